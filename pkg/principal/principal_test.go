@@ -1,0 +1,80 @@
+package principal_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+// Breaks if a blocked account, or one in a state that nobody thought of, can
+// use the API.
+func TestUsable(t *testing.T) {
+	for state, want := range map[principal.State]error{
+		principal.Active:      nil,
+		principal.Blocked:     principal.ErrBlocked,
+		principal.Deactivated: principal.ErrDeactivated,
+		"":                    principal.ErrInactive,
+		"banned":              principal.ErrInactive,
+		"Active":              principal.ErrInactive,
+		"active ":             principal.ErrInactive,
+	} {
+		err := principal.User{State: state, Admin: true}.Usable()
+		if !errors.Is(err, want) || (err == nil) != (want == nil) {
+			t.Errorf("state %q: Usable() = %v, want %v", state, err, want)
+		}
+		if want != nil && !errors.Is(err, principal.ErrInactive) {
+			t.Errorf("state %q: %v is no child of ErrInactive", state, err)
+		}
+	}
+}
+
+// Breaks if somebody can see or end a token that is not theirs.
+func TestMayManage(t *testing.T) {
+	tests := []struct {
+		name  string
+		admin bool
+		owner token.OwnerID
+		kind  token.Kind
+		want  bool
+	}{
+		{"one's own token", false, 58, token.Personal, true},
+		{"one's own impersonation token, which one never sees", false, 58, token.Impersonation, false},
+		{"somebody else's token", false, 59, token.Personal, false},
+		{"somebody else's impersonation token", false, 59, token.Impersonation, false},
+		{"an administrator, any token", true, 59, token.Personal, true},
+		{"an administrator, any impersonation token", true, 59, token.Impersonation, true},
+		{"an administrator, an impersonation token of their own account", true, 58, token.Impersonation, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			by := principal.Principal{User: principal.User{ID: 58, Admin: test.admin}}
+			if got := by.MayManage(token.Token{Owner: test.owner, Kind: test.kind}); got != test.want {
+				t.Errorf("MayManage() = %t", got)
+			}
+		})
+	}
+}
+
+func TestFromReturnsWhatWithPutThere(t *testing.T) {
+	outer := principal.With(t.Context(), principal.Principal{User: principal.User{ID: 1}})
+	inner := principal.With(outer, principal.Principal{User: principal.User{ID: 2}})
+	if got := principal.From(outer).User.ID; got != 1 {
+		t.Errorf("outer caller = %d", got)
+	}
+	if got := principal.From(inner).User.ID; got != 2 {
+		t.Errorf("inner caller = %d", got)
+	}
+}
+
+// A handler that nobody was verified for must not run as the zero account.
+func TestFromPanicsWithoutACaller(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	principal.From(context.Background())
+}

@@ -1,0 +1,258 @@
+package scope
+
+import (
+	"bytes"
+	_ "embed" // the catalog that ships with Latchkey is a file like an operator's
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// A Catalog is a closed list of scopes and the table that says what each of
+// them opens. It does not change after it is made and is safe for concurrent
+// use.
+type Catalog struct {
+	Scopes []Definition `json:"scopes"`
+	Rules  []Rule       `json:"rules"`
+	// LoosePaths are patterns of paths that may hold encoded slashes and dots
+	// and empty segments, which are refused elsewhere because gateway and
+	// backend may read them in two ways.
+	LoosePaths []string `json:"loose_paths,omitempty"`
+}
+
+// A Rule opens paths to the holders of any one of its scopes.
+type Rule struct {
+	// Methods that the rule covers; none means every method.
+	Methods []string `json:"methods,omitempty"`
+	// Path is a pattern in which `*` stands for any run of characters,
+	// slashes included, exactly as in the resource of an IAM policy, because
+	// the same pattern is put into one.
+	Path string `json:"path"`
+	// Scopes that are sufficient, any one of them. AnyScope stands for all.
+	Scopes []Scope `json:"scopes"`
+}
+
+// AnyScope in a rule stands for every scope of the catalog.
+const AnyScope Scope = "*"
+
+//go:embed gitlab.json
+var gitlab []byte
+
+// GitLab returns the catalog that ships with Latchkey: GitLab's scopes, and
+// what they open below /api/v4 and on every API behind the authorizer.
+func GitLab() *Catalog {
+	c, err := Load(bytes.NewReader(gitlab))
+	if err != nil {
+		panic("scope: the catalog in the binary is broken: " + err.Error())
+	}
+	return c
+}
+
+// Load reads a catalog in the form of gitlab.json from r. It refuses anything
+// but one JSON value of that form, unknown fields included. Unknown scopes,
+// methods that are not upper-case letters and patterns that IAM would read
+// differently are all reported at once.
+func Load(r io.Reader) (*Catalog, error) {
+	decoder := json.NewDecoder(r)
+	decoder.DisallowUnknownFields()
+	var c Catalog
+	if err := decoder.Decode(&c); err != nil {
+		return nil, fmt.Errorf("scope catalog: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("scope catalog: something follows the first JSON value")
+	}
+	var faults []error
+	seen := map[Scope]bool{AnyScope: true}
+	for _, s := range c.Scopes {
+		if !validName(s.Name) || seen[s.Name] {
+			faults = append(faults, fmt.Errorf("scope %q: empty, repeated, or not made of letters, digits and _ : . -", s.Name))
+		}
+		seen[s.Name] = true
+	}
+	for _, s := range c.Scopes {
+		for _, implied := range s.Implies {
+			if implied == AnyScope || !seen[implied] {
+				faults = append(faults, fmt.Errorf("scope %q implies %q, which is not listed", s.Name, implied))
+			}
+		}
+	}
+	for _, rule := range c.Rules {
+		faults = append(faults, rule.check(seen)...)
+	}
+	for _, path := range c.LoosePaths {
+		if !validPattern(path) {
+			faults = append(faults, fmt.Errorf("loose path %q: not a pattern that starts with / or *", path))
+		}
+	}
+	if len(c.Scopes) == 0 {
+		faults = append(faults, errors.New("no scopes"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("scope catalog: %w", err)
+	}
+	return &c, nil
+}
+
+func (r Rule) check(known map[Scope]bool) (faults []error) {
+	if !validPattern(r.Path) {
+		faults = append(faults, fmt.Errorf("rule path %q: not a pattern that starts with / or *", r.Path))
+	}
+	if len(r.Scopes) == 0 {
+		faults = append(faults, fmt.Errorf("rule for %s has no scopes", r.Path))
+	}
+	for _, s := range r.Scopes {
+		if !known[s] {
+			faults = append(faults, fmt.Errorf("rule for %s names scope %q, which is not listed", r.Path, s))
+		}
+	}
+	for _, method := range r.Methods {
+		if !validMethod(method) {
+			faults = append(faults, fmt.Errorf("rule for %s: method %q is not made of upper-case letters", r.Path, method))
+		}
+	}
+	return faults
+}
+
+// With returns a catalog with c's scopes and then other's, and other's table
+// alone. It is how an operator's own scopes join the ones that Latchkey's API
+// needs while their table takes the place of GitLab's.
+func (c *Catalog) With(other *Catalog) *Catalog {
+	joined := &Catalog{Rules: other.Rules, LoosePaths: other.LoosePaths}
+	joined.Scopes = append(joined.Scopes, other.Scopes...)
+	for _, s := range c.Scopes {
+		if _, twice := other.definition(s.Name); !twice {
+			joined.Scopes = append(joined.Scopes, s)
+		}
+	}
+	return joined
+}
+
+// validMethod keeps out what an IAM policy would read in its own way, as
+// validPattern does.
+func validMethod(method string) bool {
+	for _, c := range method {
+		if c < 'A' || c > 'Z' {
+			return false
+		}
+	}
+	return method != ""
+}
+
+func validName(s Scope) bool {
+	for _, c := range string(s) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("_:.-", c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// validPattern keeps out what an IAM policy would read in its own way: `?`
+// matches one character there and `${` starts a variable.
+func validPattern(path string) bool {
+	if !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "*") {
+		return false
+	}
+	for _, c := range path {
+		if c <= ' ' || c > '~' || strings.ContainsRune(`?$"\`, c) {
+			return false
+		}
+	}
+	return true
+}
+
+// A Requirement is what one endpoint asks of a token.
+type Requirement struct {
+	// Sufficient scopes, any one of them; AnyScope stands for all.
+	Sufficient Set
+	// Listed are the scopes that a refusal names: those of every rule for
+	// the path, also where the rule is for another method, as GitLab does.
+	Listed Set
+}
+
+// Require returns what the catalog asks of a request.
+func (c *Catalog) Require(method, path string) Requirement {
+	var r Requirement
+	for _, rule := range c.Rules {
+		if !Match(rule.Path, path) {
+			continue
+		}
+		for _, s := range rule.Scopes {
+			if !r.Listed.Has(s) && s != AnyScope {
+				r.Listed = append(r.Listed, s)
+			}
+			if rule.covers(method) && !r.Sufficient.Has(s) {
+				r.Sufficient = append(r.Sufficient, s)
+			}
+		}
+	}
+	return r
+}
+
+// Met returns nil when set satisfies the requirement, otherwise
+// ErrInsufficient.
+func (r Requirement) Met(set Set) error {
+	if slices.ContainsFunc(r.Sufficient, func(s Scope) bool { return s == AnyScope || set.Has(s) }) {
+		return nil
+	}
+	return ErrInsufficient
+}
+
+func (r Rule) covers(method string) bool {
+	return len(r.Methods) == 0 || slices.Contains(r.Methods, method)
+}
+
+// A Grant is a method (or `*`) and a path pattern that a token opens.
+type Grant struct{ Method, Path string }
+
+// Grants returns everything that set opens. It depends on the set alone and
+// on no request, so a policy made from it stays right for every route.
+func (c *Catalog) Grants(set Set) []Grant {
+	grants := make([]Grant, 0, 2*len(set))
+	for _, rule := range c.Rules {
+		if (Requirement{Sufficient: rule.Scopes}).Met(set) != nil {
+			continue
+		}
+		if len(rule.Methods) == 0 {
+			grants = append(grants, Grant{"*", rule.Path})
+		}
+		for _, method := range rule.Methods {
+			grants = append(grants, Grant{method, rule.Path})
+		}
+	}
+	return grants
+}
+
+// Allows reports whether set opens method on path. The path must have passed
+// CheckPath.
+func (c *Catalog) Allows(set Set, method, path string) bool {
+	return c.Require(method, path).Met(set) == nil
+}
+
+// Match reports whether path fits pattern, in which `*` stands for any run of
+// characters, slashes included.
+func Match(pattern, path string) bool {
+	before, rest, wild := strings.Cut(pattern, "*")
+	if !wild {
+		return pattern == path
+	}
+	if !strings.HasPrefix(path, before) {
+		return false
+	}
+	path = path[len(before):]
+	for {
+		part, tail, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(path, part)
+		}
+		at := strings.Index(path, part)
+		if at < 0 {
+			return false
+		}
+		path, rest = path[at+len(part):], tail
+	}
+}

@@ -1,0 +1,90 @@
+package token
+
+import (
+	"time"
+
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+)
+
+// A Kind says what a token stands for.
+type Kind string
+
+// The kinds of token.
+const (
+	// Personal tokens act as the person who owns them.
+	Personal Kind = "personal"
+	// Impersonation tokens act as their owner too, but are made, seen and
+	// ended by administrators only.
+	Impersonation Kind = "impersonation"
+)
+
+// A Reason says why a token was revoked.
+type Reason string
+
+// The reasons for which a token is revoked.
+const (
+	ReasonRequest Reason = "request" // somebody asked for it
+	ReasonRotated Reason = "rotated" // a successor took its place
+	ReasonReuse   Reason = "reuse"   // an ancestor was presented for rotation
+)
+
+// A Token is the record of one token: everything about it but the bearer,
+// which is not kept.
+type Token struct {
+	ID          ID
+	Kind        Kind
+	Owner       OwnerID
+	Name        string
+	Description string // "" is none
+	Scopes      scope.Set
+	CreatedAt   time.Time
+	// CreatedBy is the user who asked for the token, 0 for the console.
+	CreatedBy OwnerID
+	// ExpiresOn is the UTC day from whose first second the token is dead.
+	// Never is the zero Day.
+	ExpiresOn Day
+	// RevokedAt is the zero time while nobody has revoked the token itself.
+	RevokedAt     time.Time
+	RevokedReason Reason
+	// Notices are the marks of the announcements of its end that were made.
+	Notices []string
+	// LastUsedAt is the zero time while the token was not used.
+	LastUsedAt time.Time
+	// Family is the id of the first token of the rotation chain; a token
+	// that was never rotated is its own family.
+	Family ID
+	// Previous is the id of the token that this one replaced, or 0.
+	Previous ID
+	Digest   secret.Digest
+}
+
+// A State is what a token is at an instant.
+type State string
+
+// The states of a token. Expired comes before Revoked where both are true,
+// because clients are told the one that time alone would have caused.
+const (
+	Active  State = "active"
+	Expired State = "expired"
+	Revoked State = "revoked"
+)
+
+// StateAt returns the state of the token at now. validFrom is the owner's
+// first token number that has not been revoked in bulk (0 when nothing was).
+func (t Token) StateAt(now time.Time, validFrom int64) State {
+	switch {
+	case !t.ExpiresOn.IsZero() && !now.Before(t.ExpiresOn.Start()):
+		return Expired
+	case t.RevokedIn(validFrom):
+		return Revoked
+	default:
+		return Active
+	}
+}
+
+// RevokedIn reports whether the token was revoked, by itself or in bulk;
+// see StateAt for validFrom.
+func (t Token) RevokedIn(validFrom int64) bool {
+	return !t.RevokedAt.IsZero() || t.ID.Number() < validFrom
+}
