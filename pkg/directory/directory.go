@@ -1,0 +1,351 @@
+// Package directory keeps accounts: it creates, finds, lists, blocks and
+// unblocks users.
+//
+// Start with Directory. Every method takes the principal who asks and decides
+// whether it may. The package promises that a caller who is no administrator
+// learns nothing about other accounts, and that a blocked account's tokens
+// stop working with the answer. It knows no passwords: people sign in
+// elsewhere, and programs present tokens.
+package directory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+// A Store keeps accounts, strongly consistent. Absence is token.ErrNotFound.
+type Store interface {
+	// CreateUser gives u an id and writes it. It returns
+	// token.ErrUsernameTaken or token.ErrEmailTaken (the latter where both
+	// are true) and then writes nothing.
+	CreateUser(ctx context.Context, u principal.User) (principal.User, error)
+	// SetUserState moves an account from one state to another. An account
+	// that is there already is no error; one in a third state is
+	// token.ErrMoved. It may be called again safely.
+	SetUserState(ctx context.Context, id token.OwnerID, from, to principal.State) error
+}
+
+// A Reader finds accounts, strongly consistent.
+type Reader interface {
+	// User and UserByName return token.ErrNotFound when there is none.
+	User(ctx context.Context, id token.OwnerID) (principal.User, error)
+	UserByName(ctx context.Context, username string) (principal.User, error)
+	// Users hands those of ids that exist to each, in no order.
+	Users(ctx context.Context, ids []token.OwnerID, each func(principal.User)) error
+	// LastUserID returns the highest id that was given out, or 0.
+	LastUserID(ctx context.Context) (token.OwnerID, error)
+}
+
+// A Directory finds and changes accounts. It is safe for concurrent use.
+type Directory struct {
+	Store  Store
+	Reader Reader
+	Clock  clock.Clock
+}
+
+// A Candidate is an account that is wanted.
+type Candidate struct {
+	Username string
+	Name     string
+	Email    string
+	Note     string
+	Admin    bool
+	External bool
+}
+
+// Faults are the rules that a candidate breaks, by field. They wrap
+// token.ErrInput.
+type Faults map[string][]string
+
+// Error implements error.
+func (f Faults) Error() string {
+	fields := make([]string, 0, len(f))
+	for field := range f {
+		fields = append(fields, field)
+	}
+	slices.Sort(fields)
+	return "invalid " + strings.Join(fields, ", ")
+}
+
+// Unwrap returns token.ErrInput.
+func (Faults) Unwrap() error { return token.ErrInput }
+
+// The longest username and name, in characters, as GitLab has them.
+const maxNameLength = 255
+
+// Create makes an account, as administrators may; others get
+// token.ErrForbidden. Errors: Faults, token.ErrEmailTaken,
+// token.ErrUsernameTaken.
+func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candidate) (principal.User, error) {
+	if !by.User.Admin {
+		return principal.User{}, token.ErrForbidden
+	}
+	return d.create(ctx, by.User.ID, c)
+}
+
+// CreateByConsole makes an account. Errors are those of Create.
+func (d *Directory) CreateByConsole(ctx context.Context, c Candidate) (principal.User, error) {
+	return d.create(ctx, 0, c)
+}
+
+func (d *Directory) create(ctx context.Context, by token.OwnerID, c Candidate) (principal.User, error) {
+	if faults := c.faults(); len(faults) > 0 {
+		return principal.User{}, faults
+	}
+	return d.Store.CreateUser(ctx, principal.User{
+		Username: c.Username, Name: c.Name, Email: c.Email, Note: c.Note,
+		State: principal.Active, Admin: c.Admin, External: c.External,
+		CreatedAt: d.Clock.Now(), CreatedBy: by,
+		NextNumber: 1,
+	})
+}
+
+func (c Candidate) faults() Faults {
+	faults := Faults{}
+	if strings.TrimSpace(c.Name) == "" {
+		faults["name"] = append(faults["name"], "can't be blank")
+	}
+	for field, value := range map[string]string{"name": c.Name, "username": c.Username} {
+		if utf8.RuneCountInString(value) > maxNameLength {
+			faults[field] = append(faults[field], fmt.Sprintf("is too long (maximum is %d characters)", maxNameLength))
+		}
+	}
+	if !validUsername(c.Username) {
+		faults["username"] = append(faults["username"],
+			"can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only")
+	}
+	if address, err := mail.ParseAddress(c.Email); err != nil || address.Address != c.Email || len(c.Email) > 254 { // RFC 5321 section 4.5.3.1.3
+		faults["email"] = append(faults["email"], "is invalid")
+	}
+	return faults
+}
+
+// validUsername accepts GitLab's user names but for those of digits only,
+// which sudo and the API would read as an id.
+func validUsername(s string) bool {
+	digits := true
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_-.", c) >= 0) {
+			return false
+		}
+		digits = digits && '0' <= c && c <= '9'
+	}
+	lower := strings.ToLower(s)
+	return s != "" && !digits && !strings.ContainsAny(s[:1], "-.") &&
+		!strings.HasSuffix(s, ".") && !strings.HasSuffix(lower, ".git") && !strings.HasSuffix(lower, ".atom")
+}
+
+// Get returns an account: anybody's for an administrator, one's own
+// otherwise. Everything else is token.ErrNotFound.
+func (d *Directory) Get(ctx context.Context, by principal.Principal, id token.OwnerID) (principal.User, error) {
+	switch {
+	case id == by.User.ID:
+		return by.User, nil
+	case !by.User.Admin:
+		return principal.User{}, token.ErrNotFound
+	default:
+		return d.Reader.User(ctx, id)
+	}
+}
+
+// ByName returns the account of a username, for the console.
+func (d *Directory) ByName(ctx context.Context, username string) (principal.User, error) {
+	return d.Reader.UserByName(ctx, username)
+}
+
+// ErrSelf means that an administrator tried to block themselves.
+var ErrSelf = fmt.Errorf("%w: cannot block oneself", token.ErrForbidden)
+
+// Block makes an account's tokens unusable at once, as administrators may;
+// others get token.ErrForbidden. It reports whether this call changed
+// anything.
+func (d *Directory) Block(ctx context.Context, by principal.Principal, id token.OwnerID) (bool, error) {
+	if by.User.Admin && id == by.User.ID {
+		return false, ErrSelf
+	}
+	return d.move(ctx, by, id, principal.Blocked, func(s principal.State) bool { return s != principal.Blocked })
+}
+
+// ErrDeactivated means that an account is not blocked but deactivated.
+var ErrDeactivated = fmt.Errorf("%w: account is deactivated", token.ErrForbidden)
+
+// Unblock undoes Block. Tokens that ended meanwhile stay ended.
+func (d *Directory) Unblock(ctx context.Context, by principal.Principal, id token.OwnerID) (bool, error) {
+	changed, err := d.move(ctx, by, id, principal.Active, func(s principal.State) bool { return s == principal.Blocked })
+	if err != nil || changed {
+		return changed, err
+	}
+	user, err := d.Reader.User(ctx, id)
+	switch {
+	case err != nil:
+		return false, err
+	case user.State == principal.Deactivated:
+		return false, ErrDeactivated
+	default:
+		return false, nil
+	}
+}
+
+// move brings an account to a state from every state that may goes there.
+func (d *Directory) move(ctx context.Context, by principal.Principal, id token.OwnerID, to principal.State, may func(principal.State) bool) (bool, error) {
+	if !by.User.Admin {
+		return false, token.ErrForbidden
+	}
+	user, err := d.Reader.User(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	if !may(user.State) {
+		return false, nil
+	}
+	if err := d.Store.SetUserState(ctx, id, user.State, to); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// A Filter narrows a list of accounts. Zero fields do not narrow.
+type Filter struct {
+	Username      string // exact, without case
+	Search        string // part of name or username; for administrators of the address too
+	Email         string // exact, without case; administrators only
+	Active        bool
+	Blocked       bool
+	External      bool
+	Humans        bool
+	Admins        bool
+	NotActive     bool
+	NotExternal   bool
+	NotHumans     bool
+	NotBots       bool
+	CreatedAfter  time.Time // inclusive
+	CreatedBefore time.Time // inclusive
+}
+
+// A Sort is the order of a list; ids break ties. The zero value is by
+// descending id.
+type Sort struct {
+	By        SortKey
+	Ascending bool
+}
+
+// A SortKey is what accounts are ordered by.
+type SortKey int
+
+// The sort keys.
+const (
+	ByID SortKey = iota
+	ByName
+	ByUsername
+	ByCreated
+)
+
+// List returns limit accounts from offset on and how many match: all accounts
+// for an administrator, one's own otherwise. Without filter and order it reads
+// only the accounts of the page.
+func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) ([]principal.User, int, error) {
+	if !by.User.Admin {
+		users := []principal.User{by.User}
+		if !f.matches(by.User, false) {
+			users = nil
+		}
+		return users[min(offset, len(users)):], len(users), nil
+	}
+	if f.Username != "" {
+		user, err := d.Reader.UserByName(ctx, f.Username)
+		switch {
+		case errors.Is(err, token.ErrNotFound):
+			return nil, 0, nil
+		case err != nil:
+			return nil, 0, err
+		case !f.matches(user, true):
+			return nil, 0, nil
+		}
+		return []principal.User{user}[min(offset, 1):], 1, nil
+	}
+	last, err := d.Reader.LastUserID(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	first, count, total := token.OwnerID(1), int(last), 0
+	if plain := f == (Filter{}) && s.By == ByID; plain {
+		count = max(0, min(limit, int(last)-offset))
+		first = last - token.OwnerID(offset+count) + 1
+		if s.Ascending {
+			first = token.OwnerID(offset) + 1
+		}
+		offset, total = 0, int(last)-count
+	}
+	users, err := d.read(ctx, first, count, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	total += len(users)
+	slices.SortFunc(users, s.compare)
+	return users[min(offset, len(users)):min(offset+limit, len(users))], total, nil
+}
+
+// read returns those of count accounts from first on that match.
+func (d *Directory) read(ctx context.Context, first token.OwnerID, count int, f Filter) ([]principal.User, error) {
+	ids := make([]token.OwnerID, count)
+	for i := range ids {
+		ids[i] = first + token.OwnerID(i)
+	}
+	var users []principal.User
+	err := d.Reader.Users(ctx, ids, func(u principal.User) {
+		if f.matches(u, true) {
+			users = append(users, u)
+		}
+	})
+	return users, err
+}
+
+func (f Filter) matches(u principal.User, admin bool) bool {
+	contains := func(value string) bool {
+		return strings.Contains(strings.ToLower(value), strings.ToLower(f.Search))
+	}
+	active := u.State == principal.Active
+	switch {
+	case f.Username != "" && !strings.EqualFold(f.Username, u.Username),
+		f.Email != "" && !strings.EqualFold(f.Email, u.Email),
+		f.Search != "" && !contains(u.Name) && !contains(u.Username) && !(admin && contains(u.Email)),
+		f.Active && !active, f.NotActive && active,
+		f.Blocked && u.State != principal.Blocked,
+		f.External && !u.External, f.NotExternal && u.External,
+		f.Humans && u.Bot, (f.NotHumans && !u.Bot), f.NotBots && u.Bot,
+		f.Admins && !u.Admin,
+		u.CreatedAt.Before(f.CreatedAfter),
+		!f.CreatedBefore.IsZero() && u.CreatedAt.After(f.CreatedBefore):
+		return false
+	}
+	return true
+}
+
+func (s Sort) compare(a, b principal.User) int {
+	var order int
+	switch s.By {
+	case ByName:
+		order = cmp.Compare(a.Name, b.Name)
+	case ByUsername:
+		order = cmp.Compare(strings.ToLower(a.Username), strings.ToLower(b.Username))
+	case ByCreated:
+		order = a.CreatedAt.Compare(b.CreatedAt)
+	}
+	order = cmp.Or(order, cmp.Compare(a.ID, b.ID))
+	if s.Ascending {
+		return order
+	}
+	return -order
+}

@@ -1,0 +1,475 @@
+package directory_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/directory"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+
+// fakeStore keeps accounts in memory. A function field, if set, runs in place
+// of the method it is named after.
+type fakeStore struct {
+	users  map[token.OwnerID]principal.User
+	writes int
+	read   []token.OwnerID
+
+	createUser   func(principal.User) (principal.User, error)
+	setUserState func(from, to principal.State) error
+	user         func(token.OwnerID) (principal.User, error)
+	lastUserID   func() (token.OwnerID, error)
+}
+
+func (s *fakeStore) CreateUser(_ context.Context, u principal.User) (principal.User, error) {
+	if s.createUser != nil {
+		return s.createUser(u)
+	}
+	s.writes++
+	u.ID = token.OwnerID(len(s.users) + 1)
+	s.users[u.ID] = u
+	return u, nil
+}
+
+func (s *fakeStore) SetUserState(_ context.Context, id token.OwnerID, from, to principal.State) error {
+	s.writes++
+	if s.setUserState != nil {
+		return s.setUserState(from, to)
+	}
+	u, ok := s.users[id]
+	switch {
+	case !ok:
+		return token.ErrNotFound
+	case u.State != from && u.State != to:
+		return token.ErrMoved
+	}
+	u.State = to
+	s.users[id] = u
+	return nil
+}
+
+func (s *fakeStore) User(_ context.Context, id token.OwnerID) (principal.User, error) {
+	if s.user != nil {
+		return s.user(id)
+	}
+	u, ok := s.users[id]
+	if !ok {
+		return u, token.ErrNotFound
+	}
+	return u, nil
+}
+
+func (s *fakeStore) UserByName(_ context.Context, username string) (principal.User, error) {
+	for _, u := range s.users {
+		if strings.EqualFold(u.Username, username) {
+			return u, nil
+		}
+	}
+	return principal.User{}, token.ErrNotFound
+}
+
+func (s *fakeStore) Users(_ context.Context, ids []token.OwnerID, each func(principal.User)) error {
+	s.read = append(s.read, ids...)
+	for id, u := range s.users { // in the order of a map: none
+		if slices.Contains(ids, id) {
+			each(u)
+		}
+	}
+	return nil
+}
+
+func (s *fakeStore) LastUserID(context.Context) (token.OwnerID, error) {
+	if s.lastUserID != nil {
+		return s.lastUserID()
+	}
+	return token.OwnerID(len(s.users)), nil
+}
+
+// newDirectory has an administrator, 1, and a person, 2.
+func newDirectory() (*directory.Directory, *fakeStore) {
+	s := &fakeStore{users: map[token.OwnerID]principal.User{
+		1: {ID: 1, Username: "root", Name: "Root", Email: "root@example.test", State: principal.Active, Admin: true},
+		2: {ID: 2, Username: "person", Name: "Person", Email: "person@example.test", State: principal.Active},
+	}}
+	return &directory.Directory{Store: s, Reader: s, Clock: clock.NewFake(now)}, s
+}
+
+func (s *fakeStore) caller(id token.OwnerID) principal.Principal {
+	return principal.Principal{User: s.users[id]}
+}
+
+func candidate() directory.Candidate {
+	return directory.Candidate{Username: "new.user-1_x", Name: "New User", Email: "new@example.test", Note: "n", External: true}
+}
+
+func TestCreate(t *testing.T) {
+	d, s := newDirectory()
+	want := principal.User{
+		ID: 3, Username: "new.user-1_x", Name: "New User", Email: "new@example.test", Note: "n", External: true,
+		State: principal.Active, CreatedAt: now, CreatedBy: 1, NextNumber: 1,
+	}
+	if got, err := d.Create(t.Context(), s.caller(1), candidate()); err != nil || got != want {
+		t.Errorf("Create() = %+v, %v, want %+v", got, err, want)
+	}
+	want.ID, want.CreatedBy = 4, 0
+	if got, err := d.CreateByConsole(t.Context(), candidate()); err != nil || got != want {
+		t.Errorf("CreateByConsole() = %+v, %v, want %+v", got, err, want)
+	}
+	// Breaks if a person can make accounts, administrators even.
+	for _, c := range []directory.Candidate{candidate(), {Admin: true}, {}} {
+		if got, err := d.Create(t.Context(), s.caller(2), c); !errors.Is(err, token.ErrForbidden) || got.ID != 0 || s.writes != 2 {
+			t.Errorf("by a person: %+v, %v", got, err)
+		}
+	}
+	for _, taken := range []error{token.ErrUsernameTaken, token.ErrEmailTaken, token.ErrUnavailable} {
+		s.createUser = func(principal.User) (principal.User, error) { return principal.User{}, taken }
+		if _, err := d.Create(t.Context(), s.caller(1), candidate()); !errors.Is(err, taken) {
+			t.Errorf("error = %v, want %v", err, taken)
+		}
+	}
+}
+
+func TestFaultsOfACandidate(t *testing.T) {
+	const (
+		blank    = "can't be blank"
+		long     = "is too long (maximum is 255 characters)"
+		username = "can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only"
+		email    = "is invalid"
+	)
+	bad := func(field string, texts ...string) directory.Faults { return directory.Faults{field: texts} }
+	tests := []struct {
+		name   string
+		change func(*directory.Candidate)
+		want   directory.Faults
+	}{
+		{"none", func(*directory.Candidate) {}, nil},
+		{"everything missing", func(c *directory.Candidate) { *c = directory.Candidate{} },
+			directory.Faults{"name": {blank}, "username": {username}, "email": {email}}},
+		{"a name of white space", func(c *directory.Candidate) { c.Name = " \t" }, bad("name", blank)},
+		{"a name of 255 characters is possible", func(c *directory.Candidate) { c.Name = strings.Repeat("é", 255) }, nil},
+		{"a name of 256 characters", func(c *directory.Candidate) { c.Name = strings.Repeat("é", 256) }, bad("name", long)},
+		{"a username of 255 characters is possible", func(c *directory.Candidate) { c.Username = strings.Repeat("a", 255) }, nil},
+		{"a username of 256 characters", func(c *directory.Candidate) { c.Username = strings.Repeat("a", 256) }, bad("username", long)},
+		{"a username that is wrong and too long", func(c *directory.Candidate) { c.Username = strings.Repeat("/", 256) }, bad("username", long, username)},
+	}
+	for name, good := range map[string]bool{
+		"a": true, "A1": true, "1a": true, "_": true, "a.b": true, "a-": true, "gitx": true, "a.github": true, "_1": true,
+		"1": false, "123": false, ".a": false, "-a": false, "a.": false, "a.git": false, "a.GIT": false, "a.atom": false,
+		"a.Atom": false, "a b": false, "a/b": false, "é": false, "a@b": false, "a\n": false, " a": false, "..": false, "аdmin": false,
+	} {
+		want := bad("username", username)
+		if good {
+			want = nil
+		}
+		tests = append(tests, struct {
+			name   string
+			change func(*directory.Candidate)
+			want   directory.Faults
+		}{"username " + name, func(c *directory.Candidate) { c.Username = name }, want})
+	}
+	for address, good := range map[string]bool{
+		"a@b": true, "first.last+tag@example.test": true, strings.Repeat("l", 64) + "@" + strings.Repeat("d.", 94) + "x": true,
+		"": false, "a": false, "a@": false, "@b": false, "a b@c": false, "A <a@b>": false, "<a@b>": false, "a@b, c@d": false,
+		"a@b\r\nBcc: c@d": false, "a@b ": false, " a@b": false, "(x)a@b": false, strings.Repeat("l", 64) + "@" + strings.Repeat("d.", 95) + "x": false,
+	} {
+		want := bad("email", email)
+		if good {
+			want = nil
+		}
+		tests = append(tests, struct {
+			name   string
+			change func(*directory.Candidate)
+			want   directory.Faults
+		}{"address " + address, func(c *directory.Candidate) { c.Email = address }, want})
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d, s := newDirectory()
+			c := candidate()
+			test.change(&c)
+			_, err := d.Create(t.Context(), s.caller(1), c)
+			var got directory.Faults
+			if errors.As(err, &got); !reflect.DeepEqual(got, test.want) {
+				t.Fatalf("faults = %q, want %q", got, test.want)
+			}
+			if (err == nil) != (test.want == nil) || err != nil && (!errors.Is(err, token.ErrInput) || s.writes != 0) {
+				t.Errorf("error = %v after %d writes", err, s.writes)
+			}
+			// The text ends in a log, which holds no mail address.
+			if err != nil && strings.Contains(err.Error(), "example.test") {
+				t.Errorf("text = %q", err)
+			}
+		})
+	}
+	if got := (directory.Faults{"username": nil, "email": nil}).Error(); got != "invalid email, username" {
+		t.Errorf("text = %q", got)
+	}
+}
+
+// Breaks if a person learns of an account that is not theirs.
+func TestGet(t *testing.T) {
+	d, s := newDirectory()
+	for _, test := range []struct {
+		name   string
+		by, id token.OwnerID
+		err    error
+	}{
+		{"oneself", 2, 2, nil},
+		{"a person, an administrator", 2, 1, token.ErrNotFound},
+		{"a person, nobody", 2, 99, token.ErrNotFound},
+		{"an administrator, somebody", 1, 2, nil},
+		{"an administrator, nobody", 1, 99, token.ErrNotFound},
+	} {
+		got, err := d.Get(t.Context(), s.caller(test.by), test.id)
+		if !errors.Is(err, test.err) || err == nil && got != s.users[test.id] || err != nil && got.ID != 0 {
+			t.Errorf("%s: Get() = %+v, %v, want %v", test.name, got, err, test.err)
+		}
+	}
+	if got, err := d.ByName(t.Context(), "PERSON"); err != nil || got.ID != 2 {
+		t.Errorf("ByName() = %+v, %v", got, err)
+	}
+	if _, err := d.ByName(t.Context(), "nobody"); !errors.Is(err, token.ErrNotFound) {
+		t.Errorf("ByName() of nobody: %v", err)
+	}
+}
+
+func TestBlockAndUnblock(t *testing.T) {
+	type call = func(*directory.Directory) func(context.Context, principal.Principal, token.OwnerID) (bool, error)
+	block := func(d *directory.Directory) func(context.Context, principal.Principal, token.OwnerID) (bool, error) {
+		return d.Block
+	}
+	unblock := func(d *directory.Directory) func(context.Context, principal.Principal, token.OwnerID) (bool, error) {
+		return d.Unblock
+	}
+	tests := []struct {
+		name    string
+		do      call
+		by, id  token.OwnerID
+		state   principal.State // of account 2 before
+		changed bool
+		err     error
+		after   principal.State
+	}{
+		{"block an active account", block, 1, 2, principal.Active, true, nil, principal.Blocked},
+		{"block a blocked account", block, 1, 2, principal.Blocked, false, nil, principal.Blocked},
+		{"block a deactivated account", block, 1, 2, principal.Deactivated, true, nil, principal.Blocked},
+		{"block an account in an unknown state", block, 1, 2, "banned", true, nil, principal.Blocked},
+		{"block oneself", block, 1, 1, principal.Active, false, directory.ErrSelf, principal.Active},
+		{"block nobody", block, 1, 99, principal.Active, false, token.ErrNotFound, principal.Active},
+		{"a person blocks an administrator", block, 2, 1, principal.Active, false, token.ErrForbidden, principal.Active},
+		{"a person blocks themselves", block, 2, 2, principal.Active, false, token.ErrForbidden, principal.Active},
+		{"a person blocks nobody and learns nothing", block, 2, 99, principal.Active, false, token.ErrForbidden, principal.Active},
+		{"unblock a blocked account", unblock, 1, 2, principal.Blocked, true, nil, principal.Active},
+		{"unblock an active account", unblock, 1, 2, principal.Active, false, nil, principal.Active},
+		{"unblock a deactivated account", unblock, 1, 2, principal.Deactivated, false, directory.ErrDeactivated, principal.Deactivated},
+		{"unblock an account in an unknown state", unblock, 1, 2, "banned", false, nil, "banned"},
+		{"unblock nobody", unblock, 1, 99, principal.Active, false, token.ErrNotFound, principal.Active},
+		{"a blocked person unblocks themselves", unblock, 2, 2, principal.Blocked, false, token.ErrForbidden, principal.Blocked},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d, s := newDirectory()
+			u := s.users[2]
+			u.State = test.state
+			s.users[2] = u
+			changed, err := test.do(d)(t.Context(), s.caller(test.by), test.id)
+			if changed != test.changed || (err == nil) != (test.err == nil) || !errors.Is(err, test.err) {
+				t.Errorf("= %t, %v, want %t, %v", changed, err, test.changed, test.err)
+			}
+			if s.users[2].State != test.after || s.users[1].State != principal.Active {
+				t.Errorf("states = %s and %s", s.users[2].State, s.users[1].State)
+			}
+			if want := map[bool]int{true: 1}[test.changed]; s.writes != want {
+				t.Errorf("%d writes, want %d", s.writes, want)
+			}
+		})
+	}
+	t.Run("a change in the meantime is told", func(t *testing.T) {
+		d, s := newDirectory()
+		s.setUserState = func(principal.State, principal.State) error { return token.ErrMoved }
+		if changed, err := d.Block(t.Context(), s.caller(1), 2); changed || !errors.Is(err, token.ErrMoved) {
+			t.Errorf("= %t, %v", changed, err)
+		}
+	})
+	t.Run("what cannot be read is not called forbidden", func(t *testing.T) {
+		d, s := newDirectory()
+		reads := 0
+		s.user = func(id token.OwnerID) (principal.User, error) {
+			if reads++; reads > 1 {
+				return principal.User{}, token.ErrUnavailable
+			}
+			return s.users[id], nil
+		}
+		if changed, err := d.Unblock(t.Context(), s.caller(1), 2); changed || !errors.Is(err, token.ErrUnavailable) || errors.Is(err, token.ErrForbidden) {
+			t.Errorf("= %t, %v", changed, err)
+		}
+	})
+}
+
+// Breaks if a person learns of an account that is not theirs from a list.
+func TestAPersonListsOnlyThemselves(t *testing.T) {
+	d, s := newDirectory()
+	s.lastUserID = func() (token.OwnerID, error) {
+		t.Error("the directory is read")
+		return 0, nil
+	}
+	tests := []struct {
+		name   string
+		filter directory.Filter
+		offset int
+		want   int
+		total  int
+	}{
+		{"everything", directory.Filter{}, 0, 1, 1},
+		{"the second page", directory.Filter{}, 20, 0, 1},
+		{"their username", directory.Filter{Username: "PERSON"}, 0, 1, 1},
+		{"somebody's username", directory.Filter{Username: "root"}, 0, 0, 0},
+		{"somebody's address", directory.Filter{Email: "root@example.test"}, 0, 0, 0},
+		{"a part of somebody's name", directory.Filter{Search: "root"}, 0, 0, 0},
+		{"administrators", directory.Filter{Admins: true}, 0, 0, 0},
+		{"an address is not searched", directory.Filter{Search: "example"}, 0, 0, 0},
+	}
+	for _, test := range tests {
+		users, total, err := d.List(t.Context(), s.caller(2), test.filter, directory.Sort{}, test.offset, 20)
+		if err != nil || len(users) != test.want || total != test.total || slices.ContainsFunc(users, func(u principal.User) bool { return u.ID != 2 }) {
+			t.Errorf("%s: %+v of %d, %v", test.name, users, total, err)
+		}
+	}
+}
+
+func TestFilters(t *testing.T) {
+	second := time.Second
+	active := principal.User{Username: "someone", Name: "Some Person", Email: "some@example.test", State: principal.Active, CreatedAt: now}
+	with := func(change func(*principal.User)) principal.User {
+		u := active
+		change(&u)
+		return u
+	}
+	blocked := with(func(u *principal.User) { u.State = principal.Blocked })
+	deactivated := with(func(u *principal.User) { u.State = principal.Deactivated })
+	bot := with(func(u *principal.User) { u.Bot = true })
+	external := with(func(u *principal.User) { u.External = true })
+	admin := with(func(u *principal.User) { u.Admin = true })
+	tests := []struct {
+		name   string
+		user   principal.User
+		filter directory.Filter
+		want   bool
+	}{
+		{"username without case", active, directory.Filter{Username: "SOMEONE"}, true},
+		{"username is no part", active, directory.Filter{Username: "someon"}, false},
+		{"username and another filter", active, directory.Filter{Username: "someone", Blocked: true}, false},
+		{"search in the name", active, directory.Filter{Search: "ome p"}, true},
+		{"search in the username", active, directory.Filter{Search: "SOMEO"}, true},
+		{"search in the address", active, directory.Filter{Search: "some@"}, true},
+		{"search for something else", active, directory.Filter{Search: "other"}, false},
+		{"address without case", active, directory.Filter{Email: "Some@Example.test"}, true},
+		{"address is no part", active, directory.Filter{Email: "some"}, false},
+		{"active shows active", active, directory.Filter{Active: true}, true},
+		{"active hides blocked", blocked, directory.Filter{Active: true}, false},
+		{"active hides deactivated", deactivated, directory.Filter{Active: true}, false},
+		{"not active hides active", active, directory.Filter{NotActive: true}, false},
+		{"not active shows deactivated", deactivated, directory.Filter{NotActive: true}, true},
+		{"blocked shows blocked", blocked, directory.Filter{Blocked: true}, true},
+		{"blocked hides deactivated", deactivated, directory.Filter{Blocked: true}, false},
+		{"external shows external", external, directory.Filter{External: true}, true},
+		{"external hides others", active, directory.Filter{External: true}, false},
+		{"not external hides external", external, directory.Filter{NotExternal: true}, false},
+		{"humans hides bots", bot, directory.Filter{Humans: true}, false},
+		{"humans shows people", active, directory.Filter{Humans: true}, true},
+		{"not humans shows bots", bot, directory.Filter{NotHumans: true}, true},
+		{"not humans hides people", active, directory.Filter{NotHumans: true}, false},
+		{"not bots hides bots", bot, directory.Filter{NotBots: true}, false},
+		{"admins shows administrators", admin, directory.Filter{Admins: true}, true},
+		{"admins hides others", active, directory.Filter{Admins: true}, false},
+		{"created after: at", active, directory.Filter{CreatedAfter: now}, true},
+		{"created after: a second before", active, directory.Filter{CreatedAfter: now.Add(second)}, false},
+		{"created before: at", active, directory.Filter{CreatedBefore: now}, true},
+		{"created before: a second after", active, directory.Filter{CreatedBefore: now.Add(-second)}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d, s := newDirectory()
+			test.user.ID = 1
+			s.users = map[token.OwnerID]principal.User{1: test.user}
+			users, total, err := d.List(t.Context(), principal.Principal{User: principal.User{ID: 9, Admin: true}}, test.filter, directory.Sort{}, 0, 20)
+			if want := map[bool]int{true: 1}[test.want]; err != nil || len(users) != want || total != want {
+				t.Errorf("List() = %+v of %d, %v, want %d", users, total, err, want)
+			}
+		})
+	}
+}
+
+func TestAPageIsAPartOfTheWholeDirectory(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		d, s := newDirectory()
+		last := token.OwnerID(rapid.IntRange(2, 30).Draw(r, "last"))
+		for id := token.OwnerID(3); id <= last; id++ {
+			s.users[id] = principal.User{
+				ID: id, Name: rapid.SampledFrom([]string{"A", "B", "a"}).Draw(r, "name"),
+				Username:  rapid.SampledFrom([]string{"x", "Y", "z"}).Draw(r, "username") + id.String(),
+				State:     rapid.SampledFrom([]principal.State{principal.Active, principal.Blocked}).Draw(r, "state"),
+				Bot:       rapid.Bool().Draw(r, "bot"),
+				CreatedAt: now.Add(time.Duration(rapid.IntRange(0, 3).Draw(r, "created")) * time.Second),
+			}
+		}
+		f := rapid.SampledFrom([]directory.Filter{{}, {}, {Active: true}, {Blocked: true}, {Search: "y"}, {NotBots: true}, {CreatedAfter: now.Add(time.Second)}}).Draw(r, "filter")
+		order := directory.Sort{
+			By:        rapid.SampledFrom([]directory.SortKey{directory.ByID, directory.ByName, directory.ByUsername, directory.ByCreated}).Draw(r, "by"),
+			Ascending: rapid.Bool().Draw(r, "ascending"),
+		}
+		if rapid.Bool().Draw(r, "plain") {
+			f, order.By = directory.Filter{}, directory.ByID
+		}
+		offset, limit := rapid.IntRange(0, int(last)+2).Draw(r, "offset"), rapid.IntRange(1, 12).Draw(r, "limit")
+
+		var whole []principal.User
+		for _, id := range slices.Sorted(maps.Keys(s.users)) {
+			u := s.users[id]
+			if (!f.Active || u.State == principal.Active) && (!f.Blocked || u.State == principal.Blocked) && (!f.NotBots || !u.Bot) &&
+				(f.Search == "" || strings.ContainsAny(u.Username+u.Name+u.Email, "yY")) &&
+				(f.CreatedAfter.IsZero() || !u.CreatedAt.Before(f.CreatedAfter)) {
+				whole = append(whole, u)
+			}
+		}
+		key := func(u principal.User) string {
+			return map[directory.SortKey]string{
+				directory.ByName: u.Name, directory.ByUsername: strings.ToLower(u.Username), directory.ByCreated: u.CreatedAt.Format(time.RFC3339),
+			}[order.By]
+		}
+		slices.SortStableFunc(whole, func(a, b principal.User) int { return strings.Compare(key(a), key(b)) })
+		if !order.Ascending {
+			slices.Reverse(whole)
+		}
+		want := whole[min(offset, len(whole)):min(offset+limit, len(whole))]
+
+		got, total, err := d.List(t.Context(), s.caller(1), f, order, offset, limit)
+		if err != nil || total != len(whole) || !slices.Equal(got, want) {
+			r.Fatalf("List() = %+v of %d, %v\nwant %+v of %d", got, total, err, want, len(whole))
+		}
+		// Without filter and order only the page is read.
+		if f == (directory.Filter{}) && order.By == directory.ByID && len(s.read) > limit {
+			r.Fatalf("%d accounts read for a page of %d", len(s.read), limit)
+		}
+	})
+}
+
+func TestAListThatCannotBeReadIsAnError(t *testing.T) {
+	d, s := newDirectory()
+	s.lastUserID = func() (token.OwnerID, error) { return 0, token.ErrUnavailable }
+	if users, _, err := d.List(t.Context(), s.caller(1), directory.Filter{}, directory.Sort{}, 0, 20); !errors.Is(err, token.ErrUnavailable) || users != nil {
+		t.Errorf("List() = %v, %v", users, err)
+	}
+}

@@ -1,0 +1,314 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+const (
+	// MaxLifetimeDays is how many days ahead a token may end.
+	MaxLifetimeDays = 365
+	// MaxNameLength is the longest name, in characters.
+	MaxNameLength = 255
+	// MaxDescriptionLength is the longest description, in characters.
+	MaxDescriptionLength = 255
+
+	// rotationDays is how long a rotated token lives unless asked otherwise.
+	rotationDays = 7
+)
+
+// An Issuer makes tokens and rotates them. It is safe for concurrent use.
+type Issuer struct {
+	Store  IssueStore
+	Reader TokenReader
+	Scopes *scope.Catalog
+	Pepper secret.Pepper
+	Format secret.Format
+	// Prefix of new personal tokens.
+	Prefix string
+	Clock  clock.Clock
+	// Random yields secrets; crypto/rand.Reader outside of tests.
+	Random io.Reader
+}
+
+// A Spec says what token is wanted.
+type Spec struct {
+	Name        string
+	Description string
+	Scopes      scope.Set
+	// ExpiresOn is the day from which it is dead; no day asks for the default.
+	ExpiresOn token.Day
+	// Key is the client's idempotency key, "" for none.
+	Key Key
+}
+
+// A Key is an idempotency key together with everything that has to be the
+// same for a retry to get the first reply again. The zero Key is none.
+type Key struct {
+	Key  string
+	Body []byte
+}
+
+// Issued is a new token and its bearer. It is the only way a bearer leaves.
+type Issued struct {
+	Token  token.Token
+	Bearer secret.Bearer
+}
+
+// A Fault is a rule that a wanted token breaks, in words for the caller. It
+// wraps token.ErrInput.
+type Fault struct{ Reasons []string }
+
+// Error implements error; the reasons are joined as an English sentence.
+func (f *Fault) Error() string {
+	last := len(f.Reasons) - 1
+	if last < 1 {
+		return strings.Join(f.Reasons, "")
+	}
+	joint := " and "
+	if last > 1 {
+		joint = ", and "
+	}
+	return strings.Join(f.Reasons[:last], ", ") + joint + f.Reasons[last]
+}
+
+// Unwrap returns token.ErrInput.
+func (f *Fault) Unwrap() error { return token.ErrInput }
+
+// ErrScopeBeyondCaller means that somebody asked for a scope that the token
+// they hold does not cover.
+var ErrScopeBeyondCaller = fmt.Errorf("%w: scope beyond the caller's", token.ErrInput)
+
+// CreateFor makes a token for owner, as administrators may; others get
+// token.ErrForbidden. Errors: token.ErrNotFound for an owner who is not there,
+// *Fault for a token that cannot be, a child of principal.ErrInactive for an
+// owner who may not use one.
+func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner token.OwnerID, spec Spec) (Issued, error) {
+	if !by.User.Admin {
+		return Issued{}, token.ErrForbidden
+	}
+	user, err := i.Reader.User(ctx, owner)
+	if err != nil {
+		return Issued{}, err
+	}
+	if spec.ExpiresOn.IsZero() {
+		spec.ExpiresOn = i.today().AddDays(MaxLifetimeDays)
+	}
+	if err := i.check(user, spec); err != nil {
+		return Issued{}, err
+	}
+	return i.create(ctx, by, user, spec)
+}
+
+// CreateForSelf makes a token for the caller, weaker than the one presented:
+// its scopes are covered by it, and it ends no later. Errors are those of
+// CreateFor, and ErrScopeBeyondCaller.
+func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
+	if !i.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
+		return Issued{}, ErrScopeBeyondCaller
+	}
+	latest := by.Token.ExpiresOn
+	if limit := i.today().AddDays(MaxLifetimeDays); latest.After(limit) {
+		latest = limit
+	}
+	if spec.ExpiresOn.IsZero() {
+		spec.ExpiresOn = latest
+	}
+	if err := i.check(by.User, spec, latest); err != nil {
+		return Issued{}, err
+	}
+	return i.create(ctx, by, by.User, spec)
+}
+
+// CreateByConsole makes a token for owner with a value of the operator's
+// choice, or a generated one when value is "". Errors are those of CreateFor,
+// secret.ErrMalformed or secret.ErrReserved for a value that cannot be, and
+// token.ErrTaken for one that is in use.
+func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec Spec, value string) (Issued, error) {
+	if spec.ExpiresOn.IsZero() {
+		spec.ExpiresOn = i.today().AddDays(MaxLifetimeDays)
+	}
+	if err := i.check(owner, spec); err != nil {
+		return Issued{}, err
+	}
+	if err := owner.Usable(); err != nil {
+		return Issued{}, err
+	}
+	var bearer secret.Bearer
+	var err error
+	if value == "" {
+		bearer, err = secret.New(i.Prefix, int64(owner.ID), i.Random)
+	} else {
+		bearer, err = i.Format.Choose(value)
+	}
+	if err != nil {
+		return Issued{}, fmt.Errorf("%w: %w", token.ErrInput, err)
+	}
+	t, err := i.Store.CreateToken(ctx, owner, i.fresh(owner, 0, spec, bearer), nil)
+	return Issued{Token: t, Bearer: bearer}, err
+}
+
+func (i *Issuer) today() token.Day { return token.DayOf(i.Clock.Now()) }
+
+// check reports every rule that spec breaks. latest is the last day on which
+// the token may end, the general limit when it is absent.
+func (i *Issuer) check(owner principal.User, spec Spec, latest ...token.Day) error {
+	var reasons []string
+	if reason := nameFault(spec.Name); reason != "" {
+		reasons = append(reasons, reason)
+	}
+	if len(spec.Scopes) == 0 {
+		reasons = append(reasons, "Scopes can't be blank")
+	}
+	if utf8.RuneCountInString(spec.Description) > MaxDescriptionLength {
+		reasons = append(reasons, fmt.Sprintf("Description is too long (maximum is %d characters)", MaxDescriptionLength))
+	}
+	if s, some := i.Scopes.AdminOnly(spec.Scopes); some && !owner.Admin {
+		reasons = append(reasons, sentence(string(s))+" can only be enabled for administrators")
+	}
+	if reason := i.expiryFault(spec.ExpiresOn, latest...); reason != "" {
+		reasons = append(reasons, reason)
+	}
+	if len(reasons) > 0 {
+		return &Fault{Reasons: reasons}
+	}
+	return nil
+}
+
+func nameFault(name string) string {
+	switch {
+	case strings.TrimSpace(name) == "":
+		return "Name can't be blank"
+	case utf8.RuneCountInString(name) > MaxNameLength:
+		return fmt.Sprintf("Name is too long (maximum is %d characters)", MaxNameLength)
+	default:
+		return ""
+	}
+}
+
+// expiryFault refuses a day on which the token would be dead already, which
+// GitLab does not, because its users asked for it, and days beyond the limit.
+func (i *Issuer) expiryFault(on token.Day, latest ...token.Day) string {
+	limit := i.today().AddDays(MaxLifetimeDays)
+	for _, day := range latest {
+		limit = day
+	}
+	switch {
+	case !on.After(i.today()):
+		return fmt.Sprintf("Expiration date must be after %s, because a token is dead from 00:00 UTC of that date", i.today())
+	case on.After(limit):
+		return fmt.Sprintf("Expiration date must be before %s", limit)
+	default:
+		return ""
+	}
+}
+
+func sentence(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[size:]
+}
+
+func (i *Issuer) fresh(owner principal.User, by token.OwnerID, spec Spec, bearer secret.Bearer) token.Token {
+	return token.Token{
+		Kind:        token.Personal,
+		Owner:       owner.ID,
+		Name:        spec.Name,
+		Description: spec.Description,
+		Scopes:      spec.Scopes,
+		CreatedAt:   i.Clock.Now(),
+		CreatedBy:   by,
+		ExpiresOn:   spec.ExpiresOn,
+		Digest:      i.Pepper.Digest(bearer),
+	}
+}
+
+func (i *Issuer) create(ctx context.Context, by principal.Principal, owner principal.User, spec Spec) (Issued, error) {
+	if err := owner.Usable(); err != nil {
+		return Issued{}, err
+	}
+	return i.once(ctx, by.Token, spec.Key, owner.ID, func(bearer secret.Bearer, use *secret.Use) (token.Token, error) {
+		return i.Store.CreateToken(ctx, owner, i.fresh(owner, by.User.ID, spec, bearer), use)
+	})
+}
+
+// once runs write with a new bearer, or, when caller has used the key before,
+// returns what it made then.
+func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, owner token.OwnerID,
+	write func(secret.Bearer, *secret.Use) (token.Token, error)) (Issued, error) {
+	if key.Key == "" {
+		bearer, err := secret.New(i.Prefix, int64(owner), i.Random)
+		if err != nil {
+			return Issued{}, fmt.Errorf("make bearer: %w", err)
+		}
+		t, err := write(bearer, nil)
+		return Issued{Token: t, Bearer: bearer}, err
+	}
+	if issued, err := i.Replay(ctx, caller, key); !errors.Is(err, token.ErrNotFound) {
+		return issued, err
+	}
+	nonce, err := secret.NewNonce(i.Random)
+	if err != nil {
+		return Issued{}, fmt.Errorf("make nonce: %w", err)
+	}
+	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
+	use := secret.Use{
+		Handle: i.Pepper.Handle(request), Fingerprint: i.Pepper.Fingerprint(request),
+		Nonce: nonce, Prefix: i.Prefix, Owner: int64(owner), At: i.Clock.Now(),
+	}
+	bearer, err := i.Pepper.Derive(request, nonce, use.Prefix, use.Owner)
+	if err != nil {
+		return Issued{}, fmt.Errorf("derive bearer: %w", err)
+	}
+	t, err := write(bearer, &use)
+	if errors.Is(err, token.ErrKeyUsed) {
+		return i.Replay(ctx, caller, key)
+	}
+	return Issued{Token: t, Bearer: bearer}, err
+}
+
+// ErrKeyReused means that an idempotency key came back with another request.
+var ErrKeyReused = fmt.Errorf("%w: idempotency key stands for another request", token.ErrConflict)
+
+// Replay returns what caller made under key within the last 24 hours, as it
+// was in the first reply. It returns token.ErrNotFound when there is nothing,
+// and ErrKeyReused when the key stands for another request. caller need not be
+// active any more: a token that has rotated itself may ask for the reply it
+// never got.
+func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issued, error) {
+	if key.Key == "" {
+		return Issued{}, token.ErrNotFound
+	}
+	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
+	use, err := i.Store.Use(ctx, i.Pepper.Handle(request))
+	if err != nil {
+		return Issued{}, err
+	}
+	if !use.Good(i.Clock.Now()) {
+		return Issued{}, token.ErrNotFound
+	}
+	if use.Fingerprint != i.Pepper.Fingerprint(request) {
+		return Issued{}, ErrKeyReused
+	}
+	bearer, err := i.Pepper.Derive(request, use.Nonce, use.Prefix, use.Owner)
+	if err != nil {
+		return Issued{}, fmt.Errorf("derive bearer again: %w", err)
+	}
+	t, err := i.Reader.TokenByDigest(ctx, i.Pepper.Digest(bearer))
+	if err != nil {
+		return Issued{}, err
+	}
+	t.LastUsedAt, t.RevokedAt, t.RevokedReason = time.Time{}, time.Time{}, ""
+	return Issued{Token: t, Bearer: bearer}, nil
+}

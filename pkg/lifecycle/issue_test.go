@@ -1,0 +1,473 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+func spec() lifecycle.Spec {
+	return lifecycle.Spec{Name: "nightly-export", Description: "pulls usage figures", Scopes: scope.Set{"read_api", "self_rotate"}, ExpiresOn: today.AddDays(90)}
+}
+
+func TestAnIssuedTokenIsWhatWasAskedFor(t *testing.T) {
+	f := newFixture(t)
+	by := f.callerOf(t, admin)
+	issued, err := f.issuer.CreateFor(t.Context(), by, owner, spec())
+	checkErr(t, err, nil)
+	id, _ := token.NewID(owner, 1)
+	want := token.Token{
+		ID: id, Family: id, Kind: token.Personal, Owner: owner, CreatedBy: admin, CreatedAt: now,
+		Name: "nightly-export", Description: "pulls usage figures", Scopes: scope.Set{"read_api", "self_rotate"},
+		ExpiresOn: today.AddDays(90), Digest: f.issuer.Pepper.Digest(issued.Bearer),
+	}
+	if !reflect.DeepEqual(issued.Token, want) || !reflect.DeepEqual(f.tokens[id], want) {
+		t.Errorf("issued %+v, want %+v", issued.Token, want)
+	}
+	bearer, err := f.issuer.Format.Parse(issued.Bearer.Reveal())
+	if hint, _ := bearer.OwnerHint(); err != nil || hint != int64(owner) || !strings.HasPrefix(bearer.Reveal(), prefix) {
+		t.Errorf("bearer with hint %d: %v", hint, err)
+	}
+	again, err := f.issuer.CreateFor(t.Context(), by, owner, spec())
+	checkErr(t, err, nil)
+	if again.Bearer.Reveal() == issued.Bearer.Reveal() || again.Token.ID <= issued.Token.ID {
+		t.Error("two tokens share a bearer or an id")
+	}
+}
+
+// Breaks if somebody who is no administrator can make a token for anybody, or
+// an account that may not use tokens gets one.
+func TestWhoMayCreateFor(t *testing.T) {
+	tests := []struct {
+		name   string
+		by, to token.OwnerID
+		state  principal.State
+		want   error
+	}{
+		{"an administrator for somebody", admin, owner, principal.Active, nil},
+		{"an administrator for themselves", admin, admin, principal.Active, nil},
+		{"an administrator for nobody", admin, 99, principal.Active, token.ErrNotFound},
+		{"an administrator for a blocked account", admin, owner, principal.Blocked, principal.ErrBlocked},
+		{"an administrator for a deactivated account", admin, owner, principal.Deactivated, principal.ErrDeactivated},
+		{"an administrator for an account in an unknown state", admin, owner, "banned", principal.ErrInactive},
+		{"a person for themselves", owner, owner, principal.Active, token.ErrForbidden},
+		{"a person for somebody else", owner, other, principal.Active, token.ErrForbidden},
+		{"a person for nobody learns nothing", owner, 99, principal.Active, token.ErrForbidden},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t)
+			by := f.callerOf(t, test.by)
+			if user, ok := f.users[test.to]; ok && test.to != test.by {
+				user.State = test.state
+				f.users[test.to] = user
+			}
+			_, err := f.issuer.CreateFor(t.Context(), by, test.to, spec())
+			checkErr(t, err, test.want)
+			if want := map[bool]int{true: 1, false: 0}[test.want == nil]; f.writes != want {
+				t.Errorf("%d writes, want %d", f.writes, want)
+			}
+		})
+	}
+}
+
+// day d of the tests is d days from today, one second before midnight; a
+// second later it is one day less.
+func TestDatesThatATokenMayEndOn(t *testing.T) {
+	const (
+		dead = "Expiration date must be after 2026-03-04, because a token is dead from 00:00 UTC of that date"
+		far  = "Expiration date must be before 2027-03-04"
+	)
+	tests := []struct {
+		name string
+		on   token.Day
+		late time.Duration // after now
+		want string        // the fault, or the day
+	}{
+		{"a year ahead when nothing is asked for", token.Day{}, 0, "2027-03-04"},
+		{"a year ahead of the new day a second later", token.Day{}, time.Second, "2027-03-05"},
+		{"tomorrow", tomorrow, 0, "2026-03-05"},
+		{"tomorrow is refused once it is today", tomorrow, time.Second, strings.ReplaceAll(dead, "03-04", "03-05")},
+		{"today is refused", today, 0, dead},
+		{"yesterday is refused", today.AddDays(-1), 0, dead},
+		{"long ago is refused", today.AddDays(-5000), 0, dead},
+		{"the last day of the limit", today.AddDays(365), 0, "2027-03-04"},
+		{"one day beyond the limit is refused", today.AddDays(366), 0, far},
+		{"one day beyond the limit is good a second later", today.AddDays(366), time.Second, "2027-03-05"},
+		{"the last day of the calendar is refused", token.DayOf(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)), 0, far},
+	}
+	for _, test := range tests {
+		ways := map[string]func(*fixture, principal.Principal, lifecycle.Spec) (lifecycle.Issued, error){
+			"by an administrator": func(f *fixture, by principal.Principal, s lifecycle.Spec) (lifecycle.Issued, error) {
+				return f.issuer.CreateFor(t.Context(), by, owner, s)
+			},
+			"by the console": func(f *fixture, _ principal.Principal, s lifecycle.Spec) (lifecycle.Issued, error) {
+				return f.issuer.CreateByConsole(t.Context(), f.users[owner], s, "")
+			},
+			"with a token that never ends": func(f *fixture, by principal.Principal, s lifecycle.Spec) (lifecycle.Issued, error) {
+				by.Token.ExpiresOn = token.Day{}
+				return f.issuer.CreateForSelf(t.Context(), by, s)
+			},
+			"with a token that ends later than the limit": func(f *fixture, by principal.Principal, s lifecycle.Spec) (lifecycle.Issued, error) {
+				by.Token.ExpiresOn = today.AddDays(400)
+				return f.issuer.CreateForSelf(t.Context(), by, s)
+			},
+		}
+		for way, create := range ways {
+			t.Run(test.name+", "+way, func(t *testing.T) {
+				f := newFixture(t)
+				by := f.callerOf(t, admin)
+				f.clock.Advance(test.late)
+				wanted := spec()
+				wanted.ExpiresOn = test.on
+				issued, err := create(f, by, wanted)
+				checkOutcome(t, issued, err, test.want)
+			})
+		}
+	}
+}
+
+// checkOutcome compares with the text of a fault, or with the day on which
+// the issued token ends.
+func checkOutcome(t *testing.T, issued lifecycle.Issued, err error, want string) {
+	t.Helper()
+	got := issued.Token.ExpiresOn.String()
+	if err != nil {
+		got = err.Error()
+		var fault *lifecycle.Fault
+		if !errors.As(err, &fault) || !errors.Is(err, token.ErrInput) {
+			t.Errorf("%v is no fault of the caller", err)
+		}
+		if issued.Bearer.Reveal() != "" {
+			t.Error("a refusal comes with a bearer")
+		}
+	}
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestFaultsAreNamedTogether(t *testing.T) {
+	const (
+		blank    = "Name can't be blank"
+		long     = "Description is too long (maximum is 255 characters)"
+		sudo     = "Sudo can only be enabled for administrators"
+		tooFar   = "Expiration date must be before 2027-03-04"
+		noScopes = "Scopes can't be blank"
+	)
+	tests := []struct {
+		name   string
+		change func(*lifecycle.Spec)
+		want   string // "" for none
+	}{
+		{"none", func(*lifecycle.Spec) {}, ""},
+		{"a blank name", func(s *lifecycle.Spec) { s.Name = "" }, blank},
+		{"a name of white space", func(s *lifecycle.Spec) { s.Name = " \t\n\u00a0" }, blank},
+		{"a name of 255 characters is possible", func(s *lifecycle.Spec) { s.Name = strings.Repeat("é", 255) }, ""},
+		{"a name of 256 characters", func(s *lifecycle.Spec) { s.Name = strings.Repeat("é", 256) }, "Name is too long (maximum is 255 characters)"},
+		{"no description is possible", func(s *lifecycle.Spec) { s.Description = "" }, ""},
+		{"a description of 255 characters is possible", func(s *lifecycle.Spec) { s.Description = strings.Repeat("語", 255) }, ""},
+		{"a description of 256 characters", func(s *lifecycle.Spec) { s.Description = strings.Repeat("語", 256) }, long},
+		{"no scopes", func(s *lifecycle.Spec) { s.Scopes = nil }, noScopes},
+		{"sudo for a person", func(s *lifecycle.Spec) { s.Scopes = scope.Set{"api", "sudo"} }, sudo},
+		{"two faults", func(s *lifecycle.Spec) { s.Name, s.ExpiresOn = "", today.AddDays(366) }, blank + " and " + tooFar},
+		{"three faults", func(s *lifecycle.Spec) {
+			s.Name, s.Description, s.ExpiresOn = "", strings.Repeat("x", 256), today.AddDays(366)
+		}, blank + ", " + long + ", and " + tooFar},
+		{"four faults", func(s *lifecycle.Spec) {
+			*s = lifecycle.Spec{Description: strings.Repeat("x", 256), Scopes: scope.Set{"sudo"}, ExpiresOn: today.AddDays(366)}
+		}, blank + ", " + long + ", " + sudo + ", and " + tooFar},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t)
+			wanted := spec()
+			test.change(&wanted)
+			want := test.want
+			if want == "" {
+				want = wanted.ExpiresOn.String()
+			}
+			issued, err := f.issuer.CreateFor(t.Context(), f.callerOf(t, admin), owner, wanted)
+			checkOutcome(t, issued, err, want)
+			issued, err = f.issuer.CreateByConsole(t.Context(), f.users[owner], wanted, "")
+			checkOutcome(t, issued, err, want)
+		})
+	}
+	t.Run("sudo for an administrator is possible", func(t *testing.T) {
+		f := newFixture(t)
+		wanted := spec()
+		wanted.Scopes = scope.Set{"sudo", "admin_mode"}
+		_, err := f.issuer.CreateFor(t.Context(), f.callerOf(t, admin), admin, wanted)
+		checkErr(t, err, nil)
+	})
+}
+
+// Breaks if a token can be used to get a stronger or a longer one.
+func TestSelfServiceMakesOnlyWeakerTokens(t *testing.T) {
+	tests := []struct {
+		name   string
+		held   scope.Set
+		until  token.Day
+		scopes scope.Set
+		on     token.Day
+		want   string
+	}{
+		{"the same scope until the same day", scope.Set{"api"}, tomorrow, scope.Set{"api"}, tomorrow, "2026-03-05"},
+		{"a weaker scope", scope.Set{"api"}, today.AddDays(30), scope.Set{"read_user"}, tomorrow, "2026-03-05"},
+		{"as long as the one presented when nothing is asked for", scope.Set{"api"}, today.AddDays(30), scope.Set{"read_user"}, token.Day{}, "2026-04-03"},
+		{"a day longer than the one presented is refused", scope.Set{"api"}, today.AddDays(30), scope.Set{"api"}, today.AddDays(31), "Expiration date must be before 2026-04-03"},
+		{"a stronger scope is refused", scope.Set{"read_api"}, tomorrow, scope.Set{"api"}, tomorrow, "beyond"},
+		{"a further scope is refused", scope.Set{"api"}, tomorrow, scope.Set{"api", "sudo"}, tomorrow, "beyond"},
+		{"today is refused", scope.Set{"api"}, today.AddDays(30), scope.Set{"api"}, today, "Expiration date must be after 2026-03-04, because a token is dead from 00:00 UTC of that date"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t)
+			by := f.caller(f.give(t, owner, func(tok *token.Token) { tok.Scopes, tok.ExpiresOn = test.held, test.until }))
+			wanted := spec()
+			wanted.Scopes, wanted.ExpiresOn = test.scopes, test.on
+			issued, err := f.issuer.CreateForSelf(t.Context(), by, wanted)
+			if test.want == "beyond" {
+				checkErr(t, err, lifecycle.ErrScopeBeyondCaller)
+				return
+			}
+			checkOutcome(t, issued, err, test.want)
+			if err == nil && (issued.Token.Owner != owner || issued.Token.CreatedBy != owner || issued.Token.ExpiresOn.After(test.until)) {
+				t.Errorf("issued %+v", issued.Token)
+			}
+		})
+	}
+	t.Run("an account that is blocked meanwhile gets none", func(t *testing.T) {
+		f := newFixture(t)
+		by := f.callerOf(t, owner)
+		by.User.State = principal.Blocked
+		_, err := f.issuer.CreateForSelf(t.Context(), by, lifecycle.Spec{Name: "n", Scopes: scope.Set{"api"}})
+		checkErr(t, err, principal.ErrBlocked)
+	})
+}
+
+func TestCreateByConsole(t *testing.T) {
+	tests := []struct {
+		name, value string
+		state       principal.State
+		want        error
+	}{
+		{"a generated value", "", principal.Active, nil},
+		{"a chosen value", "token-string-here123", principal.Active, nil},
+		{"a chosen value that is too short", "token-string-here12", principal.Active, secret.ErrMalformed},
+		{"a chosen value with a reserved prefix", prefix + "string-here123", principal.Active, secret.ErrReserved},
+		{"a value that is taken", "value-that-is-taken-1", principal.Active, token.ErrTaken},
+		{"a blocked owner", "", principal.Blocked, principal.ErrBlocked},
+		{"a blocked owner and a chosen value", "token-string-here123", principal.Blocked, principal.ErrBlocked},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t)
+			_, err := f.issuer.CreateByConsole(t.Context(), f.users[other], spec(), "value-that-is-taken-1")
+			checkErr(t, err, nil)
+			user := f.users[owner]
+			user.State = test.state
+			issued, err := f.issuer.CreateByConsole(t.Context(), user, spec(), test.value)
+			checkErr(t, err, test.want)
+			if errors.Is(err, secret.ErrMalformed) && !errors.Is(err, token.ErrInput) {
+				t.Errorf("%v is not the caller's to mend", err)
+			}
+			if err == nil && (issued.Token.CreatedBy != 0 || test.value != "" && issued.Bearer.Reveal() != test.value ||
+				issued.Token.Digest != f.issuer.Pepper.Digest(issued.Bearer)) {
+				t.Errorf("issued %+v", issued.Token)
+			}
+		})
+	}
+}
+
+func TestWithoutEntropyNothingIsIssued(t *testing.T) {
+	broken := errors.New("no entropy")
+	for name, key := range map[string]lifecycle.Key{"without key": {}, "with key": {Key: "k"}} {
+		f := newFixture(t)
+		by := f.callerOf(t, admin)
+		f.issuer.Random = iotest.ErrReader(broken)
+		wanted := spec()
+		wanted.Key = key
+		issued, err := f.issuer.CreateFor(t.Context(), by, owner, wanted)
+		if !errors.Is(err, broken) || issued.Bearer.Reveal() != "" || f.writes != 0 {
+			t.Errorf("%s: %+v, %v, %d writes", name, issued, err, f.writes)
+		}
+	}
+}
+
+func keyed(key, body string) lifecycle.Key { return lifecycle.Key{Key: key, Body: []byte(body)} }
+
+// keyedWays are the calls that take an idempotency key.
+func keyedWays(f *fixture, by principal.Principal, target token.ID) map[string]func(context.Context, lifecycle.Key) (lifecycle.Issued, error) {
+	with := func(key lifecycle.Key) lifecycle.Spec {
+		s := lifecycle.Spec{Name: "keyed", Scopes: scope.Set{"read_user"}, ExpiresOn: tomorrow.AddDays(3), Key: key}
+		return s
+	}
+	return map[string]func(context.Context, lifecycle.Key) (lifecycle.Issued, error){
+		"create for somebody": func(ctx context.Context, key lifecycle.Key) (lifecycle.Issued, error) {
+			return f.issuer.CreateFor(ctx, by, owner, with(key))
+		},
+		"create for oneself": func(ctx context.Context, key lifecycle.Key) (lifecycle.Issued, error) {
+			return f.issuer.CreateForSelf(ctx, by, with(key))
+		},
+		"rotate by id": func(ctx context.Context, key lifecycle.Key) (lifecycle.Issued, error) {
+			return f.issuer.Rotate(ctx, by, target, lifecycle.Rotation{Key: key})
+		},
+	}
+}
+
+// A client that lost a reply must get it again, bearer included, and nothing
+// may be made twice.
+func TestAKeyStandsForOneReply(t *testing.T) {
+	for _, way := range []string{"create for somebody", "create for oneself", "rotate by id"} {
+		t.Run(way, func(t *testing.T) {
+			f := newFixture(t)
+			by := f.callerOf(t, admin)
+			target := f.give(t, owner, nil)
+			call := keyedWays(f, by, target.ID)[way]
+
+			first, err := call(t.Context(), keyed("k", "b"))
+			checkErr(t, err, nil)
+			same := func(what string) {
+				t.Helper()
+				again, err := call(t.Context(), keyed("k", "b"))
+				if err != nil || !reflect.DeepEqual(again.Token, first.Token) || again.Bearer.Reveal() != first.Bearer.Reveal() {
+					t.Errorf("%s: the reply is %+v, %v, want %+v", what, again.Token, err, first.Token)
+				}
+			}
+			same("at once")
+			f.issuer.Prefix = "new_"
+			same("after the prefix was changed")
+			f.issuer.Prefix = prefix
+			used := f.tokens[first.Token.ID]
+			used.LastUsedAt = now
+			f.tokens[used.ID] = used
+			same("after a use")
+			checkErr(t, f.revoker.Revoke(t.Context(), by, first.Token.ID), nil)
+			same("after it was revoked")
+			f.clock.Advance(24*time.Hour - time.Second)
+			same("a second before the end of the day")
+			if f.writes != 2 { // one that issued, one that revoked
+				t.Errorf("%d writes, want 2", f.writes)
+			}
+
+			_, err = call(t.Context(), keyed("k", "B"))
+			checkErr(t, err, lifecycle.ErrKeyReused)
+			if !errors.Is(err, token.ErrConflict) {
+				t.Errorf("%v is no conflict", err)
+			}
+
+			f.clock.Advance(time.Second)
+			again, err := call(t.Context(), keyed("k", "b"))
+			if way == "rotate by id" { // the target has been rotated
+				checkErr(t, err, lifecycle.ErrAlreadyRevoked)
+				return
+			}
+			checkErr(t, err, nil)
+			if again.Bearer.Reveal() == first.Bearer.Reveal() || again.Token.ID == first.Token.ID {
+				t.Error("after 24 hours the key still stands for the first reply")
+			}
+			f.clock.Advance(time.Second)
+			if third, err := call(t.Context(), keyed("k", "b")); err != nil || third.Bearer.Reveal() != again.Bearer.Reveal() {
+				t.Errorf("the key does not stand for its second use: %v", err)
+			}
+		})
+	}
+}
+
+// Breaks if one caller's key reaches another caller's secret.
+func TestAKeyBelongsToTheTokenThatSentIt(t *testing.T) {
+	f := newFixture(t)
+	first, second := f.callerOf(t, owner), f.callerOf(t, owner)
+	wanted := lifecycle.Spec{Name: "keyed", Scopes: scope.Set{"read_user"}, Key: keyed("k", "b")}
+	a, err := f.issuer.CreateForSelf(t.Context(), first, wanted)
+	checkErr(t, err, nil)
+	_, err = f.issuer.Replay(t.Context(), second.Token, wanted.Key)
+	checkErr(t, err, token.ErrNotFound)
+	b, err := f.issuer.CreateForSelf(t.Context(), second, wanted)
+	checkErr(t, err, nil)
+	if a.Bearer.Reveal() == b.Bearer.Reveal() || a.Token.ID == b.Token.ID {
+		t.Error("two callers got one token")
+	}
+}
+
+func TestWithoutAKeyNothingIsReplayed(t *testing.T) {
+	f := newFixture(t)
+	by := f.callerOf(t, owner)
+	f.use = func(string) (secret.Use, error) {
+		t.Error("a use is looked up")
+		return secret.Use{}, token.ErrNotFound
+	}
+	_, err := f.issuer.Replay(t.Context(), by.Token, lifecycle.Key{Body: []byte("b")})
+	checkErr(t, err, token.ErrNotFound)
+	_, err = f.issuer.CreateForSelf(t.Context(), by, lifecycle.Spec{Name: "n", Scopes: scope.Set{"api"}})
+	checkErr(t, err, nil)
+	if len(f.uses) != 0 {
+		t.Error("a use was stored")
+	}
+}
+
+// Two retries at once: the one that loses the write gets the winner's reply.
+func TestTheLoserOfARaceForAKeyGetsTheWinnersReply(t *testing.T) {
+	for _, test := range []struct {
+		name, body string
+		want       error
+	}{{"with the same request", "b", nil}, {"with another request", "B", lifecycle.ErrKeyReused}} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t)
+			by := f.callerOf(t, owner)
+			wanted := lifecycle.Spec{Name: "keyed", Scopes: scope.Set{"read_user"}, ExpiresOn: tomorrow, Key: keyed("k", test.body)}
+			var winner lifecycle.Issued
+			f.createToken = func(tok token.Token, use *secret.Use) (token.Token, error) {
+				f.createToken = nil
+				rival := wanted
+				rival.Key = keyed("k", "b")
+				var err error
+				winner, err = f.issuer.CreateForSelf(t.Context(), by, rival)
+				checkErr(t, err, nil)
+				return f.CreateToken(t.Context(), by.User, tok, use)
+			}
+			got, err := f.issuer.CreateForSelf(t.Context(), by, wanted)
+			checkErr(t, err, test.want)
+			if err == nil && (got.Bearer.Reveal() != winner.Bearer.Reveal() || !reflect.DeepEqual(got.Token, winner.Token)) {
+				t.Error("the loser got something else")
+			}
+			if f.writes != 1 {
+				t.Errorf("%d writes, want 1", f.writes)
+			}
+		})
+	}
+}
+
+func TestAFailedLookupOfAKeyMakesNothing(t *testing.T) {
+	f := newFixture(t)
+	by := f.callerOf(t, owner)
+	f.use = func(string) (secret.Use, error) { return secret.Use{}, token.ErrUnavailable }
+	issued, err := f.issuer.CreateForSelf(t.Context(), by, lifecycle.Spec{Name: "n", Scopes: scope.Set{"api"}, Key: keyed("k", "b")})
+	checkErr(t, err, token.ErrUnavailable)
+	_, err = f.issuer.Rotate(t.Context(), by, by.Token.ID, lifecycle.Rotation{Key: keyed("k", "b")})
+	checkErr(t, err, token.ErrUnavailable)
+	if f.writes != 0 || issued.Bearer.Reveal() != "" {
+		t.Errorf("%d writes", f.writes)
+	}
+}
+
+func TestErrorsOfTheStoreReachTheCaller(t *testing.T) {
+	for _, want := range []error{token.ErrTaken, token.ErrMoved, token.ErrOutOfNumbers, token.ErrUnavailable, principal.ErrBlocked, token.ErrNotFound} {
+		f := newFixture(t)
+		by := f.callerOf(t, owner)
+		f.createToken = func(token.Token, *secret.Use) (token.Token, error) { return token.Token{}, want }
+		_, err := f.issuer.CreateForSelf(t.Context(), by, lifecycle.Spec{Name: "n", Scopes: scope.Set{"api"}})
+		checkErr(t, err, want)
+	}
+}

@@ -1,0 +1,283 @@
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// A Lister finds tokens and lists them. It is safe for concurrent use.
+type Lister struct {
+	Store  ListStore
+	Reader TokenReader
+	Pepper secret.Pepper
+	Format secret.Format
+	Clock  clock.Clock
+}
+
+// A View is a token as it stands at the moment of the answer.
+type View struct {
+	Token   token.Token
+	Active  bool
+	Revoked bool
+}
+
+// ViewOf returns t as it stands at now; see token.Token.StateAt for validFrom.
+func ViewOf(t token.Token, now time.Time, validFrom int64) View {
+	return View{
+		Token:   t,
+		Active:  t.StateAt(now, validFrom) == token.Active,
+		Revoked: t.RevokedIn(validFrom),
+	}
+}
+
+// A Filter narrows a list. Zero fields do not narrow.
+type Filter struct {
+	Owner          token.OwnerID
+	Active         *bool // nil for both
+	Revoked        *bool
+	Search         string
+	CreatedAfter   time.Time // inclusive
+	CreatedBefore  time.Time // inclusive
+	LastUsedAfter  time.Time // inclusive; a token never used does not match
+	LastUsedBefore time.Time // inclusive; a token never used does not match
+	ExpiresAfter   token.Day // inclusive
+	ExpiresBefore  token.Day // exclusive
+}
+
+// A Sort is the order of a list. Ids break ties, in the same direction.
+type Sort struct {
+	By         SortKey
+	Descending bool
+}
+
+// A SortKey is what a list is ordered by.
+type SortKey int
+
+// The sort keys. The zero value is by id.
+const (
+	ByID SortKey = iota
+	ByCreated
+	ByExpiry
+	ByLastUse
+	ByName
+)
+
+// A Listing is one page of a list.
+type Listing struct {
+	Views []View
+	// Total is how many tokens match.
+	Total int
+}
+
+// MaxOffset is how far into a list a page may start. Deeper pages of a list
+// that is sorted while it is read would need memory for all before them.
+const MaxOffset = 50_000
+
+// List returns limit tokens from offset on. Administrators see every token,
+// others their own without impersonation tokens; somebody else's is
+// token.ErrNotFound. An administrator's list of everything reads the whole
+// table.
+func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) (Listing, error) {
+	if !by.User.Admin {
+		if f.Owner != 0 && f.Owner != by.User.ID {
+			return Listing{}, token.ErrNotFound
+		}
+		f.Owner = by.User.ID
+	}
+	now := l.Clock.Now()
+	if f.Owner == 0 {
+		top := newTop(s, offset+limit)
+		err := l.Store.EveryToken(ctx, func(t token.Token, validFrom int64) {
+			if v := ViewOf(t, now, validFrom); f.matches(v) {
+				top.add(v)
+			}
+		})
+		return top.page(offset), err
+	}
+
+	owner := by.User
+	if f.Owner != by.User.ID {
+		var err error
+		if owner, err = l.Reader.User(ctx, f.Owner); err != nil {
+			return Listing{}, err
+		}
+	}
+	if s.By == ByID && f.onlyOwner() {
+		tokens, total, err := l.Store.PageOfOwner(ctx, owner.ID, token.Page{
+			Offset: offset, Limit: limit, Descending: s.Descending, WithoutImpersonation: !by.User.Admin,
+		})
+		listing := Listing{Total: total, Views: make([]View, len(tokens))}
+		for i, t := range tokens {
+			listing.Views[i] = ViewOf(t, now, owner.TokensValidFrom)
+		}
+		return listing, err
+	}
+	tokens, err := l.Store.TokensOfOwner(ctx, owner.ID)
+	if err != nil {
+		return Listing{}, err
+	}
+	top := newTop(s, offset+limit)
+	for _, t := range tokens {
+		if v := ViewOf(t, now, owner.TokensValidFrom); by.MayManage(t) && f.matches(v) {
+			top.add(v)
+		}
+	}
+	return top.page(offset), nil
+}
+
+// Get returns one token. A token that is not there, or not the caller's, is
+// token.ErrNotFound.
+func (l *Lister) Get(ctx context.Context, by principal.Principal, id token.ID) (View, error) {
+	t, err := l.Reader.Token(ctx, id)
+	if err != nil {
+		return View{}, err
+	}
+	if !by.MayManage(t) {
+		return View{}, token.ErrNotFound
+	}
+	return l.view(ctx, by, t)
+}
+
+// Identify returns the token whose bearer is value, as administrators may;
+// others get token.ErrForbidden. A value without a token is token.ErrNotFound.
+func (l *Lister) Identify(ctx context.Context, by principal.Principal, value string) (View, error) {
+	if !by.User.Admin {
+		return View{}, token.ErrForbidden
+	}
+	t, err := findValue(ctx, l.Reader, l.Format, l.Pepper, value)
+	if err != nil {
+		return View{}, err
+	}
+	return l.view(ctx, by, t)
+}
+
+// Self returns the token that was presented.
+func (l *Lister) Self(by principal.Principal) View {
+	return ViewOf(by.Token, l.Clock.Now(), by.User.TokensValidFrom)
+}
+
+func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token) (View, error) {
+	owner := by.User
+	if t.Owner != owner.ID {
+		var err error
+		if owner, err = l.Reader.User(ctx, t.Owner); err != nil {
+			return View{}, err
+		}
+	}
+	return ViewOf(t, l.Clock.Now(), owner.TokensValidFrom), nil
+}
+
+func (f Filter) onlyOwner() bool { return f == Filter{Owner: f.Owner} }
+
+func (f Filter) matches(v View) bool {
+	t := v.Token
+	within := func(at, after, before time.Time) bool {
+		if after.IsZero() && before.IsZero() {
+			return true
+		}
+		return !at.IsZero() && !at.Before(after) && (before.IsZero() || !at.After(before))
+	}
+	switch {
+	case f.Active != nil && *f.Active != v.Active,
+		f.Revoked != nil && *f.Revoked != v.Revoked,
+		!within(t.CreatedAt, f.CreatedAfter, f.CreatedBefore),
+		!within(t.LastUsedAt, f.LastUsedAfter, f.LastUsedBefore),
+		!f.ExpiresAfter.IsZero() && (t.ExpiresOn.IsZero() || f.ExpiresAfter.After(t.ExpiresOn)),
+		!f.ExpiresBefore.IsZero() && (t.ExpiresOn.IsZero() || !f.ExpiresBefore.After(t.ExpiresOn)):
+		return false
+	}
+	return matchesSearch(t.Name, f.Search)
+}
+
+// minSearchWord is the length from which a word of a search counts on its
+// own: shorter ones are ignored beside it, and alone have to be the whole name.
+const minSearchWord = 3
+
+func matchesSearch(name, search string) bool {
+	name = strings.ToLower(name)
+	words := slices.DeleteFunc(strings.Fields(strings.ToLower(search)), func(word string) bool {
+		return utf8.RuneCountInString(word) < minSearchWord
+	})
+	if len(words) == 0 {
+		search = strings.ToLower(strings.TrimSpace(search))
+		return search == "" || name == search
+	}
+	return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(name, word) })
+}
+
+// Compare orders two views. An absent time comes last when ascending and
+// first when descending, as in PostgreSQL.
+func (s Sort) compare(a, b View) int {
+	by := func() int {
+		switch s.By {
+		case ByCreated:
+			return a.Token.CreatedAt.Compare(b.Token.CreatedAt)
+		case ByExpiry:
+			switch {
+			case a.Token.ExpiresOn.After(b.Token.ExpiresOn):
+				return 1
+			case b.Token.ExpiresOn.After(a.Token.ExpiresOn):
+				return -1
+			}
+			return 0
+		case ByLastUse:
+			if x, y := a.Token.LastUsedAt, b.Token.LastUsedAt; x.IsZero() || y.IsZero() {
+				return cmp.Compare(unused(x), unused(y))
+			}
+			return a.Token.LastUsedAt.Compare(b.Token.LastUsedAt)
+		case ByName:
+			return cmp.Compare(a.Token.Name, b.Token.Name)
+		default:
+			return 0
+		}
+	}
+	order := cmp.Or(by(), cmp.Compare(a.Token.ID, b.Token.ID))
+	if s.Descending {
+		return -order
+	}
+	return order
+}
+
+func unused(at time.Time) int {
+	if at.IsZero() {
+		return 1
+	}
+	return 0
+}
+
+// A top keeps the first n of any number of views, in memory for 2n.
+type top struct {
+	sort  Sort
+	n     int
+	views []View
+	total int
+}
+
+func newTop(s Sort, n int) *top { return &top{sort: s, n: n} }
+
+func (t *top) add(v View) {
+	t.total++
+	t.views = append(t.views, v)
+	if len(t.views) >= 2*t.n {
+		t.cut()
+	}
+}
+
+func (t *top) cut() {
+	slices.SortFunc(t.views, t.sort.compare)
+	t.views = t.views[:min(t.n, len(t.views))]
+}
+
+func (t *top) page(offset int) Listing {
+	t.cut()
+	return Listing{Views: t.views[min(offset, len(t.views)):], Total: t.total}
+}

@@ -1,0 +1,118 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// A Revoker ends tokens. It is safe for concurrent use. Ending a token that
+// has ended is no error.
+type Revoker struct {
+	Store  RevokeStore
+	Reader TokenReader
+	Pepper secret.Pepper
+	Format secret.Format
+	Clock  clock.Clock
+}
+
+// Revoke ends the token with this id. A token that is not there, or not the
+// caller's, is token.ErrNotFound.
+func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.ID) error {
+	t, err := r.Reader.Token(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !by.MayManage(t) {
+		return token.ErrNotFound
+	}
+	return r.end(ctx, t, token.ReasonRequest)
+}
+
+// RevokeSelf ends the token that was presented.
+func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal) error {
+	return r.end(ctx, by.Token, token.ReasonRequest)
+}
+
+// RevokeValue ends the token whose bearer is value, as administrators may;
+// others get token.ErrForbidden. A value without a token is token.ErrNotFound.
+func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value string) (token.ID, error) {
+	if !by.User.Admin {
+		return 0, token.ErrForbidden
+	}
+	return r.RevokeValueByConsole(ctx, value)
+}
+
+// RevokeValueByConsole ends the token whose bearer is value.
+func (r *Revoker) RevokeValueByConsole(ctx context.Context, value string) (token.ID, error) {
+	t, err := findValue(ctx, r.Reader, r.Format, r.Pepper, value)
+	if err != nil {
+		return 0, err
+	}
+	return t.ID, r.end(ctx, t, token.ReasonRequest)
+}
+
+// RevokeByConsole ends the token with this id.
+func (r *Revoker) RevokeByConsole(ctx context.Context, id token.ID) error {
+	t, err := r.Reader.Token(ctx, id)
+	if err != nil {
+		return err
+	}
+	return r.end(ctx, t, token.ReasonRequest)
+}
+
+// RevokeEverythingByConsole ends all tokens that owner has, in one write.
+func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner token.OwnerID) error {
+	return r.Store.RevokeEverything(ctx, owner)
+}
+
+// EndFamily ends the live descendant of a token that was presented for
+// rotation after it had ended: either its owner or somebody who found it holds
+// a successor, and nobody can tell who. A chain that rotates meanwhile is
+// followed to its newest token.
+func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
+	const tries = 8
+	for range tries {
+		newest, err := r.Store.Newest(ctx, presented.Family)
+		switch {
+		case errors.Is(err, token.ErrNotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("find newest of family %s: %w", presented.Family, err)
+		case newest.ID <= presented.ID:
+			return nil
+		case newest.RevokedReason == token.ReasonRotated:
+			continue // it was replaced between the two reads
+		case !newest.RevokedAt.IsZero():
+			return nil
+		}
+		if err := r.end(ctx, newest, token.ReasonReuse); err != nil {
+			return fmt.Errorf("end newest of family %s: %w", presented.Family, err)
+		}
+		// Ending it may have lost to a rotation; look again until the newest
+		// one has ended for good.
+	}
+	return token.ErrUnavailable
+}
+
+func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason) error {
+	if !t.RevokedAt.IsZero() {
+		return nil
+	}
+	t.RevokedAt, t.RevokedReason = r.Clock.Now(), reason
+	return r.Store.RevokeToken(ctx, t)
+}
+
+// findValue returns the token of a bearer, in whatever state it is.
+func findValue(ctx context.Context, reader TokenReader, format secret.Format, pepper secret.Pepper, value string) (token.Token, error) {
+	bearer, err := format.Parse(value)
+	if err != nil {
+		return token.Token{}, token.ErrNotFound
+	}
+	return reader.TokenByDigest(ctx, pepper.Digest(bearer))
+}

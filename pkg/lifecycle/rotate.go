@@ -1,0 +1,81 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// A Rotation says what successor is wanted.
+type Rotation struct {
+	// ExpiresOn is the day from which it is dead; no day asks for a week.
+	ExpiresOn token.Day
+	Key       Key
+}
+
+// ErrAlreadyRevoked means that the token to rotate has ended.
+var ErrAlreadyRevoked = &Fault{Reasons: []string{"Token already revoked"}}
+
+// Rotate ends the token with this id and issues its successor: same owner,
+// name, description and scopes. An expired token can be rotated, a revoked one
+// cannot. Errors: token.ErrNotFound for a token that is not there or not the
+// caller's, ErrAlreadyRevoked, *Fault for a day that cannot be, a child of
+// principal.ErrInactive for an owner who may not use tokens.
+func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID, r Rotation) (Issued, error) {
+	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, token.ErrNotFound) {
+		return issued, err
+	}
+	old, err := i.Reader.Token(ctx, id)
+	if err != nil {
+		return Issued{}, err
+	}
+	if !by.MayManage(old) {
+		return Issued{}, token.ErrNotFound
+	}
+	owner := by.User
+	if old.Owner != by.User.ID {
+		if owner, err = i.Reader.User(ctx, old.Owner); err != nil {
+			return Issued{}, err
+		}
+	}
+	return i.rotate(ctx, by, owner, old, r)
+}
+
+// RotateSelf ends the token that was presented and issues its successor.
+// Errors are those of Rotate.
+func (i *Issuer) RotateSelf(ctx context.Context, by principal.Principal, r Rotation) (Issued, error) {
+	return i.rotate(ctx, by, by.User, by.Token, r)
+}
+
+func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner principal.User, old token.Token, r Rotation) (Issued, error) {
+	if old.RevokedIn(owner.TokensValidFrom) {
+		return Issued{}, ErrAlreadyRevoked
+	}
+	if r.ExpiresOn.IsZero() {
+		r.ExpiresOn = i.today().AddDays(rotationDays)
+	}
+	if reason := i.expiryFault(r.ExpiresOn); reason != "" {
+		return Issued{}, &Fault{Reasons: []string{reason}}
+	}
+	if err := owner.Usable(); err != nil {
+		return Issued{}, err
+	}
+	issued, err := i.once(ctx, by.Token, r.Key, owner.ID, func(bearer secret.Bearer, use *secret.Use) (token.Token, error) {
+		next := token.Token{
+			Kind: old.Kind, Owner: old.Owner,
+			Name: old.Name, Description: old.Description, Scopes: old.Scopes,
+			CreatedAt: i.Clock.Now(), CreatedBy: by.User.ID,
+			ExpiresOn: r.ExpiresOn,
+			Family:    old.Family, Previous: old.ID,
+			Digest: i.Pepper.Digest(bearer),
+		}
+		return i.Store.RotateToken(ctx, owner, old, next, use)
+	})
+	if errors.Is(err, token.ErrRevoked) {
+		return Issued{}, ErrAlreadyRevoked
+	}
+	return issued, err
+}

@@ -1,0 +1,59 @@
+package lifecycle
+
+import (
+	"context"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// An IssueStore writes new tokens. When it returns an error, nothing was
+// written.
+type IssueStore interface {
+	// CreateToken writes t as owner's next token and returns it with its id.
+	// use is the idempotency key it was made under, or nil. It returns a
+	// child of principal.ErrInactive when the owner is not active,
+	// token.ErrTaken when the bearer is in use, token.ErrKeyUsed when the key
+	// is, token.ErrMoved when the owner's tokens were revoked in the
+	// meantime, token.ErrNotFound when the owner is gone.
+	CreateToken(ctx context.Context, owner principal.User, t token.Token, use *secret.Use) (token.Token, error)
+	// RotateToken ends old and writes next in its place, all or nothing. The
+	// errors are those of CreateToken, and token.ErrRevoked when old had
+	// ended already.
+	RotateToken(ctx context.Context, owner principal.User, old, next token.Token, use *secret.Use) (token.Token, error)
+	// Use returns what is stored of an idempotency key, or token.ErrNotFound.
+	Use(ctx context.Context, handle string) (secret.Use, error)
+}
+
+// A RevokeStore ends tokens. Every method may be called again safely.
+type RevokeStore interface {
+	// RevokeToken writes RevokedAt and RevokedReason of ended. A token that
+	// ended earlier keeps its own; that is no error. token.ErrNotFound when
+	// there is no record.
+	RevokeToken(ctx context.Context, ended token.Token) error
+	// RevokeEverything ends all tokens that the owner has, in one write.
+	RevokeEverything(ctx context.Context, owner token.OwnerID) error
+	// Newest returns the newest token of a rotation chain, or
+	// token.ErrNotFound for a token that was never rotated.
+	Newest(ctx context.Context, first token.ID) (token.Token, error)
+}
+
+// A TokenReader finds single tokens and accounts, strongly consistent.
+// Absence is token.ErrNotFound.
+type TokenReader interface {
+	Token(ctx context.Context, id token.ID) (token.Token, error)
+	TokenByDigest(ctx context.Context, digest secret.Digest) (token.Token, error)
+	User(ctx context.Context, id token.OwnerID) (principal.User, error)
+}
+
+// A ListStore lists tokens, strongly consistent.
+type ListStore interface {
+	// TokensOfOwner returns all tokens of an owner by ascending id.
+	TokensOfOwner(ctx context.Context, owner token.OwnerID) ([]token.Token, error)
+	// PageOfOwner returns a part of them, and how many there are in all.
+	PageOfOwner(ctx context.Context, owner token.OwnerID, page token.Page) ([]token.Token, int, error)
+	// EveryToken hands every token there is to each, in no order, with its
+	// owner's TokensValidFrom.
+	EveryToken(ctx context.Context, each func(token.Token, int64)) error
+}
