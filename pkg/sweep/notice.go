@@ -1,0 +1,85 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
+)
+
+// MaxListed is how many tokens a mail names. The rest are counted in it and
+// announced with it.
+const MaxListed = 100
+
+// A Kind is one of the two scans.
+type Kind string
+
+// The scans.
+const (
+	// Expiring tells owners of tokens that end within the notice days.
+	Expiring Kind = "expiring"
+	// Expired tells owners of tokens that have ended.
+	Expired Kind = "expired"
+)
+
+// A Notice is one mail to one recipient about one owner's tokens.
+type Notice struct {
+	Kind      Kind
+	Recipient Recipient
+	// Owner is whose tokens they are: the recipient, or a bot.
+	Owner token.OwnerID
+	// Today is the UTC day of the scan.
+	Today token.Day
+	// Tokens are the first MaxListed of them, soonest first.
+	Tokens []Token
+	// Total is how many there are.
+	Total int
+}
+
+// A Recipient is who gets a mail.
+type Recipient struct {
+	Name string
+	// Address is never logged.
+	Address string
+}
+
+// A Token is what a mail says about a token.
+type Token struct {
+	ID         token.ID
+	Name       string
+	Scopes     scope.Set
+	LastUsedAt time.Time // zero for never
+	ExpiresOn  token.Day
+}
+
+// A Mailer sends notices. It is safe for concurrent use.
+type Mailer interface {
+	// Send returns nil when the mail was accepted for delivery, or an error
+	// that wraps one of the Err values below, or another one when it is
+	// unknown whether the mail was sent.
+	Send(ctx context.Context, n Notice) error
+	// Rate returns how many mails a second the account may send. It returns
+	// an error that wraps ErrPaused when it may send none.
+	Rate(ctx context.Context) (float64, error)
+}
+
+var (
+	// ErrMail is the parent of what is known to be wrong with sending.
+	ErrMail = errors.New("mail not sent")
+	// ErrThrottled means that mails come too fast: slow down and try again.
+	ErrThrottled = fmt.Errorf("%w: too fast", ErrMail)
+	// ErrQuota means that the day's mails are used up: stop, resume later.
+	ErrQuota = fmt.Errorf("%w: daily quota used up", ErrMail)
+	// ErrRejected means that this mail will never be accepted, because of
+	// its address: finished work.
+	ErrRejected = fmt.Errorf("%w: rejected for good", ErrMail)
+	// ErrPaused means that the account may not send at all: somebody has to
+	// act.
+	ErrPaused = fmt.Errorf("%w: sending is paused or suspended", ErrMail)
+	// ErrSender means that the account may not send from this address, or
+	// not to this one yet (the sandbox): somebody has to act.
+	ErrSender = fmt.Errorf("%w: sender not verified or account in the sandbox", ErrMail)
+)

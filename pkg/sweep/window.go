@@ -1,0 +1,90 @@
+package sweep
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"latchkey/pkg/token"
+)
+
+// MaxNoticeDays is how many days ahead a notice may come: the longest life of
+// a token.
+const MaxNoticeDays = 365
+
+// Days are the notice days, ascending: how many days before its end a token
+// is announced. Each token is announced at most once for each of them.
+type Days []int
+
+// ErrDays means that notice days are not a list of numbers from 1 to
+// MaxNoticeDays.
+var ErrDays = errors.New("notice days invalid")
+
+// ParseDays reads notice days such as `7` or `60,30,7`, in any order.
+func ParseDays(s string) (Days, error) {
+	var days Days
+	for part := range strings.SplitSeq(s, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(part))
+		if err != nil || n < 1 || n > MaxNoticeDays || slices.Contains(days, n) {
+			return nil, fmt.Errorf("%w: %q is not a list of different numbers from 1 to %d", ErrDays, s, MaxNoticeDays)
+		}
+		days = append(days, n)
+	}
+	slices.Sort(days)
+	return days, nil
+}
+
+// UnmarshalText reads notice days from configuration; see ParseDays.
+func (d *Days) UnmarshalText(text []byte) (err error) {
+	*d, err = ParseDays(string(text))
+	return err
+}
+
+// A slot is one day of expiries and the mark that an announcement of them
+// leaves on a token.
+type slot struct {
+	day  token.Day
+	mark string
+}
+
+// expiringSlots are the days from today to the furthest notice day, both
+// included. A day belongs to the smallest notice day that reaches it, so a
+// token that is made with 20 days left is announced for 30 and later for 7.
+func expiringSlots(today token.Day, days Days) []slot {
+	slots := make([]slot, 0, days[len(days)-1]+1)
+	for left := range days[len(days)-1] + 1 {
+		threshold := days[slices.IndexFunc(days, func(n int) bool { return left <= n })]
+		slots = append(slots, slot{today.AddDays(left), string(Expiring) + "-" + strconv.Itoa(threshold)})
+	}
+	return slots
+}
+
+const (
+	// firstLookBack is how many days a shard looks back that never finished
+	// a scan. Days before the first token was made cost one query each.
+	firstLookBack = 31
+	// maxLookBack bounds the days that are caught up after a long stop.
+	maxLookBack = 400
+)
+
+// expiredSlots are the days after the last finished one up to today. last may
+// be no day.
+func expiredSlots(today, last token.Day) []slot {
+	from := today.AddDays(-firstLookBack)
+	if !last.IsZero() {
+		from = last.AddDays(1)
+	}
+	if earliest := today.AddDays(-maxLookBack); earliest.After(from) {
+		from = earliest
+	}
+	if from.After(today) {
+		from = today // a run for a day that was finished already
+	}
+	var slots []slot
+	for day := from; !day.After(today); day = day.AddDays(1) {
+		slots = append(slots, slot{day, string(Expired)})
+	}
+	return slots
+}
