@@ -1,0 +1,136 @@
+package store
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/token"
+)
+
+// Attributes are written and read by hand: a check decodes two items, and
+// reflection would cost more than the decision.
+
+func text(s string) types.AttributeValue     { return &types.AttributeValueMemberS{Value: s} }
+func number(n int64) types.AttributeValue    { return &types.AttributeValueMemberN{Value: itoa(n)} }
+func boolean(b bool) types.AttributeValue    { return &types.AttributeValueMemberBOOL{Value: b} }
+func itoa(n int64) string                    { return strconv.FormatInt(n, 10) }
+func epoch(t time.Time) types.AttributeValue { return number(t.Unix()) }
+
+// A reader takes attributes out of an item and keeps the first fault.
+type reader struct {
+	item item
+	err  error
+}
+
+func (r *reader) fault(name string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: attribute %s", token.ErrCorrupt, name)
+	}
+}
+
+// text returns a string attribute; it must be there.
+func (r *reader) text(name string) string {
+	if value, ok := r.item[name].(*types.AttributeValueMemberS); ok {
+		return value.Value
+	}
+	r.fault(name)
+	return ""
+}
+
+// optionalText returns a string attribute, "" when it is absent.
+func (r *reader) optionalText(name string) string {
+	if _, there := r.item[name]; !there {
+		return ""
+	}
+	return r.text(name)
+}
+
+// number returns a whole number attribute; it must be there.
+func (r *reader) number(name string) int64 {
+	if value, ok := r.item[name].(*types.AttributeValueMemberN); ok {
+		if n, err := strconv.ParseInt(value.Value, 10, 64); err == nil {
+			return n
+		}
+	}
+	r.fault(name)
+	return 0
+}
+
+// optionalNumber returns a whole number attribute, 0 when it is absent.
+func (r *reader) optionalNumber(name string) int64 {
+	if _, there := r.item[name]; !there {
+		return 0
+	}
+	return r.number(name)
+}
+
+// latestInstant is the last second of the year 9999, beyond which RFC 3339 has
+// no instants.
+const latestInstant = 253402300799
+
+// instant returns an attribute of epoch seconds; it must be there. What could
+// be read as the zero time, which stands for an absent one, is malformed.
+func (r *reader) instant(name string) time.Time {
+	n := r.number(name)
+	if n < 1 || n > latestInstant {
+		r.fault(name)
+		return time.Time{}
+	}
+	return time.Unix(n, 0).UTC()
+}
+
+// optionalInstant returns the zero time when the attribute is absent.
+func (r *reader) optionalInstant(name string) time.Time {
+	if _, there := r.item[name]; !there {
+		return time.Time{}
+	}
+	return r.instant(name)
+}
+
+// flag returns a boolean attribute, false when it is absent.
+func (r *reader) flag(name string) bool {
+	attribute, there := r.item[name]
+	if !there {
+		return false
+	}
+	if value, ok := attribute.(*types.AttributeValueMemberBOOL); ok {
+		return value.Value
+	}
+	r.fault(name)
+	return false
+}
+
+// optionalSet returns a set of strings, nil when it is absent.
+func (r *reader) optionalSet(name string) []string {
+	attribute, there := r.item[name]
+	if !there {
+		return nil
+	}
+	if value, ok := attribute.(*types.AttributeValueMemberSS); ok {
+		return value.Value
+	}
+	r.fault(name)
+	return nil
+}
+
+// texts returns a list of strings; it must be there.
+func (r *reader) texts(name string) []string {
+	list, ok := r.item[name].(*types.AttributeValueMemberL)
+	if !ok {
+		r.fault(name)
+		return nil
+	}
+	values := make([]string, 0, len(list.Value))
+	for _, element := range list.Value {
+		value, ok := element.(*types.AttributeValueMemberS)
+		if !ok {
+			r.fault(name)
+			return nil
+		}
+		values = append(values, value.Value)
+	}
+	return values
+}

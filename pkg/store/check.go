@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// Check implements verify.Store. With a hint it reads record and profile in
+// one request; the record decides whose profile it is, and when that is
+// somebody else's (or there was no hint) the profile is read after it.
+//
+// One BatchGetItem rather than two GetItems side by side: it measures at about
+// half of the processor time for the same latency (see `make bench`).
+func (t *Table) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID) (token.Token, principal.User, error) {
+	keys := []key{tokenKey(digest)}
+	if hint != 0 {
+		keys = append(keys, profileKey(hint))
+	}
+	var record, profile item
+	if len(keys) == 1 {
+		it, err := t.get(ctx, keys[0])
+		if err != nil {
+			return token.Token{}, principal.User{}, err
+		}
+		record = it
+	} else {
+		items, err := t.getPage(ctx, keys)
+		if err != nil {
+			return token.Token{}, principal.User{}, err
+		}
+		for _, it := range items {
+			r := reader{item: it}
+			if strings.HasPrefix(r.text("pk"), tokenPrefix) {
+				record = it
+			} else {
+				profile = it
+			}
+		}
+	}
+	if record == nil {
+		return token.Token{}, principal.User{}, token.ErrNotFound
+	}
+	tok, err := readToken(record)
+	if err != nil {
+		return token.Token{}, principal.User{}, err
+	}
+	var user principal.User
+	if profile == nil || tok.Owner != hint {
+		user, err = t.User(ctx, tok.Owner)
+	} else {
+		user, err = readProfile(profile)
+	}
+	if err != nil {
+		return token.Token{}, principal.User{}, err
+	}
+	return tok, user, nil
+}

@@ -1,0 +1,119 @@
+package store_test
+
+import (
+	"testing"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+// A check is on the path of every request of every API behind the authorizer:
+// each request to the engine that is added here is paid for by all of them.
+func TestCheckRequests(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	through := f.Through(proxy.Client())
+	owner, other := f.AddUser(t), f.AddUser(t)
+	tok := f.AddToken(t, owner)
+	want := f.Fresh(t, owner)
+
+	for _, c := range []struct {
+		name   string
+		hint   token.OwnerID
+		counts map[string]int
+	}{
+		{"with the owner's hint record and profile come in one request", owner.ID, map[string]int{"BatchGetItem": 1}},
+		{"a chosen value without a hint takes two reads in a row", 0, map[string]int{"GetItem": 2}},
+		{"a hint at somebody else costs one more read, and the record decides", other.ID, map[string]int{"BatchGetItem": 1, "GetItem": 1}},
+		{"a hint at nobody costs one more read, and the record decides", 4711, map[string]int{"BatchGetItem": 1, "GetItem": 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			proxy.Reset()
+			got, user, err := through.Check(t.Context(), tok.Digest, c.hint)
+			wantErr(t, f, err, nil)
+			wantEqual(t, "requests", proxy.Counts(), c.counts)
+			wantEqual(t, "token", got, tok)
+			wantEqual(t, "owner", user, want)
+		})
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	owner := f.AddUser(t)
+
+	t.Run("a digest without a record is not found, with a hint and without", func(t *testing.T) {
+		nobody := f.Candidate(t, owner).Digest
+		for _, hint := range []token.OwnerID{0, owner.ID} {
+			_, _, err := f.Store.Check(t.Context(), nobody, hint)
+			wantErr(t, f, err, token.ErrNotFound)
+		}
+	})
+
+	// A revocation that has been answered must hold in the next check: these
+	// guard promise 1 of the architecture.
+	t.Run("a revocation is seen by the next check", func(t *testing.T) {
+		tok := f.AddToken(t, owner)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+		for _, hint := range []token.OwnerID{0, owner.ID} {
+			got, _, err := f.Store.Check(t.Context(), tok.Digest, hint)
+			wantErr(t, f, err, nil)
+			wantEqual(t, "token", got, storetest.Ended(tok))
+		}
+	})
+
+	t.Run("blocking the owner is seen by the next check", func(t *testing.T) {
+		owner := f.AddUser(t)
+		tok := f.AddToken(t, owner)
+		set(t, f, owner.ID, principal.Active, principal.Blocked)
+		for _, hint := range []token.OwnerID{0, owner.ID} {
+			_, user, err := f.Store.Check(t.Context(), tok.Digest, hint)
+			wantErr(t, f, err, nil)
+			wantErr(t, f, user.Usable(), principal.ErrBlocked)
+		}
+	})
+
+	t.Run("revoking everything is seen by the next check", func(t *testing.T) {
+		owner := f.AddUser(t)
+		tok := f.AddToken(t, owner)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		for _, hint := range []token.OwnerID{0, owner.ID} {
+			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint)
+			wantErr(t, f, err, nil)
+			if !got.RevokedIn(user.TokensValidFrom) {
+				t.Error("the token is not revoked")
+			}
+		}
+	})
+
+	t.Run("a record without its owner is not found and not handed out", func(t *testing.T) {
+		gone := f.AddUser(t)
+		tok := f.AddToken(t, gone)
+		f.Drop(t, "USER#"+gone.ID.String(), "PROFILE")
+		for _, hint := range []token.OwnerID{0, gone.ID, owner.ID} {
+			got, _, err := f.Store.Check(t.Context(), tok.Digest, hint)
+			wantErr(t, f, err, token.ErrNotFound)
+			wantEqual(t, "token", got, token.Token{})
+		}
+	})
+
+	t.Run("a digest is matched in its exact case", func(t *testing.T) {
+		tok := f.AddToken(t, owner)
+		_, _, err := f.Store.Check(t.Context(), secret.DigestFromKey(swapCase(tok.Digest.Key())), owner.ID)
+		wantErr(t, f, err, token.ErrNotFound)
+	})
+}
+
+func swapCase(s string) string {
+	swapped := []byte(s)
+	for i, c := range swapped {
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+			swapped[i] = c ^ 0x20
+		}
+	}
+	return string(swapped)
+}

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// CreateToken implements lifecycle.Store: record, pointer, the owner's next
+// number and the use of the idempotency key are written together.
+func (t *Table) CreateToken(ctx context.Context, owner principal.User, tok token.Token, use *secret.Use) (token.Token, error) {
+	for attempt := 0; ; attempt++ {
+		var err error
+		if tok, err = numbered(tok, owner); err != nil {
+			return token.Token{}, err
+		}
+		items := []types.TransactWriteItem{
+			t.bumpNumber(owner),
+			t.put(t.tokenItem(tok), absent, nil),
+			t.put(pointerItem(tok), absent, nil),
+		}
+		if use != nil {
+			items = append(items, t.putUse(*use))
+		}
+		reasons, err := t.transact(ctx, items, t.recorded(tok))
+		switch {
+		case err != nil:
+			return token.Token{}, err
+		case reasons == nil:
+			return tok, nil
+		}
+		if owner, err = afterRefusal(reasons, owner); err != nil {
+			return token.Token{}, err
+		}
+		if use != nil && failed(reasons, len(items)-1) {
+			return token.Token{}, token.ErrKeyUsed
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return token.Token{}, err
+		}
+	}
+}
+
+// The positions in a transaction that makes a token.
+const (
+	ownerPosition  = 0
+	recordPosition = 1
+)
+
+// numbered gives tok the owner's next id.
+func numbered(tok token.Token, owner principal.User) (token.Token, error) {
+	id, err := token.NewID(owner.ID, owner.NextNumber)
+	if err != nil {
+		return token.Token{}, err
+	}
+	if tok.Previous == 0 {
+		tok.Family = id
+	}
+	tok.ID = id
+	return tok, nil
+}
+
+// bumpNumber takes the owner's next number under the condition that the owner
+// is as it was seen: active, and with no bulk revocation in between, which
+// would otherwise miss the token that is being made.
+func (t *Table) bumpNumber(owner principal.User) types.TransactWriteItem {
+	update := t.update(profileKey(owner.ID),
+		"SET next_number = next_number + :one",
+		"#state = :active AND next_number = :next AND tokens_valid_from = :valid_from",
+		item{
+			":one":        number(1),
+			":active":     text(string(principal.Active)),
+			":next":       number(owner.NextNumber),
+			":valid_from": number(owner.TokensValidFrom),
+		})
+	update.Update.ExpressionAttributeNames = map[string]string{"#state": "state"}
+	return update
+}
+
+// recorded reads whether the transaction that makes tok took place.
+func (t *Table) recorded(tok token.Token) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		stored, err := t.TokenByDigest(ctx, tok.Digest)
+		return sameToken(stored, tok), err
+	}
+}
+
+// sameToken reports whether stored was made by the request that makes tok: a
+// chosen value may have been taken by another.
+func sameToken(stored, tok token.Token) bool {
+	return stored.ID == tok.ID && stored.Kind == tok.Kind && stored.Name == tok.Name &&
+		stored.Description == tok.Description && slices.Equal(stored.Scopes, tok.Scopes) &&
+		stored.CreatedAt.Equal(tok.CreatedAt) && stored.CreatedBy == tok.CreatedBy &&
+		stored.ExpiresOn == tok.ExpiresOn && stored.Previous == tok.Previous
+}
+
+// afterRefusal reads why a transaction that makes a token was refused. It
+// returns the owner to try again with, or the error that ends the attempt.
+func afterRefusal(reasons []types.CancellationReason, owner principal.User) (principal.User, error) {
+	if failed(reasons, recordPosition) {
+		return owner, token.ErrTaken
+	}
+	if !failed(reasons, ownerPosition) {
+		return owner, nil
+	}
+	if len(reasons[ownerPosition].Item) == 0 {
+		return owner, token.ErrNotFound
+	}
+	fresh, err := readProfile(reasons[ownerPosition].Item)
+	if err != nil {
+		return owner, err
+	}
+	if err := fresh.Usable(); err != nil {
+		return owner, err
+	}
+	if fresh.TokensValidFrom != owner.TokensValidFrom {
+		return owner, token.ErrMoved
+	}
+	return fresh, nil
+}
+
+// putUse stores the use of an idempotency key, over one whose life has ended
+// but which clean-up has not taken yet.
+func (t *Table) putUse(use secret.Use) types.TransactWriteItem {
+	put := t.put(useItem(use), "attribute_not_exists(pk) OR #at <= :ended",
+		item{":ended": epoch(use.At.Add(-secret.UseLife))})
+	put.Put.ExpressionAttributeNames = map[string]string{"#at": "at"}
+	return put
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+// CreateUser implements directory.Store. Profile, username, address and the
+// next id are written together, so ids have no gaps and a list in their order
+// needs no index.
+func (t *Table) CreateUser(ctx context.Context, u principal.User) (principal.User, error) {
+	for attempt := 0; ; attempt++ {
+		last, err := t.LastUserID(ctx)
+		if err != nil {
+			return principal.User{}, err
+		}
+		if last == token.MaxOwner {
+			return principal.User{}, fmt.Errorf("%w: all user ids are given out", token.ErrInput)
+		}
+		u.ID = last + 1
+		items := []types.TransactWriteItem{
+			t.takeUserID(u.ID),
+			t.put(profileItem(u), absent, nil),
+			t.put(owned(usernameKey(u.Username), u.ID), absent, nil),
+		}
+		if u.Email != "" {
+			items = append(items, t.put(owned(emailKey(u.Email), u.ID), absent, nil))
+		}
+		reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
+			stored, err := t.User(ctx, u.ID)
+			return sameUser(stored, u), err
+		})
+		switch {
+		case err != nil:
+			return principal.User{}, err
+		case reasons == nil:
+			return u, nil
+		case failed(reasons, emailPosition):
+			return principal.User{}, token.ErrEmailTaken
+		case failed(reasons, usernamePosition):
+			return principal.User{}, token.ErrUsernameTaken
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return principal.User{}, err
+		}
+	}
+}
+
+// The positions in a transaction that makes an account.
+const (
+	usernamePosition = 2
+	emailPosition    = 3
+)
+
+// sameUser reports whether stored was made by the request that makes u.
+func sameUser(stored, u principal.User) bool {
+	return stored.ID == u.ID && stored.Username == u.Username && stored.Email == u.Email && stored.Name == u.Name &&
+		stored.Note == u.Note && stored.Admin == u.Admin && stored.External == u.External && stored.Bot == u.Bot &&
+		stored.CreatedAt.Equal(u.CreatedAt) && stored.CreatedBy == u.CreatedBy
+}
+
+// takeUserID moves the counter to id from the one before it.
+func (t *Table) takeUserID(id token.OwnerID) types.TransactWriteItem {
+	take := t.update(userSequenceKey(), "SET #last = :id", "attribute_not_exists(pk) OR #last = :before",
+		item{":id": number(int64(id)), ":before": number(int64(id) - 1)})
+	take.Update.ExpressionAttributeNames = map[string]string{"#last": "last"}
+	return take
+}
+
+func owned(k key, id token.OwnerID) item {
+	k["uid"] = number(int64(id))
+	return k
+}

@@ -1,0 +1,161 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// duePage is how many index entries one request reads.
+const duePage = 500
+
+// Due implements sweep.Index. It reads the expiry index, which lags behind the
+// records and holds their keys and marks only, so its cost grows with what is
+// due and not with what is stored.
+func (t *Table) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
+	bucket := bucketOf(q.Day, q.Shard)
+	in := &dynamodb.QueryInput{
+		TableName:              &t.name,
+		IndexName:              aws.String("expiry-index"),
+		KeyConditionExpression: aws.String("expiry_bucket = :bucket AND expiry_order > :after"),
+		FilterExpression:       aws.String("attribute_not_exists(notices) OR NOT contains(notices, :mark)"),
+		ExpressionAttributeValues: item{
+			":bucket": text(bucket), ":after": text(afterOwner(q.After)), ":mark": text(q.Without),
+		},
+		Limit: aws.Int32(duePage),
+	}
+	if q.Next != "" {
+		start, err := readPlace(q.Next)
+		if err != nil {
+			return sweep.Page{}, err
+		}
+		start["expiry_bucket"] = text(bucket)
+		in.ExclusiveStartKey = start
+	}
+	out, err := t.client.Query(ctx, in)
+	if err != nil {
+		return sweep.Page{}, translate(err)
+	}
+	next, err := place(out.LastEvaluatedKey)
+	if err != nil {
+		return sweep.Page{}, err
+	}
+	page := sweep.Page{Entries: make([]sweep.Entry, 0, len(out.Items)), Next: next}
+	for _, it := range out.Items {
+		entry, err := readEntry(it)
+		if err != nil {
+			page.Malformed++
+			continue
+		}
+		page.Entries = append(page.Entries, entry)
+	}
+	return page, nil
+}
+
+// afterOwner sorts behind all of an owner's entries: ids have digits only.
+func afterOwner(owner token.OwnerID) string { return fmt.Sprintf("%010d#~", int64(owner)) }
+
+// place writes where a page ended in a form that has no SDK types in it.
+func place(last key) (string, error) {
+	if len(last) == 0 {
+		return "", nil
+	}
+	r := reader{item: last}
+	parts := []string{r.text("expiry_order"), r.text("pk"), r.text("sk")}
+	raw, err := json.Marshal(parts) // parts of malformed entries may hold anything
+	return string(raw), errors.Join(r.err, err)
+}
+
+func readPlace(next string) (key, error) {
+	var parts [3]string
+	if err := json.Unmarshal([]byte(next), &parts); err != nil {
+		return nil, fmt.Errorf("%w: place in the expiry index", token.ErrCorrupt)
+	}
+	return key{"expiry_order": text(parts[0]), "pk": text(parts[1]), "sk": text(parts[2])}, nil
+}
+
+func readEntry(it item) (sweep.Entry, error) {
+	r := reader{item: it}
+	owner, id, _ := strings.Cut(r.text("expiry_order"), "#")
+	n, err := strconv.ParseInt(id, 10, 64)
+	digest, record := strings.CutPrefix(r.text("pk"), tokenPrefix)
+	entry := sweep.Entry{ID: token.ID(n), Digest: secret.DigestFromKey(digest)}
+	if err != nil || expiryOrder(entry.ID) != owner+"#"+id {
+		r.fault("expiry_order")
+	}
+	if !record || digest == "" {
+		r.fault("pk")
+	}
+	return entry, r.err
+}
+
+// Tokens implements sweep.Records.
+func (t *Table) Tokens(ctx context.Context, digests []secret.Digest, each func(token.Token, error)) error {
+	keys := make([]key, len(digests))
+	for i, digest := range digests {
+		keys[i] = tokenKey(digest)
+	}
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		tok, err := readToken(it)
+		if err != nil {
+			r := reader{item: it}
+			tok.Digest = secret.DigestFromKey(strings.TrimPrefix(r.text("pk"), tokenPrefix))
+		}
+		each(tok, err)
+	}
+	return nil
+}
+
+// Owners implements sweep.Records.
+func (t *Table) Owners(ctx context.Context, ids []token.OwnerID, each func(principal.User, error)) error {
+	keys := make([]key, len(ids))
+	for i, id := range ids {
+		keys[i] = profileKey(id)
+	}
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		user, err := readProfile(it)
+		if err != nil {
+			r := reader{item: it}
+			// The key is one of ids, whatever else is wrong.
+			user.ID, _ = token.ParseOwnerID(strings.TrimPrefix(r.text("pk"), "USER#"))
+		}
+		each(user, err)
+	}
+	return nil
+}
+
+// Mark implements sweep.Records. A token that has ended leaves the expiry
+// index with its announcement: there is nothing more to tell.
+func (t *Table) Mark(ctx context.Context, digest secret.Digest, mark string) error {
+	expression := "ADD notices :mark"
+	if mark == string(sweep.Expired) {
+		expression += " REMOVE expiry_bucket, expiry_order"
+	}
+	return t.tryWrite(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 &t.name,
+		Key:                       tokenKey(digest),
+		UpdateExpression:          &expression,
+		ConditionExpression:       aws.String("attribute_exists(pk)"),
+		ExpressionAttributeValues: item{":mark": &types.AttributeValueMemberSS{Value: []string{mark}}},
+	})
+}

@@ -1,0 +1,28 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// Newest returns the newest token of the rotation chain that started with
+// first. A token that was never rotated has no chain: token.ErrNotFound.
+func (t *Table) Newest(ctx context.Context, first token.ID) (token.Token, error) {
+	it, err := t.get(ctx, familyKey(first))
+	if err != nil {
+		return token.Token{}, err
+	}
+	r := reader{item: it}
+	digest := secret.DigestFromKey(r.text("digest"))
+	if r.err != nil {
+		return token.Token{}, r.err
+	}
+	tok, err := t.TokenByDigest(ctx, digest)
+	if err == nil && tok.Family != first {
+		return token.Token{}, fmt.Errorf("%w: family %s names a token of another", token.ErrCorrupt, first)
+	}
+	return tok, err
+}

@@ -1,0 +1,60 @@
+package store_test
+
+import (
+	"testing"
+
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+func TestNewest(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	owner := f.AddUser(t)
+	rotated := func(t *testing.T) (first, newest token.Token) {
+		first = f.AddToken(t, owner)
+		newest, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), first, f.Successor(t, owner, first), nil)
+		wantErr(t, f, err, nil)
+		return first, newest
+	}
+
+	t.Run("a token that was never rotated has no chain", func(t *testing.T) {
+		_, err := f.Store.Newest(t.Context(), f.AddToken(t, owner).ID)
+		wantErr(t, f, err, token.ErrNotFound)
+	})
+
+	t.Run("the newest token of a chain is found in whatever state it is", func(t *testing.T) {
+		first, newest := rotated(t)
+		got, err := f.Store.Newest(t.Context(), first.ID)
+		wantErr(t, f, err, nil)
+		wantEqual(t, "newest", got, newest)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(newest)), nil)
+		got, err = f.Store.Newest(t.Context(), first.ID)
+		wantErr(t, f, err, nil)
+		wantEqual(t, "newest", got, storetest.Ended(newest))
+	})
+
+	t.Run("a chain whose newest record clean-up has taken is not found", func(t *testing.T) {
+		first, newest := rotated(t)
+		pk, sk := recordKey(newest.Digest)
+		f.Drop(t, pk, sk)
+		_, err := f.Store.Newest(t.Context(), first.ID)
+		wantErr(t, f, err, token.ErrNotFound)
+	})
+
+	t.Run("a family that names a token of another chain is corrupt", func(t *testing.T) {
+		first, _ := rotated(t)
+		pk, sk := familyKey(first.ID)
+		f.Set(t, pk, sk, "digest", storetest.S(f.AddToken(t, owner).Digest.Key()))
+		_, err := f.Store.Newest(t.Context(), first.ID)
+		wantErr(t, f, err, token.ErrCorrupt)
+	})
+
+	t.Run("a family without a digest is corrupt", func(t *testing.T) {
+		first, _ := rotated(t)
+		pk, sk := familyKey(first.ID)
+		f.Set(t, pk, sk, "digest", nil)
+		_, err := f.Store.Newest(t.Context(), first.ID)
+		wantErr(t, f, err, token.ErrCorrupt)
+	})
+}

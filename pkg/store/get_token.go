@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// Token returns the token with this id, through its owner's pointer: two
+// reads in a row. Absence is token.ErrNotFound.
+func (t *Table) Token(ctx context.Context, id token.ID) (token.Token, error) {
+	it, err := t.get(ctx, pointerKey(id))
+	if err != nil {
+		return token.Token{}, err
+	}
+	p, err := readPointer(it)
+	if err != nil {
+		return token.Token{}, err
+	}
+	tok, err := t.TokenByDigest(ctx, p.digest)
+	if err == nil && tok.ID != id {
+		return token.Token{}, fmt.Errorf("%w: pointer of token %s names another", token.ErrCorrupt, id)
+	}
+	return tok, err
+}
+
+// TokenByDigest returns the token whose bearer has this digest, in whatever
+// state it is. Absence is token.ErrNotFound.
+func (t *Table) TokenByDigest(ctx context.Context, digest secret.Digest) (token.Token, error) {
+	it, err := t.get(ctx, tokenKey(digest))
+	if err != nil {
+		return token.Token{}, err
+	}
+	return readToken(it)
+}

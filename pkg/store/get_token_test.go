@@ -1,0 +1,84 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+func TestToken(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	owner := f.AddUser(t)
+
+	for _, c := range []struct {
+		name   string
+		change func(*token.Token)
+	}{
+		{"a token is read as it was written", func(*token.Token) {}},
+		{"a token without an end has no day", withoutExpiry},
+		{"a token without a description has none", func(tok *token.Token) { tok.Description = "" }},
+		{"an impersonation token keeps its kind", impersonation},
+		{"a token by the console was made by nobody", func(tok *token.Token) { tok.CreatedBy = 0 }},
+		{"text beyond ASCII survives", func(tok *token.Token) { tok.Name = "bâtiment 建物 🔑 <b>&" }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tok := f.AddToken(t, owner, c.change)
+			byID, err := f.Store.Token(t.Context(), tok.ID)
+			wantErr(t, f, err, nil)
+			wantEqual(t, "by id", byID, tok)
+			byDigest, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
+			wantErr(t, f, err, nil)
+			wantEqual(t, "by digest", byDigest, tok)
+		})
+	}
+
+	t.Run("a revoked token is still there", func(t *testing.T) {
+		ended := storetest.Ended(f.AddToken(t, owner))
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		got, err := f.Store.Token(t.Context(), ended.ID)
+		wantErr(t, f, err, nil)
+		wantEqual(t, "token", got, ended)
+	})
+
+	t.Run("an id that was not given out is not found", func(t *testing.T) {
+		unused, err := token.NewID(owner.ID, token.MaxNumber)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.Store.Token(t.Context(), unused)
+		wantErr(t, f, err, token.ErrNotFound)
+	})
+
+	t.Run("a token whose record clean-up has taken is not found", func(t *testing.T) {
+		tok := f.AddToken(t, owner)
+		pk, sk := recordKey(tok.Digest)
+		f.Drop(t, pk, sk)
+		_, err := f.Store.Token(t.Context(), tok.ID)
+		wantErr(t, f, err, token.ErrNotFound)
+		_, err = f.Store.TokenByDigest(t.Context(), tok.Digest)
+		wantErr(t, f, err, token.ErrNotFound)
+	})
+
+	// The caller is asked about the token it named; somebody else's in its place
+	// would be shown, rotated or revoked by the wrong person.
+	t.Run("a pointer to another token's record is corrupt", func(t *testing.T) {
+		mine, theirs := f.AddToken(t, owner), f.AddToken(t, f.AddUser(t))
+		pk, sk := pointerKey(mine.ID)
+		f.Set(t, pk, sk, "digest", storetest.S(theirs.Digest.Key()))
+		got, err := f.Store.Token(t.Context(), mine.ID)
+		wantErr(t, f, err, token.ErrCorrupt)
+		wantEqual(t, "token", got, token.Token{})
+	})
+
+	t.Run("instants are read in UTC", func(t *testing.T) {
+		tok := f.AddToken(t, owner)
+		got, err := f.Store.Token(t.Context(), tok.ID)
+		wantErr(t, f, err, nil)
+		if got.CreatedAt.Location() != time.UTC {
+			t.Errorf("created_at is in %v", got.CreatedAt.Location())
+		}
+	})
+}

@@ -1,0 +1,50 @@
+package store
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+// EveryToken implements lifecycle.Store: it hands all tokens to each, a page
+// at a time, in no order, with their owners' TokensValidFrom. It reads the
+// whole table, so its cost grows with the table and not with the result.
+func (t *Table) EveryToken(ctx context.Context, each func(token.Token, int64)) error {
+	pages := dynamodb.NewScanPaginator(t.client, &dynamodb.ScanInput{
+		TableName:                 &t.name,
+		FilterExpression:          aws.String("sk = :token"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":token": text(tokenSort)},
+		ConsistentRead:            aws.Bool(true),
+	})
+	validFrom := map[token.OwnerID]int64{}
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return translate(err)
+		}
+		tokens := make([]token.Token, len(page.Items))
+		var unseen []token.OwnerID
+		for i, it := range page.Items {
+			if tokens[i], err = readToken(it); err != nil {
+				return err
+			}
+			if _, seen := validFrom[tokens[i].Owner]; !seen {
+				validFrom[tokens[i].Owner] = 0
+				unseen = append(unseen, tokens[i].Owner)
+			}
+		}
+		err = t.Users(ctx, unseen, func(u principal.User) { validFrom[u.ID] = u.TokensValidFrom })
+		if err != nil {
+			return err
+		}
+		for _, tok := range tokens {
+			each(tok, validFrom[tok.Owner])
+		}
+	}
+	return nil
+}

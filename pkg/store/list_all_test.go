@@ -1,0 +1,77 @@
+package store_test
+
+import (
+	"slices"
+	"testing"
+
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+func TestEveryToken(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	through := f.Through(proxy.Client())
+
+	t.Run("a table without tokens has none", func(t *testing.T) {
+		f.AddUser(t)
+		err := f.Store.EveryToken(t.Context(), func(token.Token, int64) { t.Error("there is one") })
+		wantErr(t, f, err, nil)
+	})
+
+	type listed struct {
+		token     token.Token
+		validFrom int64
+	}
+	byID := func(a, b listed) int { return int(a.token.ID - b.token.ID) }
+	var want []listed
+	for i := range 6 {
+		owner := f.AddUser(t)
+		var tokens []token.Token
+		for range i {
+			tokens = append(tokens, f.AddToken(t, owner))
+		}
+		if i%2 == 1 {
+			wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+			tokens = append(tokens, f.AddToken(t, owner))
+		}
+		validFrom := f.Fresh(t, owner).TokensValidFrom
+		for _, tok := range tokens {
+			want = append(want, listed{tok, validFrom})
+		}
+	}
+	slices.SortFunc(want, byID)
+
+	for _, c := range []struct {
+		name string
+		rule storetest.Rule
+	}{
+		{"every token comes once, with the first number its owner's revocation left", nil},
+		{"every token comes once when the table comes in many pages", storetest.On("Scan", storetest.PageBy(3))},
+		{"owners whom the engine left unread are asked for again", storetest.First("BatchGetItem", storetest.LeaveUnread(0), storetest.LeaveUnread(1))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			proxy.Fail(c.rule)
+			defer proxy.Fail(nil)
+			var got []listed
+			err := through.EveryToken(t.Context(), func(tok token.Token, validFrom int64) {
+				got = append(got, listed{tok, validFrom})
+			})
+			wantErr(t, f, err, nil)
+			slices.SortFunc(got, byID)
+			if !slices.EqualFunc(got, want, func(a, b listed) bool {
+				return a.token.ID == b.token.ID && a.token.Digest == b.token.Digest && a.validFrom == b.validFrom
+			}) {
+				t.Errorf("got %d tokens, want %d", len(got), len(want))
+			}
+		})
+	}
+
+	t.Run("a malformed record ends the list", func(t *testing.T) {
+		pk, sk := recordKey(want[0].token.Digest)
+		f.Set(t, pk, sk, "scopes", nil)
+		err := f.Store.EveryToken(t.Context(), func(token.Token, int64) {})
+		wantErr(t, f, err, token.ErrCorrupt)
+	})
+}

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/token"
+)
+
+// TokensOfOwner implements lifecycle.Store: every token of an owner by
+// ascending id, those that were just made included. Pointers whose record
+// clean-up has taken already are passed over.
+func (t *Table) TokensOfOwner(ctx context.Context, owner token.OwnerID) ([]token.Token, error) {
+	pointers, err := t.pointers(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	return t.recordsOf(ctx, pointers)
+}
+
+// PageOfOwner implements lifecycle.Store: limit of an owner's tokens from
+// offset on, by id, and how many there are in all. It reads the pointers of
+// all and the records of the page.
+func (t *Table) PageOfOwner(ctx context.Context, owner token.OwnerID, q token.Page) ([]token.Token, int, error) {
+	pointers, err := t.pointers(ctx, owner)
+	if err != nil {
+		return nil, 0, err
+	}
+	if q.WithoutImpersonation {
+		pointers = slices.DeleteFunc(pointers, func(p pointer) bool { return p.kind == token.Impersonation })
+	}
+	if q.Descending {
+		slices.Reverse(pointers)
+	}
+	start := min(q.Offset, len(pointers))
+	tokens, err := t.recordsOf(ctx, pointers[start:min(start+q.Limit, len(pointers))])
+	if q.Descending {
+		slices.Reverse(tokens)
+	}
+	return tokens, len(pointers), err
+}
+
+func (t *Table) pointers(ctx context.Context, owner token.OwnerID) ([]pointer, error) {
+	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
+		TableName:              &t.name,
+		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":pk": text(userPartition(owner)), ":sk": text(tokenPrefix),
+		},
+		ConsistentRead: aws.Bool(true),
+	})
+	var pointers []pointer
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, translate(err)
+		}
+		for _, it := range page.Items {
+			p, err := readPointer(it)
+			if err != nil {
+				return nil, err
+			}
+			pointers = append(pointers, p)
+		}
+	}
+	return pointers, nil
+}
+
+// recordsOf reads the records that pointers name, by ascending id.
+func (t *Table) recordsOf(ctx context.Context, pointers []pointer) ([]token.Token, error) {
+	keys := make([]key, len(pointers))
+	for i, p := range pointers {
+		keys[i] = tokenKey(p.digest)
+	}
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	tokens := make([]token.Token, 0, len(items))
+	for _, it := range items {
+		tok, err := readToken(it)
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, tok)
+	}
+	slices.SortFunc(tokens, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
+	return tokens, nil
+}

@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/token"
+)
+
+// RevokeToken implements lifecycle.Store. It leaves the expiry index, because
+// nobody is told of the end of a token that has ended, and gives record,
+// pointer and family a date from which clean-up may take them.
+func (t *Table) RevokeToken(ctx context.Context, ended token.Token) error {
+	items := []types.TransactWriteItem{t.endRecord(ended), t.retirePointer(ended)}
+	if ended.Previous != 0 {
+		items = append(items, t.retireFamily(ended))
+	}
+	for {
+		reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
+			stored, err := t.TokenByDigest(ctx, ended.Digest)
+			return !stored.RevokedAt.IsZero(), err
+		})
+		switch {
+		case err != nil || reasons == nil:
+			return err
+		case !failed(reasons, 0):
+			// Pointer or family are not as they should be. They only serve
+			// clean-up and lookup; a token must end all the same.
+			items = items[:1]
+		case len(reasons[0].Item) == 0:
+			return token.ErrNotFound
+		default:
+			return nil // it is over already, which is what was asked for
+		}
+	}
+}
+
+func (t *Table) endRecord(ended token.Token) types.TransactWriteItem {
+	return t.update(tokenKey(ended.Digest),
+		"SET revoked_at = :at, revoked_reason = :reason, delete_after = :delete REMOVE expiry_bucket, expiry_order",
+		"attribute_exists(pk) AND attribute_not_exists(revoked_at)",
+		item{
+			":at":     epoch(ended.RevokedAt),
+			":reason": text(string(ended.RevokedReason)),
+			":delete": epoch(ended.RevokedAt.Add(t.opts.Retention)),
+		})
+}
+
+func (t *Table) retirePointer(ended token.Token) types.TransactWriteItem {
+	return t.update(pointerKey(ended.ID), "SET delete_after = :delete", "attribute_exists(pk)",
+		item{":delete": epoch(ended.RevokedAt.Add(t.opts.Retention))})
+}
+
+// retireFamily dates the family unless it has moved on to a newer token.
+func (t *Table) retireFamily(ended token.Token) types.TransactWriteItem {
+	return t.update(familyKey(ended.Family), "SET delete_after = :delete", "digest = :digest", item{
+		":delete": epoch(ended.RevokedAt.Add(t.opts.Retention)),
+		":digest": text(ended.Digest.Key()),
+	})
+}

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// Scan progress:           SCAN#<kind>#<day> / SHARD#<nn>
+// Lease and last finished: SCAN#<kind> / SHARD#<nn>
+//
+// The lease is not the day's: yesterday's scan, when it is retried late, covers
+// most of today's days, and both would announce the same tokens.
+
+// progressLife is how long the progress of a scan is kept, for somebody who
+// wants to know what a night's run did.
+const progressLife = 90 * 24 * time.Hour
+
+func jobKey(j sweep.Job) key {
+	return keyOf(fmt.Sprintf("SCAN#%s#%s", j.Kind, j.Day), shardSort(j.Shard))
+}
+
+func scanKey(kind sweep.Kind, shard int) key {
+	return keyOf("SCAN#"+string(kind), shardSort(shard))
+}
+
+func shardSort(shard int) string { return fmt.Sprintf("SHARD#%02d", shard) }
+
+func countsValue(c sweep.Counts) types.AttributeValue {
+	counts := map[string]types.AttributeValue{
+		"examined": number(int64(c.Examined)), "due": number(int64(c.Due)), "mails": number(int64(c.Mails)),
+		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)),
+	}
+	for reason, n := range maps.All(c.Skipped) {
+		counts["skipped_"+reason] = number(int64(n))
+	}
+	return &types.AttributeValueMemberM{Value: counts}
+}
+
+func readProgress(it item) (sweep.Progress, error) {
+	r := reader{item: it}
+	p := sweep.Progress{Cursor: token.OwnerID(r.optionalNumber("cursor")), Done: r.flag("done")}
+	if counts, ok := it["counts"].(*types.AttributeValueMemberM); ok {
+		for name, value := range counts.Value {
+			n, ok := value.(*types.AttributeValueMemberN)
+			if !ok {
+				r.fault("counts")
+				break
+			}
+			count, err := strconv.Atoi(n.Value)
+			if err != nil {
+				r.fault("counts")
+			}
+			p.Counts = withCount(p.Counts, name, count)
+		}
+	}
+	return p, r.err
+}
+
+func withCount(c sweep.Counts, name string, n int) sweep.Counts {
+	switch name {
+	case "examined":
+		c.Examined = n
+	case "due":
+		c.Due = n
+	case "mails":
+		c.Mails = n
+	case "marked":
+		c.Marked = n
+	case "failed":
+		c.Failed = n
+	default:
+		const skipped = len("skipped_")
+		if c.Skipped == nil {
+			c.Skipped = map[string]int{}
+		}
+		if len(name) > skipped {
+			c.Skipped[name[skipped:]] = n
+		}
+	}
+	return c
+}

@@ -1,0 +1,325 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+// Conformance is the suite that an engine must pass for the store to keep its promises on it: what
+// conditions, transactions, indexes and pages have to do, seen through the store. client returns a
+// client of the engine under test; every case uses a table of its own.
+func Conformance(t *testing.T, client func(testing.TB) *dynamodb.Client) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, *Fixture)
+	}{
+		{"what was written is read at once by key, by list and by scan", readsWhatWasWritten},
+		{"absence is told from everything else", tellsAbsence},
+		{"a condition that fails writes nothing of its transaction", keepsTransactionsWhole},
+		{"a refused owner is read from the refusal", returnsOldItems},
+		{"a revocation is seen by everything that comes after it", revokesAtOnce},
+		{"a rotation has one winner", rotatesOnce},
+		{"numbers and ids are dense however many writers there are", countsWithoutGaps},
+		{"a use of an idempotency key stands for 24 hours", keepsUses},
+		{"a last use never goes backwards", marksForwards},
+		{"the index holds live tokens only, in order", indexesSparsely},
+		{"lists come in order over pages and batches", listsInOrder},
+		{"states move only from where they are", movesStates},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(t, NewFixture(t, client(t))) })
+	}
+}
+
+func want(t *testing.T, f *Fixture, err, wanted error) {
+	t.Helper()
+	f.CheckError(t, err)
+	if !errors.Is(err, wanted) {
+		t.Fatalf("err = %v, want %v", err, wanted)
+	}
+}
+
+func same[T any](t *testing.T, what string, got, wanted T) {
+	t.Helper()
+	if !reflect.DeepEqual(got, wanted) {
+		t.Errorf("%s: got %v, want %v", what, got, wanted)
+	}
+}
+
+func readsWhatWasWritten(t *testing.T, f *Fixture) {
+	owner := f.AddUser(t)
+	tok := f.AddToken(t, owner, func(tok *token.Token) { tok.Name = "bâtiment 建物 \x01\"'" })
+	for _, hint := range []token.OwnerID{0, owner.ID, owner.ID + 1} {
+		got, user, err := f.Store.Check(t.Context(), tok.Digest, hint)
+		want(t, f, err, nil)
+		same(t, "checked token", got, tok)
+		same(t, "checked owner", user.ID, owner.ID)
+	}
+	got, err := f.Store.Token(t.Context(), tok.ID)
+	want(t, f, err, nil)
+	same(t, "token by id", got, tok)
+	list, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
+	want(t, f, err, nil)
+	same(t, "list", list, []token.Token{tok})
+	var all []token.Token
+	want(t, f, f.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) { all = append(all, tok) }), nil)
+	same(t, "scan", all, []token.Token{tok})
+	user, err := f.Store.UserByName(t.Context(), owner.Username)
+	want(t, f, err, nil)
+	owner.NextNumber = 2
+	same(t, "user by name", user, owner)
+}
+
+func tellsAbsence(t *testing.T, f *Fixture) {
+	owner := f.AddUser(t)
+	stranger := f.Candidate(t, owner)
+	ctx := t.Context()
+	for name, err := range map[string]error{
+		"check":   second(f.Store.Check(ctx, stranger.Digest, owner.ID)),
+		"digest":  last(f.Store.TokenByDigest(ctx, stranger.Digest)),
+		"id":      last(f.Store.Token(ctx, token.ID(owner.ID<<22+1))),
+		"newest":  last(f.Store.Newest(ctx, token.ID(owner.ID<<22+1))),
+		"use":     last(f.Store.Use(ctx, "nothing")),
+		"user":    last(f.Store.User(ctx, owner.ID+1)),
+		"name":    last(f.Store.UserByName(ctx, "nobody")),
+		"state":   f.Store.SetUserState(ctx, owner.ID+1, principal.Active, principal.Blocked),
+		"bulk":    f.Store.RevokeEverything(ctx, owner.ID+1),
+		"revoked": f.Store.RevokeToken(ctx, Ended(stranger)),
+	} {
+		if f.CheckError(t, err); !errors.Is(err, token.ErrNotFound) {
+			t.Errorf("%s: err = %v, want %v", name, err, token.ErrNotFound)
+		}
+	}
+	want(t, f, f.Store.MarkUsed(ctx, stranger.Digest, Now, Now), nil)
+	same(t, "items", len(f.Snapshot(t)), 4) // profile, username, address, counter
+}
+
+func second[A, B any](_ A, _ B, err error) error { return err }
+func last[A any](_ A, err error) error           { return err }
+
+func keepsTransactionsWhole(t *testing.T, f *Fixture) {
+	owner := f.AddUser(t)
+	tok := f.AddToken(t, owner)
+	use := f.Use(t, "used", Now)
+	_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use)
+	want(t, f, err, nil)
+	stale := f.Fresh(t, owner)
+	again := f.Candidate(t, owner)
+	again.Digest = tok.Digest
+	unused := f.Use(t, "unused", Now)
+	before := f.Snapshot(t)
+
+	_, err = f.Store.CreateToken(t.Context(), stale, again, &unused)
+	want(t, f, err, token.ErrTaken)
+	_, err = f.Store.CreateToken(t.Context(), stale, f.Candidate(t, owner), &use)
+	want(t, f, err, token.ErrKeyUsed)
+	account := f.Account("fresh-name")
+	account.Email = owner.Email
+	_, err = f.Store.CreateUser(t.Context(), account)
+	want(t, f, err, token.ErrEmailTaken)
+	account = f.Account(owner.Username)
+	_, err = f.Store.CreateUser(t.Context(), account)
+	want(t, f, err, token.ErrUsernameTaken)
+	same(t, "table", f.Snapshot(t), before)
+}
+
+func returnsOldItems(t *testing.T, f *Fixture) {
+	owner := f.AddUser(t)
+	f.AddToken(t, owner)
+	tok, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil) // owner is out of date
+	want(t, f, err, nil)
+	same(t, "number", tok.ID.Number(), 2)
+	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+	want(t, f, err, token.ErrMoved)
+	want(t, f, f.Store.SetUserState(t.Context(), owner.ID, principal.Active, principal.Blocked), nil)
+	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+	want(t, f, err, principal.ErrBlocked)
+	f.Drop(t, "USER#"+owner.ID.String(), "PROFILE")
+	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+	want(t, f, err, token.ErrNotFound)
+}
+
+func revokesAtOnce(t *testing.T, f *Fixture) {
+	owner := f.AddUser(t)
+	first, second := f.AddToken(t, owner), f.AddToken(t, owner)
+	want(t, f, f.Store.RevokeToken(t.Context(), Ended(first)), nil)
+	later := Ended(first)
+	later.RevokedAt = later.RevokedAt.Add(time.Hour)
+	want(t, f, f.Store.RevokeToken(t.Context(), later), nil)
+	got, _, err := f.Store.Check(t.Context(), first.Digest, owner.ID)
+	want(t, f, err, nil)
+	same(t, "revoked token", got, Ended(first))
+	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+	got, user, err := f.Store.Check(t.Context(), second.Digest, owner.ID)
+	want(t, f, err, nil)
+	if !got.RevokedIn(user.TokensValidFrom) {
+		t.Error("a token is good after everything was revoked")
+	}
+	for _, sort := range []string{"USER#%[1]d / TOKEN#%016[2]d", "TOKEN#%[3]s / TOKEN"} {
+		it := f.Snapshot(t)[fmt.Sprintf(sort, owner.ID, first.ID, first.Digest.Key())].(map[string]any)
+		same(t, "clean-up", it["delete_after"], any(int(Ended(first).RevokedAt.Add(Retention).Unix())))
+	}
+}
+
+// atOnce runs n calls at the same time and returns their errors.
+func atOnce(n int, call func(int) error) []error {
+	errs := make([]error, n)
+	var running sync.WaitGroup
+	for i := range n {
+		running.Go(func() { errs[i] = call(i) })
+	}
+	running.Wait()
+	return errs
+}
+
+func rotatesOnce(t *testing.T, f *Fixture) {
+	owner := f.AddUser(t)
+	old := f.AddToken(t, owner)
+	owner = f.Fresh(t, owner)
+	made := make([]token.Token, 8)
+	winner := -1
+	for i, err := range atOnce(len(made), func(i int) (err error) {
+		made[i], err = f.Store.RotateToken(t.Context(), owner, old, f.Successor(t, owner, old), nil)
+		return err
+	}) {
+		switch {
+		case err != nil:
+			want(t, f, err, token.ErrRevoked)
+		case winner >= 0:
+			t.Errorf("rotations %d and %d both won", winner, i)
+		default:
+			winner = i
+		}
+	}
+	if winner < 0 {
+		t.Fatal("nobody won")
+	}
+	newest, err := f.Store.Newest(t.Context(), old.ID)
+	want(t, f, err, nil)
+	same(t, "newest", newest, made[winner])
+	tokens, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
+	want(t, f, err, nil)
+	same(t, "tokens", len(tokens), 2)
+	same(t, "reason", tokens[0].RevokedReason, token.ReasonRotated)
+}
+
+func countsWithoutGaps(t *testing.T, f *Fixture) {
+	users := make([]principal.User, 6)
+	for _, err := range atOnce(len(users), func(i int) (err error) {
+		users[i], err = f.Store.CreateUser(t.Context(), f.Account(fmt.Sprintf("person-%d", i)))
+		return err
+	}) {
+		want(t, f, err, nil)
+	}
+	slices.SortFunc(users, func(a, b principal.User) int { return int(a.ID - b.ID) })
+	for i, u := range users {
+		same(t, "user id", u.ID, token.OwnerID(i+1))
+	}
+	tokens := make([]token.Token, 8)
+	for _, err := range atOnce(len(tokens), func(i int) (err error) {
+		tokens[i], err = f.Store.CreateToken(t.Context(), users[0], f.Candidate(t, users[0]), nil)
+		return err
+	}) {
+		want(t, f, err, nil)
+	}
+	slices.SortFunc(tokens, func(a, b token.Token) int { return int(a.ID - b.ID) })
+	for i, tok := range tokens {
+		same(t, "token number", tok.ID.Number(), int64(i+1))
+	}
+}
+
+func keepsUses(t *testing.T, f *Fixture) {
+	owner := f.AddUser(t)
+	first := f.Use(t, "handle", Now)
+	create := func(at time.Duration) error {
+		use := f.Use(t, "handle", Now.Add(at))
+		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use)
+		return err
+	}
+	_, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), &first)
+	want(t, f, err, nil)
+	want(t, f, create(24*time.Hour-time.Second), token.ErrKeyUsed)
+	got, err := f.Store.Use(t.Context(), "handle")
+	want(t, f, err, nil)
+	same(t, "use", got, first)
+	want(t, f, create(24*time.Hour), nil)
+	want(t, f, create(24*time.Hour+time.Second), token.ErrKeyUsed)
+}
+
+func marksForwards(t *testing.T, f *Fixture) {
+	tok := f.AddToken(t, f.AddUser(t))
+	for _, c := range []struct{ at, before, want time.Duration }{
+		{0, -time.Minute, 0},
+		{time.Second, -time.Second, 0},
+		{time.Minute, 0, time.Minute},
+		{time.Hour, time.Minute - time.Second, time.Minute},
+	} {
+		want(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, Now.Add(c.at), Now.Add(c.before)), nil)
+		got, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
+		want(t, f, err, nil)
+		same(t, "last use", got.LastUsedAt, Now.Add(c.want))
+	}
+}
+
+func indexesSparsely(t *testing.T, f *Fixture) {
+	owner := f.AddUser(t)
+	tokens := make([]token.Token, 12)
+	for i := range tokens {
+		tokens[i] = f.AddToken(t, owner)
+	}
+	f.AddToken(t, owner, func(tok *token.Token) { tok.ExpiresOn = token.Day{} })
+	f.AddToken(t, owner, func(tok *token.Token) { tok.Kind = token.Impersonation })
+	f.AddToken(t, owner, func(tok *token.Token) { tok.ExpiresOn = tok.ExpiresOn.AddDays(1) })
+	want(t, f, f.Store.RevokeToken(t.Context(), Ended(tokens[3])), nil)
+	next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), tokens[7], f.Successor(t, owner, tokens[7]), nil)
+	want(t, f, err, nil)
+
+	var wanted []string
+	for i, tok := range append(tokens, next) {
+		if i != 3 && i != 7 {
+			wanted = append(wanted, fmt.Sprintf("%010d#%016d", owner.ID, tok.ID))
+		}
+	}
+	record := f.Item(t, "TOKEN#"+tokens[0].Digest.Key(), "TOKEN")
+	same(t, "index", f.Indexed(t, record["expiry_bucket"].(string)), wanted)
+	same(t, "index of another day", f.Indexed(t, "2031-05-15"+record["expiry_bucket"].(string)[10:]), nil)
+}
+
+func listsInOrder(t *testing.T, f *Fixture) {
+	owner := f.AddUser(t)
+	tokens := make([]token.Token, 130) // more than one batch
+	for i := range tokens {
+		tokens[i] = f.AddToken(t, owner)
+	}
+	f.AddToken(t, f.AddUser(t))
+	got, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
+	want(t, f, err, nil)
+	same(t, "list", got, tokens)
+	page, total, err := f.Store.PageOfOwner(t.Context(), owner.ID, token.Page{Offset: 10, Limit: 5, Descending: true})
+	want(t, f, err, nil)
+	wanted := slices.Clone(tokens[115:120])
+	slices.Reverse(wanted)
+	same(t, "page", page, wanted)
+	same(t, "total", total, len(tokens))
+}
+
+func movesStates(t *testing.T, f *Fixture) {
+	u := f.AddUser(t)
+	ctx := t.Context()
+	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Active, principal.Blocked), nil)
+	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Active, principal.Blocked), nil)
+	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Active, principal.Deactivated), token.ErrMoved)
+	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Blocked, principal.Active), nil)
+	same(t, "account", f.Fresh(t, u), u)
+}

@@ -1,0 +1,352 @@
+package storetest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/infra/local/dynamodblocal"
+	"latchkey/pkg/store"
+)
+
+// maxRetryDelay keeps the SDK's pauses between attempts, which grow to seconds, out of tests.
+const maxRetryDelay = time.Millisecond
+
+// hurry is long for an engine on this machine and short for a test.
+const hurry = 200 * time.Millisecond
+
+// A Proxy stands between a client and a real engine, counts what passes and breaks what it is told
+// to break. What it does not break is the engine's own work, so a test sees what was committed. It
+// is safe for concurrent use.
+type Proxy struct {
+	server   *httptest.Server
+	endpoint string
+	closing  chan struct{} // closed when the test ends, to free exchanges that hang
+
+	mu       sync.Mutex
+	rule     Rule
+	seen     map[string]int // since the last Fail
+	requests []Request      // since the last Reset
+}
+
+// A Request is one HTTP request that reached the proxy; the SDK's retries are requests of their own.
+type Request struct {
+	Operation string // "GetItem"
+	Body      []byte // JSON
+}
+
+// A Rule picks what happens to the n-th request of an operation, counted from 1 since Fail.
+type Rule func(operation string, n int) Action
+
+// An Action is what happens to one request. The nil Action passes it on.
+type Action func(*Exchange)
+
+// An Exchange is one request on its way through the proxy. Actions hand it on to each other.
+type Exchange struct {
+	proxy *Proxy
+	w     http.ResponseWriter
+	r     *http.Request
+	body  []byte
+}
+
+// NewProxy starts a proxy in front of the engine at endpoint (see Endpoint). It ends with the test.
+func NewProxy(tb testing.TB, endpoint string) *Proxy {
+	tb.Helper()
+	p := &Proxy{endpoint: endpoint, seen: map[string]int{}, closing: make(chan struct{})}
+	p.server = httptest.NewServer(p)
+	tb.Cleanup(func() {
+		close(p.closing)
+		p.server.CloseClientConnections()
+		p.server.Close()
+	})
+	return p
+}
+
+// Endpoint returns the proxy's base URL.
+func (p *Proxy) Endpoint() string { return p.server.URL }
+
+// Client returns a client as patient as the product's own, with its retries but hardly a pause
+// between them. options run last. Every client has retries of its own to spend, so a test that
+// breaks many requests takes a new one for each case.
+func (p *Proxy) Client(options ...func(*dynamodb.Options)) *dynamodb.Client {
+	base := dynamodblocal.Client(p.Endpoint()).Options()
+	base.RetryMaxAttempts, base.Retryer = 0, nil
+	return dynamodb.New(base, append([]func(*dynamodb.Options){store.Configure(""), func(o *dynamodb.Options) {
+		o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, maxRetryDelay)
+	}}, options...)...)
+}
+
+// Fail breaks requests by rule from now on; nil lets everything pass.
+func (p *Proxy) Fail(rule Rule) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rule, p.seen = rule, map[string]int{}
+}
+
+// Reset forgets the requests so far. The rule stays.
+func (p *Proxy) Reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = nil
+}
+
+// Hurried is an option for Client: attempts that hang are given up at once.
+func Hurried(o *dynamodb.Options) { o.HTTPClient = &http.Client{Timeout: hurry} }
+
+// Counts returns the number of requests by operation since the last Reset.
+func (p *Proxy) Counts() map[string]int {
+	counts := map[string]int{}
+	for _, r := range p.Requests() {
+		counts[r.Operation]++
+	}
+	return counts
+}
+
+// Requests returns the requests since the last Reset, in the order of their arrival.
+func (p *Proxy) Requests() []Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.requests)
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the client gave up
+	}
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	x := &Exchange{proxy: p, w: w, r: r, body: body}
+	if action := p.pick(operation, body); action != nil {
+		action(x)
+		return
+	}
+	x.pass()
+}
+
+func (p *Proxy) pick(operation string, body []byte) Action {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = append(p.requests, Request{operation, body})
+	p.seen[operation]++
+	if p.rule == nil {
+		return nil
+	}
+	return p.rule(operation, p.seen[operation])
+}
+
+// forward hands body to the engine whatever becomes of the client, so that a request whose client
+// has given up is committed all the same.
+func (x *Exchange) forward(body []byte) (int, http.Header, []byte) {
+	request, err := http.NewRequest(x.r.Method, x.proxy.endpoint, bytes.NewReader(body)) //nolint:noctx // see above
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	request.Header = x.r.Header.Clone()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer response.Body.Close()
+	reply, err := io.ReadAll(response.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return response.StatusCode, response.Header, reply
+}
+
+func (x *Exchange) answer(status int, header http.Header, reply []byte) {
+	maps.Copy(x.w.Header(), header)
+	x.w.Header().Set("Content-Length", fmt.Sprint(len(reply)))
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(reply) // a client that has gone has no one left to tell
+}
+
+func (x *Exchange) pass() { x.answer(x.forward(x.body)) }
+
+// hang keeps the client waiting until it gives up.
+func (x *Exchange) hang() {
+	select {
+	case <-x.r.Context().Done():
+	case <-x.proxy.closing:
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// LoseRequest drops the connection before the engine has seen the request.
+func LoseRequest(*Exchange) { panic(http.ErrAbortHandler) }
+
+// LoseReply lets the engine do its work and drops the connection before the first byte of the reply.
+func LoseReply(x *Exchange) {
+	x.forward(x.body)
+	panic(http.ErrAbortHandler)
+}
+
+// CutReply lets the engine do its work and drops the connection in the middle of the reply.
+func CutReply(x *Exchange) {
+	status, header, reply := x.forward(x.body)
+	maps.Copy(x.w.Header(), header)
+	x.w.Header().Set("Content-Length", fmt.Sprint(len(reply)))
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(reply[:len(reply)/2])
+	panic(http.ErrAbortHandler)
+}
+
+// HangBefore keeps the client waiting until it gives up; the engine never sees the request.
+func HangBefore(x *Exchange) { x.hang() }
+
+// HangAfter lets the engine do its work and keeps the client waiting until it gives up.
+func HangAfter(x *Exchange) {
+	x.forward(x.body)
+	x.hang()
+}
+
+// Arrive lets the engine see the request only when the client has given up on it.
+func Arrive(x *Exchange) {
+	select {
+	case <-x.r.Context().Done():
+	case <-x.proxy.closing:
+	}
+	x.forward(x.body)
+	panic(http.ErrAbortHandler)
+}
+
+// Answer replies with status and body in the engine's place.
+func Answer(status int, body string) Action {
+	return func(x *Exchange) {
+		x.answer(status, http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, []byte(body))
+	}
+}
+
+// AnswerInstead lets the engine do its work and replaces its reply.
+func AnswerInstead(status int, body string) Action {
+	return func(x *Exchange) {
+		x.forward(x.body)
+		Answer(status, body)(x)
+	}
+}
+
+// Refuse replies with an error of the service, such as ThrottlingException, in the engine's place.
+func Refuse(code, message string) Action {
+	return Answer(http.StatusBadRequest, marshal(map[string]any{
+		"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": message,
+	}))
+}
+
+// Cancel replies that a transaction was cancelled, with one reason for each item of it; "None" is
+// the code of an item that was not at fault.
+func Cancel(codes ...string) Action {
+	reasons := make([]map[string]any, len(codes))
+	for i, code := range codes {
+		reasons[i] = map[string]any{"Code": code}
+	}
+	return Answer(http.StatusBadRequest, marshal(map[string]any{
+		"__type":              "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+		"Message":             "Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]",
+		"CancellationReasons": reasons,
+	}))
+}
+
+// LeaveUnread lets a BatchGetItem for one table read its first keys only, as an engine without
+// capacity does, and hands the others back.
+func LeaveUnread(read int) Action {
+	return func(x *Exchange) {
+		var request map[string]any
+		if err := json.Unmarshal(x.body, &request); err != nil {
+			panic(err)
+		}
+		for table, asked := range request["RequestItems"].(map[string]any) {
+			asked := asked.(map[string]any)
+			keys := asked["Keys"].([]any)
+			first, rest := keys[:min(read, len(keys))], keys[min(read, len(keys)):]
+			reply := map[string]any{"Responses": map[string]any{table: []any{}}, "UnprocessedKeys": map[string]any{}}
+			if len(first) > 0 {
+				asked["Keys"] = first
+				_, _, raw := x.forward([]byte(marshal(request)))
+				if err := json.Unmarshal(raw, &reply); err != nil {
+					panic(err)
+				}
+			}
+			if len(rest) > 0 {
+				asked["Keys"] = rest
+				reply["UnprocessedKeys"] = map[string]any{table: asked}
+			}
+			Answer(http.StatusOK, marshal(reply))(x)
+			return
+		}
+	}
+}
+
+// PageBy sets the limit of a Query or Scan, so that few items make several pages.
+func PageBy(limit int) Action {
+	return func(x *Exchange) {
+		var request map[string]any
+		if err := json.Unmarshal(x.body, &request); err != nil {
+			panic(err)
+		}
+		request["Limit"] = limit
+		x.answer(x.forward([]byte(marshal(request))))
+	}
+}
+
+// After lets the engine do its work, runs work and loses the reply.
+func After(work func()) Action {
+	return func(x *Exchange) {
+		x.forward(x.body)
+		work()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// Meanwhile runs work before the request goes on: what somebody else does between two requests.
+func Meanwhile(work func()) Action {
+	return func(x *Exchange) {
+		work()
+		x.pass()
+	}
+}
+
+// On applies action to every request of operation.
+func On(operation string, action Action) Rule {
+	return func(op string, _ int) Action {
+		if op == operation {
+			return action
+		}
+		return nil
+	}
+}
+
+// First applies actions to the first requests of operation, one each.
+func First(operation string, actions ...Action) Rule {
+	return func(op string, n int) Action {
+		if op == operation && n <= len(actions) {
+			return actions[n-1]
+		}
+		return nil
+	}
+}
+
+// Always applies action to every request.
+func Always(action Action) Rule {
+	return func(string, int) Action { return action }
+}
+
+func marshal(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
+}

@@ -1,0 +1,203 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"iter"
+	"maps"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"golang.org/x/sync/errgroup"
+
+	"latchkey/infra/local/engine"
+	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/store"
+	"latchkey/pkg/token"
+)
+
+// A Loader fills a table with thousands of records and profiles, in batches. The items are copies of
+// ones that the store has written, with what differs put in. It writes nothing else: no pointers, no
+// usernames, no counters, which no scan reads.
+type Loader struct {
+	client          *dynamodb.Client
+	table           string
+	shards          int
+	record, profile map[string]types.AttributeValue // what the store wrote
+}
+
+const (
+	loadBatch   = 25 // BatchWriteItem: 25 items
+	loadWorkers = 8
+)
+
+// NewLoader returns a loader for a table whose index has a number of shards.
+func NewLoader(ctx context.Context, client *dynamodb.Client, table string, shards int) (*Loader, error) {
+	l := &Loader{client: client, table: table, shards: shards}
+	path, err := tabledef.Path()
+	if err != nil {
+		return nil, err
+	}
+	const name = "example"
+	example := engine.New().Client()
+	if err := tabledef.Create(ctx, example, path, name); err != nil {
+		return nil, err
+	}
+	s := store.Open(example, name, store.Options{Shards: shards, Retention: Retention})
+	user, err := s.CreateUser(ctx, principal.User{
+		Username: name, Name: name, Email: name + "@example.com", State: principal.Active, CreatedAt: Now, NextNumber: 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	tok, err := s.CreateToken(ctx, user, token.Token{
+		Kind: token.Personal, Owner: user.ID, Name: name, Scopes: scope.Set{scope.API}, CreatedAt: Now,
+		ExpiresOn: token.DayOf(Now).AddDays(1), Digest: secret.DigestFromKey(name),
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	get := func(pk, sk string) map[string]types.AttributeValue {
+		out, getErr := example.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String(name), Key: keyOf(pk, sk)})
+		if getErr != nil {
+			err = errors.Join(err, getErr)
+			return nil
+		}
+		return out.Item
+	}
+	l.record = get("TOKEN#"+tok.Digest.Key(), "TOKEN")
+	l.profile = get("USER#"+user.ID.String(), "PROFILE")
+	return l, err
+}
+
+// Users writes profiles of accounts that differ in id, name, address and next number only.
+func (l *Loader) Users(ctx context.Context, users iter.Seq[principal.User]) error {
+	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
+		for u := range users {
+			it := maps.Clone(l.profile)
+			it["pk"] = S("USER#" + u.ID.String())
+			it["username"], it["name"], it["email"] = S(u.Username), S(u.Name), S(u.Email)
+			it["next_number"] = N(fmt.Sprint(u.NextNumber))
+			if !yield(it) {
+				return
+			}
+		}
+	})
+}
+
+// Tokens writes records of personal tokens that differ in id, name, last day and digest only, and
+// end on some day.
+func (l *Loader) Tokens(ctx context.Context, tokens iter.Seq[token.Token]) error {
+	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
+		for tok := range tokens {
+			owner := tok.ID.Owner()
+			hash := fnv.New32a()
+			_, _ = hash.Write([]byte(owner.String()))
+			it := maps.Clone(l.record)
+			it["pk"] = S("TOKEN#" + tok.Digest.Key())
+			it["id"], it["family"] = N(tok.ID.String()), N(tok.ID.String())
+			it["name"], it["expires_on"] = S(tok.Name), S(tok.ExpiresOn.String())
+			it["expiry_bucket"] = S(fmt.Sprintf("%s#%02d", tok.ExpiresOn, hash.Sum32()%uint32(l.shards)))
+			it["expiry_order"] = S(fmt.Sprintf("%010d#%016d", int64(owner), int64(tok.ID)))
+			if !yield(it) {
+				return
+			}
+		}
+	})
+}
+
+func (l *Loader) load(ctx context.Context, items iter.Seq[map[string]types.AttributeValue]) error {
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(loadWorkers)
+	var batch []types.WriteRequest
+	flush := func() {
+		requests := batch
+		batch = nil
+		if len(requests) > 0 {
+			workers.Go(func() error { return l.write(ctx, requests) })
+		}
+	}
+	for it := range items {
+		if batch = append(batch, types.WriteRequest{PutRequest: &types.PutRequest{Item: it}}); len(batch) == loadBatch {
+			flush()
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	flush()
+	return workers.Wait()
+}
+
+func (l *Loader) write(ctx context.Context, requests []types.WriteRequest) error {
+	for len(requests) > 0 {
+		out, err := l.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
+			RequestItems: map[string][]types.WriteRequest{l.table: requests},
+		})
+		if err != nil {
+			return err
+		}
+		requests = out.UnprocessedItems[l.table]
+	}
+	return nil
+}
+
+// A Crowd is a number of owners who have a number of tokens each.
+type Crowd struct {
+	Owners, TokensEach int
+	// First is the id of the first owner.
+	First token.OwnerID
+	// On returns the day on which an owner's n-th token, from 0, ends.
+	On func(owner token.OwnerID, n int) token.Day
+}
+
+// Users returns the crowd's accounts.
+func (c Crowd) Users() iter.Seq[principal.User] {
+	return func(yield func(principal.User) bool) {
+		for i := range c.Owners {
+			id := c.First + token.OwnerID(i)
+			name := "user-" + id.String()
+			if !yield(principal.User{
+				ID: id, Username: name, Name: name, Email: name + "@example.com", State: principal.Active,
+				CreatedAt: Now, NextNumber: int64(c.TokensEach) + 1,
+			}) {
+				return
+			}
+		}
+	}
+}
+
+// Tokens returns the crowd's tokens.
+func (c Crowd) Tokens() iter.Seq[token.Token] {
+	return func(yield func(token.Token) bool) {
+		for i := range c.Owners {
+			owner := c.First + token.OwnerID(i)
+			for n := range c.TokensEach {
+				id, err := token.NewID(owner, int64(n)+1)
+				if err != nil {
+					panic(err)
+				}
+				if !yield(token.Token{
+					ID: id, Kind: token.Personal, Owner: owner, Name: "token-" + id.String(), Scopes: scope.Set{scope.API},
+					CreatedAt: Now, ExpiresOn: c.On(owner, n), Family: id, Digest: secret.DigestFromKey("loaded-digest-of-token-" + id.String()),
+				}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Crowd puts a crowd into the fixture's table.
+func (l *Loader) Crowd(ctx context.Context, c Crowd) error {
+	if err := l.Users(ctx, c.Users()); err != nil {
+		return err
+	}
+	return l.Tokens(ctx, c.Tokens())
+}

@@ -1,0 +1,51 @@
+package storetest_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+// A table that was filled by a loader is one that the store could have made.
+func TestLoader(t *testing.T) {
+	t.Parallel()
+	client := storetest.Engine(t)
+	crowd := storetest.Crowd{Owners: 30, TokensEach: 2, First: 1, On: func(owner token.OwnerID, n int) token.Day {
+		return token.DayOf(storetest.Now).AddDays(int(owner) + n)
+	}}
+	loaded, made := storetest.NewFixture(t, client), storetest.NewFixture(t, client)
+	loader, err := storetest.NewLoader(t.Context(), client, loaded.Name, storetest.Shards)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := loader.Crowd(t.Context(), crowd); err != nil {
+		t.Fatal(err)
+	}
+	for u := range crowd.Users() {
+		u.NextNumber = 1
+		if _, err := made.Store.CreateUser(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for tok := range crowd.Tokens() {
+		owner, err := made.Store.User(t.Context(), tok.Owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := made.Store.CreateToken(t.Context(), owner, tok, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wanted := made.Snapshot(t)
+	for key, it := range loaded.Snapshot(t) {
+		if diff := cmp.Diff(wanted[key], it); diff != "" {
+			t.Errorf("%s: %s", key, diff)
+		}
+	}
+	if n := len(loaded.Snapshot(t)); n != 30+60 {
+		t.Errorf("%d items", n)
+	}
+}

@@ -1,0 +1,202 @@
+// Package store keeps Latchkey's records in its one DynamoDB table.
+//
+// Start with Open. There is one file per access pattern and one key file per
+// item kind; the table itself is defined in infra/table.yaml. The package
+// promises that every read is strongly consistent, that writes which belong
+// together are one transaction, that a write which the engine committed is
+// reported as done even when its answer was lost, and that SDK errors leave it
+// only as the errors of package token. It is safe for concurrent use. It does
+// not decide anything about tokens beyond what a condition has to guard.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"latchkey/pkg/token"
+)
+
+// DefaultShards is how many parts one day's expiries are split into unless
+// the operator says otherwise. The number may grow, never shrink: entries
+// stay in the shard they were written to.
+const DefaultShards = 16
+
+// Options are the settings of a Table. They are read once.
+type Options struct {
+	// Shards of the expiry index, at least 1.
+	Shards int
+	// Retention is how long a revoked token stays before clean-up may take it.
+	Retention time.Duration
+}
+
+// A Table is Latchkey's table.
+type Table struct {
+	client *dynamodb.Client
+	name   string
+	opts   Options
+}
+
+// Open returns the table called name. It makes no request.
+func Open(client *dynamodb.Client, name string, opts Options) *Table {
+	return &Table{client: client, name: name, opts: opts}
+}
+
+// maxBackoff is the longest wait between two attempts. The SDK's own 20
+// seconds are for programs that nobody waits for.
+const maxBackoff = 300 * time.Millisecond
+
+// Configure returns how a client is set up: few, short attempts, because
+// callers of an authorizer would rather have an answer than a wait. Three
+// attempts of a second each stay below API Gateway's 29 seconds and the
+// authorizer's own timeout. endpoint is another engine than the region's own,
+// or "".
+func Configure(endpoint string) func(*dynamodb.Options) {
+	return func(o *dynamodb.Options) {
+		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
+			s.MaxAttempts, s.MaxBackoff = 3, maxBackoff
+		})
+		o.HTTPClient = patience{next: o.HTTPClient, limit: time.Second}
+		if endpoint != "" {
+			o.BaseEndpoint = &endpoint
+		}
+	}
+}
+
+// The limits of DynamoDB's batch and transaction calls.
+const maxBatchGet = 100 // BatchGetItem: 100 items
+
+type (
+	item = map[string]types.AttributeValue
+	key  = map[string]types.AttributeValue
+)
+
+func keyOf(pk, sk string) key {
+	return key{"pk": text(pk), "sk": text(sk)}
+}
+
+// get reads one item. Absence is token.ErrNotFound.
+func (t *Table) get(ctx context.Context, k key) (item, error) {
+	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &t.name, Key: k, ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return nil, translate(err)
+	}
+	if len(out.Item) == 0 {
+		return nil, token.ErrNotFound
+	}
+	return out.Item, nil
+}
+
+// getBatch reads any number of items in pages of 100, in no order. Absent
+// ones are left out.
+func (t *Table) getBatch(ctx context.Context, keys []key) ([]item, error) {
+	items := make([]item, 0, len(keys))
+	for start := 0; start < len(keys); start += maxBatchGet {
+		page := keys[start:min(start+maxBatchGet, len(keys))]
+		found, err := t.getPage(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, found...)
+	}
+	return items, nil
+}
+
+// getPage reads up to 100 items in one request, and asks again for those that
+// the engine had no capacity for.
+func (t *Table) getPage(ctx context.Context, keys []key) ([]item, error) {
+	pending := types.KeysAndAttributes{Keys: keys, ConsistentRead: aws.Bool(true)}
+	var items []item
+	for attempt := 0; ; attempt++ {
+		out, err := t.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+			RequestItems: map[string]types.KeysAndAttributes{t.name: pending},
+		})
+		if err != nil {
+			return nil, translate(err)
+		}
+		items = append(items, out.Responses[t.name]...)
+		left, some := out.UnprocessedKeys[t.name]
+		if !some || len(left.Keys) == 0 {
+			return items, nil
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return nil, fmt.Errorf("%w: engine left keys unread", token.ErrUnavailable)
+		}
+		pending.Keys = left.Keys
+	}
+}
+
+// maxAttempts bounds every loop around a request that lost a race. It lets 16
+// creations at once for one owner all have their turn, within two seconds.
+const maxAttempts = 16
+
+// The while that pause waits at most: after the first attempt, and at last.
+const (
+	firstPause   = 5 * time.Millisecond
+	longestPause = 160 * time.Millisecond
+)
+
+// pause waits a random while that grows with the attempt, and fails when the
+// attempts are used up or the context ends.
+func pause(ctx context.Context, attempt int) error {
+	if attempt+1 >= maxAttempts {
+		return token.ErrUnavailable
+	}
+	limit := min(firstPause<<attempt, longestPause)
+	timer := time.NewTimer(rand.N(limit)) //nolint:gosec // jitter, not a secret
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", token.ErrUnavailable, ctx.Err())
+	case <-timer.C:
+		return nil
+	}
+}
+
+// translate turns an SDK error into token.ErrUnavailable. Only what kind of
+// error it was goes into the text: the service's messages may repeat the
+// request (those of ValidationException do), and with it digests and mail
+// addresses. The SDK's error itself does not leave the package for the same
+// reason.
+func translate(err error) error {
+	operation := "request"
+	var sdk *smithy.OperationError
+	if errors.As(err, &sdk) {
+		operation = sdk.Operation()
+	}
+	var canceled *types.TransactionCanceledException
+	var api smithy.APIError
+	var unsent *smithyhttp.RequestSendError
+	var status *smithyhttp.ResponseError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w: %s: %w", token.ErrUnavailable, operation, context.Canceled)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %s: %w", token.ErrUnavailable, operation, context.DeadlineExceeded)
+	case errors.As(err, &canceled):
+		codes := make([]string, len(canceled.CancellationReasons))
+		for i, reason := range canceled.CancellationReasons {
+			codes[i] = code(reason)
+		}
+		return fmt.Errorf("%w: %s: %s %v", token.ErrUnavailable, operation, canceled.ErrorCode(), codes)
+	case errors.As(err, &api):
+		return fmt.Errorf("%w: %s: %s", token.ErrUnavailable, operation, api.ErrorCode())
+	case errors.As(err, &unsent):
+		return fmt.Errorf("%w: %s: %v", token.ErrUnavailable, operation, unsent)
+	case errors.As(err, &status):
+		return fmt.Errorf("%w: %s: reply with status %d not understood", token.ErrUnavailable, operation, status.HTTPStatusCode())
+	default:
+		return fmt.Errorf("%w: %s: not sent", token.ErrUnavailable, operation)
+	}
+}

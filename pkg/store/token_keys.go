@@ -1,0 +1,181 @@
+package store
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// Token record:  TOKEN#<digest> / TOKEN, the only mutable copy.
+// Owner's pointer: USER#<uid> / TOKEN#<tid>, which names the record.
+// Family: FAMILY#<first tid> / CURRENT, the live token of a rotation chain.
+
+const (
+	tokenPrefix = "TOKEN#"
+	tokenSort   = "TOKEN"
+)
+
+// never is what the zero token.Day prints.
+var never = token.Day{}.String()
+
+func tokenKey(d secret.Digest) key { return keyOf(tokenPrefix+d.Key(), tokenSort) }
+
+// pointerSort is padded so that the table's order is the order of the ids:
+// 2^53 has 16 digits.
+func pointerSort(id token.ID) string { return fmt.Sprintf("%s%016d", tokenPrefix, int64(id)) }
+
+func pointerKey(id token.ID) key { return keyOf(userPartition(id.Owner()), pointerSort(id)) }
+
+func familyKey(first token.ID) key { return keyOf("FAMILY#"+first.String(), "CURRENT") }
+
+// expiryBucket and expiryOrder place a token in the expiry index: all of one
+// owner's tokens that end on a day lie side by side, and a day is split evenly
+// between shards so that no partition takes all the writes of one date.
+func expiryBucket(on token.Day, owner token.OwnerID, shards int) string {
+	return bucketOf(on, shardOf(owner, shards))
+}
+
+func bucketOf(on token.Day, shard int) string { return fmt.Sprintf("%s#%02d", on, shard) }
+
+func expiryOrder(id token.ID) string {
+	return fmt.Sprintf("%010d#%016d", int64(id.Owner()), int64(id))
+}
+
+func shardOf(owner token.OwnerID, shards int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(owner.String()))
+	return int(h.Sum32() % uint32(shards)) //nolint:gosec // shards is a small positive number
+}
+
+// indexed reports whether a token is in the expiry index: it ends on a day
+// and somebody is told of it.
+func indexed(t token.Token) bool {
+	return !t.ExpiresOn.IsZero() && t.RevokedAt.IsZero() && t.Kind != token.Impersonation
+}
+
+func (t *Table) tokenItem(tok token.Token) item {
+	scopes := make([]types.AttributeValue, len(tok.Scopes))
+	for i, s := range tok.Scopes {
+		scopes[i] = text(string(s))
+	}
+	it := tokenKey(tok.Digest)
+	it["id"] = number(int64(tok.ID))
+	it["kind"] = text(string(tok.Kind))
+	it["name"] = text(tok.Name)
+	it["scopes"] = &types.AttributeValueMemberL{Value: scopes}
+	it["created_at"] = epoch(tok.CreatedAt)
+	it["created_by"] = number(int64(tok.CreatedBy))
+	it["family"] = number(int64(tok.Family))
+	it["expires_on"] = text(tok.ExpiresOn.String())
+	if tok.Description != "" {
+		it["description"] = text(tok.Description)
+	}
+	if tok.Previous != 0 {
+		it["previous"] = number(int64(tok.Previous))
+	}
+	if indexed(tok) {
+		it["expiry_bucket"] = text(expiryBucket(tok.ExpiresOn, tok.Owner, t.opts.Shards))
+		it["expiry_order"] = text(expiryOrder(tok.ID))
+	}
+	return it
+}
+
+// readToken accepts an item only if it is whole: a record that makes no sense
+// must refuse, never allow.
+func readToken(it item) (token.Token, error) {
+	r := reader{item: it}
+	pk := r.text("pk")
+	tok := token.Token{
+		ID:            token.ID(r.number("id")),
+		Kind:          token.Kind(r.text("kind")),
+		Name:          r.text("name"),
+		Description:   r.optionalText("description"),
+		CreatedAt:     r.instant("created_at"),
+		CreatedBy:     token.OwnerID(r.number("created_by")),
+		RevokedAt:     r.optionalInstant("revoked_at"),
+		RevokedReason: token.Reason(r.optionalText("revoked_reason")),
+		LastUsedAt:    r.optionalInstant("last_used_at"),
+		Notices:       r.optionalSet("notices"),
+		Family:        token.ID(r.number("family")),
+		Previous:      token.ID(r.optionalNumber("previous")),
+		Digest:        secret.DigestFromKey(strings.TrimPrefix(pk, tokenPrefix)),
+	}
+	tok.Owner = tok.ID.Owner()
+	names := r.texts("scopes")
+	tok.Scopes = make(scope.Set, len(names))
+	for i, name := range names {
+		tok.Scopes[i] = scope.Scope(name)
+	}
+	// Never is written out: a record that lost its day must not be endless.
+	if day := r.text("expires_on"); day != never {
+		on, err := token.ParseDay(day)
+		if err != nil {
+			r.fault("expires_on")
+		}
+		tok.ExpiresOn = on
+	}
+	if !strings.HasPrefix(pk, tokenPrefix) {
+		r.fault("pk")
+	}
+	checkToken(&r, tok)
+	if r.err != nil {
+		return token.Token{}, r.err
+	}
+	return tok, nil
+}
+
+// checkToken faults what no token can be.
+func checkToken(r *reader, tok token.Token) {
+	if tok.Owner < 1 || tok.Owner > token.MaxOwner || tok.ID.Number() < 1 {
+		r.fault("id")
+	}
+	switch tok.Kind {
+	case token.Personal, token.Impersonation:
+	default:
+		r.fault("kind")
+	}
+	if tok.CreatedBy < 0 || tok.CreatedBy > token.MaxOwner {
+		r.fault("created_by")
+	}
+	// A chain starts with its family's token, and every other one follows one.
+	first, rotated := tok.Family == tok.ID, tok.Previous != 0
+	if first == rotated || tok.Family.Owner() != tok.Owner || tok.Family.Number() < 1 || tok.Family > tok.ID {
+		r.fault("family")
+	}
+	if rotated && (tok.Previous < tok.Family || tok.Previous >= tok.ID) {
+		r.fault("previous")
+	}
+	if tok.RevokedAt.IsZero() != (tok.RevokedReason == "") {
+		r.fault("revoked_at")
+	}
+}
+
+func pointerItem(tok token.Token) item {
+	it := pointerKey(tok.ID)
+	it["digest"] = text(tok.Digest.Key())
+	if tok.Kind != token.Personal {
+		it["kind"] = text(string(tok.Kind))
+	}
+	return it
+}
+
+// A pointer names a record.
+type pointer struct {
+	digest secret.Digest
+	kind   token.Kind
+}
+
+func readPointer(it item) (pointer, error) {
+	r := reader{item: it}
+	p := pointer{secret.DigestFromKey(r.text("digest")), token.Kind(r.optionalText("kind"))}
+	if p.kind == "" {
+		p.kind = token.Personal
+	}
+	return p, r.err
+}

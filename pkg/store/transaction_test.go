@@ -1,0 +1,356 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/store"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+// A write is one of the store's writes, on something of its own.
+type write struct {
+	name      string
+	operation string
+	// prepare makes what is written to. run writes through s, and check fails the
+	// test when the write is not there as run reported it.
+	prepare func(*testing.T, *storetest.Fixture) (run func(context.Context, *store.Table) error, check func(*testing.T))
+}
+
+var writes = []write{
+	{"create", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		owner := f.AddUser(t)
+		tok, use := f.Candidate(t, owner), f.Use(t, "create "+owner.Username, storetest.Now)
+		var made token.Token
+		return func(ctx context.Context, s *store.Table) (err error) {
+				made, err = s.CreateToken(ctx, owner, tok, &use)
+				return err
+			}, func(t *testing.T) {
+				stored, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "tokens", stored, []token.Token{made})
+				if made.ID.Number() != 1 || f.Fresh(t, owner).NextNumber != 2 {
+					t.Errorf("number %d, next %d", made.ID.Number(), f.Fresh(t, owner).NextNumber)
+				}
+				stands, err := f.Store.Use(t.Context(), use.Handle)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "use", stands, use)
+			}
+	}},
+	{"rotate", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		owner := f.AddUser(t)
+		old := f.AddToken(t, owner)
+		owner = f.Fresh(t, owner)
+		next := f.Successor(t, owner, old)
+		var made token.Token
+		return func(ctx context.Context, s *store.Table) (err error) {
+				made, err = s.RotateToken(ctx, owner, old, next, nil)
+				return err
+			}, func(t *testing.T) {
+				stored, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
+				wantErr(t, f, err, nil)
+				ended := old
+				ended.RevokedAt, ended.RevokedReason = next.CreatedAt, token.ReasonRotated
+				wantEqual(t, "tokens", stored, []token.Token{ended, made})
+				newest, err := f.Store.Newest(t.Context(), old.ID)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "newest", newest, made)
+			}
+	}},
+	{"revoke", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		ended := storetest.Ended(f.AddToken(t, f.AddUser(t)))
+		return func(ctx context.Context, s *store.Table) error { return s.RevokeToken(ctx, ended) }, func(t *testing.T) {
+			stored, err := f.Store.Token(t.Context(), ended.ID)
+			wantErr(t, f, err, nil)
+			wantEqual(t, "token", stored, ended)
+		}
+	}},
+	{"create user", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		u := f.Account(f.AddUser(t).Username + "-2")
+		last, err := f.Store.LastUserID(t.Context())
+		wantErr(t, f, err, nil)
+		var made principal.User
+		return func(ctx context.Context, s *store.Table) (err error) {
+				made, err = s.CreateUser(ctx, u)
+				return err
+			}, func(t *testing.T) {
+				stored, err := f.Store.UserByName(t.Context(), u.Username)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "account", stored, made)
+				if made.ID != last+1 {
+					t.Errorf("id %d after %d", made.ID, last)
+				}
+			}
+	}},
+	{"block", "UpdateItem", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		u := f.AddUser(t)
+		return func(ctx context.Context, s *store.Table) error {
+				return s.SetUserState(ctx, u.ID, principal.Active, principal.Blocked)
+			}, func(t *testing.T) {
+				if state := f.Fresh(t, u).State; state != principal.Blocked {
+					t.Errorf("the account is %s", state)
+				}
+			}
+	}},
+	{"revoke everything", "UpdateItem", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		owner := f.AddUser(t)
+		tok := f.AddToken(t, owner)
+		return func(ctx context.Context, s *store.Table) error { return s.RevokeEverything(ctx, owner.ID) }, func(t *testing.T) {
+			if validFrom := f.Fresh(t, owner).TokensValidFrom; !tok.RevokedIn(validFrom) {
+				t.Errorf("the token is good; valid from %d", validFrom)
+			}
+		}
+	}},
+}
+
+// hostile is what an engine's message may repeat of a request.
+func hostile(f *storetest.Fixture) string {
+	return "1 validation error detected: Value '{" + f.Secrets() + "}' at 'requestItems' failed to satisfy constraint"
+}
+
+// conflict refuses operation because another transaction is under way.
+func conflict(operation string) storetest.Action {
+	if operation == "UpdateItem" {
+		return storetest.Refuse("TransactionConflictException", "Transaction is ongoing for the item")
+	}
+	return storetest.Cancel("TransactionConflict", "None", "None")
+}
+
+// busy refuses operation for want of capacity.
+func busy(operation string) storetest.Action {
+	if operation == "UpdateItem" {
+		return storetest.Refuse("ThrottlingException", "Rate of requests exceeds the allowed throughput.")
+	}
+	return storetest.Cancel("ThrottlingError", "None", "None")
+}
+
+// A committed write that is answered with an error is tried again by people and
+// programs: it would make a second token, or hide that a leaked one has ended.
+// This guards promise 9 of the architecture.
+func TestLostReplies(t *testing.T) {
+	t.Parallel()
+	var (
+		lose     = storetest.LoseReply
+		throttle = storetest.Refuse("ProvisionedThroughputExceededException", "slow down")
+		hurried  = []func(*dynamodb.Options){storetest.Hurried}
+	)
+	for _, w := range writes {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			f := open(t)
+			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+			for _, c := range []struct {
+				name    string
+				rule    storetest.Rule
+				options []func(*dynamodb.Options)
+			}{
+				{"no fault", nil, nil},
+				{"the first request is lost", storetest.First(w.operation, storetest.LoseRequest), nil},
+				{"the first reply is lost", storetest.First(w.operation, lose), nil},
+				{"the first reply is cut in the middle", storetest.First(w.operation, storetest.CutReply), nil},
+				{"the first reply never comes", storetest.First(w.operation, storetest.HangAfter), hurried},
+				{"the first request arrives when the client has given up", storetest.First(w.operation, storetest.Arrive), hurried},
+				{"every reply is lost and only the read gets through", storetest.On(w.operation, lose), nil},
+				{"every reply is cut in the middle", storetest.On(w.operation, storetest.CutReply), nil},
+				{"every reply never comes", storetest.On(w.operation, storetest.HangAfter), hurried},
+				{"every reply is a server error", storetest.On(w.operation, storetest.AnswerInstead(http.StatusInternalServerError, `{}`)), nil},
+				{"every reply is somebody else's page", storetest.On(w.operation, storetest.AnswerInstead(http.StatusBadGateway, `<html>bad gateway</html>`)), nil},
+				{"every reply is garbage", storetest.On(w.operation, storetest.AnswerInstead(http.StatusOK, `<html>`)), nil},
+				{"a lost reply, then throttles", storetest.First(w.operation, lose, throttle, throttle), nil},
+				{"a lost reply, then collisions", storetest.First(w.operation, lose, conflict(w.operation), conflict(w.operation)), nil},
+				{"a lost reply, then collisions for ever", func(op string, n int) storetest.Action {
+					switch {
+					case op != w.operation:
+						return nil
+					case n == 1:
+						return lose
+					default:
+						return conflict(op)
+					}
+				}, nil},
+				{"a lost reply, then no capacity", storetest.First(w.operation, lose, busy(w.operation), throttle, throttle), nil},
+				{"two lost replies, then a refusal", storetest.First(w.operation, lose, lose, storetest.Refuse("AccessDeniedException", "no")), nil},
+			} {
+				t.Run(c.name, func(t *testing.T) {
+					run, check := w.prepare(t, f)
+					proxy.Fail(c.rule)
+					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(c.options...))), nil)
+					check(t)
+				})
+			}
+
+			t.Run("the caller gives up after the write", func(t *testing.T) {
+				run, check := w.prepare(t, f)
+				ctx, cancel := context.WithCancel(t.Context())
+				proxy.Fail(storetest.On(w.operation, storetest.After(cancel)))
+				wantErr(t, f, run(ctx, f.Through(proxy.Client())), nil)
+				check(t)
+			})
+		})
+	}
+}
+
+// What was not written is not reported as written, and nothing is half written.
+func TestFailedWrites(t *testing.T) {
+	t.Parallel()
+	for _, w := range writes {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			f := open(t)
+			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+			cases := map[string]storetest.Rule{
+				"every request is lost":         storetest.On(w.operation, storetest.LoseRequest),
+				"every request hangs":           storetest.On(w.operation, storetest.HangBefore),
+				"nothing gets through":          storetest.Always(storetest.LoseRequest),
+				"collisions for ever":           storetest.On(w.operation, conflict(w.operation)),
+				"no capacity":                   storetest.On(w.operation, busy(w.operation)),
+				"a server error":                storetest.On(w.operation, storetest.Answer(http.StatusInternalServerError, `{}`)),
+				"a server error without a body": storetest.On(w.operation, storetest.Answer(http.StatusServiceUnavailable, ``)),
+				"a reply of garbage":            storetest.On(w.operation, storetest.Answer(http.StatusOK, `<html>`)),
+				"a reply that is a list":        storetest.On(w.operation, storetest.Answer(http.StatusOK, `[1]`)),
+				"a message that repeats the request": storetest.On(w.operation, func(x *storetest.Exchange) {
+					storetest.Refuse("ValidationException", hostile(f))(x)
+				}),
+			}
+			for _, code := range []string{
+				"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded",
+				"InternalServerError", "AccessDeniedException", "ResourceNotFoundException", "TransactionInProgressException",
+			} {
+				cases[code] = storetest.On(w.operation, storetest.Refuse(code, "no"))
+			}
+			for name, rule := range cases {
+				t.Run(name, func(t *testing.T) {
+					run, _ := w.prepare(t, f)
+					before := f.Snapshot(t)
+					proxy.Fail(rule)
+					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(storetest.Hurried))), token.ErrUnavailable)
+					wantUnchanged(t, f, before)
+				})
+			}
+
+			t.Run("a caller who has given up writes nothing", func(t *testing.T) {
+				run, _ := w.prepare(t, f)
+				before := f.Snapshot(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				proxy.Fail(nil)
+				err := run(ctx, f.Through(proxy.Client()))
+				wantErr(t, f, err, token.ErrUnavailable)
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("err = %v does not say that the caller gave up", err)
+				}
+				wantUnchanged(t, f, before)
+			})
+		})
+	}
+}
+
+// The first of two revocations that is lost must not be taken for done because
+// of what somebody else did, nor for lost because a token was made since.
+func TestReadBackTellsWritesApart(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+
+	t.Run("everything was revoked and a token made before the read", func(t *testing.T) {
+		owner := f.AddUser(t)
+		f.AddToken(t, owner)
+		reads := 0
+		proxy.Fail(func(op string, _ int) storetest.Action {
+			switch op {
+			case "UpdateItem":
+				return storetest.LoseReply
+			case "GetItem":
+				if reads++; reads == 2 {
+					return storetest.Meanwhile(func() { f.AddToken(t, owner) })
+				}
+			}
+			return nil
+		})
+		wantErr(t, f, f.Through(proxy.Client()).RevokeEverything(t.Context(), owner.ID), nil)
+	})
+
+	t.Run("nothing was revoked and a token made before the read", func(t *testing.T) {
+		owner := f.AddUser(t)
+		f.AddToken(t, owner)
+		proxy.Fail(storetest.On("UpdateItem", storetest.LoseRequest))
+		wantErr(t, f, f.Through(proxy.Client()).RevokeEverything(t.Context(), owner.ID), token.ErrUnavailable)
+	})
+
+	t.Run("a username that somebody else took meanwhile is not this account's", func(t *testing.T) {
+		mine, theirs := f.Account("wanted"), f.Account("Wanted")
+		theirs.Username = mine.Username
+		proxy.Fail(func(op string, n int) storetest.Action {
+			if op != "TransactWriteItems" {
+				return nil
+			}
+			return func(x *storetest.Exchange) {
+				if n == 1 {
+					if _, err := f.Store.CreateUser(context.Background(), theirs); err != nil {
+						t.Error(err)
+					}
+				}
+				storetest.LoseRequest(x)
+			}
+		})
+		_, err := f.Through(proxy.Client()).CreateUser(t.Context(), mine)
+		wantErr(t, f, err, token.ErrUnavailable)
+	})
+
+	t.Run("a chosen value that somebody else took meanwhile is not this token's", func(t *testing.T) {
+		owner := f.AddUser(t)
+		mine := f.Candidate(t, owner)
+		theirs := mine
+		theirs.Scopes = theirs.Scopes[:1]
+		proxy.Fail(func(op string, n int) storetest.Action {
+			if op != "TransactWriteItems" {
+				return nil
+			}
+			return func(x *storetest.Exchange) {
+				if n == 1 {
+					if _, err := f.Store.CreateToken(context.Background(), owner, theirs, nil); err != nil {
+						t.Error(err)
+					}
+				}
+				storetest.LoseRequest(x)
+			}
+		})
+		_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, mine, nil)
+		wantErr(t, f, err, token.ErrUnavailable)
+	})
+}
+
+// A retry with another client request token would meet its own items.
+func TestTransactionsKeepTheirRequestToken(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	owner := f.AddUser(t)
+	proxy.Fail(storetest.First("TransactWriteItems", storetest.LoseReply, conflict("TransactWriteItems"), conflict("TransactWriteItems")))
+	_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+	wantErr(t, f, err, nil)
+	tokens := map[string]bool{}
+	for _, r := range proxy.Requests() {
+		if r.Operation == "TransactWriteItems" {
+			tokens[fmt.Sprint(decode(t, r.Body)["ClientRequestToken"])] = true
+		}
+	}
+	if n := proxy.Counts()["TransactWriteItems"]; n != 4 || len(tokens) != 1 || slices.Contains([]string{"", "<nil>"}, first(tokens)) {
+		t.Errorf("%d requests with the tokens %v", n, tokens)
+	}
+}
+
+func first(set map[string]bool) string {
+	for member := range set {
+		return member
+	}
+	return ""
+}

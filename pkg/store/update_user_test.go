@@ -1,0 +1,134 @@
+package store_test
+
+import (
+	"testing"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+func TestSetUserState(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+
+	for _, c := range []struct {
+		name                  string
+		stored, from, to, now principal.State
+		want                  error
+	}{
+		{"an active account is blocked", principal.Active, principal.Active, principal.Blocked, principal.Blocked, nil},
+		{"a blocked account is unblocked", principal.Blocked, principal.Blocked, principal.Active, principal.Active, nil},
+		{"an account that is blocked already is no error", principal.Blocked, principal.Active, principal.Blocked, principal.Blocked, nil},
+		{"an account in a third state has moved", principal.Deactivated, principal.Active, principal.Blocked, principal.Deactivated, token.ErrMoved},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := f.AddUser(t)
+			f.Set(t, "USER#"+u.ID.String(), "PROFILE", "state", storetest.S(string(c.stored)))
+			wantErr(t, f, f.Store.SetUserState(t.Context(), u.ID, c.from, c.to), c.want)
+			u.State = c.now
+			wantEqual(t, "account", f.Fresh(t, u), u)
+		})
+	}
+
+	t.Run("an account that is not there is not found and not made", func(t *testing.T) {
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.SetUserState(t.Context(), 4711, principal.Active, principal.Blocked), token.ErrNotFound)
+		wantUnchanged(t, f, before)
+	})
+}
+
+func TestRevokeEverything(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+
+	t.Run("every token so far is revoked, and the next one is good", func(t *testing.T) {
+		owner := f.AddUser(t)
+		before := []token.Token{f.AddToken(t, owner), f.AddToken(t, owner)}
+		records := f.Snapshot(t)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		u := f.Fresh(t, owner)
+		if u.TokensValidFrom != 3 || u.NextNumber != 3 {
+			t.Errorf("valid from %d, next %d; want 3 and 3", u.TokensValidFrom, u.NextNumber)
+		}
+		for _, tok := range before {
+			if !tok.RevokedIn(u.TokensValidFrom) {
+				t.Errorf("token %s is good", tok.ID)
+			}
+		}
+		if next := f.AddToken(t, u); next.RevokedIn(u.TokensValidFrom) {
+			t.Error("the next token is revoked")
+		}
+		for _, tok := range before { // one write, however many tokens
+			pk, sk := recordKey(tok.Digest)
+			wantEqual(t, "record", any(f.Item(t, pk, sk)), records[pk+" / "+sk])
+		}
+	})
+
+	t.Run("a second call changes nothing", func(t *testing.T) {
+		owner := f.AddUser(t)
+		f.AddToken(t, owner)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		wantUnchanged(t, f, before)
+	})
+
+	t.Run("an owner without tokens is no error", func(t *testing.T) {
+		owner := f.AddUser(t)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		if first := f.AddToken(t, owner); first.RevokedIn(f.Fresh(t, owner).TokensValidFrom) {
+			t.Error("the first token is revoked")
+		}
+	})
+
+	t.Run("a blocked owner's tokens are revoked too", func(t *testing.T) {
+		owner := f.AddUser(t)
+		f.AddToken(t, owner)
+		set(t, f, owner.ID, principal.Active, principal.Blocked)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		if u := f.Fresh(t, owner); u.TokensValidFrom != 2 || u.State != principal.Blocked {
+			t.Errorf("valid from %d, %s", u.TokensValidFrom, u.State)
+		}
+	})
+
+	t.Run("an owner who is not there is not found and not made", func(t *testing.T) {
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), 4711), token.ErrNotFound)
+		wantUnchanged(t, f, before)
+	})
+}
+
+// Somebody who makes tokens all the time must not be able to put off being
+// blocked or losing them.
+func TestUpdateCollidesWithTransactions(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	collision := storetest.Refuse("TransactionConflictException", "Transaction is ongoing for the item")
+	for name, write := range map[string]func(*testing.T, principal.User) error{
+		"blocking": func(t *testing.T, u principal.User) error {
+			return f.Through(proxy.Client()).SetUserState(t.Context(), u.ID, principal.Active, principal.Blocked)
+		},
+		"revoking everything": func(t *testing.T, u principal.User) error {
+			return f.Through(proxy.Client()).RevokeEverything(t.Context(), u.ID)
+		},
+	} {
+		t.Run(name+" is tried again after a collision", func(t *testing.T) {
+			u := f.AddUser(t)
+			proxy.Fail(storetest.First("UpdateItem", collision, collision, collision, collision))
+			wantErr(t, f, write(t, u), nil)
+			after := f.Fresh(t, u)
+			if after.State != principal.Blocked && after.TokensValidFrom != 1 {
+				t.Errorf("nothing was written: %v", after)
+			}
+		})
+		t.Run(name+" that collides for ever is unavailable", func(t *testing.T) {
+			u := f.AddUser(t)
+			before := f.Snapshot(t)
+			proxy.Fail(storetest.On("UpdateItem", collision))
+			wantErr(t, f, write(t, u), token.ErrUnavailable)
+			wantUnchanged(t, f, before)
+		})
+	}
+}
