@@ -1,0 +1,180 @@
+// Package config reads the environment of each function into one struct per
+// function, and reports everything that is wrong with it at once.
+//
+// The variables are set by template.yaml, from its parameters. A struct is
+// read once, when the function starts, and does not change.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11" // collects the faults of every variable; no dependencies
+
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+)
+
+// Base is what every function reads.
+type Base struct {
+	Stage string `env:"STAGE" envDefault:"prod"`
+	// Table is the DynamoDB table's name.
+	Table string `env:"TABLE_NAME,required,notEmpty"`
+	// Endpoint of DynamoDB, for another engine than the region's own.
+	Endpoint string `env:"DYNAMODB_ENDPOINT"`
+	// PublicURL is where clients reach the API, without /api/v4. Without one,
+	// links start with the address at which the gateway was reached.
+	PublicURL string `env:"PUBLIC_URL"`
+	// RetentionDays is how long a revoked token stays.
+	RetentionDays int `env:"RETENTION_DAYS" envDefault:"90"`
+	// Shards is how many parts a day of the expiry index has.
+	Shards int `env:"SHARD_COUNT" envDefault:"16"`
+}
+
+// Common is what every function reads that knows bearers.
+type Common struct {
+	Base
+	// Pepper is the key for digests, at least 32 bytes.
+	Pepper secret.Pepper `env:"PEPPER,required"`
+	// Prefix of new personal tokens, at most 20 characters.
+	Prefix string `env:"TOKEN_PREFIX" envDefault:"lkpat_"`
+	// LastUsedSeconds is how long a recorded last use stands.
+	LastUsedSeconds int `env:"LAST_USED_INTERVAL_SECONDS" envDefault:"86400"`
+	// ScopesFile is an operator's own scope catalog.
+	ScopesFile string `env:"SCOPES_FILE"`
+
+	// Scopes is GitLab's catalog joined with the operator's.
+	Scopes *scope.Catalog `env:"-"`
+}
+
+// Retention returns RetentionDays as a length of time.
+func (b Base) Retention() time.Duration { return time.Duration(b.RetentionDays) * 24 * time.Hour }
+
+// LastUsedInterval returns LastUsedSeconds as a length of time.
+func (c Common) LastUsedInterval() time.Duration {
+	return time.Duration(c.LastUsedSeconds) * time.Second
+}
+
+// DefaultPrefixes mark the bearers of every deployment: personal, project and
+// group, impersonation.
+var DefaultPrefixes = []string{"lkpat_", "lkprj_", "lkimp_"}
+
+// Format returns the format of this deployment's bearers.
+func (c Common) Format() secret.Format {
+	return secret.Format{Prefixes: append([]string{c.Prefix}, DefaultPrefixes...)}
+}
+
+// Authorizer is what the authorizer reads besides.
+type Authorizer struct {
+	Common
+	// CacheSeconds is how long the gateway keeps a decision, which is how
+	// long a revoked token can still pass.
+	CacheSeconds int `env:"AUTHORIZER_CACHE_SECONDS" envDefault:"0"`
+	// Response is the format that HTTP APIs expect: "simple" or "policy".
+	Response string `env:"AUTHORIZER_HTTP_API_RESPONSE" envDefault:"simple"`
+}
+
+// Read returns the variables of every function but the authorizer. environ is
+// in the form of os.Environ.
+func Read(environ []string) (Common, error) {
+	c, err := parse[Common](environ)
+	return c, errors.Join(err, c.complete())
+}
+
+// ReadAuthorizer returns the authorizer's variables.
+func ReadAuthorizer(environ []string) (Authorizer, error) {
+	c, err := parse[Authorizer](environ)
+	faults := []error{err, c.complete()}
+	if c.CacheSeconds < 0 || c.CacheSeconds > 3600 { // API Gateway quota: authorizer result TTL
+		faults = append(faults, errors.New("AUTHORIZER_CACHE_SECONDS is outside 0 to 3600"))
+	}
+	if c.Response != "simple" && c.Response != "policy" {
+		faults = append(faults, errors.New("AUTHORIZER_HTTP_API_RESPONSE is neither simple nor policy"))
+	}
+	if c.CacheSeconds > 0 && c.Scopes != nil && len(c.Scopes.LoosePaths) > 0 {
+		faults = append(faults, errors.New("AUTHORIZER_CACHE_SECONDS must be 0 with loose_paths in SCOPES_FILE: a kept policy cannot look at the spelling of a path"))
+	}
+	return c, errors.Join(faults...)
+}
+
+// maxShards keeps the number of a shard in two digits, which its key has.
+const maxShards = 99
+
+func parse[T any](environ []string) (T, error) {
+	c, err := env.ParseAsWithOptions[T](env.Options{Environment: env.ToMap(environ)})
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return c, err
+	}
+	faults := make([]error, len(all.Errors))
+	for i, fault := range all.Errors {
+		faults[i] = named[T](fault)
+	}
+	return c, errors.Join(faults...)
+}
+
+// named says which variable of T is wrong, and leaves out what it holds: an
+// operator who has mixed up two variables must not find the pepper in a log.
+func named[T any](fault error) error {
+	var parse env.ParseError
+	if !errors.As(fault, &parse) {
+		return fault
+	}
+	name := parse.Name
+	if field, found := reflect.TypeFor[T]().FieldByName(parse.Name); found {
+		name, _, _ = strings.Cut(field.Tag.Get("env"), ",")
+	}
+	if errors.As(parse.Err, new(*strconv.NumError)) {
+		return fmt.Errorf("%s is not a whole number", name)
+	}
+	return fmt.Errorf("%s: %w", name, parse.Err)
+}
+
+// A checklist collects what a type cannot say about a variable.
+type checklist []error
+
+func (l *checklist) fault(broken bool, format string, args ...any) {
+	if broken {
+		*l = append(*l, fmt.Errorf(format, args...))
+	}
+}
+
+func (b *Base) complete() error {
+	var list checklist
+	list.fault(b.RetentionDays < 1, "RETENTION_DAYS is below 1")
+	list.fault(b.Shards < 1 || b.Shards > maxShards, "SHARD_COUNT is outside 1 to %d", maxShards)
+	u, err := url.Parse(b.PublicURL)
+	list.fault(err != nil || b.PublicURL != "" && (u.Scheme == "" || u.Host == "" || u.RawQuery != ""), "PUBLIC_URL is not an absolute URL")
+	b.PublicURL = strings.TrimSuffix(b.PublicURL, "/")
+	return errors.Join(list...)
+}
+
+func (c *Common) complete() error {
+	list := checklist{c.Base.complete()}
+	list.fault(!secret.ValidPrefix(c.Prefix), "TOKEN_PREFIX is not up to %d letters, digits and any of _+=/@:.-", secret.MaxPrefixLength)
+	list.fault(c.LastUsedSeconds < 1, "LAST_USED_INTERVAL_SECONDS is below 1")
+	c.Scopes = scope.GitLab()
+	if c.ScopesFile != "" {
+		own, err := readCatalog(c.ScopesFile)
+		if err != nil {
+			return errors.Join(append(list, fmt.Errorf("SCOPES_FILE: %w", err))...)
+		}
+		c.Scopes = c.Scopes.With(own)
+	}
+	return errors.Join(list...)
+}
+
+func readCatalog(path string) (*scope.Catalog, error) {
+	file, err := os.Open(path) //nolint:gosec // the operator's own file
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return scope.Load(file)
+}

@@ -1,0 +1,47 @@
+package config
+
+import (
+	"errors"
+	"net/mail"
+
+	"latchkey/pkg/sweep"
+)
+
+// Scan is what the two scans read.
+type Scan struct {
+	Base
+	// Days are the notice days, such as `7` or `60,30,7`.
+	Days sweep.Days `env:"NOTICE_DAYS" envDefault:"7"`
+	// Sender is the address that mails come from, verified in SES.
+	Sender string `env:"SENDER_ADDRESS,required,notEmpty"`
+	// ConfigurationSet of SES, or "".
+	ConfigurationSet string `env:"SES_CONFIGURATION_SET"`
+	// SESEndpoint is another mail service than the region's own.
+	SESEndpoint string `env:"SES_ENDPOINT"`
+	// Concurrency is how many shards the state machine scans at a time; they
+	// share the account's send rate.
+	Concurrency int `env:"SCAN_CONCURRENCY" envDefault:"4"`
+	// Workers send mails at the same time in one shard.
+	Workers int `env:"SCAN_WORKERS" envDefault:"8"`
+	// AnyTime lets an event have any time, for trying things out.
+	AnyTime bool `env:"SCAN_ANY_TIME"`
+}
+
+// maxParallel keeps shards and workers from opening more connections than a
+// Lambda function has file descriptors (Lambda quotas: 1,024).
+const maxParallel = 100
+
+// ReadScan returns the variables of a scan.
+func ReadScan(environ []string) (Scan, error) {
+	c, err := parse[Scan](environ)
+	list := checklist{err, c.complete()}
+	_, wrong := mail.ParseAddress(c.Sender)
+	list.fault(c.Sender != "" && wrong != nil, "SENDER_ADDRESS is not a mail address")
+	list.fault(c.Concurrency < 1 || c.Concurrency > maxShards, "SCAN_CONCURRENCY is outside 1 to %d", maxShards)
+	list.fault(c.Workers < 1 || c.Workers > maxParallel, "SCAN_WORKERS is outside 1 to %d", maxParallel)
+	list.fault(c.PublicURL == "", "PUBLIC_URL is missing: mails link to the token page")
+	return c, errors.Join(list...)
+}
+
+// PageURL is where people manage their tokens.
+func (s Scan) PageURL() string { return s.PublicURL + "/-/user_settings/personal_access_tokens" }
