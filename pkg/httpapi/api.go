@@ -1,0 +1,322 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
+	"latchkey/pkg/verify"
+)
+
+// An API is what the routes of every function share.
+type API struct {
+	Log      *slog.Logger
+	Verifier *verify.Verifier
+	Clock    clock.Clock
+	// PublicURL is where clients reach the API, without /api/v4 and without a
+	// slash at the end. Without one it is where the gateway was reached.
+	PublicURL string
+	// Count adds one to a metric; see telemetry.Metrics.Count.
+	Count func(metric, code string)
+}
+
+// A handler serves one route. It returns an error instead of choosing a
+// status for it.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// A route is one method and path of the API.
+type route struct {
+	method string
+	path   string // below /api/v4, in the form of http.ServeMux
+	handle handler
+	// adminOnly routes answer 403 to others before parameters are looked at.
+	adminOnly bool
+	// anonymous is the answer to a request without a credential, when it is
+	// not the usual 401.
+	anonymous error
+	// refused is asked about a bearer that matched a record and is not good.
+	// It reports whether it has served the request all the same.
+	refused func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error)
+}
+
+const basePath = "/api/v4"
+
+// serve returns a handler for own. Paths of the API that another function
+// serves are answered as routing errors here, so that a request which the
+// gateway sends to the wrong place still gets the right words.
+func (api *API) serve(own []route) http.Handler {
+	catalog := scope.GitLab()
+	routes := http.NewServeMux()
+	for _, rt := range own {
+		requirement := catalog.Require(rt.method, basePath+rt.path)
+		routes.Handle(rt.method+" "+basePath+rt.path, api.endpoint(rt, requirement))
+	}
+	elsewhere := api.routingErrors()
+	return api.observe(normalise(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if reason, broken := r.Context().Value(unreadableKey{}).(string); broken {
+			api.writeError(w, r, fault(reason))
+			return
+		}
+		if _, pattern := routes.Handler(r); pattern != "" {
+			routes.ServeHTTP(w, r)
+			return
+		}
+		elsewhere.ServeHTTP(w, r)
+	}), api))
+}
+
+// routingErrors answers 405 for a path of the API that lacks the method, and
+// 404 for the rest: also for one that another function serves, which the
+// gateway sends here only in a spelling that it cannot route.
+func (api *API) routingErrors() http.Handler {
+	methods := map[string][]string{}
+	for _, rt := range everyRoute() {
+		methods[rt.path] = append(methods[rt.path], rt.method)
+		if rt.method == http.MethodGet {
+			methods[rt.path] = append(methods[rt.path], http.MethodHead)
+		}
+	}
+	mux := http.NewServeMux()
+	for path, served := range methods {
+		allow := strings.Join(served, ", ")
+		mux.Handle(basePath+path, api.plain(func(w http.ResponseWriter, r *http.Request) error {
+			if slices.Contains(served, r.Method) {
+				return errNoRoute
+			}
+			w.Header().Set("Allow", allow)
+			return errMethodNotAllowed
+		}))
+	}
+	mux.Handle("/", api.plain(func(http.ResponseWriter, *http.Request) error { return errNoRoute }))
+	return mux
+}
+
+// everyRoute lists the routes of all functions. The receivers are never
+// called through it.
+func everyRoute() (routes []route) {
+	for _, set := range [][]route{
+		(&issueAPI{}).routes(), (&revokeAPI{}).routes(), (&tokensAPI{}).routes(),
+		(&directoryAPI{}).routes(), (&settingsAPI{}).routes(),
+	} {
+		routes = append(routes, set...)
+	}
+	return routes
+}
+
+// plain adapts a handler that needs no caller.
+func (api *API) plain(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			api.writeError(w, r, err)
+		}
+	})
+}
+
+// endpoint verifies the caller, checks scope and rank, and calls the handler,
+// in the order of GitLab's checks: a credential that is no good beats a
+// missing right, which beats a bad parameter.
+func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
+	return api.plain(func(w http.ResponseWriter, r *http.Request) error {
+		record := recordOf(r.Context())
+		record.route = rt.method + " " + basePath + rt.path
+		params, paramsErr := readParams(w, r)
+		r = r.WithContext(context.WithValue(r.Context(), paramsKey{}, parsed{params, paramsErr}))
+
+		value, err := credential(r, params)
+		if err != nil {
+			return err
+		}
+		if value == "" && rt.anonymous != nil {
+			return rt.anonymous
+		}
+		caller, err := api.Verifier.Verify(r.Context(), value)
+		if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
+			record.token, record.owner = refusal.Token.ID, refusal.Token.Owner
+			if rt.refused != nil {
+				served, replayErr := rt.refused(w, r, refusal)
+				if served || replayErr != nil {
+					return replayErr
+				}
+			}
+		}
+		if err != nil {
+			api.Count("BearersRefused", refusalCode(err))
+			return err
+		}
+		record.token, record.owner = caller.Token.ID, caller.User.ID
+		if strings.Join(r.Header.Values("Sudo"), "") != "" || params.has("sudo") {
+			// Running with the administrator's own rights instead would do
+			// something that was not asked for.
+			return errNoSudo
+		}
+		if err := requirement.Met(caller.Token.Scopes); err != nil {
+			return &insufficientScope{listed: requirement.Listed}
+		}
+		if rt.adminOnly && !caller.User.Admin {
+			return token.ErrForbidden
+		}
+		if paramsErr != nil {
+			// Also where no parameter is needed: what could not be read may
+			// have asked for something else, such as sudo.
+			return paramsErr
+		}
+		return rt.handle(w, r.WithContext(principal.With(r.Context(), caller)))
+	})
+}
+
+// A record collects what the one log line at a request's end says.
+type record struct {
+	id     string
+	route  string
+	token  token.ID
+	owner  token.OwnerID
+	status int
+	err    error
+}
+
+type recordKey struct{}
+
+func recordOf(ctx context.Context) *record {
+	if r, ok := ctx.Value(recordKey{}).(*record); ok {
+		return r
+	}
+	return &record{}
+}
+
+// observe gives each request its id, its log line at the end, and a 500 when
+// a handler panics.
+func (api *API) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		watch := clock.StartStopwatch()
+		rec := &record{id: requestID(r.Context())}
+		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, rec))
+		w.Header().Set("X-Request-Id", rec.id)
+		w.Header().Set("Cache-Control", "no-store") // replies carry bearers; RFC 6750 section 5.3
+		tracked := &trackedWriter{ResponseWriter: w, record: rec}
+		defer func() {
+			if fault := recover(); fault != nil {
+				// The value is left out: it may quote what a client sent.
+				rec.err = fmt.Errorf("handler panicked with a %T at %s", fault, panicSite(debug.Stack()))
+				if rec.status == 0 {
+					api.writeError(tracked, r, errors.New("panic"))
+				}
+			}
+			api.logEnd(r, rec, watch)
+		}()
+		next.ServeHTTP(tracked, r)
+	})
+}
+
+func (api *API) logEnd(r *http.Request, rec *record, watch clock.Stopwatch) {
+	level := slog.LevelInfo
+	attrs := []any{
+		"request_id", rec.id, "method", r.Method, "route", rec.route,
+		"code", rec.status, "duration_ms", watch.Elapsed().Milliseconds(),
+	}
+	if rec.token != 0 {
+		attrs = append(attrs, "token_id", int64(rec.token), "owner", int64(rec.owner))
+	}
+	if rec.err != nil {
+		attrs = append(attrs, "reason", rec.err.Error())
+		level = slog.LevelWarn
+		if rec.status >= http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+	}
+	api.Log.Log(r.Context(), level, "request finished", attrs...)
+}
+
+// panicSite returns the place of the panic without the arguments that a stack
+// trace prints.
+func panicSite(stack []byte) string {
+	lines := strings.Split(string(stack), "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "panic(") && i+3 < len(lines) {
+			place, _, _ := strings.Cut(strings.TrimSpace(lines[i+3]), " ")
+			return place
+		}
+	}
+	return "unknown"
+}
+
+type trackedWriter struct {
+	http.ResponseWriter
+	record *record
+}
+
+func (t *trackedWriter) WriteHeader(status int) {
+	if t.record.status == 0 {
+		t.record.status = status
+	}
+	t.ResponseWriter.WriteHeader(status)
+}
+
+func (t *trackedWriter) Write(body []byte) (int, error) {
+	if t.record.status == 0 {
+		t.record.status = http.StatusOK
+	}
+	return t.ResponseWriter.Write(body)
+}
+
+// publicURL returns what the links of a reply start with.
+func (api *API) publicURL(ctx context.Context) string {
+	if api.PublicURL != "" {
+		return api.PublicURL
+	}
+	reached, _ := ctx.Value(gatewayURLKey{}).(string)
+	return reached
+}
+
+type requestIDKey struct{}
+
+func requestID(ctx context.Context) string {
+	if id, ok := ctx.Value(requestIDKey{}).(string); ok && id != "" {
+		return id
+	}
+	return strings.ToLower(rand.Text())
+}
+
+// normalise brings a path to the one spelling that routes are written in,
+// without ever redirecting: repeated slashes and one at the end are dropped,
+// as GitLab's router does. Everything stays encoded, so `acme%2Fweb` is one
+// segment. A dot segment in any spelling is no route.
+func normalise(next http.Handler, api *API) http.Handler {
+	lost := api.plain(func(http.ResponseWriter, *http.Request) error { return errNoRoute })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := &strings.Builder{}
+		for segment := range strings.SplitSeq(r.URL.EscapedPath(), "/") {
+			if segment == "" {
+				continue
+			}
+			switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+			case ".", "..":
+				lost.ServeHTTP(w, r)
+				return
+			}
+			path.WriteString("/" + segment)
+		}
+		if path.Len() == 0 {
+			path.WriteByte('/')
+		}
+		clean := *r.URL
+		parsed, err := clean.Parse(path.String())
+		if err != nil {
+			lost.ServeHTTP(w, r)
+			return
+		}
+		clean.Path, clean.RawPath = parsed.Path, parsed.RawPath
+		r = r.Clone(r.Context())
+		r.URL = &clean
+		next.ServeHTTP(w, r)
+	})
+}

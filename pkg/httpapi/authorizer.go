@@ -1,0 +1,324 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
+	"latchkey/pkg/verify"
+)
+
+// An Authorizer decides for other people's APIs whether a request may pass.
+// It serves the events of REST API TOKEN and REQUEST authorizers and of HTTP
+// API authorizers in payload format 1.0 and 2.0, and tells them apart by
+// their fields.
+type Authorizer struct {
+	Log      *slog.Logger
+	Verifier *verify.Verifier
+	Scopes   *scope.Catalog
+	// SimpleResponses says that HTTP APIs with payload format 2.0 have simple
+	// responses enabled; the event does not tell.
+	SimpleResponses bool
+	// Count adds one to a metric; see telemetry.Metrics.Count.
+	Count func(metric, code string)
+
+	policies policies
+}
+
+// errUndecided is all that the gateway, and so its caller, is told of a
+// failure. It fails the request closed.
+var errUndecided = errors.New("could not decide")
+
+// Lambda returns the handler of the authorizer function.
+func (a *Authorizer) Lambda() lambda.Handler {
+	return function(func(ctx context.Context, raw json.RawMessage) (any, error) { return a.Decide(ctx, raw) })
+}
+
+// Decide answers one authorizer event as API Gateway sends it; see Authorize.
+func (a *Authorizer) Decide(ctx context.Context, raw json.RawMessage) (any, error) {
+	var event AuthorizerEvent
+	if err := json.Unmarshal(raw, &event); err != nil {
+		a.Log.Error("authorizer event malformed", "reason", "not the JSON of an authorizer event")
+		return nil, errUndecided
+	}
+	return a.Authorize(ctx, event)
+}
+
+// Authorize answers one authorizer event. A refused bearer is a normal answer:
+// a policy that denies everything, or isAuthorized false. An error means that
+// it could not be decided, and never allows. Nobody may change the policy of
+// an answer: it is kept for others.
+func (a *Authorizer) Authorize(ctx context.Context, event AuthorizerEvent) (any, error) {
+	route, err := event.route()
+	if err != nil {
+		a.Log.Error("authorizer event malformed", "reason", err.Error())
+		return nil, errUndecided
+	}
+	caller, err := a.verify(ctx, event, route)
+	switch {
+	case err == nil:
+		return a.allow(event, route, caller), nil
+	case undecided(err):
+		a.Log.Error("bearer not decided", "reason", err.Error())
+		a.Count("BearersRefused", refusalCode(err))
+		return nil, errUndecided
+	}
+	attrs := []any{"reason", err.Error()}
+	if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
+		attrs = append(attrs, "token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))
+	}
+	a.Log.Warn("bearer refused", attrs...)
+	a.Count("BearersRefused", refusalCode(err))
+	return a.deny(event, route, err), nil
+}
+
+func undecided(err error) bool {
+	for _, refusal := range []error{token.ErrInvalid, principal.ErrInactive, scope.ErrAmbiguousPath, token.ErrInput} {
+		if errors.Is(err, refusal) {
+			return errors.Is(err, token.ErrUnavailable) || errors.Is(err, token.ErrCorrupt)
+		}
+	}
+	return true
+}
+
+func (a *Authorizer) verify(ctx context.Context, event AuthorizerEvent, route gatewayRoute) (principal.Principal, error) {
+	for _, path := range route.spellings {
+		if err := a.Scopes.CheckPath(path); err != nil {
+			return principal.Principal{}, err
+		}
+	}
+	value, err := event.bearer()
+	if err != nil {
+		return principal.Principal{}, err
+	}
+	return a.Verifier.Verify(ctx, value)
+}
+
+// allow answers for a good bearer: with a policy that lists everything its
+// scopes open, whatever this request is, or with this request's answer where
+// the response format has room for nothing else.
+func (a *Authorizer) allow(event AuthorizerEvent, route gatewayRoute, caller principal.Principal) any {
+	if event.isHTTP2() && a.SimpleResponses {
+		if !a.Scopes.Allows(caller.Token.Scopes, route.method, route.path) {
+			a.Log.Warn("bearer refused", "reason", scope.ErrInsufficient.Error(),
+				"token_id", int64(caller.Token.ID), "owner", int64(caller.User.ID))
+			a.Count("BearersRefused", refusalCode(scope.ErrInsufficient))
+			return events.APIGatewayV2CustomAuthorizerSimpleResponse{Context: contextOf(caller)}
+		}
+		return events.APIGatewayV2CustomAuthorizerSimpleResponse{IsAuthorized: true, Context: contextOf(caller)}
+	}
+	return events.APIGatewayCustomAuthorizerResponse{
+		PrincipalID:    caller.User.ID.String(),
+		PolicyDocument: a.policies.get(a.Scopes, caller.Token.Scopes, route),
+		Context:        contextOf(caller),
+	}
+}
+
+// deny answers for a bearer that is no good anywhere. The context carries an
+// RFC 6750 error code for a gateway response to show.
+func (a *Authorizer) deny(event AuthorizerEvent, route gatewayRoute, err error) any {
+	reason := map[string]any{"error": "invalid_token"}
+	switch {
+	case errors.Is(err, principal.ErrInactive):
+		reason["error"] = "account_inactive"
+	case errors.Is(err, scope.ErrAmbiguousPath), errors.Is(err, token.ErrInput):
+		reason["error"] = "invalid_request"
+	}
+	if event.isHTTP2() && a.SimpleResponses {
+		return events.APIGatewayV2CustomAuthorizerSimpleResponse{Context: reason}
+	}
+	return events.APIGatewayCustomAuthorizerResponse{
+		PrincipalID:    "anonymous",
+		PolicyDocument: denyEverything(route),
+		Context:        reason,
+	}
+}
+
+// contextOf is what the backend is told about its caller. All values are
+// strings: REST APIs hand on nothing else unchanged.
+func contextOf(caller principal.Principal) map[string]any {
+	return map[string]any{
+		"user_id":    caller.User.ID.String(),
+		"username":   caller.User.Username,
+		"token_id":   caller.Token.ID.String(),
+		"token_kind": string(caller.Token.Kind),
+		"scopes":     caller.Token.Scopes.String(),
+	}
+}
+
+// An AuthorizerEvent holds the fields of all formats that the authorizer reads.
+type AuthorizerEvent struct {
+	Type    string `json:"type"`
+	Version string `json:"version"`
+
+	// MethodARN is called routeArn in payload format 2.0.
+	MethodARN string `json:"methodArn"`
+	RouteARN  string `json:"routeArn"`
+
+	AuthorizationToken string `json:"authorizationToken"`
+
+	Path        string              `json:"path"`
+	RawPath     string              `json:"rawPath"`
+	Headers     map[string]string   `json:"headers"`
+	MultiHeader map[string][]string `json:"multiValueHeaders"`
+	Query       map[string]string   `json:"queryStringParameters"`
+	MultiQuery  map[string][]string `json:"multiValueQueryStringParameters"`
+	RawQuery    string              `json:"rawQueryString"`
+}
+
+func (e AuthorizerEvent) isHTTP2() bool { return e.Version == "2.0" }
+
+// A gatewayRoute is the request that an event is about.
+type gatewayRoute struct {
+	// api is the resource up to the stage, `arn:…:<api>/<stage>`.
+	api    string
+	method string
+	// path is the one that the gateway matches policies against.
+	path string
+	// spellings are all forms of the path that the event shows. Each of them
+	// has to be readable in one way only.
+	spellings []string
+}
+
+// route reads the resource `arn:aws:execute-api:<region>:<account>:<api>/
+// <stage>/<method>/<path>`.
+func (e AuthorizerEvent) route() (gatewayRoute, error) {
+	arn := e.MethodARN
+	if e.isHTTP2() {
+		arn = e.RouteARN
+	}
+	const sections = 6
+	if parts := strings.SplitN(arn, ":", sections); len(parts) != sections || parts[0] != "arn" || parts[2] != "execute-api" {
+		return gatewayRoute{}, errors.New("no resource of execute-api in the event")
+	}
+	parts := strings.SplitN(arn, "/", 4)
+	if len(parts) < 3 || parts[1] == "" || parts[2] == "" {
+		return gatewayRoute{}, errors.New("resource without stage or method")
+	}
+	route := gatewayRoute{api: parts[0] + "/" + parts[1], method: parts[2], path: "/"}
+	if len(parts) == 4 {
+		route.path += parts[3]
+	}
+	route.spellings = []string{route.path}
+	switch {
+	case e.Type == "TOKEN":
+	case e.Type != "REQUEST":
+		return gatewayRoute{}, fmt.Errorf("authorizer type is neither TOKEN nor REQUEST")
+	case e.isHTTP2() || e.Version == "1.0":
+		// HTTP APIs hand over a path that is decoded already. In front of it
+		// is the stage, unless it is $default, or the base path of a custom
+		// domain's mapping.
+		shown := e.RawPath
+		if !e.isHTTP2() {
+			shown = e.Path
+		}
+		front, same := strings.CutSuffix(shown, route.path)
+		route.spellings = []string{escaped(route.path), escaped("/" + strings.TrimPrefix(front, "/"))}
+		if !same {
+			route.spellings = append(route.spellings, "") // two readings: refused
+		}
+	default:
+		route.spellings = append(route.spellings, e.Path)
+	}
+	return route, nil
+}
+
+// escaped encodes what a decoded path may rightly hold, so that CheckPath can
+// read it. A percent sign that is left in it was encoded twice, and stays for
+// CheckPath to refuse.
+func escaped(path string) string {
+	var b strings.Builder
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c > '~' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			if c == '%' {
+				b.WriteString("%25")
+				continue
+			}
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// bearer returns what the request presents, in the order that the management
+// API uses; Basic passwords count here, because clients of other people's
+// APIs can often do nothing else.
+func (e AuthorizerEvent) bearer() (string, error) {
+	if e.Type == "TOKEN" {
+		return fromAuthorization(e.AuthorizationToken), nil
+	}
+	query := e.query()
+	header := e.header()
+	if values := query["private_token"]; len(values) > 0 {
+		if len(values) > 1 {
+			return "", fault("private_token is given more than once")
+		}
+		if values[0] != "" {
+			return values[0], nil
+		}
+	}
+	value, err := onlyHeader(header, "Private-Token")
+	if value != "" || err != nil {
+		return value, err
+	}
+	authorization, err := onlyHeader(header, "Authorization")
+	if value := bearerOf(authorization); value != "" || err != nil {
+		return value, err
+	}
+	return passwordOf(authorization), nil
+}
+
+// fromAuthorization reads the identity source of a TOKEN authorizer: a header
+// of the Bearer or Basic scheme, or the bare bearer.
+func fromAuthorization(value string) string {
+	if bearer := bearerOf(value); bearer != "" {
+		return bearer
+	}
+	if password := passwordOf(value); password != "" {
+		return password
+	}
+	return strings.TrimSpace(value)
+}
+
+func (e AuthorizerEvent) header() http.Header {
+	header := http.Header{}
+	for name, values := range e.MultiHeader {
+		for _, value := range values {
+			header.Add(name, value)
+		}
+	}
+	if len(e.MultiHeader) == 0 {
+		for name, value := range e.Headers {
+			header.Add(name, value)
+		}
+	}
+	return header
+}
+
+func (e AuthorizerEvent) query() url.Values {
+	if e.RawQuery != "" {
+		query, _ := url.ParseQuery(e.RawQuery) // what cannot be read is not there
+		return query
+	}
+	if len(e.MultiQuery) > 0 {
+		return e.MultiQuery
+	}
+	query := url.Values{}
+	for name, value := range e.Query {
+		query.Set(name, value)
+	}
+	return query
+}

@@ -1,0 +1,223 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
+	"latchkey/pkg/verify"
+)
+
+type issueAPI struct {
+	*API
+	issuer  *lifecycle.Issuer
+	revoker *lifecycle.Revoker
+}
+
+// Issue returns the routes that make tokens: create for a user, create for
+// oneself, rotate. revoker ends families whose tokens are used twice.
+func Issue(api *API, issuer *lifecycle.Issuer, revoker *lifecycle.Revoker) http.Handler {
+	return api.serve((&issueAPI{api, issuer, revoker}).routes())
+}
+
+func (api *issueAPI) routes() []route {
+	return []route{
+		{method: "POST", path: "/users/{user_id}/personal_access_tokens", handle: api.createFor, adminOnly: true},
+		{method: "POST", path: "/user/personal_access_tokens", handle: api.createForSelf},
+		{method: "POST", path: "/personal_access_tokens/{id}/rotate", handle: api.rotate, refused: api.replayOrReuse},
+		{method: "POST", path: "/personal_access_tokens/self/rotate", handle: api.rotateSelf, refused: api.replayOrReuse},
+	}
+}
+
+func (api *issueAPI) createFor(w http.ResponseWriter, r *http.Request) error {
+	spec, err := api.spec(r)
+	if err != nil {
+		return err
+	}
+	owner, err := token.ParseOwnerID(r.PathValue("user_id"))
+	if err != nil {
+		return errUserNotFound
+	}
+	issued, err := api.issuer.CreateFor(r.Context(), principal.From(r.Context()), owner, spec)
+	switch {
+	case errors.Is(err, token.ErrNotFound):
+		return errUserNotFound
+	case errors.Is(err, principal.ErrInactive) && owner != principal.From(r.Context()).User.ID:
+		return errNotPermitted
+	}
+	return api.created(w, issued, err)
+}
+
+func (api *issueAPI) createForSelf(w http.ResponseWriter, r *http.Request) error {
+	spec, err := api.spec(r)
+	if err != nil {
+		return err
+	}
+	issued, err := api.issuer.CreateForSelf(r.Context(), principal.From(r.Context()), spec)
+	return api.created(w, issued, err)
+}
+
+// spec reads what token is wanted.
+func (api *issueAPI) spec(r *http.Request) (lifecycle.Spec, error) {
+	b, err := paramsOf(r.Context())
+	if err != nil {
+		return lifecycle.Spec{}, err
+	}
+	spec := lifecycle.Spec{
+		Name:        b.line("name", b.required("name")),
+		Description: b.text("description"),
+		Scopes:      b.scopes(api.issuer.Scopes),
+		ExpiresOn:   b.day("expires_at"),
+	}
+	if err := b.fault(); err != nil {
+		return lifecycle.Spec{}, err
+	}
+	spec.Key, err = keyOf(r, spec.Name, spec.Description, spec.Scopes.String(), spec.ExpiresOn.String())
+	return spec, err
+}
+
+// scopes reads a list of scopes that has to be given.
+func (b *binder) scopes(catalog *scope.Catalog) scope.Set {
+	before := len(b.faults)
+	names := b.texts("scopes")
+	if len(b.faults) > before {
+		return nil
+	}
+	if names == nil {
+		b.reject("scopes", "is missing")
+		return nil
+	}
+	set, err := catalog.Parse(names)
+	if err != nil {
+		b.reject("scopes", "does not have a valid value")
+	}
+	return set
+}
+
+// keyOf returns the idempotency key of a request together with everything
+// that a retry has to repeat: the route's path and the parameters as they were
+// understood, so that the same request in another encoding is the same.
+func keyOf(r *http.Request, parts ...string) (lifecycle.Key, error) {
+	key, err := idempotencyKey(r)
+	if key == "" || err != nil {
+		return lifecycle.Key{}, err
+	}
+	body, err := json.Marshal(append([]string{canonicalPath(r.URL)}, parts...))
+	return lifecycle.Key{Key: key, Body: body}, err
+}
+
+func canonicalPath(u *url.URL) string { return u.Path }
+
+func (api *issueAPI) created(w http.ResponseWriter, issued lifecycle.Issued, err error) error {
+	if err != nil {
+		return err
+	}
+	api.Count("TokensIssued", "created")
+	api.Log.Info("token issued", "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
+		"created_by", int64(issued.Token.CreatedBy), "scopes", issued.Token.Scopes)
+	writeJSON(w, http.StatusCreated, issuedWire(issued))
+	return nil
+}
+
+func (api *issueAPI) rotate(w http.ResponseWriter, r *http.Request) error {
+	by := principal.From(r.Context())
+	rotation, err := rotationOf(r)
+	if err != nil {
+		return err
+	}
+	id, err := token.ParseID(r.PathValue("id"))
+	if err != nil {
+		return hidden(by, err)
+	}
+	issued, err := api.issuer.Rotate(r.Context(), by, id, rotation)
+	if errors.Is(err, principal.ErrInactive) && id.Owner() != by.User.ID {
+		err = errNotPermitted
+	}
+	return api.rotated(w, issued, hidden(by, err))
+}
+
+func (api *issueAPI) rotateSelf(w http.ResponseWriter, r *http.Request) error {
+	rotation, err := rotationOf(r)
+	if err != nil {
+		return err
+	}
+	issued, err := api.issuer.RotateSelf(r.Context(), principal.From(r.Context()), rotation)
+	if errors.Is(err, lifecycle.ErrAlreadyRevoked) {
+		return token.ErrRevoked // the loser of a race presents a token that has ended
+	}
+	return api.rotated(w, issued, err)
+}
+
+func rotationOf(r *http.Request) (lifecycle.Rotation, error) {
+	b, err := paramsOf(r.Context())
+	if err != nil {
+		return lifecycle.Rotation{}, err
+	}
+	rotation := lifecycle.Rotation{ExpiresOn: b.day("expires_at")}
+	if err := b.fault(); err != nil {
+		return lifecycle.Rotation{}, err
+	}
+	rotation.Key, err = keyOf(r, rotation.ExpiresOn.String())
+	return rotation, err
+}
+
+func (api *issueAPI) rotated(w http.ResponseWriter, issued lifecycle.Issued, err error) error {
+	if rules := (*lifecycle.Fault)(nil); errors.As(err, &rules) {
+		return &badRequest{rules}
+	}
+	if err != nil {
+		return err
+	}
+	api.Count("TokensIssued", "rotated")
+	api.Log.Info("token rotated", "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
+		"created_by", int64(issued.Token.CreatedBy), "previous", int64(issued.Token.Previous))
+	writeJSON(w, http.StatusOK, issuedWire(issued))
+	return nil
+}
+
+// hidden keeps somebody who is no administrator from telling a foreign token
+// from one that is not there.
+func hidden(by principal.Principal, err error) error {
+	if errors.Is(err, token.ErrNotFound) && !by.User.Admin {
+		return errHidden
+	}
+	return err
+}
+
+// replayOrReuse serves the retry of a rotation of the presented token itself,
+// whose reply was lost, if it brings the key of the first try; also when the
+// token's last second has passed in between. That key with another request is
+// refused and ends nothing, because it comes from whoever made the rotation.
+// Every other use of a token that has ended is reuse.
+func (api *issueAPI) replayOrReuse(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error) {
+	rotation, err := rotationOf(r)
+	if err == nil && refusal.Token.RevokedReason == token.ReasonRotated && refusal.User.Usable() == nil {
+		issued, err := api.issuer.Replay(r.Context(), refusal.Token, rotation.Key)
+		switch {
+		case err == nil && issued.Token.Previous == refusal.Token.ID:
+			return true, api.rotated(w, issued, nil)
+		case err != nil && !errors.Is(err, token.ErrNotFound):
+			return false, err
+		}
+	}
+	return api.reuse(w, r, refusal)
+}
+
+// reuse ends the family of a token that is presented for rotation after it
+// has ended.
+func (api *issueAPI) reuse(_ http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error) {
+	if !errors.Is(refusal, token.ErrRevoked) || strings.Trim(r.PathValue("id"), "0123456789") != "" {
+		return false, nil
+	}
+	if err := api.revoker.EndFamily(r.Context(), refusal.Token); err != nil {
+		return false, err
+	}
+	api.Log.Warn("revoked token presented for rotation", "token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))
+	return false, nil
+}

@@ -1,0 +1,99 @@
+package httpapi
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"latchkey/pkg/scope"
+)
+
+const (
+	policyVersion = "2012-10-17"
+	invoke        = "execute-api:Invoke"
+)
+
+// maxPolicies bounds how many policies a warm function keeps: one for each
+// API in front of it and each set of scopes that its tokens have.
+const maxPolicies = 512
+
+// policies keeps the policies that were made, because they are the same for
+// every token with the same scopes, and making one costs more than the rest
+// of a decision. Nobody may change a policy that it returns.
+type policies struct {
+	mu   sync.RWMutex
+	kept map[string]events.APIGatewayCustomAuthorizerPolicy
+}
+
+func (p *policies) get(catalog *scope.Catalog, set scope.Set, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
+	key := route.api + " " + set.String()
+	p.mu.RLock()
+	policy, kept := p.kept[key]
+	p.mu.RUnlock()
+	if kept {
+		return policy
+	}
+	policy = policyFor(catalog, set, route)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept == nil || len(p.kept) >= maxPolicies {
+		p.kept = map[string]events.APIGatewayCustomAuthorizerPolicy{}
+	}
+	p.kept[key] = policy
+	return policy
+}
+
+// policyFor returns a policy with everything that set opens on the route's
+// API and stage. It depends on the set and the table alone, so it stays right
+// when the gateway keeps it and applies it to other routes. Paths that can be
+// read in two ways are denied in it too, because a kept policy is applied
+// without asking again.
+func policyFor(catalog *scope.Catalog, set scope.Set, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
+	grants := catalog.Grants(set)
+	if len(grants) == 0 {
+		return denyEverything(route)
+	}
+	patterns := scope.AmbiguousPatterns
+	if len(catalog.LoosePaths) > 0 {
+		patterns = scope.DotPatterns
+	}
+	allowed := resources(route.api, len(grants), func(i int) (method, path string) {
+		return grants[i].Method, grants[i].Path
+	})
+	denied := resources(route.api, len(patterns), func(i int) (method, path string) {
+		return "", patterns[i]
+	})
+	return events.APIGatewayCustomAuthorizerPolicy{
+		Version: policyVersion,
+		Statement: []events.IAMPolicyStatement{
+			{Effect: "Allow", Action: []string{invoke}, Resource: allowed},
+			{Effect: "Deny", Action: []string{invoke}, Resource: denied},
+		},
+	}
+}
+
+func denyEverything(route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
+	return events.APIGatewayCustomAuthorizerPolicy{
+		Version:   policyVersion,
+		Statement: []events.IAMPolicyStatement{{Effect: "Deny", Action: []string{invoke}, Resource: []string{route.api + "/*"}}},
+	}
+}
+
+// resources writes methods and path patterns as the resources of a policy.
+func resources(api string, n int, grant func(int) (method, path string)) []string {
+	list := make([]string, 0, n)
+	for i := range n {
+		method, path := grant(i)
+		if method != "" && path[0] == '*' {
+			// Every path starts with a slash: either the wildcard takes it, or
+			// the wildcard takes nothing.
+			if rest := strings.TrimLeft(path, "*"); strings.HasPrefix(rest, "/") {
+				list = append(list, api+"/"+method+rest)
+			}
+			method += "/"
+		}
+		list = append(list, api+"/"+method+path)
+	}
+	return list
+}

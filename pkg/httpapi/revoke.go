@@ -1,0 +1,64 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+type revokeAPI struct {
+	*API
+	revoker *lifecycle.Revoker
+}
+
+// Revoke returns the routes that end tokens: by id, the one presented, and by
+// value for administrators.
+func Revoke(api *API, revoker *lifecycle.Revoker) http.Handler {
+	return api.serve((&revokeAPI{api, revoker}).routes())
+}
+
+func (api *revokeAPI) routes() []route {
+	return []route{
+		{method: "DELETE", path: "/personal_access_tokens/{id}", handle: api.revoke},
+		{method: "DELETE", path: "/personal_access_tokens/self", handle: api.revokeSelf},
+		{method: "DELETE", path: "/admin/token", handle: api.revokeValue, adminOnly: true},
+	}
+}
+
+func (api *revokeAPI) revoke(w http.ResponseWriter, r *http.Request) error {
+	id, err := token.ParseID(r.PathValue("id"))
+	if err == nil {
+		err = api.revoker.Revoke(r.Context(), principal.From(r.Context()), id)
+	}
+	if errors.Is(err, token.ErrNotFound) {
+		return errNotFoundLower
+	}
+	return api.revoked(w, id, err)
+}
+
+func (api *revokeAPI) revokeSelf(w http.ResponseWriter, r *http.Request) error {
+	by := principal.From(r.Context())
+	return api.revoked(w, by.Token.ID, api.revoker.RevokeSelf(r.Context(), by))
+}
+
+func (api *revokeAPI) revokeValue(w http.ResponseWriter, r *http.Request) error {
+	value, err := presentedValue(r)
+	if err != nil {
+		return err
+	}
+	id, err := api.revoker.RevokeValue(r.Context(), principal.From(r.Context()), value)
+	return api.revoked(w, id, valueNotFound(api.revoker.Format, value, err))
+}
+
+func (api *revokeAPI) revoked(w http.ResponseWriter, id token.ID, err error) error {
+	if err != nil {
+		return err
+	}
+	api.Count("TokensRevoked", string(token.ReasonRequest))
+	api.Log.Info("token revoked", "token_id", int64(id), "owner", int64(id.Owner()))
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,192 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"latchkey/pkg/directory"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
+)
+
+// Errors of the wire format. They say no more than a status and a text.
+var (
+	errNoRoute          = errors.New("no such route")
+	errMethodNotAllowed = errors.New("method not allowed")
+	errNoSudo           = errors.New("sudo asked for")
+	// errHidden is what somebody gets who may not know whether a token is
+	// there: GitLab answers 401 for a foreign and for a missing one.
+	errHidden           = errors.New("not the caller's to see")
+	errNotFoundLower    = fmt.Errorf("%w: by key", token.ErrNotFound)
+	errUserNotFound     = fmt.Errorf("%w: user", token.ErrNotFound)
+	errValueNotFound    = fmt.Errorf("%w: value", token.ErrNotFound)
+	errTypeNotSupported = errors.New("value of an unknown type")
+	errAnonymousUsers   = errors.New("anonymous list of users")
+	errAnonymousUser    = errors.New("anonymous look at a user")
+	errOffset           = errors.New("page beyond the last offset")
+)
+
+// errNotPermitted is for an owner who may not have a token: the words for
+// principal.ErrInactive are about the caller's own account.
+var errNotPermitted = &lifecycle.Fault{Reasons: []string{"Not permitted to create"}}
+
+// badRequest marks a rule that is answered in the words "400 Bad request".
+type badRequest struct{ err error }
+
+func (b *badRequest) Error() string { return b.err.Error() }
+func (b *badRequest) Unwrap() error { return b.err }
+
+type insufficientScope struct{ listed scope.Set }
+
+func (*insufficientScope) Error() string { return scope.ErrInsufficient.Error() }
+func (*insufficientScope) Unwrap() error { return scope.ErrInsufficient }
+
+// A reply is the status and the body of a refusal.
+type reply struct {
+	status int
+	body   any
+}
+
+func messageBody(text any) map[string]any { return map[string]any{"message": text} }
+
+func message(status int, text any) reply { return reply{status, messageBody(text)} }
+
+func invalidToken(description string) reply {
+	return reply{http.StatusUnauthorized, map[string]any{"error": "invalid_token", "error_description": description}}
+}
+
+// replyTo is the one table from errors to replies; nothing else chooses the
+// status of a failure. The first row that fits decides.
+func (api *API) replyTo(ctx context.Context, err error) reply {
+	for _, row := range []struct {
+		err   error
+		reply reply
+	}{
+		{errNoRoute, reply{http.StatusNotFound, map[string]any{"error": "404 Not Found"}}},
+		{errMethodNotAllowed, reply{http.StatusMethodNotAllowed, map[string]any{"error": "405 Not Allowed"}}},
+		{errHidden, message(http.StatusUnauthorized, "401 Unauthorized")},
+		{errNoSudo, message(http.StatusForbidden, "403 Forbidden - sudo is not available")},
+		{errAnonymousUsers, message(http.StatusForbidden, "403 Forbidden - Not authorized to access /api/v4/users")},
+		{errAnonymousUser, message(http.StatusForbidden, "403 Forbidden - Not authorized!")},
+		{errTypeNotSupported, message(http.StatusUnprocessableEntity, "Token type not supported.")},
+		{errOffset, reply{http.StatusMethodNotAllowed, map[string]any{"error": fmt.Sprintf(
+			"Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", lifecycle.MaxOffset)}}},
+		{token.ErrUnavailable, message(http.StatusServiceUnavailable, "503 Service Unavailable")},
+		{token.ErrExpired, invalidToken("Token is expired. You can either do re-authorization or token refresh.")},
+		{token.ErrRevoked, invalidToken("Token was revoked. You have to re-authorize from the user.")},
+		{token.ErrImpersonation, invalidToken("Token is an impersonation token but impersonation was disabled.")},
+		{token.ErrInvalid, message(http.StatusUnauthorized, "401 Unauthorized")},
+		{principal.ErrBlocked, message(http.StatusForbidden, "403 Forbidden - Your account has been blocked.")},
+		{principal.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Your account has been deactivated by your "+
+			"administrator. Please log back in from a web browser to reactivate your account at "+api.publicURL(ctx))},
+		{principal.ErrInactive, message(http.StatusForbidden, "403 Forbidden")},
+		{directory.ErrSelf, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be blocked by the API")},
+		{directory.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Deactivated users cannot be unblocked by the API")},
+		{token.ErrForbidden, message(http.StatusForbidden, "403 Forbidden")},
+		{errUserNotFound, message(http.StatusNotFound, "404 User Not Found")},
+		{errNotFoundLower, message(http.StatusNotFound, "404 Not found")},
+		{errValueNotFound, message(http.StatusNotFound, map[string]string{"error": "Not found"})},
+		{token.ErrNotFound, message(http.StatusNotFound, "404 Not Found")},
+		{lifecycle.ErrKeyReused, message(http.StatusUnprocessableEntity, "Idempotency-Key was used for another request")},
+		{token.ErrEmailTaken, message(http.StatusConflict, "Email has already been taken")},
+		{token.ErrUsernameTaken, message(http.StatusConflict, "Username has already been taken")},
+		{token.ErrTaken, message(http.StatusConflict, "409 Conflict")},
+		{token.ErrConflict, message(http.StatusConflict, "409 Conflict: Resource lock")},
+		{lifecycle.ErrScopeBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "scopes does not have a valid value"}}},
+		{token.ErrOutOfNumbers, message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
+	} {
+		if errors.Is(err, row.err) {
+			return row.reply
+		}
+	}
+	return replyInWords(err)
+}
+
+// replyInWords is the part of the table whose texts depend on the error.
+func replyInWords(err error) reply {
+	var (
+		scopes      *insufficientScope
+		param       *paramFault
+		contentType *unsupportedType
+		bad         *badRequest
+		rules       *lifecycle.Fault
+		fields      directory.Faults
+	)
+	switch {
+	case errors.As(err, &scopes):
+		return reply{http.StatusForbidden, map[string]any{
+			"error":             "insufficient_scope",
+			"error_description": "The request requires higher privileges than provided by the access token.",
+			"scope":             scopes.listed.String(),
+		}}
+	case errors.As(err, &param):
+		return reply{http.StatusBadRequest, map[string]any{"error": param.text}}
+	case errors.As(err, &contentType):
+		return reply{http.StatusUnsupportedMediaType, map[string]any{
+			"error": fmt.Sprintf("The provided content-type '%s' is not supported.", contentType.contentType),
+		}}
+	case errors.As(err, &bad):
+		return message(http.StatusBadRequest, "400 Bad request - "+bad.Error())
+	case errors.As(err, &rules):
+		return message(http.StatusUnprocessableEntity, rules.Error())
+	case errors.As(err, &fields):
+		return message(http.StatusBadRequest, map[string][]string(fields))
+	default:
+		return message(http.StatusInternalServerError, "500 Internal Server Error")
+	}
+}
+
+// refusalCode is the word that refused bearers are counted under.
+func refusalCode(err error) string {
+	for _, row := range []struct {
+		err  error
+		code string
+	}{
+		{token.ErrMissing, "missing"}, {token.ErrExpired, "expired"}, {token.ErrRevoked, "revoked"},
+		{token.ErrInvalid, "unknown"}, {principal.ErrInactive, "owner"},
+		{scope.ErrInsufficient, "scope"}, {scope.ErrAmbiguousPath, "path"}, {token.ErrInput, "input"},
+	} {
+		if errors.Is(err, row.err) {
+			return row.code
+		}
+	}
+	return "undecided"
+}
+
+func (api *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	if rec := recordOf(r.Context()); rec.err == nil {
+		rec.err = err
+	}
+	reply := api.replyTo(r.Context(), err)
+	switch reply.status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", challenge(reply.body))
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, reply.status, reply.body)
+}
+
+// challenge is the header that RFC 6750 section 3 wants beside a 401.
+func challenge(body any) string {
+	const realm = `Bearer realm="Latchkey"`
+	fields, _ := body.(map[string]any)
+	if fields["error"] == nil {
+		return realm
+	}
+	return fmt.Sprintf(`%s, error="%s", error_description="%s"`, realm, fields["error"], fields["error_description"])
+}
+
+// writeJSON writes a reply. Nothing can be done about a client that is gone.
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(body)
+}
