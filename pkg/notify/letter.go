@@ -1,0 +1,177 @@
+package notify
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// A letter is a notice in the words that both templates share.
+type letter struct {
+	Subject  string
+	Expiring bool
+	// Name is the recipient's, or "".
+	Name string
+	// Lead says how many tokens it is about and what happens to them.
+	Lead    string
+	Rows    []row
+	More    int // tokens that are not listed
+	PageURL string
+}
+
+// A row is one token.
+type row struct {
+	Name, ID, Scopes, LastUsed, Day, When string
+}
+
+func letterOf(n sweep.Notice, pageURL string) letter {
+	l := letter{
+		Subject:  subject(n),
+		Expiring: n.Kind == sweep.Expiring,
+		Name:     clean(n.Recipient.Name),
+		Lead:     lead(n),
+		Rows:     make([]row, len(n.Tokens)),
+		More:     n.Total - len(n.Tokens),
+		PageURL:  pageURL,
+	}
+	for i, t := range n.Tokens {
+		r := row{
+			Name:     clean(t.Name),
+			ID:       t.ID.String(),
+			Scopes:   strings.ReplaceAll(t.Scopes.String(), " ", ", "),
+			LastUsed: "never",
+			Day:      t.ExpiresOn.String(),
+			When:     when(n.Today, t.ExpiresOn),
+		}
+		if r.Name == "" {
+			r.Name = "(no name)"
+		}
+		if !t.LastUsedAt.IsZero() {
+			r.LastUsed = token.DayOf(t.LastUsedAt).String()
+		}
+		l.Rows[i] = r
+	}
+	return l
+}
+
+// subject says how many tokens it is about and the soonest day. Days of tokens
+// that are not listed are not known, so it names a last day only if all are.
+func subject(n sweep.Notice) string {
+	first, last := n.Tokens[0].ExpiresOn, n.Tokens[len(n.Tokens)-1].ExpiresOn
+	all := n.Total == len(n.Tokens)
+	if n.Kind == sweep.Expired {
+		have := plural(n.Total, "has", "have")
+		switch {
+		case !all:
+			return fmt.Sprintf("%s %s expired, the first on %s", tokens(n.Total), have, first)
+		case first == last:
+			return fmt.Sprintf("%s %s expired (%s)", tokens(n.Total), have, first)
+		default:
+			return fmt.Sprintf("%s %s expired (%s to %s)", tokens(n.Total), have, first, last)
+		}
+	}
+	expire := plural(n.Total, "expires", "expire")
+	switch {
+	case !all:
+		return fmt.Sprintf("%s %s soon, the first on %s (%s)", tokens(n.Total), expire, first, when(n.Today, first))
+	case first == last:
+		return fmt.Sprintf("%s %s on %s (%s)", tokens(n.Total), expire, first, when(n.Today, first))
+	default:
+		return fmt.Sprintf("%s %s by %s, the first on %s (%s)", tokens(n.Total), expire, last, first, when(n.Today, first))
+	}
+}
+
+// lead does not say "your": a bot's mail goes to the people who look after it.
+func lead(n sweep.Notice) string {
+	what := tokens(n.Total) + " that you own or look after"
+	stopped := !n.Tokens[0].ExpiresOn.After(n.Today)
+	switch {
+	case n.Kind == sweep.Expired && n.Total == 1:
+		return what + " has expired. It stopped working at the start of its date, 00:00 UTC."
+	case n.Kind == sweep.Expired:
+		return what + " have expired. Each stopped working at the start of its date, 00:00 UTC."
+	case n.Total == 1 && stopped:
+		return what + " expires today. It stopped working at the start of its date, 00:00 UTC."
+	case n.Total == 1:
+		return what + " expires soon. It stops working at the start of its date, 00:00 UTC."
+	case stopped:
+		return what + " expire soon. Each stops working at the start of its date, 00:00 UTC; those of today have stopped already."
+	default:
+		return what + " expire soon. Each stops working at the start of its date, 00:00 UTC."
+	}
+}
+
+func tokens(n int) string {
+	return fmt.Sprintf("%d access %s", n, plural(n, "token", "tokens"))
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// when says how far day is from today.
+func when(today, day token.Day) string {
+	switch n := today.DaysUntil(day); {
+	case n == 0:
+		return "today"
+	case n > 0:
+		return fmt.Sprintf("in %d %s", n, plural(n, "day", "days"))
+	default:
+		return fmt.Sprintf("%d %s ago", -n, plural(-n, "day", "days"))
+	}
+}
+
+// clean puts what a user typed on one line and takes away what could change
+// the line around it: control characters, and the characters that force a
+// direction on the text behind them (Unicode Standard Annex 9, sections 2.1 to
+// 2.6). The marks that emoji and right-to-left names need stay. Bytes that are no
+// UTF-8 become U+FFFD.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
+			return -1
+		case unicode.IsControl(r):
+			return ' '
+		default:
+			return r
+		}
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// columns is the width of text. RFC 5322 section 2.1.1 asks for at most 78, and
+// a reply that quotes it needs a few.
+const columns = 72
+
+// wrap puts prefix before text, breaks the text at spaces, and aligns its other
+// lines with the first. A longer word stays whole, so that it can be copied.
+func wrap(prefix, text string) string {
+	var b strings.Builder
+	b.WriteString(prefix)
+	indent := utf8.RuneCountInString(prefix)
+	used := indent
+	for i, word := range strings.Fields(text) {
+		width := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case used+1+width > columns:
+			b.WriteByte('\n')
+			b.WriteString(strings.Repeat(" ", indent))
+			used = indent
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += width
+	}
+	return b.String()
+}

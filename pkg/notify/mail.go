@@ -1,0 +1,79 @@
+package notify
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"io"
+	"strings"
+	texttemplate "text/template"
+
+	"latchkey/pkg/sweep"
+)
+
+// A Mail is what a recipient reads. The subject is one line of ASCII and has
+// nothing in it that a user typed.
+type Mail struct {
+	Subject string
+	Text    string
+	HTML    string
+}
+
+//go:embed templates
+var files embed.FS
+
+var (
+	textTemplate = texttemplate.Must(texttemplate.New("notice.txt").
+			Funcs(texttemplate.FuncMap{"wrap": wrap}).ParseFS(files, "templates/notice.txt"))
+	htmlTemplate = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/notice.html"))
+)
+
+// Render writes the mail for n. pageURL is the address of the token page, http
+// or https. It fails only for a notice that cannot be: of no known kind,
+// without tokens or days, or with fewer tokens counted than listed. It is safe
+// for concurrent use.
+func Render(n sweep.Notice, pageURL string) (Mail, error) {
+	if err := check(n); err != nil {
+		return Mail{}, fmt.Errorf("render mail: %w", err)
+	}
+	l := letterOf(n, pageURL)
+	text, err := execute(textTemplate, l)
+	if err != nil {
+		return Mail{}, err
+	}
+	html, err := execute(htmlTemplate, l)
+	if err != nil {
+		return Mail{}, err
+	}
+	return Mail{Subject: l.Subject, Text: text, HTML: html}, nil
+}
+
+func execute(t interface{ Execute(io.Writer, any) error }, l letter) (string, error) {
+	var b strings.Builder
+	b.Grow(8<<10 + len(l.Rows)<<10) // what most mails need, at once
+	if err := t.Execute(&b, l); err != nil {
+		// Not the cause: it may repeat what a user typed.
+		return "", errors.New("render mail: template does not fit its data")
+	}
+	return b.String(), nil
+}
+
+func check(n sweep.Notice) error {
+	switch {
+	case n.Kind != sweep.Expiring && n.Kind != sweep.Expired:
+		return fmt.Errorf("unknown kind of notice %q", n.Kind)
+	case n.Today.IsZero():
+		return errors.New("notice without a day")
+	case len(n.Tokens) == 0:
+		return errors.New("notice without tokens")
+	case n.Total < len(n.Tokens):
+		return fmt.Errorf("notice counts %d tokens and lists %d", n.Total, len(n.Tokens))
+	}
+	for _, t := range n.Tokens {
+		if t.ExpiresOn.IsZero() {
+			return fmt.Errorf("token %s never expires", t.ID)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+// Package schedule serves the events of the two daily scans: from the state
+// machine that EventBridge Scheduler starts, and from an operator's direct
+// invocation.
+//
+// Start with Lambda. The contract is `{"time": RFC 3339, "shard": n}` in and
+// `{"done": bool, "tokens": n, "mails": n, "failed": n}` out; without a shard
+// all shards are scanned. The package promises one log line and one set of
+// metrics a run, zeros included, and an error type per cause that a state
+// machine can branch on. It decides nothing about tokens.
+package schedule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambda/messages"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// reserve is how long before its deadline a function starts nothing new: the
+// time that a batch in hand may still take.
+const reserve = 45 * time.Second
+
+// A Scan runs a scan; see sweep.Scanner.Run.
+type Scan interface {
+	Run(ctx, stop context.Context, e sweep.Event) (sweep.Result, error)
+}
+
+// Metrics writes measured values; see telemetry.Metrics.Put.
+type Metrics interface {
+	Put(values map[string]float64)
+}
+
+type event struct {
+	Time  string `json:"time"`
+	Shard *int   `json:"shard"`
+}
+
+type reply struct {
+	Done   bool `json:"done"`
+	Tokens int  `json:"tokens"`
+	Mails  int  `json:"mails"`
+	Failed int  `json:"failed"`
+}
+
+// Lambda returns the handler of a scan. Its errors have these types: EventInvalid,
+// MailQuotaUsedUp, MailPaused, MailSenderRefused, MailThrottled, MailUnsent, TableUnavailable,
+// ScanFailed.
+func Lambda(log *slog.Logger, metrics Metrics, scan Scan) lambda.Handler {
+	return function(func(ctx context.Context, raw json.RawMessage) (any, error) {
+		e, err := parse(raw)
+		if err != nil {
+			log.Error("scan event malformed", "reason", err.Error())
+			return nil, typed(err)
+		}
+		stop, cancel := stopContext(ctx)
+		defer cancel()
+		watch := clock.StartStopwatch()
+		result, err := scan.Run(ctx, stop, e)
+		report(log, metrics, e, result, watch.Elapsed(), err)
+		if err != nil {
+			return nil, typed(err)
+		}
+		c := result.Counts
+		return reply{Done: result.Done, Tokens: c.Marked, Mails: c.Mails, Failed: c.Failed}, nil
+	})
+}
+
+// function is a Lambda handler that may be invoked by several goroutines at
+// once, which lambda.NewHandler's may not: its replies share a buffer.
+type function func(context.Context, json.RawMessage) (any, error)
+
+// Invoke implements lambda.Handler.
+func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	reply, err := f(ctx, payload)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(reply)
+}
+
+// errEvent means that an event is not one of a scan.
+var errEvent = errors.New(`event is not {"time": "2006-01-02T15:04:05Z", "shard": n} (shard may be left out)`)
+
+func parse(raw json.RawMessage) (sweep.Event, error) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	var e event
+	if err := decoder.Decode(&e); err != nil {
+		return sweep.Event{}, errEvent
+	}
+	if e.Time == "" {
+		return sweep.Event{}, errors.Join(sweep.ErrTime, errEvent)
+	}
+	at, err := time.Parse(time.RFC3339, e.Time)
+	if err != nil {
+		return sweep.Event{}, errors.Join(sweep.ErrTime, errEvent)
+	}
+	return sweep.Event{Time: at.UTC(), Shard: e.Shard}, nil
+}
+
+// stopContext ends early enough before ctx's deadline for the batch in hand.
+func stopContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, bounded := ctx.Deadline(); bounded {
+		return context.WithDeadline(ctx, deadline.Add(-reserve))
+	}
+	return context.WithCancel(ctx)
+}
+
+func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Result, took time.Duration, err error) {
+	c := result.Counts
+	if c.Skipped == nil {
+		c.Skipped = map[string]int{} // for the log, which shows nothing as {}
+	}
+	skipped := 0
+	for _, n := range c.Skipped {
+		skipped += n
+	}
+	attrs := []any{
+		"day", token.DayOf(e.Time).String(), "done", result.Done,
+		"examined", c.Examined, "due", c.Due, "mails", c.Mails, "marked", c.Marked,
+		"skipped", skipped, "skipped_by_reason", c.Skipped, "failed", c.Failed,
+		"duration_ms", took.Milliseconds(),
+	}
+	if e.Shard != nil {
+		attrs = append(attrs, "shard", *e.Shard)
+	}
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelError
+		attrs = append(attrs, "reason", err.Error())
+	}
+	log.Log(context.Background(), level, "scan finished", attrs...)
+	metrics.Put(map[string]float64{
+		"ScanExamined": float64(c.Examined), "ScanDue": float64(c.Due), "ScanMarked": float64(c.Marked),
+		"ScanSkipped": float64(skipped), "RemindersSent": float64(c.Mails), "RemindersFailed": float64(c.Failed),
+		"ScanDuration": float64(took.Milliseconds()),
+	})
+}
+
+// typed names an error for the state machine: its States.ErrorEquals compare
+// the type.
+func typed(err error) error {
+	name := "ScanFailed"
+	for _, row := range []struct {
+		err  error
+		name string
+	}{
+		{errEvent, "EventInvalid"}, {sweep.ErrTime, "EventInvalid"}, {sweep.ErrShard, "EventInvalid"},
+		{sweep.ErrPaused, "MailPaused"}, {sweep.ErrSender, "MailSenderRefused"},
+		{sweep.ErrQuota, "MailQuotaUsedUp"}, {sweep.ErrThrottled, "MailThrottled"}, {sweep.ErrUnsent, "MailUnsent"},
+		{token.ErrUnavailable, "TableUnavailable"},
+	} {
+		if errors.Is(err, row.err) {
+			name = row.name
+			break
+		}
+	}
+	return messages.InvokeResponse_Error{Type: name, Message: err.Error()}
+}
