@@ -1,0 +1,31 @@
+// Command tokens lists tokens and shows single ones: GET /api/v4/personal_access_tokens
+// and its siblings.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/compose"
+	"latchkey/pkg/config"
+	"latchkey/pkg/store"
+	"latchkey/pkg/telemetry"
+)
+
+func main() {
+	log := telemetry.Logger("tokens")
+	cfg, err := config.Read(os.Environ()) // reports every bad variable at once
+	if err != nil {
+		telemetry.Fatal(log, "bad configuration", err)
+	}
+	aws, err := awsconfig.LoadDefaultConfig(context.Background())
+	if err != nil {
+		telemetry.Fatal(log, "no AWS configuration", err)
+	}
+	client := dynamodb.NewFromConfig(aws, store.Configure(cfg.Endpoint))
+	lambda.Start(compose.New(cfg, client).Tokens())
+}

@@ -1,0 +1,124 @@
+// Package compose builds each function's handler out of its configuration and
+// its clients. The mains start what it builds, and the local cloud and the
+// tests run the same, so that no two of them can differ.
+//
+// Start with a Deployment. The package only wires: it decides nothing about
+// data and has no state of its own.
+package compose
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/config"
+	"latchkey/pkg/directory"
+	"latchkey/pkg/httpapi"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/store"
+	"latchkey/pkg/telemetry"
+	"latchkey/pkg/token"
+	"latchkey/pkg/verify"
+)
+
+// A Deployment is what the functions of one deployment have in common.
+type Deployment struct {
+	Config config.Common
+	Client *dynamodb.Client
+	Clock  clock.Clock
+	// Random yields secrets.
+	Random io.Reader
+	// Log makes the logger of a function.
+	Log func(function string) *slog.Logger
+}
+
+// New returns a deployment on the machine's clock and randomness, which logs
+// to standard output.
+func New(cfg config.Common, client *dynamodb.Client) Deployment {
+	return Deployment{Config: cfg, Client: client, Clock: clock.System{}, Random: rand.Reader, Log: telemetry.Logger}
+}
+
+// Issue returns the handler of functions/issue.
+func (d Deployment) Issue() lambda.Handler {
+	api, table := d.api("issue"), d.table()
+	issuer := &lifecycle.Issuer{
+		Store: table, Reader: table, Scopes: d.Config.Scopes,
+		Pepper: d.Config.Pepper, Format: d.Config.Format(), Prefix: d.Config.Prefix,
+		Clock: d.Clock, Random: d.Random,
+	}
+	return httpapi.Lambda(httpapi.Issue(api, issuer, d.revoker(table)), httpapi.IssueConsole(api, issuer, d.accounts(table)))
+}
+
+// Revoke returns the handler of functions/revoke.
+func (d Deployment) Revoke() lambda.Handler {
+	api, table := d.api("revoke"), d.table()
+	revoker := d.revoker(table)
+	return httpapi.Lambda(httpapi.Revoke(api, revoker), httpapi.RevokeConsole(api, revoker, d.accounts(table)))
+}
+
+// Tokens returns the handler of functions/tokens.
+func (d Deployment) Tokens() lambda.Handler {
+	api, table := d.api("tokens"), d.table()
+	return httpapi.Lambda(httpapi.Tokens(api, &lifecycle.Lister{
+		Store: table, Reader: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+	}), nil)
+}
+
+// Directory returns the handler of functions/directory.
+func (d Deployment) Directory() lambda.Handler {
+	return httpapi.Lambda(httpapi.Directory(d.api("directory"), d.accounts(d.table())), nil)
+}
+
+// Settings returns the handler of functions/settings.
+func (d Deployment) Settings() lambda.Handler {
+	return httpapi.Lambda(httpapi.Settings(d.api("settings")), nil)
+}
+
+// Authorizer returns the handler of functions/authorizer.
+func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
+	log := d.Log("authorizer")
+	authorizer := &httpapi.Authorizer{
+		Log: log, Verifier: d.verifier(log), Scopes: d.Config.Scopes,
+		SimpleResponses: simpleResponses, Count: d.metrics(log, "authorizer").Count,
+	}
+	return authorizer.Lambda()
+}
+
+func (d Deployment) table() *store.Table {
+	return store.Open(d.Client, d.Config.Table, store.Options{Shards: d.Config.Shards, Retention: d.Config.Retention()})
+}
+
+func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
+	return &lifecycle.Revoker{Store: table, Reader: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock}
+}
+
+func (d Deployment) accounts(table *store.Table) *directory.Directory {
+	return &directory.Directory{Store: table, Reader: table, Clock: d.Clock}
+}
+
+func (d Deployment) api(function string) *httpapi.API {
+	log := d.Log(function)
+	return &httpapi.API{
+		Log: log, Verifier: d.verifier(log), Clock: d.Clock,
+		PublicURL: d.Config.PublicURL, Count: d.metrics(log, function).Count,
+	}
+}
+
+func (d Deployment) verifier(log *slog.Logger) *verify.Verifier {
+	return &verify.Verifier{
+		Store: d.table(), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+		LastUsedInterval: d.Config.LastUsedInterval(),
+		Unmarked: func(_ context.Context, id token.ID, err error) {
+			log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())
+		},
+	}
+}
+
+func (d Deployment) metrics(log *slog.Logger, function string) telemetry.Metrics {
+	return telemetry.Metrics{Log: log, Stage: d.Config.Stage, Function: function, Now: d.Clock.Now}
+}

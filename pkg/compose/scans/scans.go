@@ -1,0 +1,60 @@
+// Package scans builds the handlers of the two daily scans. It is apart from
+// package compose so that the functions which answer requests do not carry the
+// mail service's client.
+package scans
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/config"
+	"latchkey/pkg/notify"
+	"latchkey/pkg/schedule"
+	"latchkey/pkg/store"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/telemetry"
+)
+
+// A Deployment is what the scans of one deployment have in common.
+type Deployment struct {
+	Config config.Scan
+	Table  *dynamodb.Client
+	Mail   *sesv2.Client
+	Clock  clock.Clock
+	// Log makes the logger of a function.
+	Log func(function string) *slog.Logger
+}
+
+// New returns a deployment on the machine's clock, which logs to standard
+// output.
+func New(cfg config.Scan, table *dynamodb.Client, mail *sesv2.Client) Deployment {
+	return Deployment{Config: cfg, Table: table, Mail: mail, Clock: clock.System{}, Log: telemetry.Logger}
+}
+
+// Handler returns the handler of functions/expiring or functions/expired.
+func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
+	cfg, log := d.Config, d.Log(string(kind))
+	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
+	scanner := &sweep.Scanner{
+		Kind:  kind,
+		Index: table, Records: table, Ledger: table,
+		Mailer: &notify.SES{
+			Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PageURL: cfg.PageURL(),
+		},
+		Recipients: sweep.Owners{},
+		Clock:      d.Clock,
+		Days:       cfg.Days, Shards: cfg.Shards,
+		Concurrency: cfg.Concurrency, Workers: cfg.Workers,
+		AnyTime:   cfg.AnyTime,
+		NewHolder: rand.Text,
+		Malformed: func(_ context.Context, err error) { log.Error("token record malformed", "reason", err.Error()) },
+	}
+	metrics := telemetry.Metrics{Log: log, Stage: cfg.Stage, Function: string(kind), Now: d.Clock.Now}
+	return schedule.Lambda(log, metrics, scanner)
+}
