@@ -75,7 +75,11 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	}
 	// What can be wrong with the token is found before the account is made.
 	candidate := directory.Candidate{Username: p.Username, Name: p.DisplayName, Email: p.Email, Admin: true}
-	if _, err := consoleSpec(issuer, p); err != nil {
+	spec, err := consoleSpec(issuer, p)
+	if err == nil {
+		err = issuer.Check(principal.User{Admin: true}, spec)
+	}
+	if err != nil {
 		return nil, consoleError(p.Action, err)
 	}
 	user, err := accounts.CreateByConsole(ctx, candidate)

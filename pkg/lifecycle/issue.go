@@ -103,9 +103,7 @@ func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner to
 	if err != nil {
 		return Issued{}, err
 	}
-	if spec.ExpiresOn.IsZero() {
-		spec.ExpiresOn = i.today().AddDays(MaxLifetimeDays)
-	}
+	spec = i.withDefaults(spec)
 	if err := i.check(user, spec); err != nil {
 		return Issued{}, err
 	}
@@ -132,14 +130,26 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	return i.create(ctx, by, by.User, spec)
 }
 
+// Check reports every rule that a token for owner would break, as a *Fault. It
+// is for somebody who has to know before there is an owner.
+func (i *Issuer) Check(owner principal.User, spec Spec) error {
+	return i.check(owner, i.withDefaults(spec))
+}
+
+// withDefaults sets the last day that is allowed where none is asked for.
+func (i *Issuer) withDefaults(spec Spec) Spec {
+	if spec.ExpiresOn.IsZero() {
+		spec.ExpiresOn = i.today().AddDays(MaxLifetimeDays)
+	}
+	return spec
+}
+
 // CreateByConsole makes a token for owner with a value of the operator's
 // choice, or a generated one when value is "". Errors are those of CreateFor,
 // secret.ErrMalformed or secret.ErrReserved for a value that cannot be, and
 // token.ErrTaken for one that is in use.
 func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec Spec, value string) (Issued, error) {
-	if spec.ExpiresOn.IsZero() {
-		spec.ExpiresOn = i.today().AddDays(MaxLifetimeDays)
-	}
+	spec = i.withDefaults(spec)
 	if err := i.check(owner, spec); err != nil {
 		return Issued{}, err
 	}

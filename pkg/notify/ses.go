@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
 
@@ -38,7 +39,9 @@ type SES struct {
 func Configure(endpoint string) func(*sesv2.Options) {
 	return func(o *sesv2.Options) {
 		o.RetryMaxAttempts = 3
-		o.HTTPClient = patience{next: o.HTTPClient, limit: 10 * time.Second}
+		if client, ours := o.HTTPClient.(*awshttp.BuildableClient); ours {
+			o.HTTPClient = client.WithTimeout(10 * time.Second)
+		}
 		if endpoint != "" {
 			o.BaseEndpoint = &endpoint
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
@@ -65,7 +66,9 @@ func Configure(endpoint string) func(*dynamodb.Options) {
 		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
 			s.MaxAttempts, s.MaxBackoff = 3, maxBackoff
 		})
-		o.HTTPClient = patience{next: o.HTTPClient, limit: time.Second}
+		if client, ours := o.HTTPClient.(*awshttp.BuildableClient); ours {
+			o.HTTPClient = client.WithTimeout(time.Second)
+		}
 		if endpoint != "" {
 			o.BaseEndpoint = &endpoint
 		}
