@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/build/constraint"
+	"go/token"
+	"path"
+	"strings"
+)
+
+// clockReads keeps the current time in one place, so that a test can stand at any instant. In tests
+// nothing sleeps either, except where testing/synctest makes sleep instant.
+func clockReads(m module) ([]fault, error) {
+	var faults []fault
+	for _, f := range m.files {
+		if f.product() && !under(f.path, "pkg/clock") {
+			for _, use := range f.uses("time", "Now", "Since", "Until") {
+				faults = append(faults, f.fault(use.Pos(), "time.%s outside pkg/clock: take a clock", use.Sel.Name))
+			}
+		}
+		if f.product() || f.isTest() && f.localName("testing/synctest") == "" {
+			for _, use := range f.uses("time", "Sleep") {
+				faults = append(faults, f.fault(use.Pos(), "time.Sleep: wait for what you need, not for time"))
+			}
+		}
+	}
+	return faults, nil
+}
+
+// mainLines is the length that a function's own code stays under, all its files together: splitting
+// a main would not make it wiring.
+const mainLines = 40
+
+// functionMains keeps functions to wiring: short, no init, no state that outlives main.
+func functionMains(m module) ([]fault, error) {
+	var faults []fault
+	lines := map[string]int{}
+	for _, f := range m.files {
+		function := f.function()
+		if function == "" || f.isTest() {
+			continue
+		}
+		lines[function] += f.lines
+		for _, declaration := range f.syntax.Decls {
+			switch d := declaration.(type) {
+			case *ast.FuncDecl:
+				if d.Recv == nil && d.Name.Name == "init" {
+					faults = append(faults, f.fault(d.Pos(), "init in a function: wire in main"))
+				}
+			case *ast.GenDecl:
+				if d.Tok == token.VAR {
+					faults = append(faults, f.fault(d.Pos(), "package-level variable in a function: build it in main"))
+				}
+			}
+		}
+	}
+	for function, n := range lines {
+		if n >= mainLines {
+			faults = append(faults, fault{"functions/" + function + "/main.go", 1,
+				fmt.Sprintf("%d lines; a function's own code stays under %d", n, mainLines)})
+		}
+	}
+	return faults, nil
+}
+
+// exits lets only mains end the process. telemetry.Fatal is theirs, and storetest.Main is TestMain's.
+func exits(m module) ([]fault, error) {
+	var faults []fault
+	for _, f := range m.files {
+		if !f.product() || !under(f.path, "pkg") || under(f.path, "pkg/telemetry") {
+			continue
+		}
+		for _, use := range append(f.uses("os", "Exit"), f.uses("log", "Fatal", "Fatalf", "Fatalln")...) {
+			faults = append(faults, f.fault(use.Pos(), "%s.%s below pkg: return an error", use.X, use.Sel.Name))
+		}
+	}
+	return faults, nil
+}
+
+// hiddenTests finds tests that a plain `go test ./...` would not run.
+func hiddenTests(m module) ([]fault, error) {
+	var faults []fault
+	for _, f := range m.files {
+		if !f.isTest() && !under(f.path, "pkg/store/storetest") {
+			continue
+		}
+		for _, group := range f.syntax.Comments {
+			for _, comment := range group.List {
+				if comment.Pos() < f.syntax.Package && constraint.IsGoBuild(comment.Text) {
+					faults = append(faults, f.fault(comment.Pos(), "a build tag hides these tests"))
+				}
+			}
+		}
+		ast.Inspect(f.syntax, func(node ast.Node) bool {
+			call, ok := node.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if selector, ok := call.Fun.(*ast.SelectorExpr); ok {
+				switch selector.Sel.Name {
+				case "Skip", "Skipf", "SkipNow":
+					faults = append(faults, f.fault(call.Pos(), "%s: a test that cannot run fails", selector.Sel.Name))
+				}
+			}
+			return true
+		})
+	}
+	return faults, nil
+}
+
+// vague are package names that say nothing about what the package provides.
+var vague = map[string]bool{
+	"util": true, "utils": true, "common": true, "types": true, "models": true, "helper": true, "helpers": true,
+}
+
+// packageNames reports each badly named package once, whether by its clause or by its folder.
+func packageNames(m module) ([]fault, error) {
+	var faults []fault
+	seen := map[string]bool{}
+	for _, f := range m.files {
+		name := strings.TrimSuffix(f.syntax.Name.Name, "_test")
+		if seen[f.dir()] || !vague[name] && !vague[path.Base(f.dir())] {
+			continue
+		}
+		seen[f.dir()] = true
+		faults = append(faults, f.fault(f.syntax.Package, "%s (package %s): name a package for what it provides", f.dir(), name))
+	}
+	return faults, nil
+}
