@@ -1,0 +1,72 @@
+package tabledef
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+func TestProductTable(t *testing.T) {
+	path, err := Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	def, err := read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := def.createInput("name")
+	t.Run("keys are declared", func(t *testing.T) {
+		var declared []string
+		for _, a := range in.AttributeDefinitions {
+			declared = append(declared, aws.ToString(a.AttributeName))
+		}
+		if want := []string{"pk", "sk", "expiry_bucket", "expiry_order"}; !slices.Equal(declared, want) {
+			t.Errorf("attributes = %v, want %v", declared, want)
+		}
+	})
+	t.Run("the index carries what a scan reads", func(t *testing.T) {
+		index := in.GlobalSecondaryIndexes[0]
+		if *index.IndexName != "expiry-index" || !slices.Equal(index.Projection.NonKeyAttributes, []string{"notices"}) {
+			t.Errorf("index = %+v", index)
+		}
+	})
+	t.Run("clean-up is by delete_after", func(t *testing.T) {
+		if ttl := def.TimeToLiveSpecification; !ttl.Enabled || ttl.AttributeName != "delete_after" {
+			t.Errorf("time to live = %+v", ttl)
+		}
+	})
+}
+
+func TestPathIsFoundFromBelow(t *testing.T) {
+	root := t.TempDir()
+	below := filepath.Join(root, "a", "b")
+	if err := os.MkdirAll(below, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "go.mod"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(below)
+	got, err := Path()
+	if err != nil || filepath.Base(filepath.Dir(got)) != "infra" || filepath.Dir(filepath.Dir(got)) == below {
+		t.Errorf("path = %q, %v", got, err)
+	}
+}
+
+func TestUnusableFilesAreErrors(t *testing.T) {
+	for name, content := range map[string]string{"no table": "Resources: {}", "not YAML": "\t"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "table.yaml")
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := read(path); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
