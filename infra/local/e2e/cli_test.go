@@ -1,0 +1,169 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"latchkey/infra/local/localtest"
+)
+
+// cliPath finds the AWS CLI: the one that AWS_CLI names, the project's own, or the machine's.
+func cliPath(tb testing.TB) string {
+	tb.Helper()
+	if path := os.Getenv("AWS_CLI"); path != "" {
+		return path
+	}
+	own := filepath.Join(projectRoot(tb), ".tools", "venv", "bin", "aws")
+	if _, err := os.Stat(own); err == nil {
+		return own
+	}
+	path, err := exec.LookPath("aws")
+	if err != nil {
+		tb.Fatalf("no AWS CLI, run `make tools`: %v", err)
+	}
+	return path
+}
+
+// An invocation is what the CLI reports of one.
+type invocation struct {
+	StatusCode    int
+	FunctionError string
+	payload       string
+}
+
+// invokeByCLI runs `aws lambda invoke` with a payload from a file, as an operator does.
+func invokeByCLI(t *testing.T, w *localtest.World, function, payloadFile string) invocation {
+	t.Helper()
+	folder := t.TempDir()
+	reply := filepath.Join(folder, "reply.json")
+	cmd := exec.CommandContext(t.Context(), cliPath(t), "lambda", "invoke",
+		"--endpoint-url", w.URL, "--function-name", function, "--payload", "fileb://"+payloadFile, "--output", "json", reply)
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=",
+		"AWS_DEFAULT_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_MAX_ATTEMPTS=1",
+	}
+	var output, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &complaints
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("aws lambda invoke: %v: %s", err, complaints.String())
+	}
+	var result invocation
+	payload, err := os.ReadFile(reply)
+	if err = errors.Join(err, json.Unmarshal(output.Bytes(), &result)); err != nil {
+		t.Fatalf("%v: %s", err, output.String())
+	}
+	result.payload = string(payload)
+	return result
+}
+
+// sampleFile names a file of events/.
+func sampleFile(tb testing.TB, function, name string) string {
+	tb.Helper()
+	return filepath.Join(projectRoot(tb), "events", function, name+".json")
+}
+
+// An operator with credentials of the account and no token yet makes the first ones.
+func TestOperatorCreatesTokensThroughTheCLI(t *testing.T) {
+	t.Parallel()
+	for sample, test := range map[string]struct {
+		bearer string // "" for a generated one
+		path   string // what the new bearer may get
+		shows  string
+	}{
+		"console-create-administrator":           {"", "/api/v4/users?username=root", `"username":"root"`},
+		"console-create-token":                   {"", "/api/v4/personal_access_tokens/self", `"description":"pulls usage figures"`},
+		"console-create-token-with-chosen-value": {"token-string-here456", "/api/v4/user", `"username":"root"`},
+	} {
+		t.Run(sample, func(t *testing.T) {
+			t.Parallel()
+			w := localtest.Start(t, embedded())
+			result := invokeByCLI(t, w, "issue", sampleFile(t, "issue", sample))
+			if result.StatusCode != http.StatusOK || result.FunctionError != "" {
+				t.Fatalf("%+v", result)
+			}
+			var issued struct {
+				Token json.RawMessage // the bearer, or a token beside a user
+			}
+			decode(t, result.payload, &issued)
+			var token personalToken
+			if err := json.Unmarshal(issued.Token, &token); err != nil {
+				decode(t, string(issued.Token), &token.Token)
+			}
+			if test.bearer != "" && token.Token != test.bearer || test.bearer == "" && !strings.HasPrefix(token.Token, "lkpat_") {
+				t.Fatal("the reply shows another bearer than was asked for")
+			}
+			w.Logs.Secret(token.Token)
+			if body := want(t, w, token.Token, "GET", test.path, "", http.StatusOK); !strings.Contains(body, test.shows) {
+				t.Errorf("%s: got %s", test.path, body)
+			}
+		})
+	}
+}
+
+// With every sample that ends a token, the next request is refused.
+func TestOperatorRevokesTokensThroughTheCLI(t *testing.T) {
+	t.Parallel()
+	for sample, reply := range map[string]string{
+		"console-revoke-by-value":   `{"revoked":true,"id":4194305,"user_id":1}`,
+		"console-revoke-by-id":      `{"revoked":true,"id":4194305,"user_id":1}`,
+		"console-revoke-everything": `{"revoked":true,"user_id":1}`,
+	} {
+		t.Run(sample, func(t *testing.T) {
+			t.Parallel()
+			w := localtest.Start(t, embedded())
+			want(t, w, localtest.AdminBearer, "GET", "/api/v4/user", "", http.StatusOK)
+			result := invokeByCLI(t, w, "revoke", sampleFile(t, "revoke", sample))
+			if result.StatusCode != http.StatusOK || result.FunctionError != "" || result.payload != reply {
+				t.Errorf("%+v, want %s", result, reply)
+			}
+			if body := want(t, w, localtest.AdminBearer, "GET", "/api/v4/user", "", http.StatusUnauthorized); body != revokedBody+"\n" {
+				t.Errorf("the refusal is %s", body)
+			}
+			if answer, err := decide(t.Context(), w, http2, "GET", "/orders", localtest.AdminBearer); answer.allowed || err != nil {
+				t.Errorf("authorizer: %s, %v", answer.raw, err)
+			}
+		})
+	}
+}
+
+// A payload that cannot be carried out is a function error whose message says why.
+func TestOperatorIsToldWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, embedded())
+	file := func(payload string) string {
+		path := filepath.Join(t.TempDir(), "payload.json")
+		if err := os.WriteFile(path, []byte(payload), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const words = "event is neither a request from API Gateway nor a console payload of this function; see events/ for samples"
+	for name, test := range map[string]struct{ function, payload, message string }{
+		"unknown scope":  {"issue", sampleFile(t, "issue", "console-scope-unknown"), "create_token: scopes: scope unknown"},
+		"misspelt field": {"issue", file(`{"action":"create_token","user":"root"}`), words + "\n" + `unknown field "user"`},
+		"unknown action": {"revoke", file(`{"action":"revoke"}`), words + " (action is revoke_token with value or id, or revoke_everything with username)"},
+		"value in use":   {"issue", file(fmt.Sprintf(`{"action":"create_token","username":"root","name":"x","scopes":["api"],"value":%q}`, localtest.AdminBearer)), "create_token: value: conflict: taken"},
+		"value that is too short": {"issue", file(`{"action":"create_token","username":"root","name":"x","scopes":["api"],"value":"short"}`),
+			"create_token: value: bearer malformed (20 to 255 printable ASCII characters without spaces, and no prefix of generated ones)"},
+		"username of nobody":      {"issue", file(`{"action":"create_token","username":"nobody","name":"x","scopes":["api"]}`), "create_token: username: not found"},
+		"token that is not there": {"revoke", file(`{"action":"revoke_token","id":4194399}`), "revoke_token: not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result := invokeByCLI(t, w, test.function, test.payload)
+			var failure struct{ ErrorMessage string }
+			decode(t, result.payload, &failure)
+			if result.FunctionError != "Unhandled" || failure.ErrorMessage != test.message {
+				t.Errorf("%+v\nwant the message %q", result, test.message)
+			}
+		})
+	}
+}

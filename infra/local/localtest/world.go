@@ -1,0 +1,214 @@
+// Package localtest starts the whole product for a test: the functions behind
+// the local gateway, on a real engine, with a clock that stands still.
+//
+// Start with Start. A World promises that nothing of one test reaches another:
+// each has its own table, listener, clock and logs. When the test ends it
+// searches everything that was logged for bearers, digests and mail addresses
+// that the product issued or was given, and fails if one is there.
+package localtest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+
+	"latchkey/infra/local"
+	"latchkey/infra/local/dynamodblocal"
+	"latchkey/infra/local/mailbox"
+	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/telemetry"
+)
+
+// Now is where a World's clock starts: in the middle of a UTC day.
+var Now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
+
+// AdminBearer is the first administrator's bearer, chosen so that samples can
+// name it.
+const AdminBearer = "token-string-here123"
+
+// mailsKept is more than a test sends.
+const mailsKept = 100_000
+
+// A World is the running product.
+type World struct {
+	URL   string
+	Clock *clock.Fake
+	// Logs is everything that the functions and the gateway logged.
+	Logs *Logs
+	// Functions are the handlers by name, for direct invocation.
+	Functions map[string]lambda.Handler
+	// Engine is a client without any function's restrictions.
+	Engine *dynamodb.Client
+	Table  string
+	Cloud  *local.Cloud
+	// Mailbox has the mails that were sent, unless Options.Mail says otherwise.
+	Mailbox *mailbox.Mailbox
+}
+
+// Options are what a test may want different.
+type Options struct {
+	// Client makes the engine's clients; DynamoDB Local's without one.
+	Client func(options ...func(*dynamodb.Options)) *dynamodb.Client
+	// Mail makes the mail service's clients; the World's own Mailbox's without one.
+	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
+	// Random yields secrets; crypto/rand without one.
+	Random io.Reader
+	// Parameters of the template instead of its defaults.
+	Parameters map[string]string
+	// PublicURL is the address that replies mention; the World's own without one.
+	PublicURL string
+}
+
+// Start starts the product with one administrator, `root` with the id 1, whose
+// bearer AdminBearer has every scope an administrator may have.
+func Start(tb testing.TB, o Options) *World {
+	tb.Helper()
+	table, err := tabledef.Path()
+	check(tb, err)
+	template, err := local.ReadTemplate(filepath.Join(filepath.Dir(table), "..", "template.yaml"), o.Parameters)
+	check(tb, err)
+	if o.Client == nil {
+		endpoint := storetest.Endpoint(tb)
+		o.Client = func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+			return dynamodblocal.Client(endpoint, options...)
+		}
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	w := &World{Clock: clock.NewFake(Now), Logs: &Logs{}, Engine: o.Client(), Table: "t" + rand.Text()}
+	w.Mailbox = mailbox.New(w.Clock, mailsKept)
+	if o.Mail == nil {
+		o.Mail = w.Mailbox.Client
+	}
+	product := local.Product{
+		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Pepper: strings.Repeat("pepper", 8),
+		Clock: w.Clock, Random: o.Random,
+		Log: func(function string) *slog.Logger { return telemetry.NewLogger(w.Logs, function) },
+	}
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	check(tb, err)
+	w.URL = "http://" + listener.Addr().String()
+	product.PublicURL = cmp.Or(o.PublicURL, w.URL)
+	check(tb, product.CreateTable(tb.Context()))
+	w.Functions, err = product.Functions()
+	check(tb, err)
+	w.Cloud, err = product.Run(tb.Context(), listener, w.Logs)
+	check(tb, err)
+	tb.Cleanup(func() {
+		check(tb, w.Cloud.Close())
+		_, _ = w.Engine.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &w.Table})
+		w.Logs.searchFor(tb)
+	})
+	_, err = w.Cloud.Administrator(tb.Context(), "root", "first token", AdminBearer)
+	check(tb, err)
+	return w
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// A Reply is an HTTP reply whose body has been read.
+type Reply struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Do sends a request with a bearer ("" for none). body is JSON, or "" for none.
+func (w *World) Do(tb testing.TB, bearer, method, path, body string) Reply {
+	tb.Helper()
+	request, err := http.NewRequestWithContext(tb.Context(), method, w.URL+path, strings.NewReader(body))
+	check(tb, err)
+	if bearer != "" {
+		request.Header.Set("PRIVATE-TOKEN", bearer)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return w.Send(tb, request)
+}
+
+// Send sends a request, its path as it stands: redirects are replies.
+func (w *World) Send(tb testing.TB, request *http.Request) Reply {
+	tb.Helper()
+	response, err := http.DefaultTransport.RoundTrip(request)
+	check(tb, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	check(tb, err)
+	return Reply{response.StatusCode, response.Header, string(body)}
+}
+
+// Logs collects what was logged. It is safe for concurrent use.
+type Logs struct {
+	mu      sync.Mutex
+	buffer  bytes.Buffer
+	secrets []string
+}
+
+// Write implements io.Writer.
+func (l *Logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(p)
+}
+
+// String returns everything logged so far.
+func (l *Logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.String()
+}
+
+// Secret adds a value that must not be in the logs when the test ends.
+func (l *Logs) Secret(value string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.secrets = append(l.secrets, value)
+}
+
+var (
+	bearers = regexp.MustCompile(`lk(pat|prj|imp)_[0-9A-Za-z]{30,}`)
+	digests = regexp.MustCompile(`(TOKEN|IDEMPOTENCY)#[0-9A-Za-z_-]{20,}`)
+	// 43 characters of base64url that stand alone are a digest.
+	bareDigests = regexp.MustCompile(`"[0-9A-Za-z_-]{43}"`)
+	addresses   = regexp.MustCompile(`[0-9A-Za-z._+-]+@[0-9A-Za-z-]+\.[0-9A-Za-z.]+`)
+)
+
+func (l *Logs) searchFor(tb testing.TB) {
+	logged := l.String()
+	for what, pattern := range map[string]*regexp.Regexp{
+		"bearer": bearers, "digest": digests, "bare digest": bareDigests, "mail address": addresses,
+	} {
+		if found := pattern.FindString(logged); found != "" {
+			tb.Errorf("a %s was logged: %s", what, found)
+		}
+	}
+	for _, secret := range append(l.secrets, AdminBearer) {
+		if strings.Contains(logged, secret) {
+			tb.Errorf("a secret was logged: %s", secret)
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+
+	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/scans"
+	"latchkey/pkg/config"
+	"latchkey/pkg/notify"
+	"latchkey/pkg/store"
+	"latchkey/pkg/sweep"
+)
+
+// Product says what Latchkey itself runs on.
+type Product struct {
+	Template *Template
+	// Client makes a DynamoDB client; its options run last.
+	Client func(options ...func(*dynamodb.Options)) *dynamodb.Client
+	// Table is the table's name. It is created if it is not there.
+	Table string
+	// Mail makes a client of the mail service; its options run last.
+	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
+	// Pages are further handlers by path prefix; see Options.
+	Pages map[string]http.Handler
+	// Scheduled lets Run keep the template's schedules.
+	Scheduled bool
+	// Pepper is the key for digests, at least 32 bytes.
+	Pepper string
+	// PublicURL is the address that replies mention.
+	PublicURL string
+	Clock     clock.Clock
+	Random    io.Reader
+	// Log makes the logger of a function.
+	Log func(function string) *slog.Logger
+}
+
+// CreateTable makes the product's table unless it is there.
+func (p Product) CreateTable(ctx context.Context) error {
+	path, err := tabledef.Path()
+	if err != nil {
+		return err
+	}
+	var exists *types.ResourceInUseException
+	if err := tabledef.Create(ctx, p.Client(), path, p.Table); err != nil && !errors.As(err, &exists) {
+		return err
+	}
+	return nil
+}
+
+// Functions returns the handler of every function of the template, each
+// configured by its own environment variables from there and held to its own
+// permissions.
+func (p Product) Functions() (map[string]lambda.Handler, error) {
+	handlers := map[string]lambda.Handler{}
+	for name, function := range p.Template.Functions {
+		handler, err := p.function(name, function)
+		if err != nil {
+			return nil, fmt.Errorf("function %s: %w", name, err)
+		}
+		handlers[name] = handler
+	}
+	return handlers, nil
+}
+
+// sender is where mails come from if the template's parameters do not say.
+const sender = "latchkey@example.test"
+
+// environ is a function's environment: the template's, with what a deployment adds. What the template
+// does not give to a function, the function does not get here either.
+func (p Product) environ(function Function) []string {
+	environment := maps.Clone(function.Environment)
+	for _, name := range function.Deployment {
+		switch name {
+		case "TABLE_NAME":
+			environment[name] = p.Table
+		case "PEPPER":
+			environment[name] = p.Pepper
+		}
+	}
+	environment["PUBLIC_URL"] = p.PublicURL
+	if address, sends := environment["SENDER_ADDRESS"]; sends {
+		environment["SENDER_ADDRESS"] = cmp.Or(address, sender)
+		environment["SCAN_ANY_TIME"] = "true"
+	}
+	environ := make([]string, 0, len(environment))
+	for key, value := range environment {
+		environ = append(environ, key+"="+value)
+	}
+	return environ
+}
+
+func (p Product) function(name string, function Function) (lambda.Handler, error) {
+	client := p.Client(store.Configure(""), func(o *dynamodb.Options) { o.HTTPClient = function.Guard(o.HTTPClient) })
+	switch kind := sweep.Kind(name); kind {
+	case sweep.Expiring, sweep.Expired:
+		cfg, err := config.ReadScan(p.environ(function))
+		if err != nil {
+			return nil, err
+		}
+		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
+		return scans.Deployment{Config: cfg, Table: client, Mail: mail, Clock: p.Clock, Log: p.Log}.Handler(kind), nil
+	}
+	cfg, err := config.ReadAuthorizer(p.environ(function))
+	if err != nil {
+		return nil, err
+	}
+	d := compose.Deployment{Config: cfg.Common, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log}
+	build, known := map[string]func() lambda.Handler{
+		"issue":      d.Issue,
+		"revoke":     d.Revoke,
+		"tokens":     d.Tokens,
+		"directory":  d.Directory,
+		"settings":   d.Settings,
+		"authorizer": func() lambda.Handler { return d.Authorizer(cfg.Response == "simple") },
+	}[name]
+	if !known {
+		return nil, errors.New("not known here")
+	}
+	return build(), nil
+}
+
+// Run starts the product on listener; see Start.
+func (p Product) Run(ctx context.Context, listener net.Listener, requestLog io.Writer) (*Cloud, error) {
+	if p.PublicURL == "" {
+		p.PublicURL = "http://" + listener.Addr().String()
+	}
+	if err := p.CreateTable(ctx); err != nil {
+		return nil, err
+	}
+	functions, err := p.Functions()
+	if err != nil {
+		return nil, err
+	}
+	options := Options{
+		Template: p.Template, Functions: functions, Listener: listener, Pages: p.Pages,
+		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog,
+	}
+	if p.Scheduled {
+		options.Schedules = p.Template.Schedules
+	}
+	return Start(ctx, options)
+}
+
+// Administrator returns the bearer of a new token of the administrator called
+// username, whose account is made if it is not there. name is the token's, and
+// value its bearer, or "" for a generated one. It invokes issue as an operator
+// does.
+func (c *Cloud) Administrator(ctx context.Context, username, name, value string) (string, error) {
+	issue := c.invoke.Functions["issue"]
+	token := map[string]any{
+		"username": username, "name": name,
+		"scopes": []string{"api", "read_api", "read_user", "self_rotate", "sudo"}, "value": value,
+	}
+	account := maps.Clone(token)
+	account["action"], account["email"] = "create_administrator", username+"@example.test"
+	var created struct {
+		Token struct {
+			Token string `json:"token"`
+		} `json:"token"`
+	}
+	err := invoke(ctx, issue, account, &created)
+	if err == nil {
+		return created.Token.Token, nil
+	}
+	if !strings.Contains(err.Error(), "taken") {
+		return "", err
+	}
+	token["action"] = "create_token"
+	err = invoke(ctx, issue, token, &created.Token)
+	return created.Token.Token, err
+}
+
+func invoke(ctx context.Context, function lambda.Handler, payload, reply any) error {
+	out, err := function.Invoke(ctx, encode(payload))
+	if err != nil {
+		return fmt.Errorf("invoke: %w", err)
+	}
+	return json.Unmarshal(out, reply)
+}
