@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go/middleware"
+	"golang.org/x/sync/errgroup"
+
+	"latchkey/infra/local/dynamodblocal"
+	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/config"
+	"latchkey/pkg/directory"
+	"latchkey/pkg/httpapi"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/store"
+	"latchkey/pkg/telemetry"
+	"latchkey/pkg/token"
+	"latchkey/pkg/verify"
+)
+
+// checks measures an authorizer's decision against the bare SDK reads of the
+// same two items on the same engine.
+func checks(ctx context.Context, r *report) error {
+	engine, err := dynamodblocal.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Stop()
+	var requests atomic.Int64
+	client := dynamodblocal.Client(engine.Endpoint(), store.Configure(""), countRequests(&requests))
+
+	d, err := newDecision(ctx, client)
+	if err != nil {
+		return err
+	}
+	const turns, calls = 100, 50
+	pair, err := alternate(turns, calls,
+		func() error { return d.allowed(ctx, d.event) },
+		func() error { return oneBatch(ctx, client, d.keys) },
+	)
+	if err != nil {
+		return err
+	}
+	decision, batch := pair[0], pair[1]
+	others, err := alternate(turns/4, calls,
+		func() error { return twoGets(ctx, client, d.keys) },
+		func() error { return oneBatch(ctx, client, d.keys) },
+		func() error { return oneGet(ctx, client, d.keys[0]) },
+	)
+	if err != nil {
+		return err
+	}
+	gets, again, get := others[0], others[1], others[2]
+	r.note("decision: p50 %v, cpu %v", decision.p50(), decision.cpuPerCall())
+	r.note("one BatchGetItem: p50 %v, cpu %v", batch.p50(), batch.cpuPerCall())
+	r.note("two GetItems side by side ÷ one BatchGetItem: p50 %.3f, cpu %.3f",
+		gets.against(again, turn.wall), gets.against(again, turn.processor))
+	r.atMost("check_p50_ratio", decision.against(batch, turn.wall), 1.10)
+	r.atMost("check_cpu_ratio", decision.against(batch, turn.processor), 1.15)
+
+	allocs, err := d.allocs(ctx)
+	if err != nil {
+		return err
+	}
+	r.atMost("decision_allocs", allocs, 80)
+
+	before := requests.Load()
+	garbage, err := alternate(turns, calls, func() error { return d.denied(ctx, d.garbage) })
+	if err != nil {
+		return err
+	}
+	r.atMost("garbage_ratio", float64(garbage[0].p50())/float64(get.p50()), 0.01)
+	r.atMost("garbage_requests", float64(requests.Load()-before), 0)
+	return nil
+}
+
+// A decision is an authorizer on a table with one token in it.
+type decision struct {
+	authorizer *httpapi.Authorizer
+	event      httpapi.AuthorizerEvent // with a good bearer
+	garbage    httpapi.AuthorizerEvent // with a wrong checksum
+	keys       []map[string]types.AttributeValue
+	known      memory
+}
+
+const tableName = "bench"
+
+func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error) {
+	path, err := tabledef.Path()
+	if err != nil {
+		return nil, err
+	}
+	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
+		return nil, err
+	}
+	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour})
+	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
+	if err != nil {
+		return nil, err
+	}
+	format := secret.Format{Prefixes: config.DefaultPrefixes}
+	accounts := directory.Directory{Store: table, Reader: table, Clock: clock.System{}}
+	user, err := accounts.CreateByConsole(ctx, directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
+	if err != nil {
+		return nil, err
+	}
+	issuer := lifecycle.Issuer{
+		Store: table, Reader: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
+		Prefix: format.Prefixes[0], Clock: clock.System{}, Random: rand.Reader,
+	}
+	issued, err := issuer.CreateByConsole(ctx, user, lifecycle.Spec{Name: "bench", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser}}, "")
+	if err != nil {
+		return nil, err
+	}
+	digest := pepper.Digest(issued.Bearer)
+	issued.Token.LastUsedAt = clock.System{}.Now()
+	d := &decision{known: memory{issued.Token, user}}
+	d.authorizer = authorizer(table, pepper, format)
+	d.event = event(issued.Bearer.Reveal())
+	d.garbage = event(issued.Bearer.Reveal()[:41] + "!")
+	d.keys = []map[string]types.AttributeValue{
+		itemKey("TOKEN#"+digest.Key(), "TOKEN"), itemKey("USER#"+user.ID.String(), "PROFILE"),
+	}
+	return d, nil
+}
+
+func authorizer(s verify.Store, pepper secret.Pepper, format secret.Format) *httpapi.Authorizer {
+	return &httpapi.Authorizer{
+		Log: telemetry.NewLogger(io.Discard, "authorizer"), Scopes: scope.GitLab(),
+		Count: func(string, string) {},
+		Verifier: &verify.Verifier{
+			Store: s, Pepper: pepper, Format: format, Clock: clock.System{}, LastUsedInterval: 24 * time.Hour,
+		},
+	}
+}
+
+// event is one of a REST API's TOKEN authorizer, decoded as the Lambda runtime
+// hands it over.
+func event(bearer string) httpapi.AuthorizerEvent {
+	return httpapi.AuthorizerEvent{
+		Type: "TOKEN", AuthorizationToken: "Bearer " + bearer,
+		MethodARN: "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/prod/GET/orders/42",
+	}
+}
+
+func (d *decision) allowed(ctx context.Context, event httpapi.AuthorizerEvent) error {
+	return d.decide(ctx, event, "Allow")
+}
+
+func (d *decision) denied(ctx context.Context, event httpapi.AuthorizerEvent) error {
+	return d.decide(ctx, event, "Deny")
+}
+
+func (d *decision) decide(ctx context.Context, event httpapi.AuthorizerEvent, want string) error {
+	answer, err := d.authorizer.Authorize(ctx, event)
+	if err != nil {
+		return err
+	}
+	policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
+	if got := policy.Statement[0].Effect; got != want {
+		return fmt.Errorf("decision is %q, not %q", got, want)
+	}
+	return nil
+}
+
+// allocs counts the allocations of a decision whose two items are at hand.
+func (d *decision) allocs(ctx context.Context) (float64, error) {
+	offline := authorizer(d.known, d.authorizer.Verifier.Pepper, d.authorizer.Verifier.Format)
+	var failure error
+	const runs = 1000
+	count := testing.AllocsPerRun(runs, func() {
+		if _, err := offline.Authorize(ctx, d.event); err != nil {
+			failure = err
+		}
+	})
+	return count, failure
+}
+
+// memory is a store that has one token at hand.
+type memory struct {
+	token token.Token
+	user  principal.User
+}
+
+func (m memory) Check(context.Context, secret.Digest, token.OwnerID) (token.Token, principal.User, error) {
+	return m.token, m.user, nil
+}
+
+func (memory) MarkUsed(context.Context, secret.Digest, time.Time, time.Time) error { return nil }
+
+func itemKey(pk, sk string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{
+		"pk": &types.AttributeValueMemberS{Value: pk}, "sk": &types.AttributeValueMemberS{Value: sk},
+	}
+}
+
+func oneGet(ctx context.Context, client *dynamodb.Client, key map[string]types.AttributeValue) error {
+	out, err := client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: aws.String(tableName), Key: key, ConsistentRead: aws.Bool(true),
+	})
+	if err == nil && len(out.Item) == 0 {
+		return errors.New("item is not there")
+	}
+	return err
+}
+
+func twoGets(ctx context.Context, client *dynamodb.Client, keys []map[string]types.AttributeValue) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, key := range keys {
+		group.Go(func() error { return oneGet(ctx, client, key) })
+	}
+	return group.Wait()
+}
+
+func oneBatch(ctx context.Context, client *dynamodb.Client, keys []map[string]types.AttributeValue) error {
+	out, err := client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+		RequestItems: map[string]types.KeysAndAttributes{tableName: {Keys: keys, ConsistentRead: aws.Bool(true)}},
+	})
+	if err == nil && len(out.Responses[tableName]) != len(keys) {
+		return errors.New("items are not there")
+	}
+	return err
+}
+
+// countRequests counts every attempt that leaves the client.
+func countRequests(n *atomic.Int64) func(*dynamodb.Options) {
+	return func(o *dynamodb.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("CountRequests",
+				func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+					n.Add(1)
+					return next.HandleFinalize(ctx, in)
+				}), middleware.After)
+		})
+	}
+}

@@ -1,0 +1,123 @@
+// Command bench measures what Latchkey promises about speed and memory:
+// `make bench`. It prints one line a figure, `name value limit ok` or `over`,
+// and what it compared in lines that start with `#`. Figures are ratios
+// against a yardstick that is measured in the same run, turn by turn, because
+// the machine may be busy with something else. It exits with 1 when a figure
+// is over its limit.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var r report
+	if err := checks(ctx, &r); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	if r.over {
+		os.Exit(1)
+	}
+}
+
+// A report prints figures and remembers whether one was over its limit.
+type report struct{ over bool }
+
+// atMost prints a figure that must not exceed limit.
+func (r *report) atMost(name string, value, limit float64) {
+	verdict := "ok"
+	if value > limit {
+		verdict, r.over = "over", true
+	}
+	fmt.Printf("%s %.4g %.4g %s\n", name, value, limit, verdict)
+}
+
+func (r *report) note(format string, args ...any) { fmt.Printf("# "+format+"\n", args...) }
+
+// A turn is what a few calls in a row took.
+type turn struct{ p50, cpu time.Duration }
+
+// A sample is what the turns of one contender took.
+type sample []turn
+
+// p50 is the median of the turns' medians.
+func (s sample) p50() time.Duration { return s.median(turn.wall) }
+
+// cpuPerCall is the median of the turns' processor times.
+func (s sample) cpuPerCall() time.Duration { return s.median(turn.processor) }
+
+func (t turn) wall() time.Duration      { return t.p50 }
+func (t turn) processor() time.Duration { return t.cpu }
+
+func (s sample) median(of func(turn) time.Duration) time.Duration {
+	values := make([]time.Duration, len(s))
+	for i, t := range s {
+		values[i] = of(t)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// against is the median ratio of the turns of two contenders. Each pair of
+// turns was measured one right after the other, so that what else the machine
+// did in that moment hit both.
+func (s sample) against(other sample, of func(turn) time.Duration) float64 {
+	ratios := make([]float64, len(s))
+	for i := range s {
+		ratios[i] = float64(of(s[i])) / float64(of(other[i]))
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2]
+}
+
+// alternate calls each contender in turns of a few calls, in changing order,
+// and returns a sample of each.
+func alternate(turns, callsPerTurn int, contenders ...func() error) ([]sample, error) {
+	samples := make([]sample, len(contenders))
+	for n := range turns + 1 {
+		for i := range contenders {
+			c := (i + n) % len(contenders)
+			t, err := measure(callsPerTurn, contenders[c])
+			if err != nil {
+				return nil, err
+			}
+			if n > 0 { // the first turn warms up
+				samples[c] = append(samples[c], t)
+			}
+		}
+	}
+	return samples, nil
+}
+
+func measure(calls int, call func() error) (turn, error) {
+	durations := make([]time.Duration, calls)
+	before := cpuTime()
+	for n := range durations {
+		start := time.Now()
+		if err := call(); err != nil {
+			return turn{}, err
+		}
+		durations[n] = time.Since(start)
+	}
+	cpu := (cpuTime() - before) / time.Duration(calls)
+	slices.Sort(durations)
+	return turn{durations[calls/2], cpu}, nil
+}
+
+// cpuTime is what this process has used of the processors, user and system.
+func cpuTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err) // RUSAGE_SELF is always valid
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
