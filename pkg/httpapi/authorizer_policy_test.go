@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,9 +42,7 @@ func evaluate(policy events.APIGatewayCustomAuthorizerPolicy, resource string) b
 	allowed := false
 	for _, statement := range policy.Statement {
 		for _, pattern := range statement.Resource {
-			glob := regexp.QuoteMeta(pattern)
-			glob = strings.ReplaceAll(strings.ReplaceAll(glob, `\*`, "(?s:.*)"), `\?`, "(?s:.)")
-			if !regexp.MustCompile("^" + glob + "$").MatchString(resource) {
+			if !glob(pattern).MatchString(resource) {
 				continue
 			}
 			if statement.Effect == "Deny" {
@@ -53,6 +52,19 @@ func evaluate(policy events.APIGatewayCustomAuthorizerPolicy, resource string) b
 		}
 	}
 	return allowed
+}
+
+var globs sync.Map // compiled patterns: the properties try the same ones again and again
+
+func glob(pattern string) *regexp.Regexp {
+	if compiled, ok := globs.Load(pattern); ok {
+		return compiled.(*regexp.Regexp)
+	}
+	text := regexp.QuoteMeta(pattern)
+	text = strings.ReplaceAll(strings.ReplaceAll(text, `\*`, "(?s:.*)"), `\?`, "(?s:.)")
+	compiled := regexp.MustCompile("^" + text + "$")
+	globs.Store(pattern, compiled)
+	return compiled
 }
 
 // passes is what a gateway makes of an answer to a request.
