@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/infra/local/dynamodblocal"
+	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/notify"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/store"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+var (
+	scanDay = token.DayOf(storetest.Now)
+	scanAt  = sweep.Event{Time: scanDay.Start().Add(time.Hour)}
+)
+
+// scans measures whether a scan grows with what is due and with nothing else.
+func scans(ctx context.Context, r *report) error {
+	if err := notices(ctx, r); err != nil {
+		return err
+	}
+	if err := memoryOfScan(ctx, r); err != nil {
+		return err
+	}
+	return flat(ctx, r)
+}
+
+// flat compares a scan of a table in which everything is due with one of a
+// table that has as much due, and a hundred times as many tokens. Marks are
+// most of a scan's time, so the best turn of each is compared: what else the
+// machine does would hide in the middle of them.
+func flat(ctx context.Context, r *report) error {
+	const owners, tokensEach, times, turns = 400, 5, 100, 9
+	engine, err := dynamodblocal.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Stop()
+	var requests atomic.Int64
+	client := dynamodblocal.Client(engine.Endpoint(), store.Configure(""), countRequests(&requests))
+	due := storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner token.OwnerID, n int) token.Day {
+		return scanDay.AddDays((int(owner) + n) % 8)
+	}}
+	rest := storetest.Crowd{Owners: owners * (times - 1), TokensEach: tokensEach, First: owners + 1, On: func(owner token.OwnerID, n int) token.Day {
+		return scanDay.AddDays(8 + (int(owner)+n)%350)
+	}}
+	small, err := newScanTable(ctx, client, "small", due)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	large, err := newScanTable(ctx, client, "large", due, rest)
+	if err != nil {
+		return err
+	}
+	r.note("%d tokens loaded in %v", owners*tokensEach*times, time.Since(start).Round(time.Second))
+
+	tables := []*scanTable{small, large}
+	best := []time.Duration{math.MaxInt64, math.MaxInt64}
+	asked := []int64{0, 0}
+	for turn := range turns + 1 {
+		for i := range tables {
+			c := (i + turn) % len(tables)
+			if err := tables[c].reset(ctx, due); err != nil {
+				return err
+			}
+			before, start := requests.Load(), time.Now()
+			if err := scanAll(ctx, tables[c].scanner(), owners); err != nil {
+				return err
+			}
+			if turn > 0 { // the first turn warms up
+				best[c] = min(best[c], time.Since(start))
+				asked[c] += requests.Load() - before
+			}
+		}
+	}
+	r.note("2,000 tokens due of 2,000: %v, of 200,000: %v; requests %d and %d", best[0], best[1], asked[0]/turns, asked[1]/turns)
+	r.atMost("scan_flat_ratio", float64(best[1])/float64(best[0]), 1.10)
+	r.atMost("scan_requests_ratio", float64(asked[1])/float64(asked[0]), 1.01)
+	return nil
+}
+
+// A scanTable is a table that can be scanned again and again.
+type scanTable struct {
+	*store.Table
+	client *dynamodb.Client
+	name   string
+	loader *storetest.Loader
+}
+
+func newScanTable(ctx context.Context, client *dynamodb.Client, name string, crowds ...storetest.Crowd) (*scanTable, error) {
+	path, err := tabledef.Path()
+	if err != nil {
+		return nil, err
+	}
+	if err := tabledef.Create(ctx, client, path, name); err != nil {
+		return nil, err
+	}
+	// Loading is not measured, and may wait as long as it takes.
+	patient := dynamodblocal.Client(*client.Options().BaseEndpoint, func(o *dynamodb.Options) { o.RetryMaxAttempts = 10 })
+	loader, err := storetest.NewLoader(ctx, patient, name, store.DefaultShards)
+	if err != nil {
+		return nil, err
+	}
+	for _, crowd := range crowds {
+		if err := loader.Crowd(ctx, crowd); err != nil {
+			return nil, err
+		}
+	}
+	return &scanTable{
+		Table:  store.Open(client, name, store.Options{Shards: store.DefaultShards, Retention: time.Hour}),
+		client: client, name: name, loader: loader,
+	}, nil
+}
+
+// reset takes the marks off a crowd's tokens and forgets the scan.
+func (t *scanTable) reset(ctx context.Context, crowd storetest.Crowd) error {
+	err := t.loader.Tokens(ctx, crowd.Tokens())
+	for shard := range store.DefaultShards {
+		_, deleteErr := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+			TableName: aws.String(t.name),
+			Key:       itemKey(fmt.Sprintf("SCAN#expiring#%s", scanDay), fmt.Sprintf("SHARD#%02d", shard)),
+		})
+		err = errors.Join(err, deleteErr)
+	}
+	return err
+}
+
+func (t *scanTable) scanner() *sweep.Scanner { return newScanner(t.Table, t.Table, t.Table) }
+
+func newScanner(index sweep.Index, records sweep.Records, ledger sweep.Ledger) *sweep.Scanner {
+	return &sweep.Scanner{
+		Kind: sweep.Expiring, Index: index, Records: records, Ledger: ledger,
+		Mailer: rendering{}, Recipients: sweep.Owners{}, Clock: clock.NewFake(scanAt.Time), Days: sweep.Days{7},
+		Shards: store.DefaultShards, Concurrency: 1, Workers: 8, NewHolder: rand.Text,
+	}
+}
+
+// scanAll runs a scan that must send a number of mails.
+func scanAll(ctx context.Context, s *sweep.Scanner, mails int) error {
+	result, err := s.Run(ctx, ctx, scanAt)
+	if err == nil && (!result.Done || result.Counts.Mails != mails) {
+		err = fmt.Errorf("scan is done: %v, with %d mails and not %d", result.Done, result.Counts.Mails, mails)
+	}
+	return err
+}
+
+// rendering is a mailer that writes every mail and sends none.
+type rendering struct{}
+
+// Send implements sweep.Mailer.
+func (rendering) Send(_ context.Context, n sweep.Notice) error {
+	_, err := notify.Render(n, "https://tokens.example.com/-/user_settings/personal_access_tokens")
+	return err
+}
+
+// Rate implements sweep.Mailer.
+func (rendering) Rate(context.Context) (float64, error) { return 1e9, nil }
+
+const benchTokensEach = 5
+
+// notices measures how many mails a second a scan decides on and writes when
+// table and mail service answer at once.
+func notices(ctx context.Context, r *report) error {
+	const owners, turns = 8000, 5
+	best := time.Duration(math.MaxInt64)
+	for range turns {
+		start := time.Now()
+		s := newScanner(synthetic{owners}, synthetic{owners}, synthetic{owners})
+		if err := scanAll(ctx, s, owners); err != nil {
+			return err
+		}
+		best = min(best, time.Since(start))
+	}
+	r.atLeast("scan_notices_per_second", owners/best.Seconds(), 2000)
+	return nil
+}
+
+// memoryOfScan measures how much more memory a scan needs for ten times as
+// many tokens that are due.
+func memoryOfScan(ctx context.Context, r *report) error {
+	few, err := peak(ctx, 10_000/benchTokensEach)
+	if err != nil {
+		return err
+	}
+	many, err := peak(ctx, 100_000/benchTokensEach)
+	if err != nil {
+		return err
+	}
+	const mb = 1 << 20
+	r.note("peak heap with 10,000 tokens due: %.1f MB, with 100,000: %.1f MB", float64(few)/mb, float64(many)/mb)
+	r.atMost("scan_memory_growth_mb", max(0, float64(many)-float64(few))/mb, 10)
+	return nil
+}
+
+// peak returns the most bytes that the heap held during a scan. Garbage is
+// collected early, so that it is not counted for long.
+func peak(ctx context.Context, owners int) (uint64, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
+	runtime.GC()
+	finished, most := make(chan struct{}), make(chan uint64)
+	go func() {
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		highest := uint64(0)
+		for {
+			metrics.Read(sample)
+			highest = max(highest, sample[0].Value.Uint64())
+			select {
+			case <-tick.C:
+			case <-finished:
+				most <- highest
+				return
+			}
+		}
+	}()
+	err := scanAll(ctx, newScanner(synthetic{owners}, synthetic{owners}, synthetic{owners}), owners)
+	close(finished)
+	return <-most, err
+}
+
+// synthetic is a table whose items are made when they are asked for, so that
+// it holds nothing: owners from 1 on, each with tokens on a few of the days.
+// It keeps no marks and is scanned once.
+type synthetic struct{ owners int }
+
+// Due implements sweep.Index, in pages like the store's.
+func (s synthetic) Due(_ context.Context, q sweep.Query) (sweep.Page, error) {
+	var page sweep.Page
+	next := 1
+	if q.Next != "" {
+		n, err := strconv.Atoi(q.Next)
+		if err != nil {
+			return page, err
+		}
+		next = n
+	}
+	days := scanDay.DaysUntil(q.Day)
+	for owner := max(next, int(q.After)+1); owner <= s.owners; owner++ {
+		if owner%store.DefaultShards != q.Shard {
+			continue
+		}
+		number := (days + owner) % 8 // five of the eight days
+		if number >= benchTokensEach {
+			continue
+		}
+		if len(page.Entries) == 500 {
+			page.Next = strconv.Itoa(owner)
+			break
+		}
+		id, err := token.NewID(token.OwnerID(owner), int64(number)+1)
+		if err != nil {
+			return page, err
+		}
+		page.Entries = append(page.Entries, sweep.Entry{ID: id, Digest: secret.DigestFromKey(id.String())})
+	}
+	return page, nil
+}
+
+// Tokens implements sweep.Records.
+func (s synthetic) Tokens(_ context.Context, digests []secret.Digest, each func(token.Token, error)) error {
+	for _, digest := range digests {
+		id, err := token.ParseID(digest.Key())
+		if err != nil {
+			return err
+		}
+		days := (int(id.Number()-1) - int(id.Owner())) % 8
+		each(token.Token{
+			ID: id, Kind: token.Personal, Owner: id.Owner(), Name: "token " + id.String(), Scopes: scope.Set{scope.API, scope.ReadUser},
+			ExpiresOn: scanDay.AddDays((days + 8) % 8), Family: id, Digest: digest,
+		}, nil)
+	}
+	return nil
+}
+
+// Owners implements sweep.Records.
+func (s synthetic) Owners(_ context.Context, ids []token.OwnerID, each func(principal.User, error)) error {
+	for _, id := range ids {
+		each(principal.User{ID: id, Username: "u", Name: "User " + id.String(), Email: "u" + id.String() + "@example.com", State: principal.Active, NextNumber: 9}, nil)
+	}
+	return nil
+}
+
+// Mark implements sweep.Records.
+func (synthetic) Mark(context.Context, secret.Digest, string) error { return nil }
+
+// Acquire implements sweep.Ledger.
+func (synthetic) Acquire(context.Context, sweep.Job, string, time.Time, time.Time) (sweep.Progress, error) {
+	return sweep.Progress{}, nil
+}
+
+// Save implements sweep.Ledger.
+func (synthetic) Save(context.Context, sweep.Job, string, sweep.Progress, time.Time) error {
+	return nil
+}
+
+// Finished implements sweep.Ledger.
+func (synthetic) Finished(context.Context, sweep.Kind, int) (token.Day, error) {
+	return token.Day{}, token.ErrNotFound
+}
+
+// SetFinished implements sweep.Ledger.
+func (synthetic) SetFinished(context.Context, sweep.Job) error { return nil }
