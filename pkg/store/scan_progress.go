@@ -72,7 +72,7 @@ func (t *Table) Save(ctx context.Context, job sweep.Job, holder string, p sweep.
 		expression, values = "REMOVE leased_until, holder", item{":holder": text(holder)}
 	}
 	lease := t.update(scanKey(job.Kind, job.Shard), expression, "holder = :holder", values)
-	reasons, err := t.transact(ctx, []types.TransactWriteItem{lease, t.putProgress(job, p)}, func(ctx context.Context) (bool, error) {
+	reasons, err := t.transact(ctx, []types.TransactWriteItem{lease, t.setProgress(job, p)}, func(ctx context.Context) (bool, error) {
 		it, err := t.get(ctx, scanKey(job.Kind, job.Shard))
 		r := reader{item: it}
 		ours := r.optionalText("holder") == holder
@@ -84,13 +84,16 @@ func (t *Table) Save(ctx context.Context, job sweep.Job, holder string, p sweep.
 	return err
 }
 
-func (t *Table) putProgress(job sweep.Job, p sweep.Progress) types.TransactWriteItem {
-	it := jobKey(job)
-	it["cursor"] = number(int64(p.Cursor))
-	it["done"] = boolean(p.Done)
-	it["counts"] = countsValue(p.Counts)
-	it["delete_after"] = epoch(job.Day.Start().Add(progressLife))
-	return types.TransactWriteItem{Put: &types.Put{TableName: &t.name, Item: it}}
+func (t *Table) setProgress(job sweep.Job, p sweep.Progress) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{
+		TableName: &t.name, Key: jobKey(job),
+		UpdateExpression:         aws.String("SET #cursor = :cursor, #done = :done, #counts = :counts, delete_after = :delete"),
+		ExpressionAttributeNames: map[string]string{"#cursor": "cursor", "#done": "done", "#counts": "counts"},
+		ExpressionAttributeValues: item{
+			":cursor": number(int64(p.Cursor)), ":done": boolean(p.Done), ":counts": countsValue(p.Counts),
+			":delete": epoch(job.Day.Start().Add(progressLife)),
+		},
+	}}
 }
 
 // Finished implements sweep.Ledger.

@@ -227,7 +227,7 @@ func (r *run) all() (bool, error) {
 		return false, r.release(progress, fmt.Errorf("%w: %w", ErrUnsent, unsent))
 	}
 	if err := r.Ledger.SetFinished(r.ctx, r.job); err != nil {
-		return false, err
+		return false, r.release(progress, err)
 	}
 	progress.Done = true
 	progress.Counts = before

@@ -1,0 +1,344 @@
+package sweep_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// A job that another run is at is left to it.
+func TestLeaseHeld(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		left time.Duration // of the other's lease
+		want bool
+	}{
+		{"two minutes left", 2 * time.Minute, false},
+		{"a second left", time.Second, false},
+		{"ended this second", 0, true},
+		{"ended a second ago", -time.Second, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.add(4, today)
+				w.leases[scanOf{sweep.Expiring, 0}] = leased{"somebody", atOne.Add(c.left)}
+				result, err := w.run(t, sweep.Expiring)
+				wantErr(t, err, nil)
+				want(t, "done", result.Done, c.want)
+				want(t, "mails", len(w.mails) == 1, c.want)
+			})
+		})
+	}
+	t.Run("the other shards are scanned", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			populate(w, 40)
+			w.leases[scanOf{sweep.Expiring, 1}] = leased{"somebody", atOne.Add(time.Minute)}
+			result, err := w.run(t, sweep.Expiring)
+			wantErr(t, err, nil)
+			want(t, "done", result.Done, false)
+			want(t, "mails", len(w.mails), 30)
+		})
+	})
+}
+
+// A run that was held up sends nothing that another may have taken over.
+func TestLeaseLost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		held  time.Duration // how long the third mail takes
+		mails int           // that go out
+		done  bool
+	}{
+		{"held up until a second before the margin", 104 * time.Second, 60, true},
+		{"held up until the margin", 105 * time.Second, 3, false},
+		{"held up beyond the lease", 3 * time.Minute, 3, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				for n := range token.OwnerID(60) {
+					w.add(4+4*n, today)
+				}
+				w.rate = func() (float64, error) { return 1e6, nil }
+				w.sent = func(sweep.Notice) error {
+					if len(w.mails) == 3 {
+						time.Sleep(c.held)
+					}
+					return nil
+				}
+				s := w.scanner(sweep.Expiring, func(s *sweep.Scanner) { s.Workers = 1 })
+				result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+				wantErr(t, err, nil)
+				want(t, "done", result.Done, c.done)
+				want(t, "mails", len(w.mails), c.mails)
+				w.sent = nil
+				w.wantRun(t, sweep.Expiring)
+				wantAllOnce(t, w, "expiring-7")
+			})
+		})
+	}
+
+	t.Run("another has taken over", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			for n := range token.OwnerID(160) {
+				w.add(4+4*n, today)
+			}
+			taken := leased{"another", atOne.Add(time.Hour)}
+			w.sent = func(sweep.Notice) error {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if len(w.mails) == 60 { // in the second batch
+					w.leases[scanOf{sweep.Expiring, 0}] = taken
+				}
+				return nil
+			}
+			result, err := w.run(t, sweep.Expiring)
+			wantErr(t, err, nil)
+			want(t, "done", result.Done, false)
+			want(t, "mails", len(w.mails), 100) // it cannot know before the batch ends
+			want(t, "lease", w.leases[scanOf{sweep.Expiring, 0}], taken)
+			job := sweep.Job{Kind: sweep.Expiring, Day: today, Shard: 0}
+			want(t, "saved by the one who lost", w.jobs[job].Cursor, token.OwnerID(4*50))
+		})
+	})
+}
+
+// The lease is renewed with every batch, so a long run keeps it.
+func TestLeaseRenewed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		populate(w, 1200)
+		w.rate = func() (float64, error) { return 1, nil }
+		w.wantRun(t, sweep.Expiring, func(s *sweep.Scanner) { s.Workers = 8 })
+		if took := time.Since(w.started); took < 15*time.Minute {
+			t.Errorf("took %v, which shows nothing", took)
+		}
+		wantAllOnce(t, w, "expiring-7")
+	})
+}
+
+// When its time is nearly up a run stops after the batch in hand, and the next goes on there.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for n := range token.OwnerID(220) {
+			w.add(4+4*n, today)
+		}
+		s := w.scanner(sweep.Expiring)
+		for _, mails := range []int{50, 100, 150, 200} {
+			stop, cancel := context.WithCancel(t.Context())
+			w.sent = func(sweep.Notice) error { cancel(); return nil }
+			result, err := s.Run(t.Context(), stop, sweep.Event{Time: atOne})
+			wantErr(t, err, nil)
+			want(t, "done", result.Done, false)
+			want(t, "mails", len(w.mails), mails)
+			job := sweep.Job{Kind: sweep.Expiring, Day: today, Shard: 0}
+			want(t, "cursor", w.jobs[job].Cursor, token.OwnerID(4*mails))
+		}
+		calls := w.calls
+		stopped, cancel := context.WithCancel(t.Context())
+		cancel()
+		result, err := s.Run(t.Context(), stopped, sweep.Event{Time: atOne})
+		wantErr(t, err, nil)
+		want(t, "done without time", result.Done, false)
+		want(t, "calls without time", w.calls, calls)
+
+		w.wantRun(t, sweep.Expiring)
+		wantAllOnce(t, w, "expiring-7")
+	})
+}
+
+// A deadline that comes before the next mail's turn is no fault: there is more to do.
+func TestNoTimeForTheNextMail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for n := range token.OwnerID(20) {
+			w.add(4+4*n, today)
+		}
+		w.rate = func() (float64, error) { return 1, nil }
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		result, err := w.scanner(sweep.Expiring).Run(ctx, t.Context(), sweep.Event{Time: atOne})
+		wantErr(t, err, nil)
+		want(t, "done", result.Done, false)
+		want(t, "some mails", len(w.mails) > 5 && len(w.mails) < 15, true)
+		w.wantRun(t, sweep.Expiring)
+		wantAllOnce(t, w, "expiring-7")
+	})
+}
+
+// Two triggers at once send nothing twice: this guards promise 3 of the architecture. Yesterday's
+// event, late, covers most of today's days.
+func TestRunsAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		days []int
+	}{
+		{"two of the same event", []int{0, 0}},
+		{"eight of the same event", []int{0, 0, 0, 0, 0, 0, 0, 0}},
+		{"yesterday's and today's", []int{-1, 0}},
+		{"three days'", []int{-2, -1, 0, 0, -1, -2}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.pageSize = 7
+				w.lagging = true
+				for owner := token.OwnerID(1); owner <= 200; owner++ {
+					w.add(owner, today.AddDays(int(owner)%5))
+				}
+				w.sent = func(sweep.Notice) error { time.Sleep(30 * time.Millisecond); return nil }
+				var runs sync.WaitGroup
+				for i, n := range c.days {
+					runs.Go(func() {
+						s := w.scanner(sweep.Expiring, func(s *sweep.Scanner) { s.Workers = 1 + i%4 })
+						for {
+							result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne.AddDate(0, 0, n)})
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							if result.Done {
+								return
+							}
+							time.Sleep(50 * time.Millisecond)
+						}
+					})
+				}
+				runs.Wait()
+				wantAllOnce(t, w, "expiring-7")
+			})
+		})
+	}
+}
+
+// A scan and the other scan have leases of their own.
+func TestKindsRunTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add(4, today)
+		w.leases[scanOf{sweep.Expiring, 0}] = leased{"somebody", atOne.Add(time.Hour)}
+		w.wantRun(t, sweep.Expired)
+		want(t, "mails", len(w.mails), 1)
+	})
+}
+
+// A run may die at any of its calls, before or after the call took effect. Whatever the point: the
+// next run goes on, every token is announced, and the only mails that are repeated are those whose
+// marks the dead run could not write, at most one a worker. This guards promise 3.
+func TestDeathAtEveryCall(t *testing.T) {
+	t.Parallel()
+	build := func(t *testing.T) *world {
+		w := newWorld(t)
+		w.pageSize = 3
+		for n := range token.OwnerID(56) { // more than a batch
+			for i := range 1 + n%2 {
+				w.add(4+4*n, today.AddDays(-int(i)))
+			}
+		}
+		return w
+	}
+	const workers = 3
+	scan := func(t *testing.T, w *world) (sweep.Result, error) {
+		return w.run(t, sweep.Expired, func(s *sweep.Scanner) { s.Workers = workers })
+	}
+	calls := 0
+	synctest.Test(t, func(t *testing.T) {
+		w := build(t)
+		if _, err := scan(t, w); err != nil {
+			t.Fatal(err)
+		}
+		calls = w.calls
+		wantAllOnce(t, w, "expired")
+	})
+	if calls < 300 {
+		t.Fatalf("a run makes %d calls only", calls)
+	}
+	for _, after := range []bool{false, true} {
+		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
+			t.Parallel()
+			for n := 1; n <= calls; n++ {
+				synctest.Test(t, func(t *testing.T) { dieAt(t, build(t), n, after, workers, scan) })
+				if t.Failed() {
+					t.Fatalf("died at call %d of %d", n, calls)
+				}
+			}
+		})
+	}
+}
+
+func dieAt(t *testing.T, w *world, n int, after bool, workers int, scan func(*testing.T, *world) (sweep.Result, error)) {
+	die := func(string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.calls >= n {
+			w.dead = true
+			return errDead
+		}
+		return nil
+	}
+	if after {
+		w.after = die
+	} else {
+		w.fail = die
+	}
+	if _, err := scan(t, w); err == nil && !w.dead {
+		t.Fatal("the run did not die")
+	}
+	// In flight are the owners with a mail whose tokens are not all marked.
+	inFlight := map[token.OwnerID]bool{}
+	for owner := range w.mailsTo() {
+		for _, e := range w.entries {
+			if e.entry.ID.Owner() == owner && len(w.tokens[e.entry.Digest].Notices) == 0 {
+				inFlight[owner] = true
+			}
+		}
+	}
+	if len(inFlight) > workers {
+		t.Errorf("%d mails were in flight", len(inFlight))
+	}
+
+	w.fail, w.after, w.dead = nil, nil, false
+	time.Sleep(2 * time.Minute) // the dead run's lease ends
+	if result, err := scan(t, w); err != nil || !result.Done {
+		t.Fatalf("the next run: done %v, %v", result.Done, err)
+	}
+	for _, e := range w.entries {
+		if fmt.Sprint(w.marks(e.entry.ID)) != "[expired]" {
+			t.Errorf("token %s has marks %v", e.entry.ID, w.marks(e.entry.ID))
+		}
+		if w.told()[e.entry.ID] < 1 {
+			t.Errorf("token %s was not announced", e.entry.ID)
+		}
+	}
+	for owner, mails := range w.mailsTo() {
+		if most := map[bool]int{false: 1, true: 2}[inFlight[owner]]; mails > most {
+			t.Errorf("owner %s got %d mails", owner, mails)
+		}
+	}
+	before := len(w.mails)
+	if _, err := scan(t, w); err != nil || len(w.mails) != before {
+		t.Errorf("a run after the last: %d mails, %v", len(w.mails)-before, err)
+	}
+}

@@ -1,0 +1,247 @@
+package sweep_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// All of an owner's days come in one mail, soonest first, however the pages fall.
+func TestOneMailPerOwner(t *testing.T) {
+	t.Parallel()
+	for _, pageSize := range []int{1, 2, 3, 100} {
+		t.Run(fmt.Sprintf("pages of %d", pageSize), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.pageSize = pageSize
+				tokens := map[token.OwnerID][]token.ID{}
+				total := 0
+				for owner := token.OwnerID(1); owner <= 25; owner++ {
+					for left := 7; left >= 0; left-- { // the furthest is made first
+						if (int(owner)+left)%3 != 0 {
+							tokens[owner] = append([]token.ID{w.add(owner, today.AddDays(left))}, tokens[owner]...)
+							total++
+						}
+					}
+					w.add(owner, today.AddDays(8))
+					w.add(owner, today.AddDays(-1))
+				}
+				counts := w.wantRun(t, sweep.Expiring)
+				want(t, "mails", len(w.mails), len(tokens))
+				for _, n := range w.mails {
+					var got []token.ID
+					for _, tok := range n.Tokens {
+						got = append(got, tok.ID)
+					}
+					if !slices.Equal(got, tokens[n.Owner]) {
+						t.Errorf("owner %s is told of %v, want %v", n.Owner, got, tokens[n.Owner])
+					}
+					want(t, "total", n.Total, len(got))
+					want(t, "address", n.Recipient.Address, "user"+n.Owner.String()+"@example.com")
+				}
+				wanted := sweep.Counts{Examined: total, Due: total, Mails: 25, Marked: total}
+				want(t, "counts", fmt.Sprint(counts), fmt.Sprint(wanted))
+
+				counts = w.wantRun(t, sweep.Expiring)
+				want(t, "mails of a second run", counts.Mails, 0)
+				want(t, "calls of a second run", w.count("SetFinished"), shards)
+			})
+		})
+	}
+}
+
+func TestNoticeContent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		id := w.add(5, today.AddDays(3), func(tok *token.Token) { tok.LastUsedAt = atOne })
+		w.wantRun(t, sweep.Expiring)
+		want(t, "mails", len(w.mails), 1)
+		want(t, "notice", fmt.Sprintf("%+v", w.mails[0]), fmt.Sprintf("%+v", sweep.Notice{
+			Kind: sweep.Expiring, Recipient: sweep.Recipient{Name: "User 5", Address: "user5@example.com"}, Owner: 5, Today: today,
+			Tokens: []sweep.Token{{ID: id, Name: "token " + id.String(), Scopes: w.tokens[digestOf(id)].Scopes, LastUsedAt: atOne, ExpiresOn: today.AddDays(3)}},
+			Total:  1,
+		}))
+	})
+}
+
+// What is not to be announced after all is counted under its reason. A token whose owner gets no
+// mail is marked all the same; one that may come back to life, or is not what the index says, is not.
+func TestSkipped(t *testing.T) {
+	t.Parallel()
+	const owner = 9
+	user := func(change func(*principal.User)) func(*world, token.ID) {
+		return func(w *world, _ token.ID) { w.changeUser(owner, change) }
+	}
+	record := func(change func(*token.Token)) func(*world, token.ID) {
+		return func(w *world, id token.ID) { w.change(id, change) }
+	}
+	for _, c := range []struct {
+		reason, name string
+		arrange      func(*world, token.ID)
+		marked       bool
+	}{
+		{"revoked", "a revoked token", record(func(tok *token.Token) { tok.RevokedAt = atOne }), false},
+		{"revoked", "a token revoked in bulk", user(func(u *principal.User) { u.TokensValidFrom = u.NextNumber }), false},
+		{"moved", "a token whose day moved away", record(func(tok *token.Token) { tok.ExpiresOn = today.AddDays(90) }), false},
+		{"moved", "a token whose day moved within the window", record(func(tok *token.Token) { tok.ExpiresOn = today.AddDays(2) }), false},
+		{"moved", "a record of another token", record(func(tok *token.Token) { tok.ID++ }), false},
+		{"gone", "a token that clean-up has taken", func(w *world, id token.ID) { delete(w.tokens, digestOf(id)) }, false},
+		{"impersonation", "an impersonation token", record(func(tok *token.Token) { tok.Kind = token.Impersonation }), false},
+		{"announced", "a token that the index does not know to be announced", record(func(tok *token.Token) { tok.Notices = []string{"expiring-7"} }), true},
+		{"malformed", "a record that cannot be read", record(func(tok *token.Token) { tok.Owner = 0 }), false},
+		{"malformed", "a profile that cannot be read", user(func(u *principal.User) { u.Username = "" }), false},
+		{"owner_gone", "an owner who is gone", func(w *world, _ token.ID) { delete(w.users, owner) }, true},
+		{"owner_inactive", "a blocked owner", user(func(u *principal.User) { u.State = principal.Blocked }), true},
+		{"owner_inactive", "a deactivated owner", user(func(u *principal.User) { u.State = principal.Deactivated }), true},
+		{"no_recipient", "an owner without an address", user(func(u *principal.User) { u.Email = "" }), true},
+		{"no_recipient", "a bot", user(func(u *principal.User) { u.Bot = true }), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				id := w.add(owner, today.AddDays(4))
+				others := []token.ID{w.add(owner-shards, today), w.add(owner+shards, today.AddDays(7)), w.add(owner+1, today)}
+				c.arrange(w, id)
+				malformed := 0
+				counts := w.wantRun(t, sweep.Expiring, func(s *sweep.Scanner) { s.Malformed = func(context.Context, error) { malformed++ } })
+				want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(map[string]int{c.reason: 1}))
+				want(t, "reported as malformed", malformed > 0, c.reason == "malformed")
+				want(t, "marked", slices.Contains(w.marks(id), "expiring-7"), c.marked)
+				want(t, "told", w.told()[id], 0)
+				for _, other := range others {
+					want(t, "told of others", w.told()[other], 1)
+				}
+			})
+		})
+	}
+}
+
+func TestMalformedIndexEntries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.pageSize = 2
+		var good []token.ID
+		for owner := token.OwnerID(1); owner <= 12; owner++ {
+			w.add(owner, today.AddDays(1))
+			good = append(good, w.add(owner+100, today.AddDays(1)))
+		}
+		for i := range w.entries {
+			w.entries[i].broken = w.entries[i].entry.ID.Owner() <= 12
+		}
+		counts := w.wantRun(t, sweep.Expiring)
+		want(t, "malformed", counts.Skipped["malformed"], 12)
+		want(t, "examined", counts.Examined, 24)
+		for _, id := range good {
+			want(t, "told", w.told()[id], 1)
+		}
+	})
+}
+
+// A mail lists 100 tokens; the rest are counted in it and announced with it.
+func TestManyTokensOfOneOwner(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ tokens, listed int }{{99, 99}, {100, 100}, {101, 100}, {1234, 100}} {
+		t.Run(fmt.Sprintf("%d tokens", c.tokens), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				var ids []token.ID
+				for i := range c.tokens {
+					ids = append(ids, w.add(3, today.AddDays(7-i*8/c.tokens)))
+				}
+				other := w.add(7, today)
+				counts := w.wantRun(t, sweep.Expiring)
+				want(t, "mails", len(w.mails), 2)
+				n := w.mails[slices.IndexFunc(w.mails, func(n sweep.Notice) bool { return n.Owner == 3 })]
+				want(t, "listed", len(n.Tokens), c.listed)
+				want(t, "total", n.Total, c.tokens)
+				want(t, "soonest", n.Tokens[0].ExpiresOn, today.AddDays(7-(c.tokens-1)*8/c.tokens))
+				want(t, "in order", slices.IsSortedFunc(n.Tokens, func(a, b sweep.Token) int { return b.ExpiresOn.DaysUntil(a.ExpiresOn) }), true)
+				for _, id := range append(ids, other) {
+					want(t, "marks", fmt.Sprint(w.marks(id)), "[expiring-7]")
+				}
+				want(t, "marked", counts.Marked, c.tokens+1)
+			})
+		})
+	}
+}
+
+// Both scans announce a token that ends today: the marks are apart.
+func TestKindsAreApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		id := w.add(1, today)
+		revoked := w.add(1, today)
+		w.wantRun(t, sweep.Expiring)
+		w.change(revoked, func(tok *token.Token) { tok.RevokedAt = atOne }) // between one o'clock and two
+		w.wantRun(t, sweep.Expired)
+		want(t, "marks", fmt.Sprint(w.marks(id)), "[expiring-7 expired]")
+		want(t, "mails", len(w.mails), 2)
+		want(t, "expired mail", w.mails[1].Total, 1)
+		want(t, "revoked token", fmt.Sprint(w.marks(revoked)), "[expiring-7]")
+	})
+}
+
+// An event with a shard leaves the others alone.
+func TestOneShard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for owner := token.OwnerID(1); owner <= 20; owner++ {
+			w.add(owner, today.AddDays(1))
+		}
+		for shard := range shards {
+			result, err := w.scanner(sweep.Expiring).Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &shard})
+			wantErr(t, err, nil)
+			want(t, "done", result.Done, true)
+			want(t, "mails", result.Counts.Mails, 5)
+			want(t, "mails so far", len(w.mails), 5*(shard+1))
+		}
+		counts := w.wantRun(t, sweep.Expiring)
+		want(t, "mails of a run over all", counts.Mails, 0)
+	})
+}
+
+// Progress holds the sum of all attempts at a job, for somebody who asks what a night's run did.
+func TestProgressSumsAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for n := token.OwnerID(0); n < 70; n++ {
+			w.add(4+4*n, today)
+		}
+		failing := true
+		w.sending = func(n sweep.Notice) error {
+			if failing && n.Owner == 4+4*60 {
+				return sweep.ErrQuota
+			}
+			return nil
+		}
+		shard := 0
+		s := w.scanner(sweep.Expiring, func(s *sweep.Scanner) { s.Workers = 1 })
+		e := sweep.Event{Time: atOne, Shard: &shard}
+		_, err := s.Run(t.Context(), t.Context(), e)
+		wantErr(t, err, sweep.ErrQuota)
+		job := sweep.Job{Kind: sweep.Expiring, Day: today, Shard: 0}
+		want(t, "mails so far", w.jobs[job].Counts.Mails, 60)
+		want(t, "done", w.jobs[job].Done, false)
+		failing = false
+		_, err = s.Run(t.Context(), t.Context(), e)
+		wantErr(t, err, nil)
+		want(t, "mails of both", w.jobs[job].Counts.Mails, 70)
+		want(t, "marked by both", w.jobs[job].Counts.Marked, 70)
+		want(t, "failed", w.jobs[job].Counts.Failed, 1)
+		want(t, "done", w.jobs[job].Done, true)
+	})
+}

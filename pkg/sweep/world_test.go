@@ -1,0 +1,465 @@
+package sweep_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// today is the day that most scans are for, and atOne when its expiring scan starts.
+var (
+	today = day("2031-05-07")
+	atOne = today.Start().Add(time.Hour)
+)
+
+func day(s string) token.Day {
+	d, err := token.ParseDay(s)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+// A world is everything that a scanner talks to, in memory: index, records, ledger, mailer. It can
+// be told to fail at any call, and to stay dead from there on. Its clock runs with the time of a
+// synctest bubble.
+type world struct {
+	mu       sync.Mutex
+	started  time.Time // of the bubble
+	now      time.Time // when the world was made
+	tokens   map[secret.Digest]token.Token
+	users    map[token.OwnerID]principal.User
+	entries  []indexed
+	pageSize int
+	lagging  bool // the index does not learn of marks
+
+	jobs     map[sweep.Job]sweep.Progress
+	leases   map[scanOf]leased
+	finished map[scanOf]token.Day
+
+	mails   []sweep.Notice
+	sending func(sweep.Notice) error // before a mail is accepted
+	sent    func(sweep.Notice) error // after it was
+	rate    func() (float64, error)
+
+	calls  int
+	events []string // calls in order
+	fail   func(call string) error
+	after  func(call string) error // instead of the reply, when the work is done
+	dead   bool
+}
+
+type indexed struct {
+	day     token.Day
+	entry   sweep.Entry
+	broken  bool
+	notices []string
+}
+
+type scanOf struct {
+	kind  sweep.Kind
+	shard int
+}
+
+type leased struct {
+	holder string
+	until  time.Time
+}
+
+func newWorld(*testing.T) *world {
+	return &world{
+		started: time.Now(), now: atOne, pageSize: 100,
+		tokens: map[secret.Digest]token.Token{}, users: map[token.OwnerID]principal.User{},
+		jobs: map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]token.Day{},
+	}
+}
+
+// Now implements clock.Clock.
+func (w *world) Now() time.Time { return w.now.Add(time.Since(w.started)).Truncate(time.Second) }
+
+const shards = 4
+
+func (w *world) scanner(kind sweep.Kind, changes ...func(*sweep.Scanner)) *sweep.Scanner {
+	holder := 0
+	s := &sweep.Scanner{
+		Kind: kind, Index: w, Records: w, Ledger: w, Mailer: w, Recipients: sweep.Owners{}, Clock: w,
+		Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 3,
+		NewHolder: func() string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			holder++
+			return fmt.Sprintf("%p-%d", &holder, holder)
+		},
+	}
+	for _, change := range changes {
+		change(s)
+	}
+	return s
+}
+
+// run scans all shards at atOne of today, or as changed.
+func (w *world) run(t *testing.T, kind sweep.Kind, changes ...func(*sweep.Scanner)) (sweep.Result, error) {
+	t.Helper()
+	return w.scanner(kind, changes...).Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+}
+
+// wantRun runs a scan that must be done without an error.
+func (w *world) wantRun(t *testing.T, kind sweep.Kind, changes ...func(*sweep.Scanner)) sweep.Counts {
+	t.Helper()
+	result, err := w.run(t, kind, changes...)
+	if err != nil || !result.Done {
+		t.Fatalf("run: done %v, %v", result.Done, err)
+	}
+	return result.Counts
+}
+
+func (w *world) addUser(id token.OwnerID, changes ...func(*principal.User)) {
+	u := principal.User{
+		ID: id, Username: "user" + id.String(), Name: "User " + id.String(), Email: "user" + id.String() + "@example.com",
+		State: principal.Active, NextNumber: 1,
+	}
+	for _, change := range changes {
+		change(&u)
+	}
+	w.users[id] = u
+}
+
+// add puts a token of owner into records and index, and its owner when there is none.
+func (w *world) add(owner token.OwnerID, on token.Day, changes ...func(*token.Token)) token.ID {
+	if _, there := w.users[owner]; !there {
+		w.addUser(owner)
+	}
+	u := w.users[owner]
+	id, err := token.NewID(owner, u.NextNumber)
+	if err != nil {
+		panic(err)
+	}
+	u.NextNumber++
+	w.users[owner] = u
+	tok := token.Token{
+		ID: id, Kind: token.Personal, Owner: owner, Name: "token " + id.String(), Scopes: scope.Set{scope.API},
+		ExpiresOn: on, Family: id, Digest: secret.DigestFromKey("digest-" + id.String()),
+	}
+	entry := indexed{day: on, entry: sweep.Entry{ID: id, Digest: tok.Digest}}
+	for _, change := range changes {
+		change(&tok)
+	}
+	entry.notices = tok.Notices
+	w.tokens[tok.Digest] = tok
+	w.entries = append(w.entries, entry)
+	slices.SortFunc(w.entries, func(a, b indexed) int { return cmp.Compare(a.entry.ID, b.entry.ID) })
+	return id
+}
+
+func (w *world) change(id token.ID, change func(*token.Token)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	tok := w.tokens[digestOf(id)]
+	change(&tok)
+	w.tokens[digestOf(id)] = tok
+}
+
+func (w *world) changeUser(id token.OwnerID, change func(*principal.User)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	u := w.users[id]
+	change(&u)
+	w.users[id] = u
+}
+
+func digestOf(id token.ID) secret.Digest { return secret.DigestFromKey("digest-" + id.String()) }
+
+// marks returns the marks on a token.
+func (w *world) marks(id token.ID) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tokens[digestOf(id)].Notices
+}
+
+// told returns how often each token was in a mail; a mail that counts more than it lists tells of
+// none of the others.
+func (w *world) told() map[token.ID]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	told := map[token.ID]int{}
+	for _, n := range w.mails {
+		for _, tok := range n.Tokens {
+			told[tok.ID]++
+		}
+	}
+	return told
+}
+
+// mailsTo returns how many mails each owner got.
+func (w *world) mailsTo() map[token.OwnerID]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	mails := map[token.OwnerID]int{}
+	for _, n := range w.mails {
+		mails[n.Owner]++
+	}
+	return mails
+}
+
+var errDead = fmt.Errorf("%w: dead", token.ErrUnavailable)
+
+// call does what stands for one request: work runs with the lock held.
+func (w *world) call(name string, work func()) error {
+	if err := w.before(name); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	work()
+	after := w.after
+	w.mu.Unlock()
+	if after != nil {
+		return after(name)
+	}
+	return nil
+}
+
+func (w *world) before(name string) error {
+	w.mu.Lock()
+	w.calls++
+	w.events = append(w.events, name)
+	fail, dead := w.fail, w.dead
+	w.mu.Unlock()
+	if dead {
+		return errDead
+	}
+	if fail != nil {
+		return fail(name)
+	}
+	return nil
+}
+
+// count returns how many calls of a name there were.
+func (w *world) count(name string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, event := range w.events {
+		if event == name {
+			n++
+		}
+	}
+	return n
+}
+
+// Due implements sweep.Index. Like DynamoDB it filters after it has cut a page, so pages may be
+// empty in the middle.
+func (w *world) Due(_ context.Context, q sweep.Query) (page sweep.Page, err error) {
+	err = w.call("Due", func() {
+		var all []indexed
+		for _, e := range w.entries {
+			owner := e.entry.ID.Owner()
+			if e.day == q.Day && int(owner)%shards == q.Shard && owner > q.After {
+				all = append(all, e)
+			}
+		}
+		start := 0
+		if q.Next != "" {
+			start, _ = strconv.Atoi(q.Next)
+		}
+		end := min(start+w.pageSize, len(all))
+		if end < len(all) {
+			page.Next = strconv.Itoa(end)
+		}
+		for _, e := range all[start:end] {
+			switch {
+			case slices.Contains(e.notices, q.Without):
+			case e.broken:
+				page.Malformed++
+			default:
+				page.Entries = append(page.Entries, e.entry)
+			}
+		}
+	})
+	return page, err
+}
+
+// Tokens implements sweep.Records. A token without an owner cannot be read.
+func (w *world) Tokens(_ context.Context, digests []secret.Digest, each func(token.Token, error)) error {
+	var found []token.Token
+	err := w.call("Tokens", func() {
+		for _, digest := range digests {
+			if tok, there := w.tokens[digest]; there {
+				found = append(found, tok)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, tok := range found {
+		if tok.Owner == 0 {
+			each(token.Token{Digest: tok.Digest}, token.ErrCorrupt)
+			continue
+		}
+		each(tok, nil)
+	}
+	return nil
+}
+
+// Owners implements sweep.Records. An account without a username cannot be read.
+func (w *world) Owners(_ context.Context, ids []token.OwnerID, each func(principal.User, error)) error {
+	var found []principal.User
+	err := w.call("Owners", func() {
+		for _, id := range ids {
+			if u, there := w.users[id]; there {
+				found = append(found, u)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, u := range found {
+		if u.Username == "" {
+			each(principal.User{ID: u.ID}, token.ErrCorrupt)
+			continue
+		}
+		each(u, nil)
+	}
+	return nil
+}
+
+// Mark implements sweep.Records.
+func (w *world) Mark(ctx context.Context, digest secret.Digest, mark string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", token.ErrUnavailable, err)
+	}
+	return w.call("Mark", func() {
+		tok, there := w.tokens[digest]
+		if !there || slices.Contains(tok.Notices, mark) {
+			return
+		}
+		tok.Notices = append(slices.Clone(tok.Notices), mark)
+		w.tokens[digest] = tok
+		for i, e := range w.entries {
+			if e.entry.Digest == digest && !w.lagging {
+				w.entries[i].notices = tok.Notices
+			}
+		}
+	})
+}
+
+// Acquire implements sweep.Ledger.
+func (w *world) Acquire(_ context.Context, job sweep.Job, holder string, now, until time.Time) (p sweep.Progress, err error) {
+	failed := w.call("Acquire", func() {
+		p = w.jobs[job]
+		lease, held := w.leases[scanOf{job.Kind, job.Shard}]
+		switch {
+		case p.Done:
+		case held && lease.holder != holder && now.Before(lease.until):
+			p, err = sweep.Progress{}, sweep.ErrLeased
+		default:
+			w.leases[scanOf{job.Kind, job.Shard}] = leased{holder, until}
+		}
+	})
+	return p, cmp.Or(failed, err)
+}
+
+// Save implements sweep.Ledger.
+func (w *world) Save(_ context.Context, job sweep.Job, holder string, p sweep.Progress, until time.Time) (err error) {
+	failed := w.call("Save", func() {
+		scan := scanOf{job.Kind, job.Shard}
+		if w.leases[scan].holder != holder {
+			err = sweep.ErrLeaseLost
+			return
+		}
+		w.jobs[job] = p
+		if p.Done || until.IsZero() {
+			delete(w.leases, scan)
+		} else {
+			w.leases[scan] = leased{holder, until}
+		}
+	})
+	return cmp.Or(failed, err)
+}
+
+// Finished implements sweep.Ledger.
+func (w *world) Finished(_ context.Context, kind sweep.Kind, shard int) (d token.Day, err error) {
+	failed := w.call("Finished", func() {
+		var there bool
+		if d, there = w.finished[scanOf{kind, shard}]; !there {
+			err = token.ErrNotFound
+		}
+	})
+	return d, cmp.Or(failed, err)
+}
+
+// SetFinished implements sweep.Ledger.
+func (w *world) SetFinished(_ context.Context, job sweep.Job) error {
+	return w.call("SetFinished", func() {
+		scan := scanOf{job.Kind, job.Shard}
+		if last := w.finished[scan]; last.IsZero() || job.Day.After(last) {
+			w.finished[scan] = job.Day
+		}
+	})
+}
+
+// Send implements sweep.Mailer.
+func (w *world) Send(_ context.Context, n sweep.Notice) error {
+	if err := w.before("Send"); err != nil {
+		return errors.New(err.Error()) // no request went out, but a mailer cannot know
+	}
+	if w.sending != nil {
+		if err := w.sending(n); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	n.Tokens = slices.Clone(n.Tokens)
+	w.mails = append(w.mails, n)
+	after := w.after
+	w.mu.Unlock()
+	if w.sent != nil {
+		if err := w.sent(n); err != nil {
+			return err
+		}
+	}
+	if after != nil {
+		if err := after("Send"); err != nil {
+			return errors.New(err.Error())
+		}
+	}
+	return nil
+}
+
+// Rate implements sweep.Mailer.
+func (w *world) Rate(context.Context) (float64, error) {
+	if err := w.before("Rate"); err != nil {
+		return 0, errors.New(err.Error())
+	}
+	if w.rate != nil {
+		return w.rate()
+	}
+	return 1000, nil
+}
+
+func want[T comparable](t *testing.T, what string, got, wanted T) {
+	t.Helper()
+	if got != wanted {
+		t.Errorf("%s: got %v, want %v", what, got, wanted)
+	}
+}
+
+func wantErr(t *testing.T, err, wanted error) {
+	t.Helper()
+	if !errors.Is(err, wanted) {
+		t.Fatalf("err = %v, want %v", err, wanted)
+	}
+}
