@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -55,6 +56,7 @@ type Cloud struct {
 	// unschedule ends the schedules.
 	unschedule context.CancelFunc
 	scheduler  *scheduler
+	waiting    *waitingConns
 	served     chan error
 }
 
@@ -96,8 +98,10 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 			return nil, fmt.Errorf("start local cloud: %w", err)
 		}
 	}
+	waiting := &waitingConns{}
 	c := &Cloud{
-		server:    &http.Server{Handler: handler, ReadHeaderTimeout: integrationTimeout},
+		server:    &http.Server{Handler: handler, ReadHeaderTimeout: integrationTimeout, ConnState: waiting.track},
+		waiting:   waiting,
 		listener:  listener,
 		invoke:    invoke,
 		scheduler: newScheduler(options, api.Timeouts),
@@ -119,6 +123,7 @@ func (c *Cloud) Close() error {
 	c.unschedule()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
+	c.waiting.close()
 	err := c.server.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, c.server.Close())
@@ -182,3 +187,36 @@ func (w *statusWriter) WriteHeader(status int) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// waitingConns are the connections that have not sent a request yet. Browsers and HTTP clients open
+// some in advance, and Server.Shutdown would wait five seconds for each to send one.
+type waitingConns struct {
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	closed bool
+}
+
+func (w *waitingConns) track(conn net.Conn, state http.ConnState) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(w.conns, conn)
+	case w.closed:
+		_ = conn.Close() // accepted while Close was under way
+	default:
+		if w.conns == nil {
+			w.conns = map[net.Conn]bool{}
+		}
+		w.conns[conn] = true
+	}
+}
+
+func (w *waitingConns) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	for conn := range w.conns {
+		_ = conn.Close() // it carried nothing
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -168,6 +169,35 @@ func TestCloseWaitsForRequestsInFlight(t *testing.T) {
 		t.Errorf("reply = %q", got)
 	}
 	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+// Browsers keep a connection in hand that has carried nothing yet. If this
+// fails, Ctrl-C takes five seconds and ends with an error.
+func TestCloseDoesNotWaitForConnectionsWithoutARequest(t *testing.T) {
+	template := productTemplate(t)
+	functions := map[string]handler{}
+	for name := range template.Functions {
+		functions[name] = handlerFunc(func(context.Context, []byte) ([]byte, error) { return []byte(`{"statusCode":200}`), nil })
+	}
+	c, err := Start(t.Context(), Options{Template: template, Functions: functions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := strings.TrimPrefix(c.URL(), "http://")
+	silent, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	// A request on another connection, so that the first one has been accepted.
+	res, err := http.Get(c.URL() + "/api/v4/version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
 }

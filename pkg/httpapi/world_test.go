@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -481,9 +480,6 @@ func (c *counts) reset() {
 	defer c.mu.Unlock()
 	c.total = nil
 }
-
-// discard is a logger for fakes.
-func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func check(tb testing.TB, err error) {
 	tb.Helper()

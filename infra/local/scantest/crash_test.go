@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -237,11 +239,20 @@ func TestDeathAtEachStep(t *testing.T) {
 	}
 }
 
+// seedVariable repeats the nights of a run that logged it. The process's own workers still race.
+const seedVariable = "SCANTEST_SEED"
+
 // The process is killed at any request, several times a night.
 func TestDeathAnywhere(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	if again := os.Getenv(seedVariable); again != "" {
+		var err error
+		if seed, err = strconv.ParseUint(again, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%s=%d", seedVariable, seed)
 	for i := range 24 {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
 		function := []string{"expiring", "expired"}[i%2]
