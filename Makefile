@@ -25,7 +25,8 @@ help: ## list the targets
 
 .PHONY: run
 run: ## the whole cloud on this machine; PORT picks the port (default 8080)
-	go run ./infra/local/run
+	@go build -o build/local ./infra/local/run # not go run, which calls an ending by Ctrl-C a failure
+	@exec ./build/local
 
 .PHONY: test
 test: tools ## every test, with the race detector
