@@ -43,9 +43,34 @@ func countsValue(c sweep.Counts) types.AttributeValue {
 	return &types.AttributeValueMemberM{Value: counts}
 }
 
+func idsValue(ids []token.ID) types.AttributeValue {
+	list := make([]types.AttributeValue, len(ids))
+	for i, id := range ids {
+		list[i] = number(int64(id))
+	}
+	return &types.AttributeValueMemberL{Value: list}
+}
+
+// readIDs leaves out what makes no sense: an id too few is a mail twice, and
+// an error would be a scan that never ends.
+func readIDs(attribute types.AttributeValue) (ids []token.ID) {
+	list, _ := attribute.(*types.AttributeValueMemberL)
+	if list == nil {
+		return nil
+	}
+	for _, element := range list.Value {
+		if n, ok := element.(*types.AttributeValueMemberN); ok {
+			if id, err := token.ParseID(n.Value); err == nil {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
 func readProgress(it item) (sweep.Progress, error) {
 	r := reader{item: it}
-	p := sweep.Progress{Cursor: token.OwnerID(r.optionalNumber("cursor")), Done: r.flag("done")}
+	p := sweep.Progress{Cursor: token.OwnerID(r.optionalNumber("cursor")), Done: r.flag("done"), Unmarked: readIDs(it["unmarked"])}
 	if counts, ok := it["counts"].(*types.AttributeValueMemberM); ok {
 		for name, value := range counts.Value {
 			n, ok := value.(*types.AttributeValueMemberN)

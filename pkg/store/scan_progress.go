@@ -87,11 +87,11 @@ func (t *Table) Save(ctx context.Context, job sweep.Job, holder string, p sweep.
 func (t *Table) setProgress(job sweep.Job, p sweep.Progress) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{
 		TableName: &t.name, Key: jobKey(job),
-		UpdateExpression:         aws.String("SET #cursor = :cursor, #done = :done, #counts = :counts, delete_after = :delete"),
+		UpdateExpression:         aws.String("SET #cursor = :cursor, #done = :done, #counts = :counts, unmarked = :unmarked, delete_after = :delete"),
 		ExpressionAttributeNames: map[string]string{"#cursor": "cursor", "#done": "done", "#counts": "counts"},
 		ExpressionAttributeValues: item{
 			":cursor": number(int64(p.Cursor)), ":done": boolean(p.Done), ":counts": countsValue(p.Counts),
-			":delete": epoch(job.Day.Start().Add(progressLife)),
+			":unmarked": idsValue(p.Unmarked), ":delete": epoch(job.Day.Start().Add(progressLife)),
 		},
 	}}
 }

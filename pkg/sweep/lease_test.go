@@ -174,7 +174,8 @@ func TestNoTimeForTheNextMail(t *testing.T) {
 			w.add(4+4*n, today)
 		}
 		w.rate = func() (float64, error) { return 1, nil }
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		// The last 15 seconds are for marks.
+		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 		defer cancel()
 		result, err := w.scanner(sweep.Expiring).Run(ctx, t.Context(), sweep.Event{Time: atOne})
 		wantErr(t, err, nil)

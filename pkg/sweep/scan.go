@@ -26,6 +26,10 @@ const (
 	// the lease is renewed in time however slow the account is.
 	batchTime = 20 * time.Second
 
+	// markMargin before the deadline, no mail goes out any more: one that is
+	// out has to be marked too.
+	markMargin = 15 * time.Second
+
 	// futureLimit and pastLimit bound the time of an event.
 	futureLimit = time.Hour
 	pastLimit   = 7 * 24 * time.Hour
@@ -129,6 +133,12 @@ func (s *Scanner) Run(ctx, stop context.Context, e Event) (Result, error) {
 	if e.Shard != nil {
 		first, last = *e.Shard, *e.Shard
 	}
+	lastCall := ctx
+	if deadline, bounded := ctx.Deadline(); bounded {
+		var cancel context.CancelFunc
+		lastCall, cancel = context.WithDeadline(ctx, deadline.Add(-markMargin))
+		defer cancel()
+	}
 	result := Result{Done: true}
 	var faults error
 	var pace *pacer
@@ -138,13 +148,13 @@ func (s *Scanner) Run(ctx, stop context.Context, e Event) (Result, error) {
 			break
 		}
 		job := Job{Kind: s.Kind, Day: token.DayOf(e.Time), Shard: shard}
-		run := &run{Scanner: s, ctx: ctx, stop: stop, job: job, holder: s.NewHolder(), pace: &pace}
+		run := &run{Scanner: s, ctx: ctx, stop: stop, lastCall: lastCall, job: job, holder: s.NewHolder(), pace: &pace}
 		done, err := run.all()
 		result.Done = result.Done && done
 		result.Counts.add(run.counts)
 		if err != nil {
 			faults = errors.Join(faults, fmt.Errorf("shard %d: %w", shard, err))
-			if !errors.Is(err, ErrUnsent) || errors.Is(err, errHopeless) {
+			if !errors.Is(err, ErrUnsent) || errors.Is(err, errHopeless) || errors.Is(err, errRate) {
 				break // the other shards would meet the same
 			}
 		}
@@ -168,11 +178,13 @@ func (s *Scanner) check(e Event) error {
 type run struct {
 	*Scanner
 	ctx, stop context.Context
+	lastCall  context.Context // ends when no mail may go out any more
 	job       Job
 	holder    string
 	until     time.Time // end of the lease
 	pace      **pacer   // shared by the shards of one Run
 	counts    Counts
+	debts     *debts
 	// failedInRow is how many mails failed since the last that was accepted.
 	failedInRow int
 }
@@ -188,6 +200,7 @@ func (r *run) all() (bool, error) {
 	case progress.Done:
 		return true, nil
 	}
+	r.debts = newDebts(progress.Unmarked)
 	slots, err := r.slots()
 	if err != nil {
 		return false, r.release(progress, err)
@@ -213,7 +226,7 @@ func (r *run) all() (bool, error) {
 		} else {
 			unsent = errors.Join(unsent, outcome.unsent)
 		}
-		progress.Cursor = held
+		progress.Cursor, progress.Unmarked = held, r.debts.list()
 		progress.Counts = before
 		progress.Counts.add(r.counts)
 		if outcome.over() {
@@ -229,7 +242,7 @@ func (r *run) all() (bool, error) {
 	if err := r.Ledger.SetFinished(r.ctx, r.job); err != nil {
 		return false, r.release(progress, err)
 	}
-	progress.Done = true
+	progress.Done, progress.Unmarked = true, nil
 	progress.Counts = before
 	progress.Counts.add(r.counts)
 	return true, leaseOnly(r.save(progress))
@@ -297,21 +310,24 @@ func (r *run) collect(groups *merger) ([]group, error) {
 // A pacer keeps to the account's send rate. It slows down when the account
 // says so, and comes back bit by bit.
 type pacer struct {
-	limiter *rate.Limiter
-	most    rate.Limit
+	limiter     *rate.Limiter
+	most, least rate.Limit
 }
 
 const (
-	slowest  = 0.5 // mails a second
+	slowest  = 0.5 // mails a second, all shards together
 	recovery = 1.05
 )
 
-func newPacer(perSecond float64) *pacer {
-	most := rate.Limit(max(perSecond, slowest))
-	return &pacer{limiter: rate.NewLimiter(most, 1), most: most}
+// newPacer paces one of several shards that share the account's rate.
+func newPacer(perSecond float64, shards int) *pacer {
+	p := &pacer{least: rate.Limit(slowest / float64(shards))}
+	p.most = max(rate.Limit(perSecond/float64(shards)), p.least)
+	p.limiter = rate.NewLimiter(p.most, 1)
+	return p
 }
 
-func (p *pacer) slowDown() { p.limiter.SetLimit(max(p.limiter.Limit()/2, slowest)) }
+func (p *pacer) slowDown() { p.limiter.SetLimit(max(p.limiter.Limit()/2, p.least)) }
 
 func (p *pacer) speedUp() {
 	if now := p.limiter.Limit(); now < p.most {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +34,9 @@ const (
 var (
 	// errHopeless means that one mail after the other failed.
 	errHopeless = fmt.Errorf("%w: one after the other", ErrUnsent)
+	// errRate means that the account did not say how fast mails may be sent,
+	// which concerns every mail.
+	errRate = fmt.Errorf("%w: send rate unknown", ErrUnsent)
 	// errNoTime means that the next mail's turn comes after the run's end.
 	errNoTime = errors.New("no time left")
 )
@@ -100,7 +104,7 @@ func (r *run) process(batch []group) outcome {
 
 // ends reports whether an error concerns every mail and not one.
 func ends(err error) bool {
-	for _, fatal := range []error{ErrQuota, ErrPaused, ErrSender, ErrThrottled, token.ErrUnavailable} {
+	for _, fatal := range []error{ErrQuota, ErrPaused, ErrSender, ErrThrottled, errRate, token.ErrUnavailable} {
 		if errors.Is(err, fatal) {
 			return true
 		}
@@ -193,6 +197,11 @@ func (r *run) plan(g group, s sight) (plan, error) {
 // announce sends and marks what is due of one owner.
 func (r *run) announce(g group, s sight) (Counts, error) {
 	var counts Counts
+	owed, rest := r.debts.split(g.dues)
+	if err := r.settle(owed, &counts); err != nil {
+		return counts, err
+	}
+	g.dues = rest
 	p, err := r.plan(g, s)
 	counts.add(p.skipped)
 	if err != nil || len(p.dues) == 0 {
@@ -214,11 +223,66 @@ func (r *run) announce(g group, s sight) (Counts, error) {
 	}
 	counts.Due = len(p.dues)
 	counts.skip(p.reason, len(p.dues))
-	if err := r.mark(p.dues); err != nil {
-		return counts, err
+	return counts, r.settle(p.dues, &counts)
+}
+
+// settle marks what was announced. What cannot be marked is owed, so that a
+// retry does not announce it again.
+func (r *run) settle(dues []due, counts *Counts) error {
+	if err := r.mark(dues); err != nil {
+		r.debts.add(dues)
+		return err
 	}
-	counts.Marked = len(p.dues)
-	return counts, nil
+	counts.Marked += len(dues)
+	return nil
+}
+
+// maxDebts bounds the item that progress is kept in: 5,000 ids take 50 kB of
+// DynamoDB's 400.
+const maxDebts = 5000
+
+// debts are tokens whose mail is out and whose mark is not written. It is safe
+// for concurrent use.
+type debts struct {
+	mu  sync.Mutex
+	ids map[token.ID]bool
+}
+
+func newDebts(ids []token.ID) *debts {
+	d := &debts{ids: map[token.ID]bool{}}
+	for _, id := range ids {
+		d.ids[id] = true
+	}
+	return d
+}
+
+func (d *debts) split(dues []due) (owed, rest []due) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, one := range dues {
+		if d.ids[one.ID] {
+			owed = append(owed, one)
+		} else {
+			rest = append(rest, one)
+		}
+	}
+	return owed, rest
+}
+
+func (d *debts) add(dues []due) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, one := range dues {
+		if len(d.ids) < maxDebts {
+			d.ids[one.ID] = true
+		}
+	}
+}
+
+func (d *debts) list() []token.ID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.ids))
 }
 
 // notDue says why an index entry is not to be announced after all, or "".
@@ -264,7 +328,7 @@ func (r *run) send(p *plan, to Recipient, counts *Counts) error {
 		return err
 	}
 	for try := 1; ; try++ {
-		if err := pace.limiter.Wait(r.ctx); err != nil {
+		if err := pace.limiter.Wait(r.lastCall); err != nil {
 			return errNoTime
 		}
 		s, err := r.look(p.group)
@@ -310,9 +374,9 @@ func (r *run) pacer() (*pacer, error) {
 	if *r.pace == nil {
 		perSecond, err := r.Mailer.Rate(r.ctx)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errRate, err)
 		}
-		*r.pace = newPacer(perSecond / float64(r.Concurrency))
+		*r.pace = newPacer(perSecond, r.Concurrency)
 	}
 	return *r.pace, nil
 }

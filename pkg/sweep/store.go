@@ -69,6 +69,9 @@ type Progress struct {
 	// Cursor is the last owner that needs no further look.
 	Cursor token.OwnerID
 	Done   bool
+	// Unmarked are tokens whose mail went out and whose mark could not be
+	// written: a retry marks them and sends nothing.
+	Unmarked []token.ID
 	// Sum of what all attempts at the job counted.
 	Counts Counts
 }
