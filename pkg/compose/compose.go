@@ -45,7 +45,8 @@ func New(cfg config.Common, client *dynamodb.Client) Deployment {
 
 // Issue returns the handler of functions/issue.
 func (d Deployment) Issue() lambda.Handler {
-	api, table := d.api("issue"), d.table()
+	api := d.api("issue")
+	table := d.table(api.Log)
 	issuer := &lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: d.Config.Scopes,
 		Pepper: d.Config.Pepper, Format: d.Config.Format(), Prefix: d.Config.Prefix,
@@ -56,14 +57,16 @@ func (d Deployment) Issue() lambda.Handler {
 
 // Revoke returns the handler of functions/revoke.
 func (d Deployment) Revoke() lambda.Handler {
-	api, table := d.api("revoke"), d.table()
+	api := d.api("revoke")
+	table := d.table(api.Log)
 	revoker := d.revoker(table)
 	return httpapi.Lambda(httpapi.Revoke(api, revoker), httpapi.RevokeConsole(api, revoker, d.accounts(table)))
 }
 
 // Tokens returns the handler of functions/tokens.
 func (d Deployment) Tokens() lambda.Handler {
-	api, table := d.api("tokens"), d.table()
+	api := d.api("tokens")
+	table := d.table(api.Log)
 	return httpapi.Lambda(httpapi.Tokens(api, &lifecycle.Lister{
 		Store: table, Reader: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
 	}), nil)
@@ -71,7 +74,8 @@ func (d Deployment) Tokens() lambda.Handler {
 
 // Directory returns the handler of functions/directory.
 func (d Deployment) Directory() lambda.Handler {
-	return httpapi.Lambda(httpapi.Directory(d.api("directory"), d.accounts(d.table())), nil)
+	api := d.api("directory")
+	return httpapi.Lambda(httpapi.Directory(api, d.accounts(d.table(api.Log))), nil)
 }
 
 // Settings returns the handler of functions/settings.
@@ -89,8 +93,11 @@ func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 	return authorizer.Lambda()
 }
 
-func (d Deployment) table() *store.Table {
-	return store.Open(d.Client, d.Config.Table, store.Options{Shards: d.Config.Shards, Retention: d.Config.Retention()})
+func (d Deployment) table(log *slog.Logger) *store.Table {
+	return store.Open(d.Client, d.Config.Table, store.Options{
+		Shards: d.Config.Shards, Retention: d.Config.Retention(),
+		Malformed: func(err error) { log.Error("item passed over in a list", "reason", err.Error()) },
+	})
 }
 
 func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
@@ -111,7 +118,7 @@ func (d Deployment) api(function string) *httpapi.API {
 
 func (d Deployment) verifier(log *slog.Logger) *verify.Verifier {
 	return &verify.Verifier{
-		Store: d.table(), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+		Store: d.table(log), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
 		LastUsedInterval: d.Config.LastUsedInterval(),
 		Unmarked: func(_ context.Context, id token.ID, err error) {
 			log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())

@@ -54,7 +54,8 @@ func (t *Table) Users(ctx context.Context, ids []token.OwnerID, each func(princi
 	for _, it := range items {
 		user, err := readProfile(it)
 		if err != nil {
-			return err
+			t.passOver(err)
+			continue
 		}
 		each(user)
 	}

@@ -104,9 +104,14 @@ func TestUsers(t *testing.T) {
 		wantEqual(t, "requests", proxy.Counts(), map[string]int{})
 	})
 
-	t.Run("a malformed account is corrupt", func(t *testing.T) {
+	t.Run("a malformed account is reported and hides no other", func(t *testing.T) {
 		f.Set(t, "USER#7", "PROFILE", "state", nil)
-		err := f.Store.Users(t.Context(), ids, func(principal.User) {})
-		wantErr(t, f, err, token.ErrCorrupt)
+		table, faults := reporting(f)
+		seventh := false
+		err := table.Users(t.Context(), ids, func(u principal.User) { seventh = seventh || u.ID == 7 })
+		wantErr(t, f, err, nil)
+		wantEqual(t, "the seventh came", seventh, false)
+		wantEqual(t, "faults", len(*faults), 1)
+		wantErr(t, f, (*faults)[0], token.ErrCorrupt)
 	})
 }

@@ -27,15 +27,18 @@ func (t *Table) EveryToken(ctx context.Context, each func(token.Token, int64)) e
 		if err != nil {
 			return translate(err)
 		}
-		tokens := make([]token.Token, len(page.Items))
+		tokens := make([]token.Token, 0, len(page.Items))
 		var unseen []token.OwnerID
-		for i, it := range page.Items {
-			if tokens[i], err = readToken(it); err != nil {
-				return err
+		for _, it := range page.Items {
+			tok, err := readToken(it)
+			if err != nil {
+				t.passOver(err)
+				continue
 			}
-			if _, seen := validFrom[tokens[i].Owner]; !seen {
-				validFrom[tokens[i].Owner] = 0
-				unseen = append(unseen, tokens[i].Owner)
+			tokens = append(tokens, tok)
+			if _, seen := validFrom[tok.Owner]; !seen {
+				validFrom[tok.Owner] = 0
+				unseen = append(unseen, tok.Owner)
 			}
 		}
 		err = t.Users(ctx, unseen, func(u principal.User) { validFrom[u.ID] = u.TokensValidFrom })

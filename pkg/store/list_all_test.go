@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -68,10 +69,25 @@ func TestEveryToken(t *testing.T) {
 		})
 	}
 
-	t.Run("a malformed record ends the list", func(t *testing.T) {
+	t.Run("a malformed record is reported and hides no other", func(t *testing.T) {
 		pk, sk := recordKey(want[0].token.Digest)
 		f.Set(t, pk, sk, "scopes", nil)
-		err := f.Store.EveryToken(t.Context(), func(token.Token, int64) {})
-		wantErr(t, f, err, token.ErrCorrupt)
+		table, faults := reporting(f)
+		count := 0
+		err := table.EveryToken(t.Context(), func(token.Token, int64) { count++ })
+		wantErr(t, f, err, nil)
+		wantEqual(t, "tokens", count, len(want)-1)
+		wantEqual(t, "faults", len(*faults), 1)
+		wantErr(t, f, (*faults)[0], token.ErrCorrupt)
 	})
+}
+
+// reporting is the fixture's table with the faults of the items that lists pass over.
+func reporting(f *storetest.Fixture) (*store.Table, *[]error) {
+	var faults []error
+	table := store.Open(f.Client, f.Name, store.Options{
+		Shards: storetest.Shards, Retention: storetest.Retention,
+		Malformed: func(err error) { faults = append(faults, err) },
+	})
+	return table, &faults
 }

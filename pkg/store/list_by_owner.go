@@ -63,7 +63,8 @@ func (t *Table) pointers(ctx context.Context, owner token.OwnerID) ([]pointer, e
 		for _, it := range page.Items {
 			p, err := readPointer(it)
 			if err != nil {
-				return nil, err
+				t.passOver(err)
+				continue
 			}
 			pointers = append(pointers, p)
 		}
@@ -85,7 +86,8 @@ func (t *Table) recordsOf(ctx context.Context, pointers []pointer) ([]token.Toke
 	for _, it := range items {
 		tok, err := readToken(it)
 		if err != nil {
-			return nil, err
+			t.passOver(err)
+			continue
 		}
 		tokens = append(tokens, tok)
 	}

@@ -38,6 +38,15 @@ type Options struct {
 	Shards int
 	// Retention is how long a revoked token stays before clean-up may take it.
 	Retention time.Duration
+	// Malformed is told of items that a list passes over because they make no
+	// sense: one of them must not hide all others. It may be nil.
+	Malformed func(error)
+}
+
+func (t *Table) passOver(err error) {
+	if t.opts.Malformed != nil {
+		t.opts.Malformed(err)
+	}
 }
 
 // A Table is Latchkey's table.
