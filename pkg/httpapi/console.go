@@ -79,6 +79,9 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	if err == nil {
 		err = issuer.Check(principal.User{Admin: true}, spec)
 	}
+	if err == nil && p.Value != "" {
+		err = valueTaken(issuer.CheckValue(ctx, p.Value))
+	}
 	if err != nil {
 		return nil, consoleError(p.Action, err)
 	}
@@ -100,16 +103,21 @@ func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, u
 		return tokenJSON{}, err
 	}
 	issued, err := issuer.CreateByConsole(ctx, user, spec, p.Value)
-	if errors.Is(err, token.ErrTaken) {
-		err = fmt.Errorf("value: %w", err)
-	}
 	if err != nil {
-		return tokenJSON{}, err
+		return tokenJSON{}, valueTaken(err)
 	}
 	api.Count("TokensIssued", "console")
 	api.Log.Info("token issued", "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
 		"source", "console", "scopes", issued.Token.Scopes)
 	return issuedWire(issued), nil
+}
+
+// valueTaken names the field that is in use.
+func valueTaken(err error) error {
+	if errors.Is(err, token.ErrTaken) {
+		return fmt.Errorf("value: %w", err)
+	}
+	return err
 }
 
 func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, error) {

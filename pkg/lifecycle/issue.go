@@ -99,6 +99,9 @@ func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner to
 	if !by.User.Admin {
 		return Issued{}, token.ErrForbidden
 	}
+	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, token.ErrNotFound) {
+		return issued, err // whatever has changed since the first reply
+	}
 	user, err := i.Reader.User(ctx, owner)
 	if err != nil {
 		return Issued{}, err
@@ -114,6 +117,9 @@ func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner to
 // its scopes are covered by it, and it ends no later. Errors are those of
 // CreateFor, and ErrScopeBeyondCaller.
 func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
+	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, token.ErrNotFound) {
+		return issued, err
+	}
 	if !i.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
 		return Issued{}, ErrScopeBeyondCaller
 	}
@@ -134,6 +140,19 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 // is for somebody who has to know before there is an owner.
 func (i *Issuer) Check(owner principal.User, spec Spec) error {
 	return i.check(owner, i.withDefaults(spec))
+}
+
+// CheckValue reports, as token.ErrTaken, that a token has this value already.
+func (i *Issuer) CheckValue(ctx context.Context, value string) error {
+	_, err := findValue(ctx, i.Reader, i.Format, i.Pepper, value)
+	switch {
+	case errors.Is(err, token.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	default:
+		return token.ErrTaken
+	}
 }
 
 // withDefaults sets the last day that is allowed where none is asked for.

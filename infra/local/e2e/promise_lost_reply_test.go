@@ -429,3 +429,53 @@ func TestBrokenConnectionAndTheKey(t *testing.T) {
 	}
 	want(t, w, next.Token, "GET", "/api/v4/personal_access_tokens/self", "", http.StatusOK)
 }
+
+// Promise 9: what has changed since does not take the first reply from a retry. If this fails, the
+// bearer of a token that was made is lost for good.
+func TestRetryOfACreationThatCouldNotBeMadeAnyMore(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(t *testing.T, w *localtest.World, owner account)
+	}{
+		{"its date has come", func(_ *testing.T, w *localtest.World, _ account) { w.Clock.Set(instant("2026-03-20T00:00:00Z")) }},
+		{"its owner was blocked", func(t *testing.T, w *localtest.World, owner account) {
+			want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", owner.ID), "", http.StatusCreated)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := localtest.Start(t, localtest.Options{})
+			w.Clock.Set(instant("2026-03-19T23:59:59Z"))
+			owner := newAccount(t, w, "erin")
+			path := fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", owner.ID)
+			body := `{"name":"short","scopes":["read_api"],"expires_at":"2026-03-20"}`
+			status, lost := keyed(t, w, root.Bearer, path, body, "key")
+			if status != http.StatusCreated {
+				t.Fatalf("status %d: %s", status, lost)
+			}
+			test.change(t, w, owner)
+			if status, reply := keyed(t, w, root.Bearer, path, body, "key"); status != http.StatusCreated || reply != lost {
+				t.Errorf("retry: status %d: %s\nwant the lost reply %s", status, reply, lost)
+			}
+		})
+	}
+}
+
+// A token that has rotated itself may ask for the reply it never got, and for nothing else. If this
+// fails, whoever finds the old bearer and a key gets the bearer of another token.
+func TestRetryShowsNoOtherTokensSuccessor(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	finn := newAccount(t, w, "finn")
+	caller := newToken(t, w, finn.ID, "caller", "2026-06-01", "api")
+	other := newToken(t, w, finn.ID, "other", "2026-06-01", "api")
+	path := fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", other.ID)
+	if status, reply := keyed(t, w, caller.Token, path, "{}", "key"); status != http.StatusOK {
+		t.Fatalf("status %d: %s", status, reply)
+	}
+	want(t, w, caller.Token, "POST", "/api/v4/personal_access_tokens/self/rotate", "", http.StatusOK)
+	if status, reply := keyed(t, w, caller.Token, path, "{}", "key"); status != http.StatusUnauthorized || reply != revokedBody+"\n" {
+		t.Errorf("status %d: %s", status, reply)
+	}
+}
