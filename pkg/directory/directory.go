@@ -294,6 +294,9 @@ func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, 
 	}
 	total += len(users)
 	slices.SortFunc(users, s.compare)
+	if f.Search != "" && s == (Sort{}) {
+		slices.SortStableFunc(users, func(a, b principal.User) int { return cmp.Compare(f.distance(a), f.distance(b)) })
+	}
 	return users[min(offset, len(users)):min(offset+limit, len(users))], total, nil
 }
 
@@ -310,6 +313,15 @@ func (d *Directory) read(ctx context.Context, first token.OwnerID, count int, f 
 		}
 	})
 	return users, err
+}
+
+// distance is 0 for an account that the search names exactly: it comes first
+// unless another order is asked for.
+func (f Filter) distance(u principal.User) int {
+	if strings.EqualFold(f.Search, u.Username) || strings.EqualFold(f.Search, u.Name) || strings.EqualFold(f.Search, u.Email) {
+		return 0
+	}
+	return 1
 }
 
 func (f Filter) matches(u principal.User, admin bool) bool {
