@@ -1,5 +1,5 @@
 // Command bench measures what Latchkey promises about speed and memory:
-// `make bench`. It prints one line a figure, `name value limit ok`, `over` or `under`,
+// `make bench`. It prints one line a figure, `name value limit ok` or `over`,
 // and what it compared in lines that start with `#`. Figures are ratios
 // against a yardstick that is measured in the same run, turn by turn, because
 // the machine may be busy with something else. It exits with 1 when a figure
@@ -47,7 +47,7 @@ func (r *report) atMost(name string, value, limit float64) {
 func (r *report) atLeast(name string, value, limit float64) {
 	verdict := "ok"
 	if value < limit {
-		verdict, r.over = "under", true
+		verdict, r.over = "over", true
 	}
 	fmt.Printf("%s %.4g %.4g %s\n", name, value, limit, verdict)
 }

@@ -156,7 +156,8 @@ type Format struct {
 // starts with one of the prefixes and is not exactly what New would write. A
 // value with another start may be one that an operator chose, or one from
 // before the prefix was changed; then the hint is taken from it if its
-// checksum is right.
+// checksum is right. A prefix must therefore not be the start of an earlier
+// one, whose bearers would be taken for misspelt ones.
 func (f Format) Parse(value string) (Bearer, error) {
 	if len(value) < MinLength || len(value) > MaxLength || !printable(value) {
 		return Bearer{}, ErrMalformed
