@@ -111,7 +111,7 @@ func (d Deployment) accounts(table *store.Table) *directory.Directory {
 func (d Deployment) api(function string) *httpapi.API {
 	log := d.Log(function)
 	return &httpapi.API{
-		Log: log, Verifier: d.verifier(log), Clock: d.Clock,
+		Log: log, Verifier: d.verifier(log), Users: d.table(log), Clock: d.Clock,
 		PublicURL: d.Config.PublicURL, Count: d.metrics(log, function).Count,
 	}
 }

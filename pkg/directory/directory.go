@@ -91,7 +91,7 @@ func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candid
 	if !by.User.Admin {
 		return principal.User{}, token.ErrForbidden
 	}
-	return d.create(ctx, by.User.ID, c)
+	return d.create(ctx, by.Asker(), c)
 }
 
 // CreateByConsole makes an account. Errors are those of Create.

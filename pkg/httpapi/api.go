@@ -22,12 +22,21 @@ import (
 type API struct {
 	Log      *slog.Logger
 	Verifier *verify.Verifier
+	Users    UserReader
 	Clock    clock.Clock
 	// PublicURL is where clients reach the API, without /api/v4 and without a
 	// slash at the end. Without one it is where the gateway was reached.
 	PublicURL string
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
+}
+
+// A UserReader finds the accounts that administrators act as, strongly
+// consistent. Absence is token.ErrNotFound.
+type UserReader interface {
+	User(ctx context.Context, id token.OwnerID) (principal.User, error)
+	// UserByName finds an account by its username, whose case does not matter.
+	UserByName(ctx context.Context, username string) (principal.User, error)
 }
 
 // A handler serves one route. It returns an error instead of choosing a
@@ -141,7 +150,7 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 		}
 		caller, err := api.Verifier.Verify(r.Context(), value)
 		if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
-			record.token, record.owner = refusal.Token.ID, refusal.Token.Owner
+			record.caller = principal.Principal{User: refusal.User, Token: refusal.Token}
 			if rt.refused != nil {
 				served, replayErr := rt.refused(w, r, refusal)
 				if served || replayErr != nil {
@@ -153,13 +162,12 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 			api.Count("BearersRefused", refusalCode(err))
 			return err
 		}
-		record.token, record.owner = caller.Token.ID, caller.User.ID
-		if strings.Join(r.Header.Values("Sudo"), "") != "" || params.has("sudo") {
-			// Running with the administrator's own rights instead would do
-			// something that was not asked for.
-			return errNoSudo
+		record.caller = caller
+		if caller, err = api.sudo(r, params, caller); err != nil {
+			return err
 		}
-		if err := requirement.Met(caller.Token.Scopes); err != nil {
+		record.caller = caller
+		if caller.By == nil && requirement.Met(caller.Token.Scopes) != nil {
 			return &insufficientScope{listed: requirement.Listed}
 		}
 		if rt.adminOnly && !caller.User.Admin {
@@ -178,8 +186,7 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 type record struct {
 	id     string
 	route  string
-	token  token.ID
-	owner  token.OwnerID
+	caller principal.Principal // the zero Principal when nobody is known
 	status int
 	err    error
 }
@@ -223,8 +230,9 @@ func (api *API) logEnd(r *http.Request, rec *record, watch clock.Stopwatch) {
 		"request_id", rec.id, "method", r.Method, "route", rec.route,
 		"code", rec.status, "duration_ms", watch.Elapsed().Milliseconds(),
 	}
-	if rec.token != 0 {
-		attrs = append(attrs, "token_id", int64(rec.token), "owner", int64(rec.owner))
+	if rec.caller.Token.ID != 0 {
+		attrs = append(attrs, "token_id", int64(rec.caller.Token.ID), "owner", int64(rec.caller.User.ID))
+		attrs = append(attrs, behind(rec.caller)...)
 	}
 	if rec.err != nil {
 		attrs = append(attrs, "reason", rec.err.Error())
@@ -234,6 +242,24 @@ func (api *API) logEnd(r *http.Request, rec *record, watch clock.Stopwatch) {
 		}
 	}
 	api.Log.Log(r.Context(), level, "request finished", attrs...)
+}
+
+// facts returns the attributes of a line about a change that r has made, with
+// who stands behind the caller: owner alone would put down to somebody what an
+// administrator did in their name.
+func facts(r *http.Request, attrs ...any) []any {
+	return append(attrs, behind(recordOf(r.Context()).caller)...)
+}
+
+// behind returns the attributes that say who acts as somebody else.
+func behind(caller principal.Principal) (attrs []any) {
+	if caller.By != nil {
+		attrs = append(attrs, "sudo_by", int64(caller.By.ID))
+	}
+	if caller.Token.Kind == token.Impersonation {
+		attrs = append(attrs, "impersonator_id", int64(caller.Token.CreatedBy))
+	}
+	return attrs
 }
 
 // panicSite returns the place of the panic without the arguments that a stack

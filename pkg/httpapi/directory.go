@@ -134,7 +134,7 @@ func (api *directoryAPI) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	api.Log.Info("user created", "owner", int64(user.ID), "created_by", int64(by.User.ID))
+	api.Log.Info("user created", facts(r, "owner", int64(user.ID), "created_by", int64(by.User.ID))...)
 	writeJSON(w, http.StatusCreated, api.userWire(r.Context(), user, true))
 	return nil
 }
@@ -144,7 +144,7 @@ func (api *directoryAPI) block(w http.ResponseWriter, r *http.Request) error {
 	changed, err := withUser(r, func(id token.OwnerID) (bool, error) {
 		changed, err := api.directory.Block(r.Context(), by, id)
 		if changed {
-			api.Log.Info("user blocked", "owner", int64(id), "blocked_by", int64(by.User.ID))
+			api.Log.Info("user blocked", facts(r, "owner", int64(id), "blocked_by", int64(by.User.ID))...)
 		}
 		return changed, err
 	})
@@ -164,7 +164,7 @@ func (api *directoryAPI) unblock(w http.ResponseWriter, r *http.Request) error {
 	changed, err := withUser(r, func(id token.OwnerID) (bool, error) {
 		changed, err := api.directory.Unblock(r.Context(), by, id)
 		if changed {
-			api.Log.Info("user unblocked", "owner", int64(id), "unblocked_by", int64(by.User.ID))
+			api.Log.Info("user unblocked", facts(r, "owner", int64(id), "unblocked_by", int64(by.User.ID))...)
 		}
 		return changed, err
 	})

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"latchkey/pkg/scope"
 )
 
 // golden compares got with a file, which UPDATE_GOLDEN=1 writes.
@@ -86,7 +88,28 @@ func replyCases() []replyCase {
 		w.breakEngine(func(string) bool { return true })
 	})
 	add("self of a malformed record", get("tokens", ownToken, "owner"), func(tb testing.TB, w *world) { w.set(tb, "owner", "expires_on", "soon") })
-	add("self with sudo", request{function: "tokens", method: "GET", target: ownToken + "?sudo=2", bearer: "root"})
+	sudoOnly := func(tb testing.TB, w *world) {
+		w.issue(tb, "sudo only", "root", scope.Sudo)
+		_, err := w.verifier.Verify(tb.Context(), w.bearers["sudo only"]) // records the first use
+		check(tb, err)
+	}
+	add("self with sudo", get("tokens", ownToken+"?sudo=2", "root"))
+	add("user with sudo by id", get("directory", "/api/v4/user?sudo=2", "root"))
+	add("user with sudo by username", request{
+		function: "directory", method: "GET", target: "/api/v4/user", bearer: "root", header: header("Sudo", "OWNER"),
+	})
+	add("user with sudo and no other scope", get("directory", "/api/v4/user?sudo=2", "sudo only"), sudoOnly)
+	add("user with sudo to oneself and no other scope", get("directory", "/api/v4/user?sudo=1", "sudo only"), sudoOnly)
+	add("sudo as nobody special", get("directory", "/api/v4/user?sudo=999", "owner"))
+	add("sudo without the scope", get("directory", "/api/v4/user?sudo=999", "root without sudo"))
+	add("sudo without a credential", get("directory", "/api/v4/user?sudo=2", ""))
+	add("sudo to nobody by id", get("directory", "/api/v4/user?sudo=123", "root"))
+	add("sudo to nobody by username", get("directory", "/api/v4/user?sudo=nobody", "root"))
+	add("sudo to what could be a bearer", get("directory", "/api/v4/user?sudo=token-string-here123", "root"))
+	add("sudo twice", get("directory", "/api/v4/user?sudo=2&sudo=3", "root"))
+	add("sudo to a blocked account", get("directory", "/api/v4/user?sudo=blocked", "root"))
+	add("sudo to a deactivated account", get("directory", "/api/v4/user?sudo=sleeper", "root"))
+	add("sudo to an account without the right", post("issue", forOwner+"?sudo=2", "root", validCreation))
 	add("list without a sufficient scope", get("tokens", everyToken, "registry"))
 	add("user without a sufficient scope", get("directory", "/api/v4/user", "registry"))
 	add("create without a sufficient scope", post("issue", ownTokens, "reading", validCreation))

@@ -51,7 +51,7 @@ func (api *issueAPI) createFor(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, principal.ErrInactive) && owner != principal.From(r.Context()).User.ID:
 		return errNotPermitted
 	}
-	return api.created(w, issued, err)
+	return api.created(w, r, issued, err)
 }
 
 func (api *issueAPI) createForSelf(w http.ResponseWriter, r *http.Request) error {
@@ -60,7 +60,7 @@ func (api *issueAPI) createForSelf(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	issued, err := api.issuer.CreateForSelf(r.Context(), principal.From(r.Context()), spec)
-	return api.created(w, issued, err)
+	return api.created(w, r, issued, err)
 }
 
 // spec reads what token is wanted.
@@ -101,26 +101,36 @@ func (b *binder) scopes(catalog *scope.Catalog) scope.Set {
 }
 
 // keyOf returns the idempotency key of a request together with everything
-// that a retry has to repeat: the route's path and the parameters as they were
-// understood, so that the same request in another encoding is the same.
+// that a retry has to repeat: the route's path, the parameters as they were
+// understood, so that the same request in another encoding is the same, and
+// who is acted as, so that no account is handed another's reply.
 func keyOf(r *http.Request, parts ...string) (lifecycle.Key, error) {
 	key, err := idempotencyKey(r)
 	if key == "" || err != nil {
 		return lifecycle.Key{}, err
 	}
-	body, err := json.Marshal(append([]string{canonicalPath(r.URL)}, parts...))
+	parts = append([]string{canonicalPath(r.URL)}, parts...)
+	read, _ := r.Context().Value(paramsKey{}).(parsed)
+	target, wanted, err := sudoTarget(r, read.params)
+	if err != nil {
+		return lifecycle.Key{}, err
+	}
+	if wanted {
+		parts = append(parts, "sudo", strings.ToLower(target))
+	}
+	body, err := json.Marshal(parts)
 	return lifecycle.Key{Key: key, Body: body}, err
 }
 
 func canonicalPath(u *url.URL) string { return u.Path }
 
-func (api *issueAPI) created(w http.ResponseWriter, issued lifecycle.Issued, err error) error {
+func (api *issueAPI) created(w http.ResponseWriter, r *http.Request, issued lifecycle.Issued, err error) error {
 	if err != nil {
 		return err
 	}
 	api.Count("TokensIssued", "created")
-	api.Log.Info("token issued", "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
-		"created_by", int64(issued.Token.CreatedBy), "scopes", issued.Token.Scopes)
+	api.Log.Info("token issued", facts(r, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
+		"created_by", int64(issued.Token.CreatedBy), "scopes", issued.Token.Scopes)...)
 	writeJSON(w, http.StatusCreated, issuedWire(issued))
 	return nil
 }
@@ -139,7 +149,7 @@ func (api *issueAPI) rotate(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, principal.ErrInactive) && id.Owner() != by.User.ID {
 		err = errNotPermitted
 	}
-	return api.rotated(w, issued, hidden(by, err))
+	return api.rotated(w, r, issued, hidden(by, err))
 }
 
 func (api *issueAPI) rotateSelf(w http.ResponseWriter, r *http.Request) error {
@@ -151,7 +161,7 @@ func (api *issueAPI) rotateSelf(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, lifecycle.ErrAlreadyRevoked) {
 		return token.ErrRevoked // the loser of a race presents a token that has ended
 	}
-	return api.rotated(w, issued, err)
+	return api.rotated(w, r, issued, err)
 }
 
 func rotationOf(r *http.Request) (lifecycle.Rotation, error) {
@@ -167,7 +177,7 @@ func rotationOf(r *http.Request) (lifecycle.Rotation, error) {
 	return rotation, err
 }
 
-func (api *issueAPI) rotated(w http.ResponseWriter, issued lifecycle.Issued, err error) error {
+func (api *issueAPI) rotated(w http.ResponseWriter, r *http.Request, issued lifecycle.Issued, err error) error {
 	if rules := (*lifecycle.Fault)(nil); errors.As(err, &rules) {
 		return &badRequest{rules}
 	}
@@ -175,8 +185,8 @@ func (api *issueAPI) rotated(w http.ResponseWriter, issued lifecycle.Issued, err
 		return err
 	}
 	api.Count("TokensIssued", "rotated")
-	api.Log.Info("token rotated", "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
-		"created_by", int64(issued.Token.CreatedBy), "previous", int64(issued.Token.Previous))
+	api.Log.Info("token rotated", facts(r, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
+		"created_by", int64(issued.Token.CreatedBy), "previous", int64(issued.Token.Previous))...)
 	writeJSON(w, http.StatusOK, issuedWire(issued))
 	return nil
 }
@@ -201,7 +211,7 @@ func (api *issueAPI) replayOrReuse(w http.ResponseWriter, r *http.Request, refus
 		issued, err := api.issuer.Replay(r.Context(), refusal.Token, rotation.Key)
 		switch {
 		case err == nil && issued.Token.Previous == refusal.Token.ID:
-			return true, api.rotated(w, issued, nil)
+			return true, api.rotated(w, r, issued, nil)
 		case err != nil && !errors.Is(err, token.ErrNotFound):
 			return false, err
 		}
@@ -218,6 +228,6 @@ func (api *issueAPI) reuse(_ http.ResponseWriter, r *http.Request, refusal *veri
 	if err := api.revoker.EndFamily(r.Context(), refusal.Token); err != nil {
 		return false, err
 	}
-	api.Log.Warn("revoked token presented for rotation", "token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))
+	api.Log.Warn("revoked token presented for rotation", facts(r, "token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))...)
 	return false, nil
 }

@@ -36,12 +36,12 @@ func (api *revokeAPI) revoke(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, token.ErrNotFound) {
 		return errNotFoundLower
 	}
-	return api.revoked(w, id, err)
+	return api.revoked(w, r, id, err)
 }
 
 func (api *revokeAPI) revokeSelf(w http.ResponseWriter, r *http.Request) error {
 	by := principal.From(r.Context())
-	return api.revoked(w, by.Token.ID, api.revoker.RevokeSelf(r.Context(), by))
+	return api.revoked(w, r, by.Token.ID, api.revoker.RevokeSelf(r.Context(), by))
 }
 
 func (api *revokeAPI) revokeValue(w http.ResponseWriter, r *http.Request) error {
@@ -50,15 +50,15 @@ func (api *revokeAPI) revokeValue(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	id, err := api.revoker.RevokeValue(r.Context(), principal.From(r.Context()), value)
-	return api.revoked(w, id, valueNotFound(api.revoker.Format, value, err))
+	return api.revoked(w, r, id, valueNotFound(api.revoker.Format, value, err))
 }
 
-func (api *revokeAPI) revoked(w http.ResponseWriter, id token.ID, err error) error {
+func (api *revokeAPI) revoked(w http.ResponseWriter, r *http.Request, id token.ID, err error) error {
 	if err != nil {
 		return err
 	}
 	api.Count("TokensRevoked", string(token.ReasonRequest))
-	api.Log.Info("token revoked", "token_id", int64(id), "owner", int64(id.Owner()))
+	api.Log.Info("token revoked", facts(r, "token_id", int64(id), "owner", int64(id.Owner()))...)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

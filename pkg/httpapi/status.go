@@ -18,7 +18,6 @@ import (
 var (
 	errNoRoute          = errors.New("no such route")
 	errMethodNotAllowed = errors.New("method not allowed")
-	errNoSudo           = errors.New("sudo asked for")
 	// errHidden is what somebody gets who may not know whether a token is
 	// there: GitLab answers 401 for a foreign and for a missing one.
 	errHidden           = errors.New("not the caller's to see")
@@ -70,7 +69,7 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{errNoRoute, reply{http.StatusNotFound, map[string]any{"error": "404 Not Found"}}},
 		{errMethodNotAllowed, reply{http.StatusMethodNotAllowed, map[string]any{"error": "405 Not Allowed"}}},
 		{errHidden, message(http.StatusUnauthorized, "401 Unauthorized")},
-		{errNoSudo, message(http.StatusForbidden, "403 Forbidden - sudo is not available")},
+		{errSudoNotAdmin, message(http.StatusForbidden, "403 Forbidden - Must be admin to use sudo")},
 		{errAnonymousUsers, message(http.StatusForbidden, "403 Forbidden - Not authorized to access /api/v4/users")},
 		{errAnonymousUser, message(http.StatusForbidden, "403 Forbidden - Not authorized!")},
 		{errTypeNotSupported, message(http.StatusUnprocessableEntity, "Token type not supported.")},
@@ -114,6 +113,7 @@ func replyInWords(err error) reply {
 		param       *paramFault
 		contentType *unsupportedType
 		bad         *badRequest
+		sudo        *sudoMissing
 		rules       *lifecycle.Fault
 		fields      directory.Faults
 	)
@@ -130,6 +130,8 @@ func replyInWords(err error) reply {
 		return reply{http.StatusUnsupportedMediaType, map[string]any{
 			"error": fmt.Sprintf("The provided content-type '%s' is not supported.", contentType.contentType),
 		}}
+	case errors.As(err, &sudo):
+		return message(http.StatusNotFound, sudo.words())
 	case errors.As(err, &bad):
 		return message(http.StatusBadRequest, "400 Bad request - "+bad.Error())
 	case errors.As(err, &rules):

@@ -193,7 +193,7 @@ func (w *world) set(tb testing.TB, name, attribute, value string) {
 
 func (w *world) api(function string) *httpapi.API {
 	return &httpapi.API{
-		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Clock: w.clock,
+		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Users: w.table, Clock: w.clock,
 		PublicURL: w.publicURL, Count: w.counts.count,
 	}
 }

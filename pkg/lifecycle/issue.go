@@ -114,8 +114,9 @@ func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner to
 }
 
 // CreateForSelf makes a token for the caller, weaker than the one presented:
-// its scopes are covered by it, and it ends no later. Errors are those of
-// CreateFor, and ErrScopeBeyondCaller.
+// its scopes are covered by it, and it ends no later. Under sudo it is made
+// for the account that is acted as. Errors are those of CreateFor, and
+// ErrScopeBeyondCaller.
 func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, token.ErrNotFound) {
 		return issued, err
@@ -268,7 +269,7 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner princ
 		return Issued{}, err
 	}
 	return i.once(ctx, by.Token, spec.Key, owner.ID, func(bearer secret.Bearer, use *secret.Use) (token.Token, error) {
-		return i.Store.CreateToken(ctx, owner, i.fresh(owner, by.User.ID, spec, bearer), use)
+		return i.Store.CreateToken(ctx, owner, i.fresh(owner, by.Asker(), spec, bearer), use)
 	})
 }
 

@@ -162,7 +162,7 @@ func (l *Lister) Identify(ctx context.Context, by principal.Principal, value str
 
 // Self returns the token that was presented.
 func (l *Lister) Self(by principal.Principal) View {
-	return ViewOf(by.Token, l.Clock.Now(), by.User.TokensValidFrom)
+	return ViewOf(by.Token, l.Clock.Now(), by.Holder().TokensValidFrom)
 }
 
 func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token) (View, error) {

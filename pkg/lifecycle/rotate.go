@@ -44,10 +44,10 @@ func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID
 	return i.rotate(ctx, by, owner, old, r)
 }
 
-// RotateSelf ends the token that was presented and issues its successor.
-// Errors are those of Rotate.
+// RotateSelf ends the token that was presented and issues its successor, for
+// the same owner also under sudo. Errors are those of Rotate.
 func (i *Issuer) RotateSelf(ctx context.Context, by principal.Principal, r Rotation) (Issued, error) {
-	return i.rotate(ctx, by, by.User, by.Token, r)
+	return i.rotate(ctx, by, by.Holder(), by.Token, r)
 }
 
 func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner principal.User, old token.Token, r Rotation) (Issued, error) {
@@ -67,7 +67,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 		next := token.Token{
 			Kind: old.Kind, Owner: old.Owner,
 			Name: old.Name, Description: old.Description, Scopes: old.Scopes,
-			CreatedAt: i.Clock.Now(), CreatedBy: by.User.ID,
+			CreatedAt: i.Clock.Now(), CreatedBy: by.Asker(),
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
 			Digest: i.Pepper.Digest(bearer),

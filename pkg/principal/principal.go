@@ -73,8 +73,42 @@ func (u User) Usable() error {
 
 // A Principal is the authenticated caller of one request.
 type Principal struct {
-	User  User
+	// User is the account whose rights the request has.
+	User User
+	// Token is what was presented. Under sudo it is not User's.
 	Token token.Token
+	// By is the administrator who acts as User by sudo and owns Token; nil
+	// without sudo.
+	By *User
+}
+
+// Holder returns the account that owns the presented token: the administrator
+// under sudo, otherwise User. What is about the token itself is about its
+// holder.
+func (p Principal) Holder() User {
+	if p.By != nil {
+		return *p.By
+	}
+	return p.User
+}
+
+// Asker returns who really asks, whoever's rights the request has: the
+// administrator under sudo, and with an impersonation token the administrator
+// who made it, or 0 where that was the console.
+func (p Principal) Asker() token.OwnerID {
+	if p.Token.Kind == token.Impersonation {
+		return p.Token.CreatedBy
+	}
+	return p.Holder().ID
+}
+
+// As returns p acting as target by sudo. Acting as oneself changes nothing.
+func (p Principal) As(target User) Principal {
+	holder := p.Holder()
+	if target.ID == holder.ID {
+		return p
+	}
+	return Principal{User: target, Token: p.Token, By: &holder}
 }
 
 // MayManage reports whether the principal may see and end t: it is the

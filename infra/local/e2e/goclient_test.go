@@ -640,48 +640,50 @@ func TestRefusalsThroughTheGoClient(t *testing.T) {
 	}{
 		"expired token": {expired.Token, self, 401, expiredBody},
 		"expired and revoked token is called expired": {both.Token, self, 401, expiredBody},
-		"revoked token":                                  {revoked.Token, self, 401, revokedBody},
-		"unknown token":                                  {"no-such-token-anywhere", self, 401, unauthorizedBody},
-		"no token":                                       {"", self, 401, unauthorizedBody},
-		"token of a blocked account":                     {blocked.Bearer, self, 403, blockedBody},
-		"read_api token revokes":                         {reader.Token, revoke(lena.TokenID), 403, fmt.Sprintf(lacking, general)},
-		"read_api token rotates by id":                   {reader.Token, rotate(lena.TokenID, nil), 403, fmt.Sprintf(lacking, general)},
-		"read_api token rotates itself":                  {reader.Token, rotateSelf, 403, fmt.Sprintf(lacking, "api self_rotate read_api")},
-		"self_rotate token lists":                        {rotator.Token, list(gitlab.ListPersonalAccessTokensOptions{}), 403, fmt.Sprintf(lacking, general)},
-		"self_rotate token looks at its owner":           {rotator.Token, func(c *gitlab.Client) error { _, _, err := c.Users.CurrentUser(); return err }, 403, fmt.Sprintf(lacking, "read_user api read_api")},
-		"foreign token is looked at":                     {lena.Bearer, get(root.TokenID), 401, unauthorizedBody},
-		"unknown token is looked at":                     {lena.Bearer, get(unknownID), 401, unauthorizedBody},
-		"administrator looks at an unknown token":        {root.Bearer, get(unknownID), 404, `{"message":"404 Not Found"}`},
-		"foreign token is rotated":                       {lena.Bearer, rotate(root.TokenID, nil), 401, unauthorizedBody},
-		"administrator rotates an unknown token":         {root.Bearer, rotate(unknownID, nil), 404, `{"message":"404 Not Found"}`},
-		"revoked token is rotated by id":                 {root.Bearer, rotate(revoked.ID, nil), 400, `{"message":"400 Bad request - Token already revoked"}`},
-		"rotation beyond the limit":                      {root.Bearer, rotate(lena.TokenID, day("2027-03-21")), 400, `{"message":"400 Bad request - Expiration date must be before 2027-03-20"}`},
-		"foreign token is revoked":                       {lena.Bearer, revoke(root.TokenID), 404, `{"message":"404 Not found"}`},
-		"unknown token is revoked":                       {root.Bearer, revoke(unknownID), 404, `{"message":"404 Not found"}`},
-		"list of somebody else":                          {lena.Bearer, list(gitlab.ListPersonalAccessTokensOptions{UserID: gitlab.Ptr(root.ID)}), 401, unauthorizedBody},
-		"list of an unknown owner":                       {root.Bearer, list(gitlab.ListPersonalAccessTokensOptions{UserID: gitlab.Ptr[int64](unknownUser)}), 404, `{"message":"404 Not Found"}`},
-		"list of an unknown state":                       {root.Bearer, list(gitlab.ListPersonalAccessTokensOptions{State: gitlab.Ptr("asleep")}), 400, `{"error":"state does not have a valid value"}`},
-		"non-administrator creates for somebody":         {lena.Bearer, createFor(root.ID, ordinary), 403, forbidden},
-		"non-administrator creates for self through it":  {lena.Bearer, createFor(lena.ID, ordinary), 403, forbidden},
-		"creation for nobody":                            {root.Bearer, createFor(unknownUser, ordinary), 404, `{"message":"404 User Not Found"}`},
-		"creation without name and scopes":               {root.Bearer, createFor(lena.ID, gitlab.CreatePersonalAccessTokenOptions{}), 400, `{"error":"name is missing, scopes is missing"}`},
-		"creation with a blank name":                     {root.Bearer, createFor(lena.ID, gitlab.CreatePersonalAccessTokenOptions{Name: gitlab.Ptr(" "), Scopes: scopes}), 422, `{"message":"Name can't be blank"}`},
-		"creation with an unknown scope":                 {root.Bearer, createFor(lena.ID, gitlab.CreatePersonalAccessTokenOptions{Name: name, Scopes: &[]string{"everything"}}), 400, `{"error":"scopes does not have a valid value"}`},
-		"creation beyond the limit":                      {root.Bearer, createFor(lena.ID, gitlab.CreatePersonalAccessTokenOptions{Name: name, Scopes: scopes, ExpiresAt: day("2027-03-21")}), 422, `{"message":"Expiration date must be before 2027-03-20"}`},
-		"creation for oneself with a stronger scope":     {reader.Token, createForSelf(gitlab.CreatePersonalAccessTokenForCurrentUserOptions{Name: name, Scopes: &[]string{"api"}}), 403, fmt.Sprintf(lacking, "read_user api read_api")},
-		"creation for oneself with an administrator's":   {lena.Bearer, createForSelf(gitlab.CreatePersonalAccessTokenForCurrentUserOptions{Name: name, Scopes: &[]string{"sudo"}}), 400, `{"error":"scopes does not have a valid value"}`},
-		"creation for oneself beyond the presented one":  {lena.Bearer, createForSelf(gitlab.CreatePersonalAccessTokenForCurrentUserOptions{Name: name, Scopes: scopes, ExpiresAt: day("2026-09-02")}), 422, `{"message":"Expiration date must be before 2026-09-01"}`},
-		"non-administrator creates a user":               {lena.Bearer, createUser("nina", "nina@example.test"), 403, forbidden},
-		"username in use":                                {root.Bearer, createUser("LENA", "other@example.test"), 409, `{"message":"Username has already been taken"}`},
-		"address in use":                                 {root.Bearer, createUser("lena", "lena@example.test"), 409, `{"message":"Email has already been taken"}`},
-		"non-administrator blocks":                       {lena.Bearer, block(root.ID), 403, forbidden},
-		"non-administrator unblocks":                     {lena.Bearer, unblock(blocked.ID), 403, forbidden},
-		"administrator blocks nobody":                    {root.Bearer, block(unknownUser), 404, `{"message":"404 User Not Found"}`},
-		"administrator blocks themselves":                {root.Bearer, block(root.ID), 403, `{"message":"403 Forbidden - The API initiating user cannot be blocked by the API"}`},
-		"non-administrator looks at somebody":            {lena.Bearer, user(root.ID), 404, `{"message":"404 User Not Found"}`},
-		"administrator looks at nobody":                  {root.Bearer, user(unknownUser), 404, `{"message":"404 User Not Found"}`},
-		"token for a blocked account":                    {root.Bearer, createFor(blocked.ID, ordinary), 422, `{"message":"Not permitted to create"}`},
-		"sudo, which this service does not offer, is no": {root.Bearer, func(c *gitlab.Client) error { _, _, err := c.Users.CurrentUser(gitlab.WithSudo("lena")); return err }, 403, `{"message":"403 Forbidden - sudo is not available"}`},
+		"revoked token":                                 {revoked.Token, self, 401, revokedBody},
+		"unknown token":                                 {"no-such-token-anywhere", self, 401, unauthorizedBody},
+		"no token":                                      {"", self, 401, unauthorizedBody},
+		"token of a blocked account":                    {blocked.Bearer, self, 403, blockedBody},
+		"read_api token revokes":                        {reader.Token, revoke(lena.TokenID), 403, fmt.Sprintf(lacking, general)},
+		"read_api token rotates by id":                  {reader.Token, rotate(lena.TokenID, nil), 403, fmt.Sprintf(lacking, general)},
+		"read_api token rotates itself":                 {reader.Token, rotateSelf, 403, fmt.Sprintf(lacking, "api self_rotate read_api")},
+		"self_rotate token lists":                       {rotator.Token, list(gitlab.ListPersonalAccessTokensOptions{}), 403, fmt.Sprintf(lacking, general)},
+		"self_rotate token looks at its owner":          {rotator.Token, func(c *gitlab.Client) error { _, _, err := c.Users.CurrentUser(); return err }, 403, fmt.Sprintf(lacking, "read_user api read_api")},
+		"foreign token is looked at":                    {lena.Bearer, get(root.TokenID), 401, unauthorizedBody},
+		"unknown token is looked at":                    {lena.Bearer, get(unknownID), 401, unauthorizedBody},
+		"administrator looks at an unknown token":       {root.Bearer, get(unknownID), 404, `{"message":"404 Not Found"}`},
+		"foreign token is rotated":                      {lena.Bearer, rotate(root.TokenID, nil), 401, unauthorizedBody},
+		"administrator rotates an unknown token":        {root.Bearer, rotate(unknownID, nil), 404, `{"message":"404 Not Found"}`},
+		"revoked token is rotated by id":                {root.Bearer, rotate(revoked.ID, nil), 400, `{"message":"400 Bad request - Token already revoked"}`},
+		"rotation beyond the limit":                     {root.Bearer, rotate(lena.TokenID, day("2027-03-21")), 400, `{"message":"400 Bad request - Expiration date must be before 2027-03-20"}`},
+		"foreign token is revoked":                      {lena.Bearer, revoke(root.TokenID), 404, `{"message":"404 Not found"}`},
+		"unknown token is revoked":                      {root.Bearer, revoke(unknownID), 404, `{"message":"404 Not found"}`},
+		"list of somebody else":                         {lena.Bearer, list(gitlab.ListPersonalAccessTokensOptions{UserID: gitlab.Ptr(root.ID)}), 401, unauthorizedBody},
+		"list of an unknown owner":                      {root.Bearer, list(gitlab.ListPersonalAccessTokensOptions{UserID: gitlab.Ptr[int64](unknownUser)}), 404, `{"message":"404 Not Found"}`},
+		"list of an unknown state":                      {root.Bearer, list(gitlab.ListPersonalAccessTokensOptions{State: gitlab.Ptr("asleep")}), 400, `{"error":"state does not have a valid value"}`},
+		"non-administrator creates for somebody":        {lena.Bearer, createFor(root.ID, ordinary), 403, forbidden},
+		"non-administrator creates for self through it": {lena.Bearer, createFor(lena.ID, ordinary), 403, forbidden},
+		"creation for nobody":                           {root.Bearer, createFor(unknownUser, ordinary), 404, `{"message":"404 User Not Found"}`},
+		"creation without name and scopes":              {root.Bearer, createFor(lena.ID, gitlab.CreatePersonalAccessTokenOptions{}), 400, `{"error":"name is missing, scopes is missing"}`},
+		"creation with a blank name":                    {root.Bearer, createFor(lena.ID, gitlab.CreatePersonalAccessTokenOptions{Name: gitlab.Ptr(" "), Scopes: scopes}), 422, `{"message":"Name can't be blank"}`},
+		"creation with an unknown scope":                {root.Bearer, createFor(lena.ID, gitlab.CreatePersonalAccessTokenOptions{Name: name, Scopes: &[]string{"everything"}}), 400, `{"error":"scopes does not have a valid value"}`},
+		"creation beyond the limit":                     {root.Bearer, createFor(lena.ID, gitlab.CreatePersonalAccessTokenOptions{Name: name, Scopes: scopes, ExpiresAt: day("2027-03-21")}), 422, `{"message":"Expiration date must be before 2027-03-20"}`},
+		"creation for oneself with a stronger scope":    {reader.Token, createForSelf(gitlab.CreatePersonalAccessTokenForCurrentUserOptions{Name: name, Scopes: &[]string{"api"}}), 403, fmt.Sprintf(lacking, "read_user api read_api")},
+		"creation for oneself with an administrator's":  {lena.Bearer, createForSelf(gitlab.CreatePersonalAccessTokenForCurrentUserOptions{Name: name, Scopes: &[]string{"sudo"}}), 400, `{"error":"scopes does not have a valid value"}`},
+		"creation for oneself beyond the presented one": {lena.Bearer, createForSelf(gitlab.CreatePersonalAccessTokenForCurrentUserOptions{Name: name, Scopes: scopes, ExpiresAt: day("2026-09-02")}), 422, `{"message":"Expiration date must be before 2026-09-01"}`},
+		"non-administrator creates a user":              {lena.Bearer, createUser("nina", "nina@example.test"), 403, forbidden},
+		"username in use":                               {root.Bearer, createUser("LENA", "other@example.test"), 409, `{"message":"Username has already been taken"}`},
+		"address in use":                                {root.Bearer, createUser("lena", "lena@example.test"), 409, `{"message":"Email has already been taken"}`},
+		"non-administrator blocks":                      {lena.Bearer, block(root.ID), 403, forbidden},
+		"non-administrator unblocks":                    {lena.Bearer, unblock(blocked.ID), 403, forbidden},
+		"administrator blocks nobody":                   {root.Bearer, block(unknownUser), 404, `{"message":"404 User Not Found"}`},
+		"administrator blocks themselves":               {root.Bearer, block(root.ID), 403, `{"message":"403 Forbidden - The API initiating user cannot be blocked by the API"}`},
+		"non-administrator looks at somebody":           {lena.Bearer, user(root.ID), 404, `{"message":"404 User Not Found"}`},
+		"administrator looks at nobody":                 {root.Bearer, user(unknownUser), 404, `{"message":"404 User Not Found"}`},
+		"token for a blocked account":                   {root.Bearer, createFor(blocked.ID, ordinary), 422, `{"message":"Not permitted to create"}`},
+		"sudo without being an administrator":           {lena.Bearer, func(c *gitlab.Client) error { _, _, err := c.Users.CurrentUser(gitlab.WithSudo("root")); return err }, 403, `{"message":"403 Forbidden - Must be admin to use sudo"}`},
+		"sudo to a blocked account":                     {root.Bearer, func(c *gitlab.Client) error { _, _, err := c.Users.CurrentUser(gitlab.WithSudo("MATS")); return err }, 403, blockedBody},
+		"sudo to nobody":                                {root.Bearer, func(c *gitlab.Client) error { _, _, err := c.Users.CurrentUser(gitlab.WithSudo(123)); return err }, 404, `{"message":"404 User with ID or username '123' Not Found"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -721,4 +723,46 @@ func TestBlockedUserComesBack(t *testing.T) {
 		}
 		want(t, w, olaf.Bearer, "GET", "/api/v4/user", "", step.status)
 	}
+}
+
+// Promise 7: the official client acts as another account, by id and by username, with that account's
+// rights, and the presented token stays the administrator's.
+func TestSudoThroughTheGoClient(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	nora := newAccount(t, w, "nora")
+	onlySudo := client(t, w, newToken(t, w, root.ID, "acts as others", "2026-09-01", "sudo").Token)
+	for name, as := range map[string]gitlab.RequestOptionFunc{
+		"id": gitlab.WithSudo(nora.ID), "username": gitlab.WithSudo("Nora"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			user := must[*gitlab.User](t)(onlySudo.Users.CurrentUser(as))
+			if user.ID != nora.ID || user.IsAdmin {
+				t.Errorf("is %d, administrator %t", user.ID, user.IsAdmin)
+			}
+			list := must[[]*gitlab.PersonalAccessToken](t)(onlySudo.PersonalAccessTokens.ListPersonalAccessTokens(nil, as))
+			if len(list) == 0 || slices.ContainsFunc(list, func(p *gitlab.PersonalAccessToken) bool { return p.UserID != nora.ID }) {
+				t.Errorf("sees %+v", list)
+			}
+			if self := must[*gitlab.PersonalAccessToken](t)(onlySudo.PersonalAccessTokens.GetSinglePersonalAccessToken(as)); self.UserID != root.ID {
+				t.Errorf("the presented token is said to be of %d", self.UserID)
+			}
+			if err := onlySudo.Users.BlockUser(root.ID, as); err == nil {
+				t.Error("an account without the right has blocked another")
+			}
+		})
+	}
+	// Without sudo in the request the scope opens nothing.
+	if _, response, err := onlySudo.Users.CurrentUser(); err == nil || response.StatusCode != http.StatusForbidden {
+		t.Errorf("without sudo: %v", err)
+	}
+	made := must[*gitlab.PersonalAccessToken](t)(client(t, w, root.Bearer).Users.CreatePersonalAccessTokenForCurrentUser(
+		&gitlab.CreatePersonalAccessTokenForCurrentUserOptions{Name: gitlab.Ptr("for nora"), Scopes: &[]string{"api"}}, gitlab.WithSudo(nora.ID)))
+	if made.UserID != nora.ID {
+		t.Errorf("made for %d", made.UserID)
+	}
+	if _, err := onlySudo.PersonalAccessTokens.RevokePersonalAccessTokenSelf(gitlab.WithSudo(nora.ID)); err != nil {
+		t.Errorf("revoking itself: %v", err)
+	}
+	want(t, w, nora.Bearer, "GET", "/api/v4/user", "", http.StatusOK)
 }
