@@ -50,7 +50,8 @@ func (d Deployment) Issue() lambda.Handler {
 	issuer := &lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: d.Config.Scopes,
 		Pepper: d.Config.Pepper, Format: d.Config.Format(), Prefix: d.Config.Prefix,
-		Clock: d.Clock, Random: d.Random,
+		ImpersonationPrefix: config.ImpersonationPrefix,
+		Clock:               d.Clock, Random: d.Random,
 	}
 	return httpapi.Lambda(httpapi.Issue(api, issuer, d.revoker(table)), httpapi.IssueConsole(api, issuer, d.accounts(table)))
 }

@@ -61,9 +61,13 @@ func (c Common) LastUsedInterval() time.Duration {
 	return time.Duration(c.LastUsedSeconds) * time.Second
 }
 
+// ImpersonationPrefix is the public start of new impersonation tokens. It is
+// the same everywhere, so that whoever finds one knows what it opens.
+const ImpersonationPrefix = "lkimp_"
+
 // DefaultPrefixes mark the bearers of every deployment: personal, project and
 // group, impersonation.
-var DefaultPrefixes = []string{"lkpat_", "lkprj_", "lkimp_"}
+var DefaultPrefixes = []string{"lkpat_", "lkprj_", ImpersonationPrefix}
 
 // Format returns the format of this deployment's bearers.
 func (c Common) Format() secret.Format {

@@ -77,6 +77,7 @@ func (a *Authorizer) Authorize(ctx context.Context, event AuthorizerEvent) (any,
 	attrs := []any{"reason", err.Error()}
 	if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
 		attrs = append(attrs, "token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))
+		attrs = append(attrs, behind(principal.Principal{User: refusal.User, Token: refusal.Token})...)
 	}
 	a.Log.Warn("bearer refused", attrs...)
 	a.Count("BearersRefused", refusalCode(err))
@@ -111,8 +112,8 @@ func (a *Authorizer) verify(ctx context.Context, event AuthorizerEvent, route ga
 func (a *Authorizer) allow(event AuthorizerEvent, route gatewayRoute, caller principal.Principal) any {
 	if event.isHTTP2() && a.SimpleResponses {
 		if !a.Scopes.Allows(caller.Token.Scopes, route.method, route.path) {
-			a.Log.Warn("bearer refused", "reason", scope.ErrInsufficient.Error(),
-				"token_id", int64(caller.Token.ID), "owner", int64(caller.User.ID))
+			a.Log.Warn("bearer refused", append(behind(caller), "reason", scope.ErrInsufficient.Error(),
+				"token_id", int64(caller.Token.ID), "owner", int64(caller.User.ID))...)
 			a.Count("BearersRefused", refusalCode(scope.ErrInsufficient))
 			return events.APIGatewayV2CustomAuthorizerSimpleResponse{Context: contextOf(caller)}
 		}
@@ -148,13 +149,17 @@ func (a *Authorizer) deny(event AuthorizerEvent, route gatewayRoute, err error) 
 // contextOf is what the backend is told about its caller. All values are
 // strings: REST APIs hand on nothing else unchanged.
 func contextOf(caller principal.Principal) map[string]any {
-	return map[string]any{
+	told := map[string]any{
 		"user_id":    caller.User.ID.String(),
 		"username":   caller.User.Username,
 		"token_id":   caller.Token.ID.String(),
 		"token_kind": string(caller.Token.Kind),
 		"scopes":     caller.Token.Scopes.String(),
 	}
+	if caller.Token.Kind == token.Impersonation {
+		told["impersonator_id"] = caller.Token.CreatedBy.String()
+	}
+	return told
 }
 
 // An AuthorizerEvent holds the fields of all formats that the authorizer reads.

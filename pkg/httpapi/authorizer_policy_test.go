@@ -280,25 +280,31 @@ func TestAuthorizerReadsCredentials(t *testing.T) {
 
 func TestAuthorizerTellsTheBackendWhoCalls(t *testing.T) {
 	w := newWorld(t)
+	w.impersonate(t, "owner")
 	for _, f := range formats {
-		answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(w.bearers["owner"], "GET", "/orders")))
-		check(t, err)
-		got := map[string]any{}
-		switch answer := answer.(type) {
-		case events.APIGatewayCustomAuthorizerResponse:
-			got = answer.Context
-			if answer.PrincipalID != "2" {
-				t.Errorf("%s: principal is %q", f.name, answer.PrincipalID)
+		for _, name := range []string{"owner", "impersonation"} {
+			answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(w.bearers[name], "GET", "/orders")))
+			check(t, err)
+			got := map[string]any{}
+			switch answer := answer.(type) {
+			case events.APIGatewayCustomAuthorizerResponse:
+				got = answer.Context
+				if answer.PrincipalID != "2" {
+					t.Errorf("%s: principal is %q", f.name, answer.PrincipalID)
+				}
+			case events.APIGatewayV2CustomAuthorizerSimpleResponse:
+				got = answer.Context
 			}
-		case events.APIGatewayV2CustomAuthorizerSimpleResponse:
-			got = answer.Context
-		}
-		want := map[string]any{
-			"user_id": "2", "username": "owner", "token_id": w.tokens["owner"].ID.String(),
-			"token_kind": "personal", "scopes": "api self_rotate",
-		}
-		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("%s: context = %v, want %v", f.name, got, want)
+			want := map[string]any{
+				"user_id": "2", "username": "owner", "token_id": w.tokens[name].ID.String(),
+				"token_kind": "personal", "scopes": "api self_rotate",
+			}
+			if name == "impersonation" {
+				want["token_kind"], want["scopes"], want["impersonator_id"] = name, "api", "1"
+			}
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("%s: context = %v, want %v", f.name, got, want)
+			}
 		}
 	}
 }

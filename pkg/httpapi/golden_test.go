@@ -55,6 +55,18 @@ const (
 
 func header(name, value string) http.Header { return http.Header{name: {value}} }
 
+func get(function, target, bearer string) request {
+	return request{function: function, method: "GET", target: target, bearer: bearer}
+}
+
+func post(function, target, bearer, body string) request {
+	return request{function: function, method: "POST", target: target, bearer: bearer, json: body}
+}
+
+func remove(target, bearer string) request {
+	return request{function: "revoke", method: "DELETE", target: target, bearer: bearer}
+}
+
 func replyCases() []replyCase {
 	var cases []replyCase
 	add := func(name string, r request, before ...func(testing.TB, *world)) {
@@ -63,15 +75,6 @@ func replyCases() []replyCase {
 			c.before = before[0]
 		}
 		cases = append(cases, c)
-	}
-	get := func(function, target, bearer string) request {
-		return request{function: function, method: "GET", target: target, bearer: bearer}
-	}
-	post := func(function, target, bearer, body string) request {
-		return request{function: function, method: "POST", target: target, bearer: bearer, json: body}
-	}
-	remove := func(target, bearer string) request {
-		return request{function: "revoke", method: "DELETE", target: target, bearer: bearer}
 	}
 
 	// Reference 2.2 and 1.4: what every endpoint refuses, shown on one.
@@ -273,6 +276,87 @@ func replyCases() []replyCase {
 	add("metadata", get("settings", "/api/v4/metadata", "owner"))
 	add("version without a credential", get("settings", "/api/v4/version", ""))
 	add("version without a sufficient scope", get("settings", "/api/v4/version", "registry"))
+	return append(cases, impersonationCases()...)
+}
+
+const (
+	impersonations = "/api/v4/users/2/impersonation_tokens"
+	impersonation  = impersonations + "/8388616"
+)
+
+func impersonationCases() []replyCase {
+	var cases []replyCase
+	add := func(name string, r request, before func(testing.TB, *world)) {
+		cases = append(cases, replyCase{name: "impersonation " + name, request: r, before: before})
+	}
+	there := func(tb testing.TB, w *world) {
+		w.impersonate(tb, "owner")
+		_, err := w.verifier.Verify(tb.Context(), w.bearers["impersonation"]) // records the first use
+		check(tb, err)
+	}
+	ended := func(tb testing.TB, w *world) {
+		there(tb, w)
+		w.end(tb, "impersonation")
+	}
+	since := func(r request, date string) request {
+		r.header = header("If-Unmodified-Since", date)
+		return r
+	}
+	const wanted = `{"name":"support-visit","scopes":["api"],"expires_at":"2026-03-26"}`
+	add("create", post("issue", impersonations, "root", wanted), nil)
+	add("create with every field as the Go client sends it", post("issue", impersonations, "root",
+		`{"name":"support-visit","description":"looks at a report","scopes":["api","read_user"],"expires_at":"2026-03-26T00:00:00Z"}`), nil)
+	add("create without an end and with scopes as text", post("issue", impersonations, "root", `{"name":"n","scopes":"api,read_user"}`), nil)
+	add("create without a name", post("issue", impersonations, "root", `{"scopes":["api"]}`), nil)
+	add("create without scopes", post("issue", impersonations, "root", `{"name":"n","expires_at":"2026-03-26"}`), nil)
+	add("create with empty scopes", post("issue", impersonations, "root", `{"name":"n","scopes":[]}`), nil)
+	add("create with an unknown scope", post("issue", impersonations, "root", `{"name":"n","scopes":["api","everything"]}`), nil)
+	add("create beyond the limit", post("issue", impersonations, "root", `{"name":"n","scopes":["api"],"expires_at":"2027-03-20"}`), nil)
+	add("create until today", post("issue", impersonations, "root", `{"name":"n","scopes":["api"],"expires_at":"2026-03-19"}`), nil)
+	add("create until no day", post("issue", impersonations, "root", `{"name":"n","scopes":["api"],"expires_at":"soon"}`), nil)
+	add("create against every rule", post("issue", impersonations, "root",
+		`{"name":"","scopes":["sudo","x"],"description":"`+strings.Repeat("d", 256)+`","expires_at":"2026-03-18"}`), nil)
+	add("create for nobody", post("issue", "/api/v4/users/999/impersonation_tokens", "root", wanted), nil)
+	add("create for a blocked owner", post("issue", "/api/v4/users/4/impersonation_tokens", "root", wanted), nil)
+	add("create as nobody special", post("issue", impersonations, "owner", `{}`), nil)
+	add("create without a credential", post("issue", impersonations, "", wanted), nil)
+	add("create without a sufficient scope", post("issue", impersonations, "root reading", wanted), nil)
+
+	add("list", get("tokens", impersonations, "root"), there)
+	add("list in pages", get("tokens", impersonations+"?state=all&per_page=1&page=2", "root"), there)
+	add("list of active ones", get("tokens", impersonations+"?state=active", "root reading"), there)
+	add("list of active ones without any", get("tokens", impersonations+"?state=active", "root"), ended)
+	add("list of inactive ones", get("tokens", impersonations+"?state=inactive", "root"), ended)
+	add("list in a bad state", get("tokens", impersonations+"?state=revoked", "root"), nil)
+	add("list of nobody", get("tokens", "/api/v4/users/999/impersonation_tokens", "root"), nil)
+	add("list as nobody special", get("tokens", impersonations, "owner"), there)
+
+	add("get", get("tokens", impersonation, "root"), there)
+	add("get of somebody else", get("tokens", "/api/v4/users/3/impersonation_tokens/8388616", "root"), there)
+	add("get of nobody", get("tokens", "/api/v4/users/999/impersonation_tokens/8388616", "root"), there)
+	add("get an ordinary one", get("tokens", impersonations+"/"+ownerToken, "root"), nil)
+	add("get a missing one", get("tokens", impersonations+"/"+missingToken, "root"), nil)
+	add("get no id", get("tokens", impersonations+"/self", "root"), nil)
+	add("get as nobody special", get("tokens", impersonation, "owner"), there)
+
+	add("revoke", remove(impersonation, "root"), there)
+	add("revoke again", remove(impersonation, "root"), ended)
+	add("revoke what has not changed", since(remove(impersonation, "root"), "Thu, 19 Mar 2026 08:00:00 GMT"), there)
+	add("revoke what has changed", since(remove(impersonation, "root"), "Thu, 19 Mar 2026 07:59:59 GMT"), there)
+	add("revoke with a date that is none", since(remove(impersonation, "root"), "yesterday"), there)
+	add("revoke an ordinary one", remove(impersonations+"/"+ownerToken, "root"), nil)
+	add("revoke of somebody else", remove("/api/v4/users/3/impersonation_tokens/8388616", "root"), there)
+	add("revoke of nobody", remove("/api/v4/users/999/impersonation_tokens/8388616", "root"), there)
+	add("revoke as nobody special", remove(impersonation, "owner"), there)
+	add("revoke without a sufficient scope", remove(impersonation, "root reading"), there)
+
+	add("acts as its owner", get("directory", "/api/v4/user", "impersonation"), there)
+	add("looks at itself", get("tokens", ownToken, "impersonation"), there)
+	add("rotates itself", post("issue", ownToken+"/rotate", "impersonation", ""), there)
+	add("rotated by an administrator", post("issue", everyToken+"/8388616/rotate", "root", ""), there)
+	add("revoked as any token", remove(everyToken+"/8388616", "root"), there)
+	add("makes no ordinary token", post("issue", ownTokens, "impersonation", validCreation), there)
+	add("rotates no ordinary token", post("issue", everyToken+"/"+ownerToken+"/rotate", "impersonation", ""), there)
 	return cases
 }
 

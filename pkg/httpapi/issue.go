@@ -21,7 +21,7 @@ type issueAPI struct {
 }
 
 // Issue returns the routes that make tokens: create for a user, create for
-// oneself, rotate. revoker ends families whose tokens are used twice.
+// oneself, create for impersonation, rotate. revoker ends families whose tokens are used twice.
 func Issue(api *API, issuer *lifecycle.Issuer, revoker *lifecycle.Revoker) http.Handler {
 	return api.serve((&issueAPI{api, issuer, revoker}).routes())
 }
@@ -30,6 +30,7 @@ func (api *issueAPI) routes() []route {
 	return []route{
 		{method: "POST", path: "/users/{user_id}/personal_access_tokens", handle: api.createFor, adminOnly: true},
 		{method: "POST", path: "/user/personal_access_tokens", handle: api.createForSelf},
+		{method: "POST", path: impersonationsPath, handle: api.createImpersonation, adminOnly: true},
 		{method: "POST", path: "/personal_access_tokens/{id}/rotate", handle: api.rotate, refused: api.replayOrReuse},
 		{method: "POST", path: "/personal_access_tokens/self/rotate", handle: api.rotateSelf, refused: api.replayOrReuse},
 	}
@@ -128,11 +129,15 @@ func (api *issueAPI) created(w http.ResponseWriter, r *http.Request, issued life
 	if err != nil {
 		return err
 	}
+	api.issued(r, issued)
+	writeJSON(w, http.StatusCreated, issuedWire(issued))
+	return nil
+}
+
+func (api *issueAPI) issued(r *http.Request, issued lifecycle.Issued) {
 	api.Count("TokensIssued", "created")
 	api.Log.Info("token issued", facts(r, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
 		"created_by", int64(issued.Token.CreatedBy), "scopes", issued.Token.Scopes)...)
-	writeJSON(w, http.StatusCreated, issuedWire(issued))
-	return nil
 }
 
 func (api *issueAPI) rotate(w http.ResponseWriter, r *http.Request) error {

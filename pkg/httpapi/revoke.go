@@ -14,8 +14,8 @@ type revokeAPI struct {
 	revoker *lifecycle.Revoker
 }
 
-// Revoke returns the routes that end tokens: by id, the one presented, and by
-// value for administrators.
+// Revoke returns the routes that end tokens: by id, the one presented, and for
+// administrators by value and for impersonation.
 func Revoke(api *API, revoker *lifecycle.Revoker) http.Handler {
 	return api.serve((&revokeAPI{api, revoker}).routes())
 }
@@ -24,6 +24,7 @@ func (api *revokeAPI) routes() []route {
 	return []route{
 		{method: "DELETE", path: "/personal_access_tokens/{id}", handle: api.revoke},
 		{method: "DELETE", path: "/personal_access_tokens/self", handle: api.revokeSelf},
+		{method: "DELETE", path: impersonationPath, handle: api.revokeImpersonation, adminOnly: true},
 		{method: "DELETE", path: "/admin/token", handle: api.revokeValue, adminOnly: true},
 	}
 }

@@ -86,15 +86,18 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{principal.ErrInactive, message(http.StatusForbidden, "403 Forbidden")},
 		{directory.ErrSelf, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be blocked by the API")},
 		{directory.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Deactivated users cannot be unblocked by the API")},
+		{lifecycle.ErrImpersonated, message(http.StatusForbidden, "403 Forbidden - An impersonation token cannot make an ordinary token for its owner")},
 		{token.ErrForbidden, message(http.StatusForbidden, "403 Forbidden")},
 		{errUserNotFound, message(http.StatusNotFound, "404 User Not Found")},
 		{errNotFoundLower, message(http.StatusNotFound, "404 Not found")},
 		{errValueNotFound, message(http.StatusNotFound, map[string]string{"error": "Not found"})},
+		{lifecycle.ErrNoImpersonation, message(http.StatusNotFound, "404 Impersonation Token Not Found")},
 		{token.ErrNotFound, message(http.StatusNotFound, "404 Not Found")},
 		{lifecycle.ErrKeyReused, message(http.StatusUnprocessableEntity, "Idempotency-Key was used for another request")},
 		{token.ErrEmailTaken, message(http.StatusConflict, "Email has already been taken")},
 		{token.ErrUsernameTaken, message(http.StatusConflict, "Username has already been taken")},
 		{token.ErrTaken, message(http.StatusConflict, "409 Conflict")},
+		{lifecycle.ErrChanged, message(http.StatusPreconditionFailed, "412 Precondition Failed")},
 		{token.ErrConflict, message(http.StatusConflict, "409 Conflict: Resource lock")},
 		{lifecycle.ErrScopeBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "scopes does not have a valid value"}}},
 		{token.ErrOutOfNumbers, message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
@@ -114,6 +117,7 @@ func replyInWords(err error) reply {
 		contentType *unsupportedType
 		bad         *badRequest
 		sudo        *sudoMissing
+		record      *fieldFaults
 		rules       *lifecycle.Fault
 		fields      directory.Faults
 	)
@@ -134,6 +138,8 @@ func replyInWords(err error) reply {
 		return message(http.StatusNotFound, sudo.words())
 	case errors.As(err, &bad):
 		return message(http.StatusBadRequest, "400 Bad request - "+bad.Error())
+	case errors.As(err, &record):
+		return message(http.StatusBadRequest, record.fields)
 	case errors.As(err, &rules):
 		return message(http.StatusUnprocessableEntity, rules.Error())
 	case errors.As(err, &fields):

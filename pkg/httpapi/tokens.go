@@ -28,6 +28,8 @@ func (api *tokensAPI) routes() []route {
 		{method: "GET", path: "/personal_access_tokens/{id}", handle: api.get},
 		{method: "GET", path: "/personal_access_tokens/self", handle: api.self},
 		{method: "GET", path: "/personal_access_tokens/self/associations", handle: api.associations},
+		{method: "GET", path: impersonationsPath, handle: api.listImpersonation, adminOnly: true},
+		{method: "GET", path: impersonationPath, handle: api.getImpersonation, adminOnly: true},
 		{method: "POST", path: "/admin/token", handle: api.identify, adminOnly: true},
 	}
 }

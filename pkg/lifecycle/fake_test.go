@@ -202,7 +202,7 @@ func newFixture(t testing.TB) *fixture {
 	return &fixture{
 		fakeStore: s, clock: fake, scopes: scopes,
 		issuer: &lifecycle.Issuer{Store: s, Reader: s, Scopes: scopes, Pepper: pepper, Format: format,
-			Prefix: prefix, Clock: fake, Random: io.Reader(&counting{})},
+			Prefix: prefix, ImpersonationPrefix: "lkimp_", Clock: fake, Random: io.Reader(&counting{})},
 		revoker: &lifecycle.Revoker{Store: s, Reader: s, Pepper: pepper, Format: format, Clock: fake},
 		lister:  &lifecycle.Lister{Store: s, Reader: s, Pepper: pepper, Format: format, Clock: fake},
 	}

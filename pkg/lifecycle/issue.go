@@ -38,7 +38,9 @@ type Issuer struct {
 	Format secret.Format
 	// Prefix of new personal tokens.
 	Prefix string
-	Clock  clock.Clock
+	// ImpersonationPrefix is the prefix of new impersonation tokens.
+	ImpersonationPrefix string
+	Clock               clock.Clock
 	// Random yields secrets; crypto/rand.Reader outside of tests.
 	Random io.Reader
 }
@@ -69,7 +71,23 @@ type Issued struct {
 
 // A Fault is a rule that a wanted token breaks, in words for the caller. It
 // wraps token.ErrInput.
-type Fault struct{ Reasons []string }
+type Fault struct {
+	Reasons []string
+	// Fields are the same rules by what they are about: name, description,
+	// scopes or expires_on. It may be nil.
+	Fields map[string][]string
+}
+
+// add adds a rule that a field breaks, which sentences call subject.
+func (f *Fault) add(field, subject, rule string) { f.addSentence(field, subject+" "+rule, rule) }
+
+func (f *Fault) addSentence(field, sentence, rule string) {
+	if f.Fields == nil {
+		f.Fields = map[string][]string{}
+	}
+	f.Reasons = append(f.Reasons, sentence)
+	f.Fields[field] = append(f.Fields[field], rule)
+}
 
 // Error implements error; the reasons are joined as an English sentence.
 func (f *Fault) Error() string {
@@ -91,13 +109,31 @@ func (f *Fault) Unwrap() error { return token.ErrInput }
 // they hold does not cover.
 var ErrScopeBeyondCaller = fmt.Errorf("%w: scope beyond the caller's", token.ErrInput)
 
+// ErrImpersonated means that somebody asked with an impersonation token for an
+// ordinary one of its owner, which would go on after the impersonation ends,
+// and would be taken for something that the owner did.
+var ErrImpersonated = fmt.Errorf("%w: with an impersonation token", token.ErrForbidden)
+
 // CreateFor makes a token for owner, as administrators may; others get
 // token.ErrForbidden. Errors: token.ErrNotFound for an owner who is not there,
 // *Fault for a token that cannot be, a child of principal.ErrInactive for an
-// owner who may not use one.
+// owner who may not use one, ErrImpersonated.
 func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner token.OwnerID, spec Spec) (Issued, error) {
+	return i.createFor(ctx, by, owner, token.Personal, spec)
+}
+
+// CreateImpersonation makes a token with which administrators act as owner,
+// who never sees it. Errors are those of CreateFor.
+func (i *Issuer) CreateImpersonation(ctx context.Context, by principal.Principal, owner token.OwnerID, spec Spec) (Issued, error) {
+	return i.createFor(ctx, by, owner, token.Impersonation, spec)
+}
+
+func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner token.OwnerID, kind token.Kind, spec Spec) (Issued, error) {
 	if !by.User.Admin {
 		return Issued{}, token.ErrForbidden
+	}
+	if !mayMake(by, kind, owner) {
+		return Issued{}, ErrImpersonated
 	}
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, token.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
@@ -110,7 +146,14 @@ func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner to
 	if err := i.check(user, spec); err != nil {
 		return Issued{}, err
 	}
-	return i.create(ctx, by, user, spec)
+	return i.create(ctx, by, user, kind, spec)
+}
+
+// mayMake reports whether by may be handed the bearer of a new token of this
+// kind for owner, as far as the presented token is concerned.
+func mayMake(by principal.Principal, kind token.Kind, owner token.OwnerID) bool {
+	return by.Token.Kind != token.Impersonation || kind == token.Impersonation ||
+		owner != by.User.ID && owner != by.Token.Owner
 }
 
 // CreateForSelf makes a token for the caller, weaker than the one presented:
@@ -118,6 +161,9 @@ func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner to
 // for the account that is acted as. Errors are those of CreateFor, and
 // ErrScopeBeyondCaller.
 func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
+	if !mayMake(by, token.Personal, by.User.ID) {
+		return Issued{}, ErrImpersonated
+	}
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, token.ErrNotFound) {
 		return issued, err
 	}
@@ -134,7 +180,7 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if err := i.check(by.User, spec, latest); err != nil {
 		return Issued{}, err
 	}
-	return i.create(ctx, by, by.User, spec)
+	return i.create(ctx, by, by.User, token.Personal, spec)
 }
 
 // Check reports every rule that a token for owner would break, as a *Fault. It
@@ -186,7 +232,7 @@ func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec
 	if err != nil {
 		return Issued{}, fmt.Errorf("%w: %w", token.ErrInput, err)
 	}
-	t, err := i.Store.CreateToken(ctx, owner, i.fresh(owner, 0, spec, bearer), nil)
+	t, err := i.Store.CreateToken(ctx, owner, i.fresh(owner, 0, token.Personal, spec, bearer), nil)
 	return Issued{Token: t, Bearer: bearer}, err
 }
 
@@ -195,34 +241,41 @@ func (i *Issuer) today() token.Day { return token.DayOf(i.Clock.Now()) }
 // check reports every rule that spec breaks. latest is the last day on which
 // the token may end, the general limit when it is absent.
 func (i *Issuer) check(owner principal.User, spec Spec, latest ...token.Day) error {
-	var reasons []string
-	if reason := nameFault(spec.Name); reason != "" {
-		reasons = append(reasons, reason)
+	var fault Fault
+	if rule := nameFault(spec.Name); rule != "" {
+		fault.add("name", "Name", rule)
 	}
-	if len(spec.Scopes) == 0 {
-		reasons = append(reasons, "Scopes can't be blank")
+	switch {
+	case len(spec.Scopes) == 0:
+		fault.add("scopes", "Scopes", "can't be blank")
+	case !i.Scopes.Knows(spec.Scopes):
+		fault.add("scopes", "Scopes", "can only contain available scopes")
 	}
 	if utf8.RuneCountInString(spec.Description) > MaxDescriptionLength {
-		reasons = append(reasons, fmt.Sprintf("Description is too long (maximum is %d characters)", MaxDescriptionLength))
+		fault.add("description", "Description", fmt.Sprintf("is too long (maximum is %d characters)", MaxDescriptionLength))
 	}
 	if s, some := i.Scopes.AdminOnly(spec.Scopes); some && !owner.Admin {
-		reasons = append(reasons, sentence(string(s))+" can only be enabled for administrators")
+		const rule = " can only be enabled for administrators"
+		fault.addSentence("scopes", sentence(string(s))+rule, string(s)+rule)
 	}
-	if reason := i.expiryFault(spec.ExpiresOn, latest...); reason != "" {
-		reasons = append(reasons, reason)
+	if rule := i.expiryFault(spec.ExpiresOn, latest...); rule != "" {
+		fault.add("expires_on", expirySubject, rule)
 	}
-	if len(reasons) > 0 {
-		return &Fault{Reasons: reasons}
+	if len(fault.Reasons) > 0 {
+		return &fault
 	}
 	return nil
 }
 
+// expirySubject is what sentences call the day on which a token ends.
+const expirySubject = "Expiration date"
+
 func nameFault(name string) string {
 	switch {
 	case strings.TrimSpace(name) == "":
-		return "Name can't be blank"
+		return "can't be blank"
 	case utf8.RuneCountInString(name) > MaxNameLength:
-		return fmt.Sprintf("Name is too long (maximum is %d characters)", MaxNameLength)
+		return fmt.Sprintf("is too long (maximum is %d characters)", MaxNameLength)
 	default:
 		return ""
 	}
@@ -237,9 +290,9 @@ func (i *Issuer) expiryFault(on token.Day, latest ...token.Day) string {
 	}
 	switch {
 	case !on.After(i.today()):
-		return fmt.Sprintf("Expiration date must be after %s, because a token is dead from 00:00 UTC of that date", i.today())
+		return fmt.Sprintf("must be after %s, because a token is dead from 00:00 UTC of that date", i.today())
 	case on.After(limit):
-		return fmt.Sprintf("Expiration date must be before %s", limit)
+		return fmt.Sprintf("must be before %s", limit)
 	default:
 		return ""
 	}
@@ -250,9 +303,9 @@ func sentence(s string) string {
 	return string(unicode.ToUpper(r)) + s[size:]
 }
 
-func (i *Issuer) fresh(owner principal.User, by token.OwnerID, spec Spec, bearer secret.Bearer) token.Token {
+func (i *Issuer) fresh(owner principal.User, by token.OwnerID, kind token.Kind, spec Spec, bearer secret.Bearer) token.Token {
 	return token.Token{
-		Kind:        token.Personal,
+		Kind:        kind,
 		Owner:       owner.ID,
 		Name:        spec.Name,
 		Description: spec.Description,
@@ -264,21 +317,28 @@ func (i *Issuer) fresh(owner principal.User, by token.OwnerID, spec Spec, bearer
 	}
 }
 
-func (i *Issuer) create(ctx context.Context, by principal.Principal, owner principal.User, spec Spec) (Issued, error) {
+func (i *Issuer) create(ctx context.Context, by principal.Principal, owner principal.User, kind token.Kind, spec Spec) (Issued, error) {
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
-	return i.once(ctx, by.Token, spec.Key, owner.ID, func(bearer secret.Bearer, use *secret.Use) (token.Token, error) {
-		return i.Store.CreateToken(ctx, owner, i.fresh(owner, by.Asker(), spec, bearer), use)
+	return i.once(ctx, by.Token, spec.Key, owner.ID, i.prefixOf(kind), func(bearer secret.Bearer, use *secret.Use) (token.Token, error) {
+		return i.Store.CreateToken(ctx, owner, i.fresh(owner, by.Asker(), kind, spec, bearer), use)
 	})
+}
+
+func (i *Issuer) prefixOf(kind token.Kind) string {
+	if kind == token.Impersonation {
+		return i.ImpersonationPrefix
+	}
+	return i.Prefix
 }
 
 // once runs write with a new bearer, or, when caller has used the key before,
 // returns what it made then.
-func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, owner token.OwnerID,
+func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, owner token.OwnerID, prefix string,
 	write func(secret.Bearer, *secret.Use) (token.Token, error)) (Issued, error) {
 	if key.Key == "" {
-		bearer, err := secret.New(i.Prefix, int64(owner), i.Random)
+		bearer, err := secret.New(prefix, int64(owner), i.Random)
 		if err != nil {
 			return Issued{}, fmt.Errorf("make bearer: %w", err)
 		}
@@ -295,7 +355,7 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, owner to
 	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
 	use := secret.Use{
 		Handle: i.Pepper.Handle(request), Fingerprint: i.Pepper.Fingerprint(request),
-		Nonce: nonce, Prefix: i.Prefix, Owner: int64(owner), At: i.Clock.Now(),
+		Nonce: nonce, Prefix: prefix, Owner: int64(owner), At: i.Clock.Now(),
 	}
 	bearer, err := i.Pepper.Derive(request, nonce, use.Prefix, use.Owner)
 	if err != nil {

@@ -42,7 +42,8 @@ func ViewOf(t token.Token, now time.Time, validFrom int64) View {
 // A Filter narrows a list. Zero fields do not narrow.
 type Filter struct {
 	Owner          token.OwnerID
-	Active         *bool // nil for both
+	Kind           token.Kind // "" for every kind
+	Active         *bool      // nil for both
 	Revoked        *bool
 	Search         string
 	CreatedAfter   time.Time // inclusive
@@ -187,7 +188,8 @@ func (f Filter) matches(v View) bool {
 		return !at.IsZero() && !at.Before(after) && (before.IsZero() || !at.After(before))
 	}
 	switch {
-	case f.Active != nil && *f.Active != v.Active,
+	case f.Kind != "" && f.Kind != t.Kind,
+		f.Active != nil && *f.Active != v.Active,
 		f.Revoked != nil && *f.Revoked != v.Revoked,
 		!within(t.CreatedAt, f.CreatedAfter, f.CreatedBefore),
 		!within(t.LastUsedAt, f.LastUsedAfter, f.LastUsedBefore),

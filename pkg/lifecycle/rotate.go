@@ -20,10 +20,10 @@ type Rotation struct {
 var ErrAlreadyRevoked = &Fault{Reasons: []string{"Token already revoked"}}
 
 // Rotate ends the token with this id and issues its successor: same owner,
-// name, description and scopes. An expired token can be rotated, a revoked one
+// kind, name, description and scopes. An expired token can be rotated, a revoked one
 // cannot. Errors: token.ErrNotFound for a token that is not there or not the
 // caller's, ErrAlreadyRevoked, *Fault for a day that cannot be, a child of
-// principal.ErrInactive for an owner who may not use tokens.
+// principal.ErrInactive for an owner who may not use tokens, ErrImpersonated.
 func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, token.ErrNotFound) {
 		return issued, err
@@ -51,6 +51,9 @@ func (i *Issuer) RotateSelf(ctx context.Context, by principal.Principal, r Rotat
 }
 
 func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner principal.User, old token.Token, r Rotation) (Issued, error) {
+	if !mayMake(by, old.Kind, old.Owner) {
+		return Issued{}, ErrImpersonated
+	}
 	if old.RevokedIn(owner.TokensValidFrom) {
 		return Issued{}, ErrAlreadyRevoked
 	}
@@ -58,12 +61,12 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 		r.ExpiresOn = i.today().AddDays(rotationDays)
 	}
 	if reason := i.expiryFault(r.ExpiresOn); reason != "" {
-		return Issued{}, &Fault{Reasons: []string{reason}}
+		return Issued{}, &Fault{Reasons: []string{expirySubject + " " + reason}}
 	}
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
-	issued, err := i.once(ctx, by.Token, r.Key, owner.ID, func(bearer secret.Bearer, use *secret.Use) (token.Token, error) {
+	issued, err := i.once(ctx, by.Token, r.Key, owner.ID, i.prefixOf(old.Kind), func(bearer secret.Bearer, use *secret.Use) (token.Token, error) {
 		next := token.Token{
 			Kind: old.Kind, Owner: old.Owner,
 			Name: old.Name, Description: old.Description, Scopes: old.Scopes,

@@ -106,7 +106,7 @@ func (p Principal) Asker() token.OwnerID {
 func (p Principal) As(target User) Principal {
 	holder := p.Holder()
 	if target.ID == holder.ID {
-		return p
+		return Principal{User: holder, Token: p.Token}
 	}
 	return Principal{User: target, Token: p.Token, By: &holder}
 }

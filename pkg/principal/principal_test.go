@@ -78,3 +78,35 @@ func TestFromPanicsWithoutACaller(t *testing.T) {
 	}()
 	principal.From(context.Background())
 }
+
+// Breaks if sudo lends a token's own affairs to the account that is acted as,
+// or if it is forgotten who really asks.
+func TestActingAsSomebodyElse(t *testing.T) {
+	root, target := principal.User{ID: 1, Admin: true}, principal.User{ID: 58}
+	own := principal.Principal{User: root, Token: token.Token{Owner: 1, Kind: token.Personal}}
+	lent := principal.Principal{User: root, Token: token.Token{Owner: 1, Kind: token.Impersonation, CreatedBy: 7}}
+	for _, test := range []struct {
+		name          string
+		by            principal.Principal
+		user          token.OwnerID
+		holder, asker token.OwnerID
+		sudo          bool
+	}{
+		{"as oneself", own, 1, 1, 1, false},
+		{"by sudo", own.As(target), 58, 1, 1, true},
+		{"by sudo to oneself", own.As(root), 1, 1, 1, false},
+		{"by sudo and back", own.As(target).As(root), 1, 1, 1, false},
+		{"with an impersonation token", lent, 1, 1, 7, false},
+		{"with an impersonation token by sudo", lent.As(target), 58, 1, 7, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			by := test.by
+			if by.User.ID != test.user || by.Holder().ID != test.holder || by.Asker() != test.asker || (by.By != nil) != test.sudo {
+				t.Errorf("user %s, holder %s, asker %s, by %v", by.User.ID, by.Holder().ID, by.Asker(), by.By)
+			}
+			if by.User.Admin != (test.user == 1) || by.MayManage(token.Token{Owner: 1}) != by.User.Admin {
+				t.Error("rights are not those of the account that is acted as")
+			}
+		})
+	}
+}

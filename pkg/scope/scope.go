@@ -77,6 +77,14 @@ func (c *Catalog) Parse(names []string) (Set, error) {
 	return set, nil
 }
 
+// Knows reports whether every scope of set is in the catalog.
+func (c *Catalog) Knows(set Set) bool {
+	return !slices.ContainsFunc(set, func(s Scope) bool {
+		_, known := c.definition(s)
+		return !known
+	})
+}
+
 // AdminOnly returns the first scope of set that only an administrator's token
 // may hold.
 func (c *Catalog) AdminOnly(set Set) (Scope, bool) {

@@ -1,0 +1,66 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+var (
+	// ErrNoImpersonation means that an owner who is there has no impersonation
+	// token with this id. Ordinary tokens do not count.
+	ErrNoImpersonation = fmt.Errorf("%w: impersonation token", token.ErrNotFound)
+	// ErrChanged means that a token has changed since the instant that the
+	// caller knows of.
+	ErrChanged = fmt.Errorf("%w: changed since", token.ErrConflict)
+)
+
+// GetImpersonation returns owner's impersonation token with this id, as
+// administrators may; others get token.ErrForbidden. Errors: token.ErrNotFound
+// for an owner who is not there, its child ErrNoImpersonation for a token.
+func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, owner token.OwnerID, id token.ID) (View, error) {
+	t, user, err := findImpersonation(ctx, l.Reader, by, owner, id)
+	if err != nil {
+		return View{}, err
+	}
+	return ViewOf(t, l.Clock.Now(), user.TokensValidFrom), nil
+}
+
+// RevokeImpersonation ends owner's impersonation token with this id, unless it
+// has changed since unchangedSince, which is ErrChanged; the zero time sets no
+// condition. Errors are those of Lister.GetImpersonation besides.
+func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principal, owner token.OwnerID, id token.ID, unchangedSince time.Time) error {
+	t, _, err := findImpersonation(ctx, r.Reader, by, owner, id)
+	if err != nil {
+		return err
+	}
+	if !unchangedSince.IsZero() && (t.CreatedAt.After(unchangedSince) || t.RevokedAt.After(unchangedSince)) {
+		return ErrChanged
+	}
+	return r.end(ctx, t, token.ReasonRequest)
+}
+
+func findImpersonation(ctx context.Context, reader TokenReader, by principal.Principal, owner token.OwnerID, id token.ID) (token.Token, principal.User, error) {
+	if !by.User.Admin {
+		return token.Token{}, principal.User{}, token.ErrForbidden
+	}
+	user, err := reader.User(ctx, owner)
+	if err != nil {
+		return token.Token{}, principal.User{}, err
+	}
+	if id.Owner() != owner {
+		return token.Token{}, principal.User{}, ErrNoImpersonation
+	}
+	t, err := reader.Token(ctx, id)
+	switch {
+	case errors.Is(err, token.ErrNotFound), err == nil && t.Kind != token.Impersonation:
+		return token.Token{}, principal.User{}, ErrNoImpersonation
+	case err != nil:
+		return token.Token{}, principal.User{}, err
+	}
+	return t, user, nil
+}

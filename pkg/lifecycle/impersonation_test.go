@@ -1,0 +1,184 @@
+package lifecycle_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
+)
+
+func impersonates(by token.OwnerID) func(*token.Token) {
+	return func(tok *token.Token) { tok.Kind, tok.CreatedBy = token.Impersonation, by }
+}
+
+func TestAnImpersonationTokenIsMadeByAnAdministrator(t *testing.T) {
+	f := newFixture(t)
+	spec := lifecycle.Spec{Name: "n", Description: "d", Scopes: scope.Set{"api"}}
+	made, err := f.issuer.CreateImpersonation(t.Context(), f.callerOf(t, admin), owner, spec)
+	checkErr(t, err, nil)
+	want := token.Token{
+		ID: made.Token.ID, Kind: token.Impersonation, Owner: owner, Name: "n", Description: "d", Scopes: spec.Scopes, CreatedAt: now,
+		CreatedBy: admin, ExpiresOn: today.AddDays(lifecycle.MaxLifetimeDays), Family: made.Token.ID, Digest: f.issuer.Pepper.Digest(made.Bearer),
+	}
+	if !reflect.DeepEqual(made.Token, want) || !strings.HasPrefix(made.Bearer.Reveal(), "lkimp_") {
+		t.Errorf("made %+v, want %+v", made.Token, want)
+	}
+	next, err := f.issuer.Rotate(t.Context(), f.callerOf(t, admin), made.Token.ID, lifecycle.Rotation{})
+	checkErr(t, err, nil)
+	if next.Token.Kind != token.Impersonation || !strings.HasPrefix(next.Bearer.Reveal(), "lkimp_") {
+		t.Errorf("successor %+v", next.Token)
+	}
+	for name, c := range map[string]struct {
+		by, owner token.OwnerID
+		want      error
+	}{
+		"by somebody else": {other, owner, token.ErrForbidden},
+		"by its owner":     {owner, owner, token.ErrForbidden},
+		"for nobody":       {admin, 999, token.ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			by := f.callerOf(t, c.by)
+			_, err := f.issuer.CreateImpersonation(t.Context(), by, c.owner, spec)
+			checkErr(t, err, c.want)
+			if f.writes != 0 {
+				t.Error("something was written")
+			}
+		})
+	}
+}
+
+func TestBrokenRulesAreNamedByField(t *testing.T) {
+	f := newFixture(t)
+	_, err := f.issuer.CreateImpersonation(t.Context(), f.callerOf(t, admin), owner, lifecycle.Spec{
+		Scopes: scope.Set{"sudo", "everything"}, Description: strings.Repeat("x", 256), ExpiresOn: today.AddDays(366),
+	})
+	fault, ok := err.(*lifecycle.Fault) //nolint:errorlint // nothing wraps it
+	if !ok {
+		t.Fatal(err)
+	}
+	want := map[string][]string{
+		"name": {"can't be blank"}, "description": {"is too long (maximum is 255 characters)"},
+		"scopes":     {"can only contain available scopes", "sudo can only be enabled for administrators"},
+		"expires_on": {"must be before " + today.AddDays(365).String()},
+	}
+	if !reflect.DeepEqual(fault.Fields, want) {
+		t.Errorf("fields = %q", fault.Fields)
+	}
+}
+
+// What is made with an impersonation token has to end with it. If this fails,
+// an administrator keeps a bearer of somebody's after the impersonation was
+// revoked, and it looks like that person's own.
+func TestAnImpersonationTokenMakesNoOrdinaryOneForItsOwner(t *testing.T) {
+	f := newFixture(t)
+	spec := lifecycle.Spec{Name: "n", Scopes: scope.Set{"api"}}
+	ordinary := f.give(t, owner, nil)
+	by := f.caller(f.give(t, owner, impersonates(admin)))
+	ofAdmin := f.caller(f.give(t, admin, impersonates(admin)))
+	_, err := f.issuer.CreateForSelf(t.Context(), by, spec)
+	checkErr(t, err, lifecycle.ErrImpersonated)
+	_, err = f.issuer.Rotate(t.Context(), by, ordinary.ID, lifecycle.Rotation{})
+	checkErr(t, err, lifecycle.ErrImpersonated)
+	_, err = f.issuer.CreateFor(t.Context(), ofAdmin, admin, spec)
+	checkErr(t, err, lifecycle.ErrImpersonated)
+	_, err = f.issuer.CreateForSelf(t.Context(), ofAdmin.As(f.users[owner]), spec) // by sudo on top
+	checkErr(t, err, lifecycle.ErrImpersonated)
+	if f.writes != 0 {
+		t.Error("something was written")
+	}
+	_, err = f.issuer.CreateFor(t.Context(), ofAdmin, other, spec)
+	checkErr(t, err, nil)
+	_, err = f.issuer.CreateImpersonation(t.Context(), ofAdmin, admin, spec)
+	checkErr(t, err, nil)
+}
+
+// Who impersonates stays known however often the token rotates itself.
+func TestASelfRotationKeepsTheImpersonator(t *testing.T) {
+	f := newFixture(t)
+	by := f.caller(f.give(t, owner, impersonates(other)))
+	for range 2 {
+		next, err := f.issuer.RotateSelf(t.Context(), by, lifecycle.Rotation{})
+		checkErr(t, err, nil)
+		if next.Token.CreatedBy != other {
+			t.Fatalf("created by %s", next.Token.CreatedBy)
+		}
+		by = f.caller(next.Token)
+	}
+}
+
+func TestImpersonationTokensAreFoundUnderTheirOwnerOnly(t *testing.T) {
+	f := newFixture(t)
+	root := f.callerOf(t, admin)
+	imp, ordinary := f.give(t, owner, impersonates(admin)), f.give(t, owner, nil)
+	for name, c := range map[string]struct {
+		by    principal.Principal
+		owner token.OwnerID
+		id    token.ID
+		want  error
+	}{
+		"there":              {root, owner, imp.ID, nil},
+		"an ordinary one":    {root, owner, ordinary.ID, lifecycle.ErrNoImpersonation},
+		"a missing one":      {root, owner, ordinary.ID + 1, lifecycle.ErrNoImpersonation},
+		"under another user": {root, other, imp.ID, lifecycle.ErrNoImpersonation},
+		"no id":              {root, owner, 0, lifecycle.ErrNoImpersonation},
+		"under nobody":       {root, 999, imp.ID, token.ErrNotFound},
+		"by its owner":       {f.caller(ordinary), owner, imp.ID, token.ErrForbidden},
+		"with itself":        {f.caller(imp), owner, imp.ID, token.ErrForbidden},
+		"by sudo":            {root.As(f.users[owner]), owner, imp.ID, token.ErrForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			view, err := f.lister.GetImpersonation(t.Context(), c.by, c.owner, c.id)
+			checkErr(t, err, c.want)
+			if err == nil && (view.Token.ID != imp.ID || !view.Active) {
+				t.Errorf("view = %+v", view)
+			}
+			f.writes = 0
+			if c.want != nil {
+				checkErr(t, f.revoker.RevokeImpersonation(t.Context(), c.by, c.owner, c.id, time.Time{}), c.want)
+				if f.writes != 0 {
+					t.Error("something was written")
+				}
+			}
+		})
+	}
+	listing, err := f.lister.List(t.Context(), root, lifecycle.Filter{Owner: owner, Kind: token.Impersonation}, lifecycle.Sort{}, 0, 20)
+	checkErr(t, err, nil)
+	if listing.Total != 1 || listing.Views[0].Token.ID != imp.ID {
+		t.Errorf("listing = %+v", listing)
+	}
+}
+
+func TestARevocationMayDependOnTheLastChange(t *testing.T) {
+	for name, c := range map[string]struct {
+		changed time.Time // how the token came to be so
+		since   time.Time
+		want    error
+	}{
+		"no condition":               {now, time.Time{}, nil},
+		"one second before":          {now, now.Add(-time.Second), lifecycle.ErrChanged},
+		"at the second of creation":  {now, now, nil},
+		"one second after":           {now, now.Add(time.Second), nil},
+		"long before it was changed": {now, now.AddDate(-1, 0, 0), lifecycle.ErrChanged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			root := f.callerOf(t, admin)
+			for part, give := range map[string]func(*token.Token){
+				"created": func(tok *token.Token) { tok.CreatedAt = c.changed },
+				"revoked": func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = c.changed, token.ReasonRequest },
+			} {
+				imp := f.give(t, owner, func(tok *token.Token) { impersonates(admin)(tok); give(tok) })
+				err := f.revoker.RevokeImpersonation(t.Context(), root, owner, imp.ID, c.since)
+				checkErr(t, err, c.want)
+				if ended := !f.tokens[imp.ID].RevokedAt.IsZero(); part == "created" && ended != (c.want == nil) {
+					t.Errorf("ended is %t", ended)
+				}
+			}
+		})
+	}
+}
