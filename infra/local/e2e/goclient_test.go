@@ -766,3 +766,81 @@ func TestSudoThroughTheGoClient(t *testing.T) {
 	}
 	want(t, w, nora.Bearer, "GET", "/api/v4/user", "", http.StatusOK)
 }
+
+// Promise 7: the official client's four methods for impersonation tokens work.
+func TestImpersonationThroughTheGoClient(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	olga := newAccount(t, w, "olga")
+	admin := client(t, w, root.Bearer)
+	one, all := must[*gitlab.ImpersonationToken](t), must[[]*gitlab.ImpersonationToken](t)
+	made := one(admin.Users.CreateImpersonationToken(olga.ID, &gitlab.CreateImpersonationTokenOptions{
+		Name: gitlab.Ptr("support-visit"), Scopes: &[]string{"api", "read_user"}, ExpiresAt: gitlab.Ptr(instant("2026-03-26T00:00:00Z")),
+	}))
+	if !made.Active || made.Revoked || made.ExpiresAt.String() != "2026-03-26" || !slices.Equal(made.Scopes, []string{"api", "read_user"}) || !strings.HasPrefix(made.Token, "lkimp_") {
+		t.Errorf("made %+v", made)
+	}
+
+	// It acts as the account, at the API and behind the authorizer, which names who is behind it.
+	hers := client(t, w, made.Token)
+	if user := must[*gitlab.User](t)(hers.Users.CurrentUser()); user.ID != olga.ID {
+		t.Errorf("acts as %d", user.ID)
+	}
+	for _, f := range formats {
+		answer, err := decide(t.Context(), w, f, "GET", "/orders", made.Token)
+		if err != nil || !answer.allowed || !strings.Contains(answer.raw, fmt.Sprintf(`"impersonator_id":"%d"`, root.ID)) {
+			t.Errorf("%s: %s, %v", f.name, answer.raw, err)
+		}
+	}
+	_, response, err := hers.Users.CreatePersonalAccessTokenForCurrentUser(&gitlab.CreatePersonalAccessTokenForCurrentUserOptions{
+		Name: gitlab.Ptr("stays"), Scopes: &[]string{"k8s_proxy"}})
+	if err == nil || response.StatusCode != http.StatusForbidden {
+		t.Errorf("made an ordinary token: %v", err)
+	}
+
+	// Administrators see it among the account's, the account does not.
+	second := newImpersonation(t, w, olga.ID, "second")
+	got := one(admin.Users.GetImpersonationToken(olga.ID, made.ID))
+	if got.ID != made.ID || got.Token != "" || got.LastUsedAt == nil {
+		t.Errorf("got %+v", got)
+	}
+	ids := func(state string) (ids []int64) {
+		walk := func(p gitlab.PaginationOptionFunc) ([]*gitlab.ImpersonationToken, *gitlab.Response, error) {
+			return admin.Users.GetAllImpersonationTokens(olga.ID, &gitlab.GetAllImpersonationTokensOptions{
+				ListOptions: gitlab.ListOptions{PerPage: 1}, State: &state}, p)
+		}
+		for _, token := range collect(t, walk) {
+			ids = append(ids, token.ID)
+		}
+		return ids
+	}
+	if list := all(admin.Users.GetAllImpersonationTokens(olga.ID, nil)); len(list) != 2 {
+		t.Errorf("listed %+v", list)
+	}
+	for _, token := range must[[]*gitlab.PersonalAccessToken](t)(client(t, w, olga.Bearer).PersonalAccessTokens.ListPersonalAccessTokens(nil)) {
+		if token.ID != olga.TokenID {
+			t.Errorf("the account sees %+v", token)
+		}
+	}
+	if _, response, err := admin.Users.GetImpersonationToken(olga.ID, olga.TokenID); err == nil || response.StatusCode != http.StatusNotFound {
+		t.Errorf("an ordinary token is found: %v", err)
+	}
+
+	if _, err := admin.Users.RevokeImpersonationToken(olga.ID, made.ID); err != nil {
+		t.Error(err)
+	}
+	want(t, w, made.Token, "GET", "/api/v4/user", "", http.StatusUnauthorized)
+	for state, expected := range map[string][]int64{"all": {made.ID, second.ID}, "active": {second.ID}, "inactive": {made.ID}} {
+		if got := ids(state); !slices.Equal(got, expected) {
+			t.Errorf("%s: %v, want %v", state, got, expected)
+		}
+	}
+	condition := gitlab.WithHeader("If-Unmodified-Since", "Thu, 19 Mar 2026 07:59:59 GMT")
+	if response, err := admin.Users.RevokeImpersonationToken(olga.ID, second.ID, condition); err == nil || response.StatusCode != http.StatusPreconditionFailed {
+		t.Errorf("revoked what has changed: %v", err)
+	}
+	want(t, w, second.Token, "GET", "/api/v4/user", "", http.StatusOK)
+	if _, response, err := client(t, w, olga.Bearer).Users.GetAllImpersonationTokens(olga.ID, nil); err == nil || response.StatusCode != http.StatusForbidden {
+		t.Errorf("the account lists them: %v", err)
+	}
+}

@@ -45,6 +45,8 @@ func TestForeignAndMissingLookTheSame(t *testing.T) {
 	const nobody = "4711"
 	foreignTokens := []string{fmt.Sprint(yuri.TokenID), fmt.Sprint(revoked.ID), fmt.Sprint(blocked.TokenID), fmt.Sprint(root.TokenID)}
 	missingTokens := []string{fmt.Sprint(yuri.TokenID + 1000), fmt.Sprint(4711 << 22), fmt.Sprint(4711<<22 + 1), "1", "0", "-1", "9007199254740993", "99999999999999999999", "abc", "01"}
+	// Impersonation tokens, also one's own account's, are administrators' business.
+	foreignTokens = append(foreignTokens, fmt.Sprint(newImpersonation(t, w, yuri.ID, "of somebody").ID), fmt.Sprint(newImpersonation(t, w, xenia.ID, "of oneself").ID))
 	foreignUsers := []string{fmt.Sprint(yuri.ID), fmt.Sprint(blocked.ID), fmt.Sprint(root.ID)}
 	missingUsers := []string{nobody, "0", "-1", "9007199254740993"}
 	foreignNames, missingNames := []string{"yuri", "YURI", "zoe", "root"}, []string{"nobody", "NOBODY", "no.body"}
@@ -69,6 +71,11 @@ func TestForeignAndMissingLookTheSame(t *testing.T) {
 		"unblock a user":                  {"POST", "/api/v4/users/%s/unblock", "", "", foreignUsers, missingUsers},
 		"create a token for a user":       {"POST", "/api/v4/users/%s/personal_access_tokens", `{"name":"x","scopes":["api"]}`, "", foreignUsers, missingUsers},
 		"create a wrong token for a user": {"POST", "/api/v4/users/%s/personal_access_tokens", `{}`, "", foreignUsers, missingUsers},
+		"list impersonations":             {"GET", "/api/v4/users/%s/impersonation_tokens", "", "", foreignUsers, missingUsers},
+		"impersonate a user":              {"POST", "/api/v4/users/%s/impersonation_tokens", `{"name":"x","scopes":["api"]}`, "", foreignUsers, missingUsers},
+		"impersonate a user wrongly":      {"POST", "/api/v4/users/%s/impersonation_tokens", `{}`, "", foreignUsers, missingUsers},
+		"look at an impersonation":        {"GET", fmt.Sprintf("/api/v4/users/%d/impersonation_tokens/%%s", xenia.ID), "", "", foreignTokens, missingTokens},
+		"end an impersonation":            {"DELETE", fmt.Sprintf("/api/v4/users/%d/impersonation_tokens/%%s", xenia.ID), "", "", foreignTokens, missingTokens},
 		"find a username":                 {"GET", "/api/v4/users?username=%s", "", "", foreignNames, missingNames},
 		"search for a username":           {"GET", "/api/v4/users?search=%s", "", "", foreignNames, missingNames},
 		"search for an address":           {"GET", "/api/v4/users?search=%s", "", "", []string{"yuri@example.test"}, []string{"nobody@example.test"}},

@@ -152,6 +152,61 @@ func TestNothingPassesOnceTheEndIsAnswered(t *testing.T) {
 	}
 }
 
+// Promise 1 for impersonation tokens. If this fails, an administrator who has ended an impersonation,
+// or somebody who has blocked the account, leaves a way in.
+func TestNoImpersonationPassesOnceItsEndIsAnswered(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	for name, end := range map[string]func(testing.TB, account, personalToken){
+		"revoked": func(tb testing.TB, a account, token personalToken) {
+			want(tb, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/users/%d/impersonation_tokens/%d", a.ID, token.ID), "", http.StatusNoContent)
+		},
+		"revoked like any token": func(tb testing.TB, _ account, token personalToken) {
+			want(tb, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", token.ID), "", http.StatusNoContent)
+		},
+		"revoked by itself": func(tb testing.TB, _ account, token personalToken) {
+			want(tb, w, token.Token, "DELETE", "/api/v4/personal_access_tokens/self", "", http.StatusNoContent)
+		},
+		"revoked by value": func(tb testing.TB, _ account, token personalToken) {
+			want(tb, w, root.Bearer, "DELETE", "/api/v4/admin/token", encode(tb, map[string]string{"token": token.Token}), http.StatusNoContent)
+		},
+		"rotated": func(tb testing.TB, _ account, token personalToken) {
+			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", token.ID), "", http.StatusOK)
+		},
+		"everything revoked": func(tb testing.TB, a account, _ personalToken) {
+			mustConsole(tb, w, "revoke", map[string]any{"action": "revoke_everything", "username": a.Username})
+		},
+		"owner blocked": func(tb testing.TB, a account, _ personalToken) {
+			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", a.ID), "", http.StatusCreated)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAccount(t, w, "i"+strings.ReplaceAll(name, " ", "-"))
+			token := newImpersonation(t, w, a.ID, name)
+			hammer(t, checksOf(w, token.Token), func() { end(t, a, token) })
+		})
+	}
+}
+
+// Promise 1 under sudo: an administrator whose token has ended, or an account that was blocked, is
+// refused whoever it is acted as.
+func TestSudoEndsWithTheToken(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	quin := newAccount(t, w, "quin")
+	ask := func(bearer string, status int) {
+		t.Helper()
+		want(t, w, bearer, "GET", "/api/v4/user?sudo=quin", "", status)
+	}
+	second := newToken(t, w, root.ID, "acts as others", "2026-09-01", "sudo").Token
+	ask(second, http.StatusOK)
+	want(t, w, second, "DELETE", "/api/v4/personal_access_tokens/self?sudo=quin", "", http.StatusNoContent)
+	ask(second, http.StatusUnauthorized)
+	ask(root.Bearer, http.StatusOK)
+	want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", quin.ID), "", http.StatusCreated)
+	ask(root.Bearer, http.StatusForbidden)
+}
+
 // Revoking everything, for promise 1: it ends what there was and nothing that is made later.
 func TestTokensMadeAfterABulkRevocationWork(t *testing.T) {
 	t.Parallel()

@@ -123,6 +123,7 @@ func TestBearersAppearInOneReplyOnly(t *testing.T) {
 	old := issue(1, letter{"POST", path, body, admin})
 	rotated := issue(1, letter{"POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", old.ID), "", admin})
 	last := issue(2, letter{"POST", "/api/v4/personal_access_tokens/self/rotate", "", with(rotated.Token, "Idempotency-Key", "rotate")})
+	issue(2, letter{"POST", fmt.Sprintf("/api/v4/users/%d/impersonation_tokens", tina.ID), body, with(localtest.AdminBearer, "Idempotency-Key", "impersonate")})
 	var made struct{ Token personalToken }
 	decode(t, seen.invoke(t, "issue", `{"action":"create_administrator","username":"uma","email":"uma@example.test"}`), &made)
 	issued[made.Token.Token] = 1
@@ -132,7 +133,7 @@ func TestBearersAppearInOneReplyOnly(t *testing.T) {
 		decode(t, seen.invoke(t, "issue", encode(t, map[string]any{"action": "create_token", "username": "tina", "name": name, "scopes": []string{"api"}, "value": value})), &token)
 		issued[token.Token] = 1
 	}
-	if issued[chosen] != 1 || len(issued) != 11 {
+	if issued[chosen] != 1 || len(issued) != 12 {
 		t.Fatalf("%d bearers were issued", len(issued))
 	}
 
@@ -220,6 +221,9 @@ func misuse(t *testing.T, seen *witness, issued map[string]int) {
 			{"GET", "/api/v4/user", "", http.Header{"Authorization": {"Bearer " + bearer}}},
 			{"GET", "/api/v4/user", "", http.Header{"Authorization": {basic(bearer)}}},
 			{"GET", "/api/v4/user", "", with(bearer, "Sudo", bearer)},
+			{"GET", "/api/v4/user", "", with(admin, "Sudo", bearer)},
+			{"GET", "/api/v4/user?sudo=" + q, "", with(admin)},
+			{"GET", "/api/v4/user?sudo=x" + q, "", with(admin)},
 			{"GET", "/api/v4/nothing?private_token=" + q, "", nil},
 			{"PATCH", "/api/v4/user?private_token=" + q, "", nil},
 			{"GET", "/sample/orders", "", http.Header{"Authorization": {"Bearer " + bearer}}},

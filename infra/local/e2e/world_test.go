@@ -71,6 +71,18 @@ func newToken(tb testing.TB, w *localtest.World, user int64, name, expires strin
 	return token
 }
 
+// newImpersonation makes an impersonation token as the administrator.
+func newImpersonation(tb testing.TB, w *localtest.World, user int64, name string) personalToken {
+	tb.Helper()
+	body := encode(tb, map[string]any{"name": name, "scopes": []string{"api"}, "expires_at": "2026-09-01"})
+	var token personalToken
+	decode(tb, want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/impersonation_tokens", user), body, http.StatusCreated), &token)
+	if !strings.HasPrefix(token.Token, "lkimp_") {
+		tb.Fatal("no bearer for impersonation in the reply that issues one")
+	}
+	return token
+}
+
 // want sends a request and returns the reply's body, which must come with this status.
 func want(tb testing.TB, w *localtest.World, bearer, method, path, body string, status int) string {
 	tb.Helper()
