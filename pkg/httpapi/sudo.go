@@ -39,7 +39,7 @@ func (s *sudoMissing) words() string {
 // would do something that was not asked for.
 //
 // An account that may not use the API is refused with its own state, as if it
-// had called itself. GitLab's reference is silent about it.
+// had called itself; GitLab does not document what it does then.
 func (api *API) sudo(r *http.Request, p params, caller principal.Principal) (principal.Principal, error) {
 	target, wanted, err := sudoTarget(r, p)
 	switch {
