@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -518,13 +520,25 @@ func TestPoliciesFit(t *testing.T) {
 // where bearers are read, ever passes.
 func FuzzAuthorizerEvent(f *testing.F) {
 	w := newWorld(f)
-	good := w.bearers["owner"]
+	good := maps.Clone(w.bearers)
+	for _, name := range []string{"expired", "revoked", "blocked", "sleeper"} {
+		delete(good, name)
+	}
 	for _, format := range formats {
 		for _, path := range []string{"/orders", "/orders/%2e%2e/x", "//", "/orders;a/b?c"} {
-			f.Add([]byte(raw(f, format.event(good, "GET", path))))
+			for _, name := range []string{"owner", "profile", "expired", "revoked", "blocked"} {
+				f.Add([]byte(raw(f, format.event(w.bearers[name], "GET", path))))
+			}
 			f.Add([]byte(raw(f, format.event("no-such-token-anywhere", "GET", path))))
 		}
 	}
+	event := restEvent("", "GET", "/orders")
+	event["headers"], event["multiValueHeaders"] = nil, nil
+	event["rawQueryString"] = "a=%zz&private_token=" + url.QueryEscape(w.bearers["owner"])
+	f.Add([]byte(raw(f, event)))
+	event["rawQueryString"] = nil
+	event["headers"] = map[string]string{"authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("x:"+w.bearers["owner"]))}
+	f.Add([]byte(raw(f, event)))
 	f.Add([]byte(`{"type":"TOKEN","methodArn":"*"}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
 		for _, simple := range []bool{false, true} {
@@ -544,25 +558,62 @@ func FuzzAuthorizerEvent(f *testing.F) {
 			default:
 				t.Errorf("answer is a %T", answer)
 			}
-			if allows && !holdsAny(event, w.bearers) {
-				t.Errorf("allowed without a bearer: %s", event)
+			if allows && !holdsAny(event, good) {
+				t.Errorf("allowed without a bearer that is good: %s", event)
+			}
+			out, err := json.Marshal(answer)
+			check(t, err)
+			var asked httpapi.AuthorizerEvent
+			check(t, json.Unmarshal(event, &asked))
+			for _, bearer := range w.bearers { // a policy repeats the ARN, and nothing else of an event
+				if strings.Contains(string(out), bearer) && !strings.Contains(asked.MethodARN+asked.RouteARN, bearer) {
+					t.Errorf("the answer to %s shows a bearer", event)
+				}
 			}
 		}
 	})
 }
 
-// holdsAny reports whether an event shows a bearer, plain or in base64 or
-// percent escapes; those are checked for by decoding every string in it.
+// holdsAny reports whether an event shows a bearer: in a string of it, in its
+// percent escapes, or in base64.
 func holdsAny(event []byte, bearers map[string]string) bool {
-	text := string(event)
 	var value any
-	if json.Unmarshal(event, &value) == nil {
-		text += fmt.Sprint(value)
+	if json.Unmarshal(event, &value) != nil {
+		return false
 	}
+	var texts []string
+	var collect func(value any)
+	collect = func(value any) {
+		switch value := value.(type) {
+		case string:
+			texts = append(texts, value)
+			if decoded, err := url.QueryUnescape(value); err == nil {
+				texts = append(texts, decoded)
+			}
+			for pair := range strings.SplitSeq(value, "&") { // a query of which one part cannot be read
+				if decoded, err := url.QueryUnescape(pair); err == nil {
+					texts = append(texts, decoded)
+				}
+			}
+			words := strings.Fields(value)
+			if decoded, err := base64.StdEncoding.DecodeString(strings.Join(words[min(1, len(words)):], " ")); err == nil {
+				texts = append(texts, string(decoded))
+			}
+		case []any:
+			for _, element := range value {
+				collect(element)
+			}
+		case map[string]any:
+			for _, element := range value {
+				collect(element)
+			}
+		}
+	}
+	collect(value)
 	for _, bearer := range bearers {
-		if strings.Contains(text, bearer) {
+		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, bearer) }) {
 			return true
 		}
 	}
-	return strings.Contains(strings.ToLower(text), "basic ") || strings.Contains(text, "%")
+	return false
 }

@@ -80,11 +80,21 @@ func denyEverything(route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy 
 	}
 }
 
+// everyMethod are those that API Gateway has routes for.
+var everyMethod = []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+
 // resources writes methods and path patterns as the resources of a policy.
 func resources(api string, n int, grant func(int) (method, path string)) []string {
 	list := make([]string, 0, n)
 	for i := range n {
 		method, path := grant(i)
+		if method == "*" && path[0] == '/' {
+			// A wildcard takes slashes too: `*/user` would open /any/user.
+			for _, each := range everyMethod {
+				list = append(list, api+"/"+each+path)
+			}
+			continue
+		}
 		if method != "" && path[0] == '*' {
 			// Every path starts with a slash: either the wildcard takes it, or
 			// the wildcard takes nothing.
