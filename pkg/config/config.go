@@ -19,6 +19,7 @@ import (
 
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/sweep"
 )
 
 // Base is what every function reads.
@@ -134,8 +135,13 @@ func named[T any](fault error) error {
 	if field, found := reflect.TypeFor[T]().FieldByName(parse.Name); found {
 		name, _, _ = strings.Cut(field.Tag.Get("env"), ",")
 	}
-	if errors.As(parse.Err, new(*strconv.NumError)) {
+	switch {
+	case errors.As(parse.Err, new(*strconv.NumError)) && parse.Type.Kind() == reflect.Bool:
+		return fmt.Errorf("%s is neither true nor false", name)
+	case errors.As(parse.Err, new(*strconv.NumError)):
 		return fmt.Errorf("%s is not a whole number", name)
+	case errors.Is(parse.Err, sweep.ErrDays):
+		return fmt.Errorf("%s: %w: not a list of different numbers from 1 to %d", name, sweep.ErrDays, sweep.MaxNoticeDays)
 	}
 	return fmt.Errorf("%s: %w", name, parse.Err)
 }
@@ -154,7 +160,8 @@ func (b *Base) complete() error {
 	list.fault(b.RetentionDays < 1, "RETENTION_DAYS is below 1")
 	list.fault(b.Shards < 1 || b.Shards > maxShards, "SHARD_COUNT is outside 1 to %d", maxShards)
 	u, err := url.Parse(b.PublicURL)
-	list.fault(err != nil || b.PublicURL != "" && (u.Scheme == "" || u.Host == "" || u.RawQuery != ""), "PUBLIC_URL is not an absolute URL")
+	list.fault(err != nil || b.PublicURL != "" && (u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(b.PublicURL, "?#@,;<> ")),
+		"PUBLIC_URL is not an absolute http or https URL without user and query") // it is put into Link headers
 	b.PublicURL = strings.TrimSuffix(b.PublicURL, "/")
 	return errors.Join(list...)
 }

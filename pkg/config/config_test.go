@@ -66,6 +66,12 @@ func TestFaults(t *testing.T) {
 		{"TOKEN_PREFIX=" + strings.Repeat("x", 21), "TOKEN_PREFIX"},
 		{"PUBLIC_URL=tokens.example.test", "PUBLIC_URL"},
 		{"PUBLIC_URL=https://tokens.example.test?x=1", "PUBLIC_URL"},
+		{"PUBLIC_URL=https://tokens.example.test#x", "PUBLIC_URL"},
+		{"PUBLIC_URL=https://user:password@tokens.example.test", "PUBLIC_URL"},
+		{"PUBLIC_URL=ftp://tokens.example.test", "PUBLIC_URL"},
+		{"PUBLIC_URL=https://", "PUBLIC_URL"},
+		{"PUBLIC_URL=https://[tokens", "PUBLIC_URL"},
+		{"PUBLIC_URL=https://tokens.example.test/a b", "PUBLIC_URL"},
 		{"LAST_USED_INTERVAL_SECONDS=0", "LAST_USED_INTERVAL_SECONDS"},
 		{"LAST_USED_INTERVAL_SECONDS=often", "LAST_USED_INTERVAL_SECONDS"},
 		{"RETENTION_DAYS=0", "RETENTION_DAYS"},
@@ -98,6 +104,8 @@ func TestFaults(t *testing.T) {
 		{"SENDER_ADDRESS=", "SENDER_ADDRESS"},
 		{"SENDER_ADDRESS=not an address", "SENDER_ADDRESS"},
 		{"SCAN_CONCURRENCY=0", "SCAN_CONCURRENCY"},
+		{"SCAN_CONCURRENCY=few", "SCAN_CONCURRENCY is not a whole number"},
+		{"SCAN_ANY_TIME=sometimes", "SCAN_ANY_TIME is neither true nor false"},
 		{"SCAN_WORKERS=101", "SCAN_WORKERS"},
 		{"PUBLIC_URL=", "PUBLIC_URL"},
 	} {
@@ -125,6 +133,22 @@ func TestEveryFaultIsReportedAtOnce(t *testing.T) {
 // The pepper makes every digest. If this fails, a mistake elsewhere writes it
 // to the log.
 func TestFaultsShowNoPepper(t *testing.T) {
+	const canary = "canary canary canary canary canary"
+	for _, name := range []string{
+		"TABLE_NAME", "DYNAMODB_ENDPOINT", "PEPPER", "TOKEN_PREFIX", "LAST_USED_INTERVAL_SECONDS", "PUBLIC_URL", "RETENTION_DAYS", "SHARD_COUNT",
+		"AUTHORIZER_CACHE_SECONDS", "AUTHORIZER_HTTP_API_RESPONSE",
+		"NOTICE_DAYS", "SENDER_ADDRESS", "SCAN_CONCURRENCY", "SCAN_WORKERS", "SCAN_ANY_TIME",
+	} {
+		bad := enough(name+"="+canary, "STAGE="+canary, "RETENTION_DAYS=0")
+		_, first := config.Read(bad)
+		_, second := config.ReadAuthorizer(bad)
+		_, third := config.ReadScan(bad)
+		for _, err := range []error{first, second, third} {
+			if err == nil || strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s: error = %v", name, err)
+			}
+		}
+	}
 	for _, value := range []string{pepper, "short pepper"} {
 		_, err := config.Read([]string{"PEPPER=" + value, "SHARD_COUNT=x"})
 		if err == nil || strings.Contains(err.Error(), value) {

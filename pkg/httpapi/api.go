@@ -246,9 +246,11 @@ func (api *API) logEnd(r *http.Request, rec *record, watch clock.Stopwatch) {
 
 // facts returns the attributes of a line about a change that r has made, with
 // who stands behind the caller: owner alone would put down to somebody what an
-// administrator did in their name.
+// administrator did in their name. The request's id leads to the line at its
+// end, which names the caller's token.
 func facts(r *http.Request, attrs ...any) []any {
-	return append(attrs, behind(recordOf(r.Context()).caller)...)
+	rec := recordOf(r.Context())
+	return append(append([]any{"request_id", rec.id}, attrs...), behind(rec.caller)...)
 }
 
 // behind returns the attributes that say who acts as somebody else.

@@ -119,6 +119,32 @@ func TestWhatAKeptPolicyCannotTell(t *testing.T) {
 	golden(t, "paths that a kept policy lets through", strings.Join(passing, "\n")+"\n")
 }
 
+// Answers are kept in the function, and one function guards many APIs. If this
+// fails, one API's policy is handed to another.
+func TestOneAuthorizerForManyAPIs(t *testing.T) {
+	w := newWorld(t)
+	authorizer := w.authorizer(false)
+	for _, api := range []string{apiARN + "/prod", apiARN + "/test", "arn:aws:execute-api:eu-central-1:123456789012:other/prod", apiARN + "/prod"} {
+		for _, name := range []string{"owner", "reading", "profile", "owner"} {
+			event := restEvent(w.bearers[name], "POST", "/orders")
+			event["methodArn"] = api + "/POST/orders"
+			answer, err := authorizer.Decide(t.Context(), raw(t, event))
+			check(t, err)
+			policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
+			if got, want := evaluate(policy, api+"/POST/orders"), name == "owner"; got != want {
+				t.Errorf("%s of %s: passes = %t", name, api, got)
+			}
+			for _, statement := range policy.Statement {
+				for _, resource := range statement.Resource {
+					if !strings.HasPrefix(resource, api+"/") {
+						t.Errorf("%s of %s: %s", name, api, resource)
+					}
+				}
+			}
+		}
+	}
+}
+
 // REST APIs hand on strings unchanged and nothing else.
 func TestContextValuesAreStrings(t *testing.T) {
 	w := newWorld(t)

@@ -198,7 +198,11 @@ func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Dir
 			return nil, consoleError(p.Action, err)
 		}
 		api.Count("TokensRevoked", "console")
-		api.Log.Info("token revoked", "token_id", done.ID, "owner", done.UserID, "source", "console")
+		if done.ID == 0 {
+			api.Log.Info("all tokens revoked", "owner", done.UserID, "source", "console")
+		} else {
+			api.Log.Info("token revoked", "token_id", done.ID, "owner", done.UserID, "source", "console")
+		}
 		return done, nil
 	}
 }

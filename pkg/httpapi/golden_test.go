@@ -184,6 +184,7 @@ func replyCases() []replyCase {
 
 	// 5.1
 	add("create", post("issue", forOwner, "root", validCreation))
+	add("create with what HTML would escape", post("issue", forOwner, "root", `{"name":"a <b> & c\u2028d","scopes":["api"]}`))
 	add("create with defaults", post("issue", forOwner, "root", `{"name":"n","scopes":"api,read_user"}`))
 	add("create with nothing", post("issue", forOwner, "root", ""))
 	add("create with an unknown scope", post("issue", forOwner, "root", `{"name":"n","scopes":["api","all"]}`))

@@ -123,6 +123,9 @@ func TestPayloadsThatAreNothing(t *testing.T) {
 		`{"action":"create_token","username":"owner","name":"","scopes":["api"]}`,
 		`{"action":"create_token","username":"owner","name":"canary\u0000","scopes":["api"]}`,
 		`{"action":"create_token","username":"owner","name":"n","scopes":["sudo"]}`,
+		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"expires_on":"2026-04-01"}`, // not its name
+		`{"action":"create_administrator","username":"canary","email":"canary@example.test","scope":["api"]}`,
+		`{"action":"revoke_token","id":` + ownerToken + `,"dry_run":true}`,
 		`{"action":"create_token","username":"blocked","name":"n","scopes":["api"]}`,
 		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"expires_at":"2026-03-19"}`,
 		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"value":"canary-too-short"}`,

@@ -1,0 +1,229 @@
+package compose_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/infra/local/engine"
+	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/compose"
+	"latchkey/pkg/config"
+	"latchkey/pkg/telemetry"
+)
+
+const table = "latchkey"
+
+var now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
+
+type logs struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(p)
+}
+
+func (l *logs) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.buffer.Reset()
+	return l.buffer.String()
+}
+
+type deployed struct {
+	compose.Deployment
+	client *dynamodb.Client
+	clock  *clock.Fake
+	logs   *logs
+}
+
+// deploy makes a deployment on an engine of its own, with every setting other
+// than its default.
+func deploy(t *testing.T) *deployed {
+	t.Helper()
+	path, err := tabledef.Path()
+	check(t, err)
+	d := &deployed{client: engine.New().Client(), clock: clock.NewFake(now), logs: &logs{}}
+	check(t, tabledef.Create(t.Context(), d.client, path, table))
+	cfg, err := config.Read([]string{
+		"TABLE_NAME=" + table, "PEPPER=a pepper for tests, of 33 letters", "STAGE=test", "TOKEN_PREFIX=acme-",
+		"PUBLIC_URL=https://tokens.example.test/base", "RETENTION_DAYS=10", "SHARD_COUNT=1", "LAST_USED_INTERVAL_SECONDS=60",
+	})
+	check(t, err)
+	d.Deployment = compose.Deployment{
+		Config: cfg, Client: d.client, Clock: d.clock, Random: rand.Reader,
+		Log: func(function string) *slog.Logger { return telemetry.NewLogger(d.logs, function) },
+	}
+	return d
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func call(t *testing.T, function lambda.Handler, payload any) map[string]any {
+	t.Helper()
+	in, err := json.Marshal(payload)
+	check(t, err)
+	out, err := function.Invoke(t.Context(), in)
+	check(t, err)
+	var reply map[string]any
+	check(t, json.Unmarshal(out, &reply))
+	return reply
+}
+
+func serve(t *testing.T, function lambda.Handler, method, path, bearer string) (status int, body string) {
+	t.Helper()
+	reply := call(t, function, map[string]any{"httpMethod": method, "path": path, "headers": map[string]string{"PRIVATE-TOKEN": bearer}})
+	code, _ := reply["statusCode"].(float64)
+	body, _ = reply["body"].(string)
+	return int(code), body
+}
+
+// Settings reach what they are for. If this fails, a deployment runs on
+// defaults that its operator has changed.
+func TestSettingsReachTheFunctions(t *testing.T) {
+	d := deploy(t)
+	made := call(t, d.Issue(), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
+	user, _ := made["user"].(map[string]any)
+	issued, _ := made["token"].(map[string]any)
+	bearer, _ := issued["token"].(string)
+	if !strings.HasPrefix(bearer, "acme-") {
+		t.Fatalf("prefix of %v", made)
+	}
+	if user["web_url"] != "https://tokens.example.test/base/root" {
+		t.Errorf("public URL: %v", user)
+	}
+	if lines := d.logs.take(); !strings.Contains(lines, `"Stage":"test"`) || !strings.Contains(lines, `"function":"issue"`) || !strings.Contains(lines, `"Timestamp":1773907200000`) {
+		t.Errorf("logged: %s", lines)
+	}
+
+	// Each function verifies with the same pepper, format and clock.
+	for path, function := range map[string]lambda.Handler{
+		"/api/v4/personal_access_tokens/self": d.Tokens(), "/api/v4/user": d.Directory(), "/api/v4/version": d.Settings(),
+	} {
+		if status, body := serve(t, function, http.MethodGet, path, bearer); status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+		// A value with our prefix and a wrong checksum is refused without a read.
+		if status, _ := serve(t, function, http.MethodGet, path, "acme-0000000000000000000000000000"); status != http.StatusUnauthorized {
+			t.Errorf("%s with a wrong checksum: %d", path, status)
+		}
+	}
+	if status, body := serve(t, d.Directory(), http.MethodGet, "/api/v4/users", bearer); status != http.StatusOK || !strings.Contains(body, "root") {
+		t.Errorf("accounts: %d %s", status, body)
+	}
+	if status, body := serve(t, d.Issue(), http.MethodPost, "/api/v4/personal_access_tokens/self/rotate", bearer); status != http.StatusOK || !strings.Contains(body, `"token":"acme-`) {
+		t.Errorf("rotated: %d %s", status, body)
+	} else {
+		var rotated struct{ Token string }
+		check(t, json.Unmarshal([]byte(body), &rotated))
+		bearer = rotated.Token
+	}
+	if status, body := serve(t, d.Revoke(), http.MethodDelete, "/api/v4/personal_access_tokens/self", bearer); status != http.StatusNoContent {
+		t.Errorf("revoked: %d %s", status, body)
+	}
+	var buckets, deletions []string
+	out, err := d.client.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String(table)})
+	check(t, err)
+	for _, item := range out.Items {
+		if n, there := item["delete_after"].(*types.AttributeValueMemberN); there && strings.HasPrefix(item["pk"].(*types.AttributeValueMemberS).Value, "TOKEN#") {
+			deletions = append(deletions, n.Value)
+		}
+		if s, there := item["expiry_bucket"].(*types.AttributeValueMemberS); there {
+			buckets = append(buckets, s.Value)
+		}
+	}
+	if len(buckets) > 0 {
+		t.Errorf("revoked tokens are still to be told about: %v", buckets)
+	}
+	const tenDaysLater = "1774771200"
+	if len(deletions) == 0 || deletions[0] != tenDaysLater {
+		t.Errorf("clean-up at %v, want %s", deletions, tenDaysLater)
+	}
+	if lines := d.logs.take(); strings.Contains(lines, bearer) || strings.Contains(lines, "@example.test") {
+		t.Error("a secret was logged")
+	}
+}
+
+// The authorizer asks the same store, and answers in the form it was told.
+func TestAuthorizerForms(t *testing.T) {
+	d := deploy(t)
+	made := call(t, d.Issue(), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
+	issued, _ := made["token"].(map[string]any)
+	bearer, _ := issued["token"].(string)
+	event := map[string]any{
+		"version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:eu-central-1:123456789012:a/$default/GET/orders",
+		"rawPath": "/orders", "headers": map[string]string{"authorization": "Bearer " + bearer},
+	}
+	if answer := call(t, d.Authorizer(true), event); answer["isAuthorized"] != true {
+		t.Errorf("simple: %v", answer)
+	}
+	if answer := call(t, d.Authorizer(false), event); answer["policyDocument"] == nil || answer["principalId"] != "1" {
+		t.Errorf("policy: %v", answer)
+	}
+	d.clock.Advance(366 * 24 * time.Hour)
+	if answer := call(t, d.Authorizer(true), event); answer["isAuthorized"] != false {
+		t.Errorf("expired: %v", answer)
+	}
+}
+
+// A last use that cannot be recorded is logged and costs nobody anything.
+func TestUnrecordedUseIsLogged(t *testing.T) {
+	d := deploy(t)
+	made := call(t, d.Issue(), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
+	issued, _ := made["token"].(map[string]any)
+	bearer, _ := issued["token"].(string)
+	d.Client = dynamodb.New(d.client.Options(), func(o *dynamodb.Options) {
+		o.RetryMaxAttempts = 1
+		o.HTTPClient = withoutUpdates{o.HTTPClient}
+	})
+	if status, body := serve(t, d.Tokens(), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+	if lines := d.logs.take(); !strings.Contains(lines, "last use not recorded") {
+		t.Errorf("logged: %s", lines)
+	}
+	// A recorded use stands for the interval that the operator set.
+	d.Client = d.client
+	for _, step := range []struct {
+		after time.Duration
+		want  string
+	}{{0, "2026-03-19T08:00:00.000Z"}, {59 * time.Second, "2026-03-19T08:00:00.000Z"}, {time.Second, "2026-03-19T08:01:00.000Z"}} {
+		d.clock.Advance(step.after)
+		_, _ = serve(t, d.Tokens(), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer)
+		_, body := serve(t, d.Tokens(), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer)
+		if !strings.Contains(body, `"last_used_at":"`+step.want+`"`) {
+			t.Errorf("after %s: %s, want %s", step.after, body, step.want)
+		}
+	}
+}
+
+// withoutUpdates is an engine that takes no updates.
+type withoutUpdates struct{ next dynamodb.HTTPClient }
+
+func (c withoutUpdates) Do(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".UpdateItem") {
+		return nil, http.ErrHandlerTimeout
+	}
+	return c.next.Do(r)
+}
