@@ -89,6 +89,8 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{lifecycle.ErrImpersonated, message(http.StatusForbidden, "403 Forbidden - An impersonation token cannot make an ordinary token for its owner")},
 		{token.ErrForbidden, message(http.StatusForbidden, "403 Forbidden")},
 		{errUserNotFound, message(http.StatusNotFound, "404 User Not Found")},
+		{principal.ErrNoProject, message(http.StatusNotFound, "404 Project Not Found")},
+		{principal.ErrNoGroup, message(http.StatusNotFound, "404 Group Not Found")},
 		{errNotFoundLower, message(http.StatusNotFound, "404 Not found")},
 		{errValueNotFound, message(http.StatusNotFound, map[string]string{"error": "Not found"})},
 		{lifecycle.ErrNoImpersonation, message(http.StatusNotFound, "404 Impersonation Token Not Found")},

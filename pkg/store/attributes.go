@@ -134,3 +134,27 @@ func (r *reader) texts(name string) []string {
 	}
 	return values
 }
+
+// numbers returns a list of whole numbers; it must be there.
+func (r *reader) numbers(name string) []int64 {
+	list, ok := r.item[name].(*types.AttributeValueMemberL)
+	if !ok {
+		r.fault(name)
+		return nil
+	}
+	values := make([]int64, 0, len(list.Value))
+	for _, element := range list.Value {
+		value, ok := element.(*types.AttributeValueMemberN)
+		if !ok {
+			r.fault(name)
+			return nil
+		}
+		n, err := strconv.ParseInt(value.Value, 10, 64)
+		if err != nil {
+			r.fault(name)
+			return nil
+		}
+		values = append(values, n)
+	}
+	return values
+}

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -79,6 +80,10 @@ func (t *Table) tokenItem(tok token.Token) item {
 	if tok.Previous != 0 {
 		it["previous"] = number(int64(tok.Previous))
 	}
+	if tok.Kind.OfResource() {
+		it["resource"] = number(int64(tok.Resource))
+		it["level"] = number(int64(tok.Level))
+	}
 	if indexed(tok) {
 		it["expiry_bucket"] = text(expiryBucket(tok.ExpiresOn, tok.Owner, t.opts.Shards))
 		it["expiry_order"] = text(expiryOrder(tok.ID))
@@ -104,6 +109,8 @@ func readToken(it item) (token.Token, error) {
 		Notices:       r.optionalSet("notices"),
 		Family:        token.ID(r.number("family")),
 		Previous:      token.ID(r.optionalNumber("previous")),
+		Resource:      token.ResourceID(r.optionalNumber("resource")),
+		Level:         token.Level(r.optionalNumber("level")),
 		Digest:        secret.DigestFromKey(strings.TrimPrefix(pk, tokenPrefix)),
 	}
 	tok.Owner = tok.ID.Owner()
@@ -136,9 +143,15 @@ func checkToken(r *reader, tok token.Token) {
 		r.fault("id")
 	}
 	switch tok.Kind {
-	case token.Personal, token.Impersonation:
+	case token.Personal, token.Impersonation, token.Project, token.Group:
 	default:
 		r.fault("kind")
+	}
+	if tok.Kind.OfResource() != (tok.Resource != 0) || tok.Resource < 0 || tok.Resource > token.MaxOwner {
+		r.fault("resource")
+	}
+	if tok.Kind.OfResource() != (tok.Level != token.NoLevel) || tok.Level != token.NoLevel && !slices.Contains(token.Levels, tok.Level) {
+		r.fault("level")
 	}
 	if tok.CreatedBy < 0 || tok.CreatedBy > token.MaxOwner {
 		r.fault("created_by")

@@ -17,7 +17,14 @@ const (
 	// Impersonation tokens act as their owner too, but are made, seen and
 	// ended by administrators only.
 	Impersonation Kind = "impersonation"
+	// Project tokens act as a bot that is a member of one project.
+	Project Kind = "project"
+	// Group tokens act as a bot that is a member of one group.
+	Group Kind = "group"
 )
+
+// OfResource reports whether tokens of this kind belong to a project or group.
+func (k Kind) OfResource() bool { return k == Project || k == Group }
 
 // A Reason says why a token was revoked.
 type Reason string
@@ -27,6 +34,7 @@ const (
 	ReasonRequest Reason = "request" // somebody asked for it
 	ReasonRotated Reason = "rotated" // a successor took its place
 	ReasonReuse   Reason = "reuse"   // an ancestor was presented for rotation
+	ReasonExpired Reason = "expired" // a bot was removed some time after its token ended
 )
 
 // A Token is the record of one token: everything about it but the bearer,
@@ -56,6 +64,10 @@ type Token struct {
 	Family ID
 	// Previous is the id of the token that this one replaced, or 0.
 	Previous ID
+	// Resource is the project or group that the token belongs to, and Level
+	// its bot's level there; 0 for tokens of people.
+	Resource ResourceID
+	Level    Level
 	Digest   secret.Digest
 }
 
