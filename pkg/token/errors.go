@@ -44,6 +44,9 @@ var (
 	ErrMoved = fmt.Errorf("%w: changed in the meantime", ErrConflict)
 	// ErrForbidden means that the caller is known and not allowed.
 	ErrForbidden = errors.New("forbidden")
+	// ErrSwitchedOff means that an administrator has switched off what was
+	// asked for.
+	ErrSwitchedOff = fmt.Errorf("%w: switched off", ErrForbidden)
 
 	// ErrUnavailable means that it could not be decided or done now. Nothing
 	// was allowed and nothing was half done.
