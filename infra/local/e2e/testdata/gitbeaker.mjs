@@ -277,4 +277,156 @@ async function impersonation() {
   await check("every method", () => everyMethod("UserImpersonationTokens"));
 }
 
-await { personal, impersonation }[section]();
+// resources drives the tokens of a project or a group, which keeper, a level, may manage and lesser may not.
+async function resources({ word, Word, keeper, lesser, path }, resource, other) {
+  const [kind, membersOf] = [`${Word}AccessTokens`, `${Word}Members`];
+  const tokens = admin[kind];
+  const make = (name, scopes = ["api"], options = {}) => tokens.create(resource.id, name, scopes, "2026-06-02", options);
+  const member = async (username, level) => {
+    const user = await newUser(username);
+    if (level) await admin[membersOf].add(resource.id, level, { userId: user.id });
+    return client((await newToken(user)).token)[kind];
+  };
+  const keeping = await member("oskar", keeper);
+  const looking = await member("paula", lesser);
+  const stranger = await member("quirin");
+  const unknown = `404 Could not find ${word} access token with token_id: ${notThere} Not Found`;
+
+  await check("create", async () => {
+    const made = await tokens.create(resource.id, "deploy", ["api", "read_repository"], "2026-06-02");
+    has(made, { name: "deploy", scopes: ["api", "read_repository"], active: true, revoked: false, expires_at: "2026-06-02", last_used_at: null, access_level: 40 });
+    assert.match(made.token, /^lkprj_[0-9A-Za-z]{36}$/);
+    has(await client(made.token).Users.showCurrentUser(), { id: made.user_id, username: `${word}_${resource.id}_bot`, name: "deploy" });
+    has(await client(made.token).PersonalAccessTokens.show(), { id: made.id, user_id: made.user_id });
+    const next = await make("the next one");
+    has(await client(next.token).Users.showCurrentUser(), { id: next.user_id, username: `${word}_${resource.id}_bot1` });
+  });
+  await check("create with a level", async () => has(await make("reports", ["read_api"], { accessLevel: 20 }), { access_level: 20, scopes: ["read_api"] }));
+  await check("create by path", async () => {
+    const made = await tokens.create(resource[path], "by path", ["api"], "2026-06-02");
+    has(await tokens.show(resource.id, made.id), { name: "by path" });
+    has(await tokens.show(resource[path], made.id), { name: "by path" });
+  });
+  await check("create as one who may", async () => has(await keeping.create(resource.id, "kept", ["api"], "2026-06-02"), { name: "kept", access_level: 40 }));
+  await check("create against the rules", async () => {
+    await refused(make(undefined), 400, "name is missing");
+    await refused(make("x", ["sudo"]), 400, "scopes does not have a valid value");
+    await refused(make("x", ["read_user"]), 400, "scopes does not have a valid value");
+    await refused(make("x", ["api"], { accessLevel: 35 }), 400, "access_level does not have a valid value");
+    await refused(tokens.create(resource.id, "x", ["api"], "2027-03-20"), 400, "400 Bad request - Expiration date must be before 2027-03-19");
+    await refused(tokens.create(notThere, "x", ["api"], "2026-06-02"), 404, `404 ${Word} Not Found`);
+  });
+  await check("create without the right", async () => {
+    const create = (as, options) => as.create(resource.id, "x", ["api"], "2026-06-02", options);
+    await refused(create(looking), 400, `400 Bad request - User does not have permission to create ${word} access token`);
+    await refused(create(stranger), 404, `404 ${Word} Not Found`);
+    if (keeper < 50) await refused(create(keeping, { accessLevel: 50 }), 400, `400 Bad request - Could not provision owner access to ${word} access token`);
+  });
+
+  await check("show", async () => {
+    const { token, ...made } = await make("to show");
+    const shown = await tokens.show(resource.id, made.id);
+    has(shown, { ...made, last_used_ips: shown.last_used_ips });
+    assert.equal(shown.token, undefined);
+    has(await keeping.show(resource.id, made.id), { id: made.id, access_level: 40 });
+    await refused(looking.show(resource.id, made.id), 401, "401 Unauthorized");
+    await refused(stranger.show(resource.id, made.id), 404, `404 ${Word} Not Found`);
+    await refused(tokens.show(resource.id, notThere), 404, unknown);
+    await refused(tokens.show(other.id, made.id), 404, unknown.replace(notThere, made.id));
+  });
+  await check("list", async () => {
+    const create = (name) => tokens.create(other.id, name, ["api"], "2026-06-02");
+    const made = [await create("first"), await create("second"), await create("third")];
+    await tokens.revoke(other.id, made[1].id);
+    const list = async (options) => ids(await tokens.all(other.id, options));
+    assert.deepEqual(await list(), ids(made));
+    assert.deepEqual(await list({ perPage: 1 }), ids(made));
+    assert.deepEqual(await list({ state: "active" }), ids([made[0], made[2]]));
+    assert.deepEqual(await list({ state: "inactive" }), ids([made[1]]));
+    assert.deepEqual(await list({ search: "third" }), ids([made[2]]));
+    await refused(looking.all(resource.id), 401, "401 Unauthorized");
+    await refused(looking.all(other.id), 404, `404 ${Word} Not Found`);
+  });
+  await check("show the bot among the members", async () => {
+    const made = await make("member", ["api"], { accessLevel: 30 });
+    has(await admin[membersOf].show(resource.id, made.user_id), { id: made.user_id, access_level: 30, expires_at: "2026-06-02" });
+    assert.ok(ids(await admin[membersOf].all(resource.id)).includes(made.user_id));
+  });
+  await check("open nothing else", async () => {
+    const own = client((await make("here only")).token)[kind];
+    await refused(own.all(other.id), 404, `404 ${Word} Not Found`);
+    await refused(own.show(other.id, notThere), 404, `404 ${Word} Not Found`);
+  });
+
+  await check("rotate", async () => {
+    const old = await make("to rotate", ["api"], { accessLevel: 30 });
+    const next = await keeping.rotate(resource.id, old.id, { expiresAt: "2026-05-01" });
+    has(next, { name: "to rotate", scopes: ["api"], user_id: old.user_id, access_level: 30, active: true, expires_at: "2026-05-01" });
+    assert.notEqual(next.id, old.id);
+    has(await client(next.token).PersonalAccessTokens.show(), { id: next.id });
+    await refused(client(old.token).PersonalAccessTokens.show(), 401, "invalid_token");
+    await refused(tokens.rotate(resource.id, old.id), 400, "400 Bad request - Token already revoked");
+  });
+  await check("rotate oneself", async () => {
+    const old = await make("rotates itself", ["self_rotate"], { accessLevel: 20 });
+    const next = await client(old.token)[kind].rotate(resource.id, "self");
+    has(next, { scopes: ["self_rotate"], user_id: old.user_id, access_level: 20, active: true, expires_at: "2026-03-26" });
+    has(await client(next.token).PersonalAccessTokens.show(), { id: next.id });
+  });
+  await check("rotate oneself twice ends the successor", async () => {
+    const old = await make("stolen");
+    const next = await client(old.token)[kind].rotate(resource.id, "self");
+    await refused(client(old.token)[kind].rotate(resource.id, "self"), 401, "invalid_token");
+    await refused(client(next.token).PersonalAccessTokens.show(), 401, "invalid_token");
+  });
+  await check("rotate against the rules", async () => {
+    const made = await make("mine");
+    await refused(tokens.rotate(resource.id, made.id, { expiresAt: "2027-03-20" }), 400, "400 Bad request - Expiration date must be before 2027-03-19");
+    await refused(tokens.rotate(resource.id, notThere), 404, "404 Not Found");
+    await refused(keeping.rotate(resource.id, notThere), 401, "401 Unauthorized");
+    await refused(looking.rotate(resource.id, made.id), 401, "401 Unauthorized");
+    await refused(keeping.rotate(resource.id, "self"), 405, "405 Method Not Allowed");
+    await refused(client(made.token)[kind].rotate(other.id, "self"), 401, "401 Unauthorized");
+    await refused(client((await make("reads", ["read_api"])).token)[kind].rotate(resource.id, "self"), 403, "insufficient_scope");
+    has(await client(made.token).PersonalAccessTokens.show(), { id: made.id });
+  });
+
+  const gone = async (made) => {
+    await refused(client(made.token).PersonalAccessTokens.show(), 401, "invalid_token");
+    await refused(admin[membersOf].show(resource.id, made.user_id), 404, "404 Not found");
+    has(await tokens.show(resource.id, made.id), { active: false, revoked: true });
+  };
+  await check("revoke", async () => {
+    const made = await make("to revoke");
+    const reply = await keeping.revoke(resource.id, made.id, { showExpanded: true });
+    assert.equal(reply.status, 204);
+    await gone(made);
+  });
+  await check("revoke oneself", async () => {
+    const made = await make("ends itself", ["read_repository"]);
+    const reply = await client(made.token).PersonalAccessTokens.remove({ showExpanded: true });
+    assert.equal(reply.status, 204);
+    await gone(made);
+  });
+  await check("revoke without the right", async () => {
+    const made = await make("stays");
+    await refused(looking.revoke(resource.id, made.id), 400, `400 Bad request - paula of ${section} cannot delete stays`);
+    await refused(looking.revoke(resource.id, notThere), 404, unknown);
+    await refused(stranger.revoke(resource.id, made.id), 404, `404 ${Word} Not Found`);
+    await refused(tokens.revoke(resource.id, notThere), 404, unknown);
+    has(await client(made.token).PersonalAccessTokens.show(), { id: made.id });
+  });
+  await check("every method", () => everyMethod(kind));
+}
+
+async function projects() {
+  const project = (name) => admin.Projects.create({ name, path: name });
+  await resources({ word: "project", Word: "Project", keeper: 40, lesser: 30, path: "path_with_namespace" }, await project("web"), await project("other"));
+}
+
+async function groups() {
+  const group = (name) => admin.Groups.create(name, name);
+  await resources({ word: "group", Word: "Group", keeper: 50, lesser: 40, path: "full_path" }, await group("acme"), await group("other"));
+}
+
+await { personal, impersonation, projects, groups }[section]();
