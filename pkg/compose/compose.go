@@ -91,6 +91,7 @@ func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 	authorizer := &httpapi.Authorizer{
 		Log: log, Verifier: d.verifier(log), Scopes: d.Config.Scopes,
 		SimpleResponses: simpleResponses, Count: d.metrics(log, "authorizer").Count,
+		Throttles: d.throttles(),
 	}
 	return authorizer.Lambda()
 }
@@ -115,7 +116,15 @@ func (d Deployment) api(function string) *httpapi.API {
 	return &httpapi.API{
 		Log: log, Verifier: d.verifier(log), Users: d.table(log), Clock: d.Clock,
 		PublicURL: d.Config.PublicURL, Count: d.metrics(log, function).Count,
+		Throttles: d.throttles(),
 	}
+}
+
+// throttles returns new ones: what a function has seen is its own.
+func (d Deployment) throttles() *httpapi.Throttles {
+	return httpapi.NewThrottles(httpapi.Limits{
+		WrongBearers: d.Config.WrongBearers, Creations: d.Config.Creations, LeakReports: d.Config.LeakReports,
+	})
 }
 
 func (d Deployment) verifier(log *slog.Logger) *verify.Verifier {

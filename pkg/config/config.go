@@ -47,6 +47,15 @@ type Common struct {
 	Prefix string `env:"TOKEN_PREFIX" envDefault:"lkpat_"`
 	// LastUsedSeconds is how long a recorded last use stands.
 	LastUsedSeconds int `env:"LAST_USED_INTERVAL_SECONDS" envDefault:"86400"`
+	// WrongBearers is how many bearers that are no good an address may try in
+	// a minute; 0 is no limit. Each instance of a function counts for itself,
+	// here and below.
+	WrongBearers int `env:"WRONG_BEARERS_PER_MINUTE" envDefault:"60"`
+	// Creations is how many tokens an account may ask for in a minute.
+	Creations int `env:"CREATIONS_PER_MINUTE" envDefault:"100"`
+	// LeakReports is how many reports of leaked values an address may send in
+	// a minute.
+	LeakReports int `env:"LEAK_REPORTS_PER_MINUTE" envDefault:"10"`
 	// ScopesFile is an operator's own scope catalog.
 	ScopesFile string `env:"SCOPES_FILE"`
 
@@ -174,6 +183,9 @@ func (c *Common) complete() error {
 	list := checklist{c.Base.complete()}
 	list.fault(!secret.ValidPrefix(c.Prefix), "TOKEN_PREFIX is not up to %d letters, digits and any of _+=/@:.-", secret.MaxPrefixLength)
 	list.fault(c.LastUsedSeconds < 1, "LAST_USED_INTERVAL_SECONDS is below 1")
+	list.fault(c.WrongBearers < 0, "WRONG_BEARERS_PER_MINUTE is below 0")
+	list.fault(c.Creations < 0, "CREATIONS_PER_MINUTE is below 0")
+	list.fault(c.LeakReports < 0, "LEAK_REPORTS_PER_MINUTE is below 0")
 	c.Scopes = scope.GitLab()
 	if c.ScopesFile != "" {
 		own, err := readCatalog(c.ScopesFile)

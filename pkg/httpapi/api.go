@@ -29,6 +29,8 @@ type API struct {
 	PublicURL string
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
+	// Throttles of the function's instance, or nil.
+	Throttles *Throttles
 }
 
 // A UserReader finds the accounts that administrators act as, strongly
@@ -56,6 +58,8 @@ type route struct {
 	// refused is asked about a bearer that matched a record and is not good.
 	// It reports whether it has served the request all the same.
 	refused func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error)
+	// creates says that the route makes tokens, which nobody may do too often.
+	creates bool
 }
 
 const basePath = "/api/v4"
@@ -148,7 +152,10 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 		if value == "" && rt.anonymous != nil {
 			return rt.anonymous
 		}
-		caller, err := api.Verifier.Verify(r.Context(), value)
+		caller, err := api.Throttles.verify(r.Context(), api.Verifier, value)
+		if errors.Is(err, errThrottled) {
+			return err
+		}
 		if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
 			record.caller = principal.Principal{User: refusal.User, Token: refusal.Token}
 			if rt.refused != nil {
@@ -177,6 +184,11 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 			// Also where no parameter is needed: what could not be read may
 			// have asked for something else, such as sudo.
 			return paramsErr
+		}
+		if rt.creates {
+			if err := api.Throttles.create(caller, api.Clock.Now()); err != nil {
+				return err
+			}
 		}
 		return rt.handle(w, r.WithContext(principal.With(r.Context(), caller)))
 	})

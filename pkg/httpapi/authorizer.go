@@ -33,6 +33,8 @@ type Authorizer struct {
 	SimpleResponses bool
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
+	// Throttles of the function's instance, or nil.
+	Throttles *Throttles
 
 	policies policies
 }
@@ -70,6 +72,10 @@ func (a *Authorizer) Authorize(ctx context.Context, event AuthorizerEvent) (any,
 	switch {
 	case err == nil:
 		return a.allow(event, route, caller), nil
+	case errors.Is(err, errThrottled):
+		a.Log.Warn("bearer not looked at", "reason", err.Error())
+		a.Count("RequestsThrottled", wrongBearers)
+		return a.deny(event, route, err), nil
 	case undecided(err):
 		a.Log.Error("bearer not decided", "reason", err.Error())
 		a.Count("BearersRefused", refusalCode(err))
@@ -104,7 +110,7 @@ func (a *Authorizer) verify(ctx context.Context, event AuthorizerEvent, route ga
 	if err != nil {
 		return principal.Principal{}, err
 	}
-	return a.Verifier.Verify(ctx, value)
+	return a.Throttles.verify(withAddress(ctx, event.address()), a.Verifier, value)
 }
 
 // allow answers for a good bearer: with a policy that lists everything its
@@ -132,6 +138,8 @@ func (a *Authorizer) allow(event AuthorizerEvent, route gatewayRoute, caller pri
 func (a *Authorizer) deny(event AuthorizerEvent, route gatewayRoute, err error) any {
 	reason := map[string]any{"error": "invalid_token"}
 	switch {
+	case errors.Is(err, errThrottled):
+		reason["error"] = "too_many_requests"
 	case errors.Is(err, principal.ErrInactive):
 		reason["error"] = "account_inactive"
 	case errors.Is(err, scope.ErrAmbiguousPath), errors.Is(err, token.ErrInput):
@@ -185,6 +193,26 @@ type AuthorizerEvent struct {
 	Query       map[string]string   `json:"queryStringParameters"`
 	MultiQuery  map[string][]string `json:"multiValueQueryStringParameters"`
 	RawQuery    string              `json:"rawQueryString"`
+
+	// RequestContext is absent from TOKEN events.
+	RequestContext struct {
+		Identity eventSource `json:"identity"`
+		// HTTP takes the place of Identity in payload format 2.0.
+		HTTP eventSource `json:"http"`
+	} `json:"requestContext"`
+}
+
+// An eventSource is the part of an event that says where the request came from.
+type eventSource struct {
+	SourceIP string `json:"sourceIp"`
+}
+
+// address is what the gateway reports of the client, "" in a TOKEN event.
+func (e AuthorizerEvent) address() string {
+	if e.isHTTP2() {
+		return e.RequestContext.HTTP.SourceIP
+	}
+	return e.RequestContext.Identity.SourceIP
 }
 
 func (e AuthorizerEvent) isHTTP2() bool { return e.Version == "2.0" }

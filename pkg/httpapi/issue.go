@@ -29,13 +29,17 @@ func Issue(api *API, issuer *lifecycle.Issuer, revoker *lifecycle.Revoker) http.
 
 func (api *issueAPI) routes() []route {
 	refused := api.replayOrReuse(api.rotated)
-	return append([]route{
+	routes := append([]route{
 		{method: "POST", path: "/users/{user_id}/personal_access_tokens", handle: api.createFor, adminOnly: true},
 		{method: "POST", path: "/user/personal_access_tokens", handle: api.createForSelf},
 		{method: "POST", path: impersonationsPath, handle: api.createImpersonation, adminOnly: true},
 		{method: "POST", path: "/personal_access_tokens/{id}/rotate", handle: api.rotate, refused: refused},
 		{method: "POST", path: "/personal_access_tokens/self/rotate", handle: api.rotateSelf, refused: refused},
 	}, resourceRoutes(api.resourceRoutes)...)
+	for i := range routes {
+		routes[i].creates = true // there are no others here
+	}
+	return routes
 }
 
 func (api *issueAPI) createFor(w http.ResponseWriter, r *http.Request) error {

@@ -68,6 +68,8 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 	}{
 		{errNoRoute, reply{http.StatusNotFound, map[string]any{"error": "404 Not Found"}}},
 		{errMethodNotAllowed, reply{http.StatusMethodNotAllowed, map[string]any{"error": "405 Not Allowed"}}},
+		{errThrottled, message(http.StatusTooManyRequests, map[string]string{
+			"error": "This endpoint has been requested too many times. Try again later."})},
 		{errHidden, message(http.StatusUnauthorized, "401 Unauthorized")},
 		{lifecycle.ErrNotOfResource, message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
 		{errSudoNotAdmin, message(http.StatusForbidden, "403 Forbidden - Must be admin to use sudo")},
@@ -185,6 +187,11 @@ func (api *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", challenge(reply.body))
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		if refusal := (*throttled)(nil); errors.As(err, &refusal) {
+			api.Count("RequestsThrottled", refusal.code)
+			refusal.writeHeaders(w.Header())
+		}
 	}
 	writeJSON(w, reply.status, reply.body)
 }

@@ -65,6 +65,7 @@ type world struct {
 	logs      *logs
 	counts    *counts
 	publicURL string
+	throttles *httpapi.Throttles // none unless a test sets it
 
 	// The bearers that every world starts with, by what they are.
 	bearers map[string]string
@@ -194,7 +195,7 @@ func (w *world) set(tb testing.TB, name, attribute, value string) {
 func (w *world) api(function string) *httpapi.API {
 	return &httpapi.API{
 		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Users: w.table, Clock: w.clock,
-		PublicURL: w.publicURL, Count: w.counts.count,
+		PublicURL: w.publicURL, Count: w.counts.count, Throttles: w.throttles,
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -70,7 +71,8 @@ type Options struct {
 	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
 	// Random yields secrets; crypto/rand without one.
 	Random io.Reader
-	// Parameters of the template instead of its defaults.
+	// Parameters of the template instead of its defaults. Without its own, a
+	// test has no limits on how often it may ask: its clock stands still.
 	Parameters map[string]string
 	// PublicURL is the address that replies mention; the World's own without one.
 	PublicURL string
@@ -82,7 +84,9 @@ func Start(tb testing.TB, o Options) *World {
 	tb.Helper()
 	table, err := tabledef.Path()
 	check(tb, err)
-	template, err := local.ReadTemplate(filepath.Join(filepath.Dir(table), "..", "template.yaml"), o.Parameters)
+	parameters := map[string]string{"WrongBearersPerMinute": "0", "CreationsPerMinute": "0"}
+	maps.Copy(parameters, o.Parameters)
+	template, err := local.ReadTemplate(filepath.Join(filepath.Dir(table), "..", "template.yaml"), parameters)
 	check(tb, err)
 	if o.Client == nil {
 		endpoint := storetest.Endpoint(tb)

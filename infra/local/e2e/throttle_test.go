@@ -1,0 +1,60 @@
+package e2e_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"latchkey/infra/local/localtest"
+)
+
+// The template's parameters reach the functions, and the gateway's report of an
+// address reaches the count, through the doors that clients have.
+func TestLimitsOfTheTemplateHold(t *testing.T) {
+	t.Parallel()
+	options := embedded()
+	options.Parameters = map[string]string{"WrongBearersPerMinute": "2", "CreationsPerMinute": "4"}
+	w := localtest.Start(t, options)
+	status := func(bearer, method, path, body string) int { return w.Do(t, bearer, method, path, body).Status }
+	const self, unknown = "/api/v4/personal_access_tokens/self", "no-such-token-anywhere"
+
+	t.Run("wrong bearers, at each function and the authorizer", func(t *testing.T) {
+		for path, refused := range map[string]int{self: http.StatusUnauthorized, "/api/v4/user": http.StatusUnauthorized, "/sample/x": http.StatusForbidden} {
+			send := func(bearer string) int {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.URL+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Authorization", "Bearer "+bearer)
+				return w.Send(t, r).Status
+			}
+			throttled := http.StatusTooManyRequests
+			if refused == http.StatusForbidden {
+				throttled = http.StatusForbidden // an authorizer can only deny
+			}
+			for i, want := range []int{refused, refused, throttled} {
+				if got := send(unknown); got != want {
+					t.Errorf("%s, try %d: %d, want %d", path, i, got, want)
+				}
+			}
+			if got := send(localtest.AdminBearer); got != throttled {
+				t.Errorf("%s: a bearer that was not seen before: %d, want %d", path, got, throttled)
+			}
+		}
+		if got := status(localtest.AdminBearer, "GET", "/api/v4/version", ""); got != http.StatusOK {
+			t.Errorf("a function that was not asked: %d", got)
+		}
+		w.Clock.Advance(30 * time.Second)
+		if got := status(localtest.AdminBearer, "GET", self, ""); got != http.StatusOK {
+			t.Errorf("half a minute later: %d", got)
+		}
+	})
+	t.Run("creations", func(t *testing.T) {
+		const body = `{"name":"x","scopes":["api"]}`
+		for i, want := range []int{201, 201, 201, 201, 429} {
+			if got := status(localtest.AdminBearer, "POST", "/api/v4/users/1/personal_access_tokens", body); got != want {
+				t.Errorf("token %d: %d, want %d", i, got, want)
+			}
+		}
+	})
+}
