@@ -128,6 +128,7 @@ func (p Product) function(name string, function Function) (lambda.Handler, error
 		"tokens":     d.Tokens,
 		"directory":  d.Directory,
 		"settings":   d.Settings,
+		"leaks":      d.Leaks,
 		"authorizer": func() lambda.Handler { return d.Authorizer(cfg.Response == "simple") },
 	}[name]
 	if !known {

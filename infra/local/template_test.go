@@ -14,7 +14,7 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "revoke", "settings", "tokens"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leaks", "revoke", "settings", "tokens"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
@@ -52,7 +52,7 @@ func TestProductTemplate(t *testing.T) {
 		}
 	})
 	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens.
-	deleting := []string{"issue", "revoke"}
+	deleting := []string{"issue", "leaks", "revoke"}
 	t.Run("no other function may delete items", func(t *testing.T) {
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {

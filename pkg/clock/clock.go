@@ -55,8 +55,8 @@ func (f *Fake) Set(now time.Time) {
 // Advance moves the clock by d.
 func (f *Fake) Advance(d time.Duration) { f.Set(f.Now().Add(d)) }
 
-// A Stopwatch measures how long something took, for logs and metrics. No
-// decision may rest on it.
+// A Stopwatch measures how long something took, for logs and metrics and for
+// replies that must all take as long. No decision may rest on it.
 type Stopwatch struct{ start time.Time }
 
 // StartStopwatch returns a running stopwatch.

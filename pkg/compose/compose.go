@@ -85,6 +85,12 @@ func (d Deployment) Settings() lambda.Handler {
 	return httpapi.Lambda(httpapi.Settings(d.api("settings")), nil)
 }
 
+// Leaks returns the handler of functions/leaks.
+func (d Deployment) Leaks() lambda.Handler {
+	api := d.api("leaks")
+	return httpapi.Lambda(httpapi.Leaks(api, d.revoker(d.table(api.Log)), httpapi.LeakStep), nil)
+}
+
 // Authorizer returns the handler of functions/authorizer.
 func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 	log := d.Log("authorizer")

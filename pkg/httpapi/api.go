@@ -58,6 +58,8 @@ type route struct {
 	// refused is asked about a bearer that matched a record and is not good.
 	// It reports whether it has served the request all the same.
 	refused func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error)
+	// open routes ask for no credential and read their own parameters.
+	open bool
 	// creates says that the route makes tokens, which nobody may do too often.
 	creates bool
 }
@@ -71,6 +73,10 @@ func (api *API) serve(own []route) http.Handler {
 	catalog := scope.GitLab()
 	routes := http.NewServeMux()
 	for _, rt := range own {
+		if rt.open {
+			routes.Handle(rt.method+" "+basePath+rt.path, api.open(rt))
+			continue
+		}
 		requirement := catalog.Require(rt.method, basePath+rt.path)
 		routes.Handle(rt.method+" "+basePath+rt.path, api.endpoint(rt, requirement))
 	}
@@ -119,7 +125,7 @@ func (api *API) routingErrors() http.Handler {
 func everyRoute() (routes []route) {
 	for _, set := range [][]route{
 		(&issueAPI{}).routes(), (&revokeAPI{}).routes(), (&tokensAPI{}).routes(),
-		(&directoryAPI{}).routes(), (&settingsAPI{}).routes(),
+		(&directoryAPI{}).routes(), (&settingsAPI{}).routes(), (&leaksAPI{}).routes(),
 	} {
 		routes = append(routes, set...)
 	}
@@ -135,6 +141,14 @@ func (api *API) plain(h handler) http.Handler {
 	})
 }
 
+// open serves a route for everybody.
+func (api *API) open(rt route) http.Handler {
+	return api.plain(func(w http.ResponseWriter, r *http.Request) error {
+		recordOf(r.Context()).route = rt.method + " " + basePath + rt.path
+		return rt.handle(w, r)
+	})
+}
+
 // endpoint verifies the caller, checks scope and rank, and calls the handler,
 // in the order of GitLab's checks: a credential that is no good beats a
 // missing right, which beats a bad parameter.
@@ -142,7 +156,7 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 	return api.plain(func(w http.ResponseWriter, r *http.Request) error {
 		record := recordOf(r.Context())
 		record.route = rt.method + " " + basePath + rt.path
-		params, paramsErr := readParams(w, r)
+		params, paramsErr := readParams(w, r, MaxBody)
 		r = r.WithContext(context.WithValue(r.Context(), paramsKey{}, parsed{params, paramsErr}))
 
 		value, err := credential(r, params)

@@ -54,8 +54,9 @@ func paramsOf(ctx context.Context) (*binder, error) {
 }
 
 // readParams reads query and body. The body's parameters come after the
-// query's. The parameters it could read come back beside an error.
-func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
+// query's. The parameters it could read come back beside an error. A body has
+// at most maxBody bytes.
+func readParams(w http.ResponseWriter, r *http.Request, maxBody int64) (params, error) {
 	p := params{}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	p.addForm(query)
@@ -65,9 +66,9 @@ func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
 	if r.Body == nil {
 		return p, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return p, fault(fmt.Sprintf("body is too large (maximum is %d bytes)", MaxBody))
+		return p, fault(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
 	}
 	if len(bytes.TrimSpace(body)) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return p, nil
@@ -88,7 +89,7 @@ func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
 		p.addForm(form)
 		return p, nil
 	case "multipart/form-data":
-		form, err := multipart.NewReader(bytes.NewReader(body), attributes["boundary"]).ReadForm(MaxBody)
+		form, err := multipart.NewReader(bytes.NewReader(body), attributes["boundary"]).ReadForm(maxBody)
 		if err != nil || len(form.File) > 0 {
 			return p, fault("body is invalid")
 		}
@@ -306,6 +307,30 @@ func (b *binder) texts(name string) []string {
 		}
 	}
 	return texts
+}
+
+// values returns strings that may hold anything, so that none of them is split
+// or tidied: an array of JSON, a parameter that is repeated as name[], or one
+// alone.
+func (b *binder) values(name string) (values []string) {
+	for _, given := range append(append([]any{}, b.params[name]...), b.params[name+"[]"]...) {
+		if given == nil {
+			continue
+		}
+		elements, several := given.([]any)
+		if !several {
+			elements = []any{given}
+		}
+		for _, element := range elements {
+			value, ok := element.(string)
+			if !ok {
+				b.reject(name, "is invalid")
+				return nil
+			}
+			values = append(values, value)
+		}
+	}
+	return values
 }
 
 // integer returns an optional whole number, fallback when it is not given.

@@ -61,7 +61,7 @@ func read(query, contentType, body string) (params, error) {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	r.URL = &url.URL{Path: "/", RawQuery: query}
 	r.Header.Set("Content-Type", contentType)
-	return readParams(httptest.NewRecorder(), r)
+	return readParams(httptest.NewRecorder(), r, MaxBody)
 }
 
 // checkRefusal wants a refusal to be the caller's fault, in fixed words.

@@ -253,6 +253,9 @@ func TestEveryRouteEndsTheBotWithItsToken(t *testing.T) {
 			r.json = `{"token":"` + w.bearers["web"] + `"}`
 			return throughLambda(t, w, r)
 		},
+		"by a report of leaks": func(t *testing.T, w *world) response {
+			return throughLambda(t, w, leakOf(t, w.bearers["web"]))
+		},
 		"by the console": func(t *testing.T, w *world) response {
 			_, err := w.consoles()["revoke"].Invoke(t.Context(), []byte(`{"action":"revoke_token","id":`+webToken+`}`))
 			check(t, err)

@@ -66,6 +66,9 @@ type world struct {
 	counts    *counts
 	publicURL string
 	throttles *httpapi.Throttles // none unless a test sets it
+	// leakStep is what replies to reports of leaks take a multiple of: nothing
+	// unless a test sets it.
+	leakStep func(int) time.Duration
 
 	// The bearers that every world starts with, by what they are.
 	bearers map[string]string
@@ -85,7 +88,8 @@ func newWorld(tb testing.TB) *world {
 		clock: clock.NewFake(now.Add(-24 * time.Hour)), client: engine.New().Client(), pepper: pepper, catalog: scope.GitLab(),
 		format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}},
 		logs:   &logs{}, counts: &counts{}, publicURL: publicURL,
-		bearers: map[string]string{}, tokens: map[string]token.Token{}, users: map[string]principal.User{},
+		leakStep: func(int) time.Duration { return 0 },
+		bearers:  map[string]string{}, tokens: map[string]token.Token{}, users: map[string]principal.User{},
 	}
 	path, err := tabledef.Path()
 	check(tb, err)
@@ -207,6 +211,7 @@ func (w *world) functions() map[string]http.Handler {
 		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister),
 		"directory": httpapi.Directory(w.api("directory"), w.accounts),
 		"settings":  httpapi.Settings(w.api("settings")),
+		"leaks":     httpapi.Leaks(w.api("leaks"), w.revoker, w.leakStep),
 	}
 }
 

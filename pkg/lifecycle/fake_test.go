@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ var (
 // fakeStore is a table in memory. A function field, if set, runs in place of
 // the write it is named after.
 type fakeStore struct {
+	mu     sync.Mutex // of what ends tokens, which a report of leaks does several at a time
 	tokens map[token.ID]token.Token
 	users  map[token.OwnerID]principal.User
 	uses   map[string]secret.Use
@@ -53,8 +55,11 @@ type fakeStore struct {
 	rotateToken func(old, next token.Token, use *secret.Use) (token.Token, error)
 	use         func(handle string) (secret.Use, error)
 	revokeToken func(token.Token) error
-	newest      func(token.ID) (token.Token, error)
-	pageOfOwner func(token.OwnerID, token.Page)
+	// tokensByDigest fails the lookup; lookups are those that were made.
+	tokensByDigest func() error
+	lookups        [][]secret.Digest
+	newest         func(token.ID) (token.Token, error)
+	pageOfOwner    func(token.OwnerID, token.Page)
 
 	createResourceToken func(mint func(token.OwnerID) (secret.Digest, *secret.Use, error)) (token.Token, error)
 }
@@ -214,6 +219,8 @@ func (s *fakeStore) RevokeToken(_ context.Context, ended token.Token) error {
 	if s.revokeToken != nil {
 		return s.revokeToken(ended)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	stored, ok := s.tokens[ended.ID]
 	if !ok {
 		return token.ErrNotFound
@@ -227,6 +234,20 @@ func (s *fakeStore) RevokeToken(_ context.Context, ended token.Token) error {
 		delete(s.members[ended.Resource], ended.Owner)
 	}
 	return nil
+}
+
+func (s *fakeStore) TokensByDigest(_ context.Context, digests []secret.Digest) ([]token.Token, error) {
+	s.lookups = append(s.lookups, digests)
+	if s.tokensByDigest != nil {
+		return nil, s.tokensByDigest()
+	}
+	var found []token.Token
+	for _, t := range s.tokens {
+		if slices.Contains(digests, t.Digest) {
+			found = append(found, t)
+		}
+	}
+	return found, nil
 }
 
 func (s *fakeStore) RevokeEverything(_ context.Context, id token.OwnerID) error {

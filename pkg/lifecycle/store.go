@@ -46,6 +46,9 @@ type RevokeStore interface {
 	RevokeToken(ctx context.Context, ended token.Token) error
 	// RevokeEverything ends all tokens that the owner has, in one write.
 	RevokeEverything(ctx context.Context, owner token.OwnerID) error
+	// TokensByDigest returns those of the tokens that there are, in whatever
+	// state and in no order, strongly consistent. The digests differ.
+	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)
 	// Newest returns the newest token of a rotation chain, or
 	// token.ErrNotFound for a token that was never rotated.
 	Newest(ctx context.Context, first token.ID) (token.Token, error)

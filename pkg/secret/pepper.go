@@ -51,6 +51,17 @@ func (p Pepper) Digest(bearer Bearer) Digest {
 	return DigestFromKey(encode(p.sum([]byte(bearer.Reveal()))))
 }
 
+// DigestOfReported returns the digest of a value that somebody has found, and
+// that may be anything. It is the bearer's digest for every value that is one or
+// was one under another prefix, and no token's for a value that no bearer looks
+// like. It takes the same time for all values of a length.
+func (p Pepper) DigestOfReported(value string) Digest {
+	if !printable(value) {
+		return DigestFromKey(encode(p.labelled("reported", []byte(value))))
+	}
+	return DigestFromKey(encode(p.sum([]byte(value))))
+}
+
 func (p Pepper) sum(message []byte) []byte {
 	mac := hmac.New(sha256.New, []byte(*p.key))
 	mac.Write(message)

@@ -35,3 +35,26 @@ func (t *Table) TokenByDigest(ctx context.Context, digest secret.Digest) (token.
 	}
 	return readToken(it)
 }
+
+// TokensByDigest returns those tokens that there are, in no order and in
+// whatever state. The digests have to differ. Malformed records are passed over.
+func (t *Table) TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error) {
+	keys := make([]key, len(digests))
+	for i, digest := range digests {
+		keys[i] = tokenKey(digest)
+	}
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	tokens := make([]token.Token, 0, len(items))
+	for _, it := range items {
+		tok, err := readToken(it)
+		if err != nil {
+			t.passOver(err)
+			continue
+		}
+		tokens = append(tokens, tok)
+	}
+	return tokens, nil
+}

@@ -1,9 +1,11 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -80,5 +82,55 @@ func TestToken(t *testing.T) {
 		if got.CreatedAt.Location() != time.UTC {
 			t.Errorf("created_at is in %v", got.CreatedAt.Location())
 		}
+	})
+}
+
+func TestTokensByDigest(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	owner := f.AddUser(t)
+
+	// Three pages of the engine's, of which most find nothing: a thousand values
+	// that somebody found are mostly not ours.
+	t.Run("what is there is found among many that are not", func(t *testing.T) {
+		want := map[token.ID]token.Token{}
+		digests := make([]secret.Digest, 0, 250)
+		for i := range cap(digests) {
+			if i%25 != 24 {
+				digests = append(digests, secret.DigestFromKey(fmt.Sprintf("missing-%d", i)))
+				continue
+			}
+			tok := f.AddToken(t, owner)
+			if i == 24 {
+				tok = storetest.Ended(tok)
+				wantErr(t, f, f.Store.RevokeToken(t.Context(), tok), nil)
+			}
+			want[tok.ID], digests = tok, append(digests, tok.Digest)
+		}
+		found, err := f.Store.TokensByDigest(t.Context(), digests)
+		wantErr(t, f, err, nil)
+		got := map[token.ID]token.Token{}
+		for _, tok := range found {
+			got[tok.ID] = tok
+		}
+		wantEqual(t, "tokens", got, want)
+		wantEqual(t, "how many", len(found), 10)
+	})
+	t.Run("nothing is found of nothing", func(t *testing.T) {
+		found, err := f.Store.TokensByDigest(t.Context(), nil)
+		wantErr(t, f, err, nil)
+		wantEqual(t, "tokens", found, []token.Token{})
+	})
+	// One damaged record must not keep other leaked tokens alive.
+	t.Run("a malformed record is passed over and told of", func(t *testing.T) {
+		good, bad := f.AddToken(t, owner), f.AddToken(t, owner)
+		pk, sk := recordKey(bad.Digest)
+		f.Set(t, pk, sk, "expires_on", storetest.S("soon"))
+		table, faults := reporting(f)
+		found, err := table.TokensByDigest(t.Context(), []secret.Digest{bad.Digest, good.Digest})
+		wantErr(t, f, err, nil)
+		wantEqual(t, "tokens", found, []token.Token{good})
+		wantEqual(t, "faults", len(*faults), 1)
+		wantErr(t, f, (*faults)[0], token.ErrCorrupt)
 	})
 }

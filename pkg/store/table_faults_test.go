@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -45,6 +46,9 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 		{"check without a hint", check(0)},
 		{"token by id", func(ctx context.Context, s *store.Table) (any, error) { return s.Token(ctx, tok.ID) }},
 		{"token by digest", func(ctx context.Context, s *store.Table) (any, error) { return s.TokenByDigest(ctx, tok.Digest) }},
+		{"tokens by digest", func(ctx context.Context, s *store.Table) (any, error) {
+			return s.TokensByDigest(ctx, []secret.Digest{tok.Digest})
+		}},
 		{"newest", func(ctx context.Context, s *store.Table) (any, error) { return s.Newest(ctx, old.ID) }},
 		{"use", func(ctx context.Context, s *store.Table) (any, error) { return s.Use(ctx, use.Handle) }},
 		{"user", func(ctx context.Context, s *store.Table) (any, error) { return s.User(ctx, owner.ID) }},
