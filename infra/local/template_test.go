@@ -51,8 +51,8 @@ func TestProductTemplate(t *testing.T) {
 			}
 		}
 	})
-	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens.
-	deleting := []string{"issue", "revoke"}
+	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens, and accounts.
+	deleting := []string{"directory", "issue", "revoke"}
 	t.Run("no other function may delete items", func(t *testing.T) {
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {
