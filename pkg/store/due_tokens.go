@@ -146,14 +146,14 @@ func (t *Table) Owners(ctx context.Context, ids []token.OwnerID, each func(princ
 
 // Mark implements sweep.Records. A token that has ended leaves the expiry
 // index with its announcement: there is nothing more to tell.
-func (t *Table) Mark(ctx context.Context, digest secret.Digest, mark string) error {
+func (t *Table) Mark(ctx context.Context, tok token.Token, mark string) error {
 	expression := "ADD notices :mark"
 	if mark == string(sweep.Expired) {
 		expression += " REMOVE expiry_bucket, expiry_order"
 	}
 	return t.tryWrite(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &t.name,
-		Key:                       tokenKey(digest),
+		Key:                       tokenKey(tok.Digest),
 		UpdateExpression:          &expression,
 		ConditionExpression:       aws.String("attribute_exists(pk)"),
 		ExpressionAttributeValues: item{":mark": &types.AttributeValueMemberSS{Value: []string{mark}}},

@@ -47,13 +47,13 @@ var (
 
 // A Scanner runs one of the scans. It is safe for concurrent use.
 type Scanner struct {
-	Kind       Kind
-	Index      Index
-	Records    Records
-	Ledger     Ledger
-	Mailer     Mailer
-	Recipients Recipients
-	Clock      clock.Clock
+	Kind    Kind
+	Index   Index
+	Records Records
+	Teams   Teams
+	Ledger  Ledger
+	Mailer  Mailer
+	Clock   clock.Clock
 	// Days are the notice days; the expired scan needs none.
 	Days Days
 	// Shards of the expiry index.
@@ -148,7 +148,7 @@ func (s *Scanner) Run(ctx, stop context.Context, e Event) (Result, error) {
 			break
 		}
 		job := Job{Kind: s.Kind, Day: token.DayOf(e.Time), Shard: shard}
-		run := &run{Scanner: s, ctx: ctx, stop: stop, lastCall: lastCall, job: job, holder: s.NewHolder(), pace: &pace}
+		run := &run{Scanner: s, ctx: ctx, stop: stop, lastCall: lastCall, at: e.Time, job: job, holder: s.NewHolder(), pace: &pace}
 		done, err := run.all()
 		result.Done = result.Done && done
 		result.Counts.add(run.counts)
@@ -179,6 +179,7 @@ type run struct {
 	*Scanner
 	ctx, stop context.Context
 	lastCall  context.Context // ends when no mail may go out any more
+	at        time.Time       // "now" for everything the scan decides
 	job       Job
 	holder    string
 	until     time.Time // end of the lease

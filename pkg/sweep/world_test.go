@@ -36,14 +36,17 @@ func day(s string) token.Day {
 // be told to fail at any call, and to stay dead from there on. Its clock runs with the time of a
 // synctest bubble.
 type world struct {
-	mu       sync.Mutex
-	started  time.Time // of the bubble
-	now      time.Time // when the world was made
-	tokens   map[secret.Digest]token.Token
-	users    map[token.OwnerID]principal.User
-	entries  []indexed
-	pageSize int
-	lagging  bool // the index does not learn of marks
+	mu      sync.Mutex
+	started time.Time // of the bubble
+	now     time.Time // when the world was made
+	tokens  map[secret.Digest]token.Token
+	users   map[token.OwnerID]principal.User
+	entries []indexed
+	// What there is to work on, and who does.
+	resources map[token.ResourceID]principal.Resource
+	members   []principal.Member
+	pageSize  int
+	lagging   bool // the index does not learn of marks
 
 	jobs     map[sweep.Job]sweep.Progress
 	leases   map[scanOf]leased
@@ -59,6 +62,8 @@ type world struct {
 	fail   func(call string) error
 	after  func(call string) error // instead of the reply, when the work is done
 	dead   bool
+
+	refuseMark func(mark string) error // before a mark is written
 }
 
 type indexed struct {
@@ -81,7 +86,7 @@ type leased struct {
 func newWorld(*testing.T) *world {
 	return &world{
 		started: time.Now(), now: atOne, pageSize: 100,
-		tokens: map[secret.Digest]token.Token{}, users: map[token.OwnerID]principal.User{},
+		tokens: map[secret.Digest]token.Token{}, users: map[token.OwnerID]principal.User{}, resources: map[token.ResourceID]principal.Resource{},
 		jobs: map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]token.Day{},
 	}
 }
@@ -94,7 +99,7 @@ const shards = 4
 func (w *world) scanner(kind sweep.Kind, changes ...func(*sweep.Scanner)) *sweep.Scanner {
 	holder := 0
 	s := &sweep.Scanner{
-		Kind: kind, Index: w, Records: w, Ledger: w, Mailer: w, Recipients: sweep.Owners{}, Clock: w,
+		Kind: kind, Index: w, Records: w, Teams: w, Ledger: w, Mailer: w, Clock: w,
 		Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 3,
 		NewHolder: func() string {
 			w.mu.Lock()
@@ -245,6 +250,26 @@ func (w *world) before(name string) error {
 	return nil
 }
 
+// dieAtCall makes the n-th call fail, before or after it takes effect, and every one behind it.
+func (w *world) dieAtCall(n int, after bool) {
+	die := func(string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.calls >= n {
+			w.dead = true
+			return errDead
+		}
+		return nil
+	}
+	if after {
+		w.after = die
+	} else {
+		w.fail = die
+	}
+}
+
+func (w *world) revive() { w.fail, w.after, w.dead = nil, nil, false }
+
 // count returns how many calls of a name there were.
 func (w *world) count(name string) int {
 	w.mu.Lock()
@@ -336,12 +361,56 @@ func (w *world) Owners(_ context.Context, ids []token.OwnerID, each func(princip
 	return nil
 }
 
+// Resource implements sweep.Teams. A resource without an id cannot be read.
+func (w *world) Resource(_ context.Context, id token.ResourceID) (res principal.Resource, err error) {
+	failed := w.call("Resource", func() {
+		var there bool
+		res, there = w.resources[id]
+		switch {
+		case !there:
+			err = token.ErrNotFound
+		case res.ID == 0:
+			res, err = principal.Resource{}, token.ErrCorrupt
+		}
+	})
+	return res, cmp.Or(failed, err)
+}
+
+// MembersIn implements sweep.Teams. A member without a user cannot be read.
+func (w *world) MembersIn(_ context.Context, resources []token.ResourceID, each func(principal.Member, error)) error {
+	var found []principal.Member
+	err := w.call("MembersIn", func() {
+		for _, m := range w.members {
+			if slices.Contains(resources, m.Resource) {
+				found = append(found, m)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range found {
+		if m.User == 0 {
+			each(principal.Member{}, token.ErrCorrupt)
+			continue
+		}
+		each(m, nil)
+	}
+	return nil
+}
+
 // Mark implements sweep.Records.
-func (w *world) Mark(ctx context.Context, digest secret.Digest, mark string) error {
+func (w *world) Mark(ctx context.Context, t token.Token, mark string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", token.ErrUnavailable, err)
 	}
+	if w.refuseMark != nil {
+		if err := w.refuseMark(mark); err != nil {
+			return err
+		}
+	}
 	return w.call("Mark", func() {
+		digest := t.Digest
 		tok, there := w.tokens[digest]
 		if !there || slices.Contains(tok.Notices, mark) {
 			return
