@@ -272,6 +272,82 @@ func TestMark(t *testing.T) {
 		wantEqual(t, "order", f.Item(t, "TOKEN#"+tok.Digest.Key(), "TOKEN")["expiry_order"], nil)
 	})
 
+	t.Run("an announced end of a bot's token goes on to the bot's last day", func(t *testing.T) {
+		for _, kind := range []principal.ResourceKind{principal.Project, principal.Group} {
+			tok := f.PutBot(t, principal.Resource{ID: 3, Kind: kind}, dueDay)
+			shard := shardOf(t, f, tok.Owner)
+			end := sweep.Query{Day: dueDay.AddDays(90), Shard: shard, Bots: true}
+			for range 2 {
+				wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+				wantEqual(t, "marks", notices(t, tok), []string{"expired"})
+				wantEqual(t, "bucket", bucket(t, tok), any(fmt.Sprintf("END#%s#%02d", dueDay.AddDays(90), shard)))
+			}
+			entries, malformed, _ := due(t, f, f.Store, end)
+			wantEqual(t, "entries of its last day", entries, []sweep.Entry{{ID: tok.ID, Digest: tok.Digest}})
+			wantEqual(t, "malformed", malformed, 0)
+			for name, change := range map[string]func(*sweep.Query){
+				"tokens that end on that day": func(q *sweep.Query) { q.Bots = false },
+				"the day before":              func(q *sweep.Query) { q.Day = q.Day.AddDays(-1) },
+				"the day after":               func(q *sweep.Query) { q.Day = q.Day.AddDays(1) },
+				"another shard":               func(q *sweep.Query) { q.Shard = (shard + 1) % storetest.Shards },
+				"owners behind it":            func(q *sweep.Query) { q.After = tok.Owner },
+				"without the mark":            func(q *sweep.Query) { q.Without = "expired" },
+			} {
+				q := end
+				change(&q)
+				entries, _, _ := due(t, f, f.Store, q)
+				wantEqual(t, name, len(entries), 0)
+			}
+			// The announced day has nothing more to tell, whatever the mark.
+			entries, _, _ = due(t, f, f.Store, sweep.Query{Day: dueDay, Shard: shard, Without: "none"})
+			wantEqual(t, "in its day", slices.Contains(ids(entries), tok.ID), false)
+			stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
+			wantErr(t, f, err, nil)
+			stored.Notices = nil
+			wantEqual(t, "token", stored, tok)
+
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+			entries, _, _ = due(t, f, f.Store, end)
+			wantEqual(t, "entries once it is revoked", len(entries), 0)
+		}
+	})
+
+	t.Run("other marks leave a bot's token where it is", func(t *testing.T) {
+		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+		before := bucket(t, tok)
+		for _, mark := range []string{"expiring-7", "expired@7"} {
+			wantErr(t, f, f.Store.Mark(t.Context(), tok, mark), nil)
+			wantEqual(t, "bucket", bucket(t, tok), before)
+		}
+	})
+
+	t.Run("a bot's token that was revoked meanwhile does not come back", func(t *testing.T) {
+		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+		wantUnchanged(t, f, before)
+	})
+
+	t.Run("a bot's record that is gone stays gone", func(t *testing.T) {
+		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+		pk, sk := recordKey(tok.Digest)
+		f.Drop(t, pk, sk)
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+		wantUnchanged(t, f, before)
+	})
+
+	t.Run("a bot's end whose reply is lost is made good", func(t *testing.T) {
+		for _, action := range []storetest.Action{storetest.LoseReply, storetest.CutReply, storetest.LoseRequest, busy("UpdateItem")} {
+			tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+			proxy.Fail(storetest.First("UpdateItem", action))
+			wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, string(sweep.Expired)), nil)
+			wantEqual(t, "marks", notices(t, tok), []string{"expired"})
+			wantEqual(t, "bucket", bucket(t, tok) != any(nil), true)
+		}
+	})
+
 	t.Run("a mark changes nothing else", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7"), nil)

@@ -36,7 +36,7 @@ func shardSort(shard int) string { return fmt.Sprintf("SHARD#%02d", shard) }
 func countsValue(c sweep.Counts) types.AttributeValue {
 	counts := map[string]types.AttributeValue{
 		"examined": number(int64(c.Examined)), "due": number(int64(c.Due)), "mails": number(int64(c.Mails)),
-		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)),
+		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)), "ended": number(int64(c.Ended)),
 	}
 	for reason, n := range maps.All(c.Skipped) {
 		counts["skipped_"+reason] = number(int64(n))
@@ -119,6 +119,8 @@ func withCount(c sweep.Counts, name string, n int) sweep.Counts {
 		c.Marked = n
 	case "failed":
 		c.Failed = n
+	case "ended":
+		c.Ended = n
 	default:
 		const skipped = len("skipped_")
 		if c.Skipped == nil {

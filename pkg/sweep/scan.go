@@ -51,6 +51,7 @@ type Scanner struct {
 	Index   Index
 	Records Records
 	Teams   Teams
+	Bots    Bots // for the expired scan
 	Ledger  Ledger
 	Mailer  Mailer
 	Clock   clock.Clock
@@ -86,6 +87,7 @@ type Counts struct {
 	Mails    int // mails accepted for delivery
 	Marked   int // tokens that need no further announcement
 	Failed   int // mails rejected for good, or not known to be sent
+	Ended    int // bots removed some time after their tokens ended
 	Skipped  map[string]int
 }
 
@@ -106,6 +108,7 @@ func (c *Counts) add(other Counts) {
 	c.Mails += other.Mails
 	c.Marked += other.Marked
 	c.Failed += other.Failed
+	c.Ended += other.Ended
 	for reason, n := range maps.All(other.Skipped) {
 		c.skip(reason, n)
 	}
@@ -238,14 +241,23 @@ func (r *run) all() (bool, error) {
 		}
 	}
 	if unsent != nil {
-		return false, r.release(progress, fmt.Errorf("%w: %w", ErrUnsent, unsent))
+		unsent = fmt.Errorf("%w: %w", ErrUnsent, unsent)
+	}
+	sum := func() {
+		progress.Counts = before
+		progress.Counts.add(r.counts)
+	}
+	removed := true
+	if r.Kind == Expired { // mails that are left over keep no bot
+		removed, err = r.removeBots(slots, func() error { sum(); return r.save(progress) })
+	}
+	if sum(); !removed || err != nil || unsent != nil {
+		return false, r.release(progress, errors.Join(unsent, leaseOnly(err)))
 	}
 	if err := r.Ledger.SetFinished(r.ctx, r.job); err != nil {
 		return false, r.release(progress, err)
 	}
 	progress.Done, progress.Unmarked = true, nil
-	progress.Counts = before
-	progress.Counts.add(r.counts)
 	return true, leaseOnly(r.save(progress))
 }
 

@@ -163,13 +163,18 @@ func (r *run) malformed(err error) {
 	}
 }
 
-// malformed is why what cannot be read is passed over.
-const malformed = "malformed"
+// Reasons for which a token is passed over that more than one place gives.
+const (
+	malformed = "malformed"
+	revoked   = "revoked"
+	gone      = "gone"
+)
 
 // A plan is what a look says is to be done for one owner.
 type plan struct {
 	group           // what is due
 	tokens  []Token // what the mail lists of it
+	silent  []due   // what is not announced, and has a bot that is to be removed
 	skipped Counts
 	// audience is who is still to be told. It has neither recipients nor a
 	// reason when all have been.
@@ -185,11 +190,14 @@ func (r *run) plan(g group, s sight) (plan, error) {
 		if s.broken[d.Digest] || s.broken[g.owner] {
 			reason = malformed
 		}
+		d.record = t
 		if reason != "" {
 			p.skipped.skip(reason, 1)
+			if reason == revoked && r.Kind == Expired && t.Kind.OfResource() && t.RevokedAt.IsZero() {
+				p.silent = append(p.silent, d) // revoked in bulk, which leaves the bot
+			}
 			continue
 		}
-		d.record = t
 		p.dues = append(p.dues, d)
 		if len(p.tokens) < MaxListed {
 			p.tokens = append(p.tokens, Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: t.ExpiresOn})
@@ -249,7 +257,7 @@ func (r *run) announce(g group, s sight) (Counts, error) {
 		return counts, fmt.Errorf("owner %s: %w", g.owner, err)
 	}
 	counts.skip(p.reason, len(p.dues))
-	return counts, r.settle(p.dues, &counts)
+	return counts, r.settle(append(p.silent, p.dues...), &counts)
 }
 
 // next returns the first recipient that was not tried; ok is false after the
@@ -363,9 +371,9 @@ func (d *debts) list() []Debt {
 func notDue(t token.Token, there bool, d due, owner principal.User) string {
 	switch {
 	case !there:
-		return "gone"
+		return gone
 	case t.RevokedIn(owner.TokensValidFrom):
-		return "revoked"
+		return revoked
 	case t.ID != d.ID || t.ExpiresOn != d.slot.day:
 		return "moved"
 	case t.Kind == token.Impersonation:
@@ -396,9 +404,11 @@ func (r *run) send(p *plan, to Recipient, counts *Counts) (finished bool, err er
 		if err != nil {
 			return false, err
 		}
+		silent := p.silent
 		if *p, err = r.plan(p.group, s); err != nil {
 			return false, err
 		}
+		p.silent = append(silent, p.silent...)
 		counts.add(p.skipped)
 		still := slices.IndexFunc(p.recipients, func(other Recipient) bool { return other.User == to.User })
 		if still < 0 {

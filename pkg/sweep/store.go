@@ -20,7 +20,10 @@ type Entry struct {
 type Query struct {
 	Day   token.Day
 	Shard int
-	// Without leaves out tokens that carry this mark.
+	// Bots asks for the tokens whose bots are to be removed on Day, in the
+	// place of those that end on it.
+	Bots bool
+	// Without leaves out tokens that carry this mark; "" leaves out none.
 	Without string
 	// After leaves out owners up to and including this one.
 	After token.OwnerID
@@ -53,7 +56,9 @@ type Records interface {
 	// token.ErrCorrupt.
 	Owners(ctx context.Context, ids []token.OwnerID, each func(principal.User, error)) error
 	// Mark notes on the record of t that it was announced. A second call, and
-	// one for a record that is gone, change nothing and are no error.
+	// one for a record that is gone, change nothing and are no error. The mark
+	// Expired takes the token out of its day in the index; one of a project
+	// or group goes on to the day on which its bot is to be removed.
 	Mark(ctx context.Context, t token.Token, mark string) error
 }
 

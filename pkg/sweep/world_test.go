@@ -45,8 +45,10 @@ type world struct {
 	// What there is to work on, and who does.
 	resources map[token.ResourceID]principal.Resource
 	members   []principal.Member
+	ended     map[token.ID]int // how often a token's bot was removed
 	pageSize  int
 	lagging   bool // the index does not learn of marks
+	keep      int  // days that a bot stays after its token's end
 
 	jobs     map[sweep.Job]sweep.Progress
 	leases   map[scanOf]leased
@@ -68,6 +70,7 @@ type world struct {
 
 type indexed struct {
 	day     token.Day
+	bots    bool // the day is that of a bot's removal
 	entry   sweep.Entry
 	broken  bool
 	notices []string
@@ -85,9 +88,10 @@ type leased struct {
 
 func newWorld(*testing.T) *world {
 	return &world{
-		started: time.Now(), now: atOne, pageSize: 100,
+		started: time.Now(), now: atOne, pageSize: 100, keep: 90,
 		tokens: map[secret.Digest]token.Token{}, users: map[token.OwnerID]principal.User{}, resources: map[token.ResourceID]principal.Resource{},
-		jobs: map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]token.Day{},
+		ended: map[token.ID]int{},
+		jobs:  map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]token.Day{},
 	}
 }
 
@@ -99,7 +103,7 @@ const shards = 4
 func (w *world) scanner(kind sweep.Kind, changes ...func(*sweep.Scanner)) *sweep.Scanner {
 	holder := 0
 	s := &sweep.Scanner{
-		Kind: kind, Index: w, Records: w, Teams: w, Ledger: w, Mailer: w, Clock: w,
+		Kind: kind, Index: w, Records: w, Teams: w, Bots: w, Ledger: w, Mailer: w, Clock: w,
 		Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 3,
 		NewHolder: func() string {
 			w.mu.Lock()
@@ -290,21 +294,22 @@ func (w *world) Due(_ context.Context, q sweep.Query) (page sweep.Page, err erro
 		var all []indexed
 		for _, e := range w.entries {
 			owner := e.entry.ID.Owner()
-			if e.day == q.Day && int(owner)%shards == q.Shard && owner > q.After {
+			if e.day == q.Day && e.bots == q.Bots && int(owner)%shards == q.Shard && owner > q.After {
 				all = append(all, e)
 			}
 		}
 		start := 0
-		if q.Next != "" {
-			start, _ = strconv.Atoi(q.Next)
+		if q.Next != "" { // after that token, as entries may have left meanwhile
+			last, _ := strconv.ParseInt(q.Next, 10, 64)
+			start, _ = slices.BinarySearchFunc(all, token.ID(last)+1, func(e indexed, id token.ID) int { return cmp.Compare(e.entry.ID, id) })
 		}
 		end := min(start+w.pageSize, len(all))
 		if end < len(all) {
-			page.Next = strconv.Itoa(end)
+			page.Next = all[end-1].entry.ID.String()
 		}
 		for _, e := range all[start:end] {
 			switch {
-			case slices.Contains(e.notices, q.Without):
+			case q.Without != "" && slices.Contains(e.notices, q.Without):
 			case e.broken:
 				page.Malformed++
 			default:
@@ -412,17 +417,42 @@ func (w *world) Mark(ctx context.Context, t token.Token, mark string) error {
 	return w.call("Mark", func() {
 		digest := t.Digest
 		tok, there := w.tokens[digest]
-		if !there || slices.Contains(tok.Notices, mark) {
+		if !there || slices.Contains(tok.Notices, mark) || mark == "expired" && t.Kind.OfResource() && !tok.RevokedAt.IsZero() {
 			return
 		}
 		tok.Notices = append(slices.Clone(tok.Notices), mark)
 		w.tokens[digest] = tok
 		for i, e := range w.entries {
-			if e.entry.Digest == digest && !w.lagging {
-				w.entries[i].notices = tok.Notices
+			if e.entry.Digest != digest || w.lagging {
+				continue
+			}
+			w.entries[i].notices = tok.Notices
+			if mark == "expired" && t.Kind.OfResource() {
+				w.entries[i].day, w.entries[i].bots = t.ExpiresOn.AddDays(w.keep), true
 			}
 		}
 	})
+}
+
+// RevokeToken implements sweep.Bots.
+func (w *world) RevokeToken(_ context.Context, ended token.Token) (err error) {
+	failed := w.call("RevokeToken", func() {
+		tok, there := w.tokens[ended.Digest]
+		switch {
+		case !there:
+			err = token.ErrNotFound
+		case tok.RevokedAt.IsZero():
+			w.ended[tok.ID]++
+			tok.RevokedAt, tok.RevokedReason = ended.RevokedAt, ended.RevokedReason
+			w.tokens[ended.Digest] = tok
+			if !w.lagging {
+				w.entries = slices.DeleteFunc(w.entries, func(e indexed) bool { return e.entry.Digest == ended.Digest })
+			}
+			w.members = slices.DeleteFunc(w.members, func(m principal.Member) bool { return m.User == tok.Owner })
+			delete(w.users, tok.Owner)
+		}
+	})
+	return cmp.Or(failed, err)
 }
 
 // Acquire implements sweep.Ledger.
