@@ -170,6 +170,18 @@ func TestBotRevokedInBulk(t *testing.T) {
 			})
 		})
 	}
+	t.Run("beside one that is announced", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			id := staff(w, today)
+			w.changeUser(bot, func(u *principal.User) { u.TokensValidFrom = u.NextNumber })
+			w.add(bot, today, func(tok *token.Token) { tok.Kind, tok.Resource, tok.Level = token.Project, web, token.Maintainer })
+			counts := w.scanAt(t, atOne)
+			want(t, "mails and marked", fmt.Sprint(counts.Mails, counts.Marked), "4 2")
+			want(t, "marks", fmt.Sprint(w.marks(id)), "[expired]")
+		})
+	})
 	t.Run("the scan before its end leaves it alone", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
