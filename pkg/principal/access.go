@@ -29,6 +29,14 @@ var (
 	ErrNoGroup = fmt.Errorf("%w: group", token.ErrNotFound)
 )
 
+// Missing is the error for a resource of this kind that is not there.
+func (k ResourceKind) Missing() error {
+	if k == Group {
+		return ErrNoGroup
+	}
+	return ErrNoProject
+}
+
 // An Access is what a principal is in a resource.
 type Access struct {
 	Resource Resource
@@ -36,6 +44,8 @@ type Access struct {
 	Level token.Level
 	// Admin principals may do everything, whatever their level.
 	Admin bool
+	// Standing is what Level comes from.
+	Standing Standing
 }
 
 // AtLeast reports whether the principal has the rights of level.
@@ -46,10 +56,7 @@ func (a Access) AtLeast(level token.Level) bool { return a.Admin || a.Level >= l
 // or that by is no member of, is ErrNoProject or ErrNoGroup: visibility opens
 // nothing, and a token of one resource reaches no other.
 func FindAccess(ctx context.Context, from Resources, by Principal, kind ResourceKind, ref string, now time.Time) (Access, error) {
-	missing := ErrNoProject
-	if kind == Group {
-		missing = ErrNoGroup
-	}
+	missing := kind.Missing()
 	res, err := find(ctx, from, kind, ref)
 	switch {
 	case errors.Is(err, token.ErrNotFound), err == nil && res.Kind != kind:
@@ -61,8 +68,8 @@ func FindAccess(ctx context.Context, from Resources, by Principal, kind Resource
 	if err != nil {
 		return Access{}, err
 	}
-	access := Access{Resource: res, Level: standing.LevelAt(now), Admin: by.User.Admin}
-	if !access.AtLeast(token.Guest) || !reaches(by.Token, res) {
+	access := Access{Resource: res, Level: standing.LevelAt(now), Admin: by.User.Admin, Standing: standing}
+	if !access.AtLeast(token.Guest) || !by.Reaches(res) {
 		return Access{}, missing
 	}
 	return access, nil
@@ -83,8 +90,9 @@ func find(ctx context.Context, from Resources, kind ResourceKind, ref string) (R
 	return from.ResourceByPath(ctx, ref)
 }
 
-// reaches reports whether t may be used on res: a token of a resource only
-// there and on what lies in it.
-func reaches(t token.Token, res Resource) bool {
+// Reaches reports whether the principal's token may be used on res: a token of
+// a resource only there and on what lies in it.
+func (p Principal) Reaches(res Resource) bool {
+	t := p.Token
 	return !t.Kind.OfResource() || t.Resource == res.ID || slices.Contains(res.Ancestors, t.Resource)
 }
