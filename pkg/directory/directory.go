@@ -1,5 +1,6 @@
-// Package directory keeps accounts: it creates, finds, lists, blocks and
-// unblocks users.
+// Package directory keeps accounts, projects, groups and their members: it
+// creates, finds and lists them, blocks and unblocks users, and says who is what
+// where.
 //
 // Start with Directory. Every method takes the principal who asks and decides
 // whether it may. The package promises that a caller who is no administrator
@@ -51,7 +52,9 @@ type Reader interface {
 type Directory struct {
 	Store  Store
 	Reader Reader
-	Clock  clock.Clock
+	// Resources may be nil where only accounts are asked for.
+	Resources Resources
+	Clock     clock.Clock
 }
 
 // A Candidate is an account that is wanted.
