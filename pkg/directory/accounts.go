@@ -128,11 +128,11 @@ func (d *Directory) Delete(ctx context.Context, by principal.Principal, id token
 
 // soleOwner reports whether a group has no other owner than this account.
 func (d *Directory) soleOwner(ctx context.Context, id token.OwnerID) (bool, error) {
-	if d.Members == nil {
+	if d.Resources == nil {
 		return false, nil
 	}
 	now := d.Clock.Now()
-	memberships, err := d.Members.Memberships(ctx, id)
+	memberships, err := d.Resources.Memberships(ctx, id)
 	if err != nil {
 		return false, err
 	}
@@ -140,14 +140,14 @@ func (d *Directory) soleOwner(ctx context.Context, id token.OwnerID) (bool, erro
 		if m.LevelAt(now) < token.Owner {
 			continue
 		}
-		res, err := d.Members.Resource(ctx, m.Resource)
+		res, err := d.Resources.Resource(ctx, m.Resource)
 		switch {
 		case errors.Is(err, token.ErrNotFound), err == nil && res.Kind != principal.Group:
 			continue
 		case err != nil:
 			return false, err
 		}
-		members, err := d.Members.Members(ctx, m.Resource)
+		members, err := d.Resources.Members(ctx, m.Resource)
 		if err != nil {
 			return false, err
 		}

@@ -1,5 +1,6 @@
-// Package directory keeps accounts: it creates, finds, lists, blocks and
-// unblocks users.
+// Package directory keeps accounts, projects, groups and their members: it
+// creates, finds and lists them, blocks and unblocks users, and says who is what
+// where.
 //
 // Start with Directory. Every method takes the principal who asks and decides
 // whether it may. The package promises that a caller who is no administrator
@@ -46,16 +47,6 @@ type Store interface {
 	LeaveAll(ctx context.Context, user token.OwnerID) (bool, error)
 }
 
-// Memberships finds projects, groups and their members, strongly consistent.
-// Absence is token.ErrNotFound.
-type Memberships interface {
-	Resource(ctx context.Context, id token.ResourceID) (principal.Resource, error)
-	// Members returns the direct members of a resource.
-	Members(ctx context.Context, resource token.ResourceID) ([]principal.Member, error)
-	// Memberships returns what an account is a direct member of.
-	Memberships(ctx context.Context, user token.OwnerID) ([]principal.Member, error)
-}
-
 // A Reader finds accounts, strongly consistent.
 type Reader interface {
 	// User and UserByName return token.ErrNotFound when there is none.
@@ -72,9 +63,9 @@ type Reader interface {
 type Directory struct {
 	Store  Store
 	Reader Reader
-	// Members may be nil where no account is deleted.
-	Members Memberships
-	Clock   clock.Clock
+	// Resources may be nil where only accounts are asked for.
+	Resources Resources
+	Clock     clock.Clock
 }
 
 // A Candidate is an account that is wanted.
@@ -311,7 +302,7 @@ func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, 
 		return nil, 0, err
 	}
 	if f == (Filter{}) && s.By == ByID {
-		users, err := d.page(ctx, s, last, live == int(last), offset, limit)
+		users, err := d.pageOfUsers(ctx, s, last, live == int(last), offset, limit)
 		return users, live, err
 	}
 	users, err := d.read(ctx, 1, int(last), f)
@@ -330,10 +321,10 @@ func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, 
 // one request (DynamoDB: BatchGetItem takes 100 keys).
 const chunk = 100
 
-// page returns limit accounts in the order of ids from offset on. Without gaps
+// pageOfUsers returns limit accounts in the order of ids from offset on. Without gaps
 // their ids are known beforehand; where accounts were deleted, it walks from the
 // end that the page is counted from.
-func (d *Directory) page(ctx context.Context, s Sort, last token.OwnerID, gapless bool, offset, limit int) ([]principal.User, error) {
+func (d *Directory) pageOfUsers(ctx context.Context, s Sort, last token.OwnerID, gapless bool, offset, limit int) ([]principal.User, error) {
 	passed, skip := 0, offset // ids passed, accounts yet to be passed over
 	if gapless {
 		passed, skip = min(offset, int(last)), 0

@@ -70,16 +70,22 @@ func (s *fakeStore) LeaveAll(_ context.Context, id token.OwnerID) (bool, error) 
 	return some, nil
 }
 
-func (s *fakeStore) Resource(_ context.Context, id token.ResourceID) (principal.Resource, error) {
-	res, there := s.resources[id]
+// fakeResources has what accounts ask about projects and groups, and nothing else.
+type fakeResources struct {
+	directory.Resources
+	s *fakeStore
+}
+
+func (f fakeResources) Resource(_ context.Context, id token.ResourceID) (principal.Resource, error) {
+	res, there := f.s.resources[id]
 	if !there {
 		return res, token.ErrNotFound
 	}
 	return res, nil
 }
 
-func (s *fakeStore) Members(_ context.Context, id token.ResourceID) (members []principal.Member, err error) {
-	for _, of := range s.memberships {
+func (f fakeResources) Members(_ context.Context, id token.ResourceID) (members []principal.Member, err error) {
+	for _, of := range f.s.memberships {
 		for _, m := range of {
 			if m.Resource == id {
 				members = append(members, m)
@@ -89,8 +95,8 @@ func (s *fakeStore) Members(_ context.Context, id token.ResourceID) (members []p
 	return members, nil
 }
 
-func (s *fakeStore) Memberships(_ context.Context, id token.OwnerID) ([]principal.Member, error) {
-	return s.memberships[id], nil
+func (f fakeResources) Memberships(_ context.Context, id token.OwnerID) ([]principal.Member, error) {
+	return f.s.memberships[id], nil
 }
 
 func (s *fakeStore) CreateUser(_ context.Context, u principal.User) (principal.User, error) {
@@ -163,7 +169,7 @@ func newDirectory() (*directory.Directory, *fakeStore) {
 		1: {ID: 1, Username: "root", Name: "Root", Email: "root@example.test", State: principal.Active, Admin: true},
 		2: {ID: 2, Username: "person", Name: "Person", Email: "person@example.test", State: principal.Active},
 	}}
-	return &directory.Directory{Store: s, Reader: s, Members: s, Clock: clock.NewFake(now)}, s
+	return &directory.Directory{Store: s, Reader: s, Resources: fakeResources{s: s}, Clock: clock.NewFake(now)}, s
 }
 
 func (s *fakeStore) caller(id token.OwnerID) principal.Principal {

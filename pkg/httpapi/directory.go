@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"latchkey/pkg/directory"
 	"latchkey/pkg/principal"
@@ -15,14 +16,13 @@ type directoryAPI struct {
 	directory *directory.Directory
 }
 
-// Directory returns the routes of accounts: oneself, list, get, create, update,
-// delete, block and unblock, deactivate and activate.
+// Directory returns the routes of accounts, projects, groups and members.
 func Directory(api *API, d *directory.Directory) http.Handler {
 	return api.serve((&directoryAPI{api, d}).routes())
 }
 
 func (api *directoryAPI) routes() []route {
-	return []route{
+	routes := []route{
 		{method: "GET", path: "/user", handle: api.self},
 		{method: "GET", path: "/users", handle: api.list, anonymous: errAnonymousUsers},
 		{method: "GET", path: "/users/{user_id}", handle: api.get, anonymous: errAnonymousUser},
@@ -34,6 +34,7 @@ func (api *directoryAPI) routes() []route {
 		{method: "POST", path: "/users/{user_id}/deactivate", handle: api.deactivate, adminOnly: true},
 		{method: "POST", path: "/users/{user_id}/activate", handle: api.activate, adminOnly: true},
 	}
+	return slices.Concat(routes, api.projectRoutes(), api.groupRoutes(), api.memberRoutes(principal.Project), api.memberRoutes(principal.Group))
 }
 
 func (api *directoryAPI) self(w http.ResponseWriter, r *http.Request) error {

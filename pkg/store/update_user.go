@@ -112,9 +112,7 @@ func (t *Table) UpdateUser(ctx context.Context, before, after principal.User) er
 		usernamePosition = move(usernameKey(before.Username), usernameKey(after.Username))
 		// Usernames and groups at the root start the same paths.
 		pathPosition = len(items)
-		items = append(items, types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
-			TableName: &t.name, Key: pathKey(after.Username), ConditionExpression: aws.String(absent),
-		}})
+		items = append(items, t.lacks(pathKey(after.Username)))
 	}
 	switch {
 	case strings.EqualFold(before.Email, after.Email):

@@ -109,6 +109,8 @@ func notOffered(t *testing.T, method reflect.Value) {
 			}
 		case reflect.String:
 			in[i].SetString("x")
+		case reflect.Pointer:
+			in[i].Set(reflect.New(typ.In(i).Elem()))
 		}
 	}
 	out := method.Call(in)
@@ -365,7 +367,7 @@ func TestMembersThroughTheGoClient(t *testing.T) {
 			}
 		},
 		"GetProjectMember": func(t *testing.T) {
-			if got := one(maintainer.ProjectMembers.GetProjectMember(p.project, p.developer.ID)); got.AccessLevel != gitlab.DeveloperPermissions {
+			if got := one(maintainer.ProjectMembers.GetProjectMember(p.project, p.maintainer.ID)); got.AccessLevel != gitlab.MaintainerPermissions {
 				t.Errorf("got %+v", got)
 			}
 			_, response, err := maintainer.ProjectMembers.GetProjectMember(p.project, p.owner.ID)
@@ -623,7 +625,7 @@ func TestDirectoryThroughTheGoClient(t *testing.T) {
 }
 
 // Promise 7 for feature flags. The client sends every field of a change, empty ones included.
-func TestFeaturesThroughTheGoClient(t *testing.T) {
+func TestTheFeatureOfProjectTokensThroughTheGoClient(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, localtest.Start(t, localtest.Options{}))
 	admin := client(t, p.World, root.Bearer).Features
