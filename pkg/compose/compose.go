@@ -71,7 +71,7 @@ func (d Deployment) Tokens() lambda.Handler {
 	table := d.table(api.Log)
 	return httpapi.Lambda(httpapi.Tokens(api, &lifecycle.Lister{
 		Store: table, Reader: table, Resources: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
-	}), nil)
+	}, d.accounts(table)), nil)
 }
 
 // Directory returns the handler of functions/directory.
@@ -114,7 +114,7 @@ func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
 }
 
 func (d Deployment) accounts(table *store.Table) *directory.Directory {
-	return &directory.Directory{Store: table, Reader: table, Clock: d.Clock}
+	return &directory.Directory{Store: table, Reader: table, Resources: table, Clock: d.Clock}
 }
 
 func (d Deployment) api(function string) *httpapi.API {

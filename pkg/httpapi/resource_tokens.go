@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"latchkey/pkg/lifecycle"
@@ -159,7 +158,7 @@ func (api *issueAPI) resourceSpec(r *http.Request) (lifecycle.ResourceSpec, erro
 	spec.Name = b.line("name", b.required("name"))
 	spec.Description = b.text("description")
 	spec.Scopes = b.botScopes(api.issuer.Scopes)
-	spec.Level = b.level("access_level", token.Maintainer)
+	spec.Level = b.level("access_level")
 	spec.ExpiresOn = b.day("expires_at")
 	if err := b.fault(); err != nil {
 		return lifecycle.ResourceSpec{}, err
@@ -220,16 +219,6 @@ func (b *binder) array(name string) []string {
 		texts = append(texts, text)
 	}
 	return texts
-}
-
-// level returns an optional level that members and tokens can have.
-func (b *binder) level(name string, fallback token.Level) token.Level {
-	before := len(b.faults)
-	level := token.Level(b.integer(name, int64(fallback)))
-	if len(b.faults) == before && !slices.Contains(token.Levels, level) {
-		b.reject(name, "does not have a valid value")
-	}
-	return level
 }
 
 func (api *issueAPI) rotateOfResource(kind principal.ResourceKind) handler {

@@ -417,7 +417,7 @@ func TestLogLinesAboutResources(t *testing.T) {
 	for _, name := range []string{"The other", "deploy-bot", "owner of web", "canary"} {
 		w.logs.secret(name)
 	}
-	golden(t, "log of resources", w.logs.lines(t))
+	golden(t, "log of resource tokens", w.logs.lines(t))
 }
 
 // A commit whose reply is lost is reported as done, and done once.

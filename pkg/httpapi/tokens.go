@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"latchkey/pkg/directory"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
@@ -13,14 +14,15 @@ import (
 
 type tokensAPI struct {
 	*API
-	lister *lifecycle.Lister
+	lister    *lifecycle.Lister
+	directory *directory.Directory
 }
 
 // Tokens returns the routes that look at tokens: list, get, oneself, what
 // oneself can reach, those of a project or group, and by value for
 // administrators.
-func Tokens(api *API, lister *lifecycle.Lister) http.Handler {
-	return api.serve((&tokensAPI{api, lister}).routes())
+func Tokens(api *API, lister *lifecycle.Lister, d *directory.Directory) http.Handler {
+	return api.serve((&tokensAPI{api, lister, d}).routes())
 }
 
 func (api *tokensAPI) routes() []route {
@@ -135,23 +137,6 @@ func (api *tokensAPI) get(w http.ResponseWriter, r *http.Request) error {
 
 func (api *tokensAPI) self(w http.ResponseWriter, r *http.Request) error {
 	writeJSON(w, http.StatusOK, tokenWire(api.lister.Self(principal.From(r.Context()))))
-	return nil
-}
-
-// associations lists the groups and projects that the token can reach. The
-// directory holds accounts only, so there are none to list.
-func (api *tokensAPI) associations(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
-	b.oneOf("min_access_level", "10", "15", "20", "30", "40", "50")
-	page := b.paging()
-	if err := b.faultWith(page); err != nil {
-		return err
-	}
-	api.writePageHeaders(w, r, page, 0)
-	writeJSON(w, http.StatusOK, map[string][]string{"groups": {}, "projects": {}})
 	return nil
 }
 

@@ -140,7 +140,7 @@ func (w *world) connect(client *dynamodb.Client) {
 	}
 	w.revoker = &lifecycle.Revoker{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 	w.lister = &lifecycle.Lister{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
-	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Clock: w.clock}
+	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Resources: w.table, Clock: w.clock}
 	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock, LastUsedInterval: 30 * 24 * time.Hour}
 }
 
@@ -208,7 +208,7 @@ func (w *world) functions() map[string]http.Handler {
 	return map[string]http.Handler{
 		"issue":     httpapi.Issue(w.api("issue"), w.issuer, w.revoker),
 		"revoke":    httpapi.Revoke(w.api("revoke"), w.revoker),
-		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister),
+		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister, w.accounts),
 		"directory": httpapi.Directory(w.api("directory"), w.accounts),
 		"settings":  httpapi.Settings(w.api("settings")),
 		"leaks":     httpapi.Leaks(w.api("leaks"), w.revoker, w.leakStep),

@@ -44,6 +44,8 @@ type Access struct {
 	Level token.Level
 	// Admin principals may do everything, whatever their level.
 	Admin bool
+	// Standing is what Level comes from.
+	Standing Standing
 }
 
 // AtLeast reports whether the principal has the rights of level.
@@ -66,8 +68,8 @@ func FindAccess(ctx context.Context, from Resources, by Principal, kind Resource
 	if err != nil {
 		return Access{}, err
 	}
-	access := Access{Resource: res, Level: standing.LevelAt(now), Admin: by.User.Admin}
-	if !access.AtLeast(token.Guest) || !reaches(by.Token, res) {
+	access := Access{Resource: res, Level: standing.LevelAt(now), Admin: by.User.Admin, Standing: standing}
+	if !access.AtLeast(token.Guest) || !by.Reaches(res) {
 		return Access{}, missing
 	}
 	return access, nil
@@ -88,8 +90,9 @@ func find(ctx context.Context, from Resources, kind ResourceKind, ref string) (R
 	return from.ResourceByPath(ctx, ref)
 }
 
-// reaches reports whether t may be used on res: a token of a resource only
-// there and on what lies in it.
-func reaches(t token.Token, res Resource) bool {
+// Reaches reports whether the principal's token may be used on res: a token of
+// a resource only there and on what lies in it.
+func (p Principal) Reaches(res Resource) bool {
+	t := p.Token
 	return !t.Kind.OfResource() || t.Resource == res.ID || slices.Contains(res.Ancestors, t.Resource)
 }

@@ -88,12 +88,6 @@ func (t *Table) botItems(res principal.Resource, bot principal.User, tok token.T
 	return append(items, t.takeUserID(bot.ID))
 }
 
-// exists makes a transaction depend on an item that it does not change.
-func (t *Table) exists(k key) types.TransactWriteItem {
-	condition := "attribute_exists(pk)"
-	return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: &t.name, Key: k, ConditionExpression: &condition}}
-}
-
 const (
 	// firstBotNames is how many names are looked at in the first request. Most
 	// resources have few bots.

@@ -11,15 +11,15 @@ import (
 )
 
 // CreateUser implements directory.Store. Profile, username, address and the
-// next id are written together, so ids have no gaps and a list in their order
-// needs no index.
+// next id are written together, so every id below it was somebody's and a list in
+// their order needs no index.
 func (t *Table) CreateUser(ctx context.Context, u principal.User) (principal.User, error) {
 	for attempt := 0; ; attempt++ {
 		last, err := t.LastUserID(ctx)
 		if err != nil {
 			return principal.User{}, err
 		}
-		if last == token.MaxOwner {
+		if last+1 >= principal.GhostID {
 			return principal.User{}, fmt.Errorf("%w: all user ids are given out", token.ErrInput)
 		}
 		u.ID = last + 1
@@ -31,6 +31,9 @@ func (t *Table) CreateUser(ctx context.Context, u principal.User) (principal.Use
 		if u.Email != "" {
 			items = append(items, t.put(owned(emailKey(u.Email), u.ID), absent, nil))
 		}
+		// Usernames and groups at the root have one name space: both start
+		// paths of projects.
+		items = append(items, t.lacks(pathKey(u.Username)))
 		reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
 			stored, err := t.User(ctx, u.ID)
 			return sameUser(stored, u), err
@@ -40,9 +43,9 @@ func (t *Table) CreateUser(ctx context.Context, u principal.User) (principal.Use
 			return principal.User{}, err
 		case reasons == nil:
 			return u, nil
-		case failed(reasons, emailPosition):
+		case u.Email != "" && failed(reasons, emailPosition):
 			return principal.User{}, token.ErrEmailTaken
-		case failed(reasons, usernamePosition):
+		case failed(reasons, usernamePosition), failed(reasons, len(items)-1):
 			return principal.User{}, token.ErrUsernameTaken
 		}
 		if err := pause(ctx, attempt); err != nil {

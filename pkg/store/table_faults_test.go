@@ -32,6 +32,9 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 	tok, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 	wantErr(t, f, err, nil)
 	ofBot := f.AddBot(t, f.AddResource(t, principal.Project))
+	res := made(t, f, groupAt("read-"+owner.Username), owner.ID)
+	made(t, f, projectAt("child", res), 0)
+	made(t, f, projectOf(owner, "own"), 0)
 	check := func(hint token.OwnerID) func(context.Context, *store.Table) (any, error) {
 		return func(ctx context.Context, s *store.Table) (any, error) {
 			got, user, err := s.Check(ctx, tok.Digest, hint)
@@ -41,7 +44,12 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			}{got, user}, err
 		}
 	}
+	f.PutMember(t, principal.Member{Resource: 3, User: owner.ID, Level: token.Owner})
 	return []read{
+		{"members in", func(ctx context.Context, s *store.Table) (any, error) {
+			members, _, err := membersIn(ctx, s, 3)
+			return members, err
+		}},
 		{"check with a hint", check(owner.ID)},
 		{"check without a hint", check(0)},
 		{"token by id", func(ctx context.Context, s *store.Table) (any, error) { return s.Token(ctx, tok.ID) }},
@@ -68,6 +76,18 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			var tokens []token.Token
 			return tokens, s.EveryToken(ctx, func(tok token.Token, _ int64) { tokens = append(tokens, tok) })
 		}},
+		{"resource", func(ctx context.Context, s *store.Table) (any, error) { return s.Resource(ctx, res.ID) }},
+		{"resource by path", func(ctx context.Context, s *store.Table) (any, error) { return s.ResourceByPath(ctx, res.FullPath) }},
+		{"resources by id", func(ctx context.Context, s *store.Table) (any, error) {
+			var found []principal.Resource
+			return found, s.ResourcesByID(ctx, []token.ResourceID{res.ID}, func(r principal.Resource) { found = append(found, r) })
+		}},
+		{"last resource id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastResourceID(ctx) }},
+		{"in group", func(ctx context.Context, s *store.Table) (any, error) { return s.InGroup(ctx, res.ID) }},
+		{"in account", func(ctx context.Context, s *store.Table) (any, error) { return s.InAccount(ctx, owner.ID) }},
+		{"standing", func(ctx context.Context, s *store.Table) (any, error) { return s.Standing(ctx, res, owner.ID) }},
+		{"members", func(ctx context.Context, s *store.Table) (any, error) { return s.Members(ctx, res.ID) }},
+		{"memberships", func(ctx context.Context, s *store.Table) (any, error) { return s.Memberships(ctx, owner.ID) }},
 	}
 }
 

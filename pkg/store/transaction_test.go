@@ -165,6 +165,47 @@ var writes = []write{
 			}
 		}
 	}},
+	{"create resource", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		owner := f.AddUser(t)
+		last, err := f.Store.LastResourceID(t.Context())
+		wantErr(t, f, err, nil)
+		var made principal.Resource
+		return func(ctx context.Context, s *store.Table) (err error) {
+				made, err = s.CreateResource(ctx, groupAt(owner.Username+"-group"), owner.ID)
+				return err
+			}, func(t *testing.T) {
+				stored, err := f.Store.ResourceByPath(t.Context(), owner.Username+"-group")
+				wantErr(t, f, err, nil)
+				wantEqual(t, "resource", stored, made)
+				if made.ID != last+1 || direct(t, f, made, owner.ID).Level != token.Owner {
+					t.Errorf("id %s after %s, with %v", made.ID, last, direct(t, f, made, owner.ID))
+				}
+			}
+	}},
+	{"add member", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		res := made(t, f, projectOf(f.AddUser(t), "p"), 0)
+		m := memberIn(res, f.AddUser(t), token.Guest)
+		return func(ctx context.Context, s *store.Table) error { return s.AddMember(ctx, m, nobody) },
+			func(t *testing.T) { wantEqual(t, "member", direct(t, f, res, m.User), m) }
+	}},
+	{"change member", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		res := made(t, f, projectOf(f.AddUser(t), "p"), 0)
+		m := joined(t, f, memberIn(res, f.AddUser(t), token.Guest))
+		after := m
+		after.Level = token.Developer
+		return func(ctx context.Context, s *store.Table) error { return s.ChangeMember(ctx, m, after, nobody) },
+			func(t *testing.T) { wantEqual(t, "member", direct(t, f, res, m.User), after) }
+	}},
+	{"remove member", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		res := made(t, f, projectOf(f.AddUser(t), "p"), 0)
+		m := joined(t, f, memberIn(res, f.AddUser(t), token.Guest))
+		return func(ctx context.Context, s *store.Table) error { return s.RemoveMember(ctx, m, nobody) }, func(t *testing.T) {
+			wantEqual(t, "member", direct(t, f, res, m.User), nobody)
+			left, err := f.Store.Memberships(t.Context(), m.User)
+			wantErr(t, f, err, nil)
+			wantEqual(t, "memberships", len(left), 0)
+		}
+	}},
 }
 
 // hostile is what an engine's message may repeat of a request.

@@ -38,6 +38,8 @@ var (
 	ErrUsernameTaken = fmt.Errorf("%w: username", ErrTaken)
 	// ErrEmailTaken means that somebody else has the mail address.
 	ErrEmailTaken = fmt.Errorf("%w: mail address", ErrTaken)
+	// ErrPathTaken means that something else lies at the path.
+	ErrPathTaken = fmt.Errorf("%w: path", ErrTaken)
 	// ErrKeyUsed means that an idempotency key stands for a request already.
 	ErrKeyUsed = fmt.Errorf("%w: idempotency key used", ErrConflict)
 	// ErrMoved means that what a write relied on changed in the meantime.

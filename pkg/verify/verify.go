@@ -24,9 +24,9 @@ import (
 // A Store reads what a decision needs, strongly consistent.
 type Store interface {
 	// Check returns the record of digest and the profile of its owner. hint
-	// is the owner to read at the same time, or 0. A missing record, or a
-	// record without its owner, is token.ErrNotFound. It may be called again
-	// safely.
+	// is the owner to read at the same time, or 0. A missing record is
+	// token.ErrNotFound; a record whose owner was deleted comes back beside it.
+	// It may be called again safely.
 	Check(ctx context.Context, digest secret.Digest, hint token.OwnerID) (token.Token, principal.User, error)
 	// MarkUsed sets the record's last use to at, unless it is already later
 	// than before; then it changes nothing and returns nil.
@@ -87,6 +87,9 @@ func (v *Verifier) Verify(ctx context.Context, value string) (principal.Principa
 
 	t, user, err := v.Store.Check(ctx, digest, token.OwnerID(hint))
 	switch {
+	case errors.Is(err, token.ErrNotFound) && t.ID != 0 && t.Digest == digest:
+		// Whoever is deleted takes their tokens along.
+		user = principal.User{ID: t.Owner, NextNumber: token.MaxNumber + 1, TokensValidFrom: token.MaxNumber + 1}
 	case errors.Is(err, token.ErrNotFound):
 		return principal.Principal{}, token.ErrUnknown
 	case err != nil:

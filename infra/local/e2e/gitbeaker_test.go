@@ -12,7 +12,7 @@ import (
 )
 
 // servesResourceTokens is for as long as nothing serves the tokens of projects and groups.
-const servesResourceTokens = false
+const servesResourceTokens = true
 
 // resourceChecks are those of a project's tokens and of a group's.
 var resourceChecks = []string{

@@ -35,6 +35,7 @@ func Conformance(t *testing.T, client func(testing.TB) *dynamodb.Client) {
 		{"a last use never goes backwards", marksForwards},
 		{"the index holds live tokens only, in order", indexesSparsely},
 		{"lists come in order over pages and batches", listsInOrder},
+		{"a path has one resource, and a group keeps an owner", keepsPathsAndOwners},
 		{"states move only from where they are", movesStates},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, NewFixture(t, client(t))) })
@@ -322,4 +323,38 @@ func movesStates(t *testing.T, f *Fixture) {
 	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Active, principal.Deactivated), token.ErrMoved)
 	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Blocked, principal.Active), nil)
 	same(t, "account", f.Fresh(t, u), u)
+}
+
+func keepsPathsAndOwners(t *testing.T, f *Fixture) {
+	ctx, owner, other := t.Context(), f.AddUser(t), f.AddUser(t)
+	group := principal.Resource{
+		Kind: principal.Group, Name: "Acme", Path: "acme", FullPath: "acme", Visibility: "private", CreatedAt: Now, CreatedBy: owner.ID,
+	}
+	group, err := f.Store.CreateResource(ctx, group, owner.ID)
+	want(t, f, err, nil)
+	before := f.Snapshot(t)
+	_, err = f.Store.CreateResource(ctx, group, owner.ID)
+	want(t, f, err, token.ErrPathTaken)
+	named := group
+	named.Path, named.FullPath = other.Username, other.Username
+	_, err = f.Store.CreateResource(ctx, named, owner.ID)
+	want(t, f, err, token.ErrPathTaken)
+	_, err = f.Store.CreateUser(ctx, f.Account("ACME"))
+	want(t, f, err, token.ErrUsernameTaken)
+	first := principal.Member{Resource: group.ID, User: owner.ID, Level: token.Owner, CreatedAt: Now, CreatedBy: owner.ID}
+	second := first
+	second.User = other.ID
+	want(t, f, f.Store.RemoveMember(ctx, first, second), token.ErrMoved)
+	want(t, f, f.Store.AddMember(ctx, first, principal.Member{}), token.ErrTaken)
+	same(t, "table", f.Snapshot(t), before)
+
+	want(t, f, f.Store.AddMember(ctx, second, principal.Member{}), nil)
+	members, err := f.Store.Members(ctx, group.ID)
+	want(t, f, err, nil)
+	same(t, "members", members, []principal.Member{first, second})
+	want(t, f, f.Store.RemoveMember(ctx, first, second), nil)
+	want(t, f, f.Store.RemoveMember(ctx, second, first), token.ErrMoved)
+	standing, err := f.Store.Standing(ctx, group, owner.ID)
+	want(t, f, err, nil)
+	same(t, "standing of who went", standing, principal.Standing{})
 }

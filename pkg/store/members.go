@@ -1,0 +1,142 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+// Members implements directory.MemberReader with one Query: the direct members
+// of a resource by ascending user id, those whose account is gone and those
+// whose membership is over included.
+func (t *Table) Members(ctx context.Context, resource token.ResourceID) ([]principal.Member, error) {
+	items, err := t.query(ctx, resourcePartition(resource), memberPrefix)
+	if err != nil {
+		return nil, err
+	}
+	return t.readMembers(items), nil
+}
+
+// Memberships implements directory.MemberReader: what an account is a direct
+// member of, by ascending resource id. It reads what names the memberships, and
+// then them.
+func (t *Table) Memberships(ctx context.Context, user token.OwnerID) ([]principal.Member, error) {
+	ids, err := t.named(ctx, userPartition(user), memberPrefix)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]key, len(ids))
+	for i, id := range ids {
+		keys[i] = memberKey(id, user)
+	}
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	members := t.readMembers(items)
+	slices.SortFunc(members, func(a, b principal.Member) int { return cmp.Compare(a.Resource, b.Resource) })
+	return members, nil
+}
+
+func (t *Table) readMembers(items []item) []principal.Member {
+	var members []principal.Member
+	for _, it := range items {
+		m, err := readMember(it)
+		if err != nil {
+			t.passOver(err)
+			continue
+		}
+		members = append(members, m)
+	}
+	return members
+}
+
+// AddMember implements directory.MemberStore: both items, under the condition
+// that the account is there.
+func (t *Table) AddMember(ctx context.Context, m, over principal.Member) error {
+	add := t.put(memberItem(m), absent, nil)
+	if over != (principal.Member{}) {
+		condition, names, values := unchanged(over)
+		add = t.put(memberItem(m), condition, values)
+		add.Put.ExpressionAttributeNames = names
+	}
+	reasons, err := t.transact(ctx, []types.TransactWriteItem{
+		add,
+		t.put(membershipItem(m), "", nil),
+		t.exists(profileKey(m.User)),
+	}, t.holds(m))
+	switch {
+	case err != nil || reasons == nil:
+		return err
+	case failed(reasons, 0):
+		return token.ErrTaken
+	default:
+		return token.ErrNotFound
+	}
+}
+
+// ChangeMember implements directory.MemberStore.
+func (t *Table) ChangeMember(ctx context.Context, before, after, besides principal.Member) error {
+	condition, names, values := unchanged(before)
+	change := t.put(memberItem(after), condition, values)
+	change.Put.ExpressionAttributeNames = names
+	return t.writeMember(ctx, []types.TransactWriteItem{change}, besides, t.holds(after))
+}
+
+// RemoveMember implements directory.MemberStore: both items.
+func (t *Table) RemoveMember(ctx context.Context, m, besides principal.Member) error {
+	condition, names, values := unchanged(m)
+	remove := t.remove(memberKey(m.Resource, m.User), condition, values)
+	remove.Delete.ExpressionAttributeNames = names
+	return t.writeMember(ctx, []types.TransactWriteItem{remove, t.remove(membershipKey(m.Resource, m.User), "", nil)}, besides,
+		func(ctx context.Context) (bool, error) {
+			_, err := t.get(ctx, memberKey(m.Resource, m.User))
+			if errors.Is(err, token.ErrNotFound) {
+				return true, nil
+			}
+			return false, err
+		})
+}
+
+// writeMember writes while besides, unless it is nobody, is the member that it
+// was. Any condition that fails is token.ErrMoved.
+func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem, besides principal.Member, done func(context.Context) (bool, error)) error {
+	if besides != (principal.Member{}) {
+		condition, names, values := unchanged(besides)
+		still := t.depends(memberKey(besides.Resource, besides.User), condition)
+		still.ConditionCheck.ExpressionAttributeNames, still.ConditionCheck.ExpressionAttributeValues = names, values
+		items = append(items, still)
+	}
+	reasons, err := t.transact(ctx, items, done)
+	if err == nil && reasons != nil {
+		return token.ErrMoved
+	}
+	return err
+}
+
+// holds reads whether m is stored as it is.
+func (t *Table) holds(m principal.Member) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		it, err := t.get(ctx, memberKey(m.Resource, m.User))
+		if err != nil {
+			return false, err
+		}
+		stored, err := readMember(it)
+		return stored.Level == m.Level && stored.ExpiresOn == m.ExpiresOn &&
+			stored.CreatedAt.Equal(m.CreatedAt) && stored.CreatedBy == m.CreatedBy, err
+	}
+}
+
+// unchanged is the condition that a member's item says what m says.
+func unchanged(m principal.Member) (condition string, names map[string]string, values item) {
+	it := memberItem(m)
+	return "#level = :level AND expires_on = :expires_on AND created_at = :created_at AND created_by = :created_by",
+		map[string]string{"#level": "level"}, // a reserved word
+		item{":level": it["level"], ":expires_on": it["expires_on"], ":created_at": it["created_at"], ":created_by": it["created_by"]}
+}
