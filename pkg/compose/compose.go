@@ -20,6 +20,7 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/policy"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
@@ -81,7 +82,8 @@ func (d Deployment) Directory() lambda.Handler {
 
 // Settings returns the handler of functions/settings.
 func (d Deployment) Settings() lambda.Handler {
-	return httpapi.Lambda(httpapi.Settings(d.api("settings")), nil)
+	api := d.api("settings")
+	return httpapi.Lambda(httpapi.Settings(api, d.features(d.table(api.Log))), nil)
 }
 
 // Authorizer returns the handler of functions/authorizer.
@@ -107,6 +109,11 @@ func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
 
 func (d Deployment) accounts(table *store.Table) *directory.Directory {
 	return &directory.Directory{Store: table, Reader: table, Clock: d.Clock}
+}
+
+// features are also what tells whether a resource may have new tokens.
+func (d Deployment) features(table *store.Table) *policy.Features {
+	return &policy.Features{Store: table, Reader: table, Finder: table}
 }
 
 func (d Deployment) api(function string) *httpapi.API {
