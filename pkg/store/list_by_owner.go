@@ -52,7 +52,9 @@ func (t *Table) pointers(ctx context.Context, owner token.OwnerID) ([]pointer, e
 		ExpressionAttributeValues: map[string]types.AttributeValue{
 			":pk": text(userPartition(owner)), ":sk": text(tokenPrefix),
 		},
-		ConsistentRead: aws.Bool(true),
+		// Not the keys: whose the pointers are is known, and the ids are in the records.
+		ProjectionExpression: aws.String("digest, kind"),
+		ConsistentRead:       aws.Bool(true),
 	})
 	var pointers []pointer
 	for pages.HasMorePages() {
@@ -76,7 +78,7 @@ func (t *Table) pointers(ctx context.Context, owner token.OwnerID) ([]pointer, e
 func (t *Table) recordsOf(ctx context.Context, pointers []pointer) ([]token.Token, error) {
 	keys := make([]key, len(pointers))
 	for i, p := range pointers {
-		keys[i] = tokenKey(p.digest)
+		keys[i] = tokenKey(p.digest())
 	}
 	items, err := t.getBatch(ctx, keys)
 	if err != nil {
