@@ -1,5 +1,6 @@
-// Command settings describes the service: /api/v4/version and /api/v4/metadata, and
-// every path that no other function serves.
+// Command settings describes the service and turns its features on and off:
+// /api/v4/version, /api/v4/metadata and /api/v4/features, and every path that no
+// other function serves.
 package main
 
 import (

@@ -20,6 +20,7 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/policy"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
@@ -50,7 +51,7 @@ func (d Deployment) Issue() lambda.Handler {
 	issuer := &lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: d.Config.Scopes,
 		Pepper: d.Config.Pepper, Format: d.Config.Format(), Prefix: d.Config.Prefix,
-		Resources: table, Bots: table,
+		Resources: table, Bots: table, Gate: d.features(table),
 		ImpersonationPrefix: config.ImpersonationPrefix, ResourcePrefix: config.ResourcePrefix,
 		Clock: d.Clock, Random: d.Random,
 	}
@@ -82,7 +83,8 @@ func (d Deployment) Directory() lambda.Handler {
 
 // Settings returns the handler of functions/settings.
 func (d Deployment) Settings() lambda.Handler {
-	return httpapi.Lambda(httpapi.Settings(d.api("settings")), nil)
+	api := d.api("settings")
+	return httpapi.Lambda(httpapi.Settings(api, d.features(d.table(api.Log))), nil)
 }
 
 // Authorizer returns the handler of functions/authorizer.
@@ -108,6 +110,11 @@ func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
 
 func (d Deployment) accounts(table *store.Table) *directory.Directory {
 	return &directory.Directory{Store: table, Reader: table, Resources: table, Clock: d.Clock}
+}
+
+// features are also what tells whether a resource may have new tokens.
+func (d Deployment) features(table *store.Table) *policy.Features {
+	return &policy.Features{Store: table, Reader: table, Finder: table}
 }
 
 func (d Deployment) api(function string) *httpapi.API {

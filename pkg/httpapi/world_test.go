@@ -30,6 +30,7 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/policy"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -205,7 +206,7 @@ func (w *world) functions() map[string]http.Handler {
 		"revoke":    httpapi.Revoke(w.api("revoke"), w.revoker),
 		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister, w.accounts),
 		"directory": httpapi.Directory(w.api("directory"), w.accounts),
-		"settings":  httpapi.Settings(w.api("settings")),
+		"settings":  httpapi.Settings(w.api("settings"), &policy.Features{Store: w.table, Reader: w.table, Finder: w.table}),
 	}
 }
 

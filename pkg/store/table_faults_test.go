@@ -61,6 +61,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			var users []principal.User
 			return users, s.Users(ctx, []token.OwnerID{owner.ID}, func(u principal.User) { users = append(users, u) })
 		}},
+		readSwitches(t, f, owner), readSwitchesFor(t, f, owner),
 		{"last user id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastUserID(ctx) }},
 		{"tokens of owner", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfOwner(ctx, owner.ID) }},
 		{"page of owner", func(ctx context.Context, s *store.Table) (any, error) {
