@@ -167,7 +167,7 @@ func (api memberAPI) addOne(r *http.Request, who accountName, wanted directory.A
 // mostAdded is how many accounts one request may make members, as in GitLab.
 const mostAdded = 50
 
-var errTooMany = fmt.Errorf("Too many users specified (limit is %d)", mostAdded) //nolint:staticcheck // GitLab's words, which clients see
+var errTooMany = fmt.Errorf("too many users specified (limit is %d)", mostAdded)
 
 // addMany makes several accounts members, each by itself, and reports those
 // that it could not. One who is a member already in the way that is asked for is
