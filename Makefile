@@ -26,7 +26,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 .PHONY: run
-run: ## the whole cloud on this machine; PORT picks the port (default 8080)
+run: ## the whole cloud on this machine; PORT picks the port (default 8080), SEED=1 adds a project with people and tokens
 	@go build -o build/local ./infra/local/run # not go run, which calls an ending by Ctrl-C a failure
 	@exec ./build/local
 
