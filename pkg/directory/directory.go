@@ -135,7 +135,7 @@ func (c Candidate) faults() Faults {
 			faults[field] = append(faults[field], fmt.Sprintf("is too long (maximum is %d characters)", maxNameLength))
 		}
 	}
-	if reserved(c.Username) {
+	if reservedPath(c.Username) {
 		faults["username"] = append(faults["username"], "is reserved")
 	}
 	if !validUsername(c.Username) {
