@@ -21,7 +21,7 @@ const (
 
 // layers names every package below pkg. A new one must be put somewhere on purpose.
 var layers = map[string]layer{
-	"token": domain, "scope": domain, "secret": domain, "principal": domain, "clock": domain,
+	"token": domain, "audit": domain, "scope": domain, "secret": domain, "principal": domain, "clock": domain,
 	"lifecycle": useCase, "verify": useCase, "sweep": useCase, "directory": useCase, "policy": useCase,
 	"httpapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
 	"schedule": adapter,
