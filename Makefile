@@ -7,10 +7,12 @@ MAKEFLAGS   += --no-builtin-rules --no-print-directory
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
+GITLEAKS_VERSION      := v8.30.1
 
 TOOLS         := $(CURDIR)/.tools
 GOLANGCI_LINT := $(TOOLS)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GOVULNCHECK   := $(TOOLS)/bin/govulncheck-$(GOVULNCHECK_VERSION)
+GITLEAKS      := $(TOOLS)/bin/gitleaks-$(GITLEAKS_VERSION)
 VENV          := $(TOOLS)/venv
 ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
@@ -55,7 +57,7 @@ golden: tools ## rewrite the golden files; review the diff like code
 	UPDATE_GOLDEN=1 go test -count=1 $$(find ./pkg ./functions ./infra -path '*/testdata/golden' -type d | sed 's|/testdata/golden$$||')
 
 .PHONY: tools
-tools: system $(ENGINE)/.installed $(VENV)/.installed $(NPM)/.installed ## install what the tests need, under .tools
+tools: system $(ENGINE)/.installed $(VENV)/.installed $(NPM)/.installed $(GITLEAKS) ## install what the tests need, under .tools
 
 .PHONY: clean
 clean: ## remove what build and run left
@@ -121,6 +123,7 @@ $(NPM)/.installed: infra/tools/npm/package.json infra/tools/npm/package-lock.jso
 # Built here and not by `go run`, which would link them anew for every run and hide their exit codes.
 $(GOLANGCI_LINT): PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 $(GOVULNCHECK): PACKAGE := golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
-$(GOLANGCI_LINT) $(GOVULNCHECK):
+$(GITLEAKS): PACKAGE := github.com/zricethezav/gitleaks/v8@$(GITLEAKS_VERSION)
+$(GOLANGCI_LINT) $(GOVULNCHECK) $(GITLEAKS):
 	GOBIN=$(@D) go install $(PACKAGE)
 	mv $(@D)/$(word 1,$(subst -v, ,$(@F))) $@

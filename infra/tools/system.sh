@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure of the programs that tests need and no language's own installer brings: a Java runtime
 # (17 or later, for DynamoDB Local), Maven, Python's venv, a C compiler (for the race detector), Node
-# and npm (for the state machine's interpreter and the independent mail service).
+# and npm (for the state machine's interpreter, the independent mail service and the JavaScript client).
 # On Debian as root it installs what is missing; elsewhere it names it and fails.
 set -eu
 
