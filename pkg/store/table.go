@@ -38,6 +38,8 @@ type Options struct {
 	Shards int
 	// Retention is how long a revoked token stays before clean-up may take it.
 	Retention time.Duration
+	// Policy holds until administrators set something else.
+	Policy token.Policy
 	// Malformed is told of items that a list passes over because they make no
 	// sense: one of them must not hide all others. It may be nil.
 	Malformed func(error)
