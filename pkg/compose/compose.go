@@ -96,7 +96,7 @@ func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 
 func (d Deployment) table(log *slog.Logger) *store.Table {
 	return store.Open(d.Client, d.Config.Table, store.Options{
-		Shards: d.Config.Shards, Retention: d.Config.Retention(),
+		Shards: d.Config.Shards, Retention: d.Config.Retention(), Policy: d.Config.Policy(),
 		Malformed: func(err error) { log.Error("item passed over in a list", "reason", err.Error()) },
 	})
 }
@@ -119,8 +119,7 @@ func (d Deployment) api(function string) *httpapi.API {
 
 func (d Deployment) verifier(log *slog.Logger) *verify.Verifier {
 	return &verify.Verifier{
-		Store: d.table(log), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
-		LastUsedInterval: d.Config.LastUsedInterval(),
+		Store: d.table(log), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Kept: &verify.Kept{},
 		Unmarked: func(_ context.Context, id token.ID, err error) {
 			log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())
 		},

@@ -20,6 +20,7 @@ import (
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
 )
 
 // Base is what every function reads.
@@ -57,9 +58,13 @@ type Common struct {
 // Retention returns RetentionDays as a length of time.
 func (b Base) Retention() time.Duration { return time.Duration(b.RetentionDays) * 24 * time.Hour }
 
-// LastUsedInterval returns LastUsedSeconds as a length of time.
-func (c Common) LastUsedInterval() time.Duration {
-	return time.Duration(c.LastUsedSeconds) * time.Second
+// Policy returns what holds until administrators set something else.
+func (c Common) Policy() token.Policy {
+	return token.Policy{
+		Prefix:           c.Prefix,
+		LastUsedInterval: time.Duration(c.LastUsedSeconds) * time.Second,
+		RetentionDays:    c.RetentionDays,
+	}
 }
 
 // ImpersonationPrefix is the public start of new impersonation tokens. It is

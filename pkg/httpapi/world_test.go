@@ -128,7 +128,10 @@ func newWorld(tb testing.TB) *world {
 
 // connect makes everything that stands on the table, on client.
 func (w *world) connect(client *dynamodb.Client) {
-	w.table = store.Open(client, tableName, store.Options{Shards: 16, Retention: 90 * 24 * time.Hour})
+	w.table = store.Open(client, tableName, store.Options{
+		Shards: 16, Retention: 90 * 24 * time.Hour,
+		Policy: token.Policy{Prefix: "lkpat_", LastUsedInterval: 30 * 24 * time.Hour, RetentionDays: 90},
+	})
 	w.issuer = &lifecycle.Issuer{
 		Store: w.table, Reader: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
 		Prefix: "lkpat_", ImpersonationPrefix: "lkimp_", Clock: w.clock, Random: &counter{},
@@ -136,7 +139,7 @@ func (w *world) connect(client *dynamodb.Client) {
 	w.revoker = &lifecycle.Revoker{Store: w.table, Reader: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 	w.lister = &lifecycle.Lister{Store: w.table, Reader: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Clock: w.clock}
-	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock, LastUsedInterval: 30 * 24 * time.Hour}
+	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 }
 
 func (w *world) user(tb testing.TB, name string, change ...func(*directory.Candidate)) {

@@ -16,7 +16,9 @@ import (
 // Settings: SETTINGS / APPLICATION. What was never set is absent, so that the
 // operator's defaults hold for it.
 
-func settingsKey() key { return keyOf("SETTINGS", "APPLICATION") }
+const settingsPartition = "SETTINGS"
+
+func settingsKey() key { return keyOf(settingsPartition, "APPLICATION") }
 
 // Settings implements policy.SettingsStore.
 func (t *Table) Settings(ctx context.Context) (policy.Settings, error) {
