@@ -3,22 +3,31 @@ package httpapi
 import (
 	"net/http"
 	"runtime/debug"
+
+	"latchkey/pkg/policy"
 )
 
 // Version is the GitLab release whose token API is spoken here. Clients
 // compare it to decide which fields exist.
 const Version = "18.4.0"
 
-type settingsAPI struct{ *API }
+type settingsAPI struct {
+	*API
+	administration *policy.Administration
+}
 
-// Settings returns the routes that describe the service. It also answers
-// every path that no other function serves.
-func Settings(api *API) http.Handler { return api.serve((&settingsAPI{api}).routes()) }
+// Settings returns the routes that describe the service and change how it
+// works. It also answers every path that no other function serves.
+func Settings(api *API, administration *policy.Administration) http.Handler {
+	return api.serve((&settingsAPI{api, administration}).routes())
+}
 
 func (api *settingsAPI) routes() []route {
 	return []route{
 		{method: "GET", path: "/version", handle: api.version},
 		{method: "GET", path: "/metadata", handle: api.metadata},
+		{method: "GET", path: "/application/settings", handle: api.applicationSettings, adminOnly: true},
+		{method: "PUT", path: "/application/settings", handle: api.updateApplicationSettings, adminOnly: true},
 	}
 }
 

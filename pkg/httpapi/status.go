@@ -122,6 +122,7 @@ func replyInWords(err error) reply {
 		record      *fieldFaults
 		rules       *lifecycle.Fault
 		fields      directory.Faults
+		settings    token.Faults
 	)
 	switch {
 	case errors.As(err, &scopes):
@@ -146,6 +147,8 @@ func replyInWords(err error) reply {
 		return message(http.StatusUnprocessableEntity, rules.Error())
 	case errors.As(err, &fields):
 		return message(http.StatusBadRequest, map[string][]string(fields))
+	case errors.As(err, &settings):
+		return message(http.StatusBadRequest, map[string][]string(settings))
 	default:
 		return message(http.StatusInternalServerError, "500 Internal Server Error")
 	}
