@@ -50,8 +50,9 @@ func (d Deployment) Issue() lambda.Handler {
 	issuer := &lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: d.Config.Scopes,
 		Pepper: d.Config.Pepper, Format: d.Config.Format(), Prefix: d.Config.Prefix,
-		ImpersonationPrefix: config.ImpersonationPrefix,
-		Clock:               d.Clock, Random: d.Random,
+		Resources: table, Bots: table,
+		ImpersonationPrefix: config.ImpersonationPrefix, ResourcePrefix: config.ResourcePrefix,
+		Clock: d.Clock, Random: d.Random,
 	}
 	return httpapi.Lambda(httpapi.Issue(api, issuer, d.revoker(table)), httpapi.IssueConsole(api, issuer, d.accounts(table)))
 }
@@ -69,7 +70,7 @@ func (d Deployment) Tokens() lambda.Handler {
 	api := d.api("tokens")
 	table := d.table(api.Log)
 	return httpapi.Lambda(httpapi.Tokens(api, &lifecycle.Lister{
-		Store: table, Reader: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+		Store: table, Reader: table, Resources: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
 	}), nil)
 }
 
@@ -102,7 +103,7 @@ func (d Deployment) table(log *slog.Logger) *store.Table {
 }
 
 func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
-	return &lifecycle.Revoker{Store: table, Reader: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock}
+	return &lifecycle.Revoker{Store: table, Reader: table, Resources: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock}
 }
 
 func (d Deployment) accounts(table *store.Table) *directory.Directory {

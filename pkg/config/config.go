@@ -71,9 +71,13 @@ func (c Common) Policy() token.Policy {
 // the same everywhere, so that whoever finds one knows what it opens.
 const ImpersonationPrefix = "lkimp_"
 
+// ResourcePrefix is the public start of new tokens of projects and groups, the
+// same everywhere for the same reason.
+const ResourcePrefix = "lkprj_"
+
 // DefaultPrefixes mark the bearers of every deployment: personal, project and
 // group, impersonation.
-var DefaultPrefixes = []string{"lkpat_", "lkprj_", ImpersonationPrefix}
+var DefaultPrefixes = []string{"lkpat_", ResourcePrefix, ImpersonationPrefix}
 
 // Format returns the format of this deployment's bearers.
 func (c Common) Format() secret.Format {

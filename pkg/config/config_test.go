@@ -171,7 +171,7 @@ func TestOwnScopesJoinGitLabs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.Scopes.Allows(set, "GET", "/orders") || c.Scopes.Allows(scope.Set{scope.API}, "GET", "/other") {
+	if !c.Scopes.Allows(set, scope.Everywhere(), "GET", "/orders") || c.Scopes.Allows(scope.Set{scope.API}, scope.Everywhere(), "GET", "/other") {
 		t.Error("the operator's table does not take the place of GitLab's")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -107,11 +108,11 @@ func (a *Authorizer) verify(ctx context.Context, event AuthorizerEvent, route ga
 }
 
 // allow answers for a good bearer: with a policy that lists everything its
-// scopes open, whatever this request is, or with this request's answer where
+// scopes open within its reach, whatever this request is, or with this request's answer where
 // the response format has room for nothing else.
 func (a *Authorizer) allow(event AuthorizerEvent, route gatewayRoute, caller principal.Principal) any {
 	if event.isHTTP2() && a.SimpleResponses {
-		if !a.Scopes.Allows(caller.Token.Scopes, route.method, route.path) {
+		if !a.Scopes.Allows(caller.Token.Scopes, reach(caller.Token), route.method, route.path) {
 			a.Log.Warn("bearer refused", append(behind(caller), "reason", scope.ErrInsufficient.Error(),
 				"token_id", int64(caller.Token.ID), "owner", int64(caller.User.ID))...)
 			a.Count("BearersRefused", refusalCode(scope.ErrInsufficient))
@@ -121,7 +122,7 @@ func (a *Authorizer) allow(event AuthorizerEvent, route gatewayRoute, caller pri
 	}
 	return events.APIGatewayCustomAuthorizerResponse{
 		PrincipalID:    caller.User.ID.String(),
-		PolicyDocument: a.policies.get(a.Scopes, caller.Token.Scopes, route),
+		PolicyDocument: a.policies.get(a.Scopes, caller.Token, route),
 		Context:        contextOf(caller),
 	}
 }
@@ -158,6 +159,10 @@ func contextOf(caller principal.Principal) map[string]any {
 	}
 	if caller.Token.Kind == token.Impersonation {
 		told["impersonator_id"] = caller.Token.CreatedBy.String()
+	}
+	if caller.Token.Kind.OfResource() {
+		told[string(caller.Token.Kind)+"_id"] = caller.Token.Resource.String()
+		told["access_level"] = strconv.Itoa(int(caller.Token.Level))
 	}
 	return told
 }

@@ -419,7 +419,7 @@ func TestPoliciesStayRightForEveryRoute(t *testing.T) {
 		policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
 		for _, route := range routes() {
 			got := evaluate(policy, apiARN+"/prod/"+route[0]+route[1])
-			if want := catalog.Allows(set, route[0], route[1]); got != want {
+			if want := catalog.Allows(set, scope.Everywhere(), route[0], route[1]); got != want {
 				rt.Fatalf("%v asked for %v: %v passes = %t, want %t", set, asked, route, got, want)
 			}
 			if evaluate(policy, apiARN+"/other/"+route[0]+route[1]) {

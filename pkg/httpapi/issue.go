@@ -21,19 +21,21 @@ type issueAPI struct {
 }
 
 // Issue returns the routes that make tokens: create for a user, create for
-// oneself, create for impersonation, rotate. revoker ends families whose tokens are used twice.
+// oneself, create for impersonation, create for a project or group, rotate.
+// revoker ends families whose tokens are used twice.
 func Issue(api *API, issuer *lifecycle.Issuer, revoker *lifecycle.Revoker) http.Handler {
 	return api.serve((&issueAPI{api, issuer, revoker}).routes())
 }
 
 func (api *issueAPI) routes() []route {
-	return []route{
+	refused := api.replayOrReuse(api.rotated)
+	return append([]route{
 		{method: "POST", path: "/users/{user_id}/personal_access_tokens", handle: api.createFor, adminOnly: true},
 		{method: "POST", path: "/user/personal_access_tokens", handle: api.createForSelf},
 		{method: "POST", path: impersonationsPath, handle: api.createImpersonation, adminOnly: true},
-		{method: "POST", path: "/personal_access_tokens/{id}/rotate", handle: api.rotate, refused: api.replayOrReuse},
-		{method: "POST", path: "/personal_access_tokens/self/rotate", handle: api.rotateSelf, refused: api.replayOrReuse},
-	}
+		{method: "POST", path: "/personal_access_tokens/{id}/rotate", handle: api.rotate, refused: refused},
+		{method: "POST", path: "/personal_access_tokens/self/rotate", handle: api.rotateSelf, refused: refused},
+	}, resourceRoutes(api.resourceRoutes)...)
 }
 
 func (api *issueAPI) createFor(w http.ResponseWriter, r *http.Request) error {
@@ -135,9 +137,15 @@ func (api *issueAPI) created(w http.ResponseWriter, r *http.Request, issued life
 }
 
 func (api *issueAPI) issued(r *http.Request, issued lifecycle.Issued) {
+	attrs := []any{
+		"token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
+		"created_by", int64(issued.Token.CreatedBy), "scopes", issued.Token.Scopes,
+	}
+	if issued.Token.Kind.OfResource() {
+		attrs = append(attrs, "resource", int64(issued.Token.Resource), "level", int(issued.Token.Level))
+	}
 	api.Count("TokensIssued", "created")
-	api.Log.Info("token issued", facts(r, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
-		"created_by", int64(issued.Token.CreatedBy), "scopes", issued.Token.Scopes)...)
+	api.Log.Info("token issued", facts(r, attrs...)...)
 }
 
 func (api *issueAPI) rotate(w http.ResponseWriter, r *http.Request) error {
@@ -183,6 +191,15 @@ func rotationOf(r *http.Request) (lifecycle.Rotation, error) {
 }
 
 func (api *issueAPI) rotated(w http.ResponseWriter, r *http.Request, issued lifecycle.Issued, err error) error {
+	if err := api.rotation(r, issued, err); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, issuedWire(issued))
+	return nil
+}
+
+// rotation records a rotation, or puts why there was none into words.
+func (api *issueAPI) rotation(r *http.Request, issued lifecycle.Issued, err error) error {
 	if rules := (*lifecycle.Fault)(nil); errors.As(err, &rules) {
 		return &badRequest{rules}
 	}
@@ -192,7 +209,6 @@ func (api *issueAPI) rotated(w http.ResponseWriter, r *http.Request, issued life
 	api.Count("TokensIssued", "rotated")
 	api.Log.Info("token rotated", facts(r, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
 		"created_by", int64(issued.Token.CreatedBy), "previous", int64(issued.Token.Previous))...)
-	writeJSON(w, http.StatusOK, issuedWire(issued))
 	return nil
 }
 
@@ -210,23 +226,26 @@ func hidden(by principal.Principal, err error) error {
 // token's last second has passed in between. That key with another request is
 // refused and ends nothing, because it comes from whoever made the rotation.
 // Every other use of a token that has ended is reuse.
-func (api *issueAPI) replayOrReuse(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error) {
-	rotation, err := rotationOf(r)
-	if err == nil && refusal.Token.RevokedReason == token.ReasonRotated && refusal.User.Usable() == nil {
-		issued, err := api.issuer.Replay(r.Context(), refusal.Token, rotation.Key)
-		switch {
-		case err == nil && issued.Token.Previous == refusal.Token.ID:
-			return true, api.rotated(w, r, issued, nil)
-		case err != nil && !errors.Is(err, token.ErrNotFound):
-			return false, err
+// write is what answers a rotation on the route.
+func (api *issueAPI) replayOrReuse(write func(http.ResponseWriter, *http.Request, lifecycle.Issued, error) error) func(http.ResponseWriter, *http.Request, *verify.Refusal) (bool, error) {
+	return func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error) {
+		rotation, err := rotationOf(r)
+		if err == nil && refusal.Token.RevokedReason == token.ReasonRotated && refusal.User.Usable() == nil {
+			issued, err := api.issuer.Replay(r.Context(), refusal.Token, rotation.Key)
+			switch {
+			case err == nil && issued.Token.Previous == refusal.Token.ID:
+				return true, write(w, r, issued, nil)
+			case err != nil && !errors.Is(err, token.ErrNotFound):
+				return false, err
+			}
 		}
+		return api.reuse(r, refusal)
 	}
-	return api.reuse(w, r, refusal)
 }
 
 // reuse ends the family of a token that is presented for rotation after it
 // has ended.
-func (api *issueAPI) reuse(_ http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error) {
+func (api *issueAPI) reuse(r *http.Request, refusal *verify.Refusal) (bool, error) {
 	if !errors.Is(refusal, token.ErrRevoked) || strings.Trim(r.PathValue("id"), "0123456789") != "" {
 		return false, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
 )
 
 const (
@@ -15,42 +16,63 @@ const (
 )
 
 // maxPolicies bounds how many policies a warm function keeps: one for each
-// API in front of it and each set of scopes that its tokens have.
+// API in front of it, each set of scopes that its tokens have, and each project
+// and group.
 const maxPolicies = 512
 
 // policies keeps the policies that were made, because they are the same for
-// every token with the same scopes, and making one costs more than the rest
-// of a decision. Nobody may change a policy that it returns.
+// every token with the same scopes and reach, and making one costs more than
+// the rest of a decision. Nobody may change a policy that it returns.
 type policies struct {
 	mu   sync.RWMutex
-	kept map[string]events.APIGatewayCustomAuthorizerPolicy
+	kept map[policyKey]events.APIGatewayCustomAuthorizerPolicy
 }
 
-func (p *policies) get(catalog *scope.Catalog, set scope.Set, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
-	key := route.api + " " + set.String()
+// A policyKey is everything that a policy depends on beside the catalog.
+type policyKey struct {
+	api    string
+	scopes string
+	reach  scope.Reach
+}
+
+func (p *policies) get(catalog *scope.Catalog, t token.Token, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
+	key := policyKey{route.api, t.Scopes.String(), reach(t)}
 	p.mu.RLock()
 	policy, kept := p.kept[key]
 	p.mu.RUnlock()
 	if kept {
 		return policy
 	}
-	policy = policyFor(catalog, set, route)
+	policy = policyFor(catalog, t, route)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kept == nil || len(p.kept) >= maxPolicies {
-		p.kept = map[string]events.APIGatewayCustomAuthorizerPolicy{}
+		p.kept = map[policyKey]events.APIGatewayCustomAuthorizerPolicy{}
 	}
 	p.kept[key] = policy
 	return policy
 }
 
-// policyFor returns a policy with everything that set opens on the route's
-// API and stage. It depends on the set and the table alone, so it stays right
-// when the gateway keeps it and applies it to other routes. Paths that can be
-// read in two ways are denied in it too, because a kept policy is applied
-// without asking again.
-func policyFor(catalog *scope.Catalog, set scope.Set, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
-	grants := catalog.Grants(set)
+// reach returns where a token may be used at most.
+func reach(t token.Token) scope.Reach {
+	switch t.Kind {
+	case token.Personal, token.Impersonation:
+		return scope.Everywhere()
+	case token.Project:
+		return scope.InProject(int64(t.Resource))
+	case token.Group:
+		return scope.InGroup(int64(t.Resource))
+	}
+	return scope.Reach{} // a kind that is new opens nothing until it is named here
+}
+
+// policyFor returns a policy with everything that t opens on the route's API
+// and stage. It depends on the token's scopes and reach and on the table alone,
+// so it stays right when the gateway keeps it and applies it to other routes.
+// Paths that can be read in two ways are denied in it too, because a kept
+// policy is applied without asking again.
+func policyFor(catalog *scope.Catalog, t token.Token, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
+	grants := catalog.Grants(t.Scopes, reach(t))
 	if len(grants) == 0 {
 		return denyEverything(route)
 	}

@@ -14,19 +14,19 @@ type revokeAPI struct {
 	revoker *lifecycle.Revoker
 }
 
-// Revoke returns the routes that end tokens: by id, the one presented, and for
-// administrators by value and for impersonation.
+// Revoke returns the routes that end tokens: by id, the one presented, those of
+// a project or group, and for administrators by value and for impersonation.
 func Revoke(api *API, revoker *lifecycle.Revoker) http.Handler {
 	return api.serve((&revokeAPI{api, revoker}).routes())
 }
 
 func (api *revokeAPI) routes() []route {
-	return []route{
+	return append([]route{
 		{method: "DELETE", path: "/personal_access_tokens/{id}", handle: api.revoke},
 		{method: "DELETE", path: "/personal_access_tokens/self", handle: api.revokeSelf},
 		{method: "DELETE", path: impersonationPath, handle: api.revokeImpersonation, adminOnly: true},
 		{method: "DELETE", path: "/admin/token", handle: api.revokeValue, adminOnly: true},
-	}
+	}, resourceRoutes(api.resourceRoutes)...)
 }
 
 func (api *revokeAPI) revoke(w http.ResponseWriter, r *http.Request) error {

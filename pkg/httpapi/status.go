@@ -69,6 +69,7 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{errNoRoute, reply{http.StatusNotFound, map[string]any{"error": "404 Not Found"}}},
 		{errMethodNotAllowed, reply{http.StatusMethodNotAllowed, map[string]any{"error": "405 Not Allowed"}}},
 		{errHidden, message(http.StatusUnauthorized, "401 Unauthorized")},
+		{lifecycle.ErrNotOfResource, message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
 		{errSudoNotAdmin, message(http.StatusForbidden, "403 Forbidden - Must be admin to use sudo")},
 		{errAnonymousUsers, message(http.StatusForbidden, "403 Forbidden - Not authorized to access /api/v4/users")},
 		{errAnonymousUser, message(http.StatusForbidden, "403 Forbidden - Not authorized!")},
@@ -119,6 +120,8 @@ func replyInWords(err error) reply {
 		contentType *unsupportedType
 		bad         *badRequest
 		sudo        *sudoMissing
+		absent      *tokenMissing
+		deletion    *cannotDelete
 		record      *fieldFaults
 		rules       *lifecycle.Fault
 		fields      directory.Faults
@@ -139,6 +142,10 @@ func replyInWords(err error) reply {
 		}}
 	case errors.As(err, &sudo):
 		return message(http.StatusNotFound, sudo.words())
+	case errors.As(err, &absent):
+		return message(http.StatusNotFound, absent.words())
+	case errors.As(err, &deletion):
+		return message(http.StatusBadRequest, "400 Bad request - "+deletion.words())
 	case errors.As(err, &bad):
 		return message(http.StatusBadRequest, "400 Bad request - "+bad.Error())
 	case errors.As(err, &record):

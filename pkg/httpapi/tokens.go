@@ -17,13 +17,14 @@ type tokensAPI struct {
 }
 
 // Tokens returns the routes that look at tokens: list, get, oneself, what
-// oneself can reach, and by value for administrators.
+// oneself can reach, those of a project or group, and by value for
+// administrators.
 func Tokens(api *API, lister *lifecycle.Lister) http.Handler {
 	return api.serve((&tokensAPI{api, lister}).routes())
 }
 
 func (api *tokensAPI) routes() []route {
-	return []route{
+	return append([]route{
 		{method: "GET", path: "/personal_access_tokens", handle: api.list},
 		{method: "GET", path: "/personal_access_tokens/{id}", handle: api.get},
 		{method: "GET", path: "/personal_access_tokens/self", handle: api.self},
@@ -31,7 +32,7 @@ func (api *tokensAPI) routes() []route {
 		{method: "GET", path: impersonationsPath, handle: api.listImpersonation, adminOnly: true},
 		{method: "GET", path: impersonationPath, handle: api.getImpersonation, adminOnly: true},
 		{method: "POST", path: "/admin/token", handle: api.identify, adminOnly: true},
-	}
+	}, resourceRoutes(api.resourceRoutes)...)
 }
 
 func (api *tokensAPI) list(w http.ResponseWriter, r *http.Request) error {
@@ -40,18 +41,9 @@ func (api *tokensAPI) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	by := principal.From(r.Context())
-	filter := lifecycle.Filter{
-		Owner:          token.OwnerID(b.integer("user_id", 0)),
-		Active:         activeFilter(b.oneOf("state", "active", "inactive")),
-		Revoked:        b.boolean("revoked"),
-		Search:         b.text("search"),
-		CreatedAfter:   b.instant("created_after"),
-		CreatedBefore:  b.instant("created_before"),
-		LastUsedAfter:  b.instant("last_used_after"),
-		LastUsedBefore: b.instant("last_used_before"),
-		ExpiresAfter:   b.day("expires_after"),
-		ExpiresBefore:  b.day("expires_before"),
-	}
+	owner := token.OwnerID(b.integer("user_id", 0))
+	filter := b.filter()
+	filter.Owner = owner
 	order := sortOf(b.text("sort"))
 	page := b.paging()
 	if err := b.faultWith(page); err != nil {
@@ -73,6 +65,21 @@ func (api *tokensAPI) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, wire)
 	return nil
+}
+
+// filter reads what narrows every list of tokens.
+func (b *binder) filter() lifecycle.Filter {
+	return lifecycle.Filter{
+		Active:         activeFilter(b.oneOf("state", "active", "inactive")),
+		Revoked:        b.boolean("revoked"),
+		Search:         b.text("search"),
+		CreatedAfter:   b.instant("created_after"),
+		CreatedBefore:  b.instant("created_before"),
+		LastUsedAfter:  b.instant("last_used_after"),
+		LastUsedBefore: b.instant("last_used_before"),
+		ExpiresAfter:   b.day("expires_after"),
+		ExpiresBefore:  b.day("expires_before"),
+	}
 }
 
 func activeFilter(state string) *bool {

@@ -133,11 +133,11 @@ func (w *world) connect(client *dynamodb.Client) {
 		Policy: token.Policy{Prefix: "lkpat_", LastUsedInterval: 30 * 24 * time.Hour, RetentionDays: 90},
 	})
 	w.issuer = &lifecycle.Issuer{
-		Store: w.table, Reader: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
-		Prefix: "lkpat_", ImpersonationPrefix: "lkimp_", Clock: w.clock, Random: &counter{},
+		Store: w.table, Reader: w.table, Resources: w.table, Bots: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
+		Prefix: "lkpat_", ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: w.clock, Random: &counter{},
 	}
-	w.revoker = &lifecycle.Revoker{Store: w.table, Reader: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
-	w.lister = &lifecycle.Lister{Store: w.table, Reader: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+	w.revoker = &lifecycle.Revoker{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+	w.lister = &lifecycle.Lister{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Clock: w.clock}
 	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 }
@@ -375,7 +375,7 @@ func invoke(tb testing.TB, function lambda.Handler, method string, event any) re
 var doors = map[string]door{"http": throughHTTP, "lambda": throughLambda, "lambda in base64": throughLambdaInBase64}
 
 var (
-	anyBearer    = regexp.MustCompile(`(lkpat_|lkimp_)[0-9A-Za-z]{36}\b`)
+	anyBearer    = regexp.MustCompile(`(lkpat_|lkprj_|lkimp_)[0-9A-Za-z]{36}\b`)
 	anyRequestID = regexp.MustCompile(`(?m)^X-Request-Id: .+$`)
 	anyRevision  = regexp.MustCompile(`"revision":"[^"]*"`)
 )

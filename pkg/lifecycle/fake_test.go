@@ -1,9 +1,11 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,6 +22,12 @@ const (
 	admin  = token.OwnerID(1)
 	owner  = token.OwnerID(58)
 	other  = token.OwnerID(59)
+
+	firstBot = token.OwnerID(1000)
+
+	acme = token.ResourceID(7) // a group
+	web  = token.ResourceID(8) // a project in it
+	apps = token.ResourceID(9) // a project that lies elsewhere
 )
 
 // now is a second before midnight in UTC, so that a day more or less shows.
@@ -37,12 +45,89 @@ type fakeStore struct {
 	uses   map[string]secret.Use
 	writes int
 
+	resources map[token.ResourceID]principal.Resource
+	members   map[token.ResourceID]map[token.OwnerID]principal.Member
+	bots      token.OwnerID // how many there were
+
 	createToken func(token.Token, *secret.Use) (token.Token, error)
 	rotateToken func(old, next token.Token, use *secret.Use) (token.Token, error)
 	use         func(handle string) (secret.Use, error)
 	revokeToken func(token.Token) error
 	newest      func(token.ID) (token.Token, error)
 	pageOfOwner func(token.OwnerID, token.Page)
+
+	createResourceToken func(mint func(token.OwnerID) (secret.Digest, *secret.Use, error)) (token.Token, error)
+}
+
+func (s *fakeStore) Resource(_ context.Context, id token.ResourceID) (principal.Resource, error) {
+	res, ok := s.resources[id]
+	if !ok {
+		return res, token.ErrNotFound
+	}
+	return res, nil
+}
+
+func (s *fakeStore) ResourceByPath(_ context.Context, path string) (principal.Resource, error) {
+	for _, res := range s.resources {
+		if res.FullPath == path {
+			return res, nil
+		}
+	}
+	return principal.Resource{}, token.ErrNotFound
+}
+
+func (s *fakeStore) Standing(_ context.Context, res principal.Resource, user token.OwnerID) (principal.Standing, error) {
+	standing := principal.Standing{Direct: s.members[res.ID][user]}
+	for _, id := range res.Ancestors {
+		if m, ok := s.members[id][user]; ok {
+			standing.Inherited = append(standing.Inherited, m)
+		}
+	}
+	return standing, nil
+}
+
+func (s *fakeStore) CreateResourceToken(_ context.Context, res principal.Resource, bot principal.User, t token.Token,
+	mint func(token.OwnerID) (secret.Digest, *secret.Use, error)) (token.Token, error) {
+	if s.createResourceToken != nil {
+		return s.createResourceToken(mint)
+	}
+	if _, ok := s.resources[res.ID]; !ok {
+		return token.Token{}, token.ErrNotFound
+	}
+	bot.ID = firstBot + s.bots
+	s.bots++
+	var use *secret.Use
+	var err error
+	if t.Digest, use, err = mint(bot.ID); err != nil {
+		return token.Token{}, err
+	}
+	bot.NextNumber, t.Owner = 1, bot.ID
+	s.users[bot.ID] = bot
+	if s.members[res.ID] == nil {
+		s.members[res.ID] = map[token.OwnerID]principal.Member{}
+	}
+	s.members[res.ID][bot.ID] = principal.Member{Resource: res.ID, User: bot.ID, Level: t.Level, ExpiresOn: t.ExpiresOn}
+	return s.add(bot.ID, t, use)
+}
+
+func (s *fakeStore) TokensOfResource(_ context.Context, resource token.ResourceID) ([]token.Token, error) {
+	var tokens []token.Token
+	for _, t := range s.tokens {
+		if t.Resource == resource {
+			tokens = append(tokens, t)
+		}
+	}
+	slices.SortFunc(tokens, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
+	return tokens, nil
+}
+
+func (s *fakeStore) Users(_ context.Context, ids []token.OwnerID, each func(principal.User)) error {
+	for _, id := range ids {
+		if u, ok := s.users[id]; ok {
+			each(u)
+		}
+	}
+	return nil
 }
 
 func (s *fakeStore) Token(_ context.Context, id token.ID) (token.Token, error) {
@@ -137,6 +222,10 @@ func (s *fakeStore) RevokeToken(_ context.Context, ended token.Token) error {
 	if stored.RevokedAt.IsZero() {
 		s.tokens[ended.ID] = ended
 	}
+	if stored.Kind.OfResource() && stored.RevokedReason != token.ReasonRotated {
+		delete(s.users, ended.Owner)
+		delete(s.members[ended.Resource], ended.Owner)
+	}
 	return nil
 }
 
@@ -194,6 +283,12 @@ func newFixture(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	s := &fakeStore{tokens: map[token.ID]token.Token{}, users: map[token.OwnerID]principal.User{}, uses: map[string]secret.Use{}}
+	s.resources = map[token.ResourceID]principal.Resource{
+		acme: {ID: acme, Kind: principal.Group, Path: "acme", FullPath: "acme"},
+		web:  {ID: web, Kind: principal.Project, Path: "web", FullPath: "acme/web", Ancestors: []token.ResourceID{acme}},
+		apps: {ID: apps, Kind: principal.Project, Path: "apps", FullPath: "other/apps"},
+	}
+	s.members = map[token.ResourceID]map[token.OwnerID]principal.Member{}
 	for _, id := range []token.OwnerID{admin, owner, other} {
 		s.users[id] = principal.User{ID: id, State: principal.Active, Admin: id == admin, NextNumber: 1}
 	}
@@ -201,10 +296,10 @@ func newFixture(t testing.TB) *fixture {
 	scopes := scope.GitLab()
 	return &fixture{
 		fakeStore: s, clock: fake, scopes: scopes,
-		issuer: &lifecycle.Issuer{Store: s, Reader: s, Scopes: scopes, Pepper: pepper, Format: format,
-			Prefix: prefix, ImpersonationPrefix: "lkimp_", Clock: fake, Random: io.Reader(&counting{})},
-		revoker: &lifecycle.Revoker{Store: s, Reader: s, Pepper: pepper, Format: format, Clock: fake},
-		lister:  &lifecycle.Lister{Store: s, Reader: s, Pepper: pepper, Format: format, Clock: fake},
+		issuer: &lifecycle.Issuer{Store: s, Reader: s, Resources: s, Bots: s, Scopes: scopes, Pepper: pepper, Format: format,
+			Prefix: prefix, ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: fake, Random: io.Reader(&counting{})},
+		revoker: &lifecycle.Revoker{Store: s, Reader: s, Resources: s, Pepper: pepper, Format: format, Clock: fake},
+		lister:  &lifecycle.Lister{Store: s, Reader: s, Resources: s, Pepper: pepper, Format: format, Clock: fake},
 	}
 }
 
@@ -228,6 +323,23 @@ func (f *fixture) give(t testing.TB, id token.OwnerID, change func(*token.Token)
 	}
 	f.writes = 0
 	return tok
+}
+
+// join makes somebody a member of a resource.
+func (f *fixture) join(resource token.ResourceID, user token.OwnerID, level token.Level) {
+	if f.members[resource] == nil {
+		f.members[resource] = map[token.OwnerID]principal.Member{}
+	}
+	f.members[resource][user] = principal.Member{Resource: resource, User: user, Level: level}
+}
+
+// callerAt is somebody with a level in a resource.
+func (f *fixture) callerAt(t testing.TB, resource token.ResourceID, level token.Level) principal.Principal {
+	t.Helper()
+	if level != token.NoLevel {
+		f.join(resource, owner, level)
+	}
+	return f.callerOf(t, owner)
 }
 
 // caller is the principal of a token as it is stored now.

@@ -33,6 +33,12 @@ const (
 type Issuer struct {
 	Store  IssueStore
 	Reader TokenReader
+	// Resources finds the projects and groups that tokens belong to, and Bots
+	// makes those tokens.
+	Resources principal.Resources
+	Bots      BotStore
+	// Gate is asked before such a token is made; without one all are.
+	Gate   Gate
 	Scopes *scope.Catalog
 	Pepper secret.Pepper
 	Format secret.Format
@@ -40,7 +46,9 @@ type Issuer struct {
 	Prefix string
 	// ImpersonationPrefix is the prefix of new impersonation tokens.
 	ImpersonationPrefix string
-	Clock               clock.Clock
+	// ResourcePrefix is the prefix of new tokens of projects and groups.
+	ResourcePrefix string
+	Clock          clock.Clock
 	// Random yields secrets; crypto/rand.Reader outside of tests.
 	Random io.Reader
 }
@@ -232,7 +240,9 @@ func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec
 	if err != nil {
 		return Issued{}, fmt.Errorf("%w: %w", token.ErrInput, err)
 	}
-	t, err := i.Store.CreateToken(ctx, owner, i.fresh(owner, 0, token.Personal, spec, bearer), nil)
+	t := i.fresh(owner, 0, token.Personal, spec)
+	t.Digest = i.Pepper.Digest(bearer)
+	t, err = i.Store.CreateToken(ctx, owner, t, nil)
 	return Issued{Token: t, Bearer: bearer}, err
 }
 
@@ -248,7 +258,7 @@ func (i *Issuer) check(owner principal.User, spec Spec, latest ...token.Day) err
 	switch {
 	case len(spec.Scopes) == 0:
 		fault.add("scopes", "Scopes", "can't be blank")
-	case !i.Scopes.Knows(spec.Scopes):
+	case !i.Scopes.Knows(spec.Scopes), owner.Bot && i.Scopes.PersonalOnly(spec.Scopes):
 		fault.add("scopes", "Scopes", "can only contain available scopes")
 	}
 	if utf8.RuneCountInString(spec.Description) > MaxDescriptionLength {
@@ -303,7 +313,8 @@ func sentence(s string) string {
 	return string(unicode.ToUpper(r)) + s[size:]
 }
 
-func (i *Issuer) fresh(owner principal.User, by token.OwnerID, kind token.Kind, spec Spec, bearer secret.Bearer) token.Token {
+// fresh returns what is wanted as a token that has no bearer yet.
+func (i *Issuer) fresh(owner principal.User, by token.OwnerID, kind token.Kind, spec Spec) token.Token {
 	return token.Token{
 		Kind:        kind,
 		Owner:       owner.ID,
@@ -313,7 +324,6 @@ func (i *Issuer) fresh(owner principal.User, by token.OwnerID, kind token.Kind, 
 		CreatedAt:   i.Clock.Now(),
 		CreatedBy:   by,
 		ExpiresOn:   spec.ExpiresOn,
-		Digest:      i.Pepper.Digest(bearer),
 	}
 }
 
@@ -321,29 +331,44 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner princ
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
-	return i.once(ctx, by.Token, spec.Key, owner.ID, i.prefixOf(kind), func(bearer secret.Bearer, use *secret.Use) (token.Token, error) {
-		return i.Store.CreateToken(ctx, owner, i.fresh(owner, by.Asker(), kind, spec, bearer), use)
+	return i.once(ctx, by.Token, spec.Key, i.prefixOf(kind), func(mint mint) (Issued, error) {
+		bearer, use, err := mint(owner.ID)
+		if err != nil {
+			return Issued{}, err
+		}
+		t := i.fresh(owner, by.Asker(), kind, spec)
+		t.Digest = i.Pepper.Digest(bearer)
+		t, err = i.Store.CreateToken(ctx, owner, t, use)
+		return Issued{Token: t, Bearer: bearer}, err
 	})
 }
 
 func (i *Issuer) prefixOf(kind token.Kind) string {
-	if kind == token.Impersonation {
+	switch {
+	case kind == token.Impersonation:
 		return i.ImpersonationPrefix
+	case kind.OfResource():
+		return i.ResourcePrefix
+	default:
+		return i.Prefix
 	}
-	return i.Prefix
 }
 
-// once runs write with a new bearer, or, when caller has used the key before,
-// returns what it made then.
-func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, owner token.OwnerID, prefix string,
-	write func(secret.Bearer, *secret.Use) (token.Token, error)) (Issued, error) {
+// A mint makes the bearer of a request for an owner, and what is to be stored
+// of the request's idempotency key, if it has one.
+type mint func(owner token.OwnerID) (secret.Bearer, *secret.Use, error)
+
+// once runs write with a mint of new bearers, or, when caller has used the key
+// before, returns what it made then.
+func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix string, write func(mint) (Issued, error)) (Issued, error) {
 	if key.Key == "" {
-		bearer, err := secret.New(prefix, int64(owner), i.Random)
-		if err != nil {
-			return Issued{}, fmt.Errorf("make bearer: %w", err)
-		}
-		t, err := write(bearer, nil)
-		return Issued{Token: t, Bearer: bearer}, err
+		return write(func(owner token.OwnerID) (secret.Bearer, *secret.Use, error) {
+			bearer, err := secret.New(prefix, int64(owner), i.Random)
+			if err != nil {
+				return secret.Bearer{}, nil, fmt.Errorf("make bearer: %w", err)
+			}
+			return bearer, nil, nil
+		})
 	}
 	if issued, err := i.Replay(ctx, caller, key); !errors.Is(err, token.ErrNotFound) {
 		return issued, err
@@ -353,19 +378,21 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, owner to
 		return Issued{}, fmt.Errorf("make nonce: %w", err)
 	}
 	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
-	use := secret.Use{
-		Handle: i.Pepper.Handle(request), Fingerprint: i.Pepper.Fingerprint(request),
-		Nonce: nonce, Prefix: prefix, Owner: int64(owner), At: i.Clock.Now(),
-	}
-	bearer, err := i.Pepper.Derive(request, nonce, use.Prefix, use.Owner)
-	if err != nil {
-		return Issued{}, fmt.Errorf("derive bearer: %w", err)
-	}
-	t, err := write(bearer, &use)
+	issued, err := write(func(owner token.OwnerID) (secret.Bearer, *secret.Use, error) {
+		use := secret.Use{
+			Handle: i.Pepper.Handle(request), Fingerprint: i.Pepper.Fingerprint(request),
+			Nonce: nonce, Prefix: prefix, Owner: int64(owner), At: i.Clock.Now(),
+		}
+		bearer, err := i.Pepper.Derive(request, nonce, use.Prefix, use.Owner)
+		if err != nil {
+			return secret.Bearer{}, nil, fmt.Errorf("derive bearer: %w", err)
+		}
+		return bearer, &use, nil
+	})
 	if errors.Is(err, token.ErrKeyUsed) {
 		return i.Replay(ctx, caller, key)
 	}
-	return Issued{Token: t, Bearer: bearer}, err
+	return issued, err
 }
 
 // ErrKeyReused means that an idempotency key came back with another request.

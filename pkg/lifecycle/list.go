@@ -18,9 +18,11 @@ import (
 type Lister struct {
 	Store  ListStore
 	Reader TokenReader
-	Pepper secret.Pepper
-	Format secret.Format
-	Clock  clock.Clock
+	// Resources has the tokens of projects and groups.
+	Resources ResourceReader
+	Pepper    secret.Pepper
+	Format    secret.Format
+	Clock     clock.Clock
 }
 
 // A View is a token as it stands at the moment of the answer.
@@ -28,6 +30,8 @@ type View struct {
 	Token   token.Token
 	Active  bool
 	Revoked bool
+	// Gone is true of a project's or group's token whose bot was deleted.
+	Gone bool
 }
 
 // ViewOf returns t as it stands at now; see token.Token.StateAt for validFrom

@@ -16,9 +16,11 @@ import (
 type Revoker struct {
 	Store  RevokeStore
 	Reader TokenReader
-	Pepper secret.Pepper
-	Format secret.Format
-	Clock  clock.Clock
+	// Resources finds the projects and groups that tokens belong to.
+	Resources principal.Resources
+	Pepper    secret.Pepper
+	Format    secret.Format
+	Clock     clock.Clock
 }
 
 // Revoke ends the token with this id. A token that is not there, or not the
@@ -101,7 +103,9 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 }
 
 func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason) error {
-	if !t.RevokedAt.IsZero() {
+	// A bot that outlived its token, whatever the cause, is to go with it.
+	withBot := t.Kind.OfResource() && t.RevokedReason != token.ReasonRotated
+	if !t.RevokedAt.IsZero() && !withBot {
 		return nil
 	}
 	t.RevokedAt, t.RevokedReason = r.Clock.Now(), reason

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"latchkey/pkg/principal"
-	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
@@ -20,7 +19,7 @@ type Rotation struct {
 var ErrAlreadyRevoked = &Fault{Reasons: []string{"Token already revoked"}}
 
 // Rotate ends the token with this id and issues its successor: same owner,
-// kind, name, description and scopes. An expired token can be rotated, a revoked one
+// kind, name, description, scopes, resource and level. An expired token can be rotated, a revoked one
 // cannot. Errors: token.ErrNotFound for a token that is not there or not the
 // caller's, ErrAlreadyRevoked, *Fault for a day that cannot be, a child of
 // principal.ErrInactive for an owner who may not use tokens, ErrImpersonated.
@@ -66,18 +65,25 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
-	issued, err := i.once(ctx, by.Token, r.Key, owner.ID, i.prefixOf(old.Kind), func(bearer secret.Bearer, use *secret.Use) (token.Token, error) {
+	issued, err := i.once(ctx, by.Token, r.Key, i.prefixOf(old.Kind), func(mint mint) (Issued, error) {
+		bearer, use, err := mint(owner.ID)
+		if err != nil {
+			return Issued{}, err
+		}
 		next := token.Token{
 			Kind: old.Kind, Owner: old.Owner,
 			Name: old.Name, Description: old.Description, Scopes: old.Scopes,
 			CreatedAt: i.Clock.Now(), CreatedBy: by.Asker(),
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
+			Resource: old.Resource, Level: old.Level,
 			Digest: i.Pepper.Digest(bearer),
 		}
-		return i.Store.RotateToken(ctx, owner, old, next, use)
+		next, err = i.Store.RotateToken(ctx, owner, old, next, use)
+		return Issued{Token: next, Bearer: bearer}, err
 	})
-	if errors.Is(err, token.ErrRevoked) {
+	// A token whose bot has gone meanwhile has ended with it.
+	if errors.Is(err, token.ErrRevoked) || old.Kind.OfResource() && errors.Is(err, token.ErrNotFound) {
 		return Issued{}, ErrAlreadyRevoked
 	}
 	return issued, err

@@ -26,11 +26,23 @@ type IssueStore interface {
 	Use(ctx context.Context, handle string) (secret.Use, error)
 }
 
+// A BotStore makes the tokens of projects and groups.
+type BotStore interface {
+	// CreateResourceToken writes a new bot and t as its token, all or nothing,
+	// and returns t with its id. It gives the bot its id, username and
+	// address, and asks mint for the bearer of that id, as often as it has to
+	// try. It returns token.ErrNotFound when the resource is gone, and
+	// token.ErrTaken and token.ErrKeyUsed as CreateToken does.
+	CreateResourceToken(ctx context.Context, resource principal.Resource, bot principal.User, t token.Token,
+		mint func(bot token.OwnerID) (secret.Digest, *secret.Use, error)) (token.Token, error)
+}
+
 // A RevokeStore ends tokens. Every method may be called again safely.
 type RevokeStore interface {
 	// RevokeToken writes RevokedAt and RevokedReason of ended. A token that
-	// ended earlier keeps its own; that is no error. token.ErrNotFound when
-	// there is no record.
+	// ended earlier keeps its own; that is no error. The bot of a project's or
+	// group's token is deleted with it, unless the token was rotated.
+	// token.ErrNotFound when there is no record.
 	RevokeToken(ctx context.Context, ended token.Token) error
 	// RevokeEverything ends all tokens that the owner has, in one write.
 	RevokeEverything(ctx context.Context, owner token.OwnerID) error
@@ -56,4 +68,15 @@ type ListStore interface {
 	// EveryToken hands every token there is to each, in no order, with its
 	// owner's TokensValidFrom.
 	EveryToken(ctx context.Context, each func(token.Token, int64)) error
+}
+
+// A ResourceReader finds projects and groups and lists their tokens, strongly
+// consistent.
+type ResourceReader interface {
+	principal.Resources
+	// TokensOfResource returns all tokens of a resource by ascending id.
+	TokensOfResource(ctx context.Context, resource token.ResourceID) ([]token.Token, error)
+	// Users hands the accounts of ids to each, in no order. Absent ones are
+	// passed over.
+	Users(ctx context.Context, ids []token.OwnerID, each func(principal.User)) error
 }

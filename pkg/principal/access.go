@@ -29,6 +29,14 @@ var (
 	ErrNoGroup = fmt.Errorf("%w: group", token.ErrNotFound)
 )
 
+// Missing is the error for a resource of this kind that is not there.
+func (k ResourceKind) Missing() error {
+	if k == Group {
+		return ErrNoGroup
+	}
+	return ErrNoProject
+}
+
 // An Access is what a principal is in a resource.
 type Access struct {
 	Resource Resource
@@ -46,10 +54,7 @@ func (a Access) AtLeast(level token.Level) bool { return a.Admin || a.Level >= l
 // or that by is no member of, is ErrNoProject or ErrNoGroup: visibility opens
 // nothing, and a token of one resource reaches no other.
 func FindAccess(ctx context.Context, from Resources, by Principal, kind ResourceKind, ref string, now time.Time) (Access, error) {
-	missing := ErrNoProject
-	if kind == Group {
-		missing = ErrNoGroup
-	}
+	missing := kind.Missing()
 	res, err := find(ctx, from, kind, ref)
 	switch {
 	case errors.Is(err, token.ErrNotFound), err == nil && res.Kind != kind:

@@ -21,6 +21,12 @@ type Catalog struct {
 	// and empty segments, which are refused elsewhere because gateway and
 	// backend may read them in two ways.
 	LoosePaths []string `json:"loose_paths,omitempty"`
+	// ProjectPaths are patterns of the paths that a project's tokens may be
+	// used on, as far as their scopes open them; in them, {id} stands for the
+	// project's id. Without any, they open nothing.
+	ProjectPaths []string `json:"project_paths,omitempty"`
+	// GroupPaths are the same for the tokens of groups.
+	GroupPaths []string `json:"group_paths,omitempty"`
 }
 
 // A Rule opens paths to the holders of any one of its scopes.
@@ -53,8 +59,9 @@ func GitLab() *Catalog {
 
 // Load reads a catalog in the form of gitlab.json from r. It refuses anything
 // but one JSON value of that form, unknown fields included. Unknown scopes,
-// methods that are not upper-case letters and patterns that IAM would read
-// differently are all reported at once.
+// methods that are not upper-case letters, patterns that IAM would read
+// differently and paths of projects and groups that a policy has no room for
+// are all reported at once.
 func Load(r io.Reader) (*Catalog, error) {
 	decoder := json.NewDecoder(r)
 	decoder.DisallowUnknownFields()
@@ -88,6 +95,8 @@ func Load(r io.Reader) (*Catalog, error) {
 			faults = append(faults, fmt.Errorf("loose path %q: not a pattern that starts with / or *", path))
 		}
 	}
+	faults = append(faults, c.checkReach("project", c.ProjectPaths)...)
+	faults = append(faults, c.checkReach("group", c.GroupPaths)...)
 	if len(c.Scopes) == 0 {
 		faults = append(faults, errors.New("no scopes"))
 	}
@@ -118,10 +127,13 @@ func (r Rule) check(known map[Scope]bool) (faults []error) {
 }
 
 // With returns a catalog with c's scopes and then other's, and other's table
-// alone. It is how an operator's own scopes join the ones that Latchkey's API
-// needs while their table takes the place of GitLab's.
+// and paths alone. It is how an operator's own scopes join the ones that
+// Latchkey's API needs while their table takes the place of GitLab's.
 func (c *Catalog) With(other *Catalog) *Catalog {
-	joined := &Catalog{Rules: other.Rules, LoosePaths: other.LoosePaths}
+	joined := &Catalog{
+		Rules: other.Rules, LoosePaths: other.LoosePaths,
+		ProjectPaths: other.ProjectPaths, GroupPaths: other.GroupPaths,
+	}
 	joined.Scopes = append(joined.Scopes, other.Scopes...)
 	for _, s := range c.Scopes {
 		if _, twice := other.definition(s.Name); !twice {
@@ -209,9 +221,10 @@ func (r Rule) covers(method string) bool {
 // A Grant is a method (or `*`) and a path pattern that a token opens.
 type Grant struct{ Method, Path string }
 
-// Grants returns everything that set opens. It depends on the set alone and
-// on no request, so a policy made from it stays right for every route.
-func (c *Catalog) Grants(set Set) []Grant {
+// Grants returns everything that set opens within reach. It depends on these
+// two alone and on no request, so a policy made from it stays right for every
+// route.
+func (c *Catalog) Grants(set Set, reach Reach) []Grant {
 	grants := make([]Grant, 0, 2*len(set))
 	for _, rule := range c.Rules {
 		if (Requirement{Sufficient: rule.Scopes}).Met(set) != nil {
@@ -224,13 +237,21 @@ func (c *Catalog) Grants(set Set) []Grant {
 			grants = append(grants, Grant{method, rule.Path})
 		}
 	}
-	return grants
+	if reach == Everywhere() {
+		return grants
+	}
+	return c.confined(grants, reach)
 }
 
-// Allows reports whether set opens method on path. The path must have passed
-// CheckPath.
-func (c *Catalog) Allows(set Set, method, path string) bool {
-	return c.Require(method, path).Met(set) == nil
+// Allows reports whether set opens method on path within reach, as Grants
+// does. The path must have passed CheckPath.
+func (c *Catalog) Allows(set Set, reach Reach, method, path string) bool {
+	if reach == Everywhere() {
+		return c.Require(method, path).Met(set) == nil
+	}
+	return slices.ContainsFunc(c.Grants(set, reach), func(g Grant) bool {
+		return (g.Method == "*" || g.Method == method) && Match(g.Path, path)
+	})
 }
 
 // Match reports whether path fits pattern, in which `*` stands for any run of

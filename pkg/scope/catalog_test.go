@@ -95,7 +95,7 @@ func TestLoadReportsAllFaultsTogether(t *testing.T) {
 			{"path": "/question", "methods": ["GE?"], "scopes": ["ok"]},
 			{"path": "/two", "methods": ["GET/POST"], "scopes": ["ok"]},
 			{"path": "/empty", "methods": [""], "scopes": ["ok"]}],
-		"loose_paths": ["elsewhere", "/a\\b", "/a b"]}`))
+		"loose_paths": ["elsewhere", "/a\\b", "/a b"], "project_paths": ["/p{id}"], "group_paths": ["/g{id}"]}`))
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -103,6 +103,7 @@ func TestLoadReportsAllFaultsTogether(t *testing.T) {
 		`scope ""`, `scope "a b"`, `scope "*"`, `scope "twice"`, `implies "gone"`, `implies "*"`,
 		`"no-slash"`, `"/query?"`, `"/${aws:username}"`, "/none has no scopes", `"missing"`,
 		`"get"`, `"G*"`, `"GE?"`, `"GET/POST"`, `rule for /empty: method ""`, `loose path "elsewhere"`, `loose path "/a\\b"`, `loose path "/a b"`,
+		`project path "/p{id}"`, `group path "/g{id}"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not reported in:\n%v", want, err)
@@ -263,7 +264,7 @@ func TestWhatIsCoveredOpensNothingMore(t *testing.T) {
 			}
 			for _, path := range requestPaths {
 				for _, method := range methods {
-					if c.Allows(to, method, path) && !c.Allows(from, method, path) {
+					if c.Allows(to, scope.Everywhere(), method, path) && !c.Allows(from, scope.Everywhere(), method, path) {
 						t.Errorf("%s hands on %s, which opens %s %s", held.Name, wanted.Name, method, path)
 					}
 				}
@@ -294,7 +295,7 @@ func glob(t testing.TB, pattern string) *regexp.Regexp {
 
 func grantsAllow(t testing.TB, c *scope.Catalog, set scope.Set, method, path string) bool {
 	t.Helper()
-	return slices.ContainsFunc(c.Grants(set), func(g scope.Grant) bool {
+	return slices.ContainsFunc(c.Grants(set, scope.Everywhere()), func(g scope.Grant) bool {
 		return (g.Method == "*" || g.Method == method) && glob(t, g.Path).MatchString(path)
 	})
 }
@@ -305,7 +306,7 @@ func TestGrantsAndAllowsAgree(t *testing.T) {
 	for _, set := range smallSets(c)[:40] {
 		for _, path := range requestPaths {
 			for _, method := range methods {
-				if got, want := c.Allows(set, method, path), grantsAllow(t, c, set, method, path); got != want {
+				if got, want := c.Allows(set, scope.Everywhere(), method, path), grantsAllow(t, c, set, method, path); got != want {
 					t.Fatalf("%s %s with %s: Allows is %t, the grants say %t", method, path, set, got, want)
 				}
 			}
@@ -315,7 +316,7 @@ func TestGrantsAndAllowsAgree(t *testing.T) {
 		set := scope.Set(rapid.SliceOfDistinct(rapid.SampledFrom(scopeNames(c)), rapid.ID[scope.Scope]).Draw(r, "set"))
 		method := rapid.SampledFrom(methods).Draw(r, "method")
 		path := rapid.SampledFrom(requestPaths).Draw(r, "path")
-		if got, want := c.Allows(set, method, path), grantsAllow(t, c, set, method, path); got != want {
+		if got, want := c.Allows(set, scope.Everywhere(), method, path), grantsAllow(t, c, set, method, path); got != want {
 			r.Fatalf("%s %s with %s: Allows is %t, the grants say %t", method, path, set, got, want)
 		}
 	})
@@ -336,7 +337,7 @@ func TestMoreScopesOpenMore(t *testing.T) {
 		set := scope.Set(rapid.SliceOf(rapid.SampledFrom(scopeNames(c))).Draw(r, "set"))
 		more := append(slices.Clone(set), rapid.SampledFrom(scopeNames(c)).Draw(r, "more"))
 		method, path := rapid.SampledFrom(methods).Draw(r, "method"), rapid.SampledFrom(requestPaths).Draw(r, "path")
-		if c.Allows(set, method, path) && !c.Allows(more, method, path) {
+		if c.Allows(set, scope.Everywhere(), method, path) && !c.Allows(more, scope.Everywhere(), method, path) {
 			r.Fatalf("%s opens %s %s, %s does not", set, method, path, more)
 		}
 	})
@@ -357,11 +358,11 @@ func TestWithJoinsScopesAndReplacesTheTable(t *testing.T) {
 	if _, err := joined.Parse([]string{"orders:read", "self_rotate", "api"}); err != nil {
 		t.Error(err)
 	}
-	if !joined.Allows(scope.Set{"orders:read"}, "GET", "/orders/7") || joined.Allows(scope.Set{"orders:read"}, "POST", "/orders/7") {
+	if !joined.Allows(scope.Set{"orders:read"}, scope.Everywhere(), "GET", "/orders/7") || joined.Allows(scope.Set{"orders:read"}, scope.Everywhere(), "POST", "/orders/7") {
 		t.Error("the operator's table does not hold")
 	}
 	// Breaks if GitLab's rule that api opens everything stays in force.
-	if joined.Allows(scope.Set{"api"}, "GET", "/orders/7") || joined.Allows(scope.Set{"api"}, "GET", "/api/v4/user") {
+	if joined.Allows(scope.Set{"api"}, scope.Everywhere(), "GET", "/orders/7") || joined.Allows(scope.Set{"api"}, scope.Everywhere(), "GET", "/api/v4/user") {
 		t.Error("the shipped table still opens paths")
 	}
 	if joined.CheckPath("/orders/a%2Fb") != nil || joined.CheckPath("/others/a%2Fb") == nil {
@@ -437,6 +438,7 @@ func FuzzLoadCatalog(f *testing.F) {
 		`{"scopes":[{"name":"a","implies":["b"]},{"name":"b","admin_only":true}],"rules":[{"path":"/*","methods":["GET"],"scopes":["a","*"]}],"loose_paths":["/l/*"]}`,
 		`{"scopes":[{"name":"a"}],"rules":[{"path":"/?","scopes":["a"]}]}`,
 		`{"scopes":[{"name":"a"}]}x`, `{}`, `null`, `{"scopes":[{"name":"*"}]}`,
+		`{"scopes":[{"name":"a"}],"rules":[{"path":"/*/b*","scopes":["a"]}],"project_paths":["/a/{id}/*"],"group_paths":["/{id}","*b*"]}`,
 		`{"SCOPES":[{"name":"a"}],"scopes":[{"name":"b"}]}`,
 	} {
 		f.Add([]byte(text))
@@ -479,7 +481,7 @@ func FuzzLoadCatalog(f *testing.F) {
 			for _, rule := range c.Rules[:min(3, len(c.Rules))] {
 				path := strings.ReplaceAll(rule.Path, "*", "x/y")
 				for _, method := range append([]string{"GET", "*"}, rule.Methods...) {
-					if got, want := c.Allows(set, method, path), grantsAllow(t, c, set, method, path); got != want {
+					if got, want := c.Allows(set, scope.Everywhere(), method, path), grantsAllow(t, c, set, method, path); got != want {
 						t.Errorf("%s %s with %s: Allows is %t, the grants say %t", method, path, set, got, want)
 					}
 				}

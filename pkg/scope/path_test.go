@@ -180,11 +180,11 @@ func TestNoSpellingOpensWhatItsReadingDoesNot(t *testing.T) {
 		}
 		for _, set := range smallSets(c) {
 			for _, method := range methods {
-				if !c.Allows(set, method, entry.path) {
+				if !c.Allows(set, scope.Everywhere(), method, entry.path) {
 					continue
 				}
 				for how, reading := range readings {
-					if !c.Allows(set, method, reading) {
+					if !c.Allows(set, scope.Everywhere(), method, reading) {
 						t.Errorf("%s opens %s %q, which a reader (%s) takes for %q, which it does not open", set, method, entry.path, how, reading)
 					}
 				}

@@ -96,6 +96,15 @@ func (c *Catalog) AdminOnly(set Set) (Scope, bool) {
 	return "", false
 }
 
+// PersonalOnly reports whether set has a scope that no token of a project or
+// group may hold.
+func (c *Catalog) PersonalOnly(set Set) bool {
+	return slices.ContainsFunc(set, func(s Scope) bool {
+		definition, _ := c.definition(s)
+		return definition.PersonalOnly
+	})
+}
+
 // Covers reports whether somebody who holds set may hand wanted on to a
 // weaker token: every wanted scope is in the set or implied by one that is.
 func (c *Catalog) Covers(set, wanted Set) bool {

@@ -96,7 +96,8 @@ func sameToken(stored, tok token.Token) bool {
 	return stored.ID == tok.ID && stored.Kind == tok.Kind && stored.Name == tok.Name &&
 		stored.Description == tok.Description && slices.Equal(stored.Scopes, tok.Scopes) &&
 		stored.CreatedAt.Equal(tok.CreatedAt) && stored.CreatedBy == tok.CreatedBy &&
-		stored.ExpiresOn == tok.ExpiresOn && stored.Previous == tok.Previous
+		stored.ExpiresOn == tok.ExpiresOn && stored.Previous == tok.Previous &&
+		stored.Resource == tok.Resource && stored.Level == tok.Level
 }
 
 // afterRefusal reads why a transaction that makes a token was refused. It

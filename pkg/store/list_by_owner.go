@@ -16,7 +16,7 @@ import (
 // ascending id, those that were just made included. Pointers whose record
 // clean-up has taken already are passed over.
 func (t *Table) TokensOfOwner(ctx context.Context, owner token.OwnerID) ([]token.Token, error) {
-	pointers, err := t.pointers(ctx, owner)
+	pointers, err := t.pointers(ctx, userPartition(owner))
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (t *Table) TokensOfOwner(ctx context.Context, owner token.OwnerID) ([]token
 // offset on, by id, and how many there are in all. It reads the pointers of
 // all and the records of the page.
 func (t *Table) PageOfOwner(ctx context.Context, owner token.OwnerID, q token.Page) ([]token.Token, int, error) {
-	pointers, err := t.pointers(ctx, owner)
+	pointers, err := t.pointers(ctx, userPartition(owner))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -45,12 +45,13 @@ func (t *Table) PageOfOwner(ctx context.Context, owner token.OwnerID, q token.Pa
 	return tokens, len(pointers), err
 }
 
-func (t *Table) pointers(ctx context.Context, owner token.OwnerID) ([]pointer, error) {
+// pointers returns those of one partition, an owner's or a resource's.
+func (t *Table) pointers(ctx context.Context, partition string) ([]pointer, error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{
-			":pk": text(userPartition(owner)), ":sk": text(tokenPrefix),
+			":pk": text(partition), ":sk": text(tokenPrefix),
 		},
 		ConsistentRead: aws.Bool(true),
 	})

@@ -64,6 +64,13 @@ func resourcePointerKey(resource token.ResourceID, id token.ID) key {
 	return keyOf(resourcePartition(resource), pointerSort(id))
 }
 
+func resourcePointerItem(tok token.Token) item {
+	it := resourcePointerKey(tok.Resource, tok.ID)
+	it["digest"] = text(tok.Digest.Key())
+	it["kind"] = text(string(tok.Kind))
+	return it
+}
+
 // childKey is where the namespace of r lists it; ok is false for a group at
 // the root.
 func childKey(r principal.Resource) (k key, ok bool) {

@@ -10,8 +10,12 @@ import (
 
 // RevokeToken implements lifecycle.Store. It leaves the expiry index, because
 // nobody is told of the end of a token that has ended, and gives record,
-// pointer and family a date from which clean-up may take them.
+// pointer and family a date from which clean-up may take them. The bot of a
+// project's or group's token goes with it.
 func (t *Table) RevokeToken(ctx context.Context, ended token.Token) error {
+	if ended.Kind.OfResource() {
+		return t.endWithBot(ctx, ended)
+	}
 	items := []types.TransactWriteItem{t.endRecord(ended), t.retirePointer(ended)}
 	if ended.Previous != 0 {
 		items = append(items, t.retireFamily(ended))

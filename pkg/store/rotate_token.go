@@ -11,7 +11,8 @@ import (
 )
 
 // RotateToken implements lifecycle.Store: one transaction ends old, puts next
-// and moves the family, so that exactly one of two rotations at once wins.
+// and moves the family, so that exactly one of two rotations at once wins. The
+// membership of a project's or group's bot moves its end to that of next.
 func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next token.Token, use *secret.Use) (token.Token, error) {
 	for attempt := 0; ; attempt++ {
 		var err error
@@ -28,7 +29,14 @@ func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next
 			t.retirePointer(ended),
 			t.put(familyItem(next), "", nil),
 		}
-		const endPosition = 3
+		const endPosition, memberPosition, checkPosition = 3, 6, 7
+		if next.Kind.OfResource() {
+			items = append(items,
+				t.update(memberKey(next.Resource, next.Owner), "SET expires_on = :on", "attribute_exists(pk)", item{":on": text(next.ExpiresOn.String())}),
+				t.exists(resourceKey(next.Resource)),
+				t.put(resourcePointerItem(next), absent, nil),
+				t.retireResourcePointer(ended))
+		}
 		if use != nil {
 			items = append(items, t.putUse(*use))
 		}
@@ -47,6 +55,9 @@ func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next
 		}
 		if failed(reasons, endPosition) {
 			return token.Token{}, token.ErrRevoked
+		}
+		if next.Kind.OfResource() && (failed(reasons, memberPosition) || failed(reasons, checkPosition)) {
+			return token.Token{}, token.ErrNotFound
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return token.Token{}, err

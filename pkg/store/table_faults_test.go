@@ -30,6 +30,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 	wantErr(t, f, err, nil)
 	tok, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 	wantErr(t, f, err, nil)
+	ofBot := f.AddBot(t, f.AddResource(t, principal.Project))
 	check := func(hint token.OwnerID) func(context.Context, *store.Table) (any, error) {
 		return func(ctx context.Context, s *store.Table) (any, error) {
 			got, user, err := s.Check(ctx, tok.Digest, hint, nil)
@@ -58,6 +59,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			page, _, err := s.PageOfOwner(ctx, owner.ID, token.Page{Limit: 20})
 			return page, err
 		}},
+		{"tokens of resource", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfResource(ctx, ofBot.Resource) }},
 		{"every token", func(ctx context.Context, s *store.Table) (any, error) {
 			var tokens []token.Token
 			return tokens, s.EveryToken(ctx, func(tok token.Token, _ int64) { tokens = append(tokens, tok) })

@@ -47,7 +47,7 @@ func show(v any) any {
 			"id": v.ID, "kind": v.Kind, "owner": v.Owner, "name": v.Name, "description": v.Description,
 			"scopes": v.Scopes.String(), "created_at": v.CreatedAt, "created_by": v.CreatedBy, "expires_on": v.ExpiresOn.String(),
 			"revoked_at": v.RevokedAt, "reason": v.RevokedReason, "last_used_at": v.LastUsedAt,
-			"family": v.Family, "previous": v.Previous, "digest": v.Digest.Key(),
+			"family": v.Family, "previous": v.Previous, "resource": v.Resource, "level": v.Level, "digest": v.Digest.Key(),
 		}
 	case []token.Token:
 		all := make([]any, len(v))

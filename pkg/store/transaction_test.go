@@ -73,6 +73,62 @@ var writes = []write{
 			wantEqual(t, "token", stored, ended)
 		}
 	}},
+	{"create a bot", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		res := f.AddResource(t, principal.Project)
+		bot, tok := f.Bot(res)
+		use := f.Use(t, "create a bot of "+res.ID.String(), storetest.Now)
+		last, err := f.Store.LastUserID(t.Context())
+		wantErr(t, f, err, nil)
+		var made token.Token
+		return func(ctx context.Context, s *store.Table) (err error) {
+				made, err = s.CreateResourceToken(ctx, res, bot, tok, f.Mint(t, &use))
+				return err
+			}, func(t *testing.T) {
+				stored, err := f.Store.TokensOfResource(t.Context(), res.ID)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "tokens", stored, []token.Token{made})
+				wantBot(t, f, res, made, "_bot")
+				if made.Owner != last+1 {
+					t.Errorf("bot %d after account %d", made.Owner, last)
+				}
+				stands, err := f.Store.Use(t.Context(), use.Handle)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "use", stands, use)
+			}
+	}},
+	{"rotate a bot's token", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		res := f.AddResource(t, principal.Group)
+		old := f.AddBot(t, res)
+		bot := f.Fresh(t, principal.User{ID: old.Owner})
+		next := f.Successor(t, bot, old)
+		next.ExpiresOn = old.ExpiresOn.AddDays(3)
+		var made token.Token
+		return func(ctx context.Context, s *store.Table) (err error) {
+				made, err = s.RotateToken(ctx, bot, old, next, nil)
+				return err
+			}, func(t *testing.T) {
+				stored, err := f.Store.TokensOfResource(t.Context(), res.ID)
+				wantErr(t, f, err, nil)
+				ended := old
+				ended.RevokedAt, ended.RevokedReason = next.CreatedAt, token.ReasonRotated
+				wantEqual(t, "tokens", stored, []token.Token{ended, made})
+				wantBot(t, f, res, made, "_bot")
+			}
+	}},
+	{"end a bot", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		res := f.AddResource(t, principal.Project)
+		ended := storetest.Ended(f.AddBot(t, res))
+		gone := goneAccounts(t, f)
+		return func(ctx context.Context, s *store.Table) error { return s.RevokeToken(ctx, ended) }, func(t *testing.T) {
+			stored, err := f.Store.Token(t.Context(), ended.ID)
+			wantErr(t, f, err, nil)
+			wantEqual(t, "token", stored, ended)
+			wantNoBot(t, f, res, ended)
+			if now := goneAccounts(t, f); now != gone+1 {
+				t.Errorf("%d accounts are gone, after %d", now, gone)
+			}
+		}
+	}},
 	{"create user", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
 		u := f.Account(f.AddUser(t).Username + "-2")
 		last, err := f.Store.LastUserID(t.Context())

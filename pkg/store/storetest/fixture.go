@@ -39,6 +39,8 @@ type Fixture struct {
 	pepper secret.Pepper
 	mu     sync.Mutex
 	made   []string // what no error may show
+
+	resources token.ResourceID // the last id given out
 }
 
 // NewFixture makes a table on the engine behind client.
@@ -130,6 +132,7 @@ func (f *Fixture) Successor(tb testing.TB, owner principal.User, old token.Token
 	tb.Helper()
 	next := f.Candidate(tb, owner)
 	next.Family, next.Previous, next.Kind = old.Family, old.ID, old.Kind
+	next.Resource, next.Level = old.Resource, old.Level
 	next.CreatedAt = old.CreatedAt.Add(time.Hour)
 	return next
 }

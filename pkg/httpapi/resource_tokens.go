@@ -1,0 +1,323 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// The tokens of projects and groups are made, listed and ended by three
+// functions; what is particular to them on the wire is here. Both kinds have
+// the same routes, below a resource's id or encoded full path.
+
+// resourceRoutes returns what routes says of projects, and then of groups.
+func resourceRoutes(routes func(kind principal.ResourceKind, tokens string) []route) []route {
+	return append(routes(principal.Project, "/projects/{resource}/access_tokens"),
+		routes(principal.Group, "/groups/{resource}/access_tokens")...)
+}
+
+func (api *issueAPI) resourceRoutes(kind principal.ResourceKind, tokens string) []route {
+	refused := api.replayOrReuse(api.rotatedOfResource)
+	return []route{
+		{method: "POST", path: tokens, handle: api.createForResource(kind)},
+		{method: "POST", path: tokens + "/{id}/rotate", handle: api.rotateOfResource(kind), refused: refused},
+		{method: "POST", path: tokens + "/self/rotate", handle: api.rotateSelfOfResource(kind), refused: refused},
+	}
+}
+
+func (api *tokensAPI) resourceRoutes(kind principal.ResourceKind, tokens string) []route {
+	return []route{
+		{method: "GET", path: tokens, handle: api.listOfResource(kind)},
+		{method: "GET", path: tokens + "/{id}", handle: api.getOfResource(kind)},
+	}
+}
+
+func (api *revokeAPI) resourceRoutes(kind principal.ResourceKind, tokens string) []route {
+	return []route{{method: "DELETE", path: tokens + "/{id}", handle: api.revokeOfResource(kind)}}
+}
+
+// resourceTokenJSON is the token of a project or group on the wire.
+type resourceTokenJSON struct {
+	tokenJSON
+	// AccessLevel is null when the bot is gone.
+	AccessLevel *int `json:"access_level"`
+}
+
+func resourceTokenWire(v lifecycle.View) resourceTokenJSON {
+	wire := resourceTokenJSON{tokenJSON: tokenWire(v)}
+	if level := int(v.Token.Level); !v.Gone {
+		wire.AccessLevel = &level
+	}
+	return wire
+}
+
+func issuedResourceWire(issued lifecycle.Issued) resourceTokenJSON {
+	level := int(issued.Token.Level)
+	return resourceTokenJSON{issuedWire(issued), &level}
+}
+
+// tokenMissing says that a resource has no such token. Error leaves out what
+// was asked for, because a client can write anything into it.
+type tokenMissing struct {
+	kind principal.ResourceKind
+	id   string
+}
+
+func (*tokenMissing) Error() string { return lifecycle.ErrNoResourceToken.Error() }
+
+// words repeat what was asked for only while it is too short to be a bearer
+// that was put in the wrong place.
+func (t *tokenMissing) words() string {
+	if len(t.id) >= secret.MinLength {
+		return "404 Not Found"
+	}
+	return fmt.Sprintf("404 Could not find %s access token with token_id: %s Not Found", t.kind, t.id)
+}
+
+// missing puts a resource's token that is not there into words.
+func missing(r *http.Request, kind principal.ResourceKind, err error) error {
+	if errors.Is(err, lifecycle.ErrNoResourceToken) {
+		return &tokenMissing{kind, r.PathValue("id")}
+	}
+	return err
+}
+
+// cannotDelete tells a caller who may not end whose token. Error leaves out
+// the names, which people chose.
+type cannotDelete struct{ caller, bot string }
+
+func (*cannotDelete) Error() string { return lifecycle.ErrNotManager.Error() }
+
+func (c *cannotDelete) words() string { return c.caller + " cannot delete " + c.bot }
+
+// inWords is a refusal that is answered in the words "400 Bad request".
+func inWords(format string, args ...any) error {
+	return &badRequest{&lifecycle.Fault{Reasons: []string{fmt.Sprintf(format, args...)}}}
+}
+
+// outranked hides a resource's tokens from members who do not manage them.
+func outranked(err error) error {
+	if errors.Is(err, lifecycle.ErrNotManager) {
+		return errHidden
+	}
+	return err
+}
+
+// resourceTokenID reads the id in the path. One in no spelling of an id is no
+// token's, which is reported only where the resource is there.
+func resourceTokenID(r *http.Request) token.ID {
+	id, err := token.ParseID(r.PathValue("id"))
+	if err != nil {
+		return 0
+	}
+	return id
+}
+
+func (api *issueAPI) createForResource(kind principal.ResourceKind) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		spec, err := api.resourceSpec(r)
+		if err != nil {
+			return err
+		}
+		issued, err := api.issuer.CreateForResource(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), spec)
+		var rules *lifecycle.Fault
+		switch {
+		case errors.Is(err, lifecycle.ErrNotManager):
+			return inWords("User does not have permission to create %s access token", kind)
+		case errors.Is(err, lifecycle.ErrOwnerLevel):
+			return inWords("Could not provision owner access to %s access token", kind)
+		case errors.Is(err, token.ErrSwitchedOff):
+			return inWords("%s access token creation is switched off", capital(string(kind)))
+		case errors.As(err, &rules):
+			return &badRequest{rules}
+		case err != nil:
+			return err
+		}
+		api.issued(r, issued)
+		writeJSON(w, http.StatusCreated, issuedResourceWire(issued))
+		return nil
+	}
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// resourceSpec reads what token of a resource is wanted.
+func (api *issueAPI) resourceSpec(r *http.Request) (lifecycle.ResourceSpec, error) {
+	b, err := paramsOf(r.Context())
+	if err != nil {
+		return lifecycle.ResourceSpec{}, err
+	}
+	var spec lifecycle.ResourceSpec
+	spec.Name = b.line("name", b.required("name"))
+	spec.Description = b.text("description")
+	spec.Scopes = b.botScopes(api.issuer.Scopes)
+	spec.Level = b.level("access_level", token.Maintainer)
+	spec.ExpiresOn = b.day("expires_at")
+	if err := b.fault(); err != nil {
+		return lifecycle.ResourceSpec{}, err
+	}
+	spec.Key, err = keyOf(r, spec.Name, spec.Description, spec.Scopes.String(), fmt.Sprint(spec.Level), spec.ExpiresOn.String())
+	return spec, err
+}
+
+// botScopes reads a list of scopes that has to be given, without those that
+// only people's tokens may have.
+func (b *binder) botScopes(catalog *scope.Catalog) scope.Set {
+	before := len(b.faults)
+	names := b.array("scopes")
+	switch {
+	case len(b.faults) > before:
+		return nil
+	case names == nil:
+		b.reject("scopes", "is missing")
+		return nil
+	case len(names) == 0:
+		return nil // a blank list is a rule's to refuse
+	}
+	set, err := catalog.Parse(names)
+	if err != nil || catalog.PersonalOnly(set) {
+		b.reject("scopes", "does not have a valid value")
+	}
+	return set
+}
+
+// array returns an array of strings, nil when it is not given: a JSON array,
+// or values that are repeated as name[]. A bare string is none.
+func (b *binder) array(name string) []string {
+	var texts []string
+	for _, value := range b.params[name] {
+		list, ok := value.([]any)
+		if value != nil && !ok {
+			b.reject(name, "is invalid")
+			return nil
+		}
+		if ok && texts == nil {
+			texts = []string{}
+		}
+		for _, element := range list {
+			text, ok := element.(string)
+			if !ok {
+				b.reject(name, "is invalid")
+				return nil
+			}
+			texts = append(texts, text)
+		}
+	}
+	for _, value := range b.params[name+"[]"] {
+		text, ok := value.(string)
+		if !ok {
+			b.reject(name, "is invalid")
+			return nil
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+// level returns an optional level that members and tokens can have.
+func (b *binder) level(name string, fallback token.Level) token.Level {
+	before := len(b.faults)
+	level := token.Level(b.integer(name, int64(fallback)))
+	if len(b.faults) == before && !slices.Contains(token.Levels, level) {
+		b.reject(name, "does not have a valid value")
+	}
+	return level
+}
+
+func (api *issueAPI) rotateOfResource(kind principal.ResourceKind) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		rotation, err := rotationOf(r)
+		if err != nil {
+			return err
+		}
+		by := principal.From(r.Context())
+		issued, err := api.issuer.RotateOfResource(r.Context(), by, kind, r.PathValue("resource"), resourceTokenID(r), rotation)
+		switch {
+		case errors.Is(err, principal.ErrInactive):
+			err = errNotPermitted // the bot is blocked, not the caller
+		case errors.Is(err, lifecycle.ErrNoResourceToken):
+			err = hidden(by, err)
+		}
+		return api.rotatedOfResource(w, r, issued, outranked(err))
+	}
+}
+
+func (api *issueAPI) rotateSelfOfResource(kind principal.ResourceKind) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		rotation, err := rotationOf(r)
+		if err != nil {
+			return err
+		}
+		issued, err := api.issuer.RotateSelfOfResource(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), rotation)
+		switch {
+		case errors.Is(err, lifecycle.ErrAlreadyRevoked):
+			return token.ErrRevoked // the loser of a race presents a token that has ended
+		case errors.Is(err, token.ErrNotFound):
+			return errHidden // whether another resource is there or not
+		}
+		return api.rotatedOfResource(w, r, issued, outranked(err))
+	}
+}
+
+func (api *issueAPI) rotatedOfResource(w http.ResponseWriter, r *http.Request, issued lifecycle.Issued, err error) error {
+	if err := api.rotation(r, issued, err); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, issuedResourceWire(issued))
+	return nil
+}
+
+func (api *tokensAPI) listOfResource(kind principal.ResourceKind) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		b, err := paramsOf(r.Context())
+		if err != nil {
+			return err
+		}
+		filter, order, page := b.filter(), sortOf(b.text("sort")), b.paging()
+		if err := b.faultWith(page); err != nil {
+			return err
+		}
+		listing, err := api.lister.ListOfResource(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"),
+			filter, order, page.offset(), page.perPage)
+		if err != nil {
+			return outranked(err)
+		}
+		api.writePageHeaders(w, r, page, listing.Total)
+		wire := make([]resourceTokenJSON, len(listing.Views))
+		for i, view := range listing.Views {
+			wire[i] = resourceTokenWire(view)
+		}
+		writeJSON(w, http.StatusOK, wire)
+		return nil
+	}
+}
+
+func (api *tokensAPI) getOfResource(kind principal.ResourceKind) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		view, err := api.lister.GetOfResource(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), resourceTokenID(r))
+		if err != nil {
+			return missing(r, kind, outranked(err))
+		}
+		writeJSON(w, http.StatusOK, resourceTokenWire(view))
+		return nil
+	}
+}
+
+func (api *revokeAPI) revokeOfResource(kind principal.ResourceKind) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		by, id := principal.From(r.Context()), resourceTokenID(r)
+		err := api.revoker.RevokeOfResource(r.Context(), by, kind, r.PathValue("resource"), id)
+		if refused := (*lifecycle.NotManager)(nil); errors.As(err, &refused) {
+			return &cannotDelete{by.User.Name, refused.Token.Name}
+		}
+		return api.revoked(w, r, id, missing(r, kind, err))
+	}
+}

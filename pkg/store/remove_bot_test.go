@@ -1,0 +1,341 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/store"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+// goneAccounts returns how many accounts were deleted.
+func goneAccounts(t *testing.T, f *storetest.Fixture) int {
+	t.Helper()
+	gone, _ := f.Item(t, "SEQUENCE", "USER")["gone"].(int)
+	return gone
+}
+
+// wantNoBot fails the test while anything is left of the bot that owned tok but its tokens.
+func wantNoBot(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
+	t.Helper()
+	for name, key := range map[string]func() (string, string){
+		"member":     func() (string, string) { return memberKey(res.ID, tok.Owner) },
+		"membership": func() (string, string) { return membershipKey(res.ID, tok.Owner) },
+		"profile":    func() (string, string) { return "USER#" + tok.Owner.String(), "PROFILE" },
+	} {
+		if pk, sk := key(); f.Item(t, pk, sk) != nil {
+			t.Errorf("the %s is left", name)
+		}
+	}
+	for key, it := range f.Snapshot(t) {
+		if uid, named := it.(map[string]any)["uid"]; named && uid == int(tok.Owner) {
+			t.Errorf("%s is left", key)
+		}
+	}
+}
+
+func TestRevokeTokenOfAResource(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+
+	t.Run("record and pointers are dated and nothing else is left", func(t *testing.T) {
+		res := f.AddResource(t, principal.Project)
+		before := f.Snapshot(t)
+		ended := storetest.Ended(f.AddBot(t, res))
+		gone := goneAccounts(t, f)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		deleteAfter := int(ended.RevokedAt.Add(storetest.Retention).Unix())
+		left := f.Snapshot(t)
+		for _, key := range []func() (string, string){
+			func() (string, string) { return recordKey(ended.Digest) },
+			func() (string, string) { return pointerKey(ended.ID) },
+			func() (string, string) { return resourcePointerKey(res.ID, ended.ID) },
+		} {
+			pk, sk := key()
+			name := pk + " / " + sk
+			it, _ := left[name].(map[string]any)
+			if it["delete_after"] != deleteAfter || it["expiry_bucket"] != nil {
+				t.Errorf("%s: %v", name, it)
+			}
+			delete(left, name)
+		}
+		delete(left, "SEQUENCE / USER")
+		delete(before, "SEQUENCE / USER")
+		wantEqual(t, "table", left, before)
+		if goneAccounts(t, f) != gone+1 {
+			t.Errorf("%d accounts are gone, after %d", goneAccounts(t, f), gone)
+		}
+		stored, err := f.Store.Token(t.Context(), ended.ID)
+		wantErr(t, f, err, nil)
+		wantEqual(t, "token", stored, ended)
+	})
+
+	t.Run("again, it changes nothing and is no error", func(t *testing.T) {
+		ended := storetest.Ended(f.AddBot(t, f.AddResource(t, principal.Group)))
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		before := f.Snapshot(t)
+		again := ended
+		again.RevokedAt, again.RevokedReason = ended.RevokedAt.Add(time.Hour), token.ReasonExpired
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), again), nil)
+		wantUnchanged(t, f, before)
+	})
+
+	// A predecessor that took the bot with it would end its successor.
+	t.Run("a token that was rotated away leaves its successor and bot alone", func(t *testing.T) {
+		res := f.AddResource(t, principal.Project)
+		old := f.AddBot(t, res)
+		bot := f.Fresh(t, principal.User{ID: old.Owner})
+		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
+		wantErr(t, f, err, nil)
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old)), nil)
+		wantUnchanged(t, f, before)
+
+		ended := storetest.Ended(next)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantNoBot(t, f, res, ended)
+		pk, sk := familyKey(old.ID)
+		if f.Item(t, pk, sk)["delete_after"] != int(ended.RevokedAt.Add(storetest.Retention).Unix()) {
+			t.Errorf("family %v", f.Item(t, pk, sk))
+		}
+	})
+
+	t.Run("a token without a record is not found, and its bot stays", func(t *testing.T) {
+		tok := f.AddBot(t, f.AddResource(t, principal.Project))
+		pk, sk := recordKey(tok.Digest)
+		f.Drop(t, pk, sk)
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), token.ErrNotFound)
+		wantUnchanged(t, f, before)
+	})
+
+	for name, damage := range map[string]func(*testing.T, *storetest.Fixture, principal.Resource, token.Token){
+		"whose account is gone already": func(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
+			username, email := botNames(res, "_bot")
+			f.Drop(t, "USER#"+tok.Owner.String(), "PROFILE")
+			f.Drop(t, "USERNAME#"+username, "USERNAME")
+			f.Drop(t, "EMAIL#"+email, "EMAIL")
+		},
+		"that has lost its membership": func(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
+			pk, sk := memberKey(res.ID, tok.Owner)
+			f.Drop(t, pk, sk)
+			pk, sk = membershipKey(res.ID, tok.Owner)
+			f.Drop(t, pk, sk)
+		},
+		"without pointers": func(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
+			pk, sk := pointerKey(tok.ID)
+			f.Drop(t, pk, sk)
+			pk, sk = resourcePointerKey(res.ID, tok.ID)
+			f.Drop(t, pk, sk)
+		},
+		"without a counter": func(t *testing.T, f *storetest.Fixture, _ principal.Resource, _ token.Token) {
+			f.Drop(t, "SEQUENCE", "USER")
+		},
+		"whose record has ended and whose bot has not": func(t *testing.T, f *storetest.Fixture, _ principal.Resource, tok token.Token) {
+			pk, sk := recordKey(tok.Digest)
+			f.Set(t, pk, sk, "revoked_at", storetest.N(fmt.Sprint(storetest.Now.Unix())))
+			f.Set(t, pk, sk, "revoked_reason", storetest.S("request"))
+		},
+	} {
+		t.Run("a bot "+name+" ends all the same", func(t *testing.T) {
+			f := open(t)
+			f.AddUser(t)
+			res := f.AddResource(t, principal.Project)
+			tok := f.AddBot(t, res)
+			damage(t, f, res, tok)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+			stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
+			wantErr(t, f, err, nil)
+			if stored.RevokedAt.IsZero() {
+				t.Error("the token has not ended")
+			}
+			wantNoBot(t, f, res, tok)
+		})
+	}
+
+	t.Run("a profile that makes no sense stays, and its token ends", func(t *testing.T) {
+		res := f.AddResource(t, principal.Project)
+		ended := storetest.Ended(f.AddBot(t, res))
+		f.Set(t, "USER#"+ended.Owner.String(), "PROFILE", "state", nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		stored, err := f.Store.TokenByDigest(t.Context(), ended.Digest)
+		wantErr(t, f, err, nil)
+		wantEqual(t, "token", stored, ended)
+		if pk, sk := memberKey(res.ID, ended.Owner); f.Item(t, pk, sk) != nil {
+			t.Error("the bot is still a member")
+		}
+	})
+
+	t.Run("a name that somebody else has by now stays theirs", func(t *testing.T) {
+		res := f.AddResource(t, principal.Project)
+		tok := f.AddBot(t, res)
+		username, _ := botNames(res, "_bot")
+		f.Set(t, "USERNAME#"+username, "USERNAME", "uid", storetest.N("1"))
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+		if f.Item(t, "USERNAME#"+username, "USERNAME")["uid"] != 1 {
+			t.Error("somebody has lost their name")
+		}
+		wantNoBot(t, f, res, tok)
+	})
+
+	t.Run("8 at once are all answered and one account is counted", func(t *testing.T) {
+		res := f.AddResource(t, principal.Project)
+		tok := f.AddBot(t, res)
+		gone := goneAccounts(t, f)
+		for _, err := range together(8, func(int) error { return f.Store.RevokeToken(t.Context(), storetest.Ended(tok)) }) {
+			wantErr(t, f, err, nil)
+		}
+		wantNoBot(t, f, res, tok)
+		if goneAccounts(t, f) != gone+1 {
+			t.Errorf("%d accounts are gone, after %d", goneAccounts(t, f), gone)
+		}
+	})
+
+	// Whoever wins, a bot is there exactly as long as a live token is.
+	t.Run("against a rotation at the same time, bot and live token stay together", func(t *testing.T) {
+		for range 8 {
+			res := f.AddResource(t, principal.Project)
+			tok := f.AddBot(t, res)
+			bot := f.Fresh(t, principal.User{ID: tok.Owner})
+			next := f.Successor(t, bot, tok)
+			errs := together(2, func(i int) (err error) {
+				if i == 0 {
+					return f.Store.RevokeToken(t.Context(), storetest.Ended(tok))
+				}
+				_, err = f.Store.RotateToken(t.Context(), bot, tok, next, nil)
+				return err
+			})
+			wantErr(t, f, errs[0], nil)
+			_, err := f.Store.User(t.Context(), tok.Owner)
+			switch {
+			case errs[1] == nil:
+				wantErr(t, f, err, nil)
+			case errors.Is(errs[1], token.ErrRevoked), errors.Is(errs[1], token.ErrNotFound):
+				wantErr(t, f, err, token.ErrNotFound)
+			default:
+				t.Errorf("rotation: %v", errs[1])
+			}
+		}
+	})
+}
+
+// A request that fails in the middle, before the engine has done its part or
+// after, leaves nothing that the next try does not finish.
+func TestEndingABotIsFinishedByTheRetry(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	end := func(ctx context.Context, s *store.Table, ended token.Token) error { return s.RevokeToken(ctx, ended) }
+	proxy.Reset()
+	wantErr(t, f, end(t.Context(), f.Through(proxy.Client()), storetest.Ended(f.AddBot(t, f.AddResource(t, principal.Project)))), nil)
+	requests := len(proxy.Requests())
+	if requests < 2 {
+		t.Fatalf("only %d requests end a bot", requests)
+	}
+	actions := map[string]storetest.Action{"before": storetest.LoseRequest, "after": storetest.LoseReply}
+	for n := range requests + 1 {
+		for name, action := range maps.All(actions) {
+			t.Run(fmt.Sprintf("%s request %d", name, n), func(t *testing.T) {
+				res := f.AddResource(t, principal.Project)
+				ended := storetest.Ended(f.AddBot(t, res))
+				seen := 0
+				proxy.Fail(func(string, int) storetest.Action {
+					if seen++; seen > n {
+						return action
+					}
+					return nil
+				})
+				err := end(t.Context(), f.Through(proxy.Client()), ended)
+				if err != nil {
+					wantErr(t, f, err, token.ErrUnavailable)
+				}
+				proxy.Fail(nil)
+				wantErr(t, f, end(t.Context(), f.Store, ended), nil)
+				wantNoBot(t, f, res, ended)
+				stored, err := f.Store.TokenByDigest(t.Context(), ended.Digest)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "token", stored, ended)
+			})
+		}
+	}
+}
+
+func TestRotateTokenOfAResource(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+
+	t.Run("the bot keeps everything and its membership ends with the successor", func(t *testing.T) {
+		res := f.AddResource(t, principal.Project)
+		old := f.AddBot(t, res)
+		bot := f.Fresh(t, principal.User{ID: old.Owner})
+		next := f.Successor(t, bot, old)
+		next.ExpiresOn = old.ExpiresOn.AddDays(20)
+		next, err := f.Store.RotateToken(t.Context(), bot, old, next, nil)
+		wantErr(t, f, err, nil)
+		wantBot(t, f, res, next, "_bot")
+		pk, sk := resourcePointerKey(res.ID, old.ID)
+		if f.Item(t, pk, sk)["delete_after"] != int(next.CreatedAt.Add(storetest.Retention).Unix()) {
+			t.Errorf("the predecessor's pointer is %v", f.Item(t, pk, sk))
+		}
+	})
+
+	for name, c := range map[string]struct {
+		damage func(*testing.T, *storetest.Fixture, principal.Resource, token.Token)
+		want   error
+	}{
+		"a resource that is gone": {func(t *testing.T, f *storetest.Fixture, res principal.Resource, _ token.Token) {
+			f.Drop(t, "PROJECT#"+res.ID.String(), "PROFILE")
+		}, token.ErrNotFound},
+		"a bot that is no member any more": {func(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
+			pk, sk := memberKey(res.ID, tok.Owner)
+			f.Drop(t, pk, sk)
+		}, token.ErrNotFound},
+		"a bot that is gone": {func(t *testing.T, f *storetest.Fixture, _ principal.Resource, tok token.Token) {
+			f.Drop(t, "USER#"+tok.Owner.String(), "PROFILE")
+		}, token.ErrNotFound},
+		"a token that has ended": {func(t *testing.T, f *storetest.Fixture, _ principal.Resource, tok token.Token) {
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+		}, token.ErrNotFound},
+	} {
+		t.Run("nothing is rotated for "+name, func(t *testing.T) {
+			res := f.AddResource(t, principal.Project)
+			old := f.AddBot(t, res)
+			bot := f.Fresh(t, principal.User{ID: old.Owner})
+			c.damage(t, f, res, old)
+			before := f.Snapshot(t)
+			_, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
+			wantErr(t, f, err, c.want)
+			wantUnchanged(t, f, before)
+		})
+	}
+}
+
+func TestTokensOfResource(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	res := f.AddResource(t, principal.Project)
+	f.AddBot(t, f.AddResource(t, principal.Project))
+	f.AddToken(t, f.AddUser(t))
+	list := func() []token.Token {
+		t.Helper()
+		tokens, err := f.Store.TokensOfResource(t.Context(), res.ID)
+		wantErr(t, f, err, nil)
+		return tokens
+	}
+	if tokens := list(); len(tokens) != 0 {
+		t.Errorf("a new resource has %d tokens", len(tokens))
+	}
+	want := []token.Token{f.AddBot(t, res), f.AddBot(t, res), f.AddBot(t, res)}
+	want[0] = storetest.Ended(want[0])
+	wantErr(t, f, f.Store.RevokeToken(t.Context(), want[0]), nil)
+	wantEqual(t, "tokens", list(), want)
+	pk, sk := recordKey(want[0].Digest) // clean-up takes records and pointers in any order
+	f.Drop(t, pk, sk)
+	wantEqual(t, "tokens without the one that was cleaned up", list(), want[1:])
+}
