@@ -27,5 +27,5 @@ func main() {
 		telemetry.Fatal(log, "no AWS configuration", err)
 	}
 	client := dynamodb.NewFromConfig(aws, store.Configure(cfg.Endpoint))
-	lambda.Start(compose.New(cfg, client).Settings())
+	lambda.Start(compose.New(cfg, client).Settings(nil))
 }

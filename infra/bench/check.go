@@ -108,14 +108,14 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
 		return nil, err
 	}
+	format := secret.Format{Prefixes: config.DefaultPrefixes}
 	table := store.Open(client, tableName, store.Options{
-		Shards: store.DefaultShards, Retention: time.Hour, Policy: token.Policy{LastUsedInterval: 24 * time.Hour},
+		Shards: store.DefaultShards, Retention: time.Hour, Policy: token.Policy{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour},
 	})
 	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
 	if err != nil {
 		return nil, err
 	}
-	format := secret.Format{Prefixes: config.DefaultPrefixes}
 	accounts := directory.Directory{Store: table, Reader: table, Clock: clock.System{}}
 	user, err := accounts.CreateByConsole(ctx, directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
@@ -123,7 +123,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	}
 	issuer := lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
-		Prefix: format.Prefixes[0], Clock: clock.System{}, Random: rand.Reader,
+		Policies: table, Clock: clock.System{}, Random: rand.Reader,
 	}
 	issued, err := issuer.CreateByConsole(ctx, user, lifecycle.Spec{Name: "bench", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser}}, "")
 	if err != nil {

@@ -127,7 +127,7 @@ func (p Product) function(name string, function Function) (lambda.Handler, error
 		"revoke":     d.Revoke,
 		"tokens":     d.Tokens,
 		"directory":  d.Directory,
-		"settings":   d.Settings,
+		"settings":   func() lambda.Handler { return d.Settings(nil) },
 		"authorizer": func() lambda.Handler { return d.Authorizer(cfg.Response == "simple") },
 	}[name]
 	if !known {

@@ -20,6 +20,7 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/policy"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
@@ -49,7 +50,7 @@ func (d Deployment) Issue() lambda.Handler {
 	table := d.table(api.Log)
 	issuer := &lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: d.Config.Scopes,
-		Pepper: d.Config.Pepper, Format: d.Config.Format(), Prefix: d.Config.Prefix,
+		Pepper: d.Config.Pepper, Format: d.Config.Format(), Policies: table,
 		Resources: table, Bots: table,
 		ImpersonationPrefix: config.ImpersonationPrefix, ResourcePrefix: config.ResourcePrefix,
 		Clock: d.Clock, Random: d.Random,
@@ -80,9 +81,16 @@ func (d Deployment) Directory() lambda.Handler {
 	return httpapi.Lambda(httpapi.Directory(api, d.accounts(d.table(api.Log))), nil)
 }
 
-// Settings returns the handler of functions/settings.
-func (d Deployment) Settings() lambda.Handler {
-	return httpapi.Lambda(httpapi.Settings(d.api("settings")), nil)
+// Settings returns the handler of functions/settings, which plans with planner.
+func (d Deployment) Settings(planner policy.Planner) lambda.Handler {
+	api := d.api("settings")
+	administration := &policy.Administration{
+		Store: d.table(api.Log), Planner: planner, Clock: d.Clock, Reserved: d.Config.Format().Prefixes,
+		Uncancelled: func(_ context.Context, err error) {
+			api.Log.Warn("planned run not called off", "reason", err.Error())
+		},
+	}
+	return httpapi.Lambda(httpapi.Settings(api, administration), nil)
 }
 
 // Authorizer returns the handler of functions/authorizer.

@@ -32,8 +32,8 @@ import (
 	"latchkey/infra/local/engine"
 	"latchkey/infra/local/mailbox"
 	"latchkey/pkg/clock"
-	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/telemetry"
+	"latchkey/pkg/token"
 )
 
 func main() {
@@ -151,7 +151,7 @@ func greet(url, bearer, engineName string) error {
 	if err := os.WriteFile(env, []byte(content), 0o600); err != nil {
 		return err
 	}
-	nextYear := clock.System{}.Now().Truncate(24*time.Hour).AddDate(0, 0, lifecycle.MaxLifetimeDays-5).Add(time.Hour)
+	nextYear := clock.System{}.Now().Truncate(24*time.Hour).AddDate(0, 0, token.MaxLifetimeDays-5).Add(time.Hour)
 	fmt.Printf(`
 Latchkey runs at %[1]s
 Engine: %[3]s

@@ -24,7 +24,7 @@ var layers = map[string]layer{
 	"token": domain, "audit": domain, "scope": domain, "secret": domain, "principal": domain, "clock": domain,
 	"lifecycle": useCase, "verify": useCase, "sweep": useCase, "directory": useCase, "policy": useCase,
 	"httpapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
-	"schedule": adapter,
+	"schedule": adapter, "planner": adapter,
 	"compose":  wiring,
 }
 
