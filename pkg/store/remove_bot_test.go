@@ -77,8 +77,10 @@ func TestRevokeTokenOfAResource(t *testing.T) {
 	})
 
 	t.Run("again, it changes nothing and is no error", func(t *testing.T) {
-		ended := storetest.Ended(f.AddBot(t, f.AddResource(t, principal.Group)))
+		res := f.AddResource(t, principal.Group)
+		ended := storetest.Ended(f.AddBot(t, res))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantNoBot(t, f, res, ended)
 		before := f.Snapshot(t)
 		again := ended
 		again.RevokedAt, again.RevokedReason = ended.RevokedAt.Add(time.Hour), token.ReasonExpired
