@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler/types"
 	"github.com/aws/smithy-go"
@@ -39,6 +40,23 @@ const (
 	maxRetries = 185   // EventBridge Scheduler: 0 to 185
 	maxAge     = 86400 // seconds; 60 to 86,400
 )
+
+// Configure returns how a client is set up: somebody waits for it. endpoint is
+// another scheduler than the region's own, or "".
+func Configure(endpoint string) func(*scheduler.Options) {
+	return func(o *scheduler.Options) {
+		if client, ours := o.HTTPClient.(*awshttp.BuildableClient); ours {
+			o.HTTPClient = client.WithTimeout(attemptTimeout)
+		}
+		if endpoint != "" {
+			o.BaseEndpoint = &endpoint
+		}
+	}
+}
+
+// attemptTimeout lets the SDK's three attempts end before the function's own ten
+// seconds do.
+const attemptTimeout = 2 * time.Second
 
 // Plan implements policy.Planner.
 func (p *Planner) Plan(ctx context.Context, at time.Time) error {

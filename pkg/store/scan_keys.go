@@ -12,7 +12,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Scan progress:           SCAN#<kind>#<day> / SHARD#<nn>
+// Scan progress:           SCAN#<kind>#<day> / SHARD#<nn>, of lifetime runs SCAN#<kind>#<instant>
 // Lease and last finished: SCAN#<kind> / SHARD#<nn>
 //
 // The lease is not the day's: yesterday's scan, when it is retried late, covers
@@ -23,6 +23,9 @@ import (
 const progressLife = 90 * 24 * time.Hour
 
 func jobKey(j sweep.Job) key {
+	if !j.At.IsZero() {
+		return keyOf(fmt.Sprintf("SCAN#%s#%s", j.Kind, j.At.UTC().Format(time.RFC3339)), shardSort(j.Shard))
+	}
 	return keyOf(fmt.Sprintf("SCAN#%s#%s", j.Kind, j.Day), shardSort(j.Shard))
 }
 
@@ -35,7 +38,7 @@ func shardSort(shard int) string { return fmt.Sprintf("SHARD#%02d", shard) }
 func countsValue(c sweep.Counts) types.AttributeValue {
 	counts := map[string]types.AttributeValue{
 		"examined": number(int64(c.Examined)), "due": number(int64(c.Due)), "mails": number(int64(c.Mails)),
-		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)),
+		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)), "revoked": number(int64(c.Revoked)),
 	}
 	for reason, n := range maps.All(c.Skipped) {
 		counts["skipped_"+reason] = number(int64(n))
@@ -100,6 +103,8 @@ func withCount(c sweep.Counts, name string, n int) sweep.Counts {
 		c.Marked = n
 	case "failed":
 		c.Failed = n
+	case "revoked":
+		c.Revoked = n
 	default:
 		const skipped = len("skipped_")
 		if c.Skipped == nil {

@@ -56,11 +56,13 @@ type Table struct {
 	client *dynamodb.Client
 	name   string
 	opts   Options
+
+	retention *keptRetention
 }
 
 // Open returns the table called name. It makes no request.
 func Open(client *dynamodb.Client, name string, opts Options) *Table {
-	return &Table{client: client, name: name, opts: opts}
+	return &Table{client: client, name: name, opts: opts, retention: &keptRetention{}}
 }
 
 // maxBackoff is the longest wait between two attempts. The SDK's own 20

@@ -1,5 +1,6 @@
 // Package sweep runs the two daily scans, which tell owners that their tokens
-// are about to end and that they have ended.
+// are about to end and that they have ended, and the lifetime run, which ends
+// tokens beyond a changed limit.
 //
 // Start with a Scanner and its Run. The package promises: every token that
 // qualifies is announced once at each threshold; a run that stops anywhere,

@@ -287,6 +287,9 @@ func (d *debts) list() []token.ID {
 
 // notDue says why an index entry is not to be announced after all, or "".
 func notDue(t token.Token, there bool, d due, owner principal.User) string {
+	if d.slot.mark == string(Lifetime) {
+		return notEnded(t, there, d)
+	}
 	switch {
 	case !there:
 		return "gone"
@@ -347,6 +350,7 @@ func (r *run) send(p *plan, to Recipient, counts *Counts) error {
 		}
 		err = r.Mailer.Send(r.ctx, Notice{
 			Kind: r.Kind, Recipient: to, Owner: p.owner, Today: r.job.Day, Tokens: p.tokens, Total: len(p.dues),
+			LimitDays: r.limitDays,
 		})
 		switch {
 		case err == nil:

@@ -35,6 +35,7 @@ const (
 	ReasonRotated Reason = "rotated" // a successor took its place
 	ReasonReuse   Reason = "reuse"   // an ancestor was presented for rotation
 	ReasonExpired Reason = "expired" // a bot was removed some time after its token ended
+	ReasonPolicy  Reason = "policy"  // it was to live longer than administrators allow
 )
 
 // A Token is the record of one token: everything about it but the bearer,

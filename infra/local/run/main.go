@@ -1,7 +1,7 @@
 // Command run starts Latchkey on this machine: `make run`.
 //
-// The two scans run at their times while it runs, and /mailbox/ shows what they
-// sent. PORT picks the port (8080). DYNAMODB_ENDPOINT names another engine than the
+// The two scans, and the lifetime run where one was planned, run at their times
+// while it runs, and /mailbox/ shows what they sent. PORT picks the port (8080). DYNAMODB_ENDPOINT names another engine than the
 // embedded one, DynamoDB Local or a real region's; what it holds then outlives
 // the program, so the pepper does too, in .local/pepper. It prints an
 // administrator's bearer and commands to try, writes .local/env, and ends on
@@ -60,7 +60,7 @@ func run(ctx context.Context) (err error) {
 	box := mailbox.New(clock.System{}, mailsKept)
 	product := local.Product{
 		Template: template, Table: "latchkey",
-		Mail: box.Client, Scheduled: true,
+		Mail: box.Client, Plans: local.NewPlans(template.Machines()), Scheduled: true,
 		Pages: map[string]http.Handler{mailbox.PagesPath: box.Pages(), mailbox.APIPath: box.API()},
 		Clock: clock.System{}, Random: rand.Reader,
 		Log: func(function string) *slog.Logger { return telemetry.NewLogger(os.Stderr, function) },
