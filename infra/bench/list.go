@@ -81,7 +81,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
 		return nil, err
 	}
-	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour})
+	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour, Policy: token.Policy{Prefix: config.DefaultPrefixes[0], LastUsedInterval: 24 * time.Hour}})
 	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	}
 	issuer := lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
-		Prefix: format.Prefixes[0], Clock: clock.System{}, Random: rand.Reader,
+		Policies: table, Clock: clock.System{}, Random: rand.Reader,
 	}
 	l := &listing{owner: user.ID}
 	for n := range tokensListed {
@@ -118,7 +118,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	l.tokens = httpapi.Tokens(&httpapi.API{
 		Log: log, Users: table, Clock: clock.System{}, PublicURL: "https://tokens.example.test", Count: func(string, string) {},
 		Verifier: &verify.Verifier{
-			Store: table, Pepper: pepper, Format: format, Clock: clock.System{}, LastUsedInterval: 24 * time.Hour,
+			Store: table, Pepper: pepper, Format: format, Clock: clock.System{},
 		},
 	}, &lifecycle.Lister{Store: table, Reader: table, Pepper: pepper, Format: format, Clock: clock.System{}}, nil)
 	return l, nil

@@ -50,7 +50,7 @@ func (d Deployment) Issue() lambda.Handler {
 	table := d.table(api.Log)
 	issuer := &lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: d.Config.Scopes,
-		Pepper: d.Config.Pepper, Format: d.Config.Format(), Prefix: d.Config.Prefix,
+		Pepper: d.Config.Pepper, Format: d.Config.Format(), Policies: table,
 		Resources: table, Bots: table, Gate: d.features(table),
 		ImpersonationPrefix: config.ImpersonationPrefix, ResourcePrefix: config.ResourcePrefix,
 		Clock: d.Clock, Random: d.Random,
@@ -81,10 +81,16 @@ func (d Deployment) Directory() lambda.Handler {
 	return httpapi.Lambda(httpapi.Directory(api, d.accounts(d.table(api.Log))), nil)
 }
 
-// Settings returns the handler of functions/settings.
-func (d Deployment) Settings() lambda.Handler {
+// Settings returns the handler of functions/settings, which plans with planner.
+func (d Deployment) Settings(planner policy.Planner) lambda.Handler {
 	api := d.api("settings")
-	return httpapi.Lambda(httpapi.Settings(api, d.features(d.table(api.Log))), nil)
+	administration := &policy.Administration{
+		Store: d.table(api.Log), Planner: planner, Clock: d.Clock, Reserved: d.Config.Format().Prefixes,
+		Uncancelled: func(_ context.Context, err error) {
+			api.Log.Warn("planned run not called off", "reason", err.Error())
+		},
+	}
+	return httpapi.Lambda(httpapi.Settings(api, d.features(d.table(api.Log)), administration), nil)
 }
 
 // Authorizer returns the handler of functions/authorizer.
@@ -99,7 +105,7 @@ func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 
 func (d Deployment) table(log *slog.Logger) *store.Table {
 	return store.Open(d.Client, d.Config.Table, store.Options{
-		Shards: d.Config.Shards, Retention: d.Config.Retention(),
+		Shards: d.Config.Shards, Retention: d.Config.Retention(), Policy: d.Config.Policy(),
 		Malformed: func(err error) { log.Error("item passed over in a list", "reason", err.Error()) },
 	})
 }
@@ -127,8 +133,7 @@ func (d Deployment) api(function string) *httpapi.API {
 
 func (d Deployment) verifier(log *slog.Logger) *verify.Verifier {
 	return &verify.Verifier{
-		Store: d.table(log), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
-		LastUsedInterval: d.Config.LastUsedInterval(),
+		Store: d.table(log), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Kept: &verify.Kept{},
 		Unmarked: func(_ context.Context, id token.ID, err error) {
 			log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())
 		},

@@ -30,7 +30,7 @@ func TestDefaults(t *testing.T) {
 		"prefix":             {c.Prefix, "lkpat_"},
 		"shards":             {c.Shards, 16},
 		"retention":          {c.Retention(), 90 * 24 * time.Hour},
-		"last use":           {c.LastUsedInterval(), 24 * time.Hour},
+		"last use":           {c.Policy().LastUsedInterval, 24 * time.Hour},
 		"no slash at end":    {c.PublicURL, "https://tokens.example.test"},
 		"all prefixes count": {strings.Join(c.Format().Prefixes, " "), "lkpat_ lkpat_ lkprj_ lkimp_"},
 	} {

@@ -13,13 +13,15 @@ const Version = "18.4.0"
 
 type settingsAPI struct {
 	*API
-	features *policy.Features
+	features       *policy.Features
+	administration *policy.Administration
 }
 
-// Settings returns the routes that describe the service and turn its features
-// on and off. It also answers every path that no other function serves.
-func Settings(api *API, features *policy.Features) http.Handler {
-	return api.serve((&settingsAPI{api, features}).routes())
+// Settings returns the routes that describe the service, change how it works and
+// turn its features on and off. It also answers every path that no other function
+// serves.
+func Settings(api *API, features *policy.Features, administration *policy.Administration) http.Handler {
+	return api.serve((&settingsAPI{api, features, administration}).routes())
 }
 
 func (api *settingsAPI) routes() []route {
@@ -30,6 +32,8 @@ func (api *settingsAPI) routes() []route {
 		{method: "GET", path: "/features/definitions", handle: api.listDefinitions, adminOnly: true},
 		{method: "POST", path: "/features/{name}", handle: api.setFeature, adminOnly: true},
 		{method: "DELETE", path: "/features/{name}", handle: api.clearFeature, adminOnly: true},
+		{method: "GET", path: "/application/settings", handle: api.applicationSettings, adminOnly: true},
+		{method: "PUT", path: "/application/settings", handle: api.updateApplicationSettings, adminOnly: true},
 	}
 }
 

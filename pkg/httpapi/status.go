@@ -142,8 +142,8 @@ func replyInWords(err error) reply {
 		deletion    *cannotDelete
 		record      *fieldFaults
 		rules       *lifecycle.Fault
-		fields      directory.Faults
 		target      *policy.NoTarget
+		fields      token.Faults
 	)
 	switch {
 	case errors.As(err, &scopes):

@@ -52,20 +52,23 @@ var now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
 // A world is every function on an engine of its own. Nothing in it is random,
 // so two worlds that see the same requests give the same replies.
 type world struct {
-	clock     *clock.Fake
-	client    *dynamodb.Client
-	table     *store.Table
-	format    secret.Format
-	pepper    secret.Pepper
-	catalog   *scope.Catalog
-	issuer    *lifecycle.Issuer
-	revoker   *lifecycle.Revoker
-	lister    *lifecycle.Lister
-	accounts  *directory.Directory
-	verifier  *verify.Verifier
-	logs      *logs
-	counts    *counts
-	publicURL string
+	clock    *clock.Fake
+	client   *dynamodb.Client
+	table    *store.Table
+	format   secret.Format
+	pepper   secret.Pepper
+	catalog  *scope.Catalog
+	issuer   *lifecycle.Issuer
+	revoker  *lifecycle.Revoker
+	lister   *lifecycle.Lister
+	accounts *directory.Directory
+	planner  *planner
+	// administration changes the settings.
+	administration *policy.Administration
+	verifier       *verify.Verifier
+	logs           *logs
+	counts         *counts
+	publicURL      string
 
 	// The bearers that every world starts with, by what they are.
 	bearers map[string]string
@@ -129,15 +132,36 @@ func newWorld(tb testing.TB) *world {
 
 // connect makes everything that stands on the table, on client.
 func (w *world) connect(client *dynamodb.Client) {
-	w.table = store.Open(client, tableName, store.Options{Shards: 16, Retention: 90 * 24 * time.Hour})
+	w.table = store.Open(client, tableName, store.Options{
+		Shards: 16, Retention: 90 * 24 * time.Hour,
+		Policy: token.Policy{Prefix: "lkpat_", LastUsedInterval: 30 * 24 * time.Hour, RetentionDays: 90},
+	})
 	w.issuer = &lifecycle.Issuer{
 		Store: w.table, Reader: w.table, Resources: w.table, Bots: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
-		Prefix: "lkpat_", ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: w.clock, Random: &counter{},
+		Policies: w.table, ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: w.clock, Random: &counter{},
 	}
 	w.revoker = &lifecycle.Revoker{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 	w.lister = &lifecycle.Lister{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Resources: w.table, Clock: w.clock}
-	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock, LastUsedInterval: 30 * 24 * time.Hour}
+	w.planner = &planner{}
+	w.administration = &policy.Administration{Store: w.table, Planner: w.planner, Clock: w.clock, Reserved: w.format.Prefixes}
+	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+}
+
+// A planner keeps what was planned.
+type planner struct {
+	planned, cancelled []time.Time
+	err                error
+}
+
+func (p *planner) Plan(_ context.Context, at time.Time) error {
+	p.planned = append(p.planned, at)
+	return p.err
+}
+
+func (p *planner) Cancel(_ context.Context, at time.Time) error {
+	p.cancelled = append(p.cancelled, at)
+	return p.err
 }
 
 func (w *world) user(tb testing.TB, name string, change ...func(*directory.Candidate)) {
@@ -206,7 +230,7 @@ func (w *world) functions() map[string]http.Handler {
 		"revoke":    httpapi.Revoke(w.api("revoke"), w.revoker),
 		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister, w.accounts),
 		"directory": httpapi.Directory(w.api("directory"), w.accounts),
-		"settings":  httpapi.Settings(w.api("settings"), &policy.Features{Store: w.table, Reader: w.table, Finder: w.table}),
+		"settings":  httpapi.Settings(w.api("settings"), &policy.Features{Store: w.table, Reader: w.table, Finder: w.table}, w.administration),
 	}
 }
 

@@ -36,7 +36,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 	made(t, f, projectOf(owner, "own"), 0)
 	check := func(hint token.OwnerID) func(context.Context, *store.Table) (any, error) {
 		return func(ctx context.Context, s *store.Table) (any, error) {
-			got, user, err := s.Check(ctx, tok.Digest, hint)
+			got, user, err := s.Check(ctx, tok.Digest, hint, nil)
 			return struct {
 				token token.Token
 				user  principal.User
@@ -198,7 +198,7 @@ func TestPatience(t *testing.T) {
 		t.Parallel()
 		proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 		proxy.Fail(storetest.First("BatchGetItem", storetest.HangAfter, storetest.HangBefore))
-		got, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID)
+		got, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID, nil)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "token", got, tok)
 	})
@@ -206,7 +206,7 @@ func TestPatience(t *testing.T) {
 	t.Run("a check gives up after three attempts", func(t *testing.T) {
 		t.Parallel()
 		proxy.Fail(storetest.Always(storetest.HangBefore))
-		_, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID)
+		_, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID, nil)
 		wantErr(t, f, err, token.ErrUnavailable)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v does not say that time ran out", err)
@@ -245,7 +245,7 @@ func TestEveryReadIsConsistent(t *testing.T) {
 	}
 	proxy.Fail(storetest.First("BatchGetItem", storetest.LeaveUnread(1)))
 	owner := f.AddUser(t)
-	_, _, err := through.Check(t.Context(), f.AddToken(t, owner).Digest, owner.ID)
+	_, _, err := through.Check(t.Context(), f.AddToken(t, owner).Digest, owner.ID, nil)
 	wantErr(t, f, err, nil)
 
 	for _, r := range proxy.Requests() {

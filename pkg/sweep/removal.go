@@ -70,7 +70,7 @@ func (r *run) removePage(entries []Entry, save func() error) (bool, error) {
 // removeBatch looks at the records of a batch and ends those that are as the
 // index says. It goes on after a fault: the bots have nothing in common.
 func (r *run) removeBatch(batch []Entry) error {
-	ended, err := r.ended(batch)
+	ended, err := r.endedBots(batch)
 	if err != nil {
 		return err
 	}
@@ -101,8 +101,8 @@ func (r *run) removeBatch(batch []Entry) error {
 	return faults
 }
 
-// ended returns the tokens of a batch that are to be ended, as they are then.
-func (r *run) ended(batch []Entry) ([]token.Token, error) {
+// endedBots returns the tokens of a batch that are to be ended, as they are then.
+func (r *run) endedBots(batch []Entry) ([]token.Token, error) {
 	digests, ids := make([]secret.Digest, len(batch)), make(map[secret.Digest]token.ID, len(batch))
 	for i, e := range batch {
 		digests[i], ids[e.Digest] = e.Digest, e.ID

@@ -1,7 +1,7 @@
 // Command run starts Latchkey on this machine: `make run`.
 //
-// The two scans run at their times while it runs, and /mailbox/ shows what they
-// sent. PORT picks the port (8080). DYNAMODB_ENDPOINT names another engine than the
+// The two scans, and the lifetime run where one was planned, run at their times
+// while it runs, and /mailbox/ shows what they sent. PORT picks the port (8080). DYNAMODB_ENDPOINT names another engine than the
 // embedded one, DynamoDB Local or a real region's; what it holds then outlives
 // the program, so the pepper does too, in .local/pepper. SEED=1 also makes two
 // accounts, a group with a project, and tokens of them; what is there already
@@ -34,8 +34,8 @@ import (
 	"latchkey/infra/local/mailbox"
 	"latchkey/infra/local/seed"
 	"latchkey/pkg/clock"
-	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/telemetry"
+	"latchkey/pkg/token"
 )
 
 func main() {
@@ -66,7 +66,7 @@ func run(ctx context.Context) (err error) {
 	box := mailbox.New(clock.System{}, mailsKept)
 	product := local.Product{
 		Template: template, Table: "latchkey",
-		Mail: box.Client, Scheduled: true,
+		Mail: box.Client, Plans: local.NewPlans(template.Machines()), Scheduled: true,
 		Pages: map[string]http.Handler{mailbox.PagesPath: box.Pages(), mailbox.APIPath: box.API()},
 		Clock: clock.System{}, Random: rand.Reader,
 		Log: func(function string) *slog.Logger { return telemetry.NewLogger(os.Stderr, function) },
@@ -86,7 +86,7 @@ func run(ctx context.Context) (err error) {
 	}
 	var world *seed.Bearers
 	if seeded {
-		bearers, err := seed.Make(ctx, cloud.URL(), bearer, clock.System{}.Now().AddDate(0, 0, lifecycle.MaxLifetimeDays).Format(time.DateOnly))
+		bearers, err := seed.Make(ctx, cloud.URL(), bearer, clock.System{}.Now().AddDate(0, 0, token.MaxLifetimeDays).Format(time.DateOnly))
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func greet(url, bearer, engineName string, world *seed.Bearers) error {
 	if err := os.WriteFile(env, []byte(content), 0o600); err != nil {
 		return err
 	}
-	nextYear := clock.System{}.Now().Truncate(24*time.Hour).AddDate(0, 0, lifecycle.MaxLifetimeDays-5).Add(time.Hour)
+	nextYear := clock.System{}.Now().Truncate(24*time.Hour).AddDate(0, 0, token.MaxLifetimeDays-5).Add(time.Hour)
 	fmt.Printf(`
 Latchkey runs at %[1]s
 Engine: %[3]s
