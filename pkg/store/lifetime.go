@@ -23,6 +23,12 @@ func (t *Table) LifetimeRun(ctx context.Context) (days int, from time.Time, err 
 	return s.LifetimeDays, s.Run.At, nil
 }
 
+// ExpiryIgnored implements sweep.Enforcement.
+func (t *Table) ExpiryIgnored(ctx context.Context) (bool, error) {
+	p, err := t.Policy(ctx)
+	return p.ExpiryIgnored, err
+}
+
 // Begun implements sweep.Accounts.
 func (t *Table) Begun(ctx context.Context, job sweep.Job) (bool, error) {
 	_, err := t.get(ctx, jobKey(job))

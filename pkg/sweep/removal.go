@@ -27,10 +27,20 @@ type Bots interface {
 	RevokeToken(ctx context.Context, ended token.Token) error
 }
 
+// Enforcement says whether tokens work on after their end, strongly consistent.
+type Enforcement interface {
+	ExpiryIgnored(ctx context.Context) (bool, error)
+}
+
 // removeBots removes the bots whose tokens ended long enough ago. Each one that
 // is removed leaves the index, so the next run goes on by itself. It returns
 // false when there is more to do; save is called often enough for the lease.
 func (r *run) removeBots(slots []slot, save func() error) (bool, error) {
+	if r.Enforcement != nil {
+		if ignored, err := r.Enforcement.ExpiryIgnored(r.ctx); ignored || err != nil {
+			return err == nil, err // their tokens still work
+		}
+	}
 	for day := slots[0].day.AddDays(-removalLookBack); !day.After(r.job.Day); day = day.AddDays(1) {
 		q := Query{Day: day, Shard: r.job.Shard, Bots: true}
 		for more := true; more; more = q.Next != "" {

@@ -51,10 +51,12 @@ type Scanner struct {
 	Index   Index
 	Records Records
 	Teams   Teams
-	Bots    Bots // for the expired scan
-	Ledger  Ledger
-	Mailer  Mailer
-	Clock   clock.Clock
+	// Enforcement is asked before bots are removed; without one, ends count.
+	Enforcement Enforcement
+	Bots        Bots // for the expired scan
+	Ledger      Ledger
+	Mailer      Mailer
+	Clock       clock.Clock
 	// Days are the notice days; the expired scan needs none.
 	Days Days
 	// Shards of the expiry index.

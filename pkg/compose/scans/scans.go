@@ -44,7 +44,7 @@ func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
 	scanner := &sweep.Scanner{
 		Kind:  kind,
-		Index: table, Records: table, Teams: table, Bots: table, Ledger: table,
+		Index: table, Records: table, Teams: table, Bots: table, Enforcement: table, Ledger: table,
 		Mailer: &notify.SES{
 			Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PageURL: cfg.PageURL(),
 		},
