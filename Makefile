@@ -26,13 +26,13 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 .PHONY: run
-run: ## the whole cloud on this machine; PORT picks the port (default 8080)
+run: ## the whole cloud on this machine; PORT picks the port (default 8080), SEED=1 adds a project with people and tokens
 	@go build -o build/local ./infra/local/run # not go run, which calls an ending by Ctrl-C a failure
 	@exec ./build/local
 
 .PHONY: test
 test: tools ## every test, with the race detector
-	go test -race ./...
+	go test -race -timeout 30m ./... # packages share the cores: one that takes four minutes alone takes ten beside others
 
 .PHONY: lint
 lint: lint-go lint-style lint-tidy lint-template lint-vulnerabilities ## format, stock linters, our own rules, template, vulnerabilities
@@ -49,7 +49,7 @@ build: $(FUNCTIONS:%=build/%/bootstrap) ## every function as deployed (Linux, ar
 	@wc -c $^
 
 .PHONY: bench
-bench: tools ## measure checks, issues and scans
+bench: tools ## measure checks, lists and scans
 	go run ./infra/bench
 
 .PHONY: golden

@@ -108,12 +108,14 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
 		return nil, err
 	}
-	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour})
+	format := secret.Format{Prefixes: config.DefaultPrefixes}
+	table := store.Open(client, tableName, store.Options{
+		Shards: store.DefaultShards, Retention: time.Hour, Policy: token.Policy{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour},
+	})
 	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
 	if err != nil {
 		return nil, err
 	}
-	format := secret.Format{Prefixes: config.DefaultPrefixes}
 	accounts := directory.Directory{Store: table, Reader: table, Clock: clock.System{}}
 	user, err := accounts.CreateByConsole(ctx, directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
@@ -121,7 +123,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	}
 	issuer := lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
-		Prefix: format.Prefixes[0], Clock: clock.System{}, Random: rand.Reader,
+		Policies: table, Clock: clock.System{}, Random: rand.Reader,
 	}
 	issued, err := issuer.CreateByConsole(ctx, user, lifecycle.Spec{Name: "bench", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser}}, "")
 	if err != nil {
@@ -144,7 +146,7 @@ func authorizer(s verify.Store, pepper secret.Pepper, format secret.Format) *htt
 		Log: telemetry.NewLogger(io.Discard, "authorizer"), Scopes: scope.GitLab(),
 		Count: func(string, string) {},
 		Verifier: &verify.Verifier{
-			Store: s, Pepper: pepper, Format: format, Clock: clock.System{}, LastUsedInterval: 24 * time.Hour,
+			Store: s, Pepper: pepper, Format: format, Clock: clock.System{}, Kept: &verify.Kept{},
 		},
 	}
 }
@@ -197,7 +199,7 @@ type memory struct {
 	user  principal.User
 }
 
-func (m memory) Check(context.Context, secret.Digest, token.OwnerID) (token.Token, principal.User, error) {
+func (m memory) Check(context.Context, secret.Digest, token.OwnerID, *token.Policy) (token.Token, principal.User, error) {
 	return m.token, m.user, nil
 }
 

@@ -40,7 +40,9 @@ type Options struct {
 	AuthorizerCacheTime time.Duration
 	// Schedules to keep while the cloud runs, by Clock; none are kept without being named here.
 	Schedules []Schedule
-	Clock     clock.Clock // the machine's without one
+	// Plans to keep while the cloud runs, by Clock; nil for none.
+	Plans *Plans
+	Clock clock.Clock // the machine's without one
 	// ScheduleLog receives what goes wrong with scheduled runs; nil for nothing.
 	ScheduleLog *slog.Logger
 	// RequestLog receives one JSON line per request, without query, headers and body, which may hold
@@ -110,6 +112,9 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 	scheduled, unschedule := context.WithCancel(context.WithoutCancel(ctx))
 	c.unschedule = unschedule
 	c.scheduler.start(scheduled, options.Schedules)
+	if options.Plans != nil {
+		c.scheduler.startPlans(scheduled, options.Plans)
+	}
 	go func() { c.served <- c.server.Serve(listener) }()
 	return c, nil
 }

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -83,7 +84,7 @@ func mailOperation(r *http.Request) string {
 type need struct {
 	action string
 	index  bool
-	key    string // partition key of a new item
+	key    string // partition key of the item, where the request names one
 }
 
 func (n need) coveredBy(p Permission) bool {
@@ -94,32 +95,34 @@ func (n need) coveredBy(p Permission) bool {
 	return p.Keys == "" || n.key == p.Keys || open && strings.HasPrefix(n.key, prefix)
 }
 
-// newItem is the part of a request that has the key of a new item.
-type newItem struct {
-	Item struct {
+// oneItem is the part of a request that names an item: the whole of a new one, or the key of another.
+type oneItem struct {
+	Item, Key struct {
 		PK struct{ S string } `json:"pk"`
 	}
 }
+
+func (i oneItem) key() string { return cmp.Or(i.Item.PK.S, i.Key.PK.S) }
 
 // permissions are what IAM asks for: transactions need those of their members, not one of their own
 // ("IAM policies and transactions", DynamoDB developer guide).
 func permissions(operation string, body []byte) ([]need, error) {
 	var request struct {
-		newItem
+		oneItem
 		IndexName     string
-		TransactItems []map[string]newItem
+		TransactItems []map[string]oneItem
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
 		return nil, fmt.Errorf("read DynamoDB request: %w", err)
 	}
 	if operation != "TransactWriteItems" && operation != "TransactGetItems" {
-		return []need{{"dynamodb:" + operation, request.IndexName != "", request.Item.PK.S}}, nil
+		return []need{{"dynamodb:" + operation, request.IndexName != "", request.key()}}, nil
 	}
 	var needed []need
 	for _, member := range request.TransactItems {
 		for kind, part := range member {
 			action := "dynamodb:" + kind + "Item" // Put, Update, Delete, ConditionCheck, Get
-			needed = append(needed, need{action: action, key: part.Item.PK.S})
+			needed = append(needed, need{action: action, key: part.key()})
 		}
 	}
 	return needed, nil

@@ -45,6 +45,12 @@ func TestGuard(t *testing.T) {
 		_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("t"), Item: key})
 		return err
 	}
+	remove := func(c *dynamodb.Client) error {
+		_, err := c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+			{Delete: &types.Delete{TableName: aws.String("t"), Key: key}},
+		}})
+		return err
+	}
 	transact := func(c *dynamodb.Client) error {
 		_, err := c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 			{Put: &types.Put{TableName: aws.String("t"), Item: key}},
@@ -70,6 +76,8 @@ func TestGuard(t *testing.T) {
 		"transaction outside the keys of a permission": {[]Permission{{Action: "dynamodb:PutItem", Keys: "q*"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, true},
 		"new item with the key of a permission":        {[]Permission{{Action: "dynamodb:PutItem", Keys: "p"}}, put, false},
 		"new item outside the keys of a permission":    {[]Permission{{Action: "dynamodb:PutItem", Keys: "pq*"}}, put, true},
+		"deletion with the key of a permission":        {[]Permission{{Action: "dynamodb:DeleteItem", Keys: "p"}}, remove, false},
+		"deletion outside the keys of a permission":    {[]Permission{{Action: "dynamodb:DeleteItem", Keys: "q"}}, remove, true},
 		"nothing allowed":                              {nil, transact, true},
 	} {
 		t.Run(name, func(t *testing.T) {

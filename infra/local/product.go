@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	awsscheduler "github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
 	"latchkey/infra/local/tabledef"
@@ -24,6 +25,7 @@ import (
 	"latchkey/pkg/compose/scans"
 	"latchkey/pkg/config"
 	"latchkey/pkg/notify"
+	"latchkey/pkg/planner"
 	"latchkey/pkg/store"
 	"latchkey/pkg/sweep"
 )
@@ -39,7 +41,9 @@ type Product struct {
 	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
 	// Pages are further handlers by path prefix; see Options.
 	Pages map[string]http.Handler
-	// Scheduled lets Run keep the template's schedules.
+	// Plans keeps what the product plans; see NewPlans and Template.Machines.
+	Plans *Plans
+	// Scheduled lets Run keep the template's schedules, and the plans.
 	Scheduled bool
 	// Pepper is the key for digests, at least 32 bytes.
 	Pepper string
@@ -92,6 +96,14 @@ func (p Product) environ(function Function) []string {
 			environment[name] = p.Table
 		case "PEPPER":
 			environment[name] = p.Pepper
+		case "SCHEDULE_GROUP":
+			environment[name] = "plans"
+		case "LIFETIME_RUN_ARN":
+			environment[name] = machineARN("lifetime")
+		case "LIFETIME_ROLE_ARN":
+			environment[name] = "arn:" + partition + ":iam::" + accountID + ":role/plans"
+		case "UNSTARTED_QUEUE_ARN":
+			environment[name] = "arn:" + partition + ":sqs:" + region + ":" + accountID + ":unstarted"
 		}
 	}
 	environment["PUBLIC_URL"] = p.PublicURL
@@ -109,8 +121,12 @@ func (p Product) environ(function Function) []string {
 func (p Product) function(name string, function Function) (lambda.Handler, error) {
 	client := p.Client(store.Configure(""), func(o *dynamodb.Options) { o.HTTPClient = function.Guard(o.HTTPClient) })
 	switch kind := sweep.Kind(name); kind {
-	case sweep.Expiring, sweep.Expired:
-		cfg, err := config.ReadScan(p.environ(function))
+	case sweep.Expiring, sweep.Expired, sweep.Lifetime:
+		read := config.ReadScan
+		if kind == sweep.Lifetime {
+			read = config.ReadLifetime
+		}
+		cfg, err := read(p.environ(function))
 		if err != nil {
 			return nil, err
 		}
@@ -121,13 +137,15 @@ func (p Product) function(name string, function Function) (lambda.Handler, error
 	if err != nil {
 		return nil, err
 	}
+	if name == "settings" {
+		return p.settings(function, client)
+	}
 	d := compose.Deployment{Config: cfg.Common, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log}
 	build, known := map[string]func() lambda.Handler{
 		"issue":      d.Issue,
 		"revoke":     d.Revoke,
 		"tokens":     d.Tokens,
 		"directory":  d.Directory,
-		"settings":   d.Settings,
 		"leaks":      d.Leaks,
 		"authorizer": func() lambda.Handler { return d.Authorizer(cfg.Response == "simple") },
 	}[name]
@@ -135,6 +153,18 @@ func (p Product) function(name string, function Function) (lambda.Handler, error
 		return nil, errors.New("not known here")
 	}
 	return build(), nil
+}
+
+func (p Product) settings(function Function, client *dynamodb.Client) (lambda.Handler, error) {
+	cfg, err := config.ReadSettings(p.environ(function))
+	if err != nil {
+		return nil, err
+	}
+	d := compose.Deployment{Config: cfg.Common, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log}
+	return d.Settings(&planner.Planner{
+		Client: p.Plans.Client(planner.Configure(""), func(o *awsscheduler.Options) { o.HTTPClient = function.GuardPlans(o.HTTPClient) }),
+		Group:  cfg.Group, Target: cfg.Run, Role: cfg.Role, Queue: cfg.Queue,
+	}), nil
 }
 
 // Run starts the product on listener; see Start.
@@ -154,7 +184,7 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog io.W
 		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog,
 	}
 	if p.Scheduled {
-		options.Schedules = p.Template.Schedules
+		options.Schedules, options.Plans = p.Template.Schedules, p.Plans
 	}
 	return Start(ctx, options)
 }

@@ -53,11 +53,34 @@ func (s *scheduler) start(ctx context.Context, schedules []Schedule) {
 				if !s.wait(ctx, at) {
 					return
 				}
-				s.run(ctx, schedule.Function, at)
+				s.run(ctx, schedule.Function, at, encode(map[string]string{"time": at.Format(time.RFC3339)}))
 				after = s.clock.Now()
 			}
 		})
 	}
+}
+
+// startPlans returns at once, as start does. Each plan runs by itself, however long others take.
+func (s *scheduler) startPlans(ctx context.Context, plans *Plans) {
+	s.running.Go(func() {
+		for ctx.Err() == nil {
+			for _, plan := range plans.Take(s.clock.Now()) {
+				s.running.Go(func() { s.run(ctx, plan.Function, plan.At, []byte(plan.Payload)) })
+			}
+			at, some, added := plans.next()
+			left := wake
+			if some {
+				left = min(wake, max(at.Sub(s.clock.Now()), 0))
+			}
+			timer := time.NewTimer(left)
+			select {
+			case <-timer.C:
+			case <-added:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+		}
+	})
 }
 
 // Wait returns when everything has ended.
@@ -97,9 +120,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (s *scheduler) run(ctx context.Context, function string, at time.Time) {
+func (s *scheduler) run(ctx context.Context, function string, at time.Time, payload []byte) {
 	log := s.log.With("function", function, "time", at.Format(time.RFC3339))
-	payload := encode(map[string]string{"time": at.Format(time.RFC3339)})
 	for {
 		out, err := call(ctx, function, s.functions[function], cmp.Or(s.timeouts[function], maxTimeout), newID(), payload)
 		if err != nil {

@@ -61,6 +61,20 @@ type StateMachine struct {
 	Substitutions map[string]string
 }
 
+// Machines returns the functions behind the state machines, by ARN.
+func (t *Template) Machines() map[string]string {
+	functions := map[string]string{}
+	for _, m := range t.StateMachines {
+		functions[machineARN(m.Function)] = m.Function
+	}
+	return functions
+}
+
+// machineARN is that of the state machine which drives a function.
+func machineARN(function string) string {
+	return "arn:" + partition + ":states:" + region + ":" + accountID + ":stateMachine:latchkey-" + function
+}
+
 // Definition reads the definition as it is deployed.
 func (m StateMachine) Definition() (string, error) {
 	raw, err := os.ReadFile(m.File)

@@ -15,15 +15,16 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leaks", "revoke", "settings", "tokens"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leaks", "lifetime", "revoke", "settings", "tokens"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
 	scans := []string{"expired", "expiring"}
+	longRunning := append(slices.Clone(scans), "lifetime")
 	t.Run("every function answers before the gateway gives up, scans before Lambda does", func(t *testing.T) {
 		for name, f := range template.Functions {
 			limit := integrationTimeout - time.Second
-			if slices.Contains(scans, name) {
+			if slices.Contains(longRunning, name) {
 				limit = maxTimeout
 			}
 			if f.Timeout <= 0 || f.Timeout > limit {
@@ -34,7 +35,7 @@ func TestProductTemplate(t *testing.T) {
 	// A scan that leaked its environment would leak the key of every digest.
 	t.Run("the pepper goes to functions that verify bearers and to no other", func(t *testing.T) {
 		for name, f := range template.Functions {
-			if has := slices.Contains(f.Deployment, "PEPPER"); has == slices.Contains(scans, name) {
+			if has := slices.Contains(f.Deployment, "PEPPER"); has == slices.Contains(longRunning, name) {
 				t.Errorf("%s is given the pepper: %t", name, has)
 			}
 		}
@@ -53,13 +54,16 @@ func TestProductTemplate(t *testing.T) {
 		}
 	})
 	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens, and accounts.
-	deleting := []string{"directory", "expired", "issue", "leaks", "revoke"}
+	deleting := []string{"directory", "expired", "issue", "leaks", "lifetime", "revoke"}
+	settings := Permission{Action: "dynamodb:DeleteItem", Keys: "SETTINGS"} // switches of features can be set again
+	planning := []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule", "iam:PassRole"}
 	t.Run("no other function may delete items", func(t *testing.T) {
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {
-				mail := slices.Contains(scans, name) && strings.HasPrefix(p.Action, "ses:")
-				deletes := strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || !slices.Contains(deleting, name))
-				if !mail && !strings.HasPrefix(p.Action, "dynamodb:") || deletes || strings.Contains(p.Action, "*") {
+				mail := slices.Contains(longRunning, name) && strings.HasPrefix(p.Action, "ses:")
+				plans := name == "settings" && slices.Contains(planning, p.Action)
+				deletes := !plans && strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || !slices.Contains(deleting, name)) && p != settings
+				if !mail && !plans && !strings.HasPrefix(p.Action, "dynamodb:") || deletes || strings.Contains(p.Action, "*") {
 					t.Errorf("%s may %s", name, p.Action)
 				}
 			}
@@ -84,12 +88,40 @@ func TestProductTemplate(t *testing.T) {
 			}
 		}
 	})
+	t.Run("the lifetime run ends tokens and bots, writes the audit trail and nothing else that is new, and sends mails", func(t *testing.T) {
+		want := []Permission{
+			{Action: "dynamodb:BatchGetItem"}, {Action: "dynamodb:DeleteItem"}, {Action: "dynamodb:GetItem"},
+			{Action: "dynamodb:PutItem", Keys: "AUDIT#*"}, {Action: "dynamodb:Query"}, {Action: "dynamodb:UpdateItem"},
+			{Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"}, {Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
+		}
+		got := slices.Clone(template.Functions["lifetime"].Permissions)
+		slices.SortFunc(got, func(a, b Permission) int { return strings.Compare(a.Action, b.Action) })
+		if got = slices.Compact(got); !slices.Equal(got, want) {
+			t.Errorf("lifetime may %v, want %v", got, want)
+		}
+	})
+	// The settings function knows the state machine by a name of its own; see the template.
+	t.Run("plans start the machine that there is", func(t *testing.T) {
+		m := template.StateMachines["LifetimeRun"]
+		raw, err := os.ReadFile(filepath.Join(filepath.Dir(m.File), "..", "template.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range map[string]int{
+			"Name: !Sub ${AWS::StackName}-lifetime\n": 1, // the machine's
+			"!Sub arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${AWS::StackName}-lifetime\n": 2, // what is planned, and what the role may start
+		} {
+			if got := strings.Count(string(raw), text); got != want {
+				t.Errorf("%d times in the template: %s", got, text)
+			}
+		}
+	})
 	t.Run("scans start at one and two o'clock through their state machines", func(t *testing.T) {
 		want := []Schedule{{"expired", 2 * time.Hour}, {"expiring", time.Hour}}
 		if !slices.Equal(template.Schedules, want) {
 			t.Errorf("schedules = %v, want %v", template.Schedules, want)
 		}
-		for id, function := range map[string]string{"ExpiringScan": "expiring", "ExpiredScan": "expired"} {
+		for id, function := range map[string]string{"ExpiringScan": "expiring", "ExpiredScan": "expired", "LifetimeRun": "lifetime"} {
 			m := template.StateMachines[id]
 			want := map[string]string{"FunctionArn": functionARN(function), "ShardCount": "16", "ScanConcurrency": "4"}
 			if m.Function != function || !maps.Equal(m.Substitutions, want) {
@@ -124,6 +156,9 @@ func TestProductRoutes(t *testing.T) {
 		{"POST", "/api/v4/personal_access_tokens//7/rotate/", "issue"},
 		{"DELETE", "/api/v4/personal_access_tokens/7", "revoke"},
 		{"PATCH", "/api/v4/personal_access_tokens/7", "tokens"},
+		{"GET", "/api/v4/features/", "settings"},
+		{"POST", "/api/v4/features//resource_access_token", "settings"},
+		{"DELETE", "/api/v4/features/resource_access_token", "settings"},
 		{"POST", "/api/v4/admin/token", "tokens"},
 		{"DELETE", "/api/v4/admin/token", "revoke"},
 		{"POST", "/api/v4/user/personal_access_tokens", "issue"},

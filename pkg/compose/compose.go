@@ -20,6 +20,7 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/policy"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
@@ -49,8 +50,8 @@ func (d Deployment) Issue() lambda.Handler {
 	table := d.table(api.Log)
 	issuer := &lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: d.Config.Scopes,
-		Pepper: d.Config.Pepper, Format: d.Config.Format(), Prefix: d.Config.Prefix,
-		Resources: table, Bots: table,
+		Pepper: d.Config.Pepper, Format: d.Config.Format(), Policies: table,
+		Resources: table, Bots: table, Gate: d.features(table),
 		ImpersonationPrefix: config.ImpersonationPrefix, ResourcePrefix: config.ResourcePrefix,
 		Clock: d.Clock, Random: d.Random,
 	}
@@ -80,9 +81,16 @@ func (d Deployment) Directory() lambda.Handler {
 	return httpapi.Lambda(httpapi.Directory(api, d.accounts(d.table(api.Log))), nil)
 }
 
-// Settings returns the handler of functions/settings.
-func (d Deployment) Settings() lambda.Handler {
-	return httpapi.Lambda(httpapi.Settings(d.api("settings")), nil)
+// Settings returns the handler of functions/settings, which plans with planner.
+func (d Deployment) Settings(planner policy.Planner) lambda.Handler {
+	api := d.api("settings")
+	administration := &policy.Administration{
+		Store: d.table(api.Log), Planner: planner, Clock: d.Clock, Reserved: d.Config.Format().Prefixes,
+		Uncancelled: func(_ context.Context, err error) {
+			api.Log.Warn("planned run not called off", "reason", err.Error())
+		},
+	}
+	return httpapi.Lambda(httpapi.Settings(api, d.features(d.table(api.Log)), administration), nil)
 }
 
 // Leaks returns the handler of functions/leaks.
@@ -104,7 +112,7 @@ func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 
 func (d Deployment) table(log *slog.Logger) *store.Table {
 	return store.Open(d.Client, d.Config.Table, store.Options{
-		Shards: d.Config.Shards, Retention: d.Config.Retention(),
+		Shards: d.Config.Shards, Retention: d.Config.Retention(), Policy: d.Config.Policy(),
 		Malformed: func(err error) { log.Error("item passed over in a list", "reason", err.Error()) },
 	})
 }
@@ -115,6 +123,11 @@ func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
 
 func (d Deployment) accounts(table *store.Table) *directory.Directory {
 	return &directory.Directory{Store: table, Reader: table, Resources: table, Clock: d.Clock}
+}
+
+// features are also what tells whether a resource may have new tokens.
+func (d Deployment) features(table *store.Table) *policy.Features {
+	return &policy.Features{Store: table, Reader: table, Finder: table}
 }
 
 func (d Deployment) api(function string) *httpapi.API {
@@ -135,8 +148,7 @@ func (d Deployment) throttles() *httpapi.Throttles {
 
 func (d Deployment) verifier(log *slog.Logger) *verify.Verifier {
 	return &verify.Verifier{
-		Store: d.table(log), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
-		LastUsedInterval: d.Config.LastUsedInterval(),
+		Store: d.table(log), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Kept: &verify.Kept{},
 		Unmarked: func(_ context.Context, id token.ID, err error) {
 			log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())
 		},

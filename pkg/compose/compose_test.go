@@ -119,7 +119,7 @@ func TestSettingsReachTheFunctions(t *testing.T) {
 
 	// Each function verifies with the same pepper, format and clock.
 	for path, function := range map[string]lambda.Handler{
-		"/api/v4/personal_access_tokens/self": d.Tokens(), "/api/v4/user": d.Directory(), "/api/v4/version": d.Settings(),
+		"/api/v4/personal_access_tokens/self": d.Tokens(), "/api/v4/user": d.Directory(), "/api/v4/version": d.Settings(nil),
 	} {
 		if status, body := serve(t, function, http.MethodGet, path, bearer); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, body)

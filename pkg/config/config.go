@@ -20,6 +20,7 @@ import (
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
 )
 
 // Base is what every function reads.
@@ -66,9 +67,13 @@ type Common struct {
 // Retention returns RetentionDays as a length of time.
 func (b Base) Retention() time.Duration { return time.Duration(b.RetentionDays) * 24 * time.Hour }
 
-// LastUsedInterval returns LastUsedSeconds as a length of time.
-func (c Common) LastUsedInterval() time.Duration {
-	return time.Duration(c.LastUsedSeconds) * time.Second
+// Policy returns what holds until administrators set something else.
+func (c Common) Policy() token.Policy {
+	return token.Policy{
+		Prefix:           c.Prefix,
+		LastUsedInterval: time.Duration(c.LastUsedSeconds) * time.Second,
+		RetentionDays:    c.RetentionDays,
+	}
 }
 
 // ImpersonationPrefix is the public start of new impersonation tokens. It is
@@ -98,7 +103,7 @@ type Authorizer struct {
 	Response string `env:"AUTHORIZER_HTTP_API_RESPONSE" envDefault:"simple"`
 }
 
-// Read returns the variables of every function but the authorizer. environ is
+// Read returns the variables that functions which know bearers share. environ is
 // in the form of os.Environ.
 func Read(environ []string) (Common, error) {
 	c, err := parse[Common](environ)
@@ -119,6 +124,28 @@ func ReadAuthorizer(environ []string) (Authorizer, error) {
 		faults = append(faults, errors.New("AUTHORIZER_CACHE_SECONDS must be 0 with loose_paths in SCOPES_FILE: a kept policy cannot look at the spelling of a path"))
 	}
 	return c, errors.Join(faults...)
+}
+
+// Settings is what the settings function reads besides: what the lifetime run is
+// planned with.
+type Settings struct {
+	Common
+	// Group is the schedule group that plans are kept in.
+	Group string `env:"SCHEDULE_GROUP,required,notEmpty"`
+	// Run is the ARN of the state machine to start, and Role that of the role
+	// with which the scheduler starts it.
+	Run  string `env:"LIFETIME_RUN_ARN,required,notEmpty"`
+	Role string `env:"LIFETIME_ROLE_ARN,required,notEmpty"`
+	// Queue is the ARN of the queue that keeps the inputs of failed starts.
+	Queue string `env:"UNSTARTED_QUEUE_ARN,required,notEmpty"`
+	// SchedulerEndpoint is another scheduler than the region's own.
+	SchedulerEndpoint string `env:"SCHEDULER_ENDPOINT"`
+}
+
+// ReadSettings returns the variables of the settings function.
+func ReadSettings(environ []string) (Settings, error) {
+	c, err := parse[Settings](environ)
+	return c, errors.Join(err, c.complete())
 }
 
 // maxShards keeps the number of a shard in two digits, which its key has.

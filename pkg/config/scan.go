@@ -7,13 +7,14 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// Scan is what the two scans read.
+// Scan is what the two scans and the lifetime run read.
 type Scan struct {
 	Base
 	// Days are the notice days, such as `7` or `60,30,7`.
 	Days sweep.Days `env:"NOTICE_DAYS" envDefault:"7"`
-	// Sender is the address that mails come from, verified in SES.
-	Sender string `env:"SENDER_ADDRESS,required,notEmpty"`
+	// Sender is the address that mails come from, verified in SES; "" for none,
+	// which only the lifetime run can do without.
+	Sender string `env:"SENDER_ADDRESS"`
 	// ConfigurationSet of SES, or "".
 	ConfigurationSet string `env:"SES_CONFIGURATION_SET"`
 	// SESEndpoint is another mail service than the region's own.
@@ -33,6 +34,17 @@ const maxParallel = 100
 
 // ReadScan returns the variables of a scan.
 func ReadScan(environ []string) (Scan, error) {
+	c, err := readScan(environ)
+	list := checklist{err}
+	list.fault(c.Sender == "", "SENDER_ADDRESS is missing")
+	return c, errors.Join(list...)
+}
+
+// ReadLifetime returns the variables of the lifetime run, which ends tokens
+// also where nobody can be told.
+func ReadLifetime(environ []string) (Scan, error) { return readScan(environ) }
+
+func readScan(environ []string) (Scan, error) {
 	c, err := parse[Scan](environ)
 	list := checklist{err, c.complete()}
 	_, wrong := mail.ParseAddress(c.Sender)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
@@ -213,14 +211,4 @@ func (d *Directory) Authors(ctx context.Context, ids ...token.OwnerID) (map[toke
 	}
 	err := d.Reader.Users(ctx, unknown, func(u principal.User) { authors[u.ID] = u })
 	return authors, err
-}
-
-// botNames are the usernames that bots get.
-var botNames = regexp.MustCompile(`^(project|group)_[0-9]+_bot[0-9]*$`)
-
-// reserved reports whether a username is not for people: the ghost's, or one in
-// the form of a bot's.
-func reserved(username string) bool {
-	lower := strings.ToLower(username)
-	return lower == principal.Ghost().Username || botNames.MatchString(lower)
 }

@@ -78,22 +78,8 @@ type Candidate struct {
 	External bool
 }
 
-// Faults are the rules that a candidate breaks, by field. They wrap
-// token.ErrInput.
-type Faults map[string][]string
-
-// Error implements error.
-func (f Faults) Error() string {
-	fields := make([]string, 0, len(f))
-	for field := range f {
-		fields = append(fields, field)
-	}
-	slices.Sort(fields)
-	return "invalid " + strings.Join(fields, ", ")
-}
-
-// Unwrap returns token.ErrInput.
-func (Faults) Unwrap() error { return token.ErrInput }
+// Faults are the rules that a candidate breaks, by field.
+type Faults = token.Faults
 
 // The longest username and name, in characters, as GitLab has them.
 const maxNameLength = 255
@@ -135,7 +121,7 @@ func (c Candidate) faults() Faults {
 			faults[field] = append(faults[field], fmt.Sprintf("is too long (maximum is %d characters)", maxNameLength))
 		}
 	}
-	if reserved(c.Username) {
+	if reservedPath(c.Username) {
 		faults["username"] = append(faults["username"], "is reserved")
 	}
 	if !validUsername(c.Username) {

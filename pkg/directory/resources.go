@@ -475,8 +475,8 @@ func resourceFaults(res principal.Resource) Faults {
 	return faults
 }
 
-// reservedPath reports whether a group at the root would have the name of the
-// ghost or one that a bot may get: paths and usernames are one name space.
+// reservedPath reports whether a group at the root, or a person, would have the
+// name of the ghost or one that a bot may get: their names are one name space.
 func reservedPath(path string) bool {
 	path = strings.ToLower(path)
 	for _, kind := range []principal.ResourceKind{principal.Project, principal.Group} {

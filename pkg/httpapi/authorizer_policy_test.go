@@ -327,7 +327,7 @@ func TestAuthorizerKnowsEveryPartition(t *testing.T) {
 // undecidedStore cannot answer.
 type undecidedStore struct{ err error }
 
-func (s undecidedStore) Check(context.Context, secret.Digest, token.OwnerID) (token.Token, principal.User, error) {
+func (s undecidedStore) Check(context.Context, secret.Digest, token.OwnerID, *token.Policy) (token.Token, principal.User, error) {
 	return token.Token{}, principal.User{}, s.err
 }
 
@@ -450,8 +450,8 @@ type scopedStore struct {
 	set      scope.Set
 }
 
-func (s *scopedStore) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID) (token.Token, principal.User, error) {
-	t, user, err := s.verifier.Store.Check(ctx, digest, hint)
+func (s *scopedStore) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error) {
+	t, user, err := s.verifier.Store.Check(ctx, digest, hint, policy)
 	t.Scopes = s.set
 	return t, user, err
 }

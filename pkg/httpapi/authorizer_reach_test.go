@@ -31,8 +31,8 @@ type holder struct {
 	scopes   scope.Set
 }
 
-func (h *holder) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID) (token.Token, principal.User, error) {
-	t, user, err := h.next.Check(ctx, digest, hint)
+func (h *holder) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error) {
+	t, user, err := h.next.Check(ctx, digest, hint, policy)
 	t.Kind, t.Resource, t.Level, t.Scopes = h.kind, h.resource, h.level, h.scopes
 	return t, user, err
 }

@@ -77,7 +77,7 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	candidate := directory.Candidate{Username: p.Username, Name: p.DisplayName, Email: p.Email, Admin: true}
 	spec, err := consoleSpec(issuer, p)
 	if err == nil {
-		err = issuer.Check(principal.User{Admin: true}, spec)
+		err = issuer.Check(ctx, principal.User{Admin: true}, spec)
 	}
 	if err == nil && p.Value != "" {
 		err = valueTaken(issuer.CheckValue(ctx, p.Value))

@@ -203,7 +203,7 @@ func TestConsole(t *testing.T) {
 // A panickingStore stands for every bug that is left.
 type panickingStore struct{ value any }
 
-func (p panickingStore) Check(context.Context, secret.Digest, token.OwnerID) (token.Token, principal.User, error) {
+func (p panickingStore) Check(context.Context, secret.Digest, token.OwnerID, *token.Policy) (token.Token, principal.User, error) {
 	panic(p.value)
 }
 

@@ -167,7 +167,7 @@ func (api memberAPI) addOne(r *http.Request, who accountName, wanted directory.A
 // mostAdded is how many accounts one request may make members, as in GitLab.
 const mostAdded = 50
 
-var errTooMany = fmt.Errorf("Too many users specified (limit is %d)", mostAdded) //nolint:staticcheck // GitLab's words, which clients see
+var errTooMany = fmt.Errorf("too many users specified (limit is %d)", mostAdded)
 
 // addMany makes several accounts members, each by itself, and reports those
 // that it could not. One who is a member already in the way that is asked for is
@@ -329,41 +329,22 @@ func (api memberAPI) remove(w http.ResponseWriter, r *http.Request) error {
 
 // memberJSON is a member on the wire; its id is the account's.
 type memberJSON struct {
-	accountJSON
-	AccessLevel     int          `json:"access_level"`
-	CreatedAt       string       `json:"created_at"`
-	CreatedBy       *accountJSON `json:"created_by,omitempty"`
-	ExpiresAt       *string      `json:"expires_at"`
-	MembershipState string       `json:"membership_state"`
-}
-
-// accountJSON is what members of one resource see of each other's accounts.
-type accountJSON struct {
-	ID        int64   `json:"id"`
-	Username  string  `json:"username"`
-	Name      string  `json:"name"`
-	State     string  `json:"state"`
-	Locked    bool    `json:"locked"`
-	AvatarURL *string `json:"avatar_url"`
-	WebURL    string  `json:"web_url"`
-}
-
-func (api *API) accountWire(ctx context.Context, u principal.User) accountJSON {
-	return accountJSON{
-		ID: int64(u.ID), Username: u.Username, Name: u.Name, State: string(u.State),
-		WebURL: api.publicURL(ctx) + "/" + u.Username,
-	}
+	basicUserJSON
+	AccessLevel     int            `json:"access_level"`
+	CreatedAt       string         `json:"created_at"`
+	CreatedBy       *basicUserJSON `json:"created_by,omitempty"`
+	ExpiresAt       *string        `json:"expires_at"`
+	MembershipState string         `json:"membership_state"`
 }
 
 func (api *API) memberWire(ctx context.Context, v directory.MemberView) memberJSON {
 	wire := memberJSON{
-		accountJSON: api.accountWire(ctx, v.User),
-		AccessLevel: int(v.Member.Level), CreatedAt: timestamp(v.Member.CreatedAt),
+		basicUserJSON: *api.basicUserWire(ctx, v.User),
+		AccessLevel:   int(v.Member.Level), CreatedAt: timestamp(v.Member.CreatedAt),
 		ExpiresAt: optionalDay(v.Member.ExpiresOn), MembershipState: "active",
 	}
 	if v.Author.ID != 0 {
-		author := api.accountWire(ctx, v.Author)
-		wire.CreatedBy = &author
+		wire.CreatedBy = api.basicUserWire(ctx, v.Author)
 	}
 	return wire
 }

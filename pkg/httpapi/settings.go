@@ -3,22 +3,37 @@ package httpapi
 import (
 	"net/http"
 	"runtime/debug"
+
+	"latchkey/pkg/policy"
 )
 
 // Version is the GitLab release whose token API is spoken here. Clients
 // compare it to decide which fields exist.
 const Version = "18.4.0"
 
-type settingsAPI struct{ *API }
+type settingsAPI struct {
+	*API
+	features       *policy.Features
+	administration *policy.Administration
+}
 
-// Settings returns the routes that describe the service. It also answers
-// every path that no other function serves.
-func Settings(api *API) http.Handler { return api.serve((&settingsAPI{api}).routes()) }
+// Settings returns the routes that describe the service, change how it works and
+// turn its features on and off. It also answers every path that no other function
+// serves.
+func Settings(api *API, features *policy.Features, administration *policy.Administration) http.Handler {
+	return api.serve((&settingsAPI{api, features, administration}).routes())
+}
 
 func (api *settingsAPI) routes() []route {
 	return []route{
 		{method: "GET", path: "/version", handle: api.version},
 		{method: "GET", path: "/metadata", handle: api.metadata},
+		{method: "GET", path: "/features", handle: api.listFeatures, adminOnly: true},
+		{method: "GET", path: "/features/definitions", handle: api.listDefinitions, adminOnly: true},
+		{method: "POST", path: "/features/{name}", handle: api.setFeature, adminOnly: true},
+		{method: "DELETE", path: "/features/{name}", handle: api.clearFeature, adminOnly: true},
+		{method: "GET", path: "/application/settings", handle: api.applicationSettings, adminOnly: true},
+		{method: "PUT", path: "/application/settings", handle: api.updateApplicationSettings, adminOnly: true},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"latchkey/pkg/directory"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/policy"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
@@ -28,6 +29,7 @@ var (
 	errAnonymousUsers   = errors.New("anonymous list of users")
 	errAnonymousUser    = errors.New("anonymous look at a user")
 	errOffset           = errors.New("page beyond the last offset")
+	errPercentage       = errors.New("percentages are not supported, only true and false")
 )
 
 // errNotPermitted is for an owner who may not have a token: the words for
@@ -118,6 +120,9 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{lifecycle.ErrChanged, message(http.StatusPreconditionFailed, "412 Precondition Failed")},
 		{token.ErrConflict, message(http.StatusConflict, "409 Conflict: Resource lock")},
 		{lifecycle.ErrScopeBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "scopes does not have a valid value"}}},
+		{policy.ErrFeatureName, reply{http.StatusBadRequest, map[string]any{"error": "name is invalid"}}},
+		{policy.ErrUndefined, message(http.StatusBadRequest, "400 Bad request - The feature has no definition. With force=true it is stored all the same.")},
+		{policy.ErrTooManyTargets, message(http.StatusBadRequest, fmt.Sprintf("400 Bad request - At most %d targets can be changed at once", policy.MaxTargets))},
 		{token.ErrOutOfNumbers, message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
 	} {
 		if errors.Is(err, row.err) {
@@ -139,7 +144,8 @@ func replyInWords(err error) reply {
 		deletion    *cannotDelete
 		record      *fieldFaults
 		rules       *lifecycle.Fault
-		fields      directory.Faults
+		target      *policy.NoTarget
+		fields      token.Faults
 	)
 	switch {
 	case errors.As(err, &scopes):
@@ -160,6 +166,8 @@ func replyInWords(err error) reply {
 		return message(http.StatusNotFound, absent.words())
 	case errors.As(err, &deletion):
 		return message(http.StatusBadRequest, "400 Bad request - "+deletion.words())
+	case errors.As(err, &target):
+		return message(http.StatusBadRequest, noTargetWords(target))
 	case errors.As(err, &bad):
 		return message(http.StatusBadRequest, "400 Bad request - "+bad.Error())
 	case errors.As(err, &record):

@@ -30,6 +30,7 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/policy"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -51,21 +52,24 @@ var now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
 // A world is every function on an engine of its own. Nothing in it is random,
 // so two worlds that see the same requests give the same replies.
 type world struct {
-	clock     *clock.Fake
-	client    *dynamodb.Client
-	table     *store.Table
-	format    secret.Format
-	pepper    secret.Pepper
-	catalog   *scope.Catalog
-	issuer    *lifecycle.Issuer
-	revoker   *lifecycle.Revoker
-	lister    *lifecycle.Lister
-	accounts  *directory.Directory
-	verifier  *verify.Verifier
-	logs      *logs
-	counts    *counts
-	publicURL string
-	throttles *httpapi.Throttles // none unless a test sets it
+	clock    *clock.Fake
+	client   *dynamodb.Client
+	table    *store.Table
+	format   secret.Format
+	pepper   secret.Pepper
+	catalog  *scope.Catalog
+	issuer   *lifecycle.Issuer
+	revoker  *lifecycle.Revoker
+	lister   *lifecycle.Lister
+	accounts *directory.Directory
+	planner  *planner
+	// administration changes the settings.
+	administration *policy.Administration
+	verifier       *verify.Verifier
+	logs           *logs
+	counts         *counts
+	publicURL      string
+	throttles      *httpapi.Throttles // none unless a test sets it
 	// leakStep is what replies to reports of leaks take a multiple of: nothing
 	// unless a test sets it.
 	leakStep func(int) time.Duration
@@ -133,15 +137,36 @@ func newWorld(tb testing.TB) *world {
 
 // connect makes everything that stands on the table, on client.
 func (w *world) connect(client *dynamodb.Client) {
-	w.table = store.Open(client, tableName, store.Options{Shards: 16, Retention: 90 * 24 * time.Hour})
+	w.table = store.Open(client, tableName, store.Options{
+		Shards: 16, Retention: 90 * 24 * time.Hour,
+		Policy: token.Policy{Prefix: "lkpat_", LastUsedInterval: 30 * 24 * time.Hour, RetentionDays: 90},
+	})
 	w.issuer = &lifecycle.Issuer{
 		Store: w.table, Reader: w.table, Resources: w.table, Bots: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
-		Prefix: "lkpat_", ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: w.clock, Random: &counter{},
+		Policies: w.table, ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: w.clock, Random: &counter{},
 	}
 	w.revoker = &lifecycle.Revoker{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 	w.lister = &lifecycle.Lister{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Resources: w.table, Clock: w.clock}
-	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock, LastUsedInterval: 30 * 24 * time.Hour}
+	w.planner = &planner{}
+	w.administration = &policy.Administration{Store: w.table, Planner: w.planner, Clock: w.clock, Reserved: w.format.Prefixes}
+	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+}
+
+// A planner keeps what was planned.
+type planner struct {
+	planned, cancelled []time.Time
+	err                error
+}
+
+func (p *planner) Plan(_ context.Context, at time.Time) error {
+	p.planned = append(p.planned, at)
+	return p.err
+}
+
+func (p *planner) Cancel(_ context.Context, at time.Time) error {
+	p.cancelled = append(p.cancelled, at)
+	return p.err
 }
 
 func (w *world) user(tb testing.TB, name string, change ...func(*directory.Candidate)) {
@@ -210,7 +235,7 @@ func (w *world) functions() map[string]http.Handler {
 		"revoke":    httpapi.Revoke(w.api("revoke"), w.revoker),
 		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister, w.accounts),
 		"directory": httpapi.Directory(w.api("directory"), w.accounts),
-		"settings":  httpapi.Settings(w.api("settings")),
+		"settings":  httpapi.Settings(w.api("settings"), &policy.Features{Store: w.table, Reader: w.table, Finder: w.table}, w.administration),
 		"leaks":     httpapi.Leaks(w.api("leaks"), w.revoker, w.leakStep),
 	}
 }

@@ -46,6 +46,10 @@ type fakeStore struct {
 	users  map[token.OwnerID]principal.User
 	uses   map[string]secret.Use
 	writes int
+	// policy has the prefix of this package's tests and is otherwise the
+	// strictest.
+	policy    token.Policy
+	policyErr error
 
 	resources map[token.ResourceID]principal.Resource
 	members   map[token.ResourceID]map[token.OwnerID]principal.Member
@@ -134,6 +138,8 @@ func (s *fakeStore) Users(_ context.Context, ids []token.OwnerID, each func(prin
 	}
 	return nil
 }
+
+func (s *fakeStore) Policy(context.Context) (token.Policy, error) { return s.policy, s.policyErr }
 
 func (s *fakeStore) Token(_ context.Context, id token.ID) (token.Token, error) {
 	t, ok := s.tokens[id]
@@ -303,7 +309,7 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &fakeStore{tokens: map[token.ID]token.Token{}, users: map[token.OwnerID]principal.User{}, uses: map[string]secret.Use{}}
+	s := &fakeStore{tokens: map[token.ID]token.Token{}, users: map[token.OwnerID]principal.User{}, uses: map[string]secret.Use{}, policy: token.Policy{Prefix: prefix}}
 	s.resources = map[token.ResourceID]principal.Resource{
 		acme: {ID: acme, Kind: principal.Group, Path: "acme", FullPath: "acme"},
 		web:  {ID: web, Kind: principal.Project, Path: "web", FullPath: "acme/web", Ancestors: []token.ResourceID{acme}},
@@ -318,7 +324,7 @@ func newFixture(t testing.TB) *fixture {
 	return &fixture{
 		fakeStore: s, clock: fake, scopes: scopes,
 		issuer: &lifecycle.Issuer{Store: s, Reader: s, Resources: s, Bots: s, Scopes: scopes, Pepper: pepper, Format: format,
-			Prefix: prefix, ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: fake, Random: io.Reader(&counting{})},
+			Policies: s, ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: fake, Random: io.Reader(&counting{})},
 		revoker: &lifecycle.Revoker{Store: s, Reader: s, Resources: s, Pepper: pepper, Format: format, Clock: fake},
 		lister:  &lifecycle.Lister{Store: s, Reader: s, Resources: s, Pepper: pepper, Format: format, Clock: fake},
 	}

@@ -27,7 +27,7 @@ func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, o
 	if err != nil {
 		return View{}, err
 	}
-	return ViewOf(t, l.Clock.Now(), user.TokensValidFrom), nil
+	return ViewOf(t, l.Clock.Now(), user.TokensValidFrom, by.Policy), nil
 }
 
 // RevokeImpersonation ends owner's impersonation token with this id, unless it

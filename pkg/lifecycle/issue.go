@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	// MaxLifetimeDays is how many days ahead a token may end.
-	MaxLifetimeDays = 365
 	// MaxNameLength is the longest name, in characters.
 	MaxNameLength = 255
 	// MaxDescriptionLength is the longest description, in characters.
@@ -42,8 +40,9 @@ type Issuer struct {
 	Scopes *scope.Catalog
 	Pepper secret.Pepper
 	Format secret.Format
-	// Prefix of new personal tokens.
-	Prefix string
+	// Policies has what administrators have set, the prefix of new personal
+	// tokens included.
+	Policies PolicyReader
 	// ImpersonationPrefix is the prefix of new impersonation tokens.
 	ImpersonationPrefix string
 	// ResourcePrefix is the prefix of new tokens of projects and groups.
@@ -157,11 +156,18 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner to
 	case user.Bot:
 		return Issued{}, ErrForBot
 	}
-	spec = i.withDefaults(spec)
-	if err := i.check(user, spec); err != nil {
+	rules, err := i.rules(ctx)
+	if err != nil {
 		return Issued{}, err
 	}
-	return i.create(ctx, by, user, kind, spec)
+	if kind == token.Impersonation && rules.ImpersonationOff {
+		return Issued{}, token.ErrSwitchedOff
+	}
+	spec = rules.withDefaults(spec)
+	if err := i.check(user, spec, rules.latest); err != nil {
+		return Issued{}, err
+	}
+	return i.create(ctx, by, user, kind, spec, rules)
 }
 
 // mayMake reports whether by may be handed the bearer of a new token of this
@@ -188,23 +194,28 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if !i.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
 		return Issued{}, ErrScopeBeyondCaller
 	}
-	latest := by.Token.ExpiresOn
-	if limit := i.today().AddDays(MaxLifetimeDays); latest.After(limit) {
-		latest = limit
-	}
-	if spec.ExpiresOn.IsZero() {
-		spec.ExpiresOn = latest
-	}
-	if err := i.check(by.User, spec, latest); err != nil {
+	rules, err := i.rules(ctx)
+	if err != nil {
 		return Issued{}, err
 	}
-	return i.create(ctx, by, by.User, token.Personal, spec)
+	if rules.latest.After(by.Token.ExpiresOn) {
+		rules.latest = by.Token.ExpiresOn
+	}
+	spec = rules.withDefaults(spec)
+	if err := i.check(by.User, spec, rules.latest); err != nil {
+		return Issued{}, err
+	}
+	return i.create(ctx, by, by.User, token.Personal, spec, rules)
 }
 
 // Check reports every rule that a token for owner would break, as a *Fault. It
 // is for somebody who has to know before there is an owner.
-func (i *Issuer) Check(owner principal.User, spec Spec) error {
-	return i.check(owner, i.withDefaults(spec))
+func (i *Issuer) Check(ctx context.Context, owner principal.User, spec Spec) error {
+	rules, err := i.rules(ctx)
+	if err != nil {
+		return err
+	}
+	return i.check(owner, rules.withDefaults(spec), rules.latest)
 }
 
 // CheckValue reports, as token.ErrTaken, that a token has this value already.
@@ -220,10 +231,31 @@ func (i *Issuer) CheckValue(ctx context.Context, value string) error {
 	}
 }
 
+// rules are what holds for tokens that are made now.
+type rules struct {
+	token.Policy
+	today token.Day
+	// latest is the last day on which one may end; no day is never.
+	latest token.Day
+}
+
+// rules reads them anew: who has just set something wants to see it hold.
+func (i *Issuer) rules(ctx context.Context) (rules, error) {
+	p, err := i.Policies.Policy(ctx)
+	if err != nil {
+		return rules{}, fmt.Errorf("read settings: %w", err)
+	}
+	r := rules{Policy: p, today: i.today()}
+	if latest, limited := p.Latest(r.today); limited {
+		r.latest = latest
+	}
+	return r, nil
+}
+
 // withDefaults sets the last day that is allowed where none is asked for.
-func (i *Issuer) withDefaults(spec Spec) Spec {
+func (r rules) withDefaults(spec Spec) Spec {
 	if spec.ExpiresOn.IsZero() {
-		spec.ExpiresOn = i.today().AddDays(MaxLifetimeDays)
+		spec.ExpiresOn = r.latest
 	}
 	return spec
 }
@@ -233,8 +265,12 @@ func (i *Issuer) withDefaults(spec Spec) Spec {
 // secret.ErrMalformed or secret.ErrReserved for a value that cannot be, and
 // token.ErrTaken for one that is in use.
 func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec Spec, value string) (Issued, error) {
-	spec = i.withDefaults(spec)
-	if err := i.check(owner, spec); err != nil {
+	rules, err := i.rules(ctx)
+	if err != nil {
+		return Issued{}, err
+	}
+	spec = rules.withDefaults(spec)
+	if err := i.check(owner, spec, rules.latest); err != nil {
 		return Issued{}, err
 	}
 	if owner.Bot {
@@ -244,9 +280,8 @@ func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec
 		return Issued{}, err
 	}
 	var bearer secret.Bearer
-	var err error
 	if value == "" {
-		bearer, err = secret.New(i.Prefix, int64(owner.ID), i.Random)
+		bearer, err = secret.New(rules.Prefix, int64(owner.ID), i.Random)
 	} else {
 		bearer, err = i.Format.Choose(value)
 	}
@@ -262,8 +297,8 @@ func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec
 func (i *Issuer) today() token.Day { return token.DayOf(i.Clock.Now()) }
 
 // check reports every rule that spec breaks. latest is the last day on which
-// the token may end, the general limit when it is absent.
-func (i *Issuer) check(owner principal.User, spec Spec, latest ...token.Day) error {
+// the token may end; no day is never.
+func (i *Issuer) check(owner principal.User, spec Spec, latest token.Day) error {
 	var fault Fault
 	if rule := nameFault(spec.Name); rule != "" {
 		fault.add("name", "Name", rule)
@@ -281,7 +316,7 @@ func (i *Issuer) check(owner principal.User, spec Spec, latest ...token.Day) err
 		const rule = " can only be enabled for administrators"
 		fault.addSentence("scopes", sentence(string(s))+rule, string(s)+rule)
 	}
-	if rule := i.expiryFault(spec.ExpiresOn, latest...); rule != "" {
+	if rule := i.expiryFault(spec.ExpiresOn, latest); rule != "" {
 		fault.add("expires_on", expirySubject, rule)
 	}
 	if len(fault.Reasons) > 0 {
@@ -306,16 +341,12 @@ func nameFault(name string) string {
 
 // expiryFault refuses a day on which the token would be dead already, which
 // GitLab does not, because its users asked for it, and days beyond the limit.
-func (i *Issuer) expiryFault(on token.Day, latest ...token.Day) string {
-	limit := i.today().AddDays(MaxLifetimeDays)
-	for _, day := range latest {
-		limit = day
-	}
+func (i *Issuer) expiryFault(on, latest token.Day) string {
 	switch {
 	case !on.After(i.today()):
 		return fmt.Sprintf("must be after %s, because a token is dead from 00:00 UTC of that date", i.today())
-	case on.After(limit):
-		return fmt.Sprintf("must be before %s", limit)
+	case on.After(latest):
+		return fmt.Sprintf("must be before %s", latest)
 	default:
 		return ""
 	}
@@ -340,11 +371,11 @@ func (i *Issuer) fresh(owner principal.User, by token.OwnerID, kind token.Kind, 
 	}
 }
 
-func (i *Issuer) create(ctx context.Context, by principal.Principal, owner principal.User, kind token.Kind, spec Spec) (Issued, error) {
+func (i *Issuer) create(ctx context.Context, by principal.Principal, owner principal.User, kind token.Kind, spec Spec, rules rules) (Issued, error) {
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
-	return i.once(ctx, by.Token, spec.Key, i.prefixOf(kind), func(mint mint) (Issued, error) {
+	return i.once(ctx, by.Token, spec.Key, i.prefixOf(kind, rules), func(mint mint) (Issued, error) {
 		bearer, use, err := mint(owner.ID)
 		if err != nil {
 			return Issued{}, err
@@ -356,14 +387,14 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner princ
 	})
 }
 
-func (i *Issuer) prefixOf(kind token.Kind) string {
+func (i *Issuer) prefixOf(kind token.Kind, rules rules) string {
 	switch {
 	case kind == token.Impersonation:
 		return i.ImpersonationPrefix
 	case kind.OfResource():
 		return i.ResourcePrefix
 	default:
-		return i.Prefix
+		return rules.Prefix
 	}
 }
 

@@ -346,9 +346,9 @@ func TestAKeyStandsForOneReply(t *testing.T) {
 				}
 			}
 			same("at once")
-			f.issuer.Prefix = "new_"
+			f.policy.Prefix = "new_"
 			same("after the prefix was changed")
-			f.issuer.Prefix = prefix
+			f.policy.Prefix = prefix
 			used := f.tokens[first.Token.ID]
 			used.LastUsedAt = now
 			f.tokens[used.ID] = used

@@ -34,11 +34,12 @@ type View struct {
 	Gone bool
 }
 
-// ViewOf returns t as it stands at now; see token.Token.StateAt for validFrom.
-func ViewOf(t token.Token, now time.Time, validFrom int64) View {
+// ViewOf returns t as it stands at now; see token.Token.StateAt for validFrom
+// and p.
+func ViewOf(t token.Token, now time.Time, validFrom int64, p token.Policy) View {
 	return View{
 		Token:   t,
-		Active:  t.StateAt(now, validFrom) == token.Active,
+		Active:  t.StateAt(now, validFrom, p) == token.Active,
 		Revoked: t.RevokedIn(validFrom),
 	}
 }
@@ -102,7 +103,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 	if f.Owner == 0 {
 		top := newTop(s, offset+limit)
 		err := l.Store.EveryToken(ctx, func(t token.Token, validFrom int64) {
-			if v := ViewOf(t, now, validFrom); f.matches(v) {
+			if v := ViewOf(t, now, validFrom, by.Policy); f.matches(v) {
 				top.add(v)
 			}
 		})
@@ -122,7 +123,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 		})
 		listing := Listing{Total: total, Views: make([]View, len(tokens))}
 		for i, t := range tokens {
-			listing.Views[i] = ViewOf(t, now, owner.TokensValidFrom)
+			listing.Views[i] = ViewOf(t, now, owner.TokensValidFrom, by.Policy)
 		}
 		return listing, err
 	}
@@ -132,7 +133,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 	}
 	top := newTop(s, offset+limit)
 	for _, t := range tokens {
-		if v := ViewOf(t, now, owner.TokensValidFrom); by.MayManage(t) && f.matches(v) {
+		if v := ViewOf(t, now, owner.TokensValidFrom, by.Policy); by.MayManage(t) && f.matches(v) {
 			top.add(v)
 		}
 	}
@@ -167,7 +168,7 @@ func (l *Lister) Identify(ctx context.Context, by principal.Principal, value str
 
 // Self returns the token that was presented.
 func (l *Lister) Self(by principal.Principal) View {
-	return ViewOf(by.Token, l.Clock.Now(), by.Holder().TokensValidFrom)
+	return ViewOf(by.Token, l.Clock.Now(), by.Holder().TokensValidFrom, by.Policy)
 }
 
 func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token) (View, error) {
@@ -178,7 +179,7 @@ func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token
 			return View{}, err
 		}
 	}
-	return ViewOf(t, l.Clock.Now(), owner.TokensValidFrom), nil
+	return ViewOf(t, l.Clock.Now(), owner.TokensValidFrom, by.Policy), nil
 }
 
 func (f Filter) onlyOwner() bool { return f == Filter{Owner: f.Owner} }

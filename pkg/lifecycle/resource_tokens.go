@@ -73,11 +73,15 @@ func (i *Issuer) CreateForResource(ctx context.Context, by principal.Principal, 
 		Name: spec.Name, State: principal.Active, Bot: true,
 		CreatedAt: i.Clock.Now(), CreatedBy: by.Asker(),
 	}
-	spec.Spec = i.withDefaults(spec.Spec)
-	if err := i.check(bot, spec.Spec); err != nil {
+	rules, err := i.rules(ctx)
+	if err != nil {
 		return Issued{}, err
 	}
-	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(kind.TokenKind()), func(mint mint) (issued Issued, err error) {
+	spec.Spec = rules.withDefaults(spec.Spec)
+	if err := i.check(bot, spec.Spec, rules.latest); err != nil {
+		return Issued{}, err
+	}
+	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(kind.TokenKind(), rules), func(mint mint) (issued Issued, err error) {
 		t := i.fresh(bot, by.Asker(), kind.TokenKind(), spec.Spec)
 		t.Resource, t.Level = access.Resource.ID, spec.Level
 		issued.Token, err = i.Bots.CreateResourceToken(ctx, access.Resource, bot, t, func(owner token.OwnerID) (digest secret.Digest, use *secret.Use, err error) {
@@ -163,7 +167,7 @@ func (l *Lister) ListOfResource(ctx context.Context, by principal.Principal, kin
 	now := l.Clock.Now()
 	top := newTop(s, offset+limit)
 	for _, t := range tokens {
-		if v := viewOfBot(t, now, bots[t.Owner]); f.matches(v) {
+		if v := viewOfBot(t, now, bots[t.Owner], by.Policy); f.matches(v) {
 			top.add(v)
 		}
 	}
@@ -185,7 +189,7 @@ func (l *Lister) GetOfResource(ctx context.Context, by principal.Principal, kind
 	if err != nil {
 		return View{}, err
 	}
-	return viewOfBot(t, l.Clock.Now(), bot), nil
+	return viewOfBot(t, l.Clock.Now(), bot, by.Policy), nil
 }
 
 func (l *Lister) manages(ctx context.Context, by principal.Principal, kind principal.ResourceKind, ref string) (principal.Access, error) {
@@ -197,8 +201,8 @@ func (l *Lister) manages(ctx context.Context, by principal.Principal, kind princ
 }
 
 // viewOfBot returns t as it stands at now. bot is its owner or the ghost.
-func viewOfBot(t token.Token, now time.Time, bot principal.User) View {
-	v := ViewOf(t, now, bot.TokensValidFrom)
+func viewOfBot(t token.Token, now time.Time, bot principal.User, p token.Policy) View {
+	v := ViewOf(t, now, bot.TokensValidFrom, p)
 	v.Gone = bot.ID != t.Owner
 	return v
 }

@@ -48,7 +48,7 @@ func TestATokenOfAResourceHasABotOfItsOwn(t *testing.T) {
 			checkErr(t, err, nil)
 			want := token.Token{
 				ID: made.Token.ID, Kind: c.kind.TokenKind(), Owner: firstBot, Name: "deploy", Description: "d", Scopes: scope.Set{"api"},
-				CreatedAt: now, CreatedBy: owner, ExpiresOn: today.AddDays(lifecycle.MaxLifetimeDays), Family: made.Token.ID,
+				CreatedAt: now, CreatedBy: owner, ExpiresOn: today.AddDays(token.MaxLifetimeDays), Family: made.Token.ID,
 				Resource: c.id, Level: token.Maintainer, Digest: f.issuer.Pepper.Digest(made.Bearer),
 			}
 			if !reflect.DeepEqual(made.Token, want) {

@@ -10,7 +10,8 @@ import (
 
 // A Rotation says what successor is wanted.
 type Rotation struct {
-	// ExpiresOn is the day from which it is dead; no day asks for a week.
+	// ExpiresOn is the day from which it is dead; no day asks for a week, or
+	// for none where tokens need no end.
 	ExpiresOn token.Day
 	Key       Key
 }
@@ -56,16 +57,20 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 	if old.RevokedIn(owner.TokensValidFrom) {
 		return Issued{}, ErrAlreadyRevoked
 	}
-	if r.ExpiresOn.IsZero() {
-		r.ExpiresOn = i.today().AddDays(rotationDays)
+	rules, err := i.rules(ctx)
+	if err != nil {
+		return Issued{}, err
 	}
-	if reason := i.expiryFault(r.ExpiresOn); reason != "" {
+	if r.ExpiresOn.IsZero() {
+		r.ExpiresOn = rules.rotatedUntil()
+	}
+	if reason := i.expiryFault(r.ExpiresOn, rules.latest); reason != "" {
 		return Issued{}, &Fault{Reasons: []string{expirySubject + " " + reason}}
 	}
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
-	issued, err := i.once(ctx, by.Token, r.Key, i.prefixOf(old.Kind), func(mint mint) (Issued, error) {
+	issued, err := i.once(ctx, by.Token, r.Key, i.prefixOf(old.Kind, rules), func(mint mint) (Issued, error) {
 		bearer, use, err := mint(owner.ID)
 		if err != nil {
 			return Issued{}, err
@@ -87,4 +92,17 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 		return Issued{}, ErrAlreadyRevoked
 	}
 	return issued, err
+}
+
+// rotatedUntil is the day on which a successor ends whose end nobody chose.
+func (r rules) rotatedUntil() token.Day {
+	week := r.today.AddDays(rotationDays)
+	switch {
+	case r.latest.IsZero():
+		return token.Day{}
+	case week.After(r.latest):
+		return r.latest
+	default:
+		return week
+	}
 }

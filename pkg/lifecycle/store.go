@@ -83,3 +83,9 @@ type ResourceReader interface {
 	// passed over.
 	Users(ctx context.Context, ids []token.OwnerID, each func(principal.User)) error
 }
+
+// A PolicyReader has what administrators have set for every token, strongly
+// consistent.
+type PolicyReader interface {
+	Policy(ctx context.Context) (token.Policy, error)
+}

@@ -15,6 +15,10 @@ import (
 type letter struct {
 	Subject  string
 	Expiring bool
+	// Revoked is for tokens that were ended, and Limit says for how long new
+	// ones may be valid, "" when that is not known.
+	Revoked bool
+	Limit   string
 	// Name is the recipient's, or "".
 	Name string
 	// Lead says how many tokens it is about and what happens to them.
@@ -38,6 +42,8 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 	l := letter{
 		Subject:  subject(n),
 		Expiring: n.Kind == sweep.Expiring,
+		Revoked:  n.Kind == sweep.Lifetime,
+		Limit:    limit(n.LimitDays),
 		Name:     clean(n.Recipient.Name),
 		Lead:     lead(n),
 		Kind:     string(n.Place.Kind),
@@ -59,6 +65,9 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 		if r.Name == "" {
 			r.Name = "(no name)"
 		}
+		if t.ExpiresOn.IsZero() {
+			r.Day, r.When = "never", ""
+		}
 		if !t.LastUsedAt.IsZero() {
 			r.LastUsed = token.DayOf(t.LastUsedAt).String()
 		}
@@ -70,6 +79,9 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 // subject says how many tokens it is about and the soonest day. Days of tokens
 // that are not listed are not known, so it names a last day only if all are.
 func subject(n sweep.Notice) string {
+	if n.Kind == sweep.Lifetime {
+		return fmt.Sprintf("%d access %s revoked", n.Total, plural(n.Total, "token was", "tokens were"))
+	}
 	first, last := n.Tokens[0].ExpiresOn, n.Tokens[len(n.Tokens)-1].ExpiresOn
 	all := n.Total == len(n.Tokens)
 	if n.Kind == sweep.Expired {
@@ -96,6 +108,9 @@ func subject(n sweep.Notice) string {
 
 // lead does not say "your": a bot's mail goes to the people who look after it.
 func lead(n sweep.Notice) string {
+	if n.Kind == sweep.Lifetime {
+		return revokedLead(n)
+	}
 	what := tokens(n) + " that you own or look after"
 	if n.Place.Kind != "" {
 		what = tokens(n) + " that you look after"

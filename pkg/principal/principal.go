@@ -77,6 +77,9 @@ type Principal struct {
 	User User
 	// Token is what was presented. Under sudo it is not User's.
 	Token token.Token
+	// Policy is what administrators have set for every token, as the check
+	// knew it.
+	Policy token.Policy
 	// By is the administrator who acts as User by sudo and owns Token; nil
 	// without sudo.
 	By *User
@@ -106,9 +109,9 @@ func (p Principal) Asker() token.OwnerID {
 func (p Principal) As(target User) Principal {
 	holder := p.Holder()
 	if target.ID == holder.ID {
-		return Principal{User: holder, Token: p.Token}
+		return Principal{User: holder, Token: p.Token, Policy: p.Policy}
 	}
-	return Principal{User: target, Token: p.Token, By: &holder}
+	return Principal{User: target, Token: p.Token, Policy: p.Policy, By: &holder}
 }
 
 // MayManage reports whether the principal may see and end t: it is the

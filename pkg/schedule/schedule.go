@@ -1,10 +1,11 @@
-// Package schedule serves the events of the two daily scans: from the state
-// machine that EventBridge Scheduler starts, and from an operator's direct
-// invocation.
+// Package schedule serves the events of the two daily scans and of the lifetime
+// run: from the state machine that EventBridge Scheduler starts, and from an
+// operator's direct invocation.
 //
 // Start with Lambda. The contract is `{"time": RFC 3339, "shard": n}` in and
 // `{"done": bool, "tokens": n, "mails": n, "failed": n}` out; without a shard
-// all shards are scanned. The package promises one log line and one set of
+// all shards are scanned. Tokens are those that were ended, or, where none were,
+// those that were announced. The package promises one log line and one set of
 // metrics a run, zeros included, and an error type per cause that a state
 // machine can branch on. It decides nothing about tokens.
 package schedule
@@ -70,7 +71,11 @@ func Lambda(log *slog.Logger, metrics Metrics, scan Scan) lambda.Handler {
 			return nil, typed(err)
 		}
 		c := result.Counts
-		return reply{Done: result.Done, Tokens: c.Marked, Mails: c.Mails, Failed: c.Failed}, nil
+		tokens := c.Revoked
+		if tokens == 0 {
+			tokens = c.Marked
+		}
+		return reply{Done: result.Done, Tokens: tokens, Mails: c.Mails, Failed: c.Failed}, nil
 	})
 }
 
@@ -126,7 +131,7 @@ func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Resul
 	}
 	attrs := []any{
 		"day", token.DayOf(e.Time).String(), "done", result.Done,
-		"examined", c.Examined, "due", c.Due, "mails", c.Mails, "marked", c.Marked,
+		"examined", c.Examined, "due", c.Due, "mails", c.Mails, "marked", c.Marked, "revoked", c.Revoked,
 		"skipped", skipped, "skipped_by_reason", c.Skipped, "failed", c.Failed, "bots_removed", c.Ended,
 		"duration_ms", took.Milliseconds(),
 	}
@@ -141,7 +146,7 @@ func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Resul
 	log.Log(context.Background(), level, "scan finished", attrs...)
 	metrics.Put(map[string]float64{
 		"ScanExamined": float64(c.Examined), "ScanDue": float64(c.Due), "ScanMarked": float64(c.Marked),
-		"ScanSkipped": float64(skipped), "RemindersSent": float64(c.Mails), "RemindersFailed": float64(c.Failed),
+		"ScanSkipped": float64(skipped), "TokensRevoked": float64(c.Revoked), "RemindersSent": float64(c.Mails), "RemindersFailed": float64(c.Failed),
 		"BotsRemoved":  float64(c.Ended),
 		"ScanDuration": float64(took.Milliseconds()),
 	})

@@ -98,7 +98,7 @@ func TestDamagedRecords(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		damage(t, f, name, pk, sk, toleratedInRecord, func(t *testing.T, tolerated bool) {
 			for _, hint := range []token.OwnerID{0, owner.ID} {
-				got, user, err := f.Store.Check(t.Context(), tok.Digest, hint)
+				got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 				wantRefused(t, f, err, got, tok, tolerated)
 				if !tolerated {
 					wantEqual(t, "owner", user, principal.User{})
@@ -141,7 +141,7 @@ func TestDamagedProfiles(t *testing.T) {
 	tok := f.AddToken(t, owner)
 	damage(t, f, "profile", "USER#1", "PROFILE", toleratedInProfile, func(t *testing.T, tolerated bool) {
 		for _, hint := range []token.OwnerID{0, owner.ID} {
-			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint)
+			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			if tolerated {
 				wantErr(t, f, err, nil)
 				if user.ID != owner.ID || user.Usable() == nil && user.State != principal.Active {

@@ -32,7 +32,7 @@ func TestCheckRequests(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			proxy.Reset()
-			got, user, err := through.Check(t.Context(), tok.Digest, c.hint)
+			got, user, err := through.Check(t.Context(), tok.Digest, c.hint, nil)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "requests", proxy.Counts(), c.counts)
 			wantEqual(t, "token", got, tok)
@@ -49,7 +49,7 @@ func TestCheck(t *testing.T) {
 	t.Run("a digest without a record is not found, with a hint and without", func(t *testing.T) {
 		nobody := f.Candidate(t, owner).Digest
 		for _, hint := range []token.OwnerID{0, owner.ID} {
-			_, _, err := f.Store.Check(t.Context(), nobody, hint)
+			_, _, err := f.Store.Check(t.Context(), nobody, hint, nil)
 			wantErr(t, f, err, token.ErrNotFound)
 		}
 	})
@@ -60,7 +60,7 @@ func TestCheck(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
 		for _, hint := range []token.OwnerID{0, owner.ID} {
-			got, _, err := f.Store.Check(t.Context(), tok.Digest, hint)
+			got, _, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "token", got, storetest.Ended(tok))
 		}
@@ -71,7 +71,7 @@ func TestCheck(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		set(t, f, owner.ID, principal.Active, principal.Blocked)
 		for _, hint := range []token.OwnerID{0, owner.ID} {
-			_, user, err := f.Store.Check(t.Context(), tok.Digest, hint)
+			_, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)
 			wantErr(t, f, user.Usable(), principal.ErrBlocked)
 		}
@@ -82,7 +82,7 @@ func TestCheck(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
 		for _, hint := range []token.OwnerID{0, owner.ID} {
-			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint)
+			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)
 			if !got.RevokedIn(user.TokensValidFrom) {
 				t.Error("the token is not revoked")
@@ -95,7 +95,7 @@ func TestCheck(t *testing.T) {
 		tok := f.AddToken(t, gone)
 		f.Drop(t, "USER#"+gone.ID.String(), "PROFILE")
 		for _, hint := range []token.OwnerID{0, gone.ID, owner.ID} {
-			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint)
+			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, token.ErrNotFound)
 			wantEqual(t, "token", got, tok)
 			wantEqual(t, "owner", user, principal.User{})
@@ -104,7 +104,7 @@ func TestCheck(t *testing.T) {
 
 	t.Run("a digest is matched in its exact case", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
-		_, _, err := f.Store.Check(t.Context(), secret.DigestFromKey(swapCase(tok.Digest.Key())), owner.ID)
+		_, _, err := f.Store.Check(t.Context(), secret.DigestFromKey(swapCase(tok.Digest.Key())), owner.ID, nil)
 		wantErr(t, f, err, token.ErrNotFound)
 	})
 }

@@ -30,7 +30,7 @@ func TestDeleteUser(t *testing.T) {
 			t.Errorf("%d of %d, want %d of %d", after, still, before-1, last)
 		}
 		// The record stays, and says whose it was.
-		got, user, err := f.Store.Check(t.Context(), tok.Digest, u.ID)
+		got, user, err := f.Store.Check(t.Context(), tok.Digest, u.ID, nil)
 		wantErr(t, f, err, token.ErrNotFound)
 		wantEqual(t, "token", got, tok)
 		wantEqual(t, "owner", user, principal.User{})

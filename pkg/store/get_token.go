@@ -19,7 +19,7 @@ func (t *Table) Token(ctx context.Context, id token.ID) (token.Token, error) {
 	if err != nil {
 		return token.Token{}, err
 	}
-	tok, err := t.TokenByDigest(ctx, p.digest)
+	tok, err := t.TokenByDigest(ctx, p.digest())
 	if err == nil && tok.ID != id {
 		return token.Token{}, fmt.Errorf("%w: pointer of token %s names another", token.ErrCorrupt, id)
 	}

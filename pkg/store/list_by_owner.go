@@ -53,7 +53,9 @@ func (t *Table) pointers(ctx context.Context, partition string) ([]pointer, erro
 		ExpressionAttributeValues: map[string]types.AttributeValue{
 			":pk": text(partition), ":sk": text(tokenPrefix),
 		},
-		ConsistentRead: aws.Bool(true),
+		// Not the keys: whose the pointers are is known, and the ids are in the records.
+		ProjectionExpression: aws.String("digest, kind"),
+		ConsistentRead:       aws.Bool(true),
 	})
 	var pointers []pointer
 	for pages.HasMorePages() {
@@ -77,7 +79,7 @@ func (t *Table) pointers(ctx context.Context, partition string) ([]pointer, erro
 func (t *Table) recordsOf(ctx context.Context, pointers []pointer) ([]token.Token, error) {
 	keys := make([]key, len(pointers))
 	for i, p := range pointers {
-		keys[i] = tokenKey(p.digest)
+		keys[i] = tokenKey(p.digest())
 	}
 	items, err := t.getBatch(ctx, keys)
 	if err != nil {

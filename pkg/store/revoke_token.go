@@ -13,6 +13,7 @@ import (
 // pointer and family a date from which clean-up may take them. The bot of a
 // project's or group's token goes with it.
 func (t *Table) RevokeToken(ctx context.Context, ended token.Token) error {
+	t = t.retaining(ctx, ended.RevokedAt)
 	if ended.Kind.OfResource() {
 		return t.endWithBot(ctx, ended)
 	}

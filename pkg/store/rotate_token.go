@@ -14,6 +14,7 @@ import (
 // and moves the family, so that exactly one of two rotations at once wins. The
 // membership of a project's or group's bot moves its end to that of next.
 func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next token.Token, use *secret.Use) (token.Token, error) {
+	t = t.retaining(ctx, next.CreatedAt)
 	for attempt := 0; ; attempt++ {
 		var err error
 		if next, err = numbered(next, owner); err != nil {

@@ -13,7 +13,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Scan progress:           SCAN#<kind>#<day> / SHARD#<nn>
+// Scan progress:           SCAN#<kind>#<day> / SHARD#<nn>, of lifetime runs SCAN#<kind>#<instant>
 // Lease and last finished: SCAN#<kind> / SHARD#<nn>
 //
 // The lease is not the day's: yesterday's scan, when it is retried late, covers
@@ -24,6 +24,9 @@ import (
 const progressLife = 90 * 24 * time.Hour
 
 func jobKey(j sweep.Job) key {
+	if !j.At.IsZero() {
+		return keyOf(fmt.Sprintf("SCAN#%s#%s", j.Kind, j.At.UTC().Format(time.RFC3339)), shardSort(j.Shard))
+	}
 	return keyOf(fmt.Sprintf("SCAN#%s#%s", j.Kind, j.Day), shardSort(j.Shard))
 }
 
@@ -36,7 +39,7 @@ func shardSort(shard int) string { return fmt.Sprintf("SHARD#%02d", shard) }
 func countsValue(c sweep.Counts) types.AttributeValue {
 	counts := map[string]types.AttributeValue{
 		"examined": number(int64(c.Examined)), "due": number(int64(c.Due)), "mails": number(int64(c.Mails)),
-		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)), "ended": number(int64(c.Ended)),
+		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)), "ended": number(int64(c.Ended)), "revoked": number(int64(c.Revoked)),
 	}
 	for reason, n := range maps.All(c.Skipped) {
 		counts["skipped_"+reason] = number(int64(n))
@@ -121,6 +124,8 @@ func withCount(c sweep.Counts, name string, n int) sweep.Counts {
 		c.Failed = n
 	case "ended":
 		c.Ended = n
+	case "revoked":
+		c.Revoked = n
 	default:
 		const skipped = len("skipped_")
 		if c.Skipped == nil {

@@ -38,6 +38,8 @@ type Options struct {
 	Shards int
 	// Retention is how long a revoked token stays before clean-up may take it.
 	Retention time.Duration
+	// Policy holds until administrators set something else.
+	Policy token.Policy
 	// Malformed is told of items that a list passes over because they make no
 	// sense: one of them must not hide all others. It may be nil.
 	Malformed func(error)
@@ -54,11 +56,13 @@ type Table struct {
 	client *dynamodb.Client
 	name   string
 	opts   Options
+
+	retention *keptRetention
 }
 
 // Open returns the table called name. It makes no request.
 func Open(client *dynamodb.Client, name string, opts Options) *Table {
-	return &Table{client: client, name: name, opts: opts}
+	return &Table{client: client, name: name, opts: opts, retention: &keptRetention{}}
 }
 
 // maxBackoff is the longest wait between two attempts. The SDK's own 20

@@ -37,7 +37,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 	made(t, f, projectOf(owner, "own"), 0)
 	check := func(hint token.OwnerID) func(context.Context, *store.Table) (any, error) {
 		return func(ctx context.Context, s *store.Table) (any, error) {
-			got, user, err := s.Check(ctx, tok.Digest, hint)
+			got, user, err := s.Check(ctx, tok.Digest, hint, nil)
 			return struct {
 				token token.Token
 				user  principal.User
@@ -65,6 +65,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			var users []principal.User
 			return users, s.Users(ctx, []token.OwnerID{owner.ID}, func(u principal.User) { users = append(users, u) })
 		}},
+		readSwitches(t, f, owner), readSwitchesFor(t, f, owner),
 		{"last user id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastUserID(ctx) }},
 		{"tokens of owner", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfOwner(ctx, owner.ID) }},
 		{"page of owner", func(ctx context.Context, s *store.Table) (any, error) {
@@ -201,7 +202,7 @@ func TestPatience(t *testing.T) {
 		t.Parallel()
 		proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 		proxy.Fail(storetest.First("BatchGetItem", storetest.HangAfter, storetest.HangBefore))
-		got, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID)
+		got, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID, nil)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "token", got, tok)
 	})
@@ -209,7 +210,7 @@ func TestPatience(t *testing.T) {
 	t.Run("a check gives up after three attempts", func(t *testing.T) {
 		t.Parallel()
 		proxy.Fail(storetest.Always(storetest.HangBefore))
-		_, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID)
+		_, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID, nil)
 		wantErr(t, f, err, token.ErrUnavailable)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v does not say that time ran out", err)
@@ -248,7 +249,7 @@ func TestEveryReadIsConsistent(t *testing.T) {
 	}
 	proxy.Fail(storetest.First("BatchGetItem", storetest.LeaveUnread(1)))
 	owner := f.AddUser(t)
-	_, _, err := through.Check(t.Context(), f.AddToken(t, owner).Digest, owner.ID)
+	_, _, err := through.Check(t.Context(), f.AddToken(t, owner).Digest, owner.ID, nil)
 	wantErr(t, f, err, nil)
 
 	for _, r := range proxy.Requests() {

@@ -182,15 +182,19 @@ func pointerItem(tok token.Token) item {
 	return it
 }
 
-// A pointer names a record.
+// A pointer names a record. It keeps the digest as it is stored: a page of a
+// list follows a few of an owner's pointers, and making digests of all of them
+// costs more than decoding the page's records.
 type pointer struct {
-	digest secret.Digest
+	stored string
 	kind   token.Kind
 }
 
+func (p pointer) digest() secret.Digest { return secret.DigestFromKey(p.stored) }
+
 func readPointer(it item) (pointer, error) {
 	r := reader{item: it}
-	p := pointer{secret.DigestFromKey(r.text("digest")), token.Kind(r.optionalText("kind"))}
+	p := pointer{r.text("digest"), token.Kind(r.optionalText("kind"))}
 	if p.kind == "" {
 		p.kind = token.Personal
 	}

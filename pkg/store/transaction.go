@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,7 +23,8 @@ const (
 	transactionConflict = "TransactionConflict"
 )
 
-// transact writes items all or nothing. A collision with another transaction
+// transact writes items all or nothing, with the audit events that ctx expects
+// of them behind. A collision with another transaction
 // is tried again; failed conditions come back as reasons, by position. When
 // the outcome is unknown, done decides: it reads whether the write took place.
 //
@@ -31,6 +33,7 @@ const (
 // items in the conditions of the next (TransactWriteItems: idempotency, for 10
 // minutes).
 func (t *Table) transact(ctx context.Context, items []types.TransactWriteItem, done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
+	items = append(slices.Clip(items), t.auditPuts(ctx)...)
 	in := &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(rand.Text())}
 	for attempt := 0; ; attempt++ {
 		_, err := t.client.TransactWriteItems(ctx, in)

@@ -156,6 +156,7 @@ var writes = []write{
 				}
 			}
 	}},
+	switchesSet, switchesCleared,
 	{"revoke everything", "UpdateItem", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
 		owner := f.AddUser(t)
 		tok := f.AddToken(t, owner)

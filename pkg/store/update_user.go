@@ -5,10 +5,10 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -40,24 +40,20 @@ func (t *Table) RevokeEverything(ctx context.Context, owner token.OwnerID) error
 // not as wanted either.
 func (t *Table) updateUser(ctx context.Context, id token.OwnerID, expression, condition string,
 	names map[string]string, values item, wanted func(principal.User) bool) error {
-	err := t.updateFree(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 &t.name,
-		Key:                       profileKey(id),
-		UpdateExpression:          &expression,
-		ConditionExpression:       aws.String(condition),
-		ExpressionAttributeNames:  names,
-		ExpressionAttributeValues: values,
-	})
-	if err == nil {
-		return nil
-	}
 	isWanted := func(ctx context.Context) (bool, error) {
 		u, err := t.User(ctx, id)
 		return wanted(u), err
 	}
-	var refused *types.ConditionalCheckFailedException
-	if !errors.As(err, &refused) {
-		return t.readBack(ctx, err, isWanted)
+	refused, err := t.updateOne(ctx, types.Update{
+		TableName:                 &t.name,
+		Key:                       profileKey(id),
+		UpdateExpression:          &expression,
+		ConditionExpression:       &condition,
+		ExpressionAttributeNames:  names,
+		ExpressionAttributeValues: values,
+	}, isWanted)
+	if err != nil || !refused {
+		return err
 	}
 	done, err := isWanted(ctx)
 	switch {
@@ -67,6 +63,33 @@ func (t *Table) updateUser(ctx context.Context, id token.OwnerID, expression, co
 		return nil
 	default:
 		return token.ErrMoved
+	}
+}
+
+// updateOne changes one item, with the audit events that ctx expects in the same
+// transaction if there are any. refused says that the condition failed; wanted
+// reads whether a change whose answer was lost took place.
+func (t *Table) updateOne(ctx context.Context, update types.Update, wanted func(context.Context) (bool, error)) (refused bool, err error) {
+	if len(audit.Expected(ctx)) > 0 {
+		reasons, err := t.transact(ctx, []types.TransactWriteItem{{Update: &update}}, wanted)
+		return failed(reasons, 0), err
+	}
+	err = t.updateFree(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 update.TableName,
+		Key:                       update.Key,
+		UpdateExpression:          update.UpdateExpression,
+		ConditionExpression:       update.ConditionExpression,
+		ExpressionAttributeNames:  update.ExpressionAttributeNames,
+		ExpressionAttributeValues: update.ExpressionAttributeValues,
+	})
+	var condition *types.ConditionalCheckFailedException
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.As(err, &condition):
+		return true, nil
+	default:
+		return false, t.readBack(ctx, err, wanted)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // announced with it.
 const MaxListed = 100
 
-// A Kind is one of the two scans.
+// A Kind is one of the scans.
 type Kind string
 
 // The scans.
@@ -24,6 +24,9 @@ const (
 	Expiring Kind = "expiring"
 	// Expired tells owners of tokens that have ended.
 	Expired Kind = "expired"
+	// Lifetime ends tokens that live longer than administrators allow, and tells
+	// their owners. It runs when the limit was changed, not daily.
+	Lifetime Kind = "lifetime"
 )
 
 // A Notice is one mail to one recipient about one owner's tokens.
@@ -40,6 +43,9 @@ type Notice struct {
 	Tokens []Token
 	// Total is how many there are.
 	Total int
+	// LimitDays is the limit that a Lifetime notice is about, or 0 when there
+	// is none any more.
+	LimitDays int
 }
 
 // A Place is the project or group that a bot's tokens are for.
@@ -64,7 +70,7 @@ type Token struct {
 	Name       string
 	Scopes     scope.Set
 	LastUsedAt time.Time // zero for never
-	ExpiresOn  token.Day
+	ExpiresOn  token.Day // no day is never, in a Lifetime notice only
 }
 
 // A Mailer sends notices. It is safe for concurrent use.

@@ -27,10 +27,20 @@ type Bots interface {
 	RevokeToken(ctx context.Context, ended token.Token) error
 }
 
+// Enforcement says whether tokens work on after their end, strongly consistent.
+type Enforcement interface {
+	ExpiryIgnored(ctx context.Context) (bool, error)
+}
+
 // removeBots removes the bots whose tokens ended long enough ago. Each one that
 // is removed leaves the index, so the next run goes on by itself. It returns
 // false when there is more to do; save is called often enough for the lease.
 func (r *run) removeBots(slots []slot, save func() error) (bool, error) {
+	if r.Enforcement != nil {
+		if ignored, err := r.Enforcement.ExpiryIgnored(r.ctx); ignored || err != nil {
+			return err == nil, err // their tokens still work
+		}
+	}
 	for day := slots[0].day.AddDays(-removalLookBack); !day.After(r.job.Day); day = day.AddDays(1) {
 		q := Query{Day: day, Shard: r.job.Shard, Bots: true}
 		for more := true; more; more = q.Next != "" {
@@ -70,7 +80,7 @@ func (r *run) removePage(entries []Entry, save func() error) (bool, error) {
 // removeBatch looks at the records of a batch and ends those that are as the
 // index says. It goes on after a fault: the bots have nothing in common.
 func (r *run) removeBatch(batch []Entry) error {
-	ended, err := r.ended(batch)
+	ended, err := r.endedBots(batch)
 	if err != nil {
 		return err
 	}
@@ -101,8 +111,8 @@ func (r *run) removeBatch(batch []Entry) error {
 	return faults
 }
 
-// ended returns the tokens of a batch that are to be ended, as they are then.
-func (r *run) ended(batch []Entry) ([]token.Token, error) {
+// endedBots returns the tokens of a batch that are to be ended, as they are then.
+func (r *run) endedBots(batch []Entry) ([]token.Token, error) {
 	digests, ids := make([]secret.Digest, len(batch)), make(map[secret.Digest]token.ID, len(batch))
 	for i, e := range batch {
 		digests[i], ids[e.Digest] = e.Digest, e.ID

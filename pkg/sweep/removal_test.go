@@ -81,6 +81,32 @@ func TestRemovalAtMidnight(t *testing.T) {
 	}
 }
 
+type ignoring struct{ err error }
+
+func (i ignoring) ExpiryIgnored(context.Context) (bool, error) { return true, i.err }
+
+// While ends are not enforced, the tokens of bots work on. If this fails, one that
+// still works is taken away (promise 6).
+func TestNoBotIsRemovedWhileEndsAreNotEnforced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		staff(w, today)
+		w.scanAt(t, atOne)
+		event := sweep.Event{Time: today.AddDays(90).Start().Add(2 * time.Hour)}
+		with := func(e sweep.Enforcement) (sweep.Result, error) {
+			return w.scanner(sweep.Expired, func(s *sweep.Scanner) { s.Enforcement = e }).Run(t.Context(), t.Context(), event)
+		}
+		result, err := with(ignoring{token.ErrUnavailable})
+		if result.Done || result.Counts.Ended != 0 || err == nil {
+			t.Errorf("undecided: %+v, %v", result, err)
+		}
+		result, err = with(ignoring{})
+		wantErr(t, err, nil)
+		want(t, "removed", result.Counts.Ended, 0)
+	})
+}
+
 // What is not as the index says keeps its bot, and is counted under its reason.
 func TestBotsThatStay(t *testing.T) {
 	t.Parallel()

@@ -51,10 +51,12 @@ type Scanner struct {
 	Index   Index
 	Records Records
 	Teams   Teams
-	Bots    Bots // for the expired scan
-	Ledger  Ledger
-	Mailer  Mailer
-	Clock   clock.Clock
+	// Enforcement is asked before bots are removed; without one, ends count.
+	Enforcement Enforcement
+	Bots        Bots // for the expired scan
+	Ledger      Ledger
+	Mailer      Mailer
+	Clock       clock.Clock
 	// Days are the notice days; the expired scan needs none.
 	Days Days
 	// Shards of the expiry index.
@@ -70,6 +72,11 @@ type Scanner struct {
 	NewHolder func() string
 	// Malformed is told of records that cannot be read. It may be nil.
 	Malformed func(context.Context, error)
+
+	// Limits and Accounts are what the lifetime run needs beside the rest, and
+	// no other. Without a Mailer it ends tokens and tells nobody.
+	Limits   Limits
+	Accounts Accounts
 }
 
 // An Event starts or resumes a scan.
@@ -88,6 +95,7 @@ type Counts struct {
 	Marked   int // tokens that need no further announcement
 	Failed   int // mails rejected for good, or not known to be sent
 	Ended    int // bots removed some time after their tokens ended
+	Revoked  int // tokens that the run ended
 	Skipped  map[string]int
 }
 
@@ -109,6 +117,7 @@ func (c *Counts) add(other Counts) {
 	c.Marked += other.Marked
 	c.Failed += other.Failed
 	c.Ended += other.Ended
+	c.Revoked += other.Revoked
 	for reason, n := range maps.All(other.Skipped) {
 		c.skip(reason, n)
 	}
@@ -186,15 +195,33 @@ type run struct {
 	job       Job
 	holder    string
 	until     time.Time // end of the lease
+	saved     Progress  // the last that was, or was there before
 	pace      **pacer   // shared by the shards of one Run
 	counts    Counts
 	debts     *debts
+	days      []slot // what a scan of the index covers
 	// failedInRow is how many mails failed since the last that was accepted.
 	failedInRow int
+	// limitDays is what a lifetime run's mails say.
+	limitDays int
 }
 
 // all works through the job. It returns false when there is more to do.
 func (r *run) all() (bool, error) {
+	if r.Kind == Lifetime {
+		return r.lifetime()
+	}
+	return r.work(ErrUnsent, r.announcing)
+}
+
+// A step does the next part of a job and returns the last owner in it, or 0
+// when there was nothing left to do.
+type step func() (reached token.OwnerID, o outcome, err error)
+
+// work does a job in steps, which begin makes for what is left.
+// What steps leave undone for reasons that do not concern the others is
+// returned in the end, under left. It returns false when there is more to do.
+func (r *run) work(left error, begin func(Progress) (step, error)) (bool, error) {
 	progress, err := r.acquire()
 	switch {
 	case errors.Is(err, ErrLeased):
@@ -205,30 +232,29 @@ func (r *run) all() (bool, error) {
 		return true, nil
 	}
 	r.debts = newDebts(progress.Unmarked)
-	slots, err := r.slots()
+	r.saved = progress
+	next, err := begin(progress)
 	if err != nil {
-		return false, r.release(progress, err)
+		return false, r.release(progress, leaseOnly(err))
 	}
 	before := progress.Counts
-	groups := newMerger(r.Index, slots, r.job.Shard, progress.Cursor, &r.counts)
-	var unsent error
-	held := progress.Cursor // the cursor stays before the first owner with mails left over
+	var undone error
+	held := progress.Cursor // the cursor stays before the first owner with something left over
 	for {
 		if r.stop.Err() != nil {
 			return false, r.release(progress, nil)
 		}
-		batch, err := r.collect(groups)
+		reached, outcome, err := next()
 		if err != nil {
 			return false, r.release(progress, err)
 		}
-		if len(batch) == 0 {
+		if reached == 0 {
 			break
 		}
-		outcome := r.process(batch)
-		if outcome.complete() && unsent == nil {
-			held = batch[len(batch)-1].owner
+		if outcome.complete() && undone == nil {
+			held = reached
 		} else {
-			unsent = errors.Join(unsent, outcome.unsent)
+			undone = errors.Join(undone, outcome.unsent)
 		}
 		progress.Cursor, progress.Unmarked = held, r.debts.list()
 		progress.Counts = before
@@ -240,8 +266,8 @@ func (r *run) all() (bool, error) {
 			return false, leaseOnly(err)
 		}
 	}
-	if unsent != nil {
-		unsent = fmt.Errorf("%w: %w", ErrUnsent, unsent)
+	if undone != nil {
+		undone = fmt.Errorf("%w: %w", left, undone)
 	}
 	sum := func() {
 		progress.Counts = before
@@ -249,16 +275,33 @@ func (r *run) all() (bool, error) {
 	}
 	removed := true
 	if r.Kind == Expired { // mails that are left over keep no bot
-		removed, err = r.removeBots(slots, func() error { sum(); return r.save(progress) })
+		removed, err = r.removeBots(r.days, func() error { sum(); return r.save(progress) })
 	}
-	if sum(); !removed || err != nil || unsent != nil {
-		return false, r.release(progress, errors.Join(unsent, leaseOnly(err)))
+	if sum(); !removed || err != nil || undone != nil {
+		return false, r.release(progress, errors.Join(undone, leaseOnly(err)))
 	}
 	if err := r.Ledger.SetFinished(r.ctx, r.job); err != nil {
 		return false, r.release(progress, err)
 	}
 	progress.Done, progress.Unmarked = true, nil
 	return true, leaseOnly(r.save(progress))
+}
+
+// announcing returns the steps of a scan of the index.
+func (r *run) announcing(p Progress) (step, error) {
+	slots, err := r.slots()
+	if err != nil {
+		return nil, err
+	}
+	r.days = slots
+	groups := newMerger(r.Index, slots, r.job.Shard, p.Cursor, &r.counts)
+	return func() (token.OwnerID, outcome, error) {
+		batch, err := r.collect(groups)
+		if err != nil || len(batch) == 0 {
+			return 0, outcome{}, err
+		}
+		return batch[len(batch)-1].owner, r.process(batch), nil
+	}, nil
 }
 
 // leaseOnly turns the loss of a lease into "more to do": somebody else is at
@@ -277,7 +320,7 @@ func (r *run) acquire() (Progress, error) {
 }
 
 func (r *run) save(p Progress) error {
-	r.until = r.Clock.Now().Add(lease)
+	r.saved, r.until = p, r.Clock.Now().Add(lease)
 	return r.Ledger.Save(r.ctx, r.job, r.holder, p, r.until)
 }
 
@@ -299,15 +342,20 @@ func (r *run) slots() ([]slot, error) {
 	return expiredSlots(r.job.Day, last), nil
 }
 
+// groups yields what may be due, owner by owner; ok is false after the last.
+type groups interface {
+	next(ctx context.Context) (g group, ok bool, err error)
+}
+
 // collect takes the owners of one batch.
-func (r *run) collect(groups *merger) ([]group, error) {
+func (r *run) collect(from groups) ([]group, error) {
 	limit := batchOwners
 	if *r.pace != nil {
 		limit = max(1, min(limit, int(float64((*r.pace).limiter.Limit())*batchTime.Seconds())))
 	}
 	var batch []group
 	for tokens := 0; len(batch) < limit && tokens < batchTokens; {
-		g, ok, err := groups.next(r.ctx)
+		g, ok, err := from.next(r.ctx)
 		if err != nil {
 			return nil, err
 		}

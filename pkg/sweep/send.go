@@ -369,6 +369,9 @@ func (d *debts) list() []Debt {
 
 // notDue says why an index entry is not to be announced after all, or "".
 func notDue(t token.Token, there bool, d due, owner principal.User) string {
+	if d.slot.mark == string(Lifetime) {
+		return notEnded(t, there, d)
+	}
 	switch {
 	case !there:
 		return gone
@@ -419,6 +422,7 @@ func (r *run) send(p *plan, to Recipient, counts *Counts) (finished bool, err er
 		}
 		err = r.Mailer.Send(r.ctx, Notice{
 			Kind: r.Kind, Recipient: p.recipients[still], Owner: p.owner, Place: p.place, Today: r.job.Day, Tokens: p.tokens, Total: len(p.dues),
+			LimitDays: r.limitDays,
 		})
 		switch {
 		case err == nil:

@@ -64,7 +64,10 @@ type Records interface {
 
 // A Job is one scan of one shard on one day.
 type Job struct {
-	Kind  Kind
+	Kind Kind
+	// At is the instant that names a job of which a day may have several, and
+	// otherwise the zero time.
+	At    time.Time
 	Day   token.Day
 	Shard int
 }

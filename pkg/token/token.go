@@ -35,6 +35,7 @@ const (
 	ReasonRotated Reason = "rotated" // a successor took its place
 	ReasonReuse   Reason = "reuse"   // an ancestor was presented for rotation
 	ReasonExpired Reason = "expired" // a bot was removed some time after its token ended
+	ReasonPolicy  Reason = "policy"  // it was to live longer than administrators allow
 	ReasonLeak    Reason = "leak"    // somebody reported its bearer as found in public
 )
 
@@ -85,9 +86,10 @@ const (
 
 // StateAt returns the state of the token at now. validFrom is the owner's
 // first token number that has not been revoked in bulk (0 when nothing was).
-func (t Token) StateAt(now time.Time, validFrom int64) State {
+// Under a policy that ignores ends, no token is expired.
+func (t Token) StateAt(now time.Time, validFrom int64, p Policy) State {
 	switch {
-	case !t.ExpiresOn.IsZero() && !now.Before(t.ExpiresOn.Start()):
+	case !p.ExpiryIgnored && !t.ExpiresOn.IsZero() && !now.Before(t.ExpiresOn.Start()):
 		return Expired
 	case t.RevokedIn(validFrom):
 		return Revoked

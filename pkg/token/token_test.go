@@ -48,8 +48,19 @@ func TestStateAt(t *testing.T) {
 				t.Fatal(err)
 			}
 			tok := token.Token{ID: id, ExpiresOn: test.expiresOn, RevokedAt: test.revokedAt}
-			if got := tok.StateAt(test.now, test.validFrom); got != test.want {
+			if got := tok.StateAt(test.now, test.validFrom, token.Policy{}); got != test.want {
 				t.Errorf("StateAt() = %s, want %s", got, test.want)
+			}
+			// Expiry that is not enforced never lets a revoked token live.
+			unenforced := test.want
+			if unenforced == token.Expired {
+				unenforced = token.Active
+				if tok.RevokedIn(test.validFrom) {
+					unenforced = token.Revoked
+				}
+			}
+			if got := tok.StateAt(test.now, test.validFrom, token.Policy{ExpiryIgnored: true}); got != unenforced {
+				t.Errorf("StateAt() = %s while expiry is not enforced, want %s", got, unenforced)
 			}
 			revoked := !test.revokedAt.IsZero() || test.number < test.validFrom
 			if got := tok.RevokedIn(test.validFrom); got != revoked {

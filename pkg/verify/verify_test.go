@@ -39,10 +39,16 @@ type fakeStore struct {
 	checks   int
 	hints    []token.OwnerID
 	marks    []mark
+	policy   token.Policy
+	policies int // how often it was asked for the policy
 }
 
-func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID) (token.Token, principal.User, error) {
+func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error) {
 	f.checks++
+	if policy != nil {
+		f.policies++
+		*policy = f.policy
+	}
 	f.hints = append(f.hints, hint)
 	return f.check(ctx, digest, hint)
 }
@@ -82,15 +88,14 @@ func newFixture(t *testing.T) *fixture {
 		ExpiresOn: token.DayOf(midnight), Digest: pepper.Digest(bearer),
 	}
 	f.user = principal.User{ID: owner, Username: "owner", State: principal.Active}
-	f.store = &fakeStore{check: func(_ context.Context, digest secret.Digest, _ token.OwnerID) (token.Token, principal.User, error) {
+	f.store = &fakeStore{policy: token.Policy{LastUsedInterval: interval}, check: func(_ context.Context, digest secret.Digest, _ token.OwnerID) (token.Token, principal.User, error) {
 		if digest != f.token.Digest {
 			return token.Token{}, principal.User{}, token.ErrNotFound
 		}
 		return f.token, f.user, nil
 	}}
 	f.Verifier = &verify.Verifier{
-		Store: f.store, Pepper: pepper, Format: secret.Format{Prefixes: []string{prefix}}, Clock: f.clock,
-		LastUsedInterval: interval,
+		Store: f.store, Pepper: pepper, Format: secret.Format{Prefixes: []string{prefix}}, Clock: f.clock, Kept: &verify.Kept{},
 		Unmarked: func(_ context.Context, id token.ID, err error) {
 			if id != f.token.ID {
 				t.Errorf("told about token %s, not %s", id, f.token.ID)

@@ -61,6 +61,8 @@ type World struct {
 	Cloud  *local.Cloud
 	// Mailbox has the mails that were sent, unless Options.Mail says otherwise.
 	Mailbox *mailbox.Mailbox
+	// Plans has what the product planned. The test starts it; see RunPlans.
+	Plans *local.Plans
 }
 
 // Options are what a test may want different.
@@ -99,11 +101,12 @@ func Start(tb testing.TB, o Options) *World {
 	}
 	w := &World{Clock: clock.NewFake(Now), Logs: &Logs{}, Engine: o.Client(), Table: "t" + rand.Text()}
 	w.Mailbox = mailbox.New(w.Clock, mailsKept)
+	w.Plans = local.NewPlans(template.Machines())
 	if o.Mail == nil {
 		o.Mail = w.Mailbox.Client
 	}
 	product := local.Product{
-		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Pepper: strings.Repeat("pepper", 8),
+		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Plans: w.Plans, Pepper: strings.Repeat("pepper", 8),
 		Clock: w.Clock, Random: o.Random,
 		Log: func(function string) *slog.Logger { return telemetry.NewLogger(w.Logs, function) },
 	}
@@ -131,6 +134,27 @@ func check(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// RunPlans runs what is planned for up to now, as the scheduler and the state machine would, and
+// returns the last reply of each run.
+func (w *World) RunPlans(tb testing.TB) (replies []string) {
+	tb.Helper()
+	for _, plan := range w.Plans.Take(w.Clock.Now()) {
+		const enough = 100
+		for again := 1; ; again++ {
+			out, err := w.Functions[plan.Function].Invoke(tb.Context(), []byte(plan.Payload))
+			check(tb, err)
+			if strings.Contains(string(out), `"done":true`) {
+				replies = append(replies, string(out))
+				break
+			}
+			if again == enough {
+				tb.Fatalf("%s is not done: %s", plan.Function, out)
+			}
+		}
+	}
+	return replies
 }
 
 // A Reply is an HTTP reply whose body has been read.

@@ -1,11 +1,12 @@
 // Command run starts Latchkey on this machine: `make run`.
 //
-// The two scans run at their times while it runs, and /mailbox/ shows what they
-// sent. PORT picks the port (8080). DYNAMODB_ENDPOINT names another engine than the
+// The two scans, and the lifetime run where one was planned, run at their times
+// while it runs, and /mailbox/ shows what they sent. PORT picks the port (8080). DYNAMODB_ENDPOINT names another engine than the
 // embedded one, DynamoDB Local or a real region's; what it holds then outlives
-// the program, so the pepper does too, in .local/pepper. It prints an
-// administrator's bearer and commands to try, writes .local/env, and ends on
-// Ctrl-C.
+// the program, so the pepper does too, in .local/pepper. SEED=1 also makes two
+// accounts, a group with a project, and tokens of them; what is there already
+// stays, and only the bearers are new. It prints an administrator's bearer and
+// commands to try, writes .local/env, and ends on Ctrl-C.
 package main
 
 import (
@@ -31,9 +32,10 @@ import (
 	"latchkey/infra/local/dynamodblocal"
 	"latchkey/infra/local/engine"
 	"latchkey/infra/local/mailbox"
+	"latchkey/infra/local/seed"
 	"latchkey/pkg/clock"
-	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/telemetry"
+	"latchkey/pkg/token"
 )
 
 func main() {
@@ -46,6 +48,10 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
+	seeded, err := wantsSeed()
+	if err != nil {
+		return err
+	}
 	listener, err := listen()
 	if err != nil {
 		return err
@@ -60,7 +66,7 @@ func run(ctx context.Context) (err error) {
 	box := mailbox.New(clock.System{}, mailsKept)
 	product := local.Product{
 		Template: template, Table: "latchkey",
-		Mail: box.Client, Scheduled: true,
+		Mail: box.Client, Plans: local.NewPlans(template.Machines()), Scheduled: true,
 		Pages: map[string]http.Handler{mailbox.PagesPath: box.Pages(), mailbox.APIPath: box.API()},
 		Clock: clock.System{}, Random: rand.Reader,
 		Log: func(function string) *slog.Logger { return telemetry.NewLogger(os.Stderr, function) },
@@ -78,7 +84,15 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := greet(cloud.URL(), bearer, engineName); err != nil {
+	var world *seed.Bearers
+	if seeded {
+		bearers, err := seed.Make(ctx, cloud.URL(), bearer, clock.System{}.Now().AddDate(0, 0, token.MaxLifetimeDays).Format(time.DateOnly))
+		if err != nil {
+			return err
+		}
+		world = &bearers
+	}
+	if err := greet(cloud.URL(), bearer, engineName, world); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -88,6 +102,17 @@ func run(ctx context.Context) (err error) {
 
 // mailsKept is how many mails the mailbox page shows.
 const mailsKept = 500
+
+func wantsSeed() (bool, error) {
+	switch value := os.Getenv("SEED"); value {
+	case "", "0":
+		return false, nil
+	case "1":
+		return true, nil
+	default:
+		return false, fmt.Errorf("SEED is %q, not 0 or 1", value)
+	}
+}
 
 func listen() (net.Listener, error) {
 	port := os.Getenv("PORT")
@@ -145,19 +170,23 @@ func keptPepper(path string) (string, error) {
 	return pepper, os.WriteFile(path, []byte(pepper), 0o600)
 }
 
-func greet(url, bearer, engineName string) error {
+func greet(url, bearer, engineName string, world *seed.Bearers) error {
 	env := filepath.Join(".local", "env")
 	content := fmt.Sprintf("export LATCHKEY_URL=%s\nexport LATCHKEY_TOKEN=%s\n", url, bearer)
+	if world != nil {
+		content += fmt.Sprintf("export LATCHKEY_DEVELOPER_TOKEN=%s\nexport LATCHKEY_MAINTAINER_TOKEN=%s\nexport LATCHKEY_PROJECT_TOKEN=%s\n",
+			world.Developer, world.Maintainer, world.Project)
+	}
 	if err := os.WriteFile(env, []byte(content), 0o600); err != nil {
 		return err
 	}
-	nextYear := clock.System{}.Now().Truncate(24*time.Hour).AddDate(0, 0, lifecycle.MaxLifetimeDays-5).Add(time.Hour)
+	nextYear := clock.System{}.Now().Truncate(24*time.Hour).AddDate(0, 0, token.MaxLifetimeDays-5).Add(time.Hour)
 	fmt.Printf(`
 Latchkey runs at %[1]s
 Engine: %[3]s
 Administrator: root, bearer %[2]s
 (for your shell: . ./%[4]s)
-
+%[6]s
 Make a token, use it on the sample API, see what it may not do:
 
   curl -sS -H "PRIVATE-TOKEN: %[2]s" %[1]s/api/v4/users/1/personal_access_tokens -d name=try -d 'scopes[]=read_api'
@@ -170,6 +199,20 @@ Tokens last a year unless they are told otherwise. To have the mail of their las
   curl -sS %[1]s/2015-03-31/functions/expiring/invocations -d '{"time":"%[5]s"}'
 
 Ctrl-C ends it.
-`, url, bearer, engineName, env, nextYear.Format(time.RFC3339))
+`, url, bearer, engineName, env, nextYear.Format(time.RFC3339), introduce(world))
 	return nil
+}
+
+// introduce names who is in the world, and their bearers.
+func introduce(world *seed.Bearers) string {
+	if world == nil {
+		return ""
+	}
+	return fmt.Sprintf(`
+Project %[1]s in the group %[2]s:
+
+  %-12[3]s %[4]s
+  %-12[5]s %[6]s
+  %-12[7]s %[8]s
+`, seed.Project, seed.Group, seed.Developer, world.Developer, seed.Maintainer, world.Maintainer, "its token", world.Project)
 }

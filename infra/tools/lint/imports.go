@@ -21,11 +21,11 @@ const (
 
 // layers names every package below pkg. A new one must be put somewhere on purpose.
 var layers = map[string]layer{
-	"token": domain, "scope": domain, "secret": domain, "principal": domain, "clock": domain,
+	"token": domain, "audit": domain, "scope": domain, "secret": domain, "principal": domain, "clock": domain,
 	"lifecycle": useCase, "verify": useCase, "sweep": useCase, "directory": useCase, "policy": useCase,
 	"httpapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
-	"schedule": adapter,
-	"compose":  wiring,
+	"schedule": adapter, "planner": adapter,
+	"compose": wiring,
 }
 
 // importDirection keeps arrows pointing down: functions and their wiring, adapters, use cases,
@@ -110,6 +110,7 @@ var restricted = []struct{ module, owner string }{
 	{"github.com/aws/aws-sdk-go-v2/feature/dynamodb", "pkg/store"},
 	{"github.com/aws/aws-sdk-go-v2/service/ses", "pkg/notify"},
 	{"github.com/aws/aws-sdk-go-v2/service/sesv2", "pkg/notify"},
+	{"github.com/aws/aws-sdk-go-v2/service/scheduler", "pkg/planner"},
 	{"github.com/aws/aws-lambda-go/events", "pkg/httpapi"},
 }
 

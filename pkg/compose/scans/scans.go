@@ -1,4 +1,4 @@
-// Package scans builds the handlers of the two daily scans. It is apart from
+// Package scans builds the handlers of the two daily scans and of the lifetime run. It is apart from
 // package compose so that the functions which answer requests do not carry the
 // mail service's client.
 package scans
@@ -37,13 +37,14 @@ func New(cfg config.Scan, table *dynamodb.Client, mail *sesv2.Client) Deployment
 	return Deployment{Config: cfg, Table: table, Mail: mail, Clock: clock.System{}, Log: telemetry.Logger}
 }
 
-// Handler returns the handler of functions/expiring or functions/expired.
+// Handler returns the handler of functions/expiring, functions/expired or
+// functions/lifetime.
 func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 	cfg, log := d.Config, d.Log(string(kind))
 	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
 	scanner := &sweep.Scanner{
 		Kind:  kind,
-		Index: table, Records: table, Teams: table, Bots: table, Ledger: table,
+		Index: table, Records: table, Teams: table, Bots: table, Enforcement: table, Ledger: table,
 		Mailer: &notify.SES{
 			Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PageURL: cfg.PageURL(),
 		},
@@ -53,6 +54,12 @@ func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 		AnyTime:   cfg.AnyTime,
 		NewHolder: rand.Text,
 		Malformed: func(_ context.Context, err error) { log.Error("token record malformed", "reason", err.Error()) },
+	}
+	if kind == sweep.Lifetime {
+		scanner.Limits, scanner.Accounts = table, table
+	}
+	if cfg.Sender == "" {
+		scanner.Mailer = nil
 	}
 	metrics := telemetry.Metrics{Log: log, Stage: cfg.Stage, Function: string(kind), Now: d.Clock.Now}
 	return schedule.Lambda(log, metrics, scanner)

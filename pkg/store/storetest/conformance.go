@@ -61,7 +61,7 @@ func readsWhatWasWritten(t *testing.T, f *Fixture) {
 	owner := f.AddUser(t)
 	tok := f.AddToken(t, owner, func(tok *token.Token) { tok.Name = "bâtiment 建物 \x01\"'" })
 	for _, hint := range []token.OwnerID{0, owner.ID, owner.ID + 1} {
-		got, user, err := f.Store.Check(t.Context(), tok.Digest, hint)
+		got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 		want(t, f, err, nil)
 		same(t, "checked token", got, tok)
 		same(t, "checked owner", user.ID, owner.ID)
@@ -86,7 +86,7 @@ func tellsAbsence(t *testing.T, f *Fixture) {
 	stranger := f.Candidate(t, owner)
 	ctx := t.Context()
 	for name, err := range map[string]error{
-		"check":   second(f.Store.Check(ctx, stranger.Digest, owner.ID)),
+		"check":   second(f.Store.Check(ctx, stranger.Digest, owner.ID, nil)),
 		"digest":  last(f.Store.TokenByDigest(ctx, stranger.Digest)),
 		"id":      last(f.Store.Token(ctx, token.ID(owner.ID<<22+1))),
 		"newest":  last(f.Store.Newest(ctx, token.ID(owner.ID<<22+1))),
@@ -158,11 +158,11 @@ func revokesAtOnce(t *testing.T, f *Fixture) {
 	later := Ended(first)
 	later.RevokedAt = later.RevokedAt.Add(time.Hour)
 	want(t, f, f.Store.RevokeToken(t.Context(), later), nil)
-	got, _, err := f.Store.Check(t.Context(), first.Digest, owner.ID)
+	got, _, err := f.Store.Check(t.Context(), first.Digest, owner.ID, nil)
 	want(t, f, err, nil)
 	same(t, "revoked token", got, Ended(first))
 	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
-	got, user, err := f.Store.Check(t.Context(), second.Digest, owner.ID)
+	got, user, err := f.Store.Check(t.Context(), second.Digest, owner.ID, nil)
 	want(t, f, err, nil)
 	if !got.RevokedIn(user.TokensValidFrom) {
 		t.Error("a token is good after everything was revoked")

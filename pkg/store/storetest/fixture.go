@@ -40,7 +40,7 @@ type Fixture struct {
 	mu     sync.Mutex
 	made   []string // what no error may show
 
-	resources token.ResourceID // the last id given out
+	resources int // how many projects and groups were made
 }
 
 // NewFixture makes a table on the engine behind client.

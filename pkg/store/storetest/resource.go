@@ -13,16 +13,19 @@ import (
 	"latchkey/pkg/token"
 )
 
-// AddResource stores a project or group at the root, with an id of its own, past the store.
+// AddResource makes a project or group at the root.
 func (f *Fixture) AddResource(tb testing.TB, kind principal.ResourceKind) principal.Resource {
 	tb.Helper()
 	f.mu.Lock()
 	f.resources++
-	id := f.resources
+	path := fmt.Sprintf("%s-%d", kind, f.resources)
 	f.mu.Unlock()
-	path := fmt.Sprintf("%s-%s", kind, id)
-	res := principal.Resource{ID: id, Kind: kind, Name: "The " + path, Path: path, FullPath: path}
-	PutResource(tb, f.Client, f.Name, res)
+	res, err := f.Store.CreateResource(tb.Context(), principal.Resource{
+		Kind: kind, Name: "The " + path, Path: path, FullPath: path, Visibility: "private", CreatedAt: Now,
+	}, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	return res
 }
 

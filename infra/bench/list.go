@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/infra/local/dynamodblocal"
+	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/config"
+	"latchkey/pkg/directory"
+	"latchkey/pkg/httpapi"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/store"
+	"latchkey/pkg/telemetry"
+	"latchkey/pkg/token"
+	"latchkey/pkg/verify"
+)
+
+const (
+	tokensListed = 500
+	perPage      = 20
+)
+
+// lists measures one page of an owner's tokens, the first of 20 out of 500,
+// against the bare SDK reads that it takes: the caller's check, the owner's
+// pointers, the records of the page. What is measured is the function's HTTP
+// handler, without the Lambda event around it.
+func lists(ctx context.Context, r *report) error {
+	engine, err := dynamodblocal.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Stop()
+	client := dynamodblocal.Client(engine.Endpoint(), store.Configure(""))
+	l, err := newListing(ctx, client)
+	if err != nil {
+		return err
+	}
+	const turns, calls = 40, 20
+	pair, err := alternate(turns, calls,
+		func() error { return l.page(ctx) },
+		func() error { return l.reads(ctx, client) },
+	)
+	if err != nil {
+		return err
+	}
+	page, reads := pair[0], pair[1]
+	r.note("page 1 (%d of %d tokens): p50 %v, cpu %v", perPage, tokensListed, page.p50(), page.cpuPerCall())
+	r.note("its bare reads: p50 %v, cpu %v; cpu ratio %.3f", reads.p50(), reads.cpuPerCall(), page.against(reads, turn.processor))
+	r.atMost("list_500_ratio", page.against(reads, turn.wall), 1.25)
+	return nil
+}
+
+// A listing is an owner of many tokens, and what a page of them takes.
+type listing struct {
+	tokens  http.Handler
+	bearer  string
+	caller  []map[string]types.AttributeValue
+	owner   token.OwnerID
+	records []map[string]types.AttributeValue // of the page
+}
+
+func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) {
+	path, err := tabledef.Path()
+	if err != nil {
+		return nil, err
+	}
+	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
+		return nil, err
+	}
+	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour, Policy: token.Policy{Prefix: config.DefaultPrefixes[0], LastUsedInterval: 24 * time.Hour}})
+	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
+	if err != nil {
+		return nil, err
+	}
+	format := secret.Format{Prefixes: config.DefaultPrefixes}
+	accounts := directory.Directory{Store: table, Reader: table, Clock: clock.System{}}
+	user, err := accounts.CreateByConsole(ctx, directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
+	if err != nil {
+		return nil, err
+	}
+	issuer := lifecycle.Issuer{
+		Store: table, Reader: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
+		Policies: table, Clock: clock.System{}, Random: rand.Reader,
+	}
+	l := &listing{owner: user.ID}
+	for n := range tokensListed {
+		issued, err := issuer.CreateByConsole(ctx, user, lifecycle.Spec{
+			Name: fmt.Sprintf("bench %d", n), Description: "one of many", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser},
+		}, "")
+		if err != nil {
+			return nil, err
+		}
+		user.NextNumber = issued.Token.ID.Number() + 1
+		key := itemKey("TOKEN#"+issued.Token.Digest.Key(), "TOKEN")
+		if n == 0 {
+			l.bearer = issued.Bearer.Reveal()
+			l.caller = []map[string]types.AttributeValue{key, itemKey("USER#"+user.ID.String(), "PROFILE")}
+		}
+		if n < perPage {
+			l.records = append(l.records, key)
+		}
+	}
+	log := telemetry.NewLogger(io.Discard, "tokens")
+	l.tokens = httpapi.Tokens(&httpapi.API{
+		Log: log, Users: table, Clock: clock.System{}, PublicURL: "https://tokens.example.test", Count: func(string, string) {},
+		Verifier: &verify.Verifier{
+			Store: table, Pepper: pepper, Format: format, Clock: clock.System{},
+		},
+	}, &lifecycle.Lister{Store: table, Reader: table, Pepper: pepper, Format: format, Clock: clock.System{}}, nil)
+	return l, nil
+}
+
+// page lists the first page as the gateway would hand the request over.
+func (l *listing) page(ctx context.Context) error {
+	request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v4/personal_access_tokens", http.NoBody)
+	request.Header.Set("PRIVATE-TOKEN", l.bearer)
+	reply := httptest.NewRecorder()
+	l.tokens.ServeHTTP(reply, request)
+	if n := strings.Count(reply.Body.String(), `"name":"bench `); reply.Code != http.StatusOK || n != perPage || reply.Header().Get("X-Total") != fmt.Sprint(tokensListed) {
+		return fmt.Errorf("list answers %d with %d tokens of %s", reply.Code, n, reply.Header().Get("X-Total"))
+	}
+	return nil
+}
+
+// reads asks the engine for the items that a page needs, whole as they are, and
+// looks at nothing but how much came.
+func (l *listing) reads(ctx context.Context, client *dynamodb.Client) error {
+	if err := oneBatch(ctx, client, l.caller); err != nil {
+		return err
+	}
+	out, err := client.Query(ctx, &dynamodb.QueryInput{
+		TableName:              aws.String(tableName),
+		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":pk": &types.AttributeValueMemberS{Value: "USER#" + l.owner.String()}, ":sk": &types.AttributeValueMemberS{Value: "TOKEN#"},
+		},
+		ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return err
+	}
+	if out.Count != tokensListed {
+		return fmt.Errorf("%d pointers", out.Count)
+	}
+	return oneBatch(ctx, client, l.records)
+}

@@ -1,0 +1,205 @@
+// Package audit describes what happened, to whom and by whom: the events of the
+// audit trail.
+//
+// Start with Event. A use case says what it is about to do with Expect, and the
+// store writes the events that its context carries in the same transaction as
+// the change, so that no change goes without its event and no event without its
+// change. An event never holds a bearer, a digest or a mail address. The
+// package does no I/O.
+package audit
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"latchkey/pkg/token"
+)
+
+// A Name says what happened, in GitLab's words where it has some.
+type Name string
+
+// The names of events.
+const (
+	TokenIssued          Name = "personal_access_token_issued"
+	TokenRotated         Name = "personal_access_token_rotated"
+	TokenRevoked         Name = "personal_access_token_revoked"
+	TokensRevoked        Name = "personal_access_tokens_revoked"
+	TokenReused          Name = "personal_access_token_reused"
+	ImpersonationIssued  Name = "impersonation_token_issued"
+	ImpersonationRevoked Name = "impersonation_token_revoked"
+	ProjectTokenIssued   Name = "project_access_token_created"
+	ProjectTokenRotated  Name = "project_access_token_rotated"
+	ProjectTokenRevoked  Name = "project_access_token_deleted"
+	GroupTokenIssued     Name = "group_access_token_created"
+	GroupTokenRotated    Name = "group_access_token_rotated"
+	GroupTokenRevoked    Name = "group_access_token_deleted"
+	TokenRefused         Name = "personal_access_token_creation_failed"
+	UserCreated          Name = "user_created"
+	UserUpdated          Name = "user_updated"
+	UserDeleted          Name = "user_destroyed"
+	UserBlocked          Name = "user_blocked"
+	UserUnblocked        Name = "user_unblocked"
+	UserDeactivated      Name = "user_deactivated"
+	UserActivated        Name = "user_activated"
+	ProjectCreated       Name = "project_created"
+	GroupCreated         Name = "group_created"
+	MemberAdded          Name = "member_created"
+	MemberUpdated        Name = "member_updated"
+	MemberRemoved        Name = "member_destroyed"
+	SettingsUpdated      Name = "application_setting_updated"
+	FeatureSet           Name = "feature_flag_set"
+	FeatureDeleted       Name = "feature_flag_deleted"
+	SudoUsed             Name = "sudo_used"
+)
+
+// A Source says by what way something was done.
+type Source string
+
+// The sources.
+const (
+	Self    Source = "self"    // by the owner
+	Admin   Source = "admin"   // by an administrator
+	Manager Source = "manager" // by somebody who manages the project or group
+	Policy  Source = "policy"  // by the limit on lifetimes, or because a bot's time was over
+	Reuse   Source = "reuse"   // a token that had ended was presented for rotation
+	Leak    Source = "leak"    // its value was reported as leaked
+	Console Source = "console" // by an operator with credentials of the AWS account
+)
+
+// An EntityType is what an event is about.
+type EntityType string
+
+// The types of entity.
+const (
+	User     EntityType = "User"
+	Project  EntityType = "Project"
+	Group    EntityType = "Group"
+	Instance EntityType = "Gitlab::Audit::InstanceScope"
+)
+
+// InstanceID is the id of the one entity of the type Instance.
+const InstanceID = 1
+
+// An Entity is whose trail an event belongs to.
+type Entity struct {
+	Type EntityType
+	ID   int64
+}
+
+// UserEntity is the account with this id.
+func UserEntity(id token.OwnerID) Entity { return Entity{User, int64(id)} }
+
+// ResourceEntity is the project or group with this id.
+func ResourceEntity(kind token.Kind, id token.ResourceID) Entity {
+	if kind == token.Group {
+		return Entity{Group, int64(id)}
+	}
+	return Entity{Project, int64(id)}
+}
+
+// An Origin is where a request came from. The zero Origin is that of work
+// nobody asked for.
+type Origin struct {
+	// Author is the account that the request ran as, 0 for none.
+	Author token.OwnerID
+	// Asker is the administrator behind Author by sudo or by an impersonation
+	// token, 0 for none.
+	Asker token.OwnerID
+	// Presented is the token that the request was made with.
+	Presented token.ID
+	RequestID string
+	// Address is the one that the gateway reports, "" where it is not known.
+	Address string
+	Source  Source
+}
+
+// An Event is one thing that happened.
+type Event struct {
+	ID     int64 // see NewID
+	At     time.Time
+	Name   Name
+	Entity Entity
+	Origin
+	// Token that it happened to, or 0.
+	Token token.ID
+	// Target is the name of what it happened to: a token's, an account's
+	// username, a setting's.
+	Target string
+	// Change, From and To say what became of what, where that is short.
+	Change, From, To string
+}
+
+// The layout of an id: the seconds since epoch, then random bits. Ids of one
+// partition ascend with time, stay below 2^53 (JSON clients in JavaScript) and
+// name the day on which to look. The seconds last until 2059.
+const (
+	epoch      = 1735689600 // 2025-01-01T00:00:00Z
+	randomBits = 23
+)
+
+// NewID returns the id of an event at an instant; random is anything.
+func NewID(at time.Time, random uint32) int64 {
+	return FirstID(at) | int64(random&(1<<randomBits-1))
+}
+
+// FirstID returns the lowest id of an instant.
+func FirstID(at time.Time) int64 { return max(at.Unix()-epoch, 0) << randomBits }
+
+// TimeOf returns the second in which an id was made.
+func TimeOf(id int64) time.Time { return time.Unix(id>>randomBits+epoch, 0).UTC() }
+
+// Life is how long an event is kept.
+const Life = 365 * 24 * time.Hour
+
+type (
+	originKey   struct{}
+	expectedKey struct{}
+)
+
+// WithOrigin returns a context whose changes come from origin.
+func WithOrigin(ctx context.Context, origin Origin) context.Context {
+	return context.WithValue(ctx, originKey{}, origin)
+}
+
+// OriginOf returns where the context's changes come from.
+func OriginOf(ctx context.Context) Origin {
+	origin, _ := ctx.Value(originKey{}).(Origin)
+	return origin
+}
+
+// Expect returns a context for the next change that the store makes: it writes
+// events with it, all or nothing, as of the instant at. Missing parts are filled
+// in: the origin from the context (the source only where the event has none),
+// and by the store the id, and the id of a token that is only made then.
+func Expect(ctx context.Context, at time.Time, events ...Event) context.Context {
+	origin := OriginOf(ctx)
+	filled := slices.Clone(events)
+	for i := range filled {
+		source := filled[i].Source
+		filled[i].At = at
+		filled[i].Origin = origin
+		if source != "" {
+			filled[i].Source = source
+		}
+	}
+	return context.WithValue(ctx, expectedKey{}, filled)
+}
+
+// Expected returns what the next change is to be recorded as.
+func Expected(ctx context.Context) []Event {
+	events, _ := ctx.Value(expectedKey{}).([]Event)
+	return events
+}
+
+// About returns a context whose expected events are about the token with this
+// id, where they do not name one.
+func About(ctx context.Context, id token.ID) context.Context {
+	events := slices.Clone(Expected(ctx))
+	for i := range events {
+		if events[i].Token == 0 {
+			events[i].Token = id
+		}
+	}
+	return context.WithValue(ctx, expectedKey{}, events)
+}

@@ -1,0 +1,110 @@
+// Package planner has things started later, by EventBridge Scheduler.
+//
+// Start with Planner, which implements policy.Planner. A plan is a schedule that
+// fires once and then deletes itself; planning the same instant twice plans it
+// once. It is apart from the other adapters so that no other function carries
+// the scheduler's client.
+package planner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler/types"
+	"github.com/aws/smithy-go"
+
+	"latchkey/pkg/token"
+)
+
+// A Planner plans the lifetime run.
+type Planner struct {
+	Client *scheduler.Client
+	// Group is the schedule group that the plans are kept in, which is this
+	// deployment's own.
+	Group string
+	// Target is the ARN of the state machine to start, and Role that of the role
+	// with which the scheduler starts it.
+	Target, Role string
+	// Queue is the ARN of the queue that keeps the inputs of starts that failed.
+	Queue string
+}
+
+// The scheduler tries a start for so long: half a day of trouble must not lose
+// a run.
+const (
+	maxRetries = 185   // EventBridge Scheduler: 0 to 185
+	maxAge     = 86400 // seconds; 60 to 86,400
+)
+
+// Configure returns how a client is set up: somebody waits for it. endpoint is
+// another scheduler than the region's own, or "".
+func Configure(endpoint string) func(*scheduler.Options) {
+	return func(o *scheduler.Options) {
+		if client, ours := o.HTTPClient.(*awshttp.BuildableClient); ours {
+			o.HTTPClient = client.WithTimeout(attemptTimeout)
+		}
+		if endpoint != "" {
+			o.BaseEndpoint = &endpoint
+		}
+	}
+}
+
+// attemptTimeout lets the SDK's three attempts end before the function's own ten
+// seconds do.
+const attemptTimeout = 2 * time.Second
+
+// Plan implements policy.Planner.
+func (p *Planner) Plan(ctx context.Context, at time.Time) error {
+	at = at.UTC()
+	_, err := p.Client.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
+		Name:                       aws.String(name(at)),
+		GroupName:                  &p.Group,
+		Description:                aws.String("Revokes the tokens beyond a changed limit on lifetimes."),
+		ScheduleExpression:         aws.String("at(" + at.Format("2006-01-02T15:04:05") + ")"),
+		ScheduleExpressionTimezone: aws.String("UTC"),
+		FlexibleTimeWindow:         &types.FlexibleTimeWindow{Mode: types.FlexibleTimeWindowModeOff},
+		ActionAfterCompletion:      types.ActionAfterCompletionDelete,
+		Target: &types.Target{
+			Arn: &p.Target, RoleArn: &p.Role,
+			// The instant that was planned and not that of the start: it names the run.
+			Input:            aws.String(`{"time":"` + at.Format(time.RFC3339) + `"}`),
+			RetryPolicy:      &types.RetryPolicy{MaximumRetryAttempts: aws.Int32(maxRetries), MaximumEventAgeInSeconds: aws.Int32(maxAge)},
+			DeadLetterConfig: &types.DeadLetterConfig{Arn: &p.Queue},
+		},
+	})
+	var there *types.ConflictException
+	if errors.As(err, &there) {
+		return nil // an earlier try's, whose reply was lost
+	}
+	return translate(err)
+}
+
+// Cancel implements policy.Planner.
+func (p *Planner) Cancel(ctx context.Context, at time.Time) error {
+	_, err := p.Client.DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{Name: aws.String(name(at.UTC())), GroupName: &p.Group})
+	var gone *types.ResourceNotFoundException
+	if errors.As(err, &gone) {
+		return nil
+	}
+	return translate(err)
+}
+
+// name is the same for the same instant, so that a second plan of it is found.
+func name(at time.Time) string { return "lifetime-" + at.Format("20060102T150405Z") }
+
+// translate keeps of an SDK error what kind it was.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return fmt.Errorf("%w: scheduler: %s", token.ErrUnavailable, api.ErrorCode())
+	}
+	return fmt.Errorf("%w: scheduler: not sent, or the answer was lost", token.ErrUnavailable)
+}

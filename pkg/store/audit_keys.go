@@ -1,0 +1,90 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"latchkey/pkg/audit"
+	"latchkey/pkg/token"
+)
+
+// Audit event: AUDIT#USER#<uid> / <id>#<random>, likewise PROJECT, GROUP and INSTANCE, and
+//              AUDIT#DAY#<day> / <id>#<random>, the same for those who see everything.
+// Ids ascend with time, and two that are alike lie side by side.
+
+func auditPartition(e audit.Entity) string {
+	kind := strings.ToUpper(string(e.Type))
+	if e.Type == audit.Instance {
+		kind = "INSTANCE"
+	}
+	return fmt.Sprintf("AUDIT#%s#%d", kind, e.ID)
+}
+
+func auditDayPartition(day token.Day) string { return "AUDIT#DAY#" + day.String() }
+
+func auditSort(id int64) string { return fmt.Sprintf("%016d", id) }
+
+func eventItem(partition string, e audit.Event, random string) item {
+	it := keyOf(partition, auditSort(e.ID)+"#"+random)
+	it["at"] = epoch(e.At)
+	it["name"] = text(string(e.Name))
+	it["entity_type"] = text(string(e.Entity.Type))
+	it["entity_id"] = number(e.Entity.ID)
+	it["source"] = text(string(e.Source))
+	it["delete_after"] = epoch(e.At.Add(audit.Life))
+	for name, n := range map[string]int64{
+		"author": int64(e.Author), "asker": int64(e.Asker), "presented": int64(e.Presented), "token": int64(e.Token),
+	} {
+		if n != 0 {
+			it[name] = number(n)
+		}
+	}
+	for name, s := range map[string]string{
+		"request_id": e.RequestID, "address": e.Address, "target": e.Target, "change": e.Change, "from": e.From, "to": e.To,
+	} {
+		if s != "" {
+			it[name] = text(s)
+		}
+	}
+	return it
+}
+
+func readEvent(it item) (audit.Event, error) {
+	r := reader{item: it}
+	var id int64
+	if _, err := fmt.Sscanf(r.text("sk"), "%016d#", &id); err != nil {
+		r.fault("sk")
+	}
+	e := audit.Event{
+		ID:     id,
+		At:     r.instant("at"),
+		Name:   audit.Name(r.text("name")),
+		Entity: audit.Entity{Type: audit.EntityType(r.text("entity_type")), ID: r.number("entity_id")},
+		Origin: audit.Origin{
+			Author:    token.OwnerID(r.optionalNumber("author")),
+			Asker:     token.OwnerID(r.optionalNumber("asker")),
+			Presented: token.ID(r.optionalNumber("presented")),
+			RequestID: r.optionalText("request_id"),
+			Address:   r.optionalText("address"),
+			Source:    audit.Source(r.text("source")),
+		},
+		Token:  token.ID(r.optionalNumber("token")),
+		Target: r.optionalText("target"),
+		Change: r.optionalText("change"), From: r.optionalText("from"), To: r.optionalText("to"),
+	}
+	return e, r.err
+}
+
+// eventItems are the two items of an event whose id is yet to be made.
+func eventItems(e audit.Event) []item {
+	var bits [4]byte
+	_, _ = rand.Read(bits[:]) // never fails (crypto/rand)
+	e.ID = audit.NewID(e.At, binary.BigEndian.Uint32(bits[:]))
+	random := rand.Text()
+	return []item{
+		eventItem(auditPartition(e.Entity), e, random),
+		eventItem(auditDayPartition(token.DayOf(e.At)), e, random),
+	}
+}

@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/principal"
+)
+
+// maxTransaction is how many items one transaction may have (DynamoDB:
+// TransactWriteItems takes 100).
+const maxTransaction = 100
+
+// SetSwitches implements policy.Store: all or nothing.
+func (t *Table) SetSwitches(ctx context.Context, switches []principal.Switch) error {
+	writes := make([]types.TransactWriteItem, len(switches))
+	keys := make([]key, len(switches))
+	for i, s := range switches {
+		writes[i] = t.put(switchItem(s), "", nil)
+		keys[i] = switchKey(s.Feature, s.Target)
+	}
+	_, err := t.transact(ctx, writes, func(ctx context.Context) (bool, error) {
+		stored, err := t.switchesAt(ctx, keys)
+		for _, s := range switches {
+			if !slices.Contains(stored, s) {
+				return false, err
+			}
+		}
+		return true, err
+	})
+	return err
+}
+
+// ClearSwitches implements policy.Store. More switches than fit into one
+// transaction go one after the other, everybody's first; a second call takes
+// what the first one left.
+func (t *Table) ClearSwitches(ctx context.Context, feature string) error {
+	items, err := t.switchItems(ctx, feature)
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(items, maxTransaction) {
+		writes := make([]types.TransactWriteItem, len(part))
+		keys := make([]key, len(part))
+		for i, it := range part {
+			keys[i] = key{"pk": it["pk"], "sk": it["sk"]}
+			writes[i] = types.TransactWriteItem{Delete: &types.Delete{TableName: &t.name, Key: keys[i]}}
+		}
+		_, err := t.transact(ctx, writes, func(ctx context.Context) (bool, error) {
+			left, err := t.getBatch(ctx, keys)
+			return len(left) == 0, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Switches implements policy.Reader: everybody's switch of a feature comes
+// before those of targets. Malformed ones are passed over.
+func (t *Table) Switches(ctx context.Context, feature string) ([]principal.Switch, error) {
+	items, err := t.switchItems(ctx, feature)
+	if err != nil {
+		return nil, err
+	}
+	switches := make([]principal.Switch, 0, len(items))
+	for _, it := range items {
+		s, err := readSwitch(it)
+		if err != nil {
+			t.passOver(err)
+			continue
+		}
+		switches = append(switches, s)
+	}
+	return switches, nil
+}
+
+// SwitchesFor implements policy.Reader, in one request. A malformed switch is
+// token.ErrCorrupt: what it would decide is not to be guessed.
+func (t *Table) SwitchesFor(ctx context.Context, feature string, targets ...principal.Target) ([]principal.Switch, error) {
+	keys := make([]key, len(targets))
+	for i, target := range targets {
+		keys[i] = switchKey(feature, target)
+	}
+	return t.switchesAt(ctx, keys)
+}
+
+func (t *Table) switchesAt(ctx context.Context, keys []key) ([]principal.Switch, error) {
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	switches := make([]principal.Switch, len(items))
+	for i, it := range items {
+		if switches[i], err = readSwitch(it); err != nil {
+			return nil, err
+		}
+	}
+	return switches, nil
+}
+
+// switchItems returns the items of one feature, or of all for "", by sort key.
+func (t *Table) switchItems(ctx context.Context, feature string) ([]item, error) {
+	first, last := featurePrefix+feature, featurePrefix+feature+"#~"
+	if feature == "" {
+		last = featurePrefix + "~"
+	}
+	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
+		TableName:              &t.name,
+		KeyConditionExpression: aws.String("pk = :pk AND sk BETWEEN :first AND :last"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":pk": text(settingsPartition), ":first": text(first), ":last": text(last),
+		},
+		ConsistentRead: aws.Bool(true),
+	})
+	var items []item
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, translate(err)
+		}
+		items = append(items, page.Items...)
+	}
+	return items, nil
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// LifetimeRun implements sweep.Limits. While ends are not enforced there is
+// nothing to end.
+func (t *Table) LifetimeRun(ctx context.Context) (days int, from time.Time, err error) {
+	s, err := t.Settings(ctx)
+	if err != nil || s.ExpiryIgnored {
+		return s.LifetimeDays, time.Time{}, err
+	}
+	return s.LifetimeDays, s.Run.At, nil
+}
+
+// ExpiryIgnored implements sweep.Enforcement.
+func (t *Table) ExpiryIgnored(ctx context.Context) (bool, error) {
+	p, err := t.Policy(ctx)
+	return p.ExpiryIgnored, err
+}
+
+// Begun implements sweep.Accounts.
+func (t *Table) Begun(ctx context.Context, job sweep.Job) (bool, error) {
+	_, err := t.get(ctx, jobKey(job))
+	if errors.Is(err, token.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// PageOfTokens implements sweep.Accounts, with as many tokens as one request
+// reads.
+func (t *Table) PageOfTokens(ctx context.Context, owner token.OwnerID, page string) ([]token.Token, string, error) {
+	in := &dynamodb.QueryInput{
+		TableName:              &t.name,
+		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
+		ExpressionAttributeValues: item{
+			":pk": text(userPartition(owner)), ":sk": text(tokenPrefix),
+		},
+		ConsistentRead: aws.Bool(true),
+		Limit:          aws.Int32(maxBatchGet),
+	}
+	if page != "" {
+		in.ExclusiveStartKey = keyOf(userPartition(owner), page)
+	}
+	out, err := t.client.Query(ctx, in)
+	if err != nil {
+		return nil, "", translate(err)
+	}
+	pointers := make([]pointer, 0, len(out.Items))
+	for _, it := range out.Items {
+		p, err := readPointer(it)
+		if err != nil {
+			t.passOver(err)
+			continue
+		}
+		pointers = append(pointers, p)
+	}
+	next := ""
+	if len(out.LastEvaluatedKey) > 0 {
+		r := reader{item: out.LastEvaluatedKey}
+		if next = r.text("sk"); r.err != nil {
+			return nil, "", r.err
+		}
+	}
+	tokens, err := t.recordsOf(ctx, pointers)
+	if err != nil {
+		return nil, "", err
+	}
+	return tokens, next, nil
+}
+
+// retentionAge is how long a retention that was read is gone by. It is about
+// how long what has ended can be looked at, so nobody minds a late change.
+const retentionAge = 10 * time.Second
+
+// A keptRetention is the retention that administrators have set, as it was read
+// last. It is safe for concurrent use.
+type keptRetention struct {
+	mu     sync.Mutex
+	value  time.Duration
+	readAt time.Time
+}
+
+// at returns the retention, 0 for the operator's own, and whether it is too old
+// to go by at now.
+func (k *keptRetention) at(now time.Time) (value time.Duration, old bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	age := now.Sub(k.readAt)
+	return k.value, k.readAt.IsZero() || age < 0 || age >= retentionAge
+}
+
+func (k *keptRetention) set(value time.Duration, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.value, k.readAt = value, now
+}
+
+// retaining returns t with the retention that administrators have set, as of
+// the instant now. When that cannot be read the operator's own has to do:
+// nothing may keep a token from ending.
+func (t *Table) retaining(ctx context.Context, now time.Time) *Table {
+	value, old := t.retention.at(now)
+	if old {
+		s, err := t.Settings(ctx)
+		if err != nil {
+			return t
+		}
+		value = time.Duration(s.RetentionDays) * 24 * time.Hour
+		t.retention.set(value, now)
+	}
+	if value == 0 {
+		return t
+	}
+	changed := *t
+	changed.opts.Retention = value
+	return &changed
+}

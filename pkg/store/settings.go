@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/policy"
+	"latchkey/pkg/token"
+)
+
+// Settings: SETTINGS / APPLICATION. What was never set is absent, so that the
+// operator's defaults hold for it.
+
+func settingsKey() key { return keyOf(settingsPartition, "APPLICATION") }
+
+// Settings implements policy.SettingsStore.
+func (t *Table) Settings(ctx context.Context) (policy.Settings, error) {
+	it, err := t.get(ctx, settingsKey())
+	if err != nil && !errors.Is(err, token.ErrNotFound) {
+		return policy.Settings{}, err
+	}
+	return t.readSettings(it)
+}
+
+// Policy returns what administrators have set for every token.
+func (t *Table) Policy(ctx context.Context) (token.Policy, error) {
+	s, err := t.Settings(ctx)
+	return s.Policy, err
+}
+
+// SaveSettings implements policy.SettingsStore. Only what differs from the
+// operator's defaults is written, and what was written once stays.
+func (t *Table) SaveSettings(ctx context.Context, s policy.Settings) error {
+	condition, values := absent, item(nil)
+	if s.Revision > 1 {
+		condition, values = "revision = :before", item{":before": number(s.Revision - 1)}
+	}
+	before, err := t.get(ctx, settingsKey())
+	if err != nil && !errors.Is(err, token.ErrNotFound) {
+		return err
+	}
+	put := t.put(t.settingsItem(s, before), condition, values)
+	reasons, err := t.transact(ctx, []types.TransactWriteItem{put}, func(ctx context.Context) (bool, error) {
+		stored, err := t.Settings(ctx)
+		return stored.Revision == s.Revision && stored.Run == s.Run && stored.Policy == s.Policy, err
+	})
+	if err == nil && reasons != nil {
+		return token.ErrMoved
+	}
+	return err
+}
+
+func (t *Table) settingsItem(s policy.Settings, before item) item {
+	it := settingsKey()
+	it["revision"] = number(s.Revision)
+	p, d := s.Policy, t.opts.Policy
+	for name, n := range map[string][2]int64{
+		"lifetime_days":              {int64(p.LifetimeDays), int64(d.LifetimeDays)},
+		"last_used_interval_seconds": {int64(p.LastUsedInterval.Seconds()), int64(d.LastUsedInterval.Seconds())},
+		"retention_days":             {int64(p.RetentionDays), int64(d.RetentionDays)},
+	} {
+		if _, kept := before[name]; kept || n[0] != n[1] {
+			it[name] = number(n[0])
+		}
+	}
+	for name, b := range map[string][2]bool{
+		"expiry_optional":   {p.ExpiryOptional, d.ExpiryOptional},
+		"expiry_ignored":    {p.ExpiryIgnored, d.ExpiryIgnored},
+		"impersonation_off": {p.ImpersonationOff, d.ImpersonationOff},
+	} {
+		if _, kept := before[name]; kept || b[0] != b[1] {
+			it[name] = boolean(b[0])
+		}
+	}
+	if _, kept := before["prefix"]; kept || p.Prefix != d.Prefix {
+		it["prefix"] = text(p.Prefix)
+	}
+	if len(s.Prefixes) > 0 {
+		it["prefixes"] = &types.AttributeValueMemberSS{Value: s.Prefixes}
+	}
+	if !s.Run.At.IsZero() {
+		it["run_at"] = epoch(s.Run.At)
+		it["run_before"] = number(int64(s.Run.Before))
+	}
+	return it
+}
+
+// readSettings reads the item, which may be nil. What makes no sense is
+// malformed: a rule that cannot be read must not be taken for a looser one.
+func (t *Table) readSettings(it item) (policy.Settings, error) {
+	s := policy.Settings{Policy: t.opts.Policy}
+	if len(it) == 0 {
+		return s, nil
+	}
+	r := reader{item: it}
+	has := func(name string) bool { _, there := it[name]; return there }
+	integer := func(target *int, name string, least, most int64) {
+		if has(name) {
+			n := r.number(name)
+			if n < least || n > most {
+				r.fault(name)
+			}
+			*target = int(n)
+		}
+	}
+	integer(&s.LifetimeDays, "lifetime_days", 0, token.MaxLifetimeDays)
+	integer(&s.RetentionDays, "retention_days", 1, token.MaxRetentionDays)
+	var interval int
+	integer(&interval, "last_used_interval_seconds", 1, int64(policy.MaxLastUsedInterval.Seconds()))
+	if interval != 0 {
+		s.LastUsedInterval = time.Duration(interval) * time.Second
+	}
+	for name, target := range map[string]*bool{
+		"expiry_optional": &s.ExpiryOptional, "expiry_ignored": &s.ExpiryIgnored, "impersonation_off": &s.ImpersonationOff,
+	} {
+		if has(name) {
+			*target = r.flag(name)
+		}
+	}
+	if has("prefix") {
+		s.Prefix = r.text("prefix")
+	}
+	s.Prefixes = slices.Sorted(slices.Values(r.optionalSet("prefixes")))
+	s.Run = policy.Run{At: r.optionalInstant("run_at")}
+	integer(&s.Run.Before, "run_before", 0, token.MaxLifetimeDays)
+	s.Revision = r.number("revision")
+	if r.err != nil {
+		return policy.Settings{}, fmt.Errorf("settings: %w", r.err)
+	}
+	return s, nil
+}

@@ -1,0 +1,818 @@
+package sweep_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"latchkey/pkg/audit"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// A policed is a world with a limit on lifetimes.
+type policed struct {
+	*world
+	days  int
+	from  time.Time
+	bots  map[token.OwnerID]bool // that went with their tokens
+	trail []audit.Event
+}
+
+const limitDays = 30
+
+// police has a run planned for atOne.
+func police(t *testing.T) *policed {
+	w := newWorld(t)
+	return &policed{world: w, days: limitDays, from: atOne, bots: map[token.OwnerID]bool{}}
+}
+
+// LifetimeRun implements sweep.Limits.
+func (p *policed) LifetimeRun(context.Context) (days int, from time.Time, err error) {
+	err = p.call("LifetimeRun", func() { days, from = p.days, p.from })
+	return days, from, err
+}
+
+// LastUserID implements sweep.Accounts.
+func (p *policed) LastUserID(context.Context) (last token.OwnerID, err error) {
+	err = p.call("LastUserID", func() {
+		for id := range p.users {
+			last = max(last, id)
+		}
+		for id := range p.bots {
+			last = max(last, id)
+		}
+	})
+	return last, err
+}
+
+// PageOfTokens implements sweep.Accounts.
+func (p *policed) PageOfTokens(_ context.Context, owner token.OwnerID, page string) (tokens []token.Token, next string, err error) {
+	err = p.call("PageOfTokens", func() {
+		all := slices.DeleteFunc(slices.Collect(maps.Values(p.tokens)), func(t token.Token) bool { return t.Owner != owner })
+		slices.SortFunc(all, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
+		start, _ := strconv.Atoi(page)
+		end := min(start+p.pageSize, len(all))
+		if end < len(all) {
+			next = strconv.Itoa(end)
+		}
+		tokens = all[start:end]
+	})
+	return tokens, next, err
+}
+
+// RevokeToken implements sweep.Accounts.
+func (p *policed) RevokeToken(ctx context.Context, ended token.Token) (err error) {
+	failed := p.call("RevokeToken", func() {
+		stored, there := p.tokens[ended.Digest]
+		switch {
+		case !there:
+			err = token.ErrNotFound
+		case stored.RevokedAt.IsZero():
+			stored.RevokedAt, stored.RevokedReason = ended.RevokedAt, ended.RevokedReason
+			p.tokens[ended.Digest] = stored
+			p.trail = append(p.trail, audit.Expected(ctx)...)
+			if stored.Kind.OfResource() {
+				delete(p.users, stored.Owner)
+				p.bots[stored.Owner] = true
+			}
+		}
+	})
+	return cmp.Or(failed, err)
+}
+
+// Begun implements sweep.Accounts.
+func (p *policed) Begun(_ context.Context, job sweep.Job) (begun bool, err error) {
+	err = p.call("Begun", func() { _, begun = p.jobs[job] })
+	return begun, err
+}
+
+func (p *policed) lifetime(changes ...func(*sweep.Scanner)) *sweep.Scanner {
+	s := p.scanner(sweep.Lifetime, changes...)
+	s.Limits, s.Accounts = p, p
+	return s
+}
+
+// enforce runs all shards until done.
+func (p *policed) enforce(t *testing.T, changes ...func(*sweep.Scanner)) sweep.Counts {
+	t.Helper()
+	result, err := p.lifetime(changes...).Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+	if err != nil || !result.Done {
+		t.Fatalf("run: done %v, %v", result.Done, err)
+	}
+	return result.Counts
+}
+
+func (p *policed) reason(id token.ID) token.Reason {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tokens[digestOf(id)].RevokedReason
+}
+
+// revoked counts the tokens that a run has ended.
+func (p *policed) revoked() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, tok := range p.tokens {
+		if tok.RevokedReason == token.ReasonPolicy {
+			n++
+		}
+	}
+	return n
+}
+
+func never(tok *token.Token) { tok.ExpiresOn = token.Day{} }
+
+func ofProject(tok *token.Token) { tok.Kind, tok.Resource = token.Project, 77 }
+
+// What is beyond the limit ends, and nothing else: a day too many is somebody's broken pipeline.
+func TestWhatALifetimeRunEnds(t *testing.T) {
+	t.Parallel()
+	last := today.AddDays(limitDays)
+	for _, c := range []struct {
+		name   string
+		on     token.Day
+		change func(*token.Token)
+		owner  func(*principal.User)
+		want   token.Reason
+	}{
+		{"one that ends on the last day that is allowed stays", last, nil, nil, ""},
+		{"one that ends a day later goes", last.AddDays(1), nil, nil, token.ReasonPolicy},
+		{"one that ends long after goes", last.AddDays(300), nil, nil, token.ReasonPolicy},
+		{"one without an end goes", last, never, nil, token.ReasonPolicy},
+		{"one that has ended stays as it is", today.AddDays(-1), nil, nil, ""},
+		{"one that ends today stays", today, nil, nil, ""},
+		{"one that was revoked keeps its reason", last.AddDays(1), func(tok *token.Token) {
+			tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRequest
+		}, nil, token.ReasonRequest},
+		{"one that was revoked in bulk stays", last.AddDays(1), nil, func(u *principal.User) { u.TokensValidFrom = 2 }, ""},
+		{"that of a blocked account goes", last.AddDays(1), nil, func(u *principal.User) { u.State = principal.Blocked }, token.ReasonPolicy},
+		{"that of an account that cannot be read goes", last.AddDays(1), nil, func(u *principal.User) { *u = principal.User{ID: u.ID} }, token.ReasonPolicy},
+		{"that of an administrator goes", last.AddDays(1), nil, func(u *principal.User) { u.Admin = true }, token.ReasonPolicy},
+		{"an impersonation token goes", last.AddDays(1), func(tok *token.Token) { tok.Kind = token.Impersonation }, nil, token.ReasonPolicy},
+		{"that of a project goes", last.AddDays(1), ofProject, func(u *principal.User) { u.Bot = true }, token.ReasonPolicy},
+		{"that of a project within the limit stays", last, ofProject, func(u *principal.User) { u.Bot = true }, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := police(t)
+				var changes []func(*token.Token)
+				if c.change != nil {
+					changes = append(changes, c.change)
+				}
+				id := p.add(5, c.on, changes...)
+				if c.owner != nil {
+					p.changeUser(5, c.owner)
+				}
+				counts := p.enforce(t)
+				want(t, "reason", p.reason(id), c.want)
+				want(t, "counted", counts.Revoked, map[bool]int{true: 1}[c.want == token.ReasonPolicy])
+			})
+		})
+	}
+}
+
+// The day of the run is that of its event, in UTC.
+func TestTheDayOfALifetimeRun(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		at   time.Time
+		want int
+	}{
+		{"a second before midnight", today.AddDays(1).Start().Add(-time.Second), 1},
+		{"at midnight", today.AddDays(1).Start(), 0},
+		{"in another zone, on the next day there", today.Start().Add(23 * time.Hour).In(time.FixedZone("", 5*3600)), 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := police(t)
+				p.now = c.at
+				p.add(5, today.AddDays(limitDays+1))
+				result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: c.at})
+				wantErr(t, err, nil)
+				want(t, "revoked", result.Counts.Revoked, c.want)
+			})
+		})
+	}
+}
+
+// A run that was called off ends nothing and leaves nothing behind.
+func TestWhetherALifetimeRunIsDue(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		days int
+		from time.Time
+		want int
+	}{
+		{"planned for this instant", limitDays, atOne, 1},
+		{"planned for earlier, and late", limitDays, atOne.Add(-time.Hour), 1},
+		{"planned for a second later", limitDays, atOne.Add(time.Second), 0},
+		{"not planned any more", limitDays, time.Time{}, 0},
+		{"planned, and the limit is gone", 0, atOne, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := police(t)
+				p.days, p.from = c.days, c.from
+				p.add(5, today.AddDays(300))
+				counts := p.enforce(t)
+				want(t, "revoked", counts.Revoked, c.want)
+				want(t, "mails", len(p.mails), c.want)
+				if c.want == 0 {
+					want(t, "accounts looked at", p.count("LastUserID"), 0)
+					want(t, "jobs begun", len(p.jobs), 0)
+					want(t, "leases", len(p.leases), 0)
+				}
+			})
+		})
+	}
+}
+
+func TestMailsOfALifetimeRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := police(t)
+		p.pageSize = 2
+		eternal := p.add(5, today, never)
+		late := p.add(5, today.AddDays(200))
+		soon := p.add(5, today.AddDays(100))
+		p.add(5, today.AddDays(3)) // stays
+		p.add(5, today.AddDays(100), func(tok *token.Token) { tok.Kind = token.Impersonation })
+		p.add(6, today.AddDays(100), func(tok *token.Token) { tok.Kind = token.Impersonation })
+		p.add(7, today.AddDays(100))
+		p.changeUser(7, func(u *principal.User) { u.State = principal.Blocked })
+		p.add(8, today.AddDays(100), func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRequest })
+		bot := p.add(9, today.AddDays(100), ofProject)
+
+		counts := p.enforce(t)
+		want(t, "revoked", counts.Revoked, 7)
+		if len(p.mails) != 1 {
+			t.Fatalf("%d mails", len(p.mails))
+		}
+		n := p.mails[0]
+		want(t, "kind", n.Kind, sweep.Lifetime)
+		want(t, "limit", n.LimitDays, limitDays)
+		want(t, "address", n.Recipient.Address, "user5@example.com")
+		want(t, "total", n.Total, 3)
+		var listed []token.ID
+		for _, tok := range n.Tokens {
+			listed = append(listed, tok.ID)
+		}
+		// Soonest first, and what would never have ended last. Impersonation tokens are not shown to
+		// whom they act as.
+		want(t, "listed", fmt.Sprint(listed), fmt.Sprint([]token.ID{soon, late, eternal}))
+		want(t, "bot gone", p.bots[9], true)
+		want(t, "mark of a token nobody can be told of", fmt.Sprint(p.marks(bot)), "[lifetime]")
+
+		p.enforce(t)
+		want(t, "mails of a second run", len(p.mails), 1)
+	})
+}
+
+// Where no mails are sent, tokens end all the same.
+func TestLifetimeRunWithoutMails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := police(t)
+		populateLong(p, 50)
+		counts := p.enforce(t, func(s *sweep.Scanner) { s.Mailer = nil })
+		want(t, "revoked", counts.Revoked, 100)
+		want(t, "mails", len(p.mails), 0)
+		want(t, "marks", p.count("Mark"), 0)
+	})
+}
+
+// populateLong gives each of n owners two tokens beyond the limit and one within.
+func populateLong(p *policed, n int) {
+	for owner := token.OwnerID(1); owner <= token.OwnerID(n); owner++ {
+		p.add(owner, today.AddDays(limitDays+int(owner)))
+		p.add(owner, today.AddDays(limitDays))
+		p.add(owner, today, never)
+	}
+}
+
+// wantEnforced fails the test unless exactly what populateLong put beyond the limit was ended, and told
+// of once.
+func wantEnforced(t *testing.T, p *policed) {
+	t.Helper()
+	told := p.told()
+	for _, tok := range p.tokens {
+		beyond := tok.ID.Number() != 2
+		want(t, "reason of token "+tok.ID.String(), tok.RevokedReason, map[bool]token.Reason{true: token.ReasonPolicy}[beyond])
+		want(t, "mails about token "+tok.ID.String(), told[tok.ID], map[bool]int{true: 1}[beyond])
+		want(t, "marks of token "+tok.ID.String(), fmt.Sprint(tok.Notices), map[bool]string{true: "[lifetime]", false: "[]"}[beyond])
+	}
+}
+
+// The audit trail says who the run was, and of whom it is.
+func TestAuditOfALifetimeRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := police(t)
+		expected := map[token.ID]audit.Event{}
+		for owner, c := range map[token.OwnerID]struct {
+			kind   token.Kind
+			name   audit.Name
+			entity audit.Entity
+		}{
+			5: {token.Personal, audit.TokenRevoked, audit.UserEntity(5)},
+			6: {token.Impersonation, audit.ImpersonationRevoked, audit.UserEntity(6)},
+			7: {token.Project, audit.ProjectTokenRevoked, audit.Entity{Type: audit.Project, ID: 77}},
+			8: {token.Group, audit.GroupTokenRevoked, audit.Entity{Type: audit.Group, ID: 78}},
+		} {
+			id := p.add(owner, today.AddDays(200), func(tok *token.Token) {
+				tok.Kind = c.kind
+				if c.kind.OfResource() {
+					tok.Resource = token.ResourceID(c.entity.ID)
+				}
+			})
+			expected[id] = audit.Event{
+				At: atOne, Name: c.name, Entity: c.entity, Origin: audit.Origin{Source: audit.Policy},
+				Token: id, Target: "token " + id.String(),
+			}
+		}
+		p.enforce(t)
+		want(t, "events", len(p.trail), len(expected))
+		for _, e := range p.trail {
+			want(t, "event of token "+e.Token.String(), e, expected[e.Token])
+		}
+	})
+}
+
+// A change of the limit stops a run that is under way. What it had ended is told of.
+func TestLifetimeRunCalledOffInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		change func(*policed)
+	}{
+		{"the limit is gone", func(p *policed) { p.days, p.from = 0, time.Time{} }},
+		{"another limit is to hold in three hours", func(p *policed) { p.days, p.from = 10, atOne.Add(3*time.Hour) }},
+		{"ends are not enforced", func(p *policed) { p.from = time.Time{} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := police(t)
+				const owners = 2000 // five steps a shard
+				populateLong(p, owners)
+				changed := false
+				p.after = func(call string) error {
+					if p.revoked() >= 700 && !changed {
+						p.mu.Lock()
+						changed = true
+						c.change(p)
+						p.mu.Unlock()
+					}
+					return nil
+				}
+				for range 10 {
+					result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+					wantErr(t, err, nil)
+					if result.Done {
+						break
+					}
+				}
+				revoked := p.revoked()
+				if revoked < 700 || revoked > 700+200 { // at most the step in hand
+					t.Errorf("%d tokens were revoked", revoked)
+				}
+				told := p.told()
+				want(t, "told of", len(told), revoked)
+				for _, n := range p.mails {
+					want(t, "limit in a mail", n.LimitDays, 0)
+				}
+				for id, times := range told {
+					want(t, "mails about "+id.String(), times, 1)
+					want(t, "reason", p.reason(id), token.ReasonPolicy)
+				}
+			})
+		})
+	}
+}
+
+// Whatever is wrong with mails, no token waits for it.
+func TestMailsHoldUpNoEnd(t *testing.T) {
+	t.Parallel()
+	paused := func() (float64, error) { return 0, sweep.ErrPaused }
+	first := 0
+	t.Run("the account is paused", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := police(t)
+			populateLong(p, 400)
+			p.rate = paused
+			result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &first})
+			wantErr(t, err, sweep.ErrPaused)
+			want(t, "done", result.Done, false)
+			want(t, "revoked, of all shards", p.revoked(), 800)
+			p.rate = nil
+			p.enforce(t)
+			wantEnforced(t, p)
+		})
+	})
+	t.Run("mails are slow", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := police(t)
+			populateLong(p, 400)
+			p.sending = func(sweep.Notice) error {
+				if n := p.revoked(); n != 800 {
+					t.Errorf("a mail goes out after %d of 800 tokens", n)
+				}
+				return nil
+			}
+			_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &first})
+			wantErr(t, err, nil)
+			want(t, "mails of the first shard", len(p.mails), 100)
+			p.enforce(t)
+			wantEnforced(t, p)
+		})
+	})
+	t.Run("another run is at one of the other shards", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := police(t)
+			populateLong(p, 400)
+			p.leases[scanOf{sweep.Lifetime, 2}] = leased{"somebody", atOne.Add(time.Minute)}
+			_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &first})
+			wantErr(t, err, nil)
+			want(t, "revoked", p.revoked(), 600)
+			want(t, "mails", len(p.mails), 100)
+		})
+	})
+}
+
+// A token that cannot be ended keeps no other back, is in no mail, and is tried again.
+func TestTokenThatCannotBeEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := police(t)
+		populateLong(p, 1000)
+		stubborn := map[secret.Digest]bool{}
+		for _, owner := range []token.OwnerID{6, 450, 998} {
+			id, err := token.NewID(owner, 3)
+			wantErr(t, err, nil)
+			stubborn[digestOf(id)] = true
+		}
+		s := p.lifetime()
+		s.Accounts = refusing{p, stubborn}
+		result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+		wantErr(t, err, token.ErrUnavailable)
+		want(t, "done", result.Done, false)
+		want(t, "revoked", p.revoked(), 2000-3)
+		if again := p.told()[999]; again != 0 {
+			t.Error("told of nothing")
+		}
+		p.enforce(t)
+		want(t, "revoked in the end", p.revoked(), 2000)
+		for _, tok := range p.tokens {
+			if tok.ID.Number() != 2 {
+				want(t, "mails about "+tok.ID.String(), p.told()[tok.ID], 1)
+			}
+		}
+	})
+	t.Run("when none can, the run gives up soon", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := police(t)
+			populateLong(p, 1000)
+			p.fail = func(call string) error {
+				if call == "RevokeToken" {
+					return token.ErrUnavailable
+				}
+				return nil
+			}
+			_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+			wantErr(t, err, token.ErrUnavailable)
+			if tries := p.count("RevokeToken"); tries < 20 || tries > 60*shards {
+				t.Errorf("%d tries", tries)
+			}
+		})
+	})
+	t.Run("one that is gone has ended", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := police(t)
+			id := p.add(5, today.AddDays(200))
+			p.fail = func(call string) error {
+				if call == "RevokeToken" {
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					delete(p.tokens, digestOf(id))
+				}
+				return nil
+			}
+			want(t, "revoked", p.enforce(t).Revoked, 0)
+		})
+	})
+}
+
+// refusing refuses to end some tokens.
+type refusing struct {
+	*policed
+	which map[secret.Digest]bool
+}
+
+func (r refusing) RevokeToken(ctx context.Context, ended token.Token) error {
+	if r.which[ended.Digest] {
+		return fmt.Errorf("%w: refused", token.ErrUnavailable)
+	}
+	return r.policed.RevokeToken(ctx, ended)
+}
+
+// Two triggers at once, for one change or for two on one day, end and tell once.
+func TestLifetimeRunsAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, times := range map[string][]time.Time{
+		"of one change":   {atOne, atOne, atOne},
+		"of two changes":  {atOne, atOne.Add(time.Minute), atOne, atOne.Add(time.Minute)},
+		"on two days":     {atOne.AddDate(0, 0, -1), atOne},
+		"shard by shard":  {atOne},
+		"and once more":   {atOne, atOne},
+		"a second apart":  {atOne, atOne.Add(time.Second)},
+		"an hour in past": {atOne.Add(-time.Hour), atOne.Add(-time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := police(t)
+				p.from = atOne.AddDate(0, 0, -2)
+				p.pageSize = 2
+				populateLong(p, 300)
+				p.sent = func(sweep.Notice) error { time.Sleep(20 * time.Millisecond); return nil }
+				var runs sync.WaitGroup
+				for _, at := range times {
+					for shard := range shards {
+						runs.Go(func() {
+							for {
+								result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: at, Shard: &shard})
+								if err != nil {
+									t.Error(err)
+									return
+								}
+								if result.Done {
+									return
+								}
+								time.Sleep(time.Second)
+							}
+						})
+					}
+				}
+				runs.Wait()
+				// The day before allows one day less.
+				for _, tok := range p.tokens {
+					if tok.ID.Number() == 2 && times[0].Before(today.Start()) {
+						p.mu.Lock()
+						delete(p.tokens, tok.Digest)
+						p.mu.Unlock()
+					}
+				}
+				wantEnforced(t, p)
+			})
+		})
+	}
+}
+
+// An account may have more tokens than can be ended during a lease, or before the function's time is up.
+func TestLargeAccount(t *testing.T) {
+	t.Parallel()
+	build := func(t *testing.T) *policed {
+		p := police(t)
+		for range 3000 {
+			p.add(4, today.AddDays(200))
+		}
+		p.add(8, today.AddDays(200))
+		p.after = func(call string) error {
+			if call == "RevokeToken" {
+				time.Sleep(2 * time.Second) // 16 at a time: over six minutes
+			}
+			return nil
+		}
+		return p
+	}
+	t.Run("the lease is renewed", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := build(t)
+			gap := time.Duration(0)
+			p.fail = func(string) error {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				if lease, held := p.leases[scanOf{sweep.Lifetime, 0}]; held {
+					gap = max(gap, p.Now().Sub(lease.until))
+				}
+				return nil
+			}
+			want(t, "revoked", p.enforce(t).Revoked, 3001)
+			if took := time.Since(p.started); took < 5*time.Minute {
+				t.Errorf("took %v, which shows nothing", took)
+			}
+			if gap > 0 {
+				t.Errorf("went on %v after the lease had ended", gap)
+			}
+		})
+	})
+	t.Run("it goes on in the next call", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := build(t)
+			calls := 0
+			for done := false; !done; calls++ {
+				stop, cancel := context.WithTimeout(t.Context(), time.Minute)
+				result, err := p.lifetime().Run(t.Context(), stop, sweep.Event{Time: atOne})
+				cancel()
+				wantErr(t, err, nil)
+				done = result.Done
+			}
+			if calls < 5 || calls > 12 {
+				t.Errorf("%d calls", calls)
+			}
+			want(t, "revoked", p.revoked(), 3001)
+			want(t, "mails", len(p.mails), 2)
+		})
+	})
+	t.Run("another has taken over", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := build(t)
+			taken := leased{"another", atOne.Add(time.Hour)}
+			p.fail = func(string) error {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				if time.Since(p.started) > 30*time.Second {
+					p.leases[scanOf{sweep.Lifetime, 0}] = taken
+				}
+				return nil
+			}
+			result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+			wantErr(t, err, nil)
+			want(t, "done", result.Done, false)
+			want(t, "lease", p.leases[scanOf{sweep.Lifetime, 0}], taken)
+			if n := p.revoked(); n > 700 { // until the lease was to be renewed, after a minute
+				t.Errorf("%d tokens were revoked", n)
+			}
+		})
+	})
+}
+
+// A run may die at any of its calls, before or after the call took effect. Whatever the point: the
+// next run goes on, exactly what is beyond the limit ends, every end is told of, and the only mails
+// that are repeated are those whose marks the dead run could not write, at most one a worker.
+func TestLifetimeDeathAtEveryCall(t *testing.T) {
+	t.Parallel()
+	const workers = 3
+	build := func(t *testing.T) *policed {
+		p := police(t)
+		p.pageSize = 2
+		for n := range token.OwnerID(25) {
+			owner := 4 + 4*n
+			p.add(owner, today.AddDays(limitDays+1))
+			p.add(owner, today.AddDays(limitDays))
+			p.add(owner, today, never)
+		}
+		return p
+	}
+	run := func(t *testing.T, p *policed) (sweep.Result, error) {
+		return p.lifetime(func(s *sweep.Scanner) { s.Workers = workers }).Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+	}
+	calls := 0
+	synctest.Test(t, func(t *testing.T) {
+		p := build(t)
+		_, err := run(t, p)
+		wantErr(t, err, nil)
+		calls = p.calls
+		wantEnforced(t, p)
+	})
+	if calls < 250 {
+		t.Fatalf("a run makes %d calls only", calls)
+	}
+	for _, after := range []bool{false, true} {
+		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
+			t.Parallel()
+			for n := 1; n <= calls; n++ {
+				synctest.Test(t, func(t *testing.T) {
+					p := build(t)
+					die := func(string) error {
+						p.mu.Lock()
+						defer p.mu.Unlock()
+						if p.calls >= n {
+							p.dead = true
+							return errDead
+						}
+						return nil
+					}
+					if after {
+						p.after = die
+					} else {
+						p.fail = die
+					}
+					if _, err := run(t, p); err == nil && !p.dead {
+						t.Fatal("the run did not die")
+					}
+					inFlight := map[token.OwnerID]bool{}
+					for owner := range p.mailsTo() {
+						for _, tok := range p.tokens {
+							if tok.Owner == owner && tok.RevokedReason != "" && len(tok.Notices) == 0 {
+								inFlight[owner] = true
+							}
+						}
+					}
+					if len(inFlight) > workers {
+						t.Errorf("%d mails were in flight", len(inFlight))
+					}
+					p.fail, p.after, p.dead = nil, nil, false
+					time.Sleep(2 * time.Minute) // the dead run's lease ends
+					if result, err := run(t, p); err != nil || !result.Done {
+						t.Fatalf("the next run: done %v, %v", result.Done, err)
+					}
+					for owner, mails := range p.mailsTo() {
+						if most := map[bool]int{false: 1, true: 2}[inFlight[owner]]; mails > most {
+							t.Errorf("owner %s got %d mails", owner, mails)
+						}
+					}
+					told := p.told()
+					for _, tok := range p.tokens {
+						beyond := tok.ID.Number() != 2
+						if (tok.RevokedReason == token.ReasonPolicy) != beyond || slices.Contains(tok.Notices, "lifetime") != beyond || (told[tok.ID] > 0) != beyond {
+							t.Errorf("token %s: %q, %v, in %d mails", tok.ID, tok.RevokedReason, tok.Notices, told[tok.ID])
+						}
+					}
+				})
+				if t.Failed() {
+					t.Fatalf("died at call %d of %d", n, calls)
+				}
+			}
+		})
+	}
+}
+
+// Every account is looked at once, whatever the ids and the shards.
+func TestEveryAccountIsReached(t *testing.T) {
+	t.Parallel()
+	for _, owners := range []int{1, 3, 4, 5, 399, 400, 401, 805} {
+		t.Run(fmt.Sprint(owners), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := police(t)
+				populateLong(p, owners)
+				want(t, "revoked", p.enforce(t).Revoked, 2*owners)
+				wantEnforced(t, p)
+			})
+		})
+	}
+	t.Run("those that never had a token cost no look at tokens", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := police(t)
+			for owner := token.OwnerID(1); owner <= 300; owner++ {
+				p.addUser(owner)
+			}
+			p.add(17, today.AddDays(200))
+			p.enforce(t)
+			want(t, "pages", p.count("PageOfTokens"), 2) // to end, and to tell
+		})
+	})
+}
+
+// What a run had ended when it died in its first step is told of, also when the limit is gone by then.
+func TestCalledOffAfterDeathInTheFirstStep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := police(t)
+		p.add(4, today.AddDays(200))
+		p.add(8, today.AddDays(200))
+		p.after = func(call string) error {
+			if call == "RevokeToken" {
+				p.dead = true
+			}
+			return nil
+		}
+		_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+		wantErr(t, err, token.ErrUnavailable)
+		revoked := p.revoked()
+		if revoked == 0 {
+			t.Fatal("nothing was revoked, which shows nothing")
+		}
+		p.after, p.dead, p.days, p.from = nil, false, 0, time.Time{}
+		time.Sleep(2 * time.Minute)
+		p.enforce(t)
+		want(t, "revoked", p.revoked(), revoked)
+		want(t, "told of", len(p.told()), revoked)
+	})
+}
