@@ -1,5 +1,5 @@
 // Command leaks takes reports of bearers that were found where they should not be,
-// POST /api/v4/token_leaks, and ends them.
+// POST /api/v4/token_leaks, ends them and tells their owners.
 package main
 
 import (
@@ -9,16 +9,19 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
 	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/leakmail"
 	"latchkey/pkg/config"
+	"latchkey/pkg/notify"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 )
 
 func main() {
 	log := telemetry.Logger("leaks")
-	cfg, err := config.Read(os.Environ()) // reports every bad variable at once
+	cfg, err := config.ReadLeaks(os.Environ()) // reports every bad variable at once
 	if err != nil {
 		telemetry.Fatal(log, "bad configuration", err)
 	}
@@ -27,5 +30,6 @@ func main() {
 		telemetry.Fatal(log, "no AWS configuration", err)
 	}
 	client := dynamodb.NewFromConfig(aws, store.Configure(cfg.Endpoint))
-	lambda.Start(compose.New(cfg, client).Leaks())
+	mail := sesv2.NewFromConfig(aws, notify.Configure(cfg.SESEndpoint))
+	lambda.Start(compose.New(cfg.Common, client).Leaks(leakmail.Sender(cfg, mail)))
 }

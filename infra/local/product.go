@@ -22,6 +22,7 @@ import (
 	"latchkey/infra/local/tabledef"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/leakmail"
 	"latchkey/pkg/compose/scans"
 	"latchkey/pkg/config"
 	"latchkey/pkg/notify"
@@ -137,8 +138,11 @@ func (p Product) function(name string, function Function) (lambda.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	if name == "settings" {
+	switch name {
+	case "settings":
 		return p.settings(function, client)
+	case "leaks":
+		return p.leaks(function, client)
 	}
 	d := compose.Deployment{Config: cfg.Common, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log}
 	build, known := map[string]func() lambda.Handler{
@@ -146,7 +150,6 @@ func (p Product) function(name string, function Function) (lambda.Handler, error
 		"revoke":     d.Revoke,
 		"tokens":     d.Tokens,
 		"directory":  d.Directory,
-		"leaks":      d.Leaks,
 		"authorizer": func() lambda.Handler { return d.Authorizer(cfg.Response == "simple") },
 	}[name]
 	if !known {
@@ -165,6 +168,16 @@ func (p Product) settings(function Function, client *dynamodb.Client) (lambda.Ha
 		Client: p.Plans.Client(planner.Configure(""), func(o *awsscheduler.Options) { o.HTTPClient = function.GuardPlans(o.HTTPClient) }),
 		Group:  cfg.Group, Target: cfg.Run, Role: cfg.Role, Queue: cfg.Queue,
 	}), nil
+}
+
+func (p Product) leaks(function Function, client *dynamodb.Client) (lambda.Handler, error) {
+	cfg, err := config.ReadLeaks(p.environ(function))
+	if err != nil {
+		return nil, err
+	}
+	mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
+	d := compose.Deployment{Config: cfg.Common, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log}
+	return d.Leaks(leakmail.Sender(cfg, mail)), nil
 }
 
 // Run starts the product on listener; see Start.

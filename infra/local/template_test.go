@@ -60,7 +60,7 @@ func TestProductTemplate(t *testing.T) {
 	t.Run("no other function may delete items", func(t *testing.T) {
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {
-				mail := slices.Contains(longRunning, name) && strings.HasPrefix(p.Action, "ses:")
+				mail := (slices.Contains(longRunning, name) || name == "leaks") && strings.HasPrefix(p.Action, "ses:")
 				plans := name == "settings" && slices.Contains(planning, p.Action)
 				deletes := !plans && strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || !slices.Contains(deleting, name)) && p != settings
 				if !mail && !plans && !strings.HasPrefix(p.Action, "dynamodb:") || deletes || strings.Contains(p.Action, "*") {
@@ -88,16 +88,18 @@ func TestProductTemplate(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the lifetime run ends tokens and bots, writes the audit trail and nothing else that is new, and sends mails", func(t *testing.T) {
+	t.Run("the lifetime run and reports of leaks end tokens and bots, write the audit trail and nothing else that is new, and send mails", func(t *testing.T) {
 		want := []Permission{
 			{Action: "dynamodb:BatchGetItem"}, {Action: "dynamodb:DeleteItem"}, {Action: "dynamodb:GetItem"},
 			{Action: "dynamodb:PutItem", Keys: "AUDIT#*"}, {Action: "dynamodb:Query"}, {Action: "dynamodb:UpdateItem"},
 			{Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"}, {Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
 		}
-		got := slices.Clone(template.Functions["lifetime"].Permissions)
-		slices.SortFunc(got, func(a, b Permission) int { return strings.Compare(a.Action, b.Action) })
-		if got = slices.Compact(got); !slices.Equal(got, want) {
-			t.Errorf("lifetime may %v, want %v", got, want)
+		for _, name := range []string{"lifetime", "leaks"} {
+			got := slices.Clone(template.Functions[name].Permissions)
+			slices.SortFunc(got, func(a, b Permission) int { return strings.Compare(a.Action, b.Action) })
+			if got = slices.Compact(got); !slices.Equal(got, want) {
+				t.Errorf("%s may %v, want %v", name, got, want)
+			}
 		}
 	})
 	// The settings function knows the state machine by a name of its own; see the template.
@@ -187,6 +189,8 @@ func TestProductRoutes(t *testing.T) {
 		{"GET", "/api/v4/groups/7/members/all/8", "directory"},
 		{"GET", "/api/v4/groups/7/projects", "directory"},
 		{"GET", "/api/v4/users/7/projects", "directory"},
+		{"POST", "/api/v4/token_leaks", "leaks"},
+		{"GET", "/api/v4/token_leaks/", "leaks"},
 		{"GET", "/api/v4/version", "settings"},
 		{"GET", "/api/v4/version/", "settings"},
 		{"GET", "/", "settings"},

@@ -22,6 +22,7 @@ import (
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/policy"
 	"latchkey/pkg/store"
+	"latchkey/pkg/sweep"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
@@ -93,10 +94,20 @@ func (d Deployment) Settings(planner policy.Planner) lambda.Handler {
 	return httpapi.Lambda(httpapi.Settings(api, d.features(d.table(api.Log)), administration), nil)
 }
 
-// Leaks returns the handler of functions/leaks.
-func (d Deployment) Leaks() lambda.Handler {
+// Leaks returns the handler of functions/leaks, which sends with mailer, or
+// tells nobody without one.
+func (d Deployment) Leaks(mailer sweep.Mailer) lambda.Handler {
+	const workers = 8
 	api := d.api("leaks")
-	return httpapi.Lambda(httpapi.Leaks(api, d.revoker(d.table(api.Log)), httpapi.LeakStep), nil)
+	table := d.table(api.Log)
+	var messenger httpapi.LeakMessenger
+	if mailer != nil {
+		messenger = &sweep.Messenger{
+			Records: table, Teams: table, Mailer: mailer, Clock: d.Clock, Workers: workers,
+			Malformed: func(_ context.Context, err error) { api.Log.Error("record malformed", "reason", err.Error()) },
+		}
+	}
+	return httpapi.Lambda(httpapi.Leaks(api, d.revoker(table), messenger, httpapi.LeakStep), nil)
 }
 
 // Authorizer returns the handler of functions/authorizer.

@@ -39,6 +39,9 @@ type Base struct {
 	Shards int `env:"SHARD_COUNT" envDefault:"16"`
 }
 
+// PageURL is where people manage their tokens.
+func (b Base) PageURL() string { return b.PublicURL + sweep.PagePath }
+
 // Common is what every function reads that knows bearers.
 type Common struct {
 	Base

@@ -104,6 +104,23 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	for _, test := range []struct{ variable, says string }{
+		{"SENDER_ADDRESS=not an address", "SENDER_ADDRESS is not a mail address"},
+		{"PEPPER=too short", "pepper is too short"},
+		{"LEAK_REPORTS_PER_MINUTE=many", "LEAK_REPORTS_PER_MINUTE is not a whole number"},
+	} {
+		t.Run("leaks: "+test.variable, func(t *testing.T) {
+			_, err := config.ReadLeaks(enough(test.variable))
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error = %v, want one about %s", err, test.says)
+			}
+		})
+	}
+	for _, nobody := range []string{"SENDER_ADDRESS=", "PUBLIC_URL="} {
+		if _, err := config.ReadLeaks(enough(nobody)); err != nil {
+			t.Errorf("leaks: %s: %v", nobody, err) // tokens end where nobody can be told
+		}
+	}
+	for _, test := range []struct{ variable, says string }{
 		{"NOTICE_DAYS=soon", "notice days"},
 		{"NOTICE_DAYS=7,7", "notice days"},
 		{"NOTICE_DAYS=0", "notice days"},

@@ -54,6 +54,3 @@ func readScan(environ []string) (Scan, error) {
 	list.fault(c.PublicURL == "", "PUBLIC_URL is missing: mails link to the token page")
 	return c, errors.Join(list...)
 }
-
-// PageURL is where people manage their tokens.
-func (s Scan) PageURL() string { return s.PublicURL + "/-/user_settings/personal_access_tokens" }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/token"
@@ -19,7 +20,7 @@ const (
 	// character may need two bytes.
 	maxLeakBody = 512 << 10
 	// maxLeakSource is the longest description of a place, in bytes.
-	maxLeakSource = 1000
+	maxLeakSource = 255
 )
 
 // LeakStep returns how long the reply to a report of so many values takes: as
@@ -34,17 +35,26 @@ func LeakStep(values int) time.Duration {
 	return least + time.Duration(values)*each
 }
 
+// A LeakMessenger tells people of tokens that were ended because of a leak, once.
+// publicURL is where they reach the service. It returns how many mails went out,
+// also beside an error about the others.
+type LeakMessenger interface {
+	Leaked(ctx context.Context, tokens []token.Token, publicURL string) (mails int, err error)
+}
+
 type leaksAPI struct {
 	*API
-	revoker *lifecycle.Revoker
-	step    func(values int) time.Duration
+	revoker   *lifecycle.Revoker
+	messenger LeakMessenger // nil where no mails are sent
+	step      func(values int) time.Duration
 }
 
 // Leaks returns the route on which anybody reports values that were found where
 // they should not be. Those that are bearers end; the reply is the same
-// whatever they are, and takes a multiple of step. Use LeakStep.
-func Leaks(api *API, revoker *lifecycle.Revoker, step func(values int) time.Duration) http.Handler {
-	return api.serve((&leaksAPI{api, revoker, step}).routes())
+// whatever they are, and takes a multiple of step; use LeakStep. Without a
+// messenger nobody is told.
+func Leaks(api *API, revoker *lifecycle.Revoker, messenger LeakMessenger, step func(values int) time.Duration) http.Handler {
+	return api.serve((&leaksAPI{api, revoker, messenger, step}).routes())
 }
 
 func (api *leaksAPI) routes() []route {
@@ -64,18 +74,39 @@ func (api *leaksAPI) report(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ended, failure := api.revoker.ReportLeaked(r.Context(), values)
-	for _, t := range ended {
+	origin := audit.Origin{RequestID: recordOf(r.Context()).id, Source: audit.Leak}
+	if address := addressOf(r.Context()); address.IsValid() {
+		origin.Address = address.String()
+	}
+	report, failure := api.revoker.ReportLeaked(audit.WithOrigin(r.Context(), origin), values, source)
+	for _, t := range report.Ended {
 		api.Count("TokensRevoked", string(token.ReasonLeak))
 		api.Log.Warn("leaked token revoked", facts(r, "token_id", int64(t.ID), "owner", int64(t.Owner))...)
 	}
-	api.Log.Info("leak reported", facts(r, "count", len(values), "with_source", source != "")...)
+	api.Log.Info("leak reported", facts(r, "count", len(values))...)
+	api.tell(r, report.Leaked)
 	pad(r.Context(), watch, api.step(len(values)))
 	if failure != nil {
 		return failure
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// tell announces what has ended. A mail that fails changes nothing about the
+// reply: the tokens have ended. The same report made again makes up for it.
+func (api *leaksAPI) tell(r *http.Request, leaked []token.Token) {
+	if api.messenger == nil || len(leaked) == 0 {
+		return
+	}
+	mails, err := api.messenger.Leaked(r.Context(), leaked, api.publicURL(r.Context()))
+	for range mails {
+		api.Count("LeakMails", "sent")
+	}
+	if err != nil {
+		api.Count("LeakMails", "failed")
+		api.Log.Error("leak not announced", facts(r, "count", mails, "reason", err.Error())...)
+	}
 }
 
 // readReport returns the values of a report, and where they were found. How

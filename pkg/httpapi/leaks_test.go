@@ -1,15 +1,19 @@
 package httpapi_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
@@ -162,8 +166,8 @@ func TestReportsThatAreRefused(t *testing.T) {
 		{"an object", json(`{"tokens":{"a":"x"}}`), 400, "tokens is invalid"},
 		{"no JSON", json(`{"tokens":`), 400, "body is not a valid JSON object"},
 		{"a list instead of an object", json(`["x"]`), 400, "body is not a valid JSON object"},
-		{"a source of the longest", json(`{"tokens":["x"],"source":"` + strings.Repeat("s", 1000) + `"}`), 204, ""},
-		{"a longer source", json(`{"tokens":["x"],"source":"` + strings.Repeat("s", 1001) + `"}`), 400, "source is too long (maximum is 1000 bytes)"},
+		{"a source of the longest", json(`{"tokens":["x"],"source":"` + strings.Repeat("s", 255) + `"}`), 204, ""},
+		{"a longer source", json(`{"tokens":["x"],"source":"` + strings.Repeat("s", 256) + `"}`), 400, "source is too long (maximum is 255 bytes)"},
 		{"a source with a line break", json(`{"tokens":["x"],"source":"a\nb"}`), 400, "source is invalid"},
 		{"a source that is no text", json(`{"tokens":["x"],"source":{}}`), 400, "source is invalid"},
 		{"two faults", json(`{"source":"a\nb"}`), 400, "tokens is missing, source is invalid"},
@@ -314,5 +318,76 @@ func TestTheTimeOfAReplyGivesNothingAway(t *testing.T) {
 	}
 	if ended := w.counts.total["TokensRevoked leak"]; ended != 2*rounds*values {
 		t.Errorf("%d tokens ended, of %d", ended, 2*rounds*values)
+	}
+}
+
+// A messenger keeps what it was to tell.
+type messenger struct {
+	told      [][]token.ID
+	publicURL string
+	fail      error
+}
+
+func (m *messenger) Leaked(_ context.Context, tokens []token.Token, publicURL string) (int, error) {
+	var ids []token.ID
+	for _, t := range tokens {
+		ids = append(ids, t.ID)
+	}
+	m.told, m.publicURL = append(m.told, ids), publicURL
+	return len(ids), m.fail
+}
+
+// What cannot be told has ended all the same: the reply is that of every report,
+// and the same report made again tries again.
+func TestOwnersAreToldOfLeaks(t *testing.T) {
+	w := newWorld(t)
+	m := &messenger{fail: errors.New("mail service away")}
+	w.messenger = m
+	report := leakOf(t, w.bearers["owner"], w.bearers["revoked"], "x", w.bearers["other"])
+	for range 2 {
+		if got := throughLambda(t, w, report); got.status != 204 {
+			t.Errorf("%s", got)
+		}
+		m.fail = nil
+	}
+	both := []token.ID{w.tokens["owner"].ID, w.tokens["other"].ID}
+	if !reflect.DeepEqual(m.told, [][]token.ID{both, both}) || m.publicURL != publicURL {
+		t.Errorf("told %v at %s, want %v twice", m.told, m.publicURL, both)
+	}
+	if throughLambda(t, w, leakOf(t, "x", w.bearers["revoked"])); len(m.told) != 2 {
+		t.Error("told of nothing")
+	}
+	if !strings.Contains(w.logs.String(), "mail service away") || w.counts.total["LeakMails failed"] != 1 || w.counts.total["LeakMails sent"] != 4 {
+		t.Errorf("counted %v, logged %s", w.counts.total, w.logs)
+	}
+	w.publicURL = ""
+	if throughLambda(t, w, leakOf(t, w.bearers["root"])); m.publicURL != "https://api.example.test/prod" {
+		t.Errorf("without a public URL the mail links to %s", m.publicURL)
+	}
+}
+
+// The audit trail says what ended because of a report, from where and found
+// where.
+func TestReportsAreRecorded(t *testing.T) {
+	w := newWorld(t)
+	body := `{"tokens":["` + w.bearers["owner"] + `","x"],"source":"https://git.example.test/acme"}`
+	if got := throughLambda(t, w, post("leaks", leaks, "", body)); got.status != 204 {
+		t.Fatalf("%s", got)
+	}
+	var events []audit.Event
+	check(t, w.table.Events(t.Context(), audit.UserEntity(w.users["owner"].ID), now, now, func(e audit.Event) bool {
+		events = append(events, e)
+		return true
+	}))
+	want := audit.Event{
+		At: now, Name: audit.TokenRevoked, Entity: audit.UserEntity(w.users["owner"].ID), Token: w.tokens["owner"].ID, Target: "of owner",
+		Change: "found_in", To: "https://git.example.test/acme",
+		Origin: audit.Origin{RequestID: "11111111-2222-4333-8444-555555555555", Address: "192.0.2.1", Source: audit.Leak},
+	}
+	if len(events) == 1 {
+		want.ID = events[0].ID
+	}
+	if len(events) != 1 || events[0] != want {
+		t.Errorf("recorded %+v, want %+v", events, want)
 	}
 }

@@ -72,7 +72,8 @@ type world struct {
 	throttles      *httpapi.Throttles // none unless a test sets it
 	// leakStep is what replies to reports of leaks take a multiple of: nothing
 	// unless a test sets it.
-	leakStep func(int) time.Duration
+	leakStep  func(int) time.Duration
+	messenger httpapi.LeakMessenger // none unless a test sets it
 
 	// The bearers that every world starts with, by what they are.
 	bearers map[string]string
@@ -236,7 +237,7 @@ func (w *world) functions() map[string]http.Handler {
 		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister, w.accounts),
 		"directory": httpapi.Directory(w.api("directory"), w.accounts),
 		"settings":  httpapi.Settings(w.api("settings"), &policy.Features{Store: w.table, Reader: w.table, Finder: w.table}, w.administration),
-		"leaks":     httpapi.Leaks(w.api("leaks"), w.revoker, w.leakStep),
+		"leaks":     httpapi.Leaks(w.api("leaks"), w.revoker, w.messenger, w.leakStep),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
@@ -62,6 +63,8 @@ type fakeStore struct {
 	// tokensByDigest fails the lookup; lookups are those that were made.
 	tokensByDigest func() error
 	lookups        [][]secret.Digest
+	lookup         func() []token.Token // what is found, instead of what there is
+	events         []audit.Event        // what revocations were to be recorded as
 	newest         func(token.ID) (token.Token, error)
 	pageOfOwner    func(token.OwnerID, token.Page)
 
@@ -221,12 +224,13 @@ func (s *fakeStore) Use(_ context.Context, handle string) (secret.Use, error) {
 	return use, nil
 }
 
-func (s *fakeStore) RevokeToken(_ context.Context, ended token.Token) error {
+func (s *fakeStore) RevokeToken(ctx context.Context, ended token.Token) error {
 	if s.revokeToken != nil {
 		return s.revokeToken(ended)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.events = append(s.events, audit.Expected(ctx)...)
 	stored, ok := s.tokens[ended.ID]
 	if !ok {
 		return token.ErrNotFound
@@ -246,6 +250,9 @@ func (s *fakeStore) TokensByDigest(_ context.Context, digests []secret.Digest) (
 	s.lookups = append(s.lookups, digests)
 	if s.tokensByDigest != nil {
 		return nil, s.tokensByDigest()
+	}
+	if s.lookup != nil {
+		return s.lookup(), nil
 	}
 	var found []token.Token
 	for _, t := range s.tokens {

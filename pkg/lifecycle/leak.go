@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup" // bounds what runs at once; the extended standard library's
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -18,16 +20,24 @@ import (
 // are done in a second or two, and the table's other users notice little.
 const leakWorkers = 16
 
+// A LeakReport is what a report of leaked values came to.
+type LeakReport struct {
+	// Ended are the tokens that it ended, by ascending id.
+	Ended []token.Token
+	// Leaked are those and the ones that an earlier report had ended.
+	Leaked []token.Token
+}
+
 // ReportLeaked ends every token whose bearer is among values, whatever the rest
-// of them are, and returns those that it ended by ascending id. Nobody has to
-// be known for that: who has a bearer can end it anyway. Values of every form
-// are looked up, so that how long it takes to look tells nothing about them; a
-// value given twice counts once.
+// of them are. Nobody has to be known for that: who has a bearer can end it
+// anyway. Values of every form are looked up, so that how long it takes to look
+// tells nothing about them; a value given twice counts once. source says where
+// they were found, or is "".
 //
 // One that cannot be ended does not keep the others from it. The error is then
-// token.ErrUnavailable beside the tokens that ended, and the same report may be
-// made again.
-func (r *Revoker) ReportLeaked(ctx context.Context, values []string) ([]token.Token, error) {
+// token.ErrUnavailable beside what was done, and the same report may be made
+// again.
+func (r *Revoker) ReportLeaked(ctx context.Context, values []string, source string) (LeakReport, error) {
 	digests := make([]secret.Digest, 0, len(values))
 	seen := make(map[secret.Digest]bool, len(values))
 	for _, value := range values {
@@ -38,30 +48,45 @@ func (r *Revoker) ReportLeaked(ctx context.Context, values []string) ([]token.To
 	}
 	found, err := r.Store.TokensByDigest(ctx, digests)
 	if err != nil {
-		return nil, fmt.Errorf("look up %d reported values: %w", len(digests), err)
+		return LeakReport{}, fmt.Errorf("look up %d reported values: %w", len(digests), err)
 	}
-	return r.endLeaked(ctx, found)
+	return r.endLeaked(ctx, found, r.speakable(source, values))
 }
 
-func (r *Revoker) endLeaked(ctx context.Context, found []token.Token) ([]token.Token, error) {
+// speakable returns source for the audit trail, which holds no bearers: nothing
+// when one is in it, or could be.
+func (r *Revoker) speakable(source string, values []string) string {
+	within := func(text string) bool { return strings.Contains(source, text) }
+	bearers := slices.DeleteFunc(slices.Clone(values), func(value string) bool { return len(value) < secret.MinLength })
+	if slices.ContainsFunc(bearers, within) || slices.ContainsFunc(r.Format.Prefixes, within) {
+		return ""
+	}
+	return source
+}
+
+func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, source string) (LeakReport, error) {
 	var (
 		mu       sync.Mutex
-		ended    []token.Token
+		report   LeakReport
 		failures []error
 		group    errgroup.Group
 	)
 	group.SetLimit(leakWorkers)
 	for _, t := range found {
 		if !t.RevokedAt.IsZero() {
+			if t.RevokedReason == token.ReasonLeak {
+				report.Leaked = append(report.Leaked, t)
+			}
 			continue
 		}
 		group.Go(func() error {
-			err := r.end(ctx, t, token.ReasonLeak)
+			t.RevokedAt, t.RevokedReason = r.Clock.Now(), token.ReasonLeak
+			err := r.Store.RevokeToken(audit.Expect(ctx, t.RevokedAt, leakEvent(t, source)), t)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
 			case err == nil:
-				ended = append(ended, t)
+				report.Ended = append(report.Ended, t)
 			case !errors.Is(err, token.ErrNotFound): // clean-up took it in the meantime
 				failures = append(failures, fmt.Errorf("token %s: %w", t.ID, err))
 			}
@@ -69,9 +94,32 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token) ([]token.T
 		})
 	}
 	_ = group.Wait() // failures are collected, not the first one alone
-	slices.SortFunc(ended, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
-	if len(failures) > 0 {
-		return ended, fmt.Errorf("%w: %d reported tokens not ended: %w", token.ErrUnavailable, len(failures), errors.Join(failures...))
+	report.Leaked = append(report.Leaked, report.Ended...)
+	for _, tokens := range [][]token.Token{report.Ended, report.Leaked} {
+		slices.SortFunc(tokens, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
 	}
-	return ended, nil
+	if len(failures) > 0 {
+		return report, fmt.Errorf("%w: %d reported tokens not ended: %w", token.ErrUnavailable, len(failures), errors.Join(failures...))
+	}
+	return report, nil
+}
+
+// leakEvent is how the audit trail tells of the end of t, and of where it was
+// found, if the report says so.
+func leakEvent(t token.Token, source string) audit.Event {
+	event := audit.Event{Entity: audit.UserEntity(t.Owner), Token: t.ID, Target: t.Name, Origin: audit.Origin{Source: audit.Leak}}
+	if source != "" {
+		event.Change, event.To = "found_in", source
+	}
+	switch t.Kind {
+	case token.Project:
+		event.Name, event.Entity = audit.ProjectTokenRevoked, audit.ResourceEntity(t.Kind, t.Resource)
+	case token.Group:
+		event.Name, event.Entity = audit.GroupTokenRevoked, audit.ResourceEntity(t.Kind, t.Resource)
+	case token.Impersonation:
+		event.Name = audit.ImpersonationRevoked
+	default:
+		event.Name = audit.TokenRevoked
+	}
+	return event
 }

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"latchkey/pkg/audit"
+	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -43,13 +46,13 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 	f.clock.Advance(time.Hour)
 	f.writes = 0
 
-	ended, err := f.revoker.ReportLeaked(t.Context(), []string{
+	report, err := f.revoker.ReportLeaked(t.Context(), []string{
 		"", "x", secondBearer, firstBearer, "somebody-elses-token-here", "token-string-here123", firstBearer, overBearer,
 		firstBearer + "0", strings.ToUpper(firstBearer), strings.Repeat("y", 5000), "\x00nul", "no \xff text", firstBearer,
-	})
+	}, "")
 	checkErr(t, err, nil)
-	if want := []token.ID{first.ID, second.ID, chosen.Token.ID}; !slices.Equal(idsOf(ended), want) {
-		t.Errorf("ended %v, want %v", idsOf(ended), want)
+	if want := []token.ID{first.ID, second.ID, chosen.Token.ID}; !slices.Equal(idsOf(report.Ended), want) || !slices.Equal(idsOf(report.Leaked), want) {
+		t.Errorf("ended %v and knows of %v, want %v", idsOf(report.Ended), idsOf(report.Leaked), want)
 	}
 	for _, id := range []token.ID{first.ID, second.ID, chosen.Token.ID} {
 		if got := f.tokens[id]; !got.RevokedAt.Equal(f.clock.Now()) || got.RevokedReason != token.ReasonLeak {
@@ -62,10 +65,14 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 	if !f.tokens[bystander.ID].RevokedAt.IsZero() || f.writes != 3 {
 		t.Errorf("ended somebody else, or wrote %d times for 3 tokens", f.writes)
 	}
-	again, err := f.revoker.ReportLeaked(t.Context(), []string{firstBearer, secondBearer})
+	again, err := f.revoker.ReportLeaked(t.Context(), []string{firstBearer, secondBearer, overBearer}, "")
 	checkErr(t, err, nil)
-	if len(again) != 0 || f.writes != 3 {
-		t.Errorf("the same report again ended %v with %d writes", idsOf(again), f.writes)
+	if len(again.Ended) != 0 || f.writes != 3 {
+		t.Errorf("the same report again ended %v with %d writes", idsOf(again.Ended), f.writes)
+	}
+	// Whose mail was lost can be told then.
+	if want := []token.ID{first.ID, second.ID}; !slices.Equal(idsOf(again.Leaked), want) {
+		t.Errorf("the same report again knows of %v, want %v", idsOf(again.Leaked), want)
 	}
 }
 
@@ -78,9 +85,9 @@ func TestAReportEndsWhatTheFormatOfTodayRefuses(t *testing.T) {
 	if _, err := f.revoker.Format.Parse(bearer); err == nil {
 		t.Fatal("not refused")
 	}
-	ended, err := f.revoker.ReportLeaked(t.Context(), []string{bearer})
+	report, err := f.revoker.ReportLeaked(t.Context(), []string{bearer}, "")
 	checkErr(t, err, nil)
-	if len(ended) != 1 {
+	if len(report.Ended) != 1 {
 		t.Error("not ended")
 	}
 }
@@ -91,12 +98,12 @@ func TestEveryReportedValueIsLookedUpOnce(t *testing.T) {
 	f := newFixture(t)
 	_, bearer := f.issued(t, owner)
 	malformed := bearer[:len(bearer)-1] + "~"
-	_, err := f.revoker.ReportLeaked(t.Context(), []string{bearer, "x", malformed, "x", "", "\x00", bearer, "unknown-but-possible-value"})
+	_, err := f.revoker.ReportLeaked(t.Context(), []string{bearer, "x", malformed, "x", "", "\x00", bearer, "unknown-but-possible-value"}, "")
 	checkErr(t, err, nil)
 	if len(f.lookups) != 1 || len(f.lookups[0]) != 6 {
 		t.Fatalf("lookups of %v", f.lookups)
 	}
-	_, err = f.revoker.ReportLeaked(t.Context(), nil)
+	_, err = f.revoker.ReportLeaked(t.Context(), nil, "")
 	checkErr(t, err, nil)
 }
 
@@ -105,10 +112,10 @@ func TestAReportEndsTheBotOfAProject(t *testing.T) {
 	f.join(web, owner, token.Maintainer)
 	issued, err := f.issuer.CreateForResource(t.Context(), f.callerOf(t, owner), principal.Project, web.String(), wantedBot(nil))
 	checkErr(t, err, nil)
-	ended, err := f.revoker.ReportLeaked(t.Context(), []string{issued.Bearer.Reveal()})
+	report, err := f.revoker.ReportLeaked(t.Context(), []string{issued.Bearer.Reveal()}, "")
 	checkErr(t, err, nil)
-	if _, there := f.users[issued.Token.Owner]; there || len(ended) != 1 {
-		t.Errorf("ended %v, bot still there: %t", idsOf(ended), there)
+	if _, there := f.users[issued.Token.Owner]; there || len(report.Ended) != 1 {
+		t.Errorf("ended %v, bot still there: %t", idsOf(report.Ended), there)
 	}
 }
 
@@ -135,19 +142,19 @@ func TestAReportGoesOnAfterAFailure(t *testing.T) {
 		}
 		return nil
 	}
-	ended, err := f.revoker.ReportLeaked(t.Context(), values)
+	report, err := f.revoker.ReportLeaked(t.Context(), values, "")
 	checkErr(t, err, token.ErrUnavailable)
 	if !errors.Is(err, odd) || !strings.Contains(err.Error(), fmt.Sprintf("token %s: odd", tokens[2].ID)) {
 		t.Errorf("a failure is hidden: %v", err)
 	}
-	if want := []token.ID{tokens[0].ID, tokens[4].ID}; !slices.Equal(idsOf(ended), want) || tries.Load() != 5 {
-		t.Errorf("ended %v by %d tries, want %v", idsOf(ended), tries.Load(), want)
+	if want := []token.ID{tokens[0].ID, tokens[4].ID}; !slices.Equal(idsOf(report.Ended), want) || tries.Load() != 5 {
+		t.Errorf("ended %v by %d tries, want %v", idsOf(report.Ended), tries.Load(), want)
 	}
 	f.revokeToken = nil
-	ended, err = f.revoker.ReportLeaked(t.Context(), values)
+	report, err = f.revoker.ReportLeaked(t.Context(), values, "")
 	checkErr(t, err, nil)
-	if len(ended) != 5 {
-		t.Errorf("again: ended %d", len(ended))
+	if len(report.Ended) != 5 {
+		t.Errorf("again: ended %d", len(report.Ended))
 	}
 }
 
@@ -155,10 +162,10 @@ func TestAReportThatCannotBeLookedUpFails(t *testing.T) {
 	f := newFixture(t)
 	_, bearer := f.issued(t, owner)
 	f.tokensByDigest = func() error { return token.ErrUnavailable }
-	ended, err := f.revoker.ReportLeaked(t.Context(), []string{bearer})
+	report, err := f.revoker.ReportLeaked(t.Context(), []string{bearer}, "")
 	checkErr(t, err, token.ErrUnavailable)
-	if len(ended) != 0 || strings.Contains(err.Error(), bearer) {
-		t.Errorf("ended %v, %v", ended, err)
+	if len(report.Ended) != 0 || strings.Contains(err.Error(), bearer) {
+		t.Errorf("ended %v, %v", report.Ended, err)
 	}
 }
 
@@ -178,19 +185,72 @@ func TestAReportEndsSoManyAtATime(t *testing.T) {
 			<-gate
 			return nil
 		}
-		done := make(chan []token.Token)
+		done := make(chan lifecycle.LeakReport)
 		go func() {
-			ended, err := f.revoker.ReportLeaked(t.Context(), values)
+			report, err := f.revoker.ReportLeaked(t.Context(), values, "")
 			checkErr(t, err, nil)
-			done <- ended
+			done <- report
 		}()
 		synctest.Wait() // until nothing goes on by itself
 		if n := running.Load(); n != 16 {
 			t.Errorf("%d at a time", n)
 		}
 		close(gate)
-		if ended := <-done; len(ended) != 100 {
-			t.Errorf("ended %d", len(ended))
+		if report := <-done; len(report.Ended) != 100 {
+			t.Errorf("ended %d", len(report.Ended))
 		}
 	})
+}
+
+// The audit trail says what was ended and where it was found, and never holds a
+// bearer.
+func TestAReportIsRecorded(t *testing.T) {
+	f := newFixture(t)
+	first, bearer := f.issued(t, owner)
+	impersonation := f.give(t, other, func(tok *token.Token) { tok.Kind = token.Impersonation })
+	f.join(web, owner, token.Maintainer)
+	ofProject, err := f.issuer.CreateForResource(t.Context(), f.callerOf(t, owner), principal.Project, web.String(), wantedBot(nil))
+	checkErr(t, err, nil)
+	f.join(acme, owner, token.Owner)
+	ofGroup, err := f.issuer.CreateForResource(t.Context(), f.callerOf(t, owner), principal.Group, acme.String(), wantedBot(nil))
+	checkErr(t, err, nil)
+	values := []string{bearer, "", "x", "somebody-elses-token", ofProject.Bearer.Reveal(), ofGroup.Bearer.Reveal()}
+	for _, test := range []struct{ name, source, want string }{
+		{"no source", "", ""},
+		{"a source", "https://git.example.test/acme/web", "https://git.example.test/acme/web"},
+		{"a source with a reported value", "https://x.example.test/?t=" + bearer, ""},
+		{"a source with somebody else's reported value", "found somebody-elses-token", ""},
+		{"a source with what could be a bearer", "see lkpat_000", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f.events = nil
+			for _, tok := range []token.Token{first, impersonation, ofProject.Token, ofGroup.Token} {
+				f.tokens[tok.ID] = tok
+			}
+			f.lookup = func() []token.Token { return []token.Token{first, impersonation, ofProject.Token, ofGroup.Token} }
+			ctx := audit.WithOrigin(t.Context(), audit.Origin{RequestID: "r", Address: "192.0.2.1"})
+			_, err := f.revoker.ReportLeaked(ctx, values, test.source)
+			checkErr(t, err, nil)
+			slices.SortFunc(f.events, func(a, b audit.Event) int { return cmp.Compare(a.Token, b.Token) })
+			change := ""
+			if test.want != "" {
+				change = "found_in"
+			}
+			event := func(name audit.Name, entity audit.Entity, tok token.Token) audit.Event {
+				return audit.Event{
+					At: now, Name: name, Entity: entity, Token: tok.ID, Target: tok.Name, Change: change, To: test.want,
+					Origin: audit.Origin{RequestID: "r", Address: "192.0.2.1", Source: audit.Leak},
+				}
+			}
+			want := []audit.Event{
+				event(audit.TokenRevoked, audit.UserEntity(owner), first),
+				event(audit.ImpersonationRevoked, audit.UserEntity(other), impersonation),
+				event(audit.ProjectTokenRevoked, audit.Entity{Type: audit.Project, ID: int64(web)}, ofProject.Token),
+				event(audit.GroupTokenRevoked, audit.Entity{Type: audit.Group, ID: int64(acme)}, ofGroup.Token),
+			}
+			if !slices.Equal(f.events, want) {
+				t.Errorf("recorded %+v, want %+v", f.events, want)
+			}
+		})
+	}
 }

@@ -19,6 +19,8 @@ type letter struct {
 	// ones may be valid, "" when that is not known.
 	Revoked bool
 	Limit   string
+	// Leaked is for revoked tokens whose values were found in public.
+	Leaked bool
 	// Name is the recipient's, or "".
 	Name string
 	// Lead says how many tokens it is about and what happens to them.
@@ -42,7 +44,8 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 	l := letter{
 		Subject:  subject(n),
 		Expiring: n.Kind == sweep.Expiring,
-		Revoked:  n.Kind == sweep.Lifetime,
+		Revoked:  n.Kind == sweep.Lifetime || n.Kind == sweep.Leaked,
+		Leaked:   n.Kind == sweep.Leaked,
 		Limit:    limit(n.LimitDays),
 		Name:     clean(n.Recipient.Name),
 		Lead:     lead(n),
@@ -79,7 +82,10 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 // subject says how many tokens it is about and the soonest day. Days of tokens
 // that are not listed are not known, so it names a last day only if all are.
 func subject(n sweep.Notice) string {
-	if n.Kind == sweep.Lifetime {
+	switch n.Kind {
+	case sweep.Leaked:
+		return leakedSubject(n)
+	case sweep.Lifetime:
 		return fmt.Sprintf("%d access %s revoked", n.Total, plural(n.Total, "token was", "tokens were"))
 	}
 	first, last := n.Tokens[0].ExpiresOn, n.Tokens[len(n.Tokens)-1].ExpiresOn
@@ -108,7 +114,10 @@ func subject(n sweep.Notice) string {
 
 // lead does not say "your": a bot's mail goes to the people who look after it.
 func lead(n sweep.Notice) string {
-	if n.Kind == sweep.Lifetime {
+	switch n.Kind {
+	case sweep.Leaked:
+		return leakedLead(n)
+	case sweep.Lifetime:
 		return revokedLead(n)
 	}
 	what := tokens(n) + " that you own or look after"

@@ -62,7 +62,7 @@ func execute(t interface{ Execute(io.Writer, any) error }, l letter) (string, er
 
 func check(n sweep.Notice) error {
 	switch {
-	case n.Kind != sweep.Expiring && n.Kind != sweep.Expired && n.Kind != sweep.Lifetime:
+	case n.Kind != sweep.Expiring && n.Kind != sweep.Expired && n.Kind != sweep.Lifetime && n.Kind != sweep.Leaked:
 		return fmt.Errorf("unknown kind of notice %q", n.Kind)
 	case n.Today.IsZero():
 		return errors.New("notice without a day")
@@ -74,7 +74,7 @@ func check(n sweep.Notice) error {
 		return fmt.Errorf("notice about a place of kind %q without a path, or of no known kind", n.Place.Kind)
 	}
 	for _, t := range n.Tokens {
-		if t.ExpiresOn.IsZero() && n.Kind != sweep.Lifetime {
+		if t.ExpiresOn.IsZero() && n.Kind != sweep.Lifetime && n.Kind != sweep.Leaked {
 			return fmt.Errorf("token %s never expires", t.ID)
 		}
 	}

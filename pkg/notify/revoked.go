@@ -23,3 +23,19 @@ func limit(days int) string {
 	}
 	return fmt.Sprintf("%d %s", days, plural(days, "day", "days"))
 }
+
+// leakedSubject says that tokens were ended and why.
+func leakedSubject(n sweep.Notice) string {
+	return fmt.Sprintf("%s %s revoked because %s reported as leaked", tokens(n), plural(n.Total, "was", "were"), plural(n.Total, "it was", "they were"))
+}
+
+// leakedLead says the same and what it means.
+func leakedLead(n sweep.Notice) string {
+	whose := "own or look after"
+	if n.Place.Kind != "" {
+		whose = "look after"
+	}
+	return fmt.Sprintf("%s that you %s %s revoked because %s reported as leaked: somebody found %s where others can read %s. %s working at once.",
+		tokens(n), whose, plural(n.Total, "was", "were"), plural(n.Total, "it was", "they were"),
+		plural(n.Total, "its value", "their values"), plural(n.Total, "it", "them"), plural(n.Total, "It has stopped", "They have stopped"))
+}

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type SES struct {
 	From string
 	// ConfigurationSet is the name of one, or "".
 	ConfigurationSet string
-	// PageURL is the address of the token page.
+	// PageURL is the address of the token page, for notices without one.
 	PageURL string
 
 	setup   setup
@@ -57,7 +58,7 @@ func once(o *sesv2.Options) { o.Retryer = aws.NopRetryer{} }
 // account's, so Send then asks for the account's state as well. Without an
 // answer it calls no mail rejected.
 func (s *SES) Send(ctx context.Context, n sweep.Notice) error {
-	mail, err := Render(n, s.PageURL)
+	mail, err := Render(n, cmp.Or(n.Page, s.PageURL))
 	if err != nil {
 		return err
 	}

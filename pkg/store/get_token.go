@@ -39,22 +39,16 @@ func (t *Table) TokenByDigest(ctx context.Context, digest secret.Digest) (token.
 // TokensByDigest returns those tokens that there are, in no order and in
 // whatever state. The digests have to differ. Malformed records are passed over.
 func (t *Table) TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error) {
-	keys := make([]key, len(digests))
-	for i, digest := range digests {
-		keys[i] = tokenKey(digest)
-	}
-	items, err := t.getBatch(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
-	tokens := make([]token.Token, 0, len(items))
-	for _, it := range items {
-		tok, err := readToken(it)
+	var tokens []token.Token
+	err := t.Tokens(ctx, digests, func(tok token.Token, err error) {
 		if err != nil {
 			t.passOver(err)
-			continue
+			return
 		}
 		tokens = append(tokens, tok)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return tokens, nil
 }

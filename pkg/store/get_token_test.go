@@ -119,7 +119,7 @@ func TestTokensByDigest(t *testing.T) {
 	t.Run("nothing is found of nothing", func(t *testing.T) {
 		found, err := f.Store.TokensByDigest(t.Context(), nil)
 		wantErr(t, f, err, nil)
-		wantEqual(t, "tokens", found, []token.Token{})
+		wantEqual(t, "how many", len(found), 0)
 	})
 	// One damaged record must not keep other leaked tokens alive.
 	t.Run("a malformed record is passed over and told of", func(t *testing.T) {

@@ -2,7 +2,8 @@
 // are about to end and that they have ended, and the managers of projects and
 // groups about those of their bots. The second scan also removes bots some time
 // after their tokens have ended. The lifetime
-// run ends tokens beyond a changed limit.
+// run ends tokens beyond a changed limit. A Messenger tells people at once of
+// tokens that ended because their values had leaked.
 //
 // Start with a Scanner and its Run. The package promises: every token that
 // qualifies is announced once at each threshold; a run that stops anywhere,

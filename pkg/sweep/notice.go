@@ -15,6 +15,10 @@ import (
 // announced with it.
 const MaxListed = 100
 
+// PagePath is where people manage their tokens, below the address that they
+// reach the service at.
+const PagePath = "/-/user_settings/personal_access_tokens"
+
 // A Kind is one of the scans.
 type Kind string
 
@@ -46,6 +50,9 @@ type Notice struct {
 	// LimitDays is the limit that a Lifetime notice is about, or 0 when there
 	// is none any more.
 	LimitDays int
+	// Page is the address of the token page, or "" for the one that the Mailer
+	// has.
+	Page string
 }
 
 // A Place is the project or group that a bot's tokens are for.

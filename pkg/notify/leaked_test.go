@@ -1,0 +1,65 @@
+package notify_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// Mails about tokens that were reported as leaked.
+func TestMailsAboutLeaks(t *testing.T) {
+	endless := tok(t, 8, "never-ends", "2026-04-24")
+	endless.ExpiresOn = token.Day{}
+	eternal := notice(t, sweep.Leaked, tok(t, 7, "nightly-export", "2026-04-24"), endless)
+	ofProject := notice(t, sweep.Leaked, tok(t, 7, "deploy-bot", "2026-04-24"))
+	ofProject.Place = sweep.Place{Kind: principal.Project, FullPath: "acme/web"}
+	many := notice(t, sweep.Leaked)
+	for i := range int64(sweep.MaxListed) {
+		many.Tokens = append(many.Tokens, tok(t, i+1, fmt.Sprintf("exporter-%03d", i+1), "2026-04-24"))
+	}
+	many.Total = sweep.MaxListed + 1
+	hostile := notice(t, sweep.Leaked, tok(t, 1, hostileName, "2026-04-24"))
+	hostile.Recipient.Name = "Eve\r\nSubject: hello <img src=x onerror=alert(1)>\u202e"
+	for _, s := range []struct {
+		sample
+		subject string
+	}{
+		{sample{"one leaked", notice(t, sweep.Leaked, tok(t, 7, "nightly-export", "2026-04-24"))}, "1 access token was revoked because it was reported as leaked"},
+		{sample{"two leaked", eternal}, "2 access tokens were revoked because they were reported as leaked"},
+		{sample{"leaked of a project", ofProject}, "1 project access token was revoked because it was reported as leaked"},
+		{sample{"101 leaked", many}, "101 access tokens were revoked because they were reported as leaked"},
+		{sample{"leaked with hostile names", hostile}, "1 access token was revoked because it was reported as leaked"},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			mail, file := render(t, s.notice), strings.ReplaceAll(s.name, " ", "-")
+			golden(t, file+".txt", "Subject: "+mail.Subject+"\n\n"+mail.Text)
+			golden(t, file+".html", mail.HTML)
+			if mail.Subject != s.subject {
+				t.Errorf("subject %q, want %q", mail.Subject, s.subject)
+			}
+			for part, text := range map[string]string{"text": mail.Text, "HTML": mail.HTML} {
+				words := strings.Join(strings.Fields(text), " ")
+				for _, bad := range []string{"avery@example.com", "/rotate", "expires_at"} { // what has ended cannot be replaced
+					if strings.Contains(text, bad) {
+						t.Errorf("%s has %s", part, bad)
+					}
+				}
+				if part == "HTML" && (strings.Contains(text, "<script") || strings.Contains(text, "<img")) {
+					t.Error("a name is not escaped")
+				}
+				for _, good := range []string{"reported as leaked", "remove it there", pageURL, s.notice.Tokens[0].ID.String()} {
+					if !strings.Contains(words, good) {
+						t.Errorf("%s lacks %q", part, good)
+					}
+				}
+				if more := strings.Contains(words, "and 1 more, not listed here"); more != (s.notice.Total > len(s.notice.Tokens)) {
+					t.Errorf("%s says that there are more: %t", part, more)
+				}
+			}
+		})
+	}
+}
