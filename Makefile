@@ -32,7 +32,7 @@ run: ## the whole cloud on this machine; PORT picks the port (default 8080), SEE
 
 .PHONY: test
 test: tools ## every test, with the race detector
-	go test -race ./...
+	go test -race -timeout 30m ./... # packages share the cores: one that takes four minutes alone takes ten beside others
 
 .PHONY: lint
 lint: lint-go lint-style lint-tidy lint-template lint-vulnerabilities ## format, stock linters, our own rules, template, vulnerabilities
