@@ -58,9 +58,7 @@ func (api *directoryAPI) listGroups(w http.ResponseWriter, r *http.Request) erro
 }
 
 func (api *directoryAPI) listSubgroups(w http.ResponseWriter, r *http.Request) error {
-	return api.writeGroups(w, r, func(ctx context.Context, by principal.Principal, f directory.ResourceFilter, s directory.ResourceSort, offset, limit int) ([]directory.View, int, error) {
-		return api.directory.ListInGroup(ctx, by, r.PathValue("id"), f, s, offset, limit)
-	})
+	return api.writeGroups(w, r, api.inGroup(r))
 }
 
 func (api *directoryAPI) writeGroups(w http.ResponseWriter, r *http.Request, list resourceList) error {

@@ -92,9 +92,14 @@ func (api *directoryAPI) listProjects(w http.ResponseWriter, r *http.Request) er
 }
 
 func (api *directoryAPI) listProjectsInGroup(w http.ResponseWriter, r *http.Request) error {
-	return api.writeProjects(w, r, func(ctx context.Context, by principal.Principal, f directory.ResourceFilter, s directory.ResourceSort, offset, limit int) ([]directory.View, int, error) {
+	return api.writeProjects(w, r, api.inGroup(r))
+}
+
+// inGroup lists what lies in the group in the path.
+func (api *directoryAPI) inGroup(r *http.Request) resourceList {
+	return func(ctx context.Context, by principal.Principal, f directory.ResourceFilter, s directory.ResourceSort, offset, limit int) ([]directory.View, int, error) {
 		return api.directory.ListInGroup(ctx, by, r.PathValue("id"), f, s, offset, limit)
-	})
+	}
 }
 
 func (api *directoryAPI) listProjectsOfUser(w http.ResponseWriter, r *http.Request) error {

@@ -292,6 +292,33 @@ func TestEdgeCases(t *testing.T) {
 		}
 	})
 
+	t.Run("18: so is what a bot did whose token ended long enough ago", func(t *testing.T) {
+		w := start(t)
+		p := newPlace(t, w)
+		name, until := "until June", day("2026-06-01")
+		bot := must[*gitlab.ProjectAccessToken](t)(client(t, w, p.maintainer.Bearer).ProjectAccessTokens.CreateProjectAccessToken(
+			p.project, &gitlab.CreateProjectAccessTokenOptions{Name: &name, Scopes: &[]string{"api"}, ExpiresAt: until}))
+		level := gitlab.DeveloperPermissions
+		must[*gitlab.ProjectMember](t)(client(t, w, bot.Token).ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{UserID: p.outside.ID, AccessLevel: &level}))
+		for _, step := range []struct {
+			at    string
+			there int
+			added string
+		}{
+			{"2026-06-01T02:00:00Z", http.StatusOK, fmt.Sprintf("project_%d_bot", p.project)},
+			{"2026-08-29T02:00:00Z", http.StatusOK, fmt.Sprintf("project_%d_bot", p.project)},
+			{"2026-08-30T02:00:00Z", http.StatusNotFound, "ghost"}, // 90 days after the end
+		} {
+			scan(t, w, "expired", step.at)
+			want(t, w, root.Bearer, "GET", fmt.Sprintf("/api/v4/users/%d", bot.UserID), "", step.there)
+			added := must[*gitlab.ProjectMember](t)(client(t, w, root.Bearer).ProjectMembers.GetProjectMember(p.project, p.outside.ID)).CreatedBy.Username
+			if added != step.added {
+				t.Errorf("at %s: added by %s, want %s", step.at, added, step.added)
+			}
+		}
+		want(t, w, bot.Token, "GET", "/api/v4/user", "", http.StatusUnauthorized)
+	})
+
 	t.Run("22: a value is shown once", func(t *testing.T) {
 		w := start(t)
 		ada := newAccount(t, w, "ada")

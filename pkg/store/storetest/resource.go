@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -29,8 +30,7 @@ func (f *Fixture) AddResource(tb testing.TB, kind principal.ResourceKind) princi
 	return res
 }
 
-// PutResource stores a project or group that lies in groups or at the root past the store, with
-// nothing that lists it.
+// PutResource stores a project or group past the store, with nothing that lists it.
 func PutResource(tb testing.TB, client *dynamodb.Client, table string, res principal.Resource) {
 	tb.Helper()
 	ancestors := make([]types.AttributeValue, len(res.Ancestors))
@@ -38,11 +38,17 @@ func PutResource(tb testing.TB, client *dynamodb.Client, table string, res princ
 		ancestors[i] = N(id.String())
 	}
 	it := keyOf("PROJECT#"+res.ID.String(), "PROFILE")
-	it["kind"], it["name"], it["path"], it["full_path"] = S(string(res.Kind)), S(res.Name), S(res.Path), S(res.FullPath)
+	it["kind"], it["name"], it["path"] = S(string(res.Kind)), S(res.Name), S(res.Path)
 	it["visibility"], it["ancestors"] = S("private"), &types.AttributeValueMemberL{Value: ancestors}
 	it["created_at"], it["created_by"] = N(fmt.Sprint(Now.Unix())), N("0")
+	place := res.FullPath
+	if res.Owner != 0 {
+		it["owner"], place = N(res.Owner.String()), "@"+res.Owner.String()+"/"+res.Path
+	} else {
+		it["full_path"] = S(res.FullPath)
+	}
 	put(tb, client, table, it)
-	path := keyOf("PATH#"+res.FullPath, "PATH")
+	path := keyOf("PATH#"+strings.ToLower(place), "PATH")
 	path["id"] = N(res.ID.String())
 	put(tb, client, table, path)
 }
@@ -53,7 +59,7 @@ func PutMember(tb testing.TB, client *dynamodb.Client, table string, m principal
 	resource, user := fmt.Sprintf("%010d", m.Resource), fmt.Sprintf("%010d", m.User)
 	it := keyOf("PROJECT#"+m.Resource.String(), "MEMBER#"+user)
 	it["level"], it["expires_on"] = N(fmt.Sprint(int(m.Level))), S(m.ExpiresOn.String())
-	it["created_at"], it["created_by"] = N(fmt.Sprint(Now.Unix())), N("0")
+	it["created_at"], it["created_by"] = N(fmt.Sprint(Now.Unix())), N(m.CreatedBy.String())
 	put(tb, client, table, it)
 	put(tb, client, table, keyOf("USER#"+m.User.String(), "MEMBER#"+resource))
 }
