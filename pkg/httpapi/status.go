@@ -88,6 +88,7 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{directory.ErrSelf, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be blocked by the API")},
 		{directory.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Deactivated users cannot be unblocked by the API")},
 		{lifecycle.ErrImpersonated, message(http.StatusForbidden, "403 Forbidden - An impersonation token cannot make an ordinary token for its owner")},
+		{lifecycle.ErrImpersonationOff, message(http.StatusForbidden, "403 Forbidden - Impersonation is disabled")},
 		{token.ErrForbidden, message(http.StatusForbidden, "403 Forbidden")},
 		{errUserNotFound, message(http.StatusNotFound, "404 User Not Found")},
 		{principal.ErrNoProject, message(http.StatusNotFound, "404 Project Not Found")},

@@ -121,6 +121,10 @@ var ErrScopeBeyondCaller = fmt.Errorf("%w: scope beyond the caller's", token.Err
 // and would be taken for something that the owner did.
 var ErrImpersonated = fmt.Errorf("%w: with an impersonation token", token.ErrForbidden)
 
+// ErrImpersonationOff means that an administrator has switched impersonation
+// off: its tokens are refused, and there are no new ones.
+var ErrImpersonationOff = fmt.Errorf("%w: impersonation", token.ErrSwitchedOff)
+
 // CreateFor makes a token for owner, as administrators may; others get
 // token.ErrForbidden. Errors: token.ErrNotFound for an owner who is not there,
 // *Fault for a token that cannot be, a child of principal.ErrInactive for an
@@ -130,7 +134,7 @@ func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner to
 }
 
 // CreateImpersonation makes a token with which administrators act as owner,
-// who never sees it. Errors are those of CreateFor.
+// who never sees it. Errors are those of CreateFor, and ErrImpersonationOff.
 func (i *Issuer) CreateImpersonation(ctx context.Context, by principal.Principal, owner token.OwnerID, spec Spec) (Issued, error) {
 	return i.createFor(ctx, by, owner, token.Impersonation, spec)
 }
@@ -154,7 +158,7 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner to
 		return Issued{}, err
 	}
 	if kind == token.Impersonation && rules.ImpersonationOff {
-		return Issued{}, token.ErrSwitchedOff
+		return Issued{}, ErrImpersonationOff
 	}
 	spec = rules.withDefaults(spec)
 	if err := i.check(user, spec, rules.latest); err != nil {
