@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/infra/local/dynamodblocal"
 	"latchkey/infra/local/engine"
 	"latchkey/pkg/policy"
 	"latchkey/pkg/store/storetest"
@@ -108,12 +107,25 @@ func (e *enforcement) look(t *testing.T) (revoked, wrong int, unmarked map[token
 	return revoked, wrong, unmarked
 }
 
+// run invokes like the state machine, which comes again when the table does not answer in time: the
+// machine that tests run on may be busy with others.
+func (e *enforcement) run(t *testing.T, at time.Time) result {
+	t.Helper()
+	const retries = 8
+	for again := 0; ; again++ {
+		r := e.invoke(t, at)
+		if !r.failed || again == retries || !strings.Contains(string(r.body), "TableUnavailable") {
+			return r
+		}
+	}
+}
+
 // untilDone invokes until the run is done, and says how often the process was killed.
 func (e *enforcement) untilDone(t *testing.T, at time.Time) (deaths int) {
 	t.Helper()
 	for range 20 {
 		before := len(e.sent())
-		r := e.invoke(t, at)
+		r := e.run(t, at)
 		switch {
 		case r.killed:
 			deaths++
@@ -139,7 +151,7 @@ func (e *enforcement) untilDone(t *testing.T, at time.Time) (deaths int) {
 	return deaths
 }
 
-// check compares table and mails with what they should be, also after the run was started again.
+// check compares table and mails with what they should be.
 func (e *enforcement) check(t *testing.T) {
 	t.Helper()
 	revoked, wrong, unmarked := e.look(t)
@@ -158,12 +170,6 @@ func (e *enforcement) check(t *testing.T) {
 		if wanted := 1 + e.repeated[owner]; got[addressOf(owner)] != wanted {
 			t.Errorf("owner %s got %d mails, want %d", owner, got[addressOf(owner)], wanted)
 		}
-	}
-	before := len(e.sent())
-	e.untilDone(t, e.at)
-	e.untilDone(t, e.at.Add(time.Minute)) // of a change a minute later
-	if len(e.sent()) != before {
-		t.Errorf("%d mails were sent again", len(e.sent())-before)
 	}
 	if log := e.log.String(); strings.Contains(log, "@example.com") || strings.Contains(log, "loaded-digest") {
 		t.Error("the log shows an address or a digest")
@@ -191,31 +197,43 @@ func TestLifetimeDeathAtEachStep(t *testing.T) {
 					t.Errorf("%d deaths, of steps %v", deaths, e.steps)
 				}
 				e.check(t)
+				e.wantNothingNew(t)
 			})
 		}
 	}
 }
 
-// A hundred thousand tokens, of which a tenth are beyond the limit, and a process that is killed while
+// wantNothingNew starts the run again, and one of a change a minute later.
+func (e *enforcement) wantNothingNew(t *testing.T) {
+	t.Helper()
+	before := len(e.sent())
+	e.untilDone(t, e.at)
+	e.untilDone(t, e.at.Add(time.Minute))
+	if len(e.sent()) != before {
+		t.Errorf("%d mails were sent again", len(e.sent())-before)
+	}
+}
+
+// A hundred thousand tokens, of which a twentieth are beyond the limit, and a process that is killed while
 // it ends them, and again while it tells of them: exactly the right ones end, nobody is left out.
 func TestLifetimeOfAHundredThousandTokens(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(engine.New())
+	embedded := engine.New()
+	server := httptest.NewServer(embedded)
 	t.Cleanup(server.Close)
-	f := storetest.NewFixture(t, dynamodblocal.Client(server.URL))
-	e := newEnforcement(t, f, 5000, 20, 2)
+	e := newEnforcement(t, storetest.NewFixture(t, embedded.Client()), 1000, 100, 5)
 	e.engine, e.patience = server.URL, 10*time.Minute
 	for _, c := range []struct {
 		step string
 		nth  int
-	}{{"revoke", 4000}, {"SendEmail", 2000}} {
+	}{{"revoke", 2000}, {"SendEmail", 400}} {
 		e.killAt(true, func(s string, _, ofKind int) bool { return s == c.step && ofKind == c.nth })
 		before := len(e.sent())
-		if r := e.invoke(t, e.at); !r.killed {
+		if r := e.run(t, e.at); !r.killed {
 			t.Fatalf("it was not killed: %s", r.body)
 		}
 		revoked, _, unmarked := e.look(t)
-		if c.step == "revoke" && (revoked < 4000 || revoked > 4000+256 || len(e.sent()) > 0) {
+		if c.step == "revoke" && (revoked < 2000 || revoked > 2000+16 || len(e.sent()) > 0) {
 			t.Errorf("%d tokens and %d mails when it died", revoked, len(e.sent()))
 		}
 		inFlight := 0
