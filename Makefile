@@ -49,7 +49,7 @@ build: $(FUNCTIONS:%=build/%/bootstrap) ## every function as deployed (Linux, ar
 	@wc -c $^
 
 .PHONY: bench
-bench: tools ## measure checks, lists and scans
+bench: tools ## measure checks, lists, scans and lifetime runs
 	go run ./infra/bench
 
 .PHONY: golden

@@ -213,9 +213,16 @@ func memoryOfScan(ctx context.Context, r *report) error {
 	return nil
 }
 
-// peak returns the most bytes that the heap held during a scan. Garbage is
-// collected early, so that it is not counted for long.
+// peak returns the most bytes that the heap held during a scan.
 func peak(ctx context.Context, owners int) (uint64, error) {
+	return peakOf(func() error {
+		return scanAll(ctx, newScanner(synthetic{owners}, synthetic{owners}, synthetic{owners}), owners)
+	})
+}
+
+// peakOf returns the most bytes that the heap held while work was done. Garbage
+// is collected early, so that it is not counted for long.
+func peakOf(work func() error) (uint64, error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	runtime.GC()
 	finished, most := make(chan struct{}), make(chan uint64)
@@ -235,7 +242,7 @@ func peak(ctx context.Context, owners int) (uint64, error) {
 			}
 		}
 	}()
-	err := scanAll(ctx, newScanner(synthetic{owners}, synthetic{owners}, synthetic{owners}), owners)
+	err := work()
 	close(finished)
 	return <-most, err
 }

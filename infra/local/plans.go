@@ -80,13 +80,14 @@ func (p *Plans) Take(now time.Time) (due []Plan) {
 
 // next returns when the next plan is due, and a channel that closes when another is added.
 func (p *Plans) next() (at time.Time, some bool, added <-chan struct{}) {
-	all := p.All()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(all) == 0 {
-		return time.Time{}, false, p.added
+	for _, plan := range p.plans {
+		if !some || plan.At.Before(at) {
+			at, some = plan.At, true
+		}
 	}
-	return all[0].At, true, p.added
+	return at, some, p.added
 }
 
 // createSchedule is what is understood of a request (EventBridge Scheduler API reference,

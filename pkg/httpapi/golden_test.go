@@ -408,8 +408,11 @@ func impersonationCases() []replyCase {
 
 // Every reply is the same byte for byte, through a socket and through an event
 // of the gateway.
-func TestReplies(t *testing.T) {
-	for _, c := range replyCases() {
+func TestReplies(t *testing.T) { checkReplies(t, replyCases()) }
+
+func checkReplies(t *testing.T, cases []replyCase) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			var first string
 			for _, name := range []string{"http", "lambda", "lambda in base64"} {

@@ -351,6 +351,7 @@ func (b *binder) integer(name string, fallback int64) int64 {
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
 		b.reject(name, "is invalid")
+		return fallback // and not the nearest number that there is
 	}
 	return n
 }

@@ -101,6 +101,7 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{directory.ErrLastOwner, message(http.StatusForbidden, "403 Forbidden - The last owner of a group cannot leave it or be lowered")},
 		{directory.ErrNamespaceOwner, message(http.StatusForbidden, "403 Forbidden - The owner of the namespace remains the owner of its projects")},
 		{directory.ErrBotMember, message(http.StatusForbidden, "403 Forbidden - A bot's membership ends with its token only")},
+		{lifecycle.ErrImpersonationOff, message(http.StatusForbidden, "403 Forbidden - Impersonation is disabled")},
 		{token.ErrForbidden, message(http.StatusForbidden, "403 Forbidden")},
 		{errUserNotFound, message(http.StatusNotFound, "404 User Not Found")},
 		{principal.ErrNoProject, message(http.StatusNotFound, "404 Project Not Found")},

@@ -125,6 +125,10 @@ var ErrImpersonated = fmt.Errorf("%w: with an impersonation token", token.ErrFor
 // the one that it was made with.
 var ErrForBot = fmt.Errorf("%w: owner is a bot", token.ErrForbidden)
 
+// ErrImpersonationOff means that an administrator has switched impersonation
+// off: its tokens are refused, and there are no new ones.
+var ErrImpersonationOff = fmt.Errorf("%w: impersonation", token.ErrSwitchedOff)
+
 // CreateFor makes a token for owner, as administrators may; others get
 // token.ErrForbidden. Errors: token.ErrNotFound for an owner who is not there,
 // *Fault for a token that cannot be, a child of principal.ErrInactive for an
@@ -134,7 +138,7 @@ func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner to
 }
 
 // CreateImpersonation makes a token with which administrators act as owner,
-// who never sees it. Errors are those of CreateFor.
+// who never sees it. Errors are those of CreateFor, and ErrImpersonationOff.
 func (i *Issuer) CreateImpersonation(ctx context.Context, by principal.Principal, owner token.OwnerID, spec Spec) (Issued, error) {
 	return i.createFor(ctx, by, owner, token.Impersonation, spec)
 }
@@ -161,7 +165,7 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner to
 		return Issued{}, err
 	}
 	if kind == token.Impersonation && rules.ImpersonationOff {
-		return Issued{}, token.ErrSwitchedOff
+		return Issued{}, ErrImpersonationOff
 	}
 	spec = rules.withDefaults(spec)
 	if err := i.check(user, spec, rules.latest); err != nil {

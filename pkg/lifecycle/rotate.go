@@ -23,7 +23,8 @@ var ErrAlreadyRevoked = &Fault{Reasons: []string{"Token already revoked"}}
 // kind, name, description, scopes, resource and level. An expired token can be rotated, a revoked one
 // cannot. Errors: token.ErrNotFound for a token that is not there or not the
 // caller's, ErrAlreadyRevoked, *Fault for a day that cannot be, a child of
-// principal.ErrInactive for an owner who may not use tokens, ErrImpersonated.
+// principal.ErrInactive for an owner who may not use tokens, ErrImpersonated,
+// ErrImpersonationOff.
 func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, token.ErrNotFound) {
 		return issued, err
@@ -60,6 +61,9 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 	rules, err := i.rules(ctx)
 	if err != nil {
 		return Issued{}, err
+	}
+	if old.Kind == token.Impersonation && rules.ImpersonationOff {
+		return Issued{}, ErrImpersonationOff
 	}
 	if r.ExpiresOn.IsZero() {
 		r.ExpiresOn = rules.rotatedUntil()

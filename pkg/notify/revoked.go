@@ -8,12 +8,12 @@ import (
 
 // revokedLead says that tokens were ended and why.
 func revokedLead(n sweep.Notice) string {
-	what := fmt.Sprintf("%d access %s that you own or look after %s revoked, and %s working at once, because ",
-		n.Total, plural(n.Total, "token", "tokens"), plural(n.Total, "was", "were"), plural(n.Total, "it has stopped", "they have stopped"))
+	what := fmt.Sprintf("%d access %s that you own or look after %s revoked and %s no longer: ",
+		n.Total, plural(n.Total, "token", "tokens"), plural(n.Total, "was", "were"), plural(n.Total, "works", "work"))
 	if n.LimitDays == 0 {
-		return what + plural(n.Total, "it was", "they were") + " valid for longer than the administrators of this service allowed."
+		return what + plural(n.Total, "it was", "they were") + " to be valid for longer than administrators of this service allowed."
 	}
-	return what + "the administrators of this service now allow access tokens to be valid for " + limit(n.LimitDays) + " at most."
+	return what + "administrators of this service now allow access tokens to be valid for " + limit(n.LimitDays) + " at most."
 }
 
 // limit is a number of days in words, "" for none.

@@ -293,3 +293,28 @@ func TestSampleEvents(t *testing.T) {
 		}
 	}
 }
+
+// What a lifetime run reports are the tokens that it ended, or, when those were ended before, the ones
+// that it told of.
+func TestTokensOfALifetimeRun(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		counts sweep.Counts
+		want   string
+	}{
+		"ended and told of":   {sweep.Counts{Revoked: 9, Marked: 5, Mails: 2}, `{"done":true,"tokens":9,"mails":2,"failed":0}`},
+		"told of":             {sweep.Counts{Marked: 5, Mails: 2}, `{"done":true,"tokens":5,"mails":2,"failed":0}`},
+		"ended, with no mail": {sweep.Counts{Revoked: 9}, `{"done":true,"tokens":9,"mails":0,"failed":0}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, logged, err := invoke(t.Context(), t, answering(sweep.Result{Done: true, Counts: c.counts}, nil), `{"time":"2031-05-07T01:00:00Z"}`)
+			if err != nil || got != c.want {
+				t.Errorf("got %s, %v, want %s", got, err, c.want)
+			}
+			if !strings.Contains(logged, fmt.Sprintf(`"TokensRevoked":%d`, c.counts.Revoked)) {
+				t.Errorf("logged %s", logged)
+			}
+		})
+	}
+}

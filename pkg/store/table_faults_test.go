@@ -31,6 +31,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 	wantErr(t, f, err, nil)
 	tok, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 	wantErr(t, f, err, nil)
+	wantErr(t, f, f.Store.SaveSettings(t.Context(), someSettings(1)), nil)
 	ofBot := f.AddBot(t, f.AddResource(t, principal.Project))
 	res := made(t, f, groupAt("read-"+owner.Username), owner.ID)
 	made(t, f, projectAt("child", res), 0)
@@ -73,6 +74,19 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			return page, err
 		}},
 		{"tokens of resource", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfResource(ctx, ofBot.Resource) }},
+		{"settings", func(ctx context.Context, s *store.Table) (any, error) { return s.Settings(ctx) }},
+		{"policy", func(ctx context.Context, s *store.Table) (any, error) { return s.Policy(ctx) }},
+		{"lifetime run", func(ctx context.Context, s *store.Table) (any, error) {
+			days, from, err := s.LifetimeRun(ctx)
+			return struct {
+				days int
+				from time.Time
+			}{days, from}, err
+		}},
+		{"page of tokens", func(ctx context.Context, s *store.Table) (any, error) {
+			tokens, _, err := s.PageOfTokens(ctx, owner.ID, "")
+			return tokens, err
+		}},
 		{"every token", func(ctx context.Context, s *store.Table) (any, error) {
 			var tokens []token.Token
 			return tokens, s.EveryToken(ctx, func(tok token.Token, _ int64) { tokens = append(tokens, tok) })

@@ -34,10 +34,11 @@ type audience struct {
 // a bot those who manage the tokens of what it works on.
 func (r *run) audienceOf(owner principal.User, known bool, dues []due) (audience, error) {
 	switch {
+	// A bot is told of whatever its state, and when it is gone with its token.
+	case owner.Bot, !known && workplace(dues) != 0:
+		return r.managers(workplace(dues))
 	case !known:
 		return audience{reason: "owner_gone"}, nil
-	case owner.Bot: // whatever its state: nobody has to be active to be looked after
-		return r.managers(workplace(dues))
 	case owner.State != principal.Active:
 		return audience{reason: "owner_inactive"}, nil
 	case owner.Email == "":

@@ -95,7 +95,7 @@ func TestNoBotIsRemovedWhileEndsAreNotEnforced(t *testing.T) {
 		w.scanAt(t, atOne)
 		event := sweep.Event{Time: today.AddDays(90).Start().Add(2 * time.Hour)}
 		with := func(e sweep.Enforcement) (sweep.Result, error) {
-			return w.scanner(sweep.Expired, func(s *sweep.Scanner) { s.Enforcement = e }).Run(t.Context(), t.Context(), event)
+			return w.scanner(sweep.Expired, func(s *sweep.Scanner) { s.Enforcement, s.AnyTime = e, true }).Run(t.Context(), t.Context(), event)
 		}
 		result, err := with(ignoring{token.ErrUnavailable})
 		if result.Done || result.Counts.Ended != 0 || err == nil {

@@ -212,7 +212,7 @@ func (r *run) plan(g group, s sight) (plan, error) {
 	case p.reason == malformed:
 		p.skipped.skip(malformed, len(p.dues))
 		p.dues, p.audience = nil, audience{}
-	case owner.Bot:
+	case p.place.Kind != "":
 		p.recipients = r.untold(p.dues, p.recipients)
 	}
 	return p, err

@@ -1,4 +1,4 @@
-// Package scantest runs the two scans as the processes that are deployed, kills them in the middle,
+// Package scantest runs the two scans and the lifetime run as the processes that are deployed, kills them in the middle,
 // and looks at what the mail service and the table have to show for it. The processes see a Lambda
 // Runtime API, a DynamoDB and an SES of the test's; the table is a real engine.
 package scantest
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	built = folder
-	out, err := exec.Command("go", "build", "-o", folder+string(filepath.Separator), "latchkey/functions/expiring", "latchkey/functions/expired").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", folder+string(filepath.Separator), "latchkey/functions/expiring", "latchkey/functions/expired", "latchkey/functions/lifetime").CombinedOutput()
 	if err != nil {
 		panic(fmt.Sprintf("build the functions: %v\n%s", err, out))
 	}
@@ -50,6 +50,7 @@ type cloud struct {
 	engine   string
 	rate     float64 // mails a second
 	timeout  time.Duration
+	patience time.Duration // with an invocation
 
 	runtime, dynamodb, ses *httptest.Server
 	events                 chan []byte
@@ -122,7 +123,7 @@ func (c *cloud) seen() int {
 func newCloud(t *testing.T, function string, f *storetest.Fixture) *cloud {
 	t.Helper()
 	c := &cloud{
-		function: function, table: f.Name, engine: storetest.Endpoint(t), rate: 100000, timeout: 15 * time.Minute,
+		function: function, table: f.Name, engine: storetest.Endpoint(t), rate: 100000, timeout: 15 * time.Minute, patience: time.Minute,
 		events: make(chan []byte), results: make(chan result, 1), steps: map[string]int{},
 	}
 	c.runtime = httptest.NewServer(http.HandlerFunc(c.serveRuntime))
@@ -193,7 +194,7 @@ func (c *cloud) invoke(t *testing.T, at time.Time) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit := time.NewTimer(time.Minute)
+	limit := time.NewTimer(c.patience)
 	defer limit.Stop()
 	select {
 	case c.events <- event:
@@ -310,6 +311,8 @@ func stepOf(r *http.Request, body []byte) string {
 		return "query ended bots"
 	case operation == "Query":
 		return "query the index"
+	case operation == "TransactWriteItems" && has("revoked_reason"):
+		return "revoke"
 	case operation == "TransactWriteItems" && has("revoked_at"):
 		return "remove a bot"
 	case operation == "TransactWriteItems":

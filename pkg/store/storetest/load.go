@@ -24,7 +24,7 @@ import (
 
 // A Loader fills a table with thousands of records and profiles, in batches. The items are copies of
 // ones that the store has written, with what differs put in. It writes nothing else: no pointers, no
-// usernames, no counters, which no scan reads.
+// usernames, no counters, which no daily scan reads; see Walkable.
 type Loader struct {
 	client          *dynamodb.Client
 	table           string
@@ -105,6 +105,25 @@ func (l *Loader) Tokens(ctx context.Context, tokens iter.Seq[token.Token]) error
 			it["name"], it["expires_on"] = S(tok.Name), S(tok.ExpiresOn.String())
 			it["expiry_bucket"] = S(fmt.Sprintf("%s#%02d", tok.ExpiresOn, hash.Sum32()%uint32(l.shards)))
 			it["expiry_order"] = S(fmt.Sprintf("%010d#%016d", int64(owner), int64(tok.ID)))
+			if !yield(it) {
+				return
+			}
+		}
+	})
+}
+
+// Walkable adds what it takes to find a crowd's tokens by their owners, for a crowd with the highest ids
+// in its table.
+func (l *Loader) Walkable(ctx context.Context, c Crowd) error {
+	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
+		last := keyOf("SEQUENCE", "USER")
+		last["last"] = N(fmt.Sprint(int(c.First) + c.Owners - 1))
+		if !yield(last) {
+			return
+		}
+		for tok := range c.Tokens() {
+			it := keyOf("USER#"+tok.Owner.String(), fmt.Sprintf("TOKEN#%016d", int64(tok.ID)))
+			it["digest"] = S(tok.Digest.Key())
 			if !yield(it) {
 				return
 			}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http/httptest"
+	"sync/atomic"
+	"time"
+
+	"latchkey/infra/local/dynamodblocal"
+	"latchkey/infra/local/engine"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/store"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+const benchLimitDays = 30
+
+// lifetimes measures how many tokens a second one shard of a lifetime run ends and tells of when table
+// and mail service answer at once, and how much more memory it needs for ten times as many.
+func lifetimes(ctx context.Context, r *report) error {
+	const owners, turns = 8000, 5
+	best := time.Duration(math.MaxInt64)
+	for range turns {
+		start := time.Now()
+		if err := enforceAll(ctx, newPoliced(owners), owners*benchTokensEach); err != nil {
+			return err
+		}
+		best = min(best, time.Since(start))
+	}
+	r.atLeast("lifetime_tokens_per_second", owners*benchTokensEach/best.Seconds(), 1000)
+
+	few, err := peakOf(func() error {
+		return enforceAll(ctx, newPoliced(10_000/benchTokensEach), 10_000)
+	})
+	if err != nil {
+		return err
+	}
+	many, err := peakOf(func() error {
+		return enforceAll(ctx, newPoliced(100_000/benchTokensEach), 100_000)
+	})
+	if err != nil {
+		return err
+	}
+	const mb = 1 << 20
+	r.note("peak heap with 10,000 tokens beyond the limit: %.1f MB, with 100,000: %.1f MB", float64(few)/mb, float64(many)/mb)
+	r.atMost("lifetime_memory_growth_mb", max(0, float64(many)-float64(few))/mb, 10)
+	return lifetimeOnEngine(ctx, r) // last, because its engine is in this heap
+}
+
+// lifetimeOnEngine notes what one shard does with the store and an engine in this process, which
+// shares the processors with it.
+func lifetimeOnEngine(ctx context.Context, r *report) error {
+	const owners = 2000
+	crowd := storetest.Crowd{Owners: owners, TokensEach: benchTokensEach, First: 1, On: func(token.OwnerID, int) token.Day {
+		return scanDay.AddDays(benchLimitDays + 1)
+	}}
+	server := httptest.NewServer(engine.New())
+	defer server.Close()
+	table, err := newScanTable(ctx, dynamodblocal.Client(server.URL, store.Configure("")), "lifetime", crowd)
+	if err != nil {
+		return err
+	}
+	if err := table.loader.Walkable(ctx, crowd); err != nil {
+		return err
+	}
+	s := newScanner(table, table, table)
+	s.Kind, s.Limits, s.Accounts, s.Shards = sweep.Lifetime, alwaysLimited{}, table, 1
+	start := time.Now()
+	if err := enforceAll(ctx, s, owners*benchTokensEach); err != nil {
+		return err
+	}
+	r.note("with the store and the embedded engine: %.0f tokens a second", owners*benchTokensEach/time.Since(start).Seconds())
+	return nil
+}
+
+// enforceAll runs one shard that must end a number of tokens, and tell their owners.
+func enforceAll(ctx context.Context, s *sweep.Scanner, tokens int) error {
+	shard := 0
+	result, err := s.Run(ctx, ctx, sweep.Event{Time: scanAt.Time, Shard: &shard})
+	if err == nil && (!result.Done || result.Counts.Revoked != tokens || result.Counts.Mails != tokens/benchTokensEach) {
+		err = fmt.Errorf("lifetime run is done: %v, with %d tokens and %d mails", result.Done, result.Counts.Revoked, result.Counts.Mails)
+	}
+	return err
+}
+
+// alwaysLimited has a run planned for any instant.
+type alwaysLimited struct{}
+
+// LifetimeRun implements sweep.Limits.
+func (alwaysLimited) LifetimeRun(context.Context) (int, time.Time, error) {
+	return benchLimitDays, time.Unix(1, 0), nil
+}
+
+// policed is a table like synthetic, of one shard, with all tokens beyond the limit. It knows how many
+// were ended and not which: it takes the last for the sign that all were.
+type policed struct {
+	synthetic
+	alwaysLimited
+	revoked atomic.Int64
+}
+
+func newPoliced(owners int) *sweep.Scanner {
+	p := &policed{synthetic: synthetic{owners}}
+	s := newScanner(p, p, p)
+	s.Kind, s.Limits, s.Accounts, s.Shards = sweep.Lifetime, p, p, 1
+	return s
+}
+
+func (p *policed) token(id token.ID) token.Token {
+	t := token.Token{
+		ID: id, Kind: token.Personal, Owner: id.Owner(), Name: "token " + id.String(), Scopes: scope.Set{scope.API, scope.ReadUser},
+		ExpiresOn: scanDay.AddDays(benchLimitDays + int(id.Number())), Family: id, Digest: secret.DigestFromKey(id.String()),
+	}
+	if p.revoked.Load() == int64(p.owners*benchTokensEach) {
+		t.RevokedAt, t.RevokedReason = scanAt.Time, token.ReasonPolicy
+	}
+	return t
+}
+
+// Tokens implements sweep.Records.
+func (p *policed) Tokens(_ context.Context, digests []secret.Digest, each func(token.Token, error)) error {
+	for _, digest := range digests {
+		id, err := token.ParseID(digest.Key())
+		if err != nil {
+			return err
+		}
+		each(p.token(id), nil)
+	}
+	return nil
+}
+
+// LastUserID implements sweep.Accounts.
+func (p *policed) LastUserID(context.Context) (token.OwnerID, error) {
+	return token.OwnerID(p.owners), nil
+}
+
+// PageOfTokens implements sweep.Accounts.
+func (p *policed) PageOfTokens(_ context.Context, owner token.OwnerID, _ string) ([]token.Token, string, error) {
+	tokens := make([]token.Token, benchTokensEach)
+	for n := range tokens {
+		id, err := token.NewID(owner, int64(n)+1)
+		if err != nil {
+			return nil, "", err
+		}
+		tokens[n] = p.token(id)
+	}
+	return tokens, "", nil
+}
+
+// RevokeToken implements sweep.Accounts.
+func (p *policed) RevokeToken(context.Context, token.Token) error {
+	p.revoked.Add(1)
+	return nil
+}
+
+// Begun implements sweep.Accounts.
+func (p *policed) Begun(context.Context, sweep.Job) (bool, error) { return true, nil }
