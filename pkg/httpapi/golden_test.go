@@ -182,6 +182,19 @@ func replyCases() []replyCase {
 	add("revoke self", remove(ownToken, "registry"))
 	add("revoke self again", remove(ownToken, "revoked"))
 
+	// All tokens of an owner at once, which GitLab does not have.
+	add("revoke everything", remove(ownTokens, "owner"))
+	add("revoke everything as somebody else", remove(ownTokens+"?sudo=3", "root"))
+	add("revoke everything of a user", remove(forOwner, "root"))
+	add("revoke everything of a blocked user", remove("/api/v4/users/4/personal_access_tokens", "root"))
+	add("revoke everything of nobody", remove("/api/v4/users/999/personal_access_tokens", "root"))
+	add("revoke everything of no id", remove("/api/v4/users/owner/personal_access_tokens", "root"))
+	add("revoke everything of oneself as nobody special", remove(forOwner, "owner"))
+	add("revoke everything without a sufficient scope", remove(ownTokens, "rotating"))
+	add("revoke everything without a credential", remove(ownTokens, ""))
+	add("revoke everything of a bot", remove("/api/v4/users/6/personal_access_tokens", "root"), botsOfWeb)
+	add("revoke everything as a bot", remove(ownTokens, "web"), botsOfWeb)
+
 	// 5.1
 	add("create", post("issue", forOwner, "root", validCreation))
 	add("create with what HTML would escape", post("issue", forOwner, "root", `{"name":"a <b> & c\u2028d","scopes":["api"]}`))

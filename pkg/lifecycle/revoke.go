@@ -68,8 +68,30 @@ func (r *Revoker) RevokeByConsole(ctx context.Context, id token.ID) error {
 	return r.end(ctx, t, token.ReasonRequest)
 }
 
+// ErrBot means that all tokens of a bot were to be ended. The end of a bot's
+// token takes the bot with it, which a change of its account alone would not.
+var ErrBot = &Fault{Reasons: []string{"The account is a bot, whose token has to be revoked by itself"}}
+
+// RevokeEverything ends all tokens that owner has, the presented one included
+// if it is theirs, as the owner and administrators may; others get
+// token.ErrForbidden. token.ErrNotFound for an owner who is not there, ErrBot.
+func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, owner token.OwnerID) error {
+	if owner != by.User.ID && !by.User.Admin {
+		return token.ErrForbidden
+	}
+	return r.RevokeEverythingByConsole(ctx, owner)
+}
+
 // RevokeEverythingByConsole ends all tokens that owner has, in one write.
+// Errors: token.ErrNotFound, ErrBot.
 func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner token.OwnerID) error {
+	user, err := r.Reader.User(ctx, owner)
+	if err != nil {
+		return err
+	}
+	if user.Bot {
+		return ErrBot
+	}
 	return r.Store.RevokeEverything(ctx, owner)
 }
 

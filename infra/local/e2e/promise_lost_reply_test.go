@@ -85,6 +85,7 @@ func TestWriteWhoseAnswerIsLostIsReportedAsDone(t *testing.T) {
 				{"create a user", root.Bearer, "POST", "/api/v4/users", `{"username":"bert","name":"Bert","email":"bert@example.test","reset_password":true}`, 201, false},
 				{"block", root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", anna.ID), "", 201, false},
 				{"unblock", root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/unblock", anna.ID), "", 201, false},
+				{"revoke everything", root.Bearer, "DELETE", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", anna.ID+1), "", 204, false},
 			} {
 				proxy.Fail(rule)
 				response := w.Do(t, step.bearer, step.method, step.path, step.body)
