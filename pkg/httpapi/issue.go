@@ -3,9 +3,11 @@ package httpapi
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
@@ -182,12 +184,27 @@ func rotationOf(r *http.Request) (lifecycle.Rotation, error) {
 	if err != nil {
 		return lifecycle.Rotation{}, err
 	}
-	rotation := lifecycle.Rotation{ExpiresOn: b.day("expires_at")}
+	rotation := lifecycle.Rotation{ExpiresOn: b.day("expires_at"), Overlap: b.overlap("overlap_seconds")}
 	if err := b.fault(); err != nil {
 		return lifecycle.Rotation{}, err
 	}
-	rotation.Key, err = keyOf(r, rotation.ExpiresOn.String())
+	parts := []string{rotation.ExpiresOn.String()}
+	if rotation.Overlap > 0 { // without one, the key stands for what it has always stood for
+		parts = append(parts, rotation.Overlap.String())
+	}
+	rotation.Key, err = keyOf(r, parts...)
 	return rotation, err
+}
+
+// overlap returns how long an old token is to work beside its successor.
+func (b *binder) overlap(name string) time.Duration {
+	const longest = int64(token.MaxOverlap / time.Second)
+	seconds := b.integer(name, 0)
+	if seconds < 0 || seconds > longest {
+		b.reject(name, fmt.Sprintf("has to be 0 to %d", longest))
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 func (api *issueAPI) rotated(w http.ResponseWriter, r *http.Request, issued lifecycle.Issued, err error) error {
@@ -230,7 +247,7 @@ func hidden(by principal.Principal, err error) error {
 func (api *issueAPI) replayOrReuse(write func(http.ResponseWriter, *http.Request, lifecycle.Issued, error) error) func(http.ResponseWriter, *http.Request, *verify.Refusal) (bool, error) {
 	return func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error) {
 		rotation, err := rotationOf(r)
-		if err == nil && refusal.Token.RevokedReason == token.ReasonRotated && refusal.User.Usable() == nil {
+		if err == nil && rotatedAway(refusal.Token) && refusal.User.Usable() == nil {
 			issued, err := api.issuer.Replay(r.Context(), refusal.Token, rotation.Key)
 			switch {
 			case err == nil && issued.Token.Previous == refusal.Token.ID:
@@ -241,6 +258,12 @@ func (api *issueAPI) replayOrReuse(write func(http.ResponseWriter, *http.Request
 		}
 		return api.reuse(r, refusal)
 	}
+}
+
+// rotatedAway reports whether nothing but a rotation has ended a token, or is
+// about to.
+func rotatedAway(t token.Token) bool {
+	return t.Superseded() && (t.RevokedAt.IsZero() || t.RevokedReason == token.ReasonRotated)
 }
 
 // reuse ends the family of a token that is presented for rotation after it

@@ -249,7 +249,7 @@ func TestWrongTypesInEveryField(t *testing.T) {
 			[]string{"name", "scopes", "description", "expires_at", "private_token", "sudo"}},
 		{request{function: "issue", target: forOwner, bearer: "root"}, map[string]string{"name": `"n"`, "scopes": `["api"]`},
 			[]string{"scopes", "expires_at", "private_token", "sudo"}},
-		{request{function: "issue", target: ownToken + "/rotate", bearer: "rotating"}, nil, []string{"expires_at", "sudo"}},
+		{request{function: "issue", target: ownToken + "/rotate", bearer: "rotating"}, nil, []string{"expires_at", "overlap_seconds", "sudo"}},
 		{request{function: "tokens", target: anyToken, bearer: "root"}, nil, []string{"token", "private_token", "access_token", "sudo"}},
 		{request{function: "directory", target: "/api/v4/users", bearer: "root"},
 			map[string]string{"email": `"x@example.test"`, "name": `"n"`, "username": `"x"`, "password": `"p"`},

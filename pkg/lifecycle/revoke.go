@@ -95,10 +95,11 @@ func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner token.Own
 	return r.Store.RevokeEverything(ctx, owner)
 }
 
-// EndFamily ends the live descendant of a token that was presented for
-// rotation after it had ended: either its owner or somebody who found it holds
-// a successor, and nobody can tell who. A chain that rotates meanwhile is
-// followed to its newest token.
+// EndFamily ends what still works of the chain of a token that was presented
+// for rotation after it had ended: either its owner or somebody who found it
+// holds a successor, and nobody can tell who. That is the newest token, and
+// those that were rotated with an overlap which is not over. A chain that
+// rotates meanwhile is followed to its newest token.
 func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 	const tries = 8
 	for range tries {
@@ -108,12 +109,10 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("find newest of family %s: %w", presented.Family, err)
-		case newest.ID <= presented.ID:
-			return nil
-		case newest.RevokedReason == token.ReasonRotated:
+		case newest.Superseded():
 			continue // it was replaced between the two reads
-		case !newest.RevokedAt.IsZero():
-			return nil
+		case newest.ID <= presented.ID, !newest.RevokedAt.IsZero():
+			return r.endOverlaps(ctx, newest)
 		}
 		if err := r.end(ctx, newest, token.ReasonReuse); err != nil {
 			return fmt.Errorf("end newest of family %s: %w", presented.Family, err)
@@ -124,10 +123,30 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 	return token.ErrUnavailable
 }
 
+// endOverlaps ends the tokens before newest that work beside their successors.
+// Those do not rotate any more, so there will be no others; and one whose
+// successor is older than the longest overlap is over, as are all before it.
+func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token) error {
+	for t := newest; t.Previous != 0 && r.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
+		previous, err := r.Reader.Token(ctx, t.Previous)
+		switch {
+		case errors.Is(err, token.ErrNotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("find token %s: %w", t.Previous, err)
+		}
+		if err := r.end(ctx, previous, token.ReasonReuse); err != nil {
+			return fmt.Errorf("end token %s: %w", previous.ID, err)
+		}
+		t = previous
+	}
+	return nil
+}
+
 func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason) error {
-	// A bot that outlived its token, whatever the cause, is to go with it.
-	withBot := t.Kind.OfResource() && t.RevokedReason != token.ReasonRotated
-	if !t.RevokedAt.IsZero() && !withBot {
+	// A bot that outlived its last token, whatever the cause, is to go with it.
+	withBot := t.Kind.OfResource() && !t.Superseded()
+	if t.RevokedIn(r.Clock.Now(), 0) && !withBot {
 		return nil
 	}
 	t.RevokedAt, t.RevokedReason = r.Clock.Now(), reason

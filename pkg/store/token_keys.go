@@ -57,7 +57,7 @@ func shardOf(owner token.OwnerID, shards int) int {
 // indexed reports whether a token is in the expiry index: it ends on a day
 // and somebody is told of it.
 func indexed(t token.Token) bool {
-	return !t.ExpiresOn.IsZero() && t.RevokedAt.IsZero() && t.Kind != token.Impersonation
+	return !t.ExpiresOn.IsZero() && t.Ended().IsZero() && t.Kind != token.Impersonation
 }
 
 func (t *Table) tokenItem(tok token.Token) item {
@@ -105,6 +105,7 @@ func readToken(it item) (token.Token, error) {
 		CreatedBy:     token.OwnerID(r.number("created_by")),
 		RevokedAt:     r.optionalInstant("revoked_at"),
 		RevokedReason: token.Reason(r.optionalText("revoked_reason")),
+		WorksUntil:    r.optionalInstant("works_until"),
 		LastUsedAt:    r.optionalInstant("last_used_at"),
 		Notices:       r.optionalSet("notices"),
 		Family:        token.ID(r.number("family")),

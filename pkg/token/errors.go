@@ -40,6 +40,9 @@ var (
 	ErrEmailTaken = fmt.Errorf("%w: mail address", ErrTaken)
 	// ErrKeyUsed means that an idempotency key stands for a request already.
 	ErrKeyUsed = fmt.Errorf("%w: idempotency key used", ErrConflict)
+	// ErrSuperseded means that a token has a successor already, beside which it
+	// works on for a while.
+	ErrSuperseded = fmt.Errorf("%w: superseded", ErrConflict)
 	// ErrMoved means that what a write relied on changed in the meantime.
 	ErrMoved = fmt.Errorf("%w: changed in the meantime", ErrConflict)
 	// ErrForbidden means that the caller is known and not allowed.

@@ -163,7 +163,7 @@ func revokesAtOnce(t *testing.T, f *Fixture) {
 	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
 	got, user, err := f.Store.Check(t.Context(), second.Digest, owner.ID, nil)
 	want(t, f, err, nil)
-	if !got.RevokedIn(user.TokensValidFrom) {
+	if !got.RevokedIn(Now, user.TokensValidFrom) {
 		t.Error("a token is good after everything was revoked")
 	}
 	for _, sort := range []string{"USER#%[1]d / TOKEN#%016[2]d", "TOKEN#%[3]s / TOKEN"} {
