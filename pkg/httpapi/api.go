@@ -148,7 +148,7 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 		if value == "" && rt.anonymous != nil {
 			return rt.anonymous
 		}
-		caller, err := api.Verifier.Verify(r.Context(), value)
+		caller, err := api.Verifier.Verify(r.Context(), value, addressOf(r.Context()))
 		if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
 			record.caller = principal.Principal{User: refusal.User, Token: refusal.Token}
 			if rt.refused != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -104,7 +105,7 @@ func (a *Authorizer) verify(ctx context.Context, event AuthorizerEvent, route ga
 	if err != nil {
 		return principal.Principal{}, err
 	}
-	return a.Verifier.Verify(ctx, value)
+	return a.Verifier.Verify(ctx, value, event.address())
 }
 
 // allow answers for a good bearer: with a policy that lists everything its
@@ -134,6 +135,8 @@ func (a *Authorizer) deny(event AuthorizerEvent, route gatewayRoute, err error) 
 	switch {
 	case errors.Is(err, principal.ErrInactive):
 		reason["error"] = "account_inactive"
+	case errors.Is(err, token.ErrAddress):
+		reason["error"] = "address_not_allowed"
 	case errors.Is(err, scope.ErrAmbiguousPath), errors.Is(err, token.ErrInput):
 		reason["error"] = "invalid_request"
 	}
@@ -185,6 +188,25 @@ type AuthorizerEvent struct {
 	Query       map[string]string   `json:"queryStringParameters"`
 	MultiQuery  map[string][]string `json:"multiValueQueryStringParameters"`
 	RawQuery    string              `json:"rawQueryString"`
+
+	RequestContext struct {
+		Identity requestSource `json:"identity"`
+		HTTP     requestSource `json:"http"` // in payload format 2.0
+	} `json:"requestContext"`
+}
+
+// A requestSource is where the gateway says that a request came from.
+type requestSource struct {
+	IP string `json:"sourceIp"`
+}
+
+// address returns where the request came from. The events of TOKEN authorizers
+// do not say.
+func (e AuthorizerEvent) address() netip.Addr {
+	if e.isHTTP2() {
+		return parseAddress(e.RequestContext.HTTP.IP)
+	}
+	return parseAddress(e.RequestContext.Identity.IP)
 }
 
 func (e AuthorizerEvent) isHTTP2() bool { return e.Version == "2.0" }

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,7 +95,7 @@ func replyCases() []replyCase {
 	add("self of a malformed record", get("tokens", ownToken, "owner"), func(tb testing.TB, w *world) { w.set(tb, "owner", "expires_on", "soon") })
 	sudoOnly := func(tb testing.TB, w *world) {
 		w.issue(tb, "sudo only", "root", scope.Sudo)
-		_, err := w.verifier.Verify(tb.Context(), w.bearers["sudo only"]) // records the first use
+		_, err := w.verifier.Verify(tb.Context(), w.bearers["sudo only"], netip.Addr{}) // records the first use
 		check(tb, err)
 	}
 	add("self with sudo", get("tokens", ownToken+"?sudo=2", "root"))
@@ -291,7 +292,7 @@ func replyCases() []replyCase {
 	add("metadata", get("settings", "/api/v4/metadata", "owner"))
 	add("version without a credential", get("settings", "/api/v4/version", ""))
 	add("version without a sufficient scope", get("settings", "/api/v4/version", "registry"))
-	return slices.Concat(cases, impersonationCases(), resourceTokenCases(), overlapCases())
+	return slices.Concat(cases, impersonationCases(), resourceTokenCases(), overlapCases(), networkCases())
 }
 
 const (
@@ -306,7 +307,7 @@ func impersonationCases() []replyCase {
 	}
 	there := func(tb testing.TB, w *world) {
 		w.impersonate(tb, "owner")
-		_, err := w.verifier.Verify(tb.Context(), w.bearers["impersonation"]) // records the first use
+		_, err := w.verifier.Verify(tb.Context(), w.bearers["impersonation"], netip.Addr{}) // records the first use
 		check(tb, err)
 	}
 	ended := func(tb testing.TB, w *world) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,12 +80,41 @@ func (api *issueAPI) spec(r *http.Request) (lifecycle.Spec, error) {
 		Description: b.text("description"),
 		Scopes:      b.scopes(api.issuer.Scopes),
 		ExpiresOn:   b.day("expires_at"),
+		Networks:    b.networks("allowed_cidrs"),
 	}
 	if err := b.fault(); err != nil {
 		return lifecycle.Spec{}, err
 	}
-	spec.Key, err = keyOf(r, spec.Name, spec.Description, spec.Scopes.String(), spec.ExpiresOn.String())
+	spec.Key, err = specKey(r, spec)
 	return spec, err
+}
+
+// specKey returns the idempotency key of a request for a token. Networks are
+// part of it where there are some, so that without them the key stands for what
+// it has always stood for.
+func specKey(r *http.Request, spec lifecycle.Spec, more ...string) (lifecycle.Key, error) {
+	parts := slices.Concat([]string{spec.Name, spec.Description, spec.Scopes.String()}, more, []string{spec.ExpiresOn.String()})
+	return keyOf(r, append(parts, spec.Networks.Texts()...)...)
+}
+
+// networks reads an optional list of addresses and CIDR blocks. A list that is
+// given has to hold some.
+func (b *binder) networks(name string) token.Networks {
+	before := len(b.faults)
+	networks, err := networksOf(b.texts(name))
+	if err != nil && len(b.faults) == before {
+		b.reject(name, fmt.Sprintf("has to be a list of 1 to %d IPv4 or IPv6 addresses and CIDR blocks", token.MaxNetworks))
+	}
+	return networks
+}
+
+// networksOf refuses a list that is there and empty: it is what a script sends
+// that lost its variable, and would open what it was to restrict.
+func networksOf(texts []string) (token.Networks, error) {
+	if texts != nil && len(texts) == 0 {
+		return nil, token.ErrNetworks
+	}
+	return token.ParseNetworks(texts)
 }
 
 // scopes reads a list of scopes that has to be given.
@@ -241,13 +271,13 @@ func hidden(by principal.Principal, err error) error {
 // replayOrReuse serves the retry of a rotation of the presented token itself,
 // whose reply was lost, if it brings the key of the first try; also when the
 // token's last second has passed in between. That key with another request is
-// refused and ends nothing, because it comes from whoever made the rotation.
-// Every other use of a token that has ended is reuse.
+// refused and ends nothing, because it comes from whoever made the rotation,
+// unless it comes from where the token could not have made it. Every other use of a token that has ended is reuse.
 // write is what answers a rotation on the route.
 func (api *issueAPI) replayOrReuse(write func(http.ResponseWriter, *http.Request, lifecycle.Issued, error) error) func(http.ResponseWriter, *http.Request, *verify.Refusal) (bool, error) {
 	return func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error) {
 		rotation, err := rotationOf(r)
-		if err == nil && rotatedAway(refusal.Token) && refusal.User.Usable() == nil {
+		if err == nil && rotatedAway(refusal.Token) && refusal.User.Usable() == nil && refusal.Token.Networks.Allow(addressOf(r.Context())) {
 			issued, err := api.issuer.Replay(r.Context(), refusal.Token, rotation.Key)
 			switch {
 			case err == nil && issued.Token.Previous == refusal.Token.ID:

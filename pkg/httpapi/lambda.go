@@ -39,6 +39,7 @@ func Lambda(h http.Handler, console Console) lambda.Handler {
 		}
 		ctx = context.WithValue(ctx, requestIDKey{}, event.RequestContext.RequestID)
 		ctx = context.WithValue(ctx, gatewayURLKey{}, gatewayURL(event))
+		ctx = withAddress(ctx, parseAddress(event.RequestContext.Identity.SourceIP))
 		if reason := unreadable(event); reason != "" {
 			// An empty request stands in for it, so that the refusal has its
 			// id and its log line like every other.

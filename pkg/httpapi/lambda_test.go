@@ -246,7 +246,7 @@ func TestWrongTypesInEveryField(t *testing.T) {
 		fields []string
 	}{
 		{request{function: "issue", target: ownTokens, bearer: "owner"}, map[string]string{"name": `"n"`, "scopes": `["api"]`},
-			[]string{"name", "scopes", "description", "expires_at", "private_token", "sudo"}},
+			[]string{"name", "scopes", "description", "expires_at", "allowed_cidrs", "private_token", "sudo"}},
 		{request{function: "issue", target: forOwner, bearer: "root"}, map[string]string{"name": `"n"`, "scopes": `["api"]`},
 			[]string{"scopes", "expires_at", "private_token", "sudo"}},
 		{request{function: "issue", target: ownToken + "/rotate", bearer: "rotating"}, nil, []string{"expires_at", "overlap_seconds", "sudo"}},

@@ -80,6 +80,7 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{token.ErrExpired, invalidToken("Token is expired. You can either do re-authorization or token refresh.")},
 		{token.ErrRevoked, invalidToken("Token was revoked. You have to re-authorize from the user.")},
 		{token.ErrImpersonation, invalidToken("Token is an impersonation token but impersonation was disabled.")},
+		{token.ErrAddress, message(http.StatusForbidden, "403 Forbidden - The token may not be used from this address")},
 		{token.ErrInvalid, message(http.StatusUnauthorized, "401 Unauthorized")},
 		{principal.ErrBlocked, message(http.StatusForbidden, "403 Forbidden - Your account has been blocked.")},
 		{principal.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Your account has been deactivated by your "+
@@ -103,6 +104,7 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{lifecycle.ErrChanged, message(http.StatusPreconditionFailed, "412 Precondition Failed")},
 		{token.ErrConflict, message(http.StatusConflict, "409 Conflict: Resource lock")},
 		{lifecycle.ErrScopeBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "scopes does not have a valid value"}}},
+		{lifecycle.ErrNetworksBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "allowed_cidrs has to lie within those of the presented token"}}},
 		{token.ErrOutOfNumbers, message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
 	} {
 		if errors.Is(err, row.err) {
@@ -168,7 +170,7 @@ func refusalCode(err error) string {
 		code string
 	}{
 		{token.ErrMissing, "missing"}, {token.ErrExpired, "expired"}, {token.ErrRevoked, "revoked"},
-		{token.ErrInvalid, "unknown"}, {principal.ErrInactive, "owner"},
+		{token.ErrAddress, "address"}, {token.ErrInvalid, "unknown"}, {principal.ErrInactive, "owner"},
 		{scope.ErrInsufficient, "scope"}, {scope.ErrAmbiguousPath, "path"}, {token.ErrInput, "input"},
 	} {
 		if errors.Is(err, row.err) {

@@ -24,6 +24,8 @@ type tokenJSON struct {
 	Active      bool     `json:"active"`
 	ExpiresAt   *string  `json:"expires_at"`
 	LastUsedIPs []string `json:"last_used_ips"`
+	// AllowedCIDRs are absent for a token that may be used from anywhere.
+	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
 	// SupersededUntil is there while the token works beside its successor.
 	SupersededUntil *string `json:"superseded_until,omitempty"`
 	Impersonation   *bool   `json:"impersonation,omitempty"`
@@ -42,6 +44,7 @@ func tokenWire(v lifecycle.View) tokenJSON {
 		Scopes: scopes, UserID: int64(t.Owner),
 		LastUsedAt: optionalTimestamp(t.LastUsedAt), Active: v.Active,
 		ExpiresAt: optionalDay(t.ExpiresOn), LastUsedIPs: []string{},
+		AllowedCIDRs: t.Networks.Texts(),
 	}
 	if v.Active {
 		wire.SupersededUntil = optionalTimestamp(t.WorksUntil)

@@ -29,8 +29,8 @@ var ErrAlreadyRevoked = &Fault{Reasons: []string{"Token already revoked"}}
 var ErrAlreadyRotated = &Fault{Reasons: []string{"Token already rotated, its successor is to be used instead"}}
 
 // Rotate ends the token with this id, at once or after an overlap, and issues
-// its successor: same owner, kind, name, description, scopes, resource and
-// level. An expired token can be rotated, a revoked one or one that has a
+// its successor: same owner, kind, name, description, scopes, networks,
+// resource and level. An expired token can be rotated, a revoked one or one that has a
 // successor cannot. Errors: token.ErrNotFound for a token that is not there or not the
 // caller's, ErrAlreadyRevoked, *Fault for a day that cannot be, a child of
 // principal.ErrInactive for an owner who may not use tokens, ErrImpersonated.
@@ -109,7 +109,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 			CreatedAt: now, CreatedBy: by.Asker(),
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
-			Resource: old.Resource, Level: old.Level,
+			Resource: old.Resource, Level: old.Level, Networks: old.Networks,
 			Digest: i.Pepper.Digest(bearer),
 		}
 		if r.Overlap > 0 {

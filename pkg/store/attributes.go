@@ -19,6 +19,15 @@ func boolean(b bool) types.AttributeValue    { return &types.AttributeValueMembe
 func itoa(n int64) string                    { return strconv.FormatInt(n, 10) }
 func epoch(t time.Time) types.AttributeValue { return number(t.Unix()) }
 
+// listOf returns a list of strings.
+func listOf(texts []string) types.AttributeValue {
+	values := make([]types.AttributeValue, len(texts))
+	for i, s := range texts {
+		values[i] = text(s)
+	}
+	return &types.AttributeValueMemberL{Value: values}
+}
+
 // A reader takes attributes out of an item and keeps the first fault.
 type reader struct {
 	item item

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -61,15 +59,15 @@ func indexed(t token.Token) bool {
 }
 
 func (t *Table) tokenItem(tok token.Token) item {
-	scopes := make([]types.AttributeValue, len(tok.Scopes))
+	scopes := make([]string, len(tok.Scopes))
 	for i, s := range tok.Scopes {
-		scopes[i] = text(string(s))
+		scopes[i] = string(s)
 	}
 	it := tokenKey(tok.Digest)
 	it["id"] = number(int64(tok.ID))
 	it["kind"] = text(string(tok.Kind))
 	it["name"] = text(tok.Name)
-	it["scopes"] = &types.AttributeValueMemberL{Value: scopes}
+	it["scopes"] = listOf(scopes)
 	it["created_at"] = epoch(tok.CreatedAt)
 	it["created_by"] = number(int64(tok.CreatedBy))
 	it["family"] = number(int64(tok.Family))
@@ -83,6 +81,9 @@ func (t *Table) tokenItem(tok token.Token) item {
 	if tok.Kind.OfResource() {
 		it["resource"] = number(int64(tok.Resource))
 		it["level"] = number(int64(tok.Level))
+	}
+	if len(tok.Networks) > 0 {
+		it["allowed_cidrs"] = listOf(tok.Networks.Texts())
 	}
 	if indexed(tok) {
 		it["expiry_bucket"] = text(expiryBucket(tok.ExpiresOn, tok.Owner, t.opts.Shards))
@@ -119,6 +120,13 @@ func readToken(it item) (token.Token, error) {
 	tok.Scopes = make(scope.Set, len(names))
 	for i, name := range names {
 		tok.Scopes[i] = scope.Scope(name)
+	}
+	// A list that is empty has lost what it restricted.
+	if _, restricted := it["allowed_cidrs"]; restricted {
+		var err error
+		if tok.Networks, err = token.ParseNetworks(r.texts("allowed_cidrs")); err != nil || len(tok.Networks) == 0 {
+			r.fault("allowed_cidrs")
+		}
 	}
 	// Never is written out: a record that lost its day must not be endless.
 	if day := r.text("expires_on"); day != never {

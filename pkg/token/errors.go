@@ -21,6 +21,8 @@ var (
 	ErrRevoked = fmt.Errorf("%w: revoked", ErrInvalid)
 	// ErrImpersonation means that impersonation tokens are switched off.
 	ErrImpersonation = fmt.Errorf("%w: impersonation is switched off", ErrInvalid)
+	// ErrAddress means that the token may not be used from where it was.
+	ErrAddress = fmt.Errorf("%w: not from this address", ErrInvalid)
 
 	// ErrInput means that the caller asked for something that cannot be.
 	ErrInput = errors.New("input invalid")

@@ -72,6 +72,8 @@ type Token struct {
 	// its bot's level there; 0 for tokens of people.
 	Resource ResourceID
 	Level    Level
+	// Networks are where the token may be used from; none is anywhere.
+	Networks Networks
 	Digest   secret.Digest
 }
 

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -94,7 +95,7 @@ func (k *Kept) set(p token.Policy, now time.Time) {
 type Refusal struct {
 	Token token.Token
 	User  principal.User
-	Err   error // token.ErrExpired, token.ErrRevoked, token.ErrImpersonation or a child of principal.ErrInactive
+	Err   error // token.ErrExpired, ErrRevoked, ErrImpersonation or ErrAddress, or a child of principal.ErrInactive
 }
 
 // Error implements error.
@@ -103,17 +104,19 @@ func (r *Refusal) Error() string { return fmt.Sprintf("token %s: %v", r.Token.ID
 // Unwrap returns the reason.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// Verify decides whether value is a good bearer at this instant.
+// Verify decides whether value is a good bearer at this instant, presented from
+// an address as the gateway reports it. The zero Addr is one that is not known.
 //
 // Errors: token.ErrMissing for an empty value; token.ErrUnknown for one that
 // is no bearer or belongs to no record; a *Refusal around token.ErrExpired or
 // token.ErrRevoked (expired where both are true), around token.ErrImpersonation
-// while impersonation is switched off, or around a child of
-// principal.ErrInactive; token.ErrUnavailable or token.ErrCorrupt when it
+// while impersonation is switched off, around token.ErrAddress for a token that
+// may not be used from there, or around a child of principal.ErrInactive;
+// token.ErrUnavailable or token.ErrCorrupt when it
 // could not be decided. A use is recorded for every token that is neither
-// expired nor revoked, at most once in the interval that is set, and a failure to
-// record it changes nothing.
-func (v *Verifier) Verify(ctx context.Context, value string) (principal.Principal, error) {
+// expired nor revoked and may be used from there, at most once in the interval
+// that is set, and a failure to record it changes nothing.
+func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (principal.Principal, error) {
 	if value == "" {
 		return principal.Principal{}, token.ErrMissing
 	}
@@ -154,6 +157,9 @@ func (v *Verifier) Verify(ctx context.Context, value string) (principal.Principa
 	}
 	if policy.ImpersonationOff && t.Kind == token.Impersonation {
 		return principal.Principal{}, &Refusal{t, user, token.ErrImpersonation}
+	}
+	if !t.Networks.Allow(from) {
+		return principal.Principal{}, &Refusal{t, user, token.ErrAddress}
 	}
 	v.markUsed(ctx, t, now, policy.LastUsedInterval)
 	if err := user.Usable(); err != nil {
