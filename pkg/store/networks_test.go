@@ -47,6 +47,13 @@ func TestNetworksAreStored(t *testing.T) {
 			wantEqual(t, "successor", got, next)
 		})
 	}
+	t.Run("one of several that is lost", func(t *testing.T) {
+		tok := f.AddToken(t, f.AddUser(t), restricted(t, "10.0.0.0/8", "192.0.2.7"))
+		pk, sk := recordKey(tok.Digest)
+		f.Set(t, pk, sk, "allowed_cidrs", &types.AttributeValueMemberL{Value: []types.AttributeValue{storetest.S("10.0.0.0/8")}})
+		_, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
+		wantErr(t, f, err, token.ErrCorrupt)
+	})
 	t.Run("a bot's", func(t *testing.T) {
 		res := f.AddResource(t, principal.Project)
 		bot, tok := f.Bot(res)

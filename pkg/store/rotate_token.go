@@ -29,7 +29,7 @@ func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next
 			t.bumpNumber(owner),
 			t.put(t.tokenItem(next), absent, nil),
 			t.put(pointerItem(next), absent, nil),
-			t.replaceRecord(ended),
+			t.replaceRecord(ended, next),
 			t.retirePointer(ended),
 			t.put(familyItem(next), "", nil),
 		}
@@ -75,15 +75,16 @@ const unreplaced = " AND attribute_not_exists(works_until)"
 
 // replaceRecord ends the record of a token that gets a successor, at once or at
 // its WorksUntil.
-func (t *Table) replaceRecord(ended token.Token) types.TransactWriteItem {
+func (t *Table) replaceRecord(ended, next token.Token) types.TransactWriteItem {
 	if ended.WorksUntil.IsZero() {
 		return t.endLast(ended)
 	}
 	return t.update(tokenKey(ended.Digest),
-		"SET works_until = :at, delete_after = :delete REMOVE expiry_bucket, expiry_order",
+		"SET works_until = :at, successor = :next, delete_after = :delete REMOVE expiry_bucket, expiry_order",
 		unended+unreplaced,
 		item{
 			":at":     epoch(ended.WorksUntil),
+			":next":   number(int64(next.ID)),
 			":delete": epoch(ended.WorksUntil.Add(t.opts.Retention)),
 		})
 }

@@ -84,6 +84,7 @@ func (t *Table) tokenItem(tok token.Token) item {
 	}
 	if len(tok.Networks) > 0 {
 		it["allowed_cidrs"] = listOf(tok.Networks.Texts())
+		it["allowed_cidr_count"] = number(int64(len(tok.Networks)))
 	}
 	if indexed(tok) {
 		it["expiry_bucket"] = text(expiryBucket(tok.ExpiresOn, tok.Owner, t.opts.Shards))
@@ -121,13 +122,7 @@ func readToken(it item) (token.Token, error) {
 	for i, name := range names {
 		tok.Scopes[i] = scope.Scope(name)
 	}
-	// A list that is empty has lost what it restricted.
-	if _, restricted := it["allowed_cidrs"]; restricted {
-		var err error
-		if tok.Networks, err = token.ParseNetworks(r.texts("allowed_cidrs")); err != nil || len(tok.Networks) == 0 {
-			r.fault("allowed_cidrs")
-		}
-	}
+	tok.Networks = readNetworks(&r)
 	// Never is written out: a record that lost its day must not be endless.
 	if day := r.text("expires_on"); day != never {
 		on, err := token.ParseDay(day)
@@ -144,6 +139,20 @@ func readToken(it item) (token.Token, error) {
 		return token.Token{}, r.err
 	}
 	return tok, nil
+}
+
+// readNetworks faults a record that has lost some of its networks, or all: it
+// must not be good where it was not. Their number is stored for that.
+func readNetworks(r *reader) token.Networks {
+	count := r.optionalNumber("allowed_cidr_count")
+	if _, restricted := r.item["allowed_cidrs"]; !restricted && count == 0 {
+		return nil
+	}
+	networks, err := token.ParseNetworks(r.texts("allowed_cidrs"))
+	if err != nil || count < 1 || int64(len(networks)) != count {
+		r.fault("allowed_cidrs")
+	}
+	return networks
 }
 
 // checkToken faults what no token can be.
@@ -175,6 +184,12 @@ func checkToken(r *reader, tok token.Token) {
 	}
 	if tok.RevokedAt.IsZero() != (tok.RevokedReason == "") {
 		r.fault("revoked_at")
+	}
+	// The successor is stored so that a record which lost the end of its overlap
+	// does not work for ever.
+	successor := token.ID(r.optionalNumber("successor"))
+	if tok.WorksUntil.IsZero() != (successor == 0) || successor != 0 && (successor <= tok.ID || successor.Owner() != tok.Owner) {
+		r.fault("works_until")
 	}
 }
 
