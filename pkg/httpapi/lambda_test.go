@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -207,7 +208,7 @@ func (p panickingStore) Check(context.Context, secret.Digest, token.OwnerID, *to
 	panic(p.value)
 }
 
-func (panickingStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time) error {
+func (panickingStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
@@ -39,7 +40,12 @@ func throughGateway(tb testing.TB, w *world, r request, from any) response {
 	event := r.event(w)
 	told := event["requestContext"].(map[string]any)
 	told["identity"] = map[string]any{"sourceIp": from}
-	return invoke(tb, w.consoles()["issue"], r.method, event)
+	return throughGatewayOf(tb, w, "issue", event)
+}
+
+func throughGatewayOf(tb testing.TB, w *world, function string, event map[string]any) response {
+	tb.Helper()
+	return invoke(tb, httpapi.Lambda(w.functions()[function], nil), event["httpMethod"].(string), event)
 }
 
 func networkCases() []replyCase {

@@ -43,8 +43,11 @@ func tokenWire(v lifecycle.View) tokenJSON {
 		CreatedAt: timestamp(t.CreatedAt), Description: optional(t.Description),
 		Scopes: scopes, UserID: int64(t.Owner),
 		LastUsedAt: optionalTimestamp(t.LastUsedAt), Active: v.Active,
-		ExpiresAt: optionalDay(t.ExpiresOn), LastUsedIPs: []string{},
+		ExpiresAt: optionalDay(t.ExpiresOn), LastUsedIPs: make([]string, len(t.LastUsedIPs)),
 		AllowedCIDRs: t.Networks.Texts(),
+	}
+	for i, address := range t.LastUsedIPs {
+		wire.LastUsedIPs[i] = address.String()
 	}
 	if v.Active {
 		wire.SupersededUntil = optionalTimestamp(t.WorksUntil)

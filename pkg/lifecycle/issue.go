@@ -471,6 +471,7 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 	if err != nil {
 		return Issued{}, err
 	}
+	t.LastUsedIPs = nil
 	t.LastUsedAt, t.RevokedAt, t.RevokedReason, t.WorksUntil = time.Time{}, time.Time{}, "", time.Time{}
 	return Issued{Token: t, Bearer: bearer}, nil
 }

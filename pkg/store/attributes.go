@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -142,6 +143,23 @@ func (r *reader) texts(name string) []string {
 		values = append(values, value.Value)
 	}
 	return values
+}
+
+// optionalAddresses returns a list of addresses, nil when it is absent.
+func (r *reader) optionalAddresses(name string) []netip.Addr {
+	if _, there := r.item[name]; !there {
+		return nil
+	}
+	texts := r.texts(name)
+	addresses := make([]netip.Addr, len(texts))
+	for i, s := range texts {
+		address, err := netip.ParseAddr(s)
+		if err != nil {
+			r.fault(name)
+		}
+		addresses[i] = address
+	}
+	return addresses
 }
 
 // numbers returns a list of whole numbers; it must be there.

@@ -109,6 +109,7 @@ func readToken(it item) (token.Token, error) {
 		RevokedReason: token.Reason(r.optionalText("revoked_reason")),
 		WorksUntil:    r.optionalInstant("works_until"),
 		LastUsedAt:    r.optionalInstant("last_used_at"),
+		LastUsedIPs:   r.optionalAddresses("last_used_ips"),
 		Notices:       r.optionalSet("notices"),
 		Family:        token.ID(r.number("family")),
 		Previous:      token.ID(r.optionalNumber("previous")),

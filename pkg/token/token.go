@@ -1,6 +1,7 @@
 package token
 
 import (
+	"net/netip"
 	"time"
 
 	"latchkey/pkg/scope"
@@ -63,6 +64,9 @@ type Token struct {
 	Notices []string
 	// LastUsedAt is the zero time while the token was not used.
 	LastUsedAt time.Time
+	// LastUsedIPs are the addresses it was used from last, the newest first, at
+	// most MaxLastUsedIPs and each once.
+	LastUsedIPs []netip.Addr
 	// Family is the id of the first token of the rotation chain; a token
 	// that was never rotated is its own family.
 	Family ID
@@ -122,6 +126,9 @@ func (t Token) Ended() time.Time {
 	}
 	return t.RevokedAt
 }
+
+// MaxLastUsedIPs is how many addresses of a token's uses are kept.
+const MaxLastUsedIPs = 5
 
 // MaxOverlap is the longest that a token may work beside its successor.
 const MaxOverlap = 24 * time.Hour

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,14 +34,20 @@ type Store interface {
 	// there is no record. A missing record, or a record without its owner, is
 	// token.ErrNotFound. It may be called again safely.
 	Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error)
-	// MarkUsed sets the record's last use to at, unless it is already later
-	// than before; then it changes nothing and returns nil.
-	MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time) error
+	// MarkUsed sets the record's last use to at, and the addresses of its uses
+	// to from unless that is empty; but if its last use is already later than
+	// before, it changes nothing and returns nil.
+	MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time, from []netip.Addr) error
 }
 
 // markTimeout bounds the write of a last use. It is bookkeeping, and must
 // never cost a request more than this.
 const markTimeout = 500 * time.Millisecond
+
+// addressInterval is how often the last use of a token is recorded at most
+// because it was used from another address: somebody who comes from many must
+// not make every check a write.
+const addressInterval = time.Minute
 
 // PolicyAge is how long a check goes by the settings that an earlier one read,
 // and so how long a change of them may take to hold everywhere. Revoking,
@@ -115,7 +122,8 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // token.ErrUnavailable or token.ErrCorrupt when it
 // could not be decided. A use is recorded for every token that is neither
 // expired nor revoked and may be used from there, at most once in the interval
-// that is set, and a failure to record it changes nothing.
+// that is set, or in a minute when it comes from an address that is new to the
+// token; and a failure to record it changes nothing.
 func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (principal.Principal, error) {
 	if value == "" {
 		return principal.Principal{}, token.ErrMissing
@@ -161,21 +169,40 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 	if !t.Networks.Allow(from) {
 		return principal.Principal{}, &Refusal{t, user, token.ErrAddress}
 	}
-	v.markUsed(ctx, t, now, policy.LastUsedInterval)
+	v.markUsed(ctx, t, now, policy.LastUsedInterval, from)
 	if err := user.Usable(); err != nil {
 		return principal.Principal{}, &Refusal{t, user, err}
 	}
 	return principal.Principal{User: user, Token: t, Policy: policy}, nil
 }
 
-func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, interval time.Duration) {
+func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, interval time.Duration, from netip.Addr) {
+	from = from.Unmap().WithZone("")
+	if from.IsValid() && !slices.Contains(t.LastUsedIPs, from) {
+		interval = min(interval, addressInterval)
+	}
 	before := now.Add(-interval)
 	if !t.LastUsedAt.IsZero() && t.LastUsedAt.After(before) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, markTimeout)
 	defer cancel()
-	if err := v.Store.MarkUsed(ctx, t.Digest, now, before); err != nil && v.Unmarked != nil {
+	if err := v.Store.MarkUsed(ctx, t.Digest, now, before, newestFirst(from, t.LastUsedIPs)); err != nil && v.Unmarked != nil {
 		v.Unmarked(ctx, t.ID, err)
 	}
+}
+
+// newestFirst returns the addresses of a token's uses after one from an
+// address, or none when that is not known.
+func newestFirst(from netip.Addr, earlier []netip.Addr) []netip.Addr {
+	if !from.IsValid() {
+		return nil
+	}
+	addresses := append(make([]netip.Addr, 0, token.MaxLastUsedIPs), from)
+	for _, address := range earlier {
+		if address != from && len(addresses) < token.MaxLastUsedIPs {
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses
 }

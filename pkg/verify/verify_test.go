@@ -31,7 +31,10 @@ var (
 	noon     = midnight.Add(-12 * time.Hour)
 )
 
-type mark struct{ at, before time.Time }
+type mark struct {
+	at, before time.Time
+	from       []netip.Addr
+}
 
 // fakeStore answers like the table and counts what it is asked.
 type fakeStore struct {
@@ -54,8 +57,8 @@ func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint token.
 	return f.check(ctx, digest, hint)
 }
 
-func (f *fakeStore) MarkUsed(ctx context.Context, _ secret.Digest, at, before time.Time) error {
-	f.marks = append(f.marks, mark{at, before})
+func (f *fakeStore) MarkUsed(ctx context.Context, _ secret.Digest, at, before time.Time, from []netip.Addr) error {
+	f.marks = append(f.marks, mark{at, before, from})
 	if f.markUsed != nil {
 		return f.markUsed(ctx)
 	}
@@ -335,7 +338,7 @@ func TestAUseIsRecordedOncePerInterval(t *testing.T) {
 			}
 			var want []mark
 			if test.want {
-				want = []mark{{noon, noon.Add(-interval)}}
+				want = []mark{{noon, noon.Add(-interval), nil}}
 			}
 			if !reflect.DeepEqual(f.store.marks, want) {
 				t.Errorf("recorded %v, want %v", f.store.marks, want)
