@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -203,7 +204,9 @@ func (m memory) Check(context.Context, secret.Digest, token.OwnerID, *token.Poli
 	return m.token, m.user, nil
 }
 
-func (memory) MarkUsed(context.Context, secret.Digest, time.Time, time.Time) error { return nil }
+func (memory) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
+	return nil
+}
 
 func itemKey(pk, sk string) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{

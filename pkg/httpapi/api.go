@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"latchkey/pkg/clock"
 	"latchkey/pkg/principal"
@@ -120,6 +121,14 @@ func (api *API) routingErrors() http.Handler {
 	return mux
 }
 
+const (
+	// expiresHeader tells whoever presents a token that is about to end the day
+	// from which it is dead: a mail goes to people, this is for programs.
+	expiresHeader = "X-Latchkey-Token-Expires"
+	// endsSoon is how long before its end a token has the header.
+	endsSoon = 30 * 24 * time.Hour
+)
+
 // everyRoute lists the routes of all functions. The receivers are never
 // called through it.
 func everyRoute() (routes []route) {
@@ -184,6 +193,9 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 			return err
 		}
 		record.caller = caller
+		if ends := caller.Token.ExpiresOn; !ends.IsZero() && ends.Start().Sub(api.Clock.Now()) < endsSoon {
+			w.Header().Set(expiresHeader, ends.String())
+		}
 		if caller, err = api.sudo(r, params, caller); err != nil {
 			return err
 		}

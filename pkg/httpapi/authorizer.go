@@ -142,6 +142,8 @@ func (a *Authorizer) deny(event AuthorizerEvent, route gatewayRoute, err error) 
 		reason["error"] = "too_many_requests"
 	case errors.Is(err, principal.ErrInactive):
 		reason["error"] = "account_inactive"
+	case errors.Is(err, token.ErrAddress):
+		reason["error"] = "address_not_allowed"
 	case errors.Is(err, scope.ErrAmbiguousPath), errors.Is(err, token.ErrInput):
 		reason["error"] = "invalid_request"
 	}

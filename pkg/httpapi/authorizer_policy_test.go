@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -331,7 +332,7 @@ func (s undecidedStore) Check(context.Context, secret.Digest, token.OwnerID, *to
 	return token.Token{}, principal.User{}, s.err
 }
 
-func (undecidedStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time) error {
+func (undecidedStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
 	return nil
 }
 
@@ -456,7 +457,9 @@ func (s *scopedStore) Check(ctx context.Context, digest secret.Digest, hint toke
 	return t, user, err
 }
 
-func (*scopedStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time) error { return nil }
+func (*scopedStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
+	return nil
+}
 
 // A kept policy cannot look at the spelling of a path, so it denies those that
 // are read in two ways.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +38,9 @@ func (h *holder) Check(ctx context.Context, digest secret.Digest, hint token.Own
 	return t, user, err
 }
 
-func (h *holder) MarkUsed(context.Context, secret.Digest, time.Time, time.Time) error { return nil }
+func (h *holder) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
+	return nil
+}
 
 // holding returns an authorizer whose tokens are what the holder says.
 func holding(w *world, simple bool, catalog *scope.Catalog) (*httpapi.Authorizer, *holder) {

@@ -30,6 +30,8 @@ type issuePayload struct {
 	Scopes      []string `json:"scopes"`
 	ExpiresAt   string   `json:"expires_at"`
 	Value       string   `json:"value"`
+	// AllowedCIDRs are where the token may be used from.
+	AllowedCIDRs []string `json:"allowed_cidrs"`
 }
 
 type administratorJSON struct {
@@ -125,6 +127,9 @@ func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, erro
 	var err error
 	if spec.Scopes, err = issuer.Scopes.Parse(p.Scopes); err != nil {
 		return spec, fmt.Errorf("scopes: %w", err)
+	}
+	if spec.Networks, err = networksOf(p.AllowedCIDRs); err != nil {
+		return spec, fmt.Errorf("allowed_cidrs: %w", err)
 	}
 	if p.ExpiresAt != "" {
 		if spec.ExpiresOn, err = token.ParseDay(p.ExpiresAt); err != nil {

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,7 +95,7 @@ func replyCases() []replyCase {
 	add("self of a malformed record", get("tokens", ownToken, "owner"), func(tb testing.TB, w *world) { w.set(tb, "owner", "expires_on", "soon") })
 	sudoOnly := func(tb testing.TB, w *world) {
 		w.issue(tb, "sudo only", "root", scope.Sudo)
-		_, err := w.verifier.Verify(tb.Context(), w.bearers["sudo only"]) // records the first use
+		_, err := w.verifier.Verify(tb.Context(), w.bearers["sudo only"], netip.Addr{}) // records the first use
 		check(tb, err)
 	}
 	add("self with sudo", get("tokens", ownToken+"?sudo=2", "root"))
@@ -182,6 +183,19 @@ func replyCases() []replyCase {
 	add("revoke without a sufficient scope", remove(everyToken+"/"+readingToken, "reading"))
 	add("revoke self", remove(ownToken, "registry"))
 	add("revoke self again", remove(ownToken, "revoked"))
+
+	// All tokens of an owner at once, which GitLab does not have.
+	add("revoke everything", remove(ownTokens, "owner"))
+	add("revoke everything as somebody else", remove(ownTokens+"?sudo=3", "root"))
+	add("revoke everything of a user", remove(forOwner, "root"))
+	add("revoke everything of a blocked user", remove("/api/v4/users/4/personal_access_tokens", "root"))
+	add("revoke everything of nobody", remove("/api/v4/users/999/personal_access_tokens", "root"))
+	add("revoke everything of no id", remove("/api/v4/users/owner/personal_access_tokens", "root"))
+	add("revoke everything of oneself as nobody special", remove(forOwner, "owner"))
+	add("revoke everything without a sufficient scope", remove(ownTokens, "rotating"))
+	add("revoke everything without a credential", remove(ownTokens, ""))
+	add("revoke everything of a bot", remove("/api/v4/users/6/personal_access_tokens", "root"), botsOfWeb)
+	add("revoke everything as a bot", remove(ownTokens, "web"), botsOfWeb)
 
 	// 5.1
 	add("create", post("issue", forOwner, "root", validCreation))
@@ -322,7 +336,7 @@ func replyCases() []replyCase {
 	add("metadata", get("settings", "/api/v4/metadata", "owner"))
 	add("version without a credential", get("settings", "/api/v4/version", ""))
 	add("version without a sufficient scope", get("settings", "/api/v4/version", "registry"))
-	return slices.Concat(cases, impersonationCases(), resourceTokenCases(), resourceCases(), featureCases())
+	return slices.Concat(cases, impersonationCases(), resourceTokenCases(), resourceCases(), featureCases(), overlapCases(), networkCases())
 }
 
 const (
@@ -337,7 +351,7 @@ func impersonationCases() []replyCase {
 	}
 	there := func(tb testing.TB, w *world) {
 		w.impersonate(tb, "owner")
-		_, err := w.verifier.Verify(tb.Context(), w.bearers["impersonation"]) // records the first use
+		_, err := w.verifier.Verify(tb.Context(), w.bearers["impersonation"], netip.Addr{}) // records the first use
 		check(tb, err)
 	}
 	ended := func(tb testing.TB, w *world) {

@@ -82,6 +82,7 @@ func (api *issueAPI) createImpersonation(w http.ResponseWriter, r *http.Request)
 		Name:        b.line("name", b.required("name")),
 		Description: b.text("description"),
 		ExpiresOn:   b.day("expires_at"),
+		Networks:    b.networks("allowed_cidrs"),
 	}
 	for _, name := range b.texts("scopes") { // names that are not known are a broken rule here
 		if s := scope.Scope(name); !spec.Scopes.Has(s) {
@@ -91,7 +92,7 @@ func (api *issueAPI) createImpersonation(w http.ResponseWriter, r *http.Request)
 	if err := b.fault(); err != nil {
 		return err
 	}
-	if spec.Key, err = keyOf(r, spec.Name, spec.Description, spec.Scopes.String(), spec.ExpiresOn.String()); err != nil {
+	if spec.Key, err = specKey(r, spec); err != nil {
 		return err
 	}
 	owner, err := token.ParseOwnerID(r.PathValue("user_id"))

@@ -3,9 +3,12 @@ package httpapi
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
@@ -81,12 +84,41 @@ func (api *issueAPI) spec(r *http.Request) (lifecycle.Spec, error) {
 		Description: b.text("description"),
 		Scopes:      b.scopes(api.issuer.Scopes),
 		ExpiresOn:   b.day("expires_at"),
+		Networks:    b.networks("allowed_cidrs"),
 	}
 	if err := b.fault(); err != nil {
 		return lifecycle.Spec{}, err
 	}
-	spec.Key, err = keyOf(r, spec.Name, spec.Description, spec.Scopes.String(), spec.ExpiresOn.String())
+	spec.Key, err = specKey(r, spec)
 	return spec, err
+}
+
+// specKey returns the idempotency key of a request for a token. Networks are
+// part of it where there are some, so that without them the key stands for what
+// it has always stood for.
+func specKey(r *http.Request, spec lifecycle.Spec, more ...string) (lifecycle.Key, error) {
+	parts := slices.Concat([]string{spec.Name, spec.Description, spec.Scopes.String()}, more, []string{spec.ExpiresOn.String()})
+	return keyOf(r, append(parts, spec.Networks.Texts()...)...)
+}
+
+// networks reads an optional list of addresses and CIDR blocks. A list that is
+// given has to hold some.
+func (b *binder) networks(name string) token.Networks {
+	before := len(b.faults)
+	networks, err := networksOf(b.texts(name))
+	if err != nil && len(b.faults) == before {
+		b.reject(name, fmt.Sprintf("has to be a list of 1 to %d IPv4 or IPv6 addresses and CIDR blocks", token.MaxNetworks))
+	}
+	return networks
+}
+
+// networksOf refuses a list that is there and empty: it is what a script sends
+// that lost its variable, and would open what it was to restrict.
+func networksOf(texts []string) (token.Networks, error) {
+	if texts != nil && len(texts) == 0 {
+		return nil, token.ErrNetworks
+	}
+	return token.ParseNetworks(texts)
 }
 
 // scopes reads a list of scopes that has to be given.
@@ -186,12 +218,27 @@ func rotationOf(r *http.Request) (lifecycle.Rotation, error) {
 	if err != nil {
 		return lifecycle.Rotation{}, err
 	}
-	rotation := lifecycle.Rotation{ExpiresOn: b.day("expires_at")}
+	rotation := lifecycle.Rotation{ExpiresOn: b.day("expires_at"), Overlap: b.overlap("overlap_seconds")}
 	if err := b.fault(); err != nil {
 		return lifecycle.Rotation{}, err
 	}
-	rotation.Key, err = keyOf(r, rotation.ExpiresOn.String())
+	parts := []string{rotation.ExpiresOn.String()}
+	if rotation.Overlap > 0 { // without one, the key stands for what it has always stood for
+		parts = append(parts, rotation.Overlap.String())
+	}
+	rotation.Key, err = keyOf(r, parts...)
 	return rotation, err
+}
+
+// overlap returns how long an old token is to work beside its successor.
+func (b *binder) overlap(name string) time.Duration {
+	const longest = int64(token.MaxOverlap / time.Second)
+	seconds := b.integer(name, 0)
+	if seconds < 0 || seconds > longest {
+		b.reject(name, fmt.Sprintf("has to be 0 to %d", longest))
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 func (api *issueAPI) rotated(w http.ResponseWriter, r *http.Request, issued lifecycle.Issued, err error) error {
@@ -228,13 +275,13 @@ func hidden(by principal.Principal, err error) error {
 // replayOrReuse serves the retry of a rotation of the presented token itself,
 // whose reply was lost, if it brings the key of the first try; also when the
 // token's last second has passed in between. That key with another request is
-// refused and ends nothing, because it comes from whoever made the rotation.
-// Every other use of a token that has ended is reuse.
+// refused and ends nothing, because it comes from whoever made the rotation,
+// unless it comes from where the token could not have made it. Every other use of a token that has ended is reuse.
 // write is what answers a rotation on the route.
 func (api *issueAPI) replayOrReuse(write func(http.ResponseWriter, *http.Request, lifecycle.Issued, error) error) func(http.ResponseWriter, *http.Request, *verify.Refusal) (bool, error) {
 	return func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error) {
 		rotation, err := rotationOf(r)
-		if err == nil && refusal.Token.RevokedReason == token.ReasonRotated && refusal.User.Usable() == nil {
+		if err == nil && rotatedAway(refusal.Token) && refusal.User.Usable() == nil && refusal.Token.Networks.Allow(addressOf(r.Context())) {
 			issued, err := api.issuer.Replay(r.Context(), refusal.Token, rotation.Key)
 			switch {
 			case err == nil && issued.Token.Previous == refusal.Token.ID:
@@ -245,6 +292,12 @@ func (api *issueAPI) replayOrReuse(write func(http.ResponseWriter, *http.Request
 		}
 		return api.reuse(r, refusal)
 	}
+}
+
+// rotatedAway reports whether nothing but a rotation has ended a token, or is
+// about to.
+func rotatedAway(t token.Token) bool {
+	return t.Superseded() && (t.RevokedAt.IsZero() || t.RevokedReason == token.ReasonRotated)
 }
 
 // reuse ends the family of a token that is presented for rotation after it

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -207,7 +208,7 @@ func (p panickingStore) Check(context.Context, secret.Digest, token.OwnerID, *to
 	panic(p.value)
 }
 
-func (panickingStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time) error {
+func (panickingStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
 	return nil
 }
 
@@ -246,10 +247,10 @@ func TestWrongTypesInEveryField(t *testing.T) {
 		fields []string
 	}{
 		{request{function: "issue", target: ownTokens, bearer: "owner"}, map[string]string{"name": `"n"`, "scopes": `["api"]`},
-			[]string{"name", "scopes", "description", "expires_at", "private_token", "sudo"}},
+			[]string{"name", "scopes", "description", "expires_at", "allowed_cidrs", "private_token", "sudo"}},
 		{request{function: "issue", target: forOwner, bearer: "root"}, map[string]string{"name": `"n"`, "scopes": `["api"]`},
 			[]string{"scopes", "expires_at", "private_token", "sudo"}},
-		{request{function: "issue", target: ownToken + "/rotate", bearer: "rotating"}, nil, []string{"expires_at", "sudo"}},
+		{request{function: "issue", target: ownToken + "/rotate", bearer: "rotating"}, nil, []string{"expires_at", "overlap_seconds", "sudo"}},
 		{request{function: "tokens", target: anyToken, bearer: "root"}, nil, []string{"token", "private_token", "access_token", "sudo"}},
 		{request{function: "directory", target: "/api/v4/users", bearer: "root"},
 			map[string]string{"email": `"x@example.test"`, "name": `"n"`, "username": `"x"`, "password": `"p"`},

@@ -39,6 +39,8 @@ func TestLogLines(t *testing.T) {
 		"reuse":            {request: post("issue", ownToken+"/rotate", "revoked", "")},
 		"revoke":           {request: remove(everyToken+"/"+otherToken, "root")},
 		"revoke self":      {request: remove(ownToken, "registry")},
+		"revoke all":       {request: remove(ownTokens, "owner")},
+		"revoke all of":    {request: remove(forOwner+"?sudo=1", "root")},
 		"create account":   {request: post("directory", "/api/v4/users", "root", `{"email":"new@example.test","name":"n","username":"new","password":"p"}`)},
 		"block":            {request: post("directory", "/api/v4/users/2/block", "root", "")},
 		"block again":      {request: post("directory", "/api/v4/users/4/block", "root", "")},

@@ -160,10 +160,11 @@ func (api *issueAPI) resourceSpec(r *http.Request) (lifecycle.ResourceSpec, erro
 	spec.Scopes = b.botScopes(api.issuer.Scopes)
 	spec.Level = b.level("access_level")
 	spec.ExpiresOn = b.day("expires_at")
+	spec.Networks = b.networks("allowed_cidrs")
 	if err := b.fault(); err != nil {
 		return lifecycle.ResourceSpec{}, err
 	}
-	spec.Key, err = keyOf(r, spec.Name, spec.Description, spec.Scopes.String(), fmt.Sprint(spec.Level), spec.ExpiresOn.String())
+	spec.Key, err = specKey(r, spec.Spec, fmt.Sprint(spec.Level))
 	return spec, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func (w *world) bot(tb testing.TB, name string, kind principal.ResourceKind, id 
 	w.bearers[name] = issued.Bearer.Reveal()
 	w.logs.secret(w.bearers[name])
 	w.logs.secret(issued.Token.Digest.Key())
-	_, err = w.verifier.Verify(tb.Context(), w.bearers[name]) // records the first use
+	_, err = w.verifier.Verify(tb.Context(), w.bearers[name], netip.Addr{}) // records the first use
 	check(tb, err)
 	w.tokens[name], err = w.table.Token(tb.Context(), issued.Token.ID)
 	check(tb, err)

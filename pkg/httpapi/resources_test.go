@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -69,7 +70,7 @@ func team(tb testing.TB, w *world) {
 	w.join(tb, acmeID, "gone", token.Owner, token.Day{}, 1)
 	w.user(tb, "reporter")
 	w.issue(tb, "reporter", "reporter", scope.API)
-	_, err = w.verifier.Verify(ctx, w.bearers["reporter"]) // records the first use
+	_, err = w.verifier.Verify(ctx, w.bearers["reporter"], netip.Addr{}) // records the first use
 	check(tb, err)
 	w.join(tb, acmeID, "reporter", token.Reporter, token.Day{}, 1)
 	for _, k := range [][2]string{{"USER#7", "PROFILE"}, {"USERNAME#gone", "USERNAME"}, {"EMAIL#gone@example.test", "EMAIL"}} {

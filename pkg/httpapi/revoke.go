@@ -14,8 +14,9 @@ type revokeAPI struct {
 	revoker *lifecycle.Revoker
 }
 
-// Revoke returns the routes that end tokens: by id, the one presented, those of
-// a project or group, and for administrators by value and for impersonation.
+// Revoke returns the routes that end tokens: by id, the one presented, all that
+// somebody has, those of a project or group, and for administrators by value
+// and for impersonation.
 func Revoke(api *API, revoker *lifecycle.Revoker) http.Handler {
 	return api.serve((&revokeAPI{api, revoker}).routes())
 }
@@ -24,6 +25,8 @@ func (api *revokeAPI) routes() []route {
 	return append([]route{
 		{method: "DELETE", path: "/personal_access_tokens/{id}", handle: api.revoke},
 		{method: "DELETE", path: "/personal_access_tokens/self", handle: api.revokeSelf},
+		{method: "DELETE", path: "/user/personal_access_tokens", handle: api.revokeOwn},
+		{method: "DELETE", path: "/users/{user_id}/personal_access_tokens", handle: api.revokeAllOf, adminOnly: true},
 		{method: "DELETE", path: impersonationPath, handle: api.revokeImpersonation, adminOnly: true},
 		{method: "DELETE", path: "/admin/token", handle: api.revokeValue, adminOnly: true},
 	}, resourceRoutes(api.resourceRoutes)...)
@@ -43,6 +46,34 @@ func (api *revokeAPI) revoke(w http.ResponseWriter, r *http.Request) error {
 func (api *revokeAPI) revokeSelf(w http.ResponseWriter, r *http.Request) error {
 	by := principal.From(r.Context())
 	return api.revoked(w, r, by.Token.ID, api.revoker.RevokeSelf(r.Context(), by))
+}
+
+func (api *revokeAPI) revokeOwn(w http.ResponseWriter, r *http.Request) error {
+	return api.revokeEverything(w, r, principal.From(r.Context()).User.ID)
+}
+
+func (api *revokeAPI) revokeAllOf(w http.ResponseWriter, r *http.Request) error {
+	owner, err := token.ParseOwnerID(r.PathValue("user_id"))
+	if err != nil {
+		return errUserNotFound
+	}
+	return api.revokeEverything(w, r, owner)
+}
+
+func (api *revokeAPI) revokeEverything(w http.ResponseWriter, r *http.Request, owner token.OwnerID) error {
+	err := api.revoker.RevokeEverything(r.Context(), principal.From(r.Context()), owner)
+	switch {
+	case errors.Is(err, lifecycle.ErrBot):
+		return &badRequest{err}
+	case errors.Is(err, token.ErrNotFound):
+		return errUserNotFound
+	case err != nil:
+		return err
+	}
+	api.Count("TokensRevoked", "everything")
+	api.Log.Info("all tokens revoked", facts(r, "owner", int64(owner))...)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 func (api *revokeAPI) revokeValue(w http.ResponseWriter, r *http.Request) error {

@@ -99,7 +99,7 @@ func TestFallback(t *testing.T) {
 		{"OPTIONS", "/api/v4/personal_access_tokens", 405, "GET, HEAD"},
 		{"POST", "/api/v4/personal_access_tokens", 405, "GET, HEAD"},
 		{"GET", "/api/v4/personal_access_tokens/5/rotate", 405, "POST"},
-		{"DELETE", "/api/v4//user/personal_access_tokens/", 405, "POST"},
+		{"DELETE", "/api/v4//user/personal_access_tokens/", 404, ""},
 		{"DELETE", "/api/v4/version", 405, "GET, HEAD"},
 		{"PUT", "/api/v4/admin/token", 405, "DELETE, POST"},
 		{"GET", "/api/v4/users/2/block", 405, "POST"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -70,7 +71,7 @@ type verdict struct {
 func (g *gate) ask(tb testing.TB, function http.Handler, method, path string, s scope.Scope, header http.Header) verdict {
 	tb.Helper()
 	name := "only " + string(s)
-	if _, err := g.verifier.Verify(tb.Context(), g.bearers[name]); err != nil {
+	if _, err := g.verifier.Verify(tb.Context(), g.bearers[name], netip.Addr{}); err != nil {
 		g.issue(tb, name, "root", s)
 	}
 	r := httptest.NewRequest(method, path, nil)

@@ -84,6 +84,7 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{token.ErrExpired, invalidToken("Token is expired. You can either do re-authorization or token refresh.")},
 		{token.ErrRevoked, invalidToken("Token was revoked. You have to re-authorize from the user.")},
 		{token.ErrImpersonation, invalidToken("Token is an impersonation token but impersonation was disabled.")},
+		{token.ErrAddress, message(http.StatusForbidden, "403 Forbidden - The token may not be used from this address")},
 		{token.ErrInvalid, message(http.StatusUnauthorized, "401 Unauthorized")},
 		{principal.ErrBlocked, message(http.StatusForbidden, "403 Forbidden - Your account has been blocked.")},
 		{principal.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Your account has been deactivated by your "+
@@ -124,6 +125,7 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{policy.ErrFeatureName, reply{http.StatusBadRequest, map[string]any{"error": "name is invalid"}}},
 		{policy.ErrUndefined, message(http.StatusBadRequest, "400 Bad request - The feature has no definition. With force=true it is stored all the same.")},
 		{policy.ErrTooManyTargets, message(http.StatusBadRequest, fmt.Sprintf("400 Bad request - At most %d targets can be changed at once", policy.MaxTargets))},
+		{lifecycle.ErrNetworksBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "allowed_cidrs has to lie within those of the presented token"}}},
 		{token.ErrOutOfNumbers, message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
 	} {
 		if errors.Is(err, row.err) {
@@ -189,7 +191,7 @@ func refusalCode(err error) string {
 		code string
 	}{
 		{token.ErrMissing, "missing"}, {token.ErrExpired, "expired"}, {token.ErrRevoked, "revoked"},
-		{token.ErrInvalid, "unknown"}, {principal.ErrInactive, "owner"},
+		{token.ErrAddress, "address"}, {token.ErrInvalid, "unknown"}, {principal.ErrInactive, "owner"},
 		{scope.ErrInsufficient, "scope"}, {scope.ErrAmbiguousPath, "path"}, {token.ErrInput, "input"},
 	} {
 		if errors.Is(err, row.err) {

@@ -69,13 +69,13 @@ func NewThrottles(limits Limits) *Throttles {
 func (t *Throttles) verify(ctx context.Context, verifier *verify.Verifier, value string) (principal.Principal, error) {
 	address := addressOf(ctx)
 	if t == nil || value == "" || !address.IsValid() {
-		return verifier.Verify(ctx, value)
+		return verifier.Verify(ctx, value, address)
 	}
 	network, now := networkOf(address), verifier.Clock.Now()
 	if err := t.wrongBearers.check(network, now); err != nil && !t.goodBearers.has(value) {
 		return principal.Principal{}, err
 	}
-	caller, err := verifier.Verify(ctx, value)
+	caller, err := verifier.Verify(ctx, value, address)
 	switch {
 	case err == nil:
 		t.goodBearers.add(value)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -487,7 +488,7 @@ func TestATooOftenTriedBearerIsNotDescribed(t *testing.T) {
 		}
 	}
 	var refusal *verify.Refusal
-	if _, err := c.verifier.Verify(t.Context(), c.bearers["expired"]); !errors.As(err, &refusal) {
+	if _, err := c.verifier.Verify(t.Context(), c.bearers["expired"], netip.Addr{}); !errors.As(err, &refusal) {
 		t.Error(err) // else the replies are alike for another reason
 	}
 }

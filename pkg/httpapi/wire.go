@@ -13,19 +13,23 @@ import (
 // tokenJSON is a personal access token on the wire. The day from which it is
 // dead is called expires_at here, and nowhere else.
 type tokenJSON struct {
-	ID            int64    `json:"id"`
-	Name          string   `json:"name"`
-	Revoked       bool     `json:"revoked"`
-	CreatedAt     string   `json:"created_at"`
-	Description   *string  `json:"description"`
-	Scopes        []string `json:"scopes"`
-	UserID        int64    `json:"user_id"`
-	LastUsedAt    *string  `json:"last_used_at"`
-	Active        bool     `json:"active"`
-	ExpiresAt     *string  `json:"expires_at"`
-	LastUsedIPs   []string `json:"last_used_ips"`
-	Impersonation *bool    `json:"impersonation,omitempty"`
-	Token         string   `json:"token,omitempty"`
+	ID          int64    `json:"id"`
+	Name        string   `json:"name"`
+	Revoked     bool     `json:"revoked"`
+	CreatedAt   string   `json:"created_at"`
+	Description *string  `json:"description"`
+	Scopes      []string `json:"scopes"`
+	UserID      int64    `json:"user_id"`
+	LastUsedAt  *string  `json:"last_used_at"`
+	Active      bool     `json:"active"`
+	ExpiresAt   *string  `json:"expires_at"`
+	LastUsedIPs []string `json:"last_used_ips"`
+	// AllowedCIDRs are absent for a token that may be used from anywhere.
+	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
+	// SupersededUntil is there while the token works beside its successor.
+	SupersededUntil *string `json:"superseded_until,omitempty"`
+	Impersonation   *bool   `json:"impersonation,omitempty"`
+	Token           string  `json:"token,omitempty"`
 }
 
 func tokenWire(v lifecycle.View) tokenJSON {
@@ -34,13 +38,21 @@ func tokenWire(v lifecycle.View) tokenJSON {
 	for i, s := range t.Scopes {
 		scopes[i] = string(s)
 	}
-	return tokenJSON{
+	wire := tokenJSON{
 		ID: int64(t.ID), Name: t.Name, Revoked: v.Revoked,
 		CreatedAt: timestamp(t.CreatedAt), Description: optional(t.Description),
 		Scopes: scopes, UserID: int64(t.Owner),
 		LastUsedAt: optionalTimestamp(t.LastUsedAt), Active: v.Active,
-		ExpiresAt: optionalDay(t.ExpiresOn), LastUsedIPs: []string{},
+		ExpiresAt: optionalDay(t.ExpiresOn), LastUsedIPs: make([]string, len(t.LastUsedIPs)),
+		AllowedCIDRs: t.Networks.Texts(),
 	}
+	for i, address := range t.LastUsedIPs {
+		wire.LastUsedIPs[i] = address.String()
+	}
+	if v.Active {
+		wire.SupersededUntil = optionalTimestamp(t.WorksUntil)
+	}
+	return wire
 }
 
 // issuedWire is the one reply that shows a bearer.

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -121,7 +122,7 @@ func newWorld(tb testing.TB) *world {
 	// A use is recorded once a day; from here on, no check writes.
 	w.clock.Set(now)
 	for name, bearer := range w.bearers {
-		_, err := w.verifier.Verify(tb.Context(), bearer)
+		_, err := w.verifier.Verify(tb.Context(), bearer, netip.Addr{})
 		check(tb, err)
 		w.tokens[name], err = w.table.Token(tb.Context(), w.tokens[name].ID)
 		check(tb, err)

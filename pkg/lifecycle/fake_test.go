@@ -202,12 +202,17 @@ func (s *fakeStore) RotateToken(_ context.Context, by principal.User, old, next 
 		return s.rotateToken(old, next, use)
 	}
 	stored := s.tokens[old.ID]
-	if !stored.RevokedAt.IsZero() {
+	switch {
+	case !stored.RevokedAt.IsZero():
 		return token.Token{}, token.ErrRevoked
+	case stored.Superseded():
+		return token.Token{}, token.ErrSuperseded
 	}
 	next, err := s.add(by.ID, next, use)
 	if err == nil {
-		stored.RevokedAt, stored.RevokedReason = next.CreatedAt, token.ReasonRotated
+		if stored.WorksUntil = old.WorksUntil; old.WorksUntil.IsZero() {
+			stored.RevokedAt, stored.RevokedReason = next.CreatedAt, token.ReasonRotated
+		}
 		s.tokens[old.ID] = stored
 	}
 	return next, err
@@ -239,7 +244,7 @@ func (s *fakeStore) RevokeToken(ctx context.Context, ended token.Token) error {
 	if stored.RevokedAt.IsZero() {
 		s.tokens[ended.ID] = ended
 	}
-	if stored.Kind.OfResource() && stored.RevokedReason != token.ReasonRotated {
+	if stored.Kind.OfResource() && !stored.Superseded() {
 		delete(s.users, ended.Owner)
 		delete(s.members[ended.Resource], ended.Owner)
 	}

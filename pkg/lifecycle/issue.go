@@ -59,6 +59,9 @@ type Spec struct {
 	Scopes      scope.Set
 	// ExpiresOn is the day from which it is dead; no day asks for the default.
 	ExpiresOn token.Day
+	// Networks are where it may be used from; none asks for anywhere, or for
+	// those of the token that asks, where it is for oneself.
+	Networks token.Networks
 	// Key is the client's idempotency key, "" for none.
 	Key Key
 }
@@ -115,6 +118,10 @@ func (f *Fault) Unwrap() error { return token.ErrInput }
 // ErrScopeBeyondCaller means that somebody asked for a scope that the token
 // they hold does not cover.
 var ErrScopeBeyondCaller = fmt.Errorf("%w: scope beyond the caller's", token.ErrInput)
+
+// ErrNetworksBeyondCaller means that somebody asked for a token that may be
+// used from where the one they hold may not.
+var ErrNetworksBeyondCaller = fmt.Errorf("%w: networks beyond the caller's", token.ErrInput)
 
 // ErrImpersonated means that somebody asked with an impersonation token for an
 // ordinary one of its owner, which would go on after the impersonation ends,
@@ -182,9 +189,9 @@ func mayMake(by principal.Principal, kind token.Kind, owner token.OwnerID) bool 
 }
 
 // CreateForSelf makes a token for the caller, weaker than the one presented:
-// its scopes are covered by it, and it ends no later. Under sudo it is made
-// for the account that is acted as. Errors are those of CreateFor, and
-// ErrScopeBeyondCaller.
+// its scopes are covered by it, it ends no later, and it may be used from
+// nowhere else. Under sudo it is made for the account that is acted as. Errors
+// are those of CreateFor, ErrScopeBeyondCaller and ErrNetworksBeyondCaller.
 func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
 	if !mayMake(by, token.Personal, by.User.ID) {
 		return Issued{}, ErrImpersonated
@@ -197,6 +204,12 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	}
 	if !i.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
 		return Issued{}, ErrScopeBeyondCaller
+	}
+	if len(spec.Networks) == 0 {
+		spec.Networks = by.Token.Networks
+	}
+	if !spec.Networks.Within(by.Token.Networks) {
+		return Issued{}, ErrNetworksBeyondCaller
 	}
 	rules, err := i.rules(ctx)
 	if err != nil {
@@ -372,6 +385,7 @@ func (i *Issuer) fresh(owner principal.User, by token.OwnerID, kind token.Kind, 
 		CreatedAt:   i.Clock.Now(),
 		CreatedBy:   by,
 		ExpiresOn:   spec.ExpiresOn,
+		Networks:    spec.Networks,
 	}
 }
 
@@ -474,6 +488,7 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 	if err != nil {
 		return Issued{}, err
 	}
-	t.LastUsedAt, t.RevokedAt, t.RevokedReason = time.Time{}, time.Time{}, ""
+	t.LastUsedIPs = nil
+	t.LastUsedAt, t.RevokedAt, t.RevokedReason, t.WorksUntil = time.Time{}, time.Time{}, "", time.Time{}
 	return Issued{Token: t, Bearer: bearer}, nil
 }

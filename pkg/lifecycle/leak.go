@@ -73,7 +73,7 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, source str
 	)
 	group.SetLimit(leakWorkers)
 	for _, t := range found {
-		if !t.RevokedAt.IsZero() {
+		if t.RevokedIn(r.Clock.Now(), 0) {
 			if t.RevokedReason == token.ReasonLeak {
 				report.Leaked = append(report.Leaked, t)
 			}

@@ -40,7 +40,7 @@ func ViewOf(t token.Token, now time.Time, validFrom int64, p token.Policy) View 
 	return View{
 		Token:   t,
 		Active:  t.StateAt(now, validFrom, p) == token.Active,
-		Revoked: t.RevokedIn(validFrom),
+		Revoked: t.RevokedIn(now, validFrom),
 	}
 }
 

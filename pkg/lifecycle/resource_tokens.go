@@ -121,7 +121,8 @@ func (i *Issuer) RotateOfResource(ctx context.Context, by principal.Principal, k
 	if err != nil {
 		return Issued{}, err
 	}
-	return i.rotate(ctx, by, bot, old, r)
+	issued, err := i.rotate(ctx, by, bot, old, r)
+	return issued, rotatedIsRevoked(err)
 }
 
 // RotateSelfOfResource ends the token that was presented, if it belongs to the

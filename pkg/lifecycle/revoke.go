@@ -68,19 +68,38 @@ func (r *Revoker) RevokeByConsole(ctx context.Context, id token.ID) error {
 	return r.end(ctx, t, token.ReasonRequest)
 }
 
-// RevokeEverythingByConsole ends all tokens that owner has, in one write. A bot
-// is ErrForBot: its one token is ended by itself, and the bot with it.
+// ErrBot means that all tokens of a bot were to be ended. The end of a bot's
+// token takes the bot with it, which a change of its account alone would not.
+var ErrBot = &Fault{Reasons: []string{"The account is a bot, whose token has to be revoked by itself"}}
+
+// RevokeEverything ends all tokens that owner has, the presented one included
+// if it is theirs, as the owner and administrators may; others get
+// token.ErrForbidden. token.ErrNotFound for an owner who is not there, ErrBot.
+func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, owner token.OwnerID) error {
+	if owner != by.User.ID && !by.User.Admin {
+		return token.ErrForbidden
+	}
+	user, err := r.Reader.User(ctx, owner)
+	if err != nil {
+		return err
+	}
+	return r.RevokeEverythingByConsole(ctx, user)
+}
+
+// RevokeEverythingByConsole ends all tokens that owner has, in one write.
+// Errors: token.ErrNotFound, ErrBot.
 func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner principal.User) error {
 	if owner.Bot {
-		return ErrForBot
+		return ErrBot
 	}
 	return r.Store.RevokeEverything(ctx, owner.ID)
 }
 
-// EndFamily ends the live descendant of a token that was presented for
-// rotation after it had ended: either its owner or somebody who found it holds
-// a successor, and nobody can tell who. A chain that rotates meanwhile is
-// followed to its newest token.
+// EndFamily ends what still works of the chain of a token that was presented
+// for rotation after it had ended: either its owner or somebody who found it
+// holds a successor, and nobody can tell who. That is the newest token, and
+// those that were rotated with an overlap which is not over. A chain that
+// rotates meanwhile is followed to its newest token.
 func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 	const tries = 8
 	for range tries {
@@ -90,12 +109,10 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("find newest of family %s: %w", presented.Family, err)
-		case newest.ID <= presented.ID:
-			return nil
-		case newest.RevokedReason == token.ReasonRotated:
+		case newest.Superseded():
 			continue // it was replaced between the two reads
-		case !newest.RevokedAt.IsZero():
-			return nil
+		case newest.ID <= presented.ID, !newest.RevokedAt.IsZero():
+			return r.endOverlaps(ctx, newest)
 		}
 		if err := r.end(ctx, newest, token.ReasonReuse); err != nil {
 			return fmt.Errorf("end newest of family %s: %w", presented.Family, err)
@@ -106,10 +123,30 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 	return token.ErrUnavailable
 }
 
+// endOverlaps ends the tokens before newest that work beside their successors.
+// Those do not rotate any more, so there will be no others; and one whose
+// successor is older than the longest overlap is over, as are all before it.
+func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token) error {
+	for t := newest; t.Previous != 0 && r.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
+		previous, err := r.Reader.Token(ctx, t.Previous)
+		switch {
+		case errors.Is(err, token.ErrNotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("find token %s: %w", t.Previous, err)
+		}
+		if err := r.end(ctx, previous, token.ReasonReuse); err != nil {
+			return fmt.Errorf("end token %s: %w", previous.ID, err)
+		}
+		t = previous
+	}
+	return nil
+}
+
 func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason) error {
-	// A bot that outlived its token, whatever the cause, is to go with it.
-	withBot := t.Kind.OfResource() && t.RevokedReason != token.ReasonRotated
-	if !t.RevokedAt.IsZero() && !withBot {
+	// A bot that outlived its last token, whatever the cause, is to go with it.
+	withBot := t.Kind.OfResource() && !t.Superseded()
+	if t.RevokedIn(r.Clock.Now(), 0) && !withBot {
 		return nil
 	}
 	t.RevokedAt, t.RevokedReason = r.Clock.Now(), reason

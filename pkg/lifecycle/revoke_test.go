@@ -127,7 +127,46 @@ func TestTheConsoleRevokes(t *testing.T) {
 
 	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), f.users[other]), nil)
 	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), principal.User{ID: 99}), token.ErrNotFound)
-	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), principal.User{ID: other, Bot: true}), lifecycle.ErrForBot)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), principal.User{ID: other, Bot: true}), lifecycle.ErrBot)
+}
+
+// Breaks if somebody can end what another has, or a bot is left without a
+// token that could be seen to end.
+func TestWhoMayRevokeEverythingOfWhom(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		by, of token.OwnerID
+		bot    bool
+		want   error
+	}{
+		{"one's own", owner, owner, false, nil},
+		{"somebody else's", owner, other, false, token.ErrForbidden},
+		{"an administrator's", owner, admin, false, token.ErrForbidden},
+		{"nobody's", owner, 99, false, token.ErrForbidden},
+		{"an administrator, somebody's", admin, owner, false, nil},
+		{"an administrator, nobody's", admin, 99, false, token.ErrNotFound},
+		{"an administrator, a bot's", admin, other, true, lifecycle.ErrBot},
+		{"a bot, its own", other, other, true, lifecycle.ErrBot},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t)
+			if test.bot {
+				u := f.users[test.of]
+				u.Bot = true
+				f.users[test.of] = u
+			}
+			by := f.callerOf(t, test.by)
+			before := f.users[test.of]
+			checkErr(t, f.revoker.RevokeEverything(t.Context(), by, test.of), test.want)
+			after := f.users[test.of]
+			if ended := after.TokensValidFrom == after.NextNumber && after.NextNumber > 0; ended != (test.want == nil) {
+				t.Errorf("account before %+v, after %+v", before, after)
+			}
+		})
+	}
+	f := newFixture(t)
+	checkErr(t, f.revoker.RevokeEverything(t.Context(), f.callerOf(t, admin).As(f.users[owner]), owner), nil)
+	checkErr(t, f.revoker.RevokeEverything(t.Context(), f.callerOf(t, admin).As(f.users[owner]), other), token.ErrForbidden)
 }
 
 // chain gives the tokens of a rotation chain, the last of them live.

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"time"
 
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
@@ -13,15 +14,24 @@ type Rotation struct {
 	// ExpiresOn is the day from which it is dead; no day asks for a week, or
 	// for none where tokens need no end.
 	ExpiresOn token.Day
-	Key       Key
+	// Overlap is how long the old token works beside its successor, whole
+	// seconds up to token.MaxOverlap; 0 ends it at once.
+	Overlap time.Duration
+	Key     Key
 }
 
 // ErrAlreadyRevoked means that the token to rotate has ended.
 var ErrAlreadyRevoked = &Fault{Reasons: []string{"Token already revoked"}}
 
-// Rotate ends the token with this id and issues its successor: same owner,
-// kind, name, description, scopes, resource and level. An expired token can be rotated, a revoked one
-// cannot. Errors: token.ErrNotFound for a token that is not there or not the
+// ErrAlreadyRotated means that the presented token has a successor already,
+// beside which it works on for a while. Nothing ends for that: who presents it
+// may well not have learnt of the successor yet.
+var ErrAlreadyRotated = &Fault{Reasons: []string{"Token already rotated, its successor is to be used instead"}}
+
+// Rotate ends the token with this id, at once or after an overlap, and issues
+// its successor: same owner, kind, name, description, scopes, networks,
+// resource and level. An expired token can be rotated, a revoked one or one that has a
+// successor cannot. Errors: token.ErrNotFound for a token that is not there or not the
 // caller's, ErrAlreadyRevoked, *Fault for a day that cannot be, a child of
 // principal.ErrInactive for an owner who may not use tokens, ErrImpersonated,
 // ErrImpersonationOff.
@@ -42,12 +52,26 @@ func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID
 			return Issued{}, err
 		}
 	}
-	return i.rotate(ctx, by, owner, old, r)
+	issued, err := i.rotate(ctx, by, owner, old, r)
+	return issued, rotatedIsRevoked(err)
+}
+
+// rotatedIsRevoked calls a token that has a successor revoked: whoever rotates
+// by id is told of the one token that it is not theirs to rotate any more.
+func rotatedIsRevoked(err error) error {
+	if errors.Is(err, ErrAlreadyRotated) {
+		return ErrAlreadyRevoked
+	}
+	return err
 }
 
 // RotateSelf ends the token that was presented and issues its successor, for
-// the same owner also under sudo. Errors are those of Rotate.
+// the same owner also under sudo. Errors are those of Rotate, and
+// ErrAlreadyRotated.
 func (i *Issuer) RotateSelf(ctx context.Context, by principal.Principal, r Rotation) (Issued, error) {
+	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, token.ErrNotFound) {
+		return issued, err // the first reply was lost, and the token works on in its overlap
+	}
 	return i.rotate(ctx, by, by.Holder(), by.Token, r)
 }
 
@@ -55,8 +79,12 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 	if !mayMake(by, old.Kind, old.Owner) {
 		return Issued{}, ErrImpersonated
 	}
-	if old.RevokedIn(owner.TokensValidFrom) {
+	now := i.Clock.Now()
+	switch {
+	case old.RevokedIn(now, owner.TokensValidFrom):
 		return Issued{}, ErrAlreadyRevoked
+	case old.Superseded():
+		return Issued{}, ErrAlreadyRotated
 	}
 	rules, err := i.rules(ctx)
 	if err != nil {
@@ -82,15 +110,21 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 		next := token.Token{
 			Kind: old.Kind, Owner: old.Owner,
 			Name: old.Name, Description: old.Description, Scopes: old.Scopes,
-			CreatedAt: i.Clock.Now(), CreatedBy: by.Asker(),
+			CreatedAt: now, CreatedBy: by.Asker(),
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
-			Resource: old.Resource, Level: old.Level,
+			Resource: old.Resource, Level: old.Level, Networks: old.Networks,
 			Digest: i.Pepper.Digest(bearer),
+		}
+		if r.Overlap > 0 {
+			old.WorksUntil = now.Add(r.Overlap)
 		}
 		next, err = i.Store.RotateToken(ctx, owner, old, next, use)
 		return Issued{Token: next, Bearer: bearer}, err
 	})
+	if errors.Is(err, token.ErrSuperseded) {
+		return Issued{}, ErrAlreadyRotated
+	}
 	// A token whose bot has gone meanwhile has ended with it.
 	if errors.Is(err, token.ErrRevoked) || old.Kind.OfResource() && errors.Is(err, token.ErrNotFound) {
 		return Issued{}, ErrAlreadyRevoked

@@ -18,9 +18,10 @@ type IssueStore interface {
 	// is, token.ErrMoved when the owner's tokens were revoked in the
 	// meantime, token.ErrNotFound when the owner is gone.
 	CreateToken(ctx context.Context, owner principal.User, t token.Token, use *secret.Use) (token.Token, error)
-	// RotateToken ends old and writes next in its place, all or nothing. The
-	// errors are those of CreateToken, and token.ErrRevoked when old had
-	// ended already.
+	// RotateToken ends old, at old.WorksUntil where that is set and at once
+	// otherwise, and writes next in its place, all or nothing. The errors are
+	// those of CreateToken, token.ErrRevoked when old had been revoked already,
+	// and token.ErrSuperseded when it had another successor with an overlap.
 	RotateToken(ctx context.Context, owner principal.User, old, next token.Token, use *secret.Use) (token.Token, error)
 	// Use returns what is stored of an idempotency key, or token.ErrNotFound.
 	Use(ctx context.Context, handle string) (secret.Use, error)
@@ -41,7 +42,7 @@ type BotStore interface {
 type RevokeStore interface {
 	// RevokeToken writes RevokedAt and RevokedReason of ended. A token that
 	// ended earlier keeps its own; that is no error. The bot of a project's or
-	// group's token is deleted with it, unless the token was rotated.
+	// group's token is deleted with it, unless the token has a successor.
 	// token.ErrNotFound when there is no record.
 	RevokeToken(ctx context.Context, ended token.Token) error
 	// RevokeEverything ends all tokens that the owner has, in one write.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -18,6 +19,15 @@ func number(n int64) types.AttributeValue    { return &types.AttributeValueMembe
 func boolean(b bool) types.AttributeValue    { return &types.AttributeValueMemberBOOL{Value: b} }
 func itoa(n int64) string                    { return strconv.FormatInt(n, 10) }
 func epoch(t time.Time) types.AttributeValue { return number(t.Unix()) }
+
+// listOf returns a list of strings.
+func listOf(texts []string) types.AttributeValue {
+	values := make([]types.AttributeValue, len(texts))
+	for i, s := range texts {
+		values[i] = text(s)
+	}
+	return &types.AttributeValueMemberL{Value: values}
+}
 
 // A reader takes attributes out of an item and keeps the first fault.
 type reader struct {
@@ -133,6 +143,23 @@ func (r *reader) texts(name string) []string {
 		values = append(values, value.Value)
 	}
 	return values
+}
+
+// optionalAddresses returns a list of addresses, nil when it is absent.
+func (r *reader) optionalAddresses(name string) []netip.Addr {
+	if _, there := r.item[name]; !there {
+		return nil
+	}
+	texts := r.texts(name)
+	addresses := make([]netip.Addr, len(texts))
+	for i, s := range texts {
+		address, err := netip.ParseAddr(s)
+		if err != nil {
+			r.fault(name)
+		}
+		addresses[i] = address
+	}
+	return addresses
 }
 
 // numbers returns a list of whole numbers; it must be there.

@@ -2,8 +2,10 @@ package store_test
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -55,6 +57,7 @@ var toleratedInRecord = map[string][]string{
 	"scopes":         {"no list", "list of texts"}, // scopes that permit nothing
 	"created_by":     {"zero"},                     // the console
 	"last_used_at":   {"removed"},
+	"last_used_ips":  {"removed", "no list"},
 	"revoked_reason": someText, // revoked for whatever reason
 	"delete_after":   anything, // never decides
 	// The index' attributes decide about mails. The engine keeps their type.
@@ -88,9 +91,15 @@ func TestDamagedRecords(t *testing.T) {
 	old := f.AddToken(t, owner)
 	next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 	wantErr(t, f, err, nil)
-	wantErr(t, f, f.Store.MarkUsed(t.Context(), next.Digest, storetest.Now, storetest.Now), nil)
-	next.LastUsedAt = storetest.Now
+	from := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
+	wantErr(t, f, f.Store.MarkUsed(t.Context(), next.Digest, storetest.Now, storetest.Now, from), nil)
+	next.LastUsedAt, next.LastUsedIPs = storetest.Now, from
 	whole["rotated and used"] = next
+	whole["restricted"] = f.AddToken(t, owner, restricted(t, "10.0.0.0/8", "192.0.2.7"))
+	overlapping := storetest.Overlapping(f.AddToken(t, owner, withoutExpiry), time.Hour)
+	_, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), overlapping, f.Successor(t, owner, overlapping), nil)
+	wantErr(t, f, err, nil)
+	whole["in its overlap"] = overlapping
 	whole["revoked"] = storetest.Ended(f.AddToken(t, owner))
 	wantErr(t, f, f.Store.RevokeToken(t.Context(), whole["revoked"]), nil)
 
@@ -127,7 +136,7 @@ func wantRefused(t *testing.T, f *storetest.Fixture, err error, got, whole token
 	}
 	// What may differ is what was damaged; the rest decides.
 	got.Name, got.Description, got.Scopes, got.CreatedBy = whole.Name, whole.Description, whole.Scopes, whole.CreatedBy
-	got.LastUsedAt, got.RevokedReason = whole.LastUsedAt, whole.RevokedReason
+	got.LastUsedAt, got.LastUsedIPs, got.RevokedReason = whole.LastUsedAt, whole.LastUsedIPs, whole.RevokedReason
 	wantEqual(t, "token", got, whole)
 }
 

@@ -84,7 +84,7 @@ func TestCheck(t *testing.T) {
 		for _, hint := range []token.OwnerID{0, owner.ID} {
 			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)
-			if !got.RevokedIn(user.TokensValidFrom) {
+			if !got.RevokedIn(storetest.Now, user.TokensValidFrom) {
 				t.Error("the token is not revoked")
 			}
 		}

@@ -97,7 +97,8 @@ func sameToken(stored, tok token.Token) bool {
 		stored.Description == tok.Description && slices.Equal(stored.Scopes, tok.Scopes) &&
 		stored.CreatedAt.Equal(tok.CreatedAt) && stored.CreatedBy == tok.CreatedBy &&
 		stored.ExpiresOn == tok.ExpiresOn && stored.Previous == tok.Previous &&
-		stored.Resource == tok.Resource && stored.Level == tok.Level
+		stored.Resource == tok.Resource && stored.Level == tok.Level &&
+		slices.Equal(stored.Networks, tok.Networks)
 }
 
 // afterRefusal reads why a transaction that makes a token was refused. It

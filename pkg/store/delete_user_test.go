@@ -38,7 +38,7 @@ func TestDeleteUser(t *testing.T) {
 		wantErr(t, f, f.Store.EveryToken(t.Context(), func(one token.Token, validFrom int64) {
 			if one.ID == tok.ID {
 				listed = true
-				if !one.RevokedIn(validFrom) {
+				if !one.RevokedIn(storetest.Now, validFrom) {
 					t.Error("the token of a deleted account is listed as good")
 				}
 			}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,15 +12,24 @@ import (
 )
 
 // MarkUsed implements verify.Store. The condition lets one of many concurrent
-// uses write, and keeps a record that clean-up has taken from coming back.
-func (t *Table) MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time) error {
+// uses write, so that no address is lost to a list that was read before it was
+// added, and keeps a record that clean-up has taken from coming back. The expiry
+// index has none of these attributes.
+func (t *Table) MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time, from []netip.Addr) error {
+	expression, values := "SET last_used_at = :at", item{":at": epoch(at), ":before": epoch(before)}
+	if len(from) > 0 {
+		texts := make([]string, len(from))
+		for i, address := range from {
+			texts[i] = address.String()
+		}
+		expression += ", last_used_ips = :from"
+		values[":from"] = listOf(texts)
+	}
 	return t.tryWrite(ctx, &dynamodb.UpdateItemInput{
-		TableName:           &t.name,
-		Key:                 tokenKey(digest),
-		UpdateExpression:    aws.String("SET last_used_at = :at"),
-		ConditionExpression: aws.String("attribute_exists(pk) AND (attribute_not_exists(last_used_at) OR last_used_at <= :before)"),
-		ExpressionAttributeValues: item{
-			":at": epoch(at), ":before": epoch(before),
-		},
+		TableName:                 &t.name,
+		Key:                       tokenKey(digest),
+		UpdateExpression:          &expression,
+		ConditionExpression:       aws.String("attribute_exists(pk) AND (attribute_not_exists(last_used_at) OR last_used_at <= :before)"),
+		ExpressionAttributeValues: values,
 	})
 }

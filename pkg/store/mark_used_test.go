@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -29,9 +30,9 @@ func TestMarkUsed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tok := f.AddToken(t, owner)
 			if !c.last.IsZero() {
-				wantErr(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, c.last, c.last), nil)
+				wantErr(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, c.last, c.last, nil), nil)
 			}
-			wantErr(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, now, before), nil)
+			wantErr(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, now, before, nil), nil)
 			tok.LastUsedAt = c.want
 			got, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 			wantErr(t, f, err, nil)
@@ -39,11 +40,41 @@ func TestMarkUsed(t *testing.T) {
 		})
 	}
 
+	t.Run("addresses are written with the use, and only with it", func(t *testing.T) {
+		tok := f.AddToken(t, owner)
+		indexed := f.Indexed(t, bucketOf(owner.ID, "2031-05-13"))
+		addresses := func(texts ...string) (list []netip.Addr) {
+			for _, text := range texts {
+				list = append(list, netip.MustParseAddr(text))
+			}
+			return list
+		}
+		for _, c := range []struct {
+			name       string
+			at, before time.Time
+			from, want []netip.Addr
+		}{
+			{"the first", now, before, addresses("192.0.2.1"), addresses("192.0.2.1")},
+			{"several", now.Add(time.Hour), now, addresses("2001:db8::1", "192.0.2.1"), addresses("2001:db8::1", "192.0.2.1")},
+			{"none known", now.Add(2 * time.Hour), now.Add(time.Hour), nil, addresses("2001:db8::1", "192.0.2.1")},
+			{"too soon", now.Add(3 * time.Hour), now.Add(time.Hour), addresses("192.0.2.9"), addresses("2001:db8::1", "192.0.2.1")},
+			{"five", now.Add(3 * time.Hour), now.Add(2 * time.Hour), addresses("::1", "::2", "::3", "::4", "::5"), addresses("::1", "::2", "::3", "::4", "::5")},
+		} {
+			wantErr(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, c.at, c.before, c.from), nil)
+			got, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
+			wantErr(t, f, err, nil)
+			wantEqual(t, c.name, got.LastUsedIPs, c.want)
+			tok.LastUsedAt, tok.LastUsedIPs = got.LastUsedAt, got.LastUsedIPs
+			wantEqual(t, "token", got, tok)
+		}
+		wantEqual(t, "index", f.Indexed(t, bucketOf(owner.ID, "2031-05-13")), indexed)
+	})
+
 	t.Run("a record that clean-up has taken does not come back", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
-		wantErr(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, now, before), nil)
+		wantErr(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, now, before, nil), nil)
 		if got := f.Item(t, pk, sk); got != nil {
 			t.Errorf("the record is %v, want none", got)
 		}
@@ -52,7 +83,7 @@ func TestMarkUsed(t *testing.T) {
 	t.Run("a use does not bring a revoked token back", func(t *testing.T) {
 		ended := storetest.Ended(f.AddToken(t, owner))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
-		wantErr(t, f, f.Store.MarkUsed(t.Context(), ended.Digest, now, before), nil)
+		wantErr(t, f, f.Store.MarkUsed(t.Context(), ended.Digest, now, before, nil), nil)
 		got, err := f.Store.TokenByDigest(t.Context(), ended.Digest)
 		wantErr(t, f, err, nil)
 		ended.LastUsedAt = now
@@ -62,7 +93,7 @@ func TestMarkUsed(t *testing.T) {
 	t.Run("of many uses at once none fails and one is recorded", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		for _, err := range together(8, func(i int) error {
-			return f.Store.MarkUsed(t.Context(), tok.Digest, now.Add(time.Duration(i)*time.Second), before)
+			return f.Store.MarkUsed(t.Context(), tok.Digest, now.Add(time.Duration(i)*time.Second), before, nil)
 		}) {
 			wantErr(t, f, err, nil)
 		}

@@ -13,9 +13,10 @@ import (
 // endWithBot is RevokeToken for the token of a project or group: the record
 // ends, and the bot's membership and account are deleted, in one transaction.
 // A bot whose account is gone already loses the rest. The end of a token that
-// was rotated away ends nothing more: its bot lives on with the successor.
+// was rotated away, be it in its overlap, ends nothing more: its bot lives on
+// with the successor.
 func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
-	end := []types.TransactWriteItem{t.endRecord(ended)}
+	end := []types.TransactWriteItem{t.endLast(ended)}
 	for attempt := 0; ; attempt++ {
 		bot, err := t.User(ctx, ended.Owner)
 		// A profile that makes no sense lets nobody in, and must not keep the
@@ -41,8 +42,11 @@ func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
 				return token.ErrNotFound
 			}
 			earlier, err := readToken(reasons[0].Item)
-			if err != nil || gone || earlier.RevokedReason == token.ReasonRotated {
+			switch {
+			case err != nil || gone && !earlier.RevokedAt.IsZero():
 				return err
+			case earlier.Superseded():
+				return t.endAlone(ctx, ended)
 			}
 			// The record has ended and its bot has not, which no request does
 			// by itself: both have to.
@@ -52,6 +56,13 @@ func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
 			return err
 		}
 	}
+}
+
+// endLast ends the record of a token that has no successor.
+func (t *Table) endLast(ended token.Token) types.TransactWriteItem {
+	end := t.endRecord(ended)
+	*end.Update.ConditionExpression += unreplaced
+	return end
 }
 
 // transactLeaving writes needed and as much of extra as can be written: what
@@ -89,13 +100,16 @@ func (t *Table) endedWithBot(ctx context.Context, ended token.Token) (bool, erro
 	if errors.Is(err, token.ErrNotFound) || errors.Is(err, token.ErrCorrupt) {
 		return true, nil
 	}
-	return stored.RevokedReason == token.ReasonRotated, err
+	return stored.Superseded(), err
 }
 
 // retirements date everything that names an ended token.
 func (t *Table) retirements(ended token.Token) []types.TransactWriteItem {
-	items := []types.TransactWriteItem{t.retirePointer(ended), t.retireResourcePointer(ended)}
-	if ended.Previous != 0 {
+	items := []types.TransactWriteItem{t.retirePointer(ended)}
+	if ended.Kind.OfResource() {
+		items = append(items, t.retireResourcePointer(ended))
+	}
+	if ended.Previous != 0 && !ended.Superseded() {
 		items = append(items, t.retireFamily(ended))
 	}
 	return items
@@ -103,7 +117,7 @@ func (t *Table) retirements(ended token.Token) []types.TransactWriteItem {
 
 func (t *Table) retireResourcePointer(ended token.Token) types.TransactWriteItem {
 	return t.update(resourcePointerKey(ended.Resource, ended.ID), "SET delete_after = :delete", "attribute_exists(pk)",
-		item{":delete": epoch(ended.RevokedAt.Add(t.opts.Retention))})
+		item{":delete": epoch(ended.Ended().Add(t.opts.Retention))})
 }
 
 // removeNames frees the names of a deleted account and counts it.

@@ -14,13 +14,15 @@ import (
 // project's or group's token goes with it.
 func (t *Table) RevokeToken(ctx context.Context, ended token.Token) error {
 	t = t.retaining(ctx, ended.RevokedAt)
-	if ended.Kind.OfResource() {
+	if ended.Kind.OfResource() && !ended.Superseded() {
 		return t.endWithBot(ctx, ended)
 	}
-	items := []types.TransactWriteItem{t.endRecord(ended), t.retirePointer(ended)}
-	if ended.Previous != 0 {
-		items = append(items, t.retireFamily(ended))
-	}
+	return t.endAlone(ctx, ended)
+}
+
+// endAlone ends a token and nothing else with it.
+func (t *Table) endAlone(ctx context.Context, ended token.Token) error {
+	items := append([]types.TransactWriteItem{t.endRecord(ended)}, t.retirements(ended)...)
 	for {
 		reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
 			stored, err := t.TokenByDigest(ctx, ended.Digest)
@@ -41,10 +43,13 @@ func (t *Table) RevokeToken(ctx context.Context, ended token.Token) error {
 	}
 }
 
+// unended is the condition on a record that has not been revoked.
+const unended = "attribute_exists(pk) AND attribute_not_exists(revoked_at)"
+
 func (t *Table) endRecord(ended token.Token) types.TransactWriteItem {
 	return t.update(tokenKey(ended.Digest),
 		"SET revoked_at = :at, revoked_reason = :reason, delete_after = :delete REMOVE expiry_bucket, expiry_order",
-		"attribute_exists(pk) AND attribute_not_exists(revoked_at)",
+		unended,
 		item{
 			":at":     epoch(ended.RevokedAt),
 			":reason": text(string(ended.RevokedReason)),
@@ -54,7 +59,7 @@ func (t *Table) endRecord(ended token.Token) types.TransactWriteItem {
 
 func (t *Table) retirePointer(ended token.Token) types.TransactWriteItem {
 	return t.update(pointerKey(ended.ID), "SET delete_after = :delete", "attribute_exists(pk)",
-		item{":delete": epoch(ended.RevokedAt.Add(t.opts.Retention))})
+		item{":delete": epoch(ended.Ended().Add(t.opts.Retention))})
 }
 
 // retireFamily dates the family unless it has moved on to a newer token.

@@ -10,8 +10,10 @@ import (
 	"latchkey/pkg/token"
 )
 
-// RotateToken implements lifecycle.Store: one transaction ends old, puts next
-// and moves the family, so that exactly one of two rotations at once wins. The
+// RotateToken implements lifecycle.Store: one transaction ends old, or says how
+// long it works on, puts next and moves the family, so that exactly one of two
+// rotations at once wins. A token in its overlap leaves the expiry index like
+// one that has ended: its successor is what its owner has to know of. The
 // membership of a project's or group's bot moves its end to that of next.
 func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next token.Token, use *secret.Use) (token.Token, error) {
 	t = t.retaining(ctx, next.CreatedAt)
@@ -21,12 +23,14 @@ func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next
 			return token.Token{}, err
 		}
 		ended := old
-		ended.RevokedAt, ended.RevokedReason = next.CreatedAt, token.ReasonRotated
+		if ended.WorksUntil.IsZero() {
+			ended.RevokedAt, ended.RevokedReason = next.CreatedAt, token.ReasonRotated
+		}
 		items := []types.TransactWriteItem{
 			t.bumpNumber(owner),
 			t.put(t.tokenItem(next), absent, nil),
 			t.put(pointerItem(next), absent, nil),
-			t.endRecord(ended),
+			t.replaceRecord(ended, next),
 			t.retirePointer(ended),
 			t.put(familyItem(next), "", nil),
 		}
@@ -55,7 +59,7 @@ func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next
 			return token.Token{}, token.ErrKeyUsed
 		}
 		if failed(reasons, endPosition) {
-			return token.Token{}, token.ErrRevoked
+			return token.Token{}, whyEnded(reasons[endPosition].Item)
 		}
 		if next.Kind.OfResource() && (failed(reasons, memberPosition) || failed(reasons, checkPosition)) {
 			return token.Token{}, token.ErrNotFound
@@ -64,6 +68,34 @@ func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next
 			return token.Token{}, err
 		}
 	}
+}
+
+// unreplaced is what unended goes on with where a record must not have a
+// successor that it works beside.
+const unreplaced = " AND attribute_not_exists(works_until)"
+
+// replaceRecord ends the record of a token that gets a successor, at once or at
+// its WorksUntil.
+func (t *Table) replaceRecord(ended, next token.Token) types.TransactWriteItem {
+	if ended.WorksUntil.IsZero() {
+		return t.endLast(ended)
+	}
+	return t.update(tokenKey(ended.Digest),
+		"SET works_until = :at, successor = :next, delete_after = :delete REMOVE expiry_bucket, expiry_order",
+		unended+unreplaced,
+		item{
+			":at":     epoch(ended.WorksUntil),
+			":next":   number(int64(next.ID)),
+			":delete": epoch(ended.WorksUntil.Add(t.opts.Retention)),
+		})
+}
+
+// whyEnded reads what kept a token from being rotated.
+func whyEnded(it item) error {
+	if old, err := readToken(it); err == nil && old.RevokedAt.IsZero() && !old.WorksUntil.IsZero() {
+		return token.ErrSuperseded
+	}
+	return token.ErrRevoked
 }
 
 // familyItem names the live token of next's rotation chain.

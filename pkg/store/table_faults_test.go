@@ -238,7 +238,7 @@ func TestPatience(t *testing.T) {
 			storetest.LoseRequest, conflict("UpdateItem"), busy("UpdateItem"), storetest.Answer(http.StatusOK, `<html>`),
 		} {
 			proxy.Fail(storetest.On("UpdateItem", action))
-			err := f.Through(proxy.Client()).MarkUsed(t.Context(), tok.Digest, storetest.Now, storetest.Now)
+			err := f.Through(proxy.Client()).MarkUsed(t.Context(), tok.Digest, storetest.Now, storetest.Now, nil)
 			wantErr(t, f, err, token.ErrUnavailable)
 		}
 	})

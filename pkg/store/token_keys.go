@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -61,19 +59,19 @@ func shardOf(owner token.OwnerID, shards int) int {
 // indexed reports whether a token is in the expiry index: it ends on a day
 // and somebody is told of it.
 func indexed(t token.Token) bool {
-	return !t.ExpiresOn.IsZero() && t.RevokedAt.IsZero() && t.Kind != token.Impersonation
+	return !t.ExpiresOn.IsZero() && t.Ended().IsZero() && t.Kind != token.Impersonation
 }
 
 func (t *Table) tokenItem(tok token.Token) item {
-	scopes := make([]types.AttributeValue, len(tok.Scopes))
+	scopes := make([]string, len(tok.Scopes))
 	for i, s := range tok.Scopes {
-		scopes[i] = text(string(s))
+		scopes[i] = string(s)
 	}
 	it := tokenKey(tok.Digest)
 	it["id"] = number(int64(tok.ID))
 	it["kind"] = text(string(tok.Kind))
 	it["name"] = text(tok.Name)
-	it["scopes"] = &types.AttributeValueMemberL{Value: scopes}
+	it["scopes"] = listOf(scopes)
 	it["created_at"] = epoch(tok.CreatedAt)
 	it["created_by"] = number(int64(tok.CreatedBy))
 	it["family"] = number(int64(tok.Family))
@@ -87,6 +85,10 @@ func (t *Table) tokenItem(tok token.Token) item {
 	if tok.Kind.OfResource() {
 		it["resource"] = number(int64(tok.Resource))
 		it["level"] = number(int64(tok.Level))
+	}
+	if len(tok.Networks) > 0 {
+		it["allowed_cidrs"] = listOf(tok.Networks.Texts())
+		it["allowed_cidr_count"] = number(int64(len(tok.Networks)))
 	}
 	if indexed(tok) {
 		it["expiry_bucket"] = text(expiryBucket(tok.ExpiresOn, tok.Owner, t.opts.Shards))
@@ -109,7 +111,9 @@ func readToken(it item) (token.Token, error) {
 		CreatedBy:     token.OwnerID(r.number("created_by")),
 		RevokedAt:     r.optionalInstant("revoked_at"),
 		RevokedReason: token.Reason(r.optionalText("revoked_reason")),
+		WorksUntil:    r.optionalInstant("works_until"),
 		LastUsedAt:    r.optionalInstant("last_used_at"),
+		LastUsedIPs:   r.optionalAddresses("last_used_ips"),
 		Notices:       r.optionalSet("notices"),
 		Family:        token.ID(r.number("family")),
 		Previous:      token.ID(r.optionalNumber("previous")),
@@ -123,6 +127,7 @@ func readToken(it item) (token.Token, error) {
 	for i, name := range names {
 		tok.Scopes[i] = scope.Scope(name)
 	}
+	tok.Networks = readNetworks(&r)
 	// Never is written out: a record that lost its day must not be endless.
 	if day := r.text("expires_on"); day != never {
 		on, err := token.ParseDay(day)
@@ -139,6 +144,20 @@ func readToken(it item) (token.Token, error) {
 		return token.Token{}, r.err
 	}
 	return tok, nil
+}
+
+// readNetworks faults a record that has lost some of its networks, or all: it
+// must not be good where it was not. Their number is stored for that.
+func readNetworks(r *reader) token.Networks {
+	count := r.optionalNumber("allowed_cidr_count")
+	if _, restricted := r.item["allowed_cidrs"]; !restricted && count == 0 {
+		return nil
+	}
+	networks, err := token.ParseNetworks(r.texts("allowed_cidrs"))
+	if err != nil || count < 1 || int64(len(networks)) != count {
+		r.fault("allowed_cidrs")
+	}
+	return networks
 }
 
 // checkToken faults what no token can be.
@@ -170,6 +189,12 @@ func checkToken(r *reader, tok token.Token) {
 	}
 	if tok.RevokedAt.IsZero() != (tok.RevokedReason == "") {
 		r.fault("revoked_at")
+	}
+	// The successor is stored so that a record which lost the end of its overlap
+	// does not work for ever.
+	successor := token.ID(r.optionalNumber("successor"))
+	if tok.WorksUntil.IsZero() != (successor == 0) || successor != 0 && (successor <= tok.ID || successor.Owner() != tok.Owner) {
+		r.fault("works_until")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -64,6 +65,41 @@ var writes = []write{
 				wantErr(t, f, err, nil)
 				wantEqual(t, "newest", newest, made)
 			}
+	}},
+	{"rotate with an overlap", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		owner := f.AddUser(t)
+		old := storetest.Overlapping(f.AddToken(t, owner), time.Minute)
+		owner = f.Fresh(t, owner)
+		next, use := f.Successor(t, owner, old), f.Use(t, "overlap "+owner.Username, storetest.Now)
+		var made token.Token
+		return func(ctx context.Context, s *store.Table) (err error) {
+				made, err = s.RotateToken(ctx, owner, old, next, &use)
+				return err
+			}, func(t *testing.T) {
+				stored, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "tokens", stored, []token.Token{old, made})
+				newest, err := f.Store.Newest(t.Context(), old.ID)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "newest", newest, made)
+				stands, err := f.Store.Use(t.Context(), use.Handle)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "use", stands, use)
+			}
+	}},
+	{"revoke a bot's token in its overlap", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+		res := f.AddResource(t, principal.Group)
+		old := storetest.Overlapping(f.AddBot(t, res), time.Hour)
+		bot := f.Fresh(t, principal.User{ID: old.Owner})
+		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
+		wantErr(t, f, err, nil)
+		ended := storetest.Ended(old)
+		return func(ctx context.Context, s *store.Table) error { return s.RevokeToken(ctx, ended) }, func(t *testing.T) {
+			stored, err := f.Store.TokensOfResource(t.Context(), res.ID)
+			wantErr(t, f, err, nil)
+			wantEqual(t, "tokens", stored, []token.Token{ended, next})
+			wantBot(t, f, res, next, "_bot")
+		}
 	}},
 	{"revoke", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
 		ended := storetest.Ended(f.AddToken(t, f.AddUser(t)))
@@ -161,7 +197,7 @@ var writes = []write{
 		owner := f.AddUser(t)
 		tok := f.AddToken(t, owner)
 		return func(ctx context.Context, s *store.Table) error { return s.RevokeEverything(ctx, owner.ID) }, func(t *testing.T) {
-			if validFrom := f.Fresh(t, owner).TokensValidFrom; !tok.RevokedIn(validFrom) {
+			if validFrom := f.Fresh(t, owner).TokensValidFrom; !tok.RevokedIn(storetest.Now, validFrom) {
 				t.Errorf("the token is good; valid from %d", validFrom)
 			}
 		}

@@ -52,11 +52,11 @@ func TestRevokeEverything(t *testing.T) {
 			t.Errorf("valid from %d, next %d; want 3 and 3", u.TokensValidFrom, u.NextNumber)
 		}
 		for _, tok := range before {
-			if !tok.RevokedIn(u.TokensValidFrom) {
+			if !tok.RevokedIn(storetest.Now, u.TokensValidFrom) {
 				t.Errorf("token %s is good", tok.ID)
 			}
 		}
-		if next := f.AddToken(t, u); next.RevokedIn(u.TokensValidFrom) {
+		if next := f.AddToken(t, u); next.RevokedIn(storetest.Now, u.TokensValidFrom) {
 			t.Error("the next token is revoked")
 		}
 		for _, tok := range before { // one write, however many tokens
@@ -77,7 +77,7 @@ func TestRevokeEverything(t *testing.T) {
 	t.Run("an owner without tokens is no error", func(t *testing.T) {
 		owner := f.AddUser(t)
 		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
-		if first := f.AddToken(t, owner); first.RevokedIn(f.Fresh(t, owner).TokensValidFrom) {
+		if first := f.AddToken(t, owner); first.RevokedIn(storetest.Now, f.Fresh(t, owner).TokensValidFrom) {
 			t.Error("the first token is revoked")
 		}
 	})

@@ -276,9 +276,10 @@ func (e *ender) goesOn() bool {
 	return !e.outcome.over()
 }
 
-// beyond reports whether t works and would for longer than is allowed.
+// beyond reports whether t works and would for longer than is allowed. A token
+// that was rotated does not: its overlap ends within a day, as the shortest limit.
 func (e *ender) beyond(t token.Token, owner principal.User) bool {
-	return !t.RevokedIn(owner.TokensValidFrom) && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(e.latest))
+	return !t.Superseded() && !t.RevokedIn(e.Clock.Now(), owner.TokensValidFrom) && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(e.latest))
 }
 
 // token ends t. A record that is gone in the meantime has ended, too.

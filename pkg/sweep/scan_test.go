@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"latchkey/pkg/principal"
 	"latchkey/pkg/sweep"
@@ -89,6 +90,8 @@ func TestSkipped(t *testing.T) {
 		marked       bool
 	}{
 		{"revoked", "a revoked token", record(func(tok *token.Token) { tok.RevokedAt = atOne }), false},
+		{"revoked", "a token whose overlap with its successor is over", record(func(tok *token.Token) { tok.WorksUntil = atOne }), false},
+		{"rotated", "a token in its overlap with a successor", record(func(tok *token.Token) { tok.WorksUntil = atOne.Add(24 * time.Hour) }), false},
 		{"revoked", "a token revoked in bulk", user(func(u *principal.User) { u.TokensValidFrom = u.NextNumber }), false},
 		{"moved", "a token whose day moved away", record(func(tok *token.Token) { tok.ExpiresOn = today.AddDays(90) }), false},
 		{"moved", "a token whose day moved within the window", record(func(tok *token.Token) { tok.ExpiresOn = today.AddDays(2) }), false},

@@ -186,7 +186,7 @@ func (r *run) plan(g group, s sight) (plan, error) {
 	p := plan{group: group{owner: g.owner}}
 	for _, d := range g.dues {
 		t, there := s.tokens[d.Digest]
-		reason := notDue(t, there, d, owner)
+		reason := notDue(t, there, d, owner, r.Clock.Now())
 		if s.broken[d.Digest] || s.broken[g.owner] {
 			reason = malformed
 		}
@@ -368,15 +368,17 @@ func (d *debts) list() []Debt {
 }
 
 // notDue says why an index entry is not to be announced after all, or "".
-func notDue(t token.Token, there bool, d due, owner principal.User) string {
+func notDue(t token.Token, there bool, d due, owner principal.User, now time.Time) string {
 	if d.slot.mark == string(Lifetime) {
 		return notEnded(t, there, d)
 	}
 	switch {
 	case !there:
 		return gone
-	case t.RevokedIn(owner.TokensValidFrom):
+	case t.RevokedIn(now, owner.TokensValidFrom):
 		return revoked
+	case t.Superseded():
+		return "rotated" // it works on in its overlap, but its successor is what counts
 	case t.ID != d.ID || t.ExpiresOn != d.slot.day:
 		return "moved"
 	case t.Kind == token.Impersonation:

@@ -21,6 +21,8 @@ var (
 	ErrRevoked = fmt.Errorf("%w: revoked", ErrInvalid)
 	// ErrImpersonation means that impersonation tokens are switched off.
 	ErrImpersonation = fmt.Errorf("%w: impersonation is switched off", ErrInvalid)
+	// ErrAddress means that the token may not be used from where it was.
+	ErrAddress = fmt.Errorf("%w: not from this address", ErrInvalid)
 
 	// ErrInput means that the caller asked for something that cannot be.
 	ErrInput = errors.New("input invalid")
@@ -42,6 +44,9 @@ var (
 	ErrPathTaken = fmt.Errorf("%w: path", ErrTaken)
 	// ErrKeyUsed means that an idempotency key stands for a request already.
 	ErrKeyUsed = fmt.Errorf("%w: idempotency key used", ErrConflict)
+	// ErrSuperseded means that a token has a successor already, beside which it
+	// works on for a while.
+	ErrSuperseded = fmt.Errorf("%w: superseded", ErrConflict)
 	// ErrMoved means that what a write relied on changed in the meantime.
 	ErrMoved = fmt.Errorf("%w: changed in the meantime", ErrConflict)
 	// ErrForbidden means that the caller is known and not allowed.

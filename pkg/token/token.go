@@ -1,6 +1,7 @@
 package token
 
 import (
+	"net/netip"
 	"time"
 
 	"latchkey/pkg/scope"
@@ -57,10 +58,17 @@ type Token struct {
 	// RevokedAt is the zero time while nobody has revoked the token itself.
 	RevokedAt     time.Time
 	RevokedReason Reason
+	// WorksUntil is the instant from which a token that was rotated with an
+	// overlap is revoked, like one that was rotated without. It is the zero
+	// time for every other token.
+	WorksUntil time.Time
 	// Notices are the marks of the announcements of its end that were made.
 	Notices []string
 	// LastUsedAt is the zero time while the token was not used.
 	LastUsedAt time.Time
+	// LastUsedIPs are the addresses it was used from last, the newest first, at
+	// most MaxLastUsedIPs and each once.
+	LastUsedIPs []netip.Addr
 	// Family is the id of the first token of the rotation chain; a token
 	// that was never rotated is its own family.
 	Family ID
@@ -70,6 +78,8 @@ type Token struct {
 	// its bot's level there; 0 for tokens of people.
 	Resource ResourceID
 	Level    Level
+	// Networks are where the token may be used from; none is anywhere.
+	Networks Networks
 	Digest   secret.Digest
 }
 
@@ -91,15 +101,36 @@ func (t Token) StateAt(now time.Time, validFrom int64, p Policy) State {
 	switch {
 	case !p.ExpiryIgnored && !t.ExpiresOn.IsZero() && !now.Before(t.ExpiresOn.Start()):
 		return Expired
-	case t.RevokedIn(validFrom):
+	case t.RevokedIn(now, validFrom):
 		return Revoked
 	default:
 		return Active
 	}
 }
 
-// RevokedIn reports whether the token was revoked, by itself or in bulk;
-// see StateAt for validFrom.
-func (t Token) RevokedIn(validFrom int64) bool {
-	return !t.RevokedAt.IsZero() || t.ID.Number() < validFrom
+// RevokedIn reports whether the token is revoked at now, by itself or in bulk;
+// see StateAt for validFrom. What was revoked is so whatever now is: the clock
+// that wrote RevokedAt may be ahead of this one.
+func (t Token) RevokedIn(now time.Time, validFrom int64) bool {
+	return !t.RevokedAt.IsZero() || t.ID.Number() < validFrom ||
+		!t.WorksUntil.IsZero() && !now.Before(t.WorksUntil)
 }
+
+// Superseded reports whether a successor took the token's place, be it that
+// the token still works for a while.
+func (t Token) Superseded() bool { return t.RevokedReason == ReasonRotated || !t.WorksUntil.IsZero() }
+
+// Ended returns the instant from which the token itself is revoked, which may
+// lie ahead, or the zero time.
+func (t Token) Ended() time.Time {
+	if t.RevokedAt.IsZero() || !t.WorksUntil.IsZero() && t.WorksUntil.Before(t.RevokedAt) {
+		return t.WorksUntil
+	}
+	return t.RevokedAt
+}
+
+// MaxLastUsedIPs is how many addresses of a token's uses are kept.
+const MaxLastUsedIPs = 5
+
+// MaxOverlap is the longest that a token may work beside its successor.
+const MaxOverlap = 24 * time.Hour

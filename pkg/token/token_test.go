@@ -55,7 +55,7 @@ func TestStateAt(t *testing.T) {
 			unenforced := test.want
 			if unenforced == token.Expired {
 				unenforced = token.Active
-				if tok.RevokedIn(test.validFrom) {
+				if tok.RevokedIn(test.now, test.validFrom) {
 					unenforced = token.Revoked
 				}
 			}
@@ -63,9 +63,79 @@ func TestStateAt(t *testing.T) {
 				t.Errorf("StateAt() = %s while expiry is not enforced, want %s", got, unenforced)
 			}
 			revoked := !test.revokedAt.IsZero() || test.number < test.validFrom
-			if got := tok.RevokedIn(test.validFrom); got != revoked {
+			if got := tok.RevokedIn(test.now, test.validFrom); got != revoked {
 				t.Errorf("RevokedIn() = %t, want %t", got, revoked)
 			}
 		})
+	}
+}
+
+// Breaks if a token that was rotated works beside its successor for longer
+// than its owner said.
+func TestStateOfATokenInItsOverlap(t *testing.T) {
+	until := time.Date(2026, 6, 2, 10, 0, 0, 0, time.UTC)
+	second := time.Second
+	for _, test := range []struct {
+		name      string
+		expiresOn string
+		revokedAt time.Time
+		validFrom int64
+		now       time.Time
+		want      token.State
+	}{
+		{"works a second before its overlap ends", "2026-07-01", time.Time{}, 0, until.Add(-second), token.Active},
+		{"works in the last nanosecond of its overlap", "2026-07-01", time.Time{}, 0, until.Add(-1), token.Active},
+		{"is revoked from the end of its overlap", "2026-07-01", time.Time{}, 0, until, token.Revoked},
+		{"is revoked a second later", "2026-07-01", time.Time{}, 0, until.Add(second), token.Revoked},
+		{"is revoked at the same instant, whatever the zone of the clock", "2026-07-01", time.Time{}, 0, until.In(time.FixedZone("", -12*3600)), token.Revoked},
+		{"expires within its overlap", "2026-06-02", time.Time{}, 0, until.Add(-10 * time.Hour), token.Expired},
+		{"works within its overlap a second before it expires", "2026-06-02", time.Time{}, 0, until.Add(-10*time.Hour - second), token.Active},
+		{"is expired rather than revoked when both are over", "2026-06-02", time.Time{}, 0, until, token.Expired},
+		{"is revoked by somebody within its overlap", "2026-07-01", until.Add(-time.Hour), 0, until.Add(-second), token.Revoked},
+		{"is revoked in bulk within its overlap", "2026-07-01", time.Time{}, 2, until.Add(-second), token.Revoked},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			id, err := token.NewID(58, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tok := token.Token{ID: id, ExpiresOn: day(t, test.expiresOn), RevokedAt: test.revokedAt, WorksUntil: until}
+			if got := tok.StateAt(test.now, test.validFrom, token.Policy{}); got != test.want {
+				t.Errorf("StateAt() = %s, want %s", got, test.want)
+			}
+			// Expiry that is not enforced does not lengthen an overlap.
+			revoked := !test.now.Before(until) || !test.revokedAt.IsZero() || test.validFrom > 1
+			unenforced := tok.StateAt(test.now, test.validFrom, token.Policy{ExpiryIgnored: true})
+			if got := tok.RevokedIn(test.now, test.validFrom); got != revoked || (unenforced == token.Revoked) != revoked {
+				t.Errorf("RevokedIn() = %t, state %s while expiry is not enforced; revoked is %t", got, unenforced, revoked)
+			}
+			if !tok.Superseded() {
+				t.Error("it has no successor")
+			}
+		})
+	}
+}
+
+func TestWhenATokenHasEnded(t *testing.T) {
+	at := time.Date(2026, 6, 2, 10, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name                        string
+		revokedAt, worksUntil, want time.Time
+	}{
+		{"never", time.Time{}, time.Time{}, time.Time{}},
+		{"when it was revoked", at, time.Time{}, at},
+		{"with its overlap", time.Time{}, at, at},
+		{"when it was revoked within its overlap", at, at.Add(time.Second), at},
+		{"with its overlap, though revoked once more after it", at.Add(time.Second), at, at},
+	} {
+		tok := token.Token{RevokedAt: test.revokedAt, WorksUntil: test.worksUntil}
+		if got := tok.Ended(); !got.Equal(test.want) {
+			t.Errorf("%s: Ended() = %v, want %v", test.name, got, test.want)
+		}
+	}
+	for reason, want := range map[token.Reason]bool{token.ReasonRotated: true, token.ReasonRequest: false, token.ReasonReuse: false, "": false} {
+		if got := (token.Token{RevokedReason: reason}).Superseded(); got != want {
+			t.Errorf("revoked because of %q: superseded is %t", reason, got)
+		}
 	}
 }

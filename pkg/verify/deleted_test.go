@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestTokenOfADeletedOwner(t *testing.T) {
 			f.store.check = func(context.Context, secret.Digest, token.OwnerID) (token.Token, principal.User, error) {
 				return f.token, principal.User{}, token.ErrNotFound
 			}
-			p, err := f.Verify(t.Context(), f.bearer)
+			p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
 			var refusal *verify.Refusal
 			if !errors.Is(err, test.want) || !errors.As(err, &refusal) || !isNobody(p) {
 				t.Fatalf("Verify() = %+v, %v", p, err)

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestSettingsAreReadAgainWhenTheyAreOld(t *testing.T) {
 		{"one reads them when the clock went back", -time.Minute, true},
 	} {
 		f.clock.Set(f.clock.Now().Add(step.after))
-		if _, err := f.Verify(t.Context(), f.bearer); err != nil {
+		if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
 			t.Fatal(err)
 		}
 		if step.reads {
@@ -50,7 +51,7 @@ func TestWithoutAMemoryEveryCheckReadsTheSettings(t *testing.T) {
 	f := newFixture(t)
 	f.Kept = nil
 	for range 3 {
-		if _, err := f.Verify(t.Context(), f.bearer); err != nil {
+		if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,22 +65,22 @@ func TestExpiryThatIsNotEnforced(t *testing.T) {
 	f := newFixture(t)
 	f.store.policy.ExpiryIgnored = true
 	f.clock.Set(midnight.Add(time.Hour))
-	p, err := f.Verify(t.Context(), f.bearer)
+	p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
 	if err != nil || !p.Policy.ExpiryIgnored {
 		t.Fatalf("%+v, %v", p.Policy, err)
 	}
 	f.store.policy.ExpiryIgnored = false
-	if _, err := f.Verify(t.Context(), f.bearer); err != nil {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
 		t.Errorf("within the age of the settings: %v", err)
 	}
 	f.clock.Set(f.clock.Now().Add(verify.PolicyAge))
-	if _, err := f.Verify(t.Context(), f.bearer); !errors.Is(err, token.ErrExpired) {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrExpired) {
 		t.Errorf("after it: %v", err)
 	}
 	f.store.policy.ExpiryIgnored = true
 	f.token.RevokedAt, f.token.RevokedReason = noon, token.ReasonRequest
 	f.clock.Set(f.clock.Now().Add(verify.PolicyAge))
-	if _, err := f.Verify(t.Context(), f.bearer); !errors.Is(err, token.ErrRevoked) {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrRevoked) {
 		t.Errorf("revoked: %v", err)
 	}
 }
@@ -91,20 +92,20 @@ func undecided(context.Context, secret.Digest, token.OwnerID) (token.Token, prin
 func TestImpersonationThatIsSwitchedOff(t *testing.T) {
 	f := newFixture(t)
 	f.store.policy.ImpersonationOff = true
-	if _, err := f.Verify(t.Context(), f.bearer); err != nil {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
 		t.Errorf("an ordinary token: %v", err)
 	}
 	f.token.Kind = token.Impersonation
 	marks := len(f.store.marks)
 	var refusal *verify.Refusal
-	if _, err := f.Verify(t.Context(), f.bearer); !errors.Is(err, token.ErrImpersonation) || !errors.As(err, &refusal) || refusal.Token.ID != f.token.ID {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrImpersonation) || !errors.As(err, &refusal) || refusal.Token.ID != f.token.ID {
 		t.Errorf("an impersonation token: %v", err)
 	}
 	if len(f.store.marks) != marks {
 		t.Error("a refused token was marked as used")
 	}
 	f.token.RevokedAt, f.token.RevokedReason = noon, token.ReasonRequest
-	if _, err := f.Verify(t.Context(), f.bearer); !errors.Is(err, token.ErrRevoked) {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrRevoked) {
 		t.Errorf("a revoked impersonation token: %v", err)
 	}
 }
@@ -115,12 +116,12 @@ func TestSettingsOfAFailedReadAreNotKept(t *testing.T) {
 	working := f.store.check
 	f.store.policy.ExpiryIgnored = true
 	f.store.check = undecided
-	if _, err := f.Verify(t.Context(), f.bearer); !errors.Is(err, token.ErrUnavailable) {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrUnavailable) {
 		t.Fatal(err)
 	}
 	f.store.check, f.store.policy.ExpiryIgnored = working, false
 	f.clock.Set(midnight)
-	if _, err := f.Verify(t.Context(), f.bearer); !errors.Is(err, token.ErrExpired) {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrExpired) {
 		t.Errorf("err = %v", err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,14 +34,20 @@ type Store interface {
 	// there is no record. A missing record is token.ErrNotFound; a record whose
 	// owner was deleted comes back beside it. It may be called again safely.
 	Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error)
-	// MarkUsed sets the record's last use to at, unless it is already later
-	// than before; then it changes nothing and returns nil.
-	MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time) error
+	// MarkUsed sets the record's last use to at, and the addresses of its uses
+	// to from unless that is empty; but if its last use is already later than
+	// before, it changes nothing and returns nil.
+	MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time, from []netip.Addr) error
 }
 
 // markTimeout bounds the write of a last use. It is bookkeeping, and must
 // never cost a request more than this.
 const markTimeout = 500 * time.Millisecond
+
+// addressInterval is how often the last use of a token is recorded at most
+// because it was used from another address: somebody who comes from many must
+// not make every check a write.
+const addressInterval = time.Minute
 
 // PolicyAge is how long a check goes by the settings that an earlier one read,
 // and so how long a change of them may take to hold everywhere. Revoking,
@@ -94,7 +102,7 @@ func (k *Kept) set(p token.Policy, now time.Time) {
 type Refusal struct {
 	Token token.Token
 	User  principal.User
-	Err   error // token.ErrExpired, token.ErrRevoked, token.ErrImpersonation or a child of principal.ErrInactive
+	Err   error // token.ErrExpired, ErrRevoked, ErrImpersonation or ErrAddress, or a child of principal.ErrInactive
 }
 
 // Error implements error.
@@ -103,17 +111,20 @@ func (r *Refusal) Error() string { return fmt.Sprintf("token %s: %v", r.Token.ID
 // Unwrap returns the reason.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// Verify decides whether value is a good bearer at this instant.
+// Verify decides whether value is a good bearer at this instant, presented from
+// an address as the gateway reports it. The zero Addr is one that is not known.
 //
 // Errors: token.ErrMissing for an empty value; token.ErrUnknown for one that
 // is no bearer or belongs to no record; a *Refusal around token.ErrExpired or
 // token.ErrRevoked (expired where both are true), around token.ErrImpersonation
-// while impersonation is switched off, or around a child of
-// principal.ErrInactive; token.ErrUnavailable or token.ErrCorrupt when it
+// while impersonation is switched off, around token.ErrAddress for a token that
+// may not be used from there, or around a child of principal.ErrInactive;
+// token.ErrUnavailable or token.ErrCorrupt when it
 // could not be decided. A use is recorded for every token that is neither
-// expired nor revoked, at most once in the interval that is set, and a failure to
-// record it changes nothing.
-func (v *Verifier) Verify(ctx context.Context, value string) (principal.Principal, error) {
+// expired nor revoked and may be used from there, at most once in the interval
+// that is set, or in a minute when it comes from an address that is new to the
+// token; and a failure to record it changes nothing.
+func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (principal.Principal, error) {
 	if value == "" {
 		return principal.Principal{}, token.ErrMissing
 	}
@@ -158,21 +169,43 @@ func (v *Verifier) Verify(ctx context.Context, value string) (principal.Principa
 	if policy.ImpersonationOff && t.Kind == token.Impersonation {
 		return principal.Principal{}, &Refusal{t, user, token.ErrImpersonation}
 	}
-	v.markUsed(ctx, t, now, policy.LastUsedInterval)
+	if !t.Networks.Allow(from) {
+		return principal.Principal{}, &Refusal{t, user, token.ErrAddress}
+	}
+	v.markUsed(ctx, t, now, policy.LastUsedInterval, from)
 	if err := user.Usable(); err != nil {
 		return principal.Principal{}, &Refusal{t, user, err}
 	}
 	return principal.Principal{User: user, Token: t, Policy: policy}, nil
 }
 
-func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, interval time.Duration) {
+func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, interval time.Duration, from netip.Addr) {
+	from = from.Unmap().WithZone("")
+	if from.IsValid() && !slices.Contains(t.LastUsedIPs, from) {
+		interval = min(interval, addressInterval)
+	}
 	before := now.Add(-interval)
 	if !t.LastUsedAt.IsZero() && t.LastUsedAt.After(before) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, markTimeout)
 	defer cancel()
-	if err := v.Store.MarkUsed(ctx, t.Digest, now, before); err != nil && v.Unmarked != nil {
+	if err := v.Store.MarkUsed(ctx, t.Digest, now, before, newestFirst(from, t.LastUsedIPs)); err != nil && v.Unmarked != nil {
 		v.Unmarked(ctx, t.ID, err)
 	}
+}
+
+// newestFirst returns the addresses of a token's uses after one from an
+// address, or none when that is not known.
+func newestFirst(from netip.Addr, earlier []netip.Addr) []netip.Addr {
+	if !from.IsValid() {
+		return nil
+	}
+	addresses := append(make([]netip.Addr, 0, token.MaxLastUsedIPs), from)
+	for _, address := range earlier {
+		if address != from && len(addresses) < token.MaxLastUsedIPs {
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses
 }

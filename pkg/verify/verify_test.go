@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -30,7 +31,10 @@ var (
 	noon     = midnight.Add(-12 * time.Hour)
 )
 
-type mark struct{ at, before time.Time }
+type mark struct {
+	at, before time.Time
+	from       []netip.Addr
+}
 
 // fakeStore answers like the table and counts what it is asked.
 type fakeStore struct {
@@ -53,8 +57,8 @@ func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint token.
 	return f.check(ctx, digest, hint)
 }
 
-func (f *fakeStore) MarkUsed(ctx context.Context, _ secret.Digest, at, before time.Time) error {
-	f.marks = append(f.marks, mark{at, before})
+func (f *fakeStore) MarkUsed(ctx context.Context, _ secret.Digest, at, before time.Time, from []netip.Addr) error {
+	f.marks = append(f.marks, mark{at, before, from})
 	if f.markUsed != nil {
 		return f.markUsed(ctx)
 	}
@@ -108,7 +112,7 @@ func newFixture(t *testing.T) *fixture {
 
 func TestAGoodBearerIsItsOwner(t *testing.T) {
 	f := newFixture(t)
-	p, err := f.Verify(t.Context(), f.bearer)
+	p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +132,7 @@ func TestAChosenBearerIsReadWithoutHint(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.token.Digest = f.Pepper.Digest(bearer)
-	if _, err := f.Verify(t.Context(), chosen); err != nil {
+	if _, err := f.Verify(t.Context(), chosen, netip.Addr{}); err != nil {
 		t.Fatal(err)
 	}
 	if f.store.checks != 1 || f.store.hints[0] != 0 {
@@ -158,7 +162,7 @@ func TestAValueThatIsNoBearerCostsNoRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			p, err := f.Verify(t.Context(), test.value)
+			p, err := f.Verify(t.Context(), test.value, netip.Addr{})
 			if !errors.Is(err, test.want) || !isNobody(p) {
 				t.Errorf("Verify() = %+v, %v, want %v", p, err, test.want)
 			}
@@ -212,7 +216,7 @@ func TestARefusedBearerIsNobody(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
 			test.change(f)
-			p, err := f.Verify(t.Context(), f.bearer)
+			p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
 			if (test.want == nil) != (err == nil) || !errors.Is(err, test.want) {
 				t.Fatalf("Verify() error = %v, want %v", err, test.want)
 			}
@@ -296,7 +300,7 @@ func TestWhatCannotBeDecidedIsRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
 			test.change(f)
-			p, err := f.Verify(t.Context(), f.bearer)
+			p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
 			if !errors.Is(err, test.want) || !isNobody(p) {
 				t.Errorf("Verify() = %+v, %v, want %v", p, err, test.want)
 			}
@@ -334,12 +338,12 @@ func TestAUseIsRecordedOncePerInterval(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
 			f.token.LastUsedAt = test.last
-			if _, err := f.Verify(t.Context(), f.bearer); err != nil {
+			if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
 				t.Fatal(err)
 			}
 			var want []mark
 			if test.want {
-				want = []mark{{noon, noon.Add(-interval)}}
+				want = []mark{{noon, noon.Add(-interval), nil}}
 			}
 			if !reflect.DeepEqual(f.store.marks, want) {
 				t.Errorf("recorded %v, want %v", f.store.marks, want)
@@ -375,7 +379,7 @@ func TestAUseThatCannotBeRecordedChangesNothing(t *testing.T) {
 						f.Unmarked = nil
 					}
 					start := time.Now()
-					p, err := f.Verify(t.Context(), f.bearer)
+					p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
 					if err != nil || p.User != f.user {
 						t.Errorf("Verify() = %+v, %v", p, err)
 					}
@@ -402,7 +406,7 @@ func TestAUseIsNotRecordedBeyondTheRequestsTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		if _, err := f.Verify(ctx, f.bearer); err != nil {
+		if _, err := f.Verify(ctx, f.bearer, netip.Addr{}); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(start); took != 100*time.Millisecond {
@@ -415,20 +419,20 @@ func TestAUseIsNotRecordedBeyondTheRequestsTime(t *testing.T) {
 // answered holds for the very next request.
 func TestNothingIsRemembered(t *testing.T) {
 	f := newFixture(t)
-	if _, err := f.Verify(t.Context(), f.bearer); err != nil {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
 		t.Fatal(err)
 	}
 	f.token.RevokedAt = noon
-	if _, err := f.Verify(t.Context(), f.bearer); !errors.Is(err, token.ErrRevoked) {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrRevoked) {
 		t.Errorf("after the revocation: %v", err)
 	}
 	f.token.RevokedAt = time.Time{}
 	f.user.State = principal.Blocked
-	if _, err := f.Verify(t.Context(), f.bearer); !errors.Is(err, principal.ErrBlocked) {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, principal.ErrBlocked) {
 		t.Errorf("after the block: %v", err)
 	}
 	f.user.State = principal.Active
-	if _, err := f.Verify(t.Context(), f.bearer); err != nil || f.store.checks != 4 {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil || f.store.checks != 4 {
 		t.Errorf("after the unblock: %v, %d checks", err, f.store.checks)
 	}
 }

@@ -327,6 +327,7 @@ var harmless = map[string][]string{
 	"email":         {"removed", "empty"},
 	"note":          {"removed", "empty"},
 	"last_used_at":  {"removed"},
+	"last_used_ips": {"removed"},
 	"admin":         {"removed"},
 	"external":      {"removed"},
 	"expiry_bucket": {"removed", "null", "empty", "text", "number", "truth", "bytes", "map", "list"},
@@ -344,6 +345,18 @@ func TestDamagedItemsNeverAllow(t *testing.T) {
 		},
 		"rotated token": func(t *testing.T, w *localtest.World, a account) {
 			want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", a.TokenID), "", http.StatusOK)
+		},
+		"rotated token whose overlap is over": func(t *testing.T, w *localtest.World, a account) {
+			want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", a.TokenID), `{"overlap_seconds":60}`, http.StatusOK)
+			w.Clock.Advance(time.Minute)
+		},
+		"token of another network": func(t *testing.T, w *localtest.World, a account) {
+			record, _ := stored(t, w, a)
+			record["allowed_cidrs"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{&types.AttributeValueMemberS{Value: "192.0.2.0/24"}}}
+			record["allowed_cidr_count"] = &types.AttributeValueMemberN{Value: "1"}
+			if !replace(t, w, record) {
+				t.Fatal("the engine refuses the record")
+			}
 		},
 		"expired token": func(_ *testing.T, w *localtest.World, _ account) { w.Clock.Set(instant("2026-09-01T00:00:00Z")) },
 		"token revoked with all others": func(t *testing.T, w *localtest.World, a account) {

@@ -68,6 +68,7 @@ func TestWriteWhoseAnswerIsLostIsReportedAsDone(t *testing.T) {
 				return newToken(t, w, anna.ID, name, "2026-05-01", "api", "self_rotate")
 			}
 			byID, byItself, byValue, toRotate, rotatesItself := next("a"), next("b"), next("c"), next("d"), next("e")
+			toOverlap, overlapsItself := next("f"), next("g")
 			const body = `{"name":"new","scopes":["api"]}`
 			var fresh personalToken
 			for _, step := range []struct {
@@ -79,12 +80,15 @@ func TestWriteWhoseAnswerIsLostIsReportedAsDone(t *testing.T) {
 				{"create for oneself", anna.Bearer, "POST", "/api/v4/user/personal_access_tokens", body, 201, true},
 				{"rotate by id", anna.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", toRotate.ID), "", 200, true},
 				{"rotate itself", rotatesItself.Token, "POST", "/api/v4/personal_access_tokens/self/rotate", "", 200, true},
+				{"rotate by id with an overlap", anna.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", toOverlap.ID), `{"overlap_seconds":60}`, 200, true},
+				{"rotate itself with an overlap", overlapsItself.Token, "POST", "/api/v4/personal_access_tokens/self/rotate", `{"overlap_seconds":60}`, 200, true},
 				{"revoke by id", anna.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", byID.ID), "", 204, false},
 				{"revoke itself", byItself.Token, "DELETE", "/api/v4/personal_access_tokens/self", "", 204, false},
 				{"revoke by value", root.Bearer, "DELETE", "/api/v4/admin/token", encode(t, map[string]string{"token": byValue.Token}), 204, false},
 				{"create a user", root.Bearer, "POST", "/api/v4/users", `{"username":"bert","name":"Bert","email":"bert@example.test","reset_password":true}`, 201, false},
 				{"block", root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", anna.ID), "", 201, false},
 				{"unblock", root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/unblock", anna.ID), "", 201, false},
+				{"revoke everything", root.Bearer, "DELETE", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", anna.ID+1), "", 204, false},
 			} {
 				proxy.Fail(rule)
 				response := w.Do(t, step.bearer, step.method, step.path, step.body)
@@ -115,7 +119,7 @@ func TestWriteWhoseAnswerIsLostIsReportedAsDone(t *testing.T) {
 					names[token.Name]++
 				}
 			}
-			for name, times := range map[string]int{"anna's": 1, "new": 2, "d": 1, "e": 1, "by console": 1, "a": 0, "b": 0, "c": 0} {
+			for name, times := range map[string]int{"anna's": 1, "new": 2, "d": 1, "e": 1, "f": 2, "g": 2, "by console": 1, "a": 0, "b": 0, "c": 0} {
 				if names[name] != times {
 					t.Errorf("%d good tokens are called %q, want %d", names[name], name, times)
 				}

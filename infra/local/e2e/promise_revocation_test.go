@@ -125,6 +125,16 @@ func TestNothingPassesOnceTheEndIsAnswered(t *testing.T) {
 		"everything revoked": func(tb testing.TB, a account) {
 			mustConsole(tb, w, "revoke", map[string]any{"action": "revoke_everything", "username": a.Username})
 		},
+		"everything revoked by its owner": func(tb testing.TB, a account) {
+			want(tb, w, a.Bearer, "DELETE", "/api/v4/user/personal_access_tokens", "", http.StatusNoContent)
+		},
+		"everything revoked by an administrator": func(tb testing.TB, a account) {
+			want(tb, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", a.ID), "", http.StatusNoContent)
+		},
+		"everything revoked by sudo": func(tb testing.TB, a account) {
+			want(tb, w, root.Bearer, "DELETE", "/api/v4/user/personal_access_tokens?sudo="+a.Username, "", http.StatusNoContent)
+			want(tb, w, root.Bearer, "GET", "/api/v4/user", "", http.StatusOK)
+		},
 		"owner blocked": func(tb testing.TB, a account) {
 			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", a.ID), "", http.StatusCreated)
 		},
@@ -146,7 +156,7 @@ func TestNothingPassesOnceTheEndIsAnswered(t *testing.T) {
 				username := fmt.Sprintf("user%d", accounts.Add(1))
 				a := newAccount(t, w, username)
 				checks := checksOf(w, a.Bearer)
-				if name == "everything revoked" || strings.HasPrefix(name, "owner ") {
+				if strings.HasPrefix(name, "everything revoked") || strings.HasPrefix(name, "owner ") {
 					chosen := username + "-chosen-value-123"
 					mustConsole(t, w, "issue", map[string]any{"action": "create_token", "username": username, "name": "chosen", "scopes": []string{"api"}, "value": chosen})
 					checks = append(checks, checksOf(w, chosen)...)
@@ -181,6 +191,9 @@ func TestNoImpersonationPassesOnceItsEndIsAnswered(t *testing.T) {
 		},
 		"everything revoked": func(tb testing.TB, a account, _ personalToken) {
 			mustConsole(tb, w, "revoke", map[string]any{"action": "revoke_everything", "username": a.Username})
+		},
+		"everything revoked by its owner": func(tb testing.TB, a account, _ personalToken) {
+			want(tb, w, a.Bearer, "DELETE", "/api/v4/user/personal_access_tokens", "", http.StatusNoContent)
 		},
 		"owner blocked": func(tb testing.TB, a account, _ personalToken) {
 			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", a.ID), "", http.StatusCreated)

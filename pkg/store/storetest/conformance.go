@@ -101,7 +101,7 @@ func tellsAbsence(t *testing.T, f *Fixture) {
 			t.Errorf("%s: err = %v, want %v", name, err, token.ErrNotFound)
 		}
 	}
-	want(t, f, f.Store.MarkUsed(ctx, stranger.Digest, Now, Now), nil)
+	want(t, f, f.Store.MarkUsed(ctx, stranger.Digest, Now, Now, nil), nil)
 	same(t, "items", len(f.Snapshot(t)), 4) // profile, username, address, counter
 }
 
@@ -164,7 +164,7 @@ func revokesAtOnce(t *testing.T, f *Fixture) {
 	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
 	got, user, err := f.Store.Check(t.Context(), second.Digest, owner.ID, nil)
 	want(t, f, err, nil)
-	if !got.RevokedIn(user.TokensValidFrom) {
+	if !got.RevokedIn(Now, user.TokensValidFrom) {
 		t.Error("a token is good after everything was revoked")
 	}
 	for _, sort := range []string{"USER#%[1]d / TOKEN#%016[2]d", "TOKEN#%[3]s / TOKEN"} {
@@ -266,7 +266,7 @@ func marksForwards(t *testing.T, f *Fixture) {
 		{time.Minute, 0, time.Minute},
 		{time.Hour, time.Minute - time.Second, time.Minute},
 	} {
-		want(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, Now.Add(c.at), Now.Add(c.before)), nil)
+		want(t, f, f.Store.MarkUsed(t.Context(), tok.Digest, Now.Add(c.at), Now.Add(c.before), nil), nil)
 		got, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 		want(t, f, err, nil)
 		same(t, "last use", got.LastUsedAt, Now.Add(c.want))

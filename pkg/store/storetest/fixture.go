@@ -137,6 +137,12 @@ func (f *Fixture) Successor(tb testing.TB, owner principal.User, old token.Token
 	return next
 }
 
+// Overlapping returns old as it is to be rotated at the same instant as Successor's with an overlap.
+func Overlapping(old token.Token, overlap time.Duration) token.Token {
+	old.WorksUntil = old.CreatedAt.Add(time.Hour + overlap)
+	return old
+}
+
 // Use returns the first use of an idempotency key at an instant.
 func (f *Fixture) Use(tb testing.TB, handle string, at time.Time) secret.Use {
 	tb.Helper()

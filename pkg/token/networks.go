@@ -1,0 +1,75 @@
+package token
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Networks are the addresses from which a token may be used: none in the list
+// is anywhere. They come from ParseNetworks, which gives every set of them one
+// spelling.
+type Networks []netip.Prefix
+
+// MaxNetworks is how many a token may have. They are read with every use.
+const MaxNetworks = 20
+
+// ErrNetworks means that something is no list of networks.
+var ErrNetworks = fmt.Errorf("%w: not a list of 1 to %d IPv4 or IPv6 addresses and CIDR blocks", ErrInput, MaxNetworks)
+
+// ParseNetworks reads CIDR blocks and single addresses. Bits behind a block's
+// length are dropped. IPv4 addresses that are written as IPv6 are refused: the
+// gateway reports them as IPv4, so a block of them would never match.
+func ParseNetworks(texts []string) (Networks, error) {
+	if len(texts) > MaxNetworks {
+		return nil, ErrNetworks
+	}
+	var networks Networks
+	for _, text := range texts {
+		block, err := netip.ParsePrefix(text)
+		if address, addressErr := netip.ParseAddr(text); addressErr == nil && address.Zone() == "" {
+			block, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil || block.Addr().Is4In6() {
+			return nil, ErrNetworks
+		}
+		networks = append(networks, block.Masked())
+	}
+	slices.SortFunc(networks, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	return slices.Compact(networks), nil
+}
+
+// Allow reports whether a request from an address may use the token. An address
+// that is not known may not where there is a list.
+func (n Networks) Allow(from netip.Addr) bool {
+	if len(n) == 0 {
+		return true
+	}
+	from = from.Unmap()
+	return slices.ContainsFunc(n, func(block netip.Prefix) bool { return block.Contains(from) })
+}
+
+// Within reports whether every address that n allows is allowed by outer, block
+// by block: two halves of a block do not add up to it.
+func (n Networks) Within(outer Networks) bool {
+	if len(outer) == 0 {
+		return true
+	}
+	return len(n) > 0 && !slices.ContainsFunc(n, func(block netip.Prefix) bool {
+		return !slices.ContainsFunc(outer, func(o netip.Prefix) bool {
+			return o.Bits() <= block.Bits() && o.Contains(block.Addr())
+		})
+	})
+}
+
+// Texts returns the one spelling of the networks.
+func (n Networks) Texts() []string {
+	texts := make([]string, len(n))
+	for i, block := range n {
+		texts[i] = block.String()
+	}
+	return texts
+}
