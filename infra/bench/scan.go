@@ -151,7 +151,7 @@ func (t *scanTable) scanner() *sweep.Scanner { return newScanner(t.Table, t.Tabl
 func newScanner(index sweep.Index, records sweep.Records, ledger sweep.Ledger) *sweep.Scanner {
 	return &sweep.Scanner{
 		Kind: sweep.Expiring, Index: index, Records: records, Ledger: ledger,
-		Mailer: rendering{}, Recipients: sweep.Owners{}, Clock: clock.NewFake(scanAt.Time), Days: sweep.Days{7},
+		Mailer: rendering{}, Clock: clock.NewFake(scanAt.Time), Days: sweep.Days{7},
 		Shards: store.DefaultShards, Concurrency: 1, Workers: 8, NewHolder: rand.Text,
 	}
 }
@@ -303,7 +303,7 @@ func (s synthetic) Owners(_ context.Context, ids []token.OwnerID, each func(prin
 }
 
 // Mark implements sweep.Records.
-func (synthetic) Mark(context.Context, secret.Digest, string) error { return nil }
+func (synthetic) Mark(context.Context, token.Token, string) error { return nil }
 
 // Acquire implements sweep.Ledger.
 func (synthetic) Acquire(context.Context, sweep.Job, string, time.Time, time.Time) (sweep.Progress, error) {

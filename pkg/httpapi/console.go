@@ -188,7 +188,7 @@ func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Dir
 		case p == (revokePayload{Action: "revoke_everything", Username: p.Username}) && p.Username != "":
 			var user principal.User
 			if user, err = accounts.ByName(ctx, p.Username); err == nil {
-				err = revoker.RevokeEverythingByConsole(ctx, user.ID)
+				err = revoker.RevokeEverythingByConsole(ctx, user)
 			}
 			done = revokedJSON{Revoked: true, UserID: int64(user.ID)}
 		default:

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -14,8 +15,8 @@ type directoryAPI struct {
 	directory *directory.Directory
 }
 
-// Directory returns the routes of accounts: oneself, list, get, create, block
-// and unblock.
+// Directory returns the routes of accounts: oneself, list, get, create, update,
+// delete, block and unblock, deactivate and activate.
 func Directory(api *API, d *directory.Directory) http.Handler {
 	return api.serve((&directoryAPI{api, d}).routes())
 }
@@ -26,14 +27,32 @@ func (api *directoryAPI) routes() []route {
 		{method: "GET", path: "/users", handle: api.list, anonymous: errAnonymousUsers},
 		{method: "GET", path: "/users/{user_id}", handle: api.get, anonymous: errAnonymousUser},
 		{method: "POST", path: "/users", handle: api.create},
+		{method: "PUT", path: "/users/{user_id}", handle: api.update},
+		{method: "DELETE", path: "/users/{user_id}", handle: api.delete, adminOnly: true},
 		{method: "POST", path: "/users/{user_id}/block", handle: api.block, adminOnly: true},
 		{method: "POST", path: "/users/{user_id}/unblock", handle: api.unblock, adminOnly: true},
+		{method: "POST", path: "/users/{user_id}/deactivate", handle: api.deactivate, adminOnly: true},
+		{method: "POST", path: "/users/{user_id}/activate", handle: api.activate, adminOnly: true},
 	}
 }
 
 func (api *directoryAPI) self(w http.ResponseWriter, r *http.Request) error {
 	user := principal.From(r.Context()).User
-	writeJSON(w, http.StatusOK, api.userWire(r.Context(), user, user.Admin))
+	return api.writeUser(w, r, http.StatusOK, user, user.Admin)
+}
+
+// writeUser shows an account to somebody who may see it, and to administrators
+// who made it.
+func (api *directoryAPI) writeUser(w http.ResponseWriter, r *http.Request, status int, user principal.User, admin bool) error {
+	wire := api.userWire(r.Context(), user, admin)
+	if admin {
+		authors, err := api.directory.Authors(r.Context(), user.CreatedBy)
+		if err != nil {
+			return err
+		}
+		wire.CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
+	}
+	writeJSON(w, status, wire)
 	return nil
 }
 
@@ -45,8 +64,7 @@ func (api *directoryAPI) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, api.userWire(r.Context(), user, by.User.Admin))
-	return nil
+	return api.writeUser(w, r, http.StatusOK, user, by.User.Admin)
 }
 
 // withUser calls do with the account in the path. An account that is not
@@ -76,6 +94,12 @@ func (api *directoryAPI) list(w http.ResponseWriter, r *http.Request) error {
 		NotActive: b.truth("exclude_active"), NotExternal: b.truth("exclude_external"),
 		NotHumans: b.truth("exclude_humans"), NotBots: b.truth("without_project_bots"),
 	}
+	b.truth("exclude_internal") // the ghost is in no list
+	identity := b.text("extern_uid") != ""
+	if provider := b.text("provider") != ""; identity != provider {
+		b.faults = append(b.faults, "extern_uid, provider are missing, both must be provided together")
+	}
+	twoFactor := b.oneOf("two_factor", "enabled", "disabled") == "enabled"
 	adminOnly := directory.Filter{
 		Email:        b.text("public_email"),
 		CreatedAfter: b.instant("created_after"), CreatedBefore: b.instant("created_before"),
@@ -95,14 +119,35 @@ func (api *directoryAPI) list(w http.ResponseWriter, r *http.Request) error {
 		filter.Email = adminOnly.Email
 		filter.CreatedAfter, filter.CreatedBefore = adminOnly.CreatedAfter, adminOnly.CreatedBefore
 	}
+	if identity && !by.User.Admin {
+		return token.ErrForbidden
+	}
+	if by.User.Admin && (identity || twoFactor) { // nobody has either: people sign in elsewhere
+		api.writePageHeaders(w, r, page, 0)
+		writeJSON(w, http.StatusOK, []userJSON{})
+		return nil
+	}
 	users, total, err := api.directory.List(r.Context(), by, filter, order, page.offset(), page.perPage)
 	if err != nil {
 		return err
+	}
+	var authors map[token.OwnerID]principal.User
+	if by.User.Admin {
+		ids := make([]token.OwnerID, len(users))
+		for i, user := range users {
+			ids[i] = user.CreatedBy
+		}
+		if authors, err = api.directory.Authors(r.Context(), ids...); err != nil {
+			return err
+		}
 	}
 	api.writePageHeaders(w, r, page, total)
 	wire := make([]userJSON, len(users))
 	for i, user := range users {
 		wire[i] = api.userWire(r.Context(), user, by.User.Admin)
+		if by.User.Admin {
+			wire[i].CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
+		}
 	}
 	writeJSON(w, http.StatusOK, wire)
 	return nil
@@ -135,28 +180,118 @@ func (api *directoryAPI) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	api.Log.Info("user created", facts(r, "owner", int64(user.ID), "created_by", int64(by.User.ID))...)
-	writeJSON(w, http.StatusCreated, api.userWire(r.Context(), user, true))
+	wire := api.userWire(r.Context(), user, true)
+	wire.CreatedBy = api.basicUserWire(r.Context(), by.User)
+	if user.CreatedBy != by.User.ID { // an administrator behind the caller
+		authors, err := api.directory.Authors(r.Context(), user.CreatedBy)
+		if err != nil {
+			authors = nil // it is committed: the reply comes without who made it
+		}
+		wire.CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
+	}
+	writeJSON(w, http.StatusCreated, wire)
 	return nil
 }
 
-func (api *directoryAPI) block(w http.ResponseWriter, r *http.Request) error {
+// update changes an account. What GitLab keeps beside it is accepted and thrown
+// away, passwords too.
+func (api *directoryAPI) update(w http.ResponseWriter, r *http.Request) error {
+	b, err := paramsOf(r.Context())
+	if err != nil {
+		return err
+	}
+	change := directory.Change{
+		Email: b.optional("email"), Name: b.optional("name"), Username: b.optional("username"),
+		Admin: b.boolean("admin"), External: b.boolean("external"),
+	}
+	for name, value := range map[string]*string{"email": change.Email, "name": change.Name, "username": change.Username} {
+		if value != nil {
+			b.line(name, *value)
+		}
+	}
+	if note, given := b.scalar("note"); given {
+		change.Note = &note
+	}
+	if err := b.fault(); err != nil {
+		return err
+	}
+	by := principal.From(r.Context())
+	user, err := withUser(r, func(id token.OwnerID) (principal.User, error) {
+		return api.directory.Update(r.Context(), by, id, change)
+	})
+	if err != nil {
+		return err
+	}
+	api.Log.Info("user changed", facts(r, "owner", int64(user.ID), "changed_by", int64(by.User.ID))...)
+	wire := api.userWire(r.Context(), user, true)
+	if authors, err := api.directory.Authors(r.Context(), user.CreatedBy); err == nil { // it is committed
+		wire.CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
+	}
+	writeJSON(w, http.StatusOK, wire)
+	return nil
+}
+
+func (api *directoryAPI) delete(w http.ResponseWriter, r *http.Request) error {
+	by := principal.From(r.Context())
+	_, err := withUser(r, func(id token.OwnerID) (token.OwnerID, error) {
+		err := api.directory.Delete(r.Context(), by, id)
+		if err == nil {
+			api.Log.Info("user deleted", facts(r, "owner", int64(id), "deleted_by", int64(by.User.ID))...)
+		}
+		return id, err
+	})
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (api *directoryAPI) deactivate(w http.ResponseWriter, r *http.Request) error {
+	return api.moved(w, r, "user deactivated", "deactivated_by", api.directory.Deactivate)
+}
+
+func (api *directoryAPI) activate(w http.ResponseWriter, r *http.Request) error {
+	by := principal.From(r.Context())
+	_, err := withUser(r, func(id token.OwnerID) (token.OwnerID, error) {
+		err := api.directory.Activate(r.Context(), by, id)
+		if err == nil {
+			api.Log.Info("user activated", facts(r, "owner", int64(id), "activated_by", int64(by.User.ID))...)
+		}
+		return id, err
+	})
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusCreated, true)
+	return nil
+}
+
+// moved writes whether an account has changed its state: null says that it was
+// there already.
+func (api *directoryAPI) moved(w http.ResponseWriter, r *http.Request, fact, byKey string,
+	move func(context.Context, principal.Principal, token.OwnerID) (bool, error)) error {
 	by := principal.From(r.Context())
 	changed, err := withUser(r, func(id token.OwnerID) (bool, error) {
-		changed, err := api.directory.Block(r.Context(), by, id)
+		changed, err := move(r.Context(), by, id)
 		if changed {
-			api.Log.Info("user blocked", facts(r, "owner", int64(id), "blocked_by", int64(by.User.ID))...)
+			api.Log.Info(fact, facts(r, "owner", int64(id), byKey, int64(by.User.ID))...) //nolint:sloglint // both are constants of the two callers
 		}
 		return changed, err
 	})
 	if err != nil {
 		return err
 	}
-	var body any // null says that the account was blocked already
+	var body any
 	if changed {
 		body = true
 	}
 	writeJSON(w, http.StatusCreated, body)
 	return nil
+}
+
+func (api *directoryAPI) block(w http.ResponseWriter, r *http.Request) error {
+	return api.moved(w, r, "user blocked", "blocked_by", api.directory.Block)
 }
 
 func (api *directoryAPI) unblock(w http.ResponseWriter, r *http.Request) error {

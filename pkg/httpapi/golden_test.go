@@ -271,6 +271,50 @@ func replyCases() []replyCase {
 	add("unblock active", post("directory", "/api/v4/users/2/unblock", "root", ""))
 	add("unblock deactivated", post("directory", "/api/v4/users/5/unblock", "root", ""))
 	add("unblock nobody", post("directory", "/api/v4/users/x/unblock", "root", ""))
+	for _, c := range []struct{ name, verb, id, as string }{
+		{"deactivate", "deactivate", "2", "root"},
+		{"deactivate again", "deactivate", "5", "root"},
+		{"deactivate blocked", "deactivate", "4", "root"},
+		{"deactivate oneself", "deactivate", "1", "root"},
+		{"deactivate nobody", "deactivate", "999", "root"},
+		{"deactivate as nobody special", "deactivate", "3", "owner"},
+		{"activate", "activate", "5", "root"},
+		{"activate active", "activate", "2", "root"},
+		{"activate blocked", "activate", "4", "root"},
+		{"activate nobody", "activate", "999", "root"},
+	} {
+		add(c.name, post("directory", "/api/v4/users/"+c.id+"/"+c.verb, c.as, ""))
+	}
+	change := func(id, as, body string) request {
+		return request{function: "directory", method: "PUT", target: "/api/v4/users/" + id, bearer: as, json: body}
+	}
+	add("update a user", change("2", "root", `{"name":"New Name","username":"New","email":"new@example.test","note":"noted","external":true,"bio":"thrown away","password":"thrown away"}`))
+	add("update a user with nothing", change("2", "root", `{}`))
+	add("update a user without a note", change("2", "root", `{"note":""}`))
+	add("update a user with a taken address and username", change("2", "root", `{"username":"OTHER","email":"other@example.test"}`))
+	add("update a user with a taken username", change("2", "root", `{"username":"OTHER"}`))
+	add("update a user with what cannot be", change("2", "root", `{"username":"-","name":" ","email":"nowhere"}`))
+	add("update a user to the ghost", change("2", "root", `{"username":"Ghost"}`))
+	add("update a user with bad types", change("2", "root", `{"admin":"perhaps","name":["x"]}`))
+	add("update oneself as nobody special", change("2", "owner", `{"admin":true}`))
+	add("update a user badly as nobody special", change("2", "owner", `{"admin":"perhaps"}`))
+	add("update nobody", change("999", "root", `{"name":"x"}`))
+	add("update the ghost", change("2147483647", "root", `{"name":"x"}`))
+	deletion := func(id, as string) request {
+		return request{function: "directory", method: "DELETE", target: "/api/v4/users/" + id, bearer: as}
+	}
+	add("delete a user", deletion("2", "root"))
+	add("delete oneself", deletion("1", "root"))
+	add("delete nobody", deletion("999", "root"))
+	add("delete the ghost", deletion("2147483647", "root"))
+	add("delete a user as nobody special", deletion("3", "owner"))
+	add("the ghost", get("directory", "/api/v4/users/2147483647", "root"))
+	add("the ghost as nobody special", get("directory", "/api/v4/users/2147483647", "owner"))
+	add("the ghost by name", get("directory", "/api/v4/users?username=GHOST", "root"))
+	add("users by an identity", get("directory", "/api/v4/users?extern_uid=1&provider=x", "root"))
+	add("users by half an identity", get("directory", "/api/v4/users?extern_uid=1", "root"))
+	add("users by an identity as nobody special", get("directory", "/api/v4/users?extern_uid=1&provider=x", "owner"))
+	add("users with two factors", get("directory", "/api/v4/users?two_factor=enabled", "root"))
 
 	// 14
 	add("version", get("settings", "/api/v4/version", "profile"))

@@ -103,6 +103,9 @@ func (api *issueAPI) createImpersonation(w http.ResponseWriter, r *http.Request)
 	if errors.Is(err, principal.ErrInactive) && owner != by.User.ID {
 		return &fieldFaults{errNotPermitted, map[string][]string{"user": {"must be active"}}}
 	}
+	if errors.Is(err, lifecycle.ErrForBot) {
+		return &fieldFaults{errNotPermitted, map[string][]string{"user": {"must not be a bot"}}}
+	}
 	if err != nil {
 		return byField(noOwner(err))
 	}

@@ -51,7 +51,7 @@ func (api *issueAPI) createFor(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.Is(err, token.ErrNotFound):
 		return errUserNotFound
-	case errors.Is(err, principal.ErrInactive) && owner != principal.From(r.Context()).User.ID:
+	case errors.Is(err, principal.ErrInactive) && owner != principal.From(r.Context()).User.ID, errors.Is(err, lifecycle.ErrForBot):
 		return errNotPermitted
 	}
 	return api.created(w, r, issued, err)

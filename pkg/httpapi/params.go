@@ -256,6 +256,15 @@ func (b *binder) text(name string) string {
 	return value
 }
 
+// optional returns a text that may be left out; one that is empty counts as left
+// out, nil.
+func (b *binder) optional(name string) *string {
+	if value, _ := b.scalar(name); value != "" {
+		return &value
+	}
+	return nil
+}
+
 // line returns a text without line breaks.
 func (b *binder) line(name, value string) string {
 	if strings.ContainsAny(value, "\r\n\t") {

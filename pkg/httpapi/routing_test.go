@@ -103,7 +103,7 @@ func TestFallback(t *testing.T) {
 		{"DELETE", "/api/v4/version", 405, "GET, HEAD"},
 		{"PUT", "/api/v4/admin/token", 405, "DELETE, POST"},
 		{"GET", "/api/v4/users/2/block", 405, "POST"},
-		{"PUT", "/api/v4/users/2", 405, "GET, HEAD"},
+		{"PATCH", "/api/v4/users/2", 405, "GET, HEAD, PUT, DELETE"},
 		// Served by another function: the gateway sent it here in a spelling
 		// that it could not route.
 		{"GET", "/api/v4/personal_access_tokens/5", 404, ""},

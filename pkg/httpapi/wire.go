@@ -75,9 +75,8 @@ func optional(s string) *string {
 	return &s
 }
 
-// userJSON is an account on the wire. Which fields are there depends on who
-// asks.
-type userJSON struct {
+// basicUserJSON is what everybody who may know of an account sees of it.
+type basicUserJSON struct {
 	ID          int64   `json:"id"`
 	Username    string  `json:"username"`
 	PublicEmail *string `json:"public_email"`
@@ -86,7 +85,12 @@ type userJSON struct {
 	Locked      bool    `json:"locked"`
 	AvatarURL   *string `json:"avatar_url"`
 	WebURL      string  `json:"web_url"`
+}
 
+// userJSON is an account on the wire. Which fields are there depends on who
+// asks.
+type userJSON struct {
+	basicUserJSON
 	*userDetail
 	*userOwn
 	*userAdmin
@@ -110,25 +114,46 @@ type userOwn struct {
 }
 
 type userAdmin struct {
-	IsAdmin     bool    `json:"is_admin"`
-	Note        *string `json:"note"`
-	NamespaceID int64   `json:"namespace_id"`
+	IsAdmin     bool           `json:"is_admin"`
+	Note        *string        `json:"note"`
+	NamespaceID int64          `json:"namespace_id"`
+	CreatedBy   *basicUserJSON `json:"created_by"`
+}
+
+// firstOwnNamespace is added to an account's id to name its namespace: those of
+// groups are named by the groups' ids, which are lower.
+const firstOwnNamespace = 1 << 31
+
+func (api *API) basicUserWire(ctx context.Context, u principal.User) *basicUserJSON {
+	return &basicUserJSON{
+		ID: int64(u.ID), Username: u.Username, Name: u.Name, State: string(u.State),
+		WebURL: api.publicURL(ctx) + "/" + u.Username,
+	}
+}
+
+// authorWire shows who made something: nobody where that was the console.
+func (api *API) authorWire(ctx context.Context, authors map[token.OwnerID]principal.User, id token.OwnerID) *basicUserJSON {
+	author, known := authors[id]
+	if !known {
+		return nil
+	}
+	return api.basicUserWire(ctx, author)
 }
 
 // userWire shows an account to somebody who may see it: its owner, or an
 // administrator, who sees more.
 func (api *API) userWire(ctx context.Context, u principal.User, admin bool) userJSON {
+	mayCreate := u.State == principal.Active && !u.Bot && !u.External
 	wire := userJSON{
-		ID: int64(u.ID), Username: u.Username, Name: u.Name, State: string(u.State),
-		WebURL:     api.publicURL(ctx) + "/" + u.Username,
-		userDetail: &userDetail{CreatedAt: timestamp(u.CreatedAt), Bot: u.Bot},
+		basicUserJSON: *api.basicUserWire(ctx, u),
+		userDetail:    &userDetail{CreatedAt: timestamp(u.CreatedAt), Bot: u.Bot},
 		userOwn: &userOwn{
 			Email: u.Email, ConfirmedAt: optional(timestamp(u.CreatedAt)), Identities: []string{},
-			External: u.External, CommitEmail: u.Email,
+			External: u.External, CommitEmail: u.Email, CanCreateGroup: mayCreate, CanCreateProject: mayCreate,
 		},
 	}
 	if admin {
-		wire.userAdmin = &userAdmin{IsAdmin: u.Admin, Note: optional(u.Note), NamespaceID: int64(u.ID)}
+		wire.userAdmin = &userAdmin{IsAdmin: u.Admin, Note: optional(u.Note), NamespaceID: firstOwnNamespace + int64(u.ID)}
 	}
 	return wire
 }

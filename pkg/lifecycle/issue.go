@@ -121,10 +121,14 @@ var ErrScopeBeyondCaller = fmt.Errorf("%w: scope beyond the caller's", token.Err
 // and would be taken for something that the owner did.
 var ErrImpersonated = fmt.Errorf("%w: with an impersonation token", token.ErrForbidden)
 
+// ErrForBot means that somebody asked for a further token of a bot, which has
+// the one that it was made with.
+var ErrForBot = fmt.Errorf("%w: owner is a bot", token.ErrForbidden)
+
 // CreateFor makes a token for owner, as administrators may; others get
 // token.ErrForbidden. Errors: token.ErrNotFound for an owner who is not there,
 // *Fault for a token that cannot be, a child of principal.ErrInactive for an
-// owner who may not use one, ErrImpersonated.
+// owner who may not use one, ErrForBot, ErrImpersonated.
 func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner token.OwnerID, spec Spec) (Issued, error) {
 	return i.createFor(ctx, by, owner, token.Personal, spec)
 }
@@ -146,8 +150,11 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner to
 		return issued, err // whatever has changed since the first reply
 	}
 	user, err := i.Reader.User(ctx, owner)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Issued{}, err
+	case user.Bot:
+		return Issued{}, ErrForBot
 	}
 	rules, err := i.rules(ctx)
 	if err != nil {
@@ -177,6 +184,9 @@ func mayMake(by principal.Principal, kind token.Kind, owner token.OwnerID) bool 
 func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
 	if !mayMake(by, token.Personal, by.User.ID) {
 		return Issued{}, ErrImpersonated
+	}
+	if by.User.Bot {
+		return Issued{}, ErrForBot
 	}
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, token.ErrNotFound) {
 		return issued, err
@@ -262,6 +272,9 @@ func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec
 	spec = rules.withDefaults(spec)
 	if err := i.check(owner, spec, rules.latest); err != nil {
 		return Issued{}, err
+	}
+	if owner.Bot {
+		return Issued{}, ErrForBot
 	}
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err

@@ -175,7 +175,7 @@ func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token
 	owner := by.User
 	if t.Owner != owner.ID {
 		var err error
-		if owner, err = l.Reader.User(ctx, t.Owner); err != nil {
+		if owner, err = ownerOf(ctx, l.Reader, t); err != nil {
 			return View{}, err
 		}
 	}

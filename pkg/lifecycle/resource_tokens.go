@@ -117,7 +117,7 @@ func (i *Issuer) RotateOfResource(ctx context.Context, by principal.Principal, k
 	if !access.AtLeast(old.Level) {
 		return Issued{}, errLevelAbove
 	}
-	bot, err := botOf(ctx, i.Reader, old)
+	bot, err := ownerOf(ctx, i.Reader, old)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -185,7 +185,7 @@ func (l *Lister) GetOfResource(ctx context.Context, by principal.Principal, kind
 	if err != nil {
 		return View{}, err
 	}
-	bot, err := botOf(ctx, l.Reader, t)
+	bot, err := ownerOf(ctx, l.Reader, t)
 	if err != nil {
 		return View{}, err
 	}
@@ -242,9 +242,9 @@ func findOfResource(ctx context.Context, reader TokenReader, res principal.Resou
 	return t, err
 }
 
-// botOf returns the owner of a resource's token, the ghost when it is gone:
+// ownerOf returns the owner of a token, the ghost when it was deleted:
 // nothing that it owned is good any more.
-func botOf(ctx context.Context, reader TokenReader, t token.Token) (principal.User, error) {
+func ownerOf(ctx context.Context, reader TokenReader, t token.Token) (principal.User, error) {
 	bot, err := reader.User(ctx, t.Owner)
 	if errors.Is(err, token.ErrNotFound) {
 		return principal.Ghost(), nil

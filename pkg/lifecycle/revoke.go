@@ -68,9 +68,13 @@ func (r *Revoker) RevokeByConsole(ctx context.Context, id token.ID) error {
 	return r.end(ctx, t, token.ReasonRequest)
 }
 
-// RevokeEverythingByConsole ends all tokens that owner has, in one write.
-func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner token.OwnerID) error {
-	return r.Store.RevokeEverything(ctx, owner)
+// RevokeEverythingByConsole ends all tokens that owner has, in one write. A bot
+// is ErrForBot: its one token is ended by itself, and the bot with it.
+func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner principal.User) error {
+	if owner.Bot {
+		return ErrForBot
+	}
+	return r.Store.RevokeEverything(ctx, owner.ID)
 }
 
 // EndFamily ends the live descendant of a token that was presented for

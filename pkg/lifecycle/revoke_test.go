@@ -125,8 +125,9 @@ func TestTheConsoleRevokes(t *testing.T) {
 	}
 	checkErr(t, f.revoker.RevokeByConsole(t.Context(), target.ID+1), token.ErrNotFound)
 
-	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), other), nil)
-	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), 99), token.ErrNotFound)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), f.users[other]), nil)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), principal.User{ID: 99}), token.ErrNotFound)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), principal.User{ID: other, Bot: true}), lifecycle.ErrForBot)
 }
 
 // chain gives the tokens of a rotation chain, the last of them live.

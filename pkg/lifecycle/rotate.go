@@ -37,7 +37,7 @@ func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID
 	}
 	owner := by.User
 	if old.Owner != by.User.ID {
-		if owner, err = i.Reader.User(ctx, old.Owner); err != nil {
+		if owner, err = ownerOf(ctx, i.Reader, old); err != nil {
 			return Issued{}, err
 		}
 	}

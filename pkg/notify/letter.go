@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"latchkey/pkg/principal"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
@@ -17,7 +18,12 @@ type letter struct {
 	// Name is the recipient's, or "".
 	Name string
 	// Lead says how many tokens it is about and what happens to them.
-	Lead    string
+	Lead string
+	// Kind and Place are of the project or group that a bot's tokens are for;
+	// "" in a mail about the recipient's own.
+	Kind, Place string
+	// Reason says why the recipient is told, up to the name of the place.
+	Reason  string
 	Rows    []row
 	More    int // tokens that are not listed
 	PageURL string
@@ -34,6 +40,9 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 		Expiring: n.Kind == sweep.Expiring,
 		Name:     clean(n.Recipient.Name),
 		Lead:     lead(n),
+		Kind:     string(n.Place.Kind),
+		Place:    clean(n.Place.FullPath),
+		Reason:   reason(n.Place.Kind),
 		Rows:     make([]row, len(n.Tokens)),
 		More:     n.Total - len(n.Tokens),
 		PageURL:  pageURL,
@@ -67,27 +76,30 @@ func subject(n sweep.Notice) string {
 		have := plural(n.Total, "has", "have")
 		switch {
 		case !all:
-			return fmt.Sprintf("%s %s expired, the first on %s", tokens(n.Total), have, first)
+			return fmt.Sprintf("%s %s expired, the first on %s", tokens(n), have, first)
 		case first == last:
-			return fmt.Sprintf("%s %s expired (%s)", tokens(n.Total), have, first)
+			return fmt.Sprintf("%s %s expired (%s)", tokens(n), have, first)
 		default:
-			return fmt.Sprintf("%s %s expired (%s to %s)", tokens(n.Total), have, first, last)
+			return fmt.Sprintf("%s %s expired (%s to %s)", tokens(n), have, first, last)
 		}
 	}
 	expire := plural(n.Total, "expires", "expire")
 	switch {
 	case !all:
-		return fmt.Sprintf("%s %s soon, the first on %s (%s)", tokens(n.Total), expire, first, when(n.Today, first))
+		return fmt.Sprintf("%s %s soon, the first on %s (%s)", tokens(n), expire, first, when(n.Today, first))
 	case first == last:
-		return fmt.Sprintf("%s %s on %s (%s)", tokens(n.Total), expire, first, when(n.Today, first))
+		return fmt.Sprintf("%s %s on %s (%s)", tokens(n), expire, first, when(n.Today, first))
 	default:
-		return fmt.Sprintf("%s %s by %s, the first on %s (%s)", tokens(n.Total), expire, last, first, when(n.Today, first))
+		return fmt.Sprintf("%s %s by %s, the first on %s (%s)", tokens(n), expire, last, first, when(n.Today, first))
 	}
 }
 
 // lead does not say "your": a bot's mail goes to the people who look after it.
 func lead(n sweep.Notice) string {
-	what := tokens(n.Total) + " that you own or look after"
+	what := tokens(n) + " that you own or look after"
+	if n.Place.Kind != "" {
+		what = tokens(n) + " that you look after"
+	}
 	stopped := !n.Tokens[0].ExpiresOn.After(n.Today)
 	switch {
 	case n.Kind == sweep.Expired && n.Total == 1:
@@ -105,8 +117,22 @@ func lead(n sweep.Notice) string {
 	}
 }
 
-func tokens(n int) string {
-	return fmt.Sprintf("%d access %s", n, plural(n, "token", "tokens"))
+// tokens counts them by kind, such as "1 project access token".
+func tokens(n sweep.Notice) string {
+	kind := ""
+	if n.Place.Kind != "" {
+		kind = string(n.Place.Kind) + " "
+	}
+	return fmt.Sprintf("%d %saccess %s", n.Total, kind, plural(n.Total, "token", "tokens"))
+}
+
+// reason says what people are in a place whose tokens they are told about; see
+// principal.ResourceKind.ManageLevel.
+func reason(kind principal.ResourceKind) string {
+	if kind == principal.Group {
+		return "You get this mail because you are an owner of"
+	}
+	return "You get this mail because you are a maintainer or owner of"
 }
 
 func plural(n int, one, many string) string {

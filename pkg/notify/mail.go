@@ -9,6 +9,7 @@ import (
 	"strings"
 	texttemplate "text/template"
 
+	"latchkey/pkg/principal"
 	"latchkey/pkg/sweep"
 )
 
@@ -31,8 +32,8 @@ var (
 
 // Render writes the mail for n. pageURL is the address of the token page, http
 // or https. It fails only for a notice that cannot be: of no known kind,
-// without tokens or days, or with fewer tokens counted than listed. It is safe
-// for concurrent use.
+// without tokens or days, with fewer tokens counted than listed, or with half
+// a place. It is safe for concurrent use.
 func Render(n sweep.Notice, pageURL string) (Mail, error) {
 	if err := check(n); err != nil {
 		return Mail{}, fmt.Errorf("render mail: %w", err)
@@ -69,6 +70,8 @@ func check(n sweep.Notice) error {
 		return errors.New("notice without tokens")
 	case n.Total < len(n.Tokens):
 		return fmt.Errorf("notice counts %d tokens and lists %d", n.Total, len(n.Tokens))
+	case n.Place != sweep.Place{} && (n.Place.FullPath == "" || n.Place.Kind != principal.Project && n.Place.Kind != principal.Group):
+		return fmt.Errorf("notice about a place of kind %q without a path, or of no known kind", n.Place.Kind)
 	}
 	for _, t := range n.Tokens {
 		if t.ExpiresOn.IsZero() {

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"latchkey/pkg/notify"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
@@ -109,6 +110,13 @@ func samples(tb testing.TB) []sample {
 	nameless.Recipient.Name = ""
 	expiredMany := notice(tb, sweep.Expired, tok(tb, 1, "first", today), tok(tb, 2, "second", today))
 	expiredMany.Total = 250
+	at := func(kind principal.ResourceKind, path string, n sweep.Notice) sweep.Notice {
+		n.Place = sweep.Place{Kind: kind, FullPath: path}
+		return n
+	}
+	hostileBot := at(principal.Project, "eve<b>/"+hostileName, notice(tb, sweep.Expiring, tok(tb, 1, hostileName, "2026-03-20")))
+	hostileBot.Recipient.Name = hostile.Recipient.Name
+	longPath := strings.TrimSuffix(strings.Repeat("platform-engineering/", 20), "/")
 	return []sample{
 		{"one token that expires today", notice(tb, sweep.Expiring, tok(tb, 7, "nightly-export", today))},
 		{"one token that expires tomorrow", notice(tb, sweep.Expiring, tok(tb, 7, "nightly-export", "2026-03-20"))},
@@ -123,6 +131,13 @@ func samples(tb testing.TB) []sample {
 		{"two expired", notice(tb, sweep.Expired, tok(tb, 7, "nightly-export", today), tok(tb, 9, "terraform", today, "api"))},
 		{"expired on missed days", notice(tb, sweep.Expired, tok(tb, 7, "nightly-export", "2026-03-17"), tok(tb, 8, "backup", "2026-03-18"), tok(tb, 9, "terraform", today, "api"))},
 		{"more expired than listed", expiredMany},
+		{"project token that expires", at(principal.Project, "acme/apps/web", notice(tb, sweep.Expiring, tok(tb, 1, "deploy", "2026-03-26", "api")))},
+		{"project token that expires today", at(principal.Project, "avery/tools", notice(tb, sweep.Expiring, tok(tb, 1, "deploy", today)))},
+		{"project token that expired", at(principal.Project, "acme/apps/web", notice(tb, sweep.Expired, tok(tb, 1, "deploy", today, "api")))},
+		{"group token that expires", at(principal.Group, "acme", notice(tb, sweep.Expiring, tok(tb, 1, "mirror", "2026-03-26", "read_registry")))},
+		{"group token that expired", at(principal.Group, "acme", notice(tb, sweep.Expired, tok(tb, 1, "mirror", today, "read_registry")))},
+		{"project token with hostile names", hostileBot},
+		{"group with a long path", at(principal.Group, longPath, notice(tb, sweep.Expired, tok(tb, 1, "mirror", today)))},
 	}
 }
 
@@ -179,7 +194,13 @@ func TestNamesStayNames(t *testing.T) {
 }
 
 func TestHTMLOfNamesIsEscaped(t *testing.T) {
-	hostile := samples(t)[4].notice
+	for _, hostile := range []sweep.Notice{samples(t)[4].notice, samples(t)[18].notice} {
+		wantNamesShown(t, hostile)
+	}
+}
+
+func wantNamesShown(t *testing.T, hostile sweep.Notice) {
+	t.Helper()
 	got := render(t, hostile).HTML
 	for _, bad := range []string{"<script", "<img", "<b>all"} {
 		if strings.Contains(got, bad) {
@@ -192,6 +213,36 @@ func TestHTMLOfNamesIsEscaped(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(strings.Fields(render(t, hostile).Text), " "), "* "+shown) {
 		t.Errorf("text does not show %q", shown)
+	}
+}
+
+// Who is told about somebody else's token sees why, and what it is for.
+func TestPlaces(t *testing.T) {
+	for _, s := range samples(t) {
+		place := s.notice.Place
+		t.Run(s.name, func(t *testing.T) {
+			mail := render(t, s.notice)
+			for part, text := range map[string]string{"text": mail.Text, "HTML": html.UnescapeString(strings.NewReplacer("<bdi>", "", "</bdi>", "", "<b>", "").Replace(mail.HTML))} {
+				text = strings.Join(strings.Fields(text), " ")
+				for kind, reason := range map[principal.ResourceKind]string{
+					principal.Project: "because you are a maintainer or owner of ", principal.Group: "because you are an owner of ",
+				} {
+					if has := strings.Contains(text, reason); has != (kind == place.Kind) {
+						t.Errorf("%s says %q: %t", part, reason, has)
+					}
+				}
+				removed := strings.Contains(text, "bot user is removed")
+				if removed != (place.Kind != "" && s.notice.Kind == sweep.Expired) {
+					t.Errorf("%s says that the bot is removed: %t", part, removed)
+				}
+			}
+		})
+	}
+	mail := render(t, samples(t)[13].notice)
+	for _, text := range []string{mail.Text, mail.HTML} {
+		if strings.Count(text, "acme/apps/web") != 2 {
+			t.Errorf("the project is not named twice: %s", text)
+		}
 	}
 }
 
@@ -218,7 +269,11 @@ func TestNothingIsHidden(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
 			mail := render(t, s.notice)
-			count := fmt.Sprintf("%d access token", s.notice.Total)
+			count, rotate := fmt.Sprintf("%d access token", s.notice.Total), "POST /api/v4/personal_access_tokens/:id/rotate"
+			if kind := s.notice.Place.Kind; kind != "" {
+				count = fmt.Sprintf("%d %s access token", s.notice.Total, kind)
+				rotate = fmt.Sprintf("POST /api/v4/%ss/:id/access_tokens/:token_id/rotate", kind)
+			}
 			for part, text := range map[string]string{"subject": mail.Subject, "text": mail.Text, "HTML": mail.HTML} {
 				if !strings.Contains(text, count) {
 					t.Errorf("%s does not say %q", part, count)
@@ -234,7 +289,7 @@ func TestNothingIsHidden(t *testing.T) {
 				if has := strings.Contains(text, more); has != (s.notice.Total > len(s.notice.Tokens)) {
 					t.Errorf("%s says %q: %t", part, more, has)
 				}
-				if !strings.Contains(text, pageURL) || !strings.Contains(strings.ReplaceAll(text, "<wbr>", ""), "POST /api/v4/personal_access_tokens/:id/rotate") {
+				if !strings.Contains(text, pageURL) || !strings.Contains(strings.ReplaceAll(text, "<wbr>", ""), rotate) {
 					t.Errorf("%s lacks the page or the path", part)
 				}
 			}
@@ -260,6 +315,10 @@ func TestSubjects(t *testing.T) {
 		"2 access tokens expire by 2027-03-19, the first on 2026-12-31 (in 287 days)": notice(t, sweep.Expiring, tok(t, 1, "a", "2026-12-31"), tok(t, 2, "a", "2027-03-19")),
 		"2 access tokens expire by 2026-03-20, the first on 2026-03-18 (1 day ago)":   notice(t, sweep.Expiring, tok(t, 1, "a", "2026-03-18"), tok(t, 2, "a", "2026-03-20")),
 		"101 access tokens expire soon, the first on 2026-03-20 (in 1 day)":           samples(t)[5].notice,
+		"1 project access token expires on 2026-03-26 (in 7 days)":                    samples(t)[13].notice,
+		"1 project access token has expired (2026-03-19)":                             samples(t)[15].notice,
+		"1 group access token expires on 2026-03-26 (in 7 days)":                      samples(t)[16].notice,
+		"1 group access token has expired (2026-03-19)":                               samples(t)[17].notice,
 	} {
 		if got := render(t, n).Subject; got != want {
 			t.Errorf("subject %q, want %q", got, want)
@@ -271,7 +330,7 @@ func TestTextIsNarrow(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
 			for _, line := range strings.Split(render(t, s.notice).Text, "\n") {
-				if utf8.RuneCountInString(line) > 72 && strings.Contains(strings.TrimLeft(line, "* "), " ") {
+				if utf8.RuneCountInString(line) > 72 && strings.Contains(strings.TrimPrefix(strings.TrimLeft(line, "* "), "Group: "), " ") {
 					t.Errorf("line of %d characters: %q", utf8.RuneCountInString(line), line)
 				}
 				if strings.TrimRight(line, " ") != line {
@@ -308,6 +367,9 @@ func TestNoticesThatCannotBe(t *testing.T) {
 		"no tokens":                     func(n *sweep.Notice) { n.Tokens, n.Total = nil, 3 },
 		"fewer tokens than listed":      func(n *sweep.Notice) { n.Total = 0 },
 		"a token that does not expire":  func(n *sweep.Notice) { n.Tokens[0] = eternal },
+		"a place of no kind":            func(n *sweep.Notice) { n.Place.FullPath = "acme/web" },
+		"a place of an unknown kind":    func(n *sweep.Notice) { n.Place = sweep.Place{Kind: "user", FullPath: "acme/web"} },
+		"a place without a path":        func(n *sweep.Notice) { n.Place.Kind = principal.Group },
 		"a last one that never expires": func(n *sweep.Notice) { n.Tokens, n.Total = append(n.Tokens, eternal), 2 },
 	} {
 		t.Run(name, func(t *testing.T) {

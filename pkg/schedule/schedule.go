@@ -127,7 +127,7 @@ func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Resul
 	attrs := []any{
 		"day", token.DayOf(e.Time).String(), "done", result.Done,
 		"examined", c.Examined, "due", c.Due, "mails", c.Mails, "marked", c.Marked,
-		"skipped", skipped, "skipped_by_reason", c.Skipped, "failed", c.Failed,
+		"skipped", skipped, "skipped_by_reason", c.Skipped, "failed", c.Failed, "bots_removed", c.Ended,
 		"duration_ms", took.Milliseconds(),
 	}
 	if e.Shard != nil {
@@ -142,6 +142,7 @@ func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Resul
 	metrics.Put(map[string]float64{
 		"ScanExamined": float64(c.Examined), "ScanDue": float64(c.Due), "ScanMarked": float64(c.Marked),
 		"ScanSkipped": float64(skipped), "RemindersSent": float64(c.Mails), "RemindersFailed": float64(c.Failed),
+		"BotsRemoved":  float64(c.Ended),
 		"ScanDuration": float64(took.Milliseconds()),
 	})
 }

@@ -143,12 +143,20 @@ func intersect(a, b string) ([]string, bool) {
 	if len(a) > maxPatternLength || len(b) > maxPatternLength {
 		return nil, false
 	}
-	m := meeting{a: a, b: b, known: map[[2]int][]string{}}
+	m := meeting{a: single(a), b: single(b), known: map[[2]int][]string{}}
 	patterns := m.from(0, 0)
 	if m.tooMany || slices.ContainsFunc(patterns, func(p string) bool { return len(p) > maxPatternLength }) {
 		return nil, false
 	}
 	return patterns, true
+}
+
+// single makes one run of those that stand side by side.
+func single(pattern string) string {
+	for strings.Contains(pattern, "**") {
+		pattern = strings.ReplaceAll(pattern, "**", "*")
+	}
+	return pattern
 }
 
 // A meeting finds the patterns of what two patterns match.
@@ -172,12 +180,20 @@ func (m *meeting) from(i, j int) []string {
 		}
 		return nil
 	}
-	wild := a[0] == '*' || b[0] == '*'
-	if !wild {
-		if a[0] != b[0] {
+	switch {
+	case a == "*": // most rules are for any path, or any below one
+		return []string{b}
+	case b == "*":
+		return []string{a}
+	case a[0] != '*' && b[0] != '*':
+		n := 0
+		for n < min(len(a), len(b)) && a[n] == b[n] && a[n] != '*' {
+			n++
+		}
+		if n == 0 {
 			return nil
 		}
-		return each(a[:1], m.from(i+1, j+1))
+		return each(a[:n], m.from(i+n, j+n))
 	}
 	at := [2]int{i, j}
 	if patterns, known := m.known[at]; known {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"latchkey/pkg/principal"
@@ -69,7 +70,10 @@ func (t *Table) Check(ctx context.Context, digest secret.Digest, hint token.Owne
 	} else {
 		user, err = readProfile(profile)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, token.ErrNotFound):
+		return tok, principal.User{}, err // the owner was deleted
+	case err != nil:
 		return token.Token{}, principal.User{}, err
 	}
 	return tok, user, nil

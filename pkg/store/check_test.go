@@ -90,14 +90,15 @@ func TestCheck(t *testing.T) {
 		}
 	})
 
-	t.Run("a record without its owner is not found and not handed out", func(t *testing.T) {
+	t.Run("a record whose owner was deleted comes beside not found, and no owner", func(t *testing.T) {
 		gone := f.AddUser(t)
 		tok := f.AddToken(t, gone)
 		f.Drop(t, "USER#"+gone.ID.String(), "PROFILE")
 		for _, hint := range []token.OwnerID{0, gone.ID, owner.ID} {
-			got, _, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, token.ErrNotFound)
-			wantEqual(t, "token", got, token.Token{})
+			wantEqual(t, "token", got, tok)
+			wantEqual(t, "owner", user, principal.User{})
 		}
 	})
 

@@ -11,15 +11,15 @@ import (
 )
 
 // CreateUser implements directory.Store. Profile, username, address and the
-// next id are written together, so ids have no gaps and a list in their order
-// needs no index.
+// next id are written together, so every id below it was somebody's and a list in
+// their order needs no index.
 func (t *Table) CreateUser(ctx context.Context, u principal.User) (principal.User, error) {
 	for attempt := 0; ; attempt++ {
 		last, err := t.LastUserID(ctx)
 		if err != nil {
 			return principal.User{}, err
 		}
-		if last == token.MaxOwner {
+		if last+1 >= principal.GhostID {
 			return principal.User{}, fmt.Errorf("%w: all user ids are given out", token.ErrInput)
 		}
 		u.ID = last + 1

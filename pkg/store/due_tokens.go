@@ -26,15 +26,19 @@ const duePage = 500
 // due and not with what is stored.
 func (t *Table) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
 	bucket := bucketOf(q.Day, q.Shard)
+	if q.Bots {
+		bucket = endBucket(q.Day, q.Shard)
+	}
 	in := &dynamodb.QueryInput{
-		TableName:              &t.name,
-		IndexName:              aws.String("expiry-index"),
-		KeyConditionExpression: aws.String("expiry_bucket = :bucket AND expiry_order > :after"),
-		FilterExpression:       aws.String("attribute_not_exists(notices) OR NOT contains(notices, :mark)"),
-		ExpressionAttributeValues: item{
-			":bucket": text(bucket), ":after": text(afterOwner(q.After)), ":mark": text(q.Without),
-		},
-		Limit: aws.Int32(duePage),
+		TableName:                 &t.name,
+		IndexName:                 aws.String("expiry-index"),
+		KeyConditionExpression:    aws.String("expiry_bucket = :bucket AND expiry_order > :after"),
+		ExpressionAttributeValues: item{":bucket": text(bucket), ":after": text(afterOwner(q.After))},
+		Limit:                     aws.Int32(duePage),
+	}
+	if q.Without != "" {
+		in.FilterExpression = aws.String("attribute_not_exists(notices) OR NOT contains(notices, :mark)")
+		in.ExpressionAttributeValues[":mark"] = text(q.Without)
 	}
 	if q.Next != "" {
 		start, err := readPlace(q.Next)
@@ -144,18 +148,29 @@ func (t *Table) Owners(ctx context.Context, ids []token.OwnerID, each func(princ
 	return nil
 }
 
-// Mark implements sweep.Records. A token that has ended leaves the expiry
-// index with its announcement: there is nothing more to tell.
-func (t *Table) Mark(ctx context.Context, digest secret.Digest, mark string) error {
-	expression := "ADD notices :mark"
-	if mark == string(sweep.Expired) {
+// Mark implements sweep.Records. A token that has ended leaves its day of the
+// expiry index with its announcement: there is nothing more to tell. A bot's
+// goes on to the day on which the bot is removed, as long after as revoked
+// tokens stay; later changes of that time do not move it.
+func (t *Table) Mark(ctx context.Context, tok token.Token, mark string) error {
+	expression, condition := "ADD notices :mark", "attribute_exists(pk)"
+	values := item{":mark": &types.AttributeValueMemberSS{Value: []string{mark}}}
+	switch {
+	case mark != string(sweep.Expired):
+	case tok.Kind.OfResource():
+		expression += " SET expiry_bucket = :bucket, expiry_order = :order"
+		// A revoked one has left the index for good, and its bot may have another token.
+		condition += " AND attribute_not_exists(revoked_at)"
+		values[":bucket"] = text(endBucket(token.DayOf(tok.ExpiresOn.Start().Add(t.opts.Retention)), shardOf(tok.Owner, t.opts.Shards)))
+		values[":order"] = text(expiryOrder(tok.ID))
+	default:
 		expression += " REMOVE expiry_bucket, expiry_order"
 	}
 	return t.tryWrite(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &t.name,
-		Key:                       tokenKey(digest),
+		Key:                       tokenKey(tok.Digest),
 		UpdateExpression:          &expression,
-		ConditionExpression:       aws.String("attribute_exists(pk)"),
-		ExpressionAttributeValues: item{":mark": &types.AttributeValueMemberSS{Value: []string{mark}}},
+		ConditionExpression:       &condition,
+		ExpressionAttributeValues: values,
 	})
 }

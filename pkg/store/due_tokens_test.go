@@ -126,12 +126,12 @@ func TestDue(t *testing.T) {
 
 	t.Run("marks are told apart", func(t *testing.T) {
 		marked := all[0]
-		for _, mark := range []string{"expiring-70", "expiring"} {
-			wantErr(t, f, f.Store.Mark(t.Context(), marked.Digest, mark), nil)
+		for _, mark := range []string{"expiring-70", "expiring", "expiring-7@2"} {
+			wantErr(t, f, f.Store.Mark(t.Context(), token.Token{Digest: marked.Digest}, mark), nil)
 		}
 		entries, _, _ := due(t, f, f.Store, query)
 		wantEqual(t, "with other marks", ids(entries), ids(all))
-		wantErr(t, f, f.Store.Mark(t.Context(), marked.Digest, "expiring-7"), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), token.Token{Digest: marked.Digest}, "expiring-7"), nil)
 		entries, _, _ = due(t, f, f.Store, query)
 		wantEqual(t, "with the mark", ids(entries), ids(all[1:]))
 		q := query
@@ -249,25 +249,108 @@ func TestMark(t *testing.T) {
 	t.Run("marks add up and a second one changes nothing", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		for _, mark := range []string{"expiring-30", "expiring-7", "expiring-7"} {
-			wantErr(t, f, f.Store.Mark(t.Context(), tok.Digest, mark), nil)
+			wantErr(t, f, f.Store.Mark(t.Context(), tok, mark), nil)
 		}
 		wantEqual(t, "marks", notices(t, tok), []string{"expiring-30", "expiring-7"})
+		wantEqual(t, "in the index", bucket(t, tok) != nil, true)
+	})
+
+	t.Run("a mark for one recipient ends nothing", func(t *testing.T) {
+		tok := f.AddToken(t, owner)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)+"@7"), nil)
+		wantEqual(t, "marks", notices(t, tok), []string{"expired@7"})
 		wantEqual(t, "in the index", bucket(t, tok) != nil, true)
 	})
 
 	t.Run("an announced end leaves the index, again and again", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		for range 2 {
-			wantErr(t, f, f.Store.Mark(t.Context(), tok.Digest, string(sweep.Expired)), nil)
+			wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
 		}
 		wantEqual(t, "marks", notices(t, tok), []string{"expired"})
 		wantEqual(t, "bucket", bucket(t, tok), nil)
 		wantEqual(t, "order", f.Item(t, "TOKEN#"+tok.Digest.Key(), "TOKEN")["expiry_order"], nil)
 	})
 
+	t.Run("an announced end of a bot's token goes on to the bot's last day", func(t *testing.T) {
+		for _, kind := range []principal.ResourceKind{principal.Project, principal.Group} {
+			tok := f.PutBot(t, principal.Resource{ID: 3, Kind: kind}, dueDay)
+			shard := shardOf(t, f, tok.Owner)
+			end := sweep.Query{Day: dueDay.AddDays(90), Shard: shard, Bots: true}
+			for range 2 {
+				wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+				wantEqual(t, "marks", notices(t, tok), []string{"expired"})
+				wantEqual(t, "bucket", bucket(t, tok), any(fmt.Sprintf("END#%s#%02d", dueDay.AddDays(90), shard)))
+			}
+			entries, malformed, _ := due(t, f, f.Store, end)
+			wantEqual(t, "entries of its last day", entries, []sweep.Entry{{ID: tok.ID, Digest: tok.Digest}})
+			wantEqual(t, "malformed", malformed, 0)
+			for name, change := range map[string]func(*sweep.Query){
+				"tokens that end on that day": func(q *sweep.Query) { q.Bots = false },
+				"the day before":              func(q *sweep.Query) { q.Day = q.Day.AddDays(-1) },
+				"the day after":               func(q *sweep.Query) { q.Day = q.Day.AddDays(1) },
+				"another shard":               func(q *sweep.Query) { q.Shard = (shard + 1) % storetest.Shards },
+				"owners behind it":            func(q *sweep.Query) { q.After = tok.Owner },
+				"without the mark":            func(q *sweep.Query) { q.Without = "expired" },
+			} {
+				q := end
+				change(&q)
+				entries, _, _ := due(t, f, f.Store, q)
+				wantEqual(t, name, len(entries), 0)
+			}
+			// The announced day has nothing more to tell, whatever the mark.
+			entries, _, _ = due(t, f, f.Store, sweep.Query{Day: dueDay, Shard: shard, Without: "none"})
+			wantEqual(t, "in its day", slices.Contains(ids(entries), tok.ID), false)
+			stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
+			wantErr(t, f, err, nil)
+			stored.Notices = nil
+			wantEqual(t, "token", stored, tok)
+
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+			entries, _, _ = due(t, f, f.Store, end)
+			wantEqual(t, "entries once it is revoked", len(entries), 0)
+		}
+	})
+
+	t.Run("other marks leave a bot's token where it is", func(t *testing.T) {
+		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+		before := bucket(t, tok)
+		for _, mark := range []string{"expiring-7", "expired@7"} {
+			wantErr(t, f, f.Store.Mark(t.Context(), tok, mark), nil)
+			wantEqual(t, "bucket", bucket(t, tok), before)
+		}
+	})
+
+	t.Run("a bot's token that was revoked meanwhile does not come back", func(t *testing.T) {
+		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+		wantUnchanged(t, f, before)
+	})
+
+	t.Run("a bot's record that is gone stays gone", func(t *testing.T) {
+		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+		pk, sk := recordKey(tok.Digest)
+		f.Drop(t, pk, sk)
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+		wantUnchanged(t, f, before)
+	})
+
+	t.Run("a bot's end whose reply is lost is made good", func(t *testing.T) {
+		for _, action := range []storetest.Action{storetest.LoseReply, storetest.CutReply, storetest.LoseRequest, busy("UpdateItem")} {
+			tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+			proxy.Fail(storetest.First("UpdateItem", action))
+			wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, string(sweep.Expired)), nil)
+			wantEqual(t, "marks", notices(t, tok), []string{"expired"})
+			wantEqual(t, "bucket", bucket(t, tok) != any(nil), true)
+		}
+	})
+
 	t.Run("a mark changes nothing else", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok.Digest, "expiring-7"), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7"), nil)
 		stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 		wantErr(t, f, err, nil)
 		stored.Notices = nil
@@ -279,15 +362,15 @@ func TestMark(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok.Digest, "expiring-7"), nil)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok.Digest, string(sweep.Expired)), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7"), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
 		wantUnchanged(t, f, before)
 	})
 
 	t.Run("a revoked token stays revoked and out of the index", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok.Digest, "expiring-7"), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7"), nil)
 		stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "revoked at", stored.RevokedAt, storetest.Ended(tok).RevokedAt)
@@ -298,7 +381,7 @@ func TestMark(t *testing.T) {
 		for _, action := range []storetest.Action{storetest.LoseReply, storetest.CutReply, storetest.LoseRequest, busy("UpdateItem")} {
 			tok := f.AddToken(t, owner)
 			proxy.Fail(storetest.First("UpdateItem", action))
-			wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok.Digest, "expiring-7"), nil)
+			wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, "expiring-7"), nil)
 			wantEqual(t, "marks", notices(t, tok), []string{"expiring-7"})
 		}
 	})
@@ -306,7 +389,7 @@ func TestMark(t *testing.T) {
 	t.Run("a mark that cannot be written is unavailable", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		proxy.Fail(storetest.On("UpdateItem", storetest.LoseRequest))
-		wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok.Digest, "expiring-7"), token.ErrUnavailable)
+		wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, "expiring-7"), token.ErrUnavailable)
 		wantEqual(t, "marks", len(notices(t, tok)), 0)
 	})
 
@@ -316,7 +399,7 @@ func TestMark(t *testing.T) {
 		for i := range 8 {
 			want = append(want, fmt.Sprintf("expiring-%d", i))
 		}
-		for _, err := range together(8, func(i int) error { return f.Store.Mark(t.Context(), tok.Digest, want[i]) }) {
+		for _, err := range together(8, func(i int) error { return f.Store.Mark(t.Context(), tok, want[i]) }) {
 			wantErr(t, f, err, nil)
 		}
 		wantEqual(t, "marks", notices(t, tok), want)

@@ -21,7 +21,7 @@ func (t *Table) EveryToken(ctx context.Context, each func(token.Token, int64)) e
 		ExpressionAttributeValues: map[string]types.AttributeValue{":token": text(tokenSort)},
 		ConsistentRead:            aws.Bool(true),
 	})
-	validFrom := map[token.OwnerID]int64{}
+	validFrom := map[token.OwnerID]int64{} // of those who were deleted, beyond every number
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -37,7 +37,7 @@ func (t *Table) EveryToken(ctx context.Context, each func(token.Token, int64)) e
 			}
 			tokens = append(tokens, tok)
 			if _, seen := validFrom[tok.Owner]; !seen {
-				validFrom[tok.Owner] = 0
+				validFrom[tok.Owner] = token.MaxNumber + 1
 				unseen = append(unseen, tok.Owner)
 			}
 		}

@@ -183,3 +183,13 @@ func readMember(it item) (principal.Member, error) {
 	}
 	return m, nil
 }
+
+// resourceOfMembership returns what a membership item names.
+func resourceOfMembership(it item) (token.ResourceID, error) {
+	r := reader{item: it}
+	id, err := token.ParseResourceID(strings.TrimLeft(strings.TrimPrefix(r.text("sk"), memberPrefix), "0"))
+	if err != nil {
+		r.fault("sk")
+	}
+	return id, r.err
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -35,7 +36,7 @@ func shardSort(shard int) string { return fmt.Sprintf("SHARD#%02d", shard) }
 func countsValue(c sweep.Counts) types.AttributeValue {
 	counts := map[string]types.AttributeValue{
 		"examined": number(int64(c.Examined)), "due": number(int64(c.Due)), "mails": number(int64(c.Mails)),
-		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)),
+		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)), "ended": number(int64(c.Ended)),
 	}
 	for reason, n := range maps.All(c.Skipped) {
 		counts["skipped_"+reason] = number(int64(n))
@@ -43,34 +44,52 @@ func countsValue(c sweep.Counts) types.AttributeValue {
 	return &types.AttributeValueMemberM{Value: counts}
 }
 
-func idsValue(ids []token.ID) types.AttributeValue {
-	list := make([]types.AttributeValue, len(ids))
-	for i, id := range ids {
-		list[i] = number(int64(id))
+// debtsValue writes a debt to all as its token's id, and one to a single
+// recipient as both ids.
+func debtsValue(debts []sweep.Debt) types.AttributeValue {
+	list := make([]types.AttributeValue, len(debts))
+	for i, d := range debts {
+		list[i] = number(int64(d.Token))
+		if d.To != 0 {
+			list[i] = text(d.Token.String() + "@" + d.To.String())
+		}
 	}
 	return &types.AttributeValueMemberL{Value: list}
 }
 
-// readIDs leaves out what makes no sense: an id too few is a mail twice, and
+// readDebts leaves out what makes no sense: a debt too few is a mail twice, and
 // an error would be a scan that never ends.
-func readIDs(attribute types.AttributeValue) (ids []token.ID) {
+func readDebts(attribute types.AttributeValue) (debts []sweep.Debt) {
 	list, _ := attribute.(*types.AttributeValueMemberL)
 	if list == nil {
 		return nil
 	}
 	for _, element := range list.Value {
-		if n, ok := element.(*types.AttributeValueMemberN); ok {
-			if id, err := token.ParseID(n.Value); err == nil {
-				ids = append(ids, id)
-			}
+		if d, ok := readDebt(element); ok {
+			debts = append(debts, d)
 		}
 	}
-	return ids
+	return debts
+}
+
+func readDebt(element types.AttributeValue) (sweep.Debt, bool) {
+	switch v := element.(type) {
+	case *types.AttributeValueMemberN:
+		id, err := token.ParseID(v.Value)
+		return sweep.Debt{Token: id}, err == nil
+	case *types.AttributeValueMemberS:
+		one, two, _ := strings.Cut(v.Value, "@")
+		id, err := token.ParseID(one)
+		to, errTo := token.ParseOwnerID(two)
+		return sweep.Debt{Token: id, To: to}, err == nil && errTo == nil
+	default:
+		return sweep.Debt{}, false
+	}
 }
 
 func readProgress(it item) (sweep.Progress, error) {
 	r := reader{item: it}
-	p := sweep.Progress{Cursor: token.OwnerID(r.optionalNumber("cursor")), Done: r.flag("done"), Unmarked: readIDs(it["unmarked"])}
+	p := sweep.Progress{Cursor: token.OwnerID(r.optionalNumber("cursor")), Done: r.flag("done"), Unmarked: readDebts(it["unmarked"])}
 	if counts, ok := it["counts"].(*types.AttributeValueMemberM); ok {
 		for name, value := range counts.Value {
 			n, ok := value.(*types.AttributeValueMemberN)
@@ -100,6 +119,8 @@ func withCount(c sweep.Counts, name string, n int) sweep.Counts {
 		c.Marked = n
 	case "failed":
 		c.Failed = n
+	case "ended":
+		c.Ended = n
 	default:
 		const skipped = len("skipped_")
 		if c.Skipped == nil {

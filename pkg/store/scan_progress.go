@@ -91,7 +91,7 @@ func (t *Table) setProgress(job sweep.Job, p sweep.Progress) types.TransactWrite
 		ExpressionAttributeNames: map[string]string{"#cursor": "cursor", "#done": "done", "#counts": "counts"},
 		ExpressionAttributeValues: item{
 			":cursor": number(int64(p.Cursor)), ":done": boolean(p.Done), ":counts": countsValue(p.Counts),
-			":unmarked": idsValue(p.Unmarked), ":delete": epoch(job.Day.Start().Add(progressLife)),
+			":unmarked": debtsValue(p.Unmarked), ":delete": epoch(job.Day.Start().Add(progressLife)),
 		},
 	}}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
@@ -26,7 +28,7 @@ func TestAcquire(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	now := storetest.Now
-	progress := sweep.Progress{Cursor: 77, Counts: sweep.Counts{Examined: 9, Due: 8, Mails: 4, Marked: 6, Failed: 1, Skipped: map[string]int{"revoked": 1, "owner_gone": 2}}}
+	progress := sweep.Progress{Cursor: 77, Unmarked: []sweep.Debt{{Token: 5<<22 + 1}, {Token: 5<<22 + 2, To: 9}, {Token: 6<<22 + 1, To: 1234567890}}, Counts: sweep.Counts{Examined: 9, Due: 8, Mails: 4, Marked: 6, Failed: 1, Ended: 3, Skipped: map[string]int{"revoked": 1, "owner_gone": 2}}}
 	done := progress
 	done.Done = true
 	expired := tonight
@@ -305,4 +307,23 @@ func TestFinished(t *testing.T) {
 		_, err = f.Store.Finished(t.Context(), sweep.Expiring, 3)
 		wantErr(t, f, err, token.ErrCorrupt)
 	})
+}
+
+// A debt that makes no sense is one mail more; to refuse it would be a scan that never ends.
+func TestMalformedDebts(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	until := storetest.Now.Add(minutes)
+	_, err := f.Store.Acquire(t.Context(), tonight, "first", storetest.Now, until)
+	wantErr(t, f, err, nil)
+	good := sweep.Debt{Token: 5<<22 + 1, To: 9}
+	wantErr(t, f, f.Store.Save(t.Context(), tonight, "first", sweep.Progress{Unmarked: []sweep.Debt{good}}, until), nil)
+	list := []types.AttributeValue{
+		storetest.S("20971521@9"), storetest.S("20971521"), storetest.S("@9"), storetest.S("20971521@"), storetest.S("20971521@0"),
+		storetest.S("x@9"), storetest.S("20971521@9@9"), storetest.S(""), storetest.N("0"), storetest.N("1.5"), &types.AttributeValueMemberBOOL{Value: true},
+	}
+	f.Set(t, "SCAN#expiring#2031-05-07", "SHARD#03", "unmarked", &types.AttributeValueMemberL{Value: list})
+	got, err := f.Store.Acquire(t.Context(), tonight, "first", storetest.Now, until)
+	wantErr(t, f, err, nil)
+	wantEqual(t, "debts", got.Unmarked, []sweep.Debt{good})
 }

@@ -40,7 +40,12 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			}{got, user}, err
 		}
 	}
+	f.PutMember(t, principal.Member{Resource: 3, User: owner.ID, Level: token.Owner})
 	return []read{
+		{"members in", func(ctx context.Context, s *store.Table) (any, error) {
+			members, _, err := membersIn(ctx, s, 3)
+			return members, err
+		}},
 		{"check with a hint", check(owner.ID)},
 		{"check without a hint", check(0)},
 		{"token by id", func(ctx context.Context, s *store.Table) (any, error) { return s.Token(ctx, tok.ID) }},

@@ -44,6 +44,10 @@ func expiryBucket(on token.Day, owner token.OwnerID, shards int) string {
 
 func bucketOf(on token.Day, shard int) string { return fmt.Sprintf("%s#%02d", on, shard) }
 
+// endBucket holds the announced ends of bots' tokens by the day on which the
+// bots are to be removed. No day starts like it.
+func endBucket(on token.Day, shard int) string { return "END#" + bucketOf(on, shard) }
+
 func expiryOrder(id token.ID) string {
 	return fmt.Sprintf("%010d#%016d", int64(id.Owner()), int64(id))
 }

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -102,4 +104,122 @@ func (t *Table) updateFree(ctx context.Context, in *dynamodb.UpdateItemInput) er
 			return err
 		}
 	}
+}
+
+// UpdateUser implements directory.Store: the profile changes together with the
+// names that it is found by. Only what differs is written, so that two changes
+// at once of different things both last.
+func (t *Table) UpdateUser(ctx context.Context, before, after principal.User) error {
+	set := userChange{values: item{":username": text(before.Username)}, names: map[string]string{}}
+	set.text("username", before.Username, after.Username)
+	set.text("name", before.Name, after.Name)
+	set.text("email", before.Email, after.Email)
+	set.text("note", before.Note, after.Note)
+	set.flag("admin", before.Admin, after.Admin)
+	set.flag("external", before.External, after.External)
+	if len(set.sets) == 0 && len(set.removes) == 0 {
+		return nil
+	}
+	condition := "username = :username"
+	if before.Email != after.Email {
+		condition += " AND " + set.was("email", before.Email)
+	}
+	items := []types.TransactWriteItem{t.update(profileKey(before.ID), set.expression(), condition, set.values)}
+	items[0].Update.ExpressionAttributeNames = set.names
+	own := item{":uid": number(int64(before.ID))}
+	usernamePosition, emailPosition, pathPosition := -1, -1, -1
+	move := func(from, to key) int {
+		items = append(items, t.put(owned(to, before.ID), absent, nil), t.remove(from, "attribute_not_exists(pk) OR uid = :uid", own))
+		return len(items) - 2
+	}
+	if !strings.EqualFold(before.Username, after.Username) {
+		usernamePosition = move(usernameKey(before.Username), usernameKey(after.Username))
+		// Usernames and groups at the root start the same paths.
+		pathPosition = len(items)
+		items = append(items, types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
+			TableName: &t.name, Key: pathKey(after.Username), ConditionExpression: aws.String(absent),
+		}})
+	}
+	switch {
+	case strings.EqualFold(before.Email, after.Email):
+	case before.Email == "":
+		emailPosition = len(items)
+		items = append(items, t.put(owned(emailKey(after.Email), before.ID), absent, nil))
+	default:
+		emailPosition = move(emailKey(before.Email), emailKey(after.Email))
+	}
+	reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
+		stored, err := t.User(ctx, before.ID)
+		return sameUser(stored, after), err
+	})
+	refused := func(position int) bool { return position >= 0 && failed(reasons, position) }
+	switch {
+	case err != nil || reasons == nil:
+		return err
+	case refused(emailPosition):
+		return token.ErrEmailTaken
+	case refused(usernamePosition), refused(pathPosition):
+		return token.ErrUsernameTaken
+	case failed(reasons, 0) && len(reasons[0].Item) == 0:
+		return token.ErrNotFound
+	default:
+		return token.ErrMoved
+	}
+}
+
+// A userChange collects what is to be set and removed of a profile.
+type userChange struct {
+	sets, removes []string
+	names         map[string]string
+	values        item
+}
+
+func (c *userChange) put(name string, value types.AttributeValue) {
+	c.names["#"+name] = name // several are reserved words
+	if value == nil {
+		c.removes = append(c.removes, "#"+name)
+		return
+	}
+	c.sets = append(c.sets, "#"+name+" = :new_"+name)
+	c.values[":new_"+name] = value
+}
+
+func (c *userChange) text(name, before, after string) {
+	switch {
+	case before == after:
+	case after == "":
+		c.put(name, nil)
+	default:
+		c.put(name, text(after))
+	}
+}
+
+func (c *userChange) flag(name string, before, after bool) {
+	switch {
+	case before == after:
+	case !after:
+		c.put(name, nil)
+	default:
+		c.put(name, boolean(true))
+	}
+}
+
+// was is the condition that an attribute which is changed is still as it was.
+func (c *userChange) was(name, before string) string {
+	if before == "" {
+		return "attribute_not_exists(#" + name + ")"
+	}
+	c.values[":old_"+name] = text(before)
+	return "#" + name + " = :old_" + name
+}
+
+func (c *userChange) expression() string {
+	var parts []string
+	if len(c.sets) > 0 {
+		parts = append(parts, "SET "+strings.Join(c.sets, ", "))
+	}
+	if len(c.removes) > 0 {
+		parts = append(parts, "REMOVE "+strings.Join(c.removes, ", "))
+	}
+	return strings.Join(parts, " ")
 }

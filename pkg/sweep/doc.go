@@ -1,5 +1,7 @@
 // Package sweep runs the two daily scans, which tell owners that their tokens
-// are about to end and that they have ended.
+// are about to end and that they have ended, and the managers of projects and
+// groups about those of their bots. The second scan also removes bots some time
+// after their tokens have ended.
 //
 // Start with a Scanner and its Run. The package promises: every token that
 // qualifies is announced once at each threshold; a run that stops anywhere,

@@ -290,20 +290,7 @@ func TestDeathAtEveryCall(t *testing.T) {
 }
 
 func dieAt(t *testing.T, w *world, n int, after bool, workers int, scan func(*testing.T, *world) (sweep.Result, error)) {
-	die := func(string) error {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.calls >= n {
-			w.dead = true
-			return errDead
-		}
-		return nil
-	}
-	if after {
-		w.after = die
-	} else {
-		w.fail = die
-	}
+	w.dieAtCall(n, after)
 	if _, err := scan(t, w); err == nil && !w.dead {
 		t.Fatal("the run did not die")
 	}
@@ -320,7 +307,7 @@ func dieAt(t *testing.T, w *world, n int, after bool, workers int, scan func(*te
 		t.Errorf("%d mails were in flight", len(inFlight))
 	}
 
-	w.fail, w.after, w.dead = nil, nil, false
+	w.revive()
 	time.Sleep(2 * time.Minute) // the dead run's lease ends
 	if result, err := scan(t, w); err != nil || !result.Done {
 		t.Fatalf("the next run: done %v, %v", result.Done, err)

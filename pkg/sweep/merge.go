@@ -10,6 +10,8 @@ import (
 type due struct {
 	Entry
 	slot slot
+	// record is what the last look said; it has no id when that was nothing.
+	record token.Token
 }
 
 // A group is everything of one owner that may be due, soonest first.
@@ -67,7 +69,7 @@ func (m *merger) next(ctx context.Context) (g group, ok bool, err error) {
 			if !there || head.ID.Owner() != g.owner {
 				break
 			}
-			g.dues = append(g.dues, due{head, s.slot})
+			g.dues = append(g.dues, due{Entry: head, slot: s.slot})
 			s.page = s.page[1:]
 		}
 	}
@@ -82,7 +84,7 @@ func (m *merger) head(ctx context.Context, s *stream) (Entry, bool, error) {
 			return Entry{}, false, err
 		}
 		m.counts.Examined += len(page.Entries) + page.Malformed
-		m.counts.skip("malformed", page.Malformed)
+		m.counts.skip(malformed, page.Malformed)
 		s.page, s.query.Next, s.ended = page.Entries, page.Next, page.Next == ""
 	}
 	if len(s.page) == 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 )
@@ -31,6 +32,8 @@ type Notice struct {
 	Recipient Recipient
 	// Owner is whose tokens they are: the recipient, or a bot.
 	Owner token.OwnerID
+	// Place is what a bot's tokens are for, and none for a person's.
+	Place Place
 	// Today is the UTC day of the scan.
 	Today token.Day
 	// Tokens are the first MaxListed of them, soonest first.
@@ -39,8 +42,17 @@ type Notice struct {
 	Total int
 }
 
+// A Place is the project or group that a bot's tokens are for.
+type Place struct {
+	Kind principal.ResourceKind
+	// FullPath starts with the username of the account whose namespace it is
+	// in, if it is in one.
+	FullPath string
+}
+
 // A Recipient is who gets a mail.
 type Recipient struct {
+	User token.OwnerID
 	Name string
 	// Address is never logged.
 	Address string

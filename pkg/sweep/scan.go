@@ -47,13 +47,14 @@ var (
 
 // A Scanner runs one of the scans. It is safe for concurrent use.
 type Scanner struct {
-	Kind       Kind
-	Index      Index
-	Records    Records
-	Ledger     Ledger
-	Mailer     Mailer
-	Recipients Recipients
-	Clock      clock.Clock
+	Kind    Kind
+	Index   Index
+	Records Records
+	Teams   Teams
+	Bots    Bots // for the expired scan
+	Ledger  Ledger
+	Mailer  Mailer
+	Clock   clock.Clock
 	// Days are the notice days; the expired scan needs none.
 	Days Days
 	// Shards of the expiry index.
@@ -86,6 +87,7 @@ type Counts struct {
 	Mails    int // mails accepted for delivery
 	Marked   int // tokens that need no further announcement
 	Failed   int // mails rejected for good, or not known to be sent
+	Ended    int // bots removed some time after their tokens ended
 	Skipped  map[string]int
 }
 
@@ -106,6 +108,7 @@ func (c *Counts) add(other Counts) {
 	c.Mails += other.Mails
 	c.Marked += other.Marked
 	c.Failed += other.Failed
+	c.Ended += other.Ended
 	for reason, n := range maps.All(other.Skipped) {
 		c.skip(reason, n)
 	}
@@ -148,7 +151,7 @@ func (s *Scanner) Run(ctx, stop context.Context, e Event) (Result, error) {
 			break
 		}
 		job := Job{Kind: s.Kind, Day: token.DayOf(e.Time), Shard: shard}
-		run := &run{Scanner: s, ctx: ctx, stop: stop, lastCall: lastCall, job: job, holder: s.NewHolder(), pace: &pace}
+		run := &run{Scanner: s, ctx: ctx, stop: stop, lastCall: lastCall, at: e.Time, job: job, holder: s.NewHolder(), pace: &pace}
 		done, err := run.all()
 		result.Done = result.Done && done
 		result.Counts.add(run.counts)
@@ -179,6 +182,7 @@ type run struct {
 	*Scanner
 	ctx, stop context.Context
 	lastCall  context.Context // ends when no mail may go out any more
+	at        time.Time       // "now" for everything the scan decides
 	job       Job
 	holder    string
 	until     time.Time // end of the lease
@@ -237,14 +241,23 @@ func (r *run) all() (bool, error) {
 		}
 	}
 	if unsent != nil {
-		return false, r.release(progress, fmt.Errorf("%w: %w", ErrUnsent, unsent))
+		unsent = fmt.Errorf("%w: %w", ErrUnsent, unsent)
+	}
+	sum := func() {
+		progress.Counts = before
+		progress.Counts.add(r.counts)
+	}
+	removed := true
+	if r.Kind == Expired { // mails that are left over keep no bot
+		removed, err = r.removeBots(slots, func() error { sum(); return r.save(progress) })
+	}
+	if sum(); !removed || err != nil || unsent != nil {
+		return false, r.release(progress, errors.Join(unsent, leaseOnly(err)))
 	}
 	if err := r.Ledger.SetFinished(r.ctx, r.job); err != nil {
 		return false, r.release(progress, err)
 	}
 	progress.Done, progress.Unmarked = true, nil
-	progress.Counts = before
-	progress.Counts.add(r.counts)
 	return true, leaseOnly(r.save(progress))
 }
 

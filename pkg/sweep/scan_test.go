@@ -65,7 +65,7 @@ func TestNoticeContent(t *testing.T) {
 		w.wantRun(t, sweep.Expiring)
 		want(t, "mails", len(w.mails), 1)
 		want(t, "notice", fmt.Sprintf("%+v", w.mails[0]), fmt.Sprintf("%+v", sweep.Notice{
-			Kind: sweep.Expiring, Recipient: sweep.Recipient{Name: "User 5", Address: "user5@example.com"}, Owner: 5, Today: today,
+			Kind: sweep.Expiring, Recipient: sweep.Recipient{User: 5, Name: "User 5", Address: "user5@example.com"}, Owner: 5, Today: today,
 			Tokens: []sweep.Token{{ID: id, Name: "token " + id.String(), Scopes: w.tokens[digestOf(id)].Scopes, LastUsedAt: atOne, ExpiresOn: today.AddDays(3)}},
 			Total:  1,
 		}))
@@ -102,7 +102,7 @@ func TestSkipped(t *testing.T) {
 		{"owner_inactive", "a blocked owner", user(func(u *principal.User) { u.State = principal.Blocked }), true},
 		{"owner_inactive", "a deactivated owner", user(func(u *principal.User) { u.State = principal.Deactivated }), true},
 		{"no_recipient", "an owner without an address", user(func(u *principal.User) { u.Email = "" }), true},
-		{"no_recipient", "a bot", user(func(u *principal.User) { u.Bot = true }), true},
+		{"no_recipient", "a bot without a project", user(func(u *principal.User) { u.Bot = true }), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

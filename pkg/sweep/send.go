@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (r *run) process(batch []group) outcome {
 			}
 			switch {
 			case err == nil:
-			case errors.Is(err, ErrLeaseLost), errors.Is(err, errNoTime):
+			case late(err):
 				result.late = true
 			case ends(err):
 				result.fatal = errors.Join(result.fatal, err)
@@ -111,6 +112,9 @@ func ends(err error) bool {
 	}
 	return false
 }
+
+// late reports whether an error means that the lease or the time ran out.
+func late(err error) bool { return errors.Is(err, ErrLeaseLost) || errors.Is(err, errNoTime) }
 
 // A sight is what the records of some owners' tokens, and the owners'
 // profiles, said at a time. A key with an error stands for what cannot be read.
@@ -159,13 +163,22 @@ func (r *run) malformed(err error) {
 	}
 }
 
+// Reasons for which a token is passed over that more than one place gives.
+const (
+	malformed = "malformed"
+	revoked   = "revoked"
+	gone      = "gone"
+)
+
 // A plan is what a look says is to be done for one owner.
 type plan struct {
-	group              // what is due
-	tokens     []Token // what the mail lists of it
-	recipients []Recipient
-	reason     string // why there is no recipient
-	skipped    Counts
+	group           // what is due
+	tokens  []Token // what the mail lists of it
+	silent  []due   // what is not announced, and has a bot that is to be removed
+	skipped Counts
+	// audience is who is still to be told. It has neither recipients nor a
+	// reason when all have been.
+	audience
 }
 
 func (r *run) plan(g group, s sight) (plan, error) {
@@ -175,10 +188,14 @@ func (r *run) plan(g group, s sight) (plan, error) {
 		t, there := s.tokens[d.Digest]
 		reason := notDue(t, there, d, owner)
 		if s.broken[d.Digest] || s.broken[g.owner] {
-			reason = "malformed"
+			reason = malformed
 		}
+		d.record = t
 		if reason != "" {
 			p.skipped.skip(reason, 1)
+			if reason == revoked && r.Kind == Expired && t.Kind.OfResource() && t.RevokedAt.IsZero() {
+				p.silent = append(p.silent, d) // revoked in bulk, which leaves the bot
+			}
 			continue
 		}
 		p.dues = append(p.dues, d)
@@ -190,108 +207,173 @@ func (r *run) plan(g group, s sight) (plan, error) {
 		return p, nil
 	}
 	var err error
-	p.recipients, p.reason, err = r.recipients(owner, known)
+	p.audience, err = r.audienceOf(owner, known, p.dues)
+	switch {
+	case p.reason == malformed:
+		p.skipped.skip(malformed, len(p.dues))
+		p.dues, p.audience = nil, audience{}
+	case owner.Bot:
+		p.recipients = r.untold(p.dues, p.recipients)
+	}
 	return p, err
 }
 
-// announce sends and marks what is due of one owner.
+// announce sends and marks what is due of one owner. A recipient whose mail
+// fails keeps no other back, and a retry tells only those who were not told.
 func (r *run) announce(g group, s sight) (Counts, error) {
 	var counts Counts
-	owed, rest := r.debts.split(g.dues)
-	if err := r.settle(owed, &counts); err != nil {
+	rest, err := r.settleDebts(g.dues, s, &counts)
+	if err != nil {
 		return counts, err
 	}
 	g.dues = rest
 	p, err := r.plan(g, s)
 	counts.add(p.skipped)
-	if err != nil || len(p.dues) == 0 {
-		counts.Due = len(p.dues)
-		return counts, err
-	}
-	for _, recipient := range p.recipients {
-		err := r.send(&p, recipient, &counts)
-		switch {
-		case err == nil:
-		case errors.Is(err, ErrRejected): // finished work: it would be rejected again
-		default:
-			counts.Due = len(p.dues)
-			return counts, fmt.Errorf("owner %s: %w", g.owner, err)
+	var unsent error
+	tried, failed := map[token.OwnerID]bool{}, 0
+	for err == nil && len(p.dues) > 0 && failed < hopeless {
+		to, more := next(p.recipients, tried)
+		if !more {
+			break
 		}
-		if len(p.dues) == 0 || len(p.recipients) == 0 {
-			break // the last look found nothing to tell, or nobody
+		tried[to.User] = true
+		finished, fault := r.send(&p, to, &counts)
+		switch {
+		case finished:
+			// The last one needs no mark of its own, unless the others have to be tried again.
+			if _, more := next(p.recipients, tried); more || unsent != nil {
+				err = r.settleOwn(p.dues, to.User)
+			}
+		case fault == nil: // not to be told any more
+		case ends(fault) || late(fault):
+			err = fault
+		default:
+			unsent = errors.Join(unsent, fault)
+			failed++
 		}
 	}
 	counts.Due = len(p.dues)
+	if err = errors.Join(err, unsent); err != nil {
+		return counts, fmt.Errorf("owner %s: %w", g.owner, err)
+	}
 	counts.skip(p.reason, len(p.dues))
-	return counts, r.settle(p.dues, &counts)
+	return counts, r.settle(append(p.silent, p.dues...), &counts)
 }
 
-// settle marks what was announced. What cannot be marked is owed, so that a
-// retry does not announce it again.
+// next returns the first recipient that was not tried; ok is false after the
+// last.
+func next(recipients []Recipient, tried map[token.OwnerID]bool) (to Recipient, ok bool) {
+	for _, to := range recipients {
+		if !tried[to.User] {
+			return to, true
+		}
+	}
+	return Recipient{}, false
+}
+
+// settleDebts writes the marks of mails that are out already, and returns what
+// of dues is left.
+func (r *run) settleDebts(dues []due, s sight, counts *Counts) ([]due, error) {
+	var owed, rest []due
+	for _, d := range dues {
+		if t, there := s.tokens[d.Digest]; there {
+			d.record = t
+		}
+		if r.debts.has(Debt{Token: d.ID}) {
+			owed = append(owed, d)
+			continue
+		}
+		rest = append(rest, d)
+		for _, to := range r.debts.told(d.ID) {
+			if err := r.settleOwn([]due{d}, to); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return rest, r.settle(owed, counts)
+}
+
+// settle marks what was announced to everybody. What cannot be marked is owed,
+// so that a retry does not announce it again.
 func (r *run) settle(dues []due, counts *Counts) error {
-	if err := r.mark(dues); err != nil {
-		r.debts.add(dues)
+	if err := r.mark(dues, 0); err != nil {
+		r.debts.add(dues, 0)
 		return err
 	}
 	counts.Marked += len(dues)
 	return nil
 }
 
+// settleOwn marks what was announced to one recipient while others are still to
+// be told.
+func (r *run) settleOwn(dues []due, to token.OwnerID) error {
+	err := r.mark(dues, to)
+	if err != nil {
+		r.debts.add(dues, to)
+	}
+	return err
+}
+
 // maxDebts bounds the item that progress is kept in: 5,000 ids take 50 kB of
-// DynamoDB's 400.
+// DynamoDB's 400, and with recipients 150 kB.
 const maxDebts = 5000
 
-// debts are tokens whose mail is out and whose mark is not written. It is safe
+// debts are marks that are not written although their mail is out. It is safe
 // for concurrent use.
 type debts struct {
 	mu  sync.Mutex
-	ids map[token.ID]bool
+	all map[Debt]bool
 }
 
-func newDebts(ids []token.ID) *debts {
-	d := &debts{ids: map[token.ID]bool{}}
-	for _, id := range ids {
-		d.ids[id] = true
+func newDebts(list []Debt) *debts {
+	d := &debts{all: map[Debt]bool{}}
+	for _, one := range list {
+		d.all[one] = true
 	}
 	return d
 }
 
-func (d *debts) split(dues []due) (owed, rest []due) {
+func (d *debts) has(one Debt) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.all[one]
+}
+
+// told returns the single recipients whose mails about a token are out.
+func (d *debts) told(id token.ID) (told []token.OwnerID) {
+	for _, one := range d.list() {
+		if one.Token == id && one.To != 0 {
+			told = append(told, one.To)
+		}
+	}
+	return told
+}
+
+func (d *debts) add(dues []due, to token.OwnerID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, one := range dues {
-		if d.ids[one.ID] {
-			owed = append(owed, one)
-		} else {
-			rest = append(rest, one)
-		}
-	}
-	return owed, rest
-}
-
-func (d *debts) add(dues []due) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, one := range dues {
-		if len(d.ids) < maxDebts {
-			d.ids[one.ID] = true
+		if len(d.all) < maxDebts {
+			d.all[Debt{one.ID, to}] = true
 		}
 	}
 }
 
-func (d *debts) list() []token.ID {
+func (d *debts) list() []Debt {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Sorted(maps.Keys(d.ids))
+	return slices.SortedFunc(maps.Keys(d.all), func(a, b Debt) int {
+		return cmp.Or(cmp.Compare(a.Token, b.Token), cmp.Compare(a.To, b.To))
+	})
 }
 
 // notDue says why an index entry is not to be announced after all, or "".
 func notDue(t token.Token, there bool, d due, owner principal.User) string {
 	switch {
 	case !there:
-		return "gone"
+		return gone
 	case t.RevokedIn(owner.TokensValidFrom):
-		return "revoked"
+		return revoked
 	case t.ID != d.ID || t.ExpiresOn != d.slot.day:
 		return "moved"
 	case t.Kind == token.Impersonation:
@@ -303,64 +385,54 @@ func notDue(t token.Token, there bool, d due, owner principal.User) string {
 	}
 }
 
-// recipients returns who is told, or the reason why nobody is.
-func (r *run) recipients(owner principal.User, known bool) ([]Recipient, string, error) {
-	switch {
-	case !known:
-		return nil, "owner_gone", nil
-	case owner.State != principal.Active && !owner.Bot:
-		return nil, "owner_inactive", nil
-	}
-	recipients, err := r.Recipients.For(r.ctx, owner)
-	if len(recipients) == 0 && err == nil {
-		return nil, "no_recipient", nil
-	}
-	return recipients, "", err
-}
-
 // send sends one mail at the account's pace. Last thing before it, the records
 // are looked at once more, because a mail may have waited long for its turn,
 // and then the lease: a run that was held up must not send what another has
-// taken over. p becomes what that look says.
-func (r *run) send(p *plan, to Recipient, counts *Counts) error {
+// taken over. p becomes what that look says. It reports whether the mail is
+// finished work, sent or rejected for good; one to somebody who is not to be
+// told any more is neither sent nor an error.
+func (r *run) send(p *plan, to Recipient, counts *Counts) (finished bool, err error) {
 	pace, err := r.pacer()
 	if err != nil {
-		return err
+		return false, err
 	}
 	for try := 1; ; try++ {
 		if err := pace.limiter.Wait(r.lastCall); err != nil {
-			return errNoTime
+			return false, errNoTime
 		}
 		s, err := r.look(p.group)
 		if err != nil {
-			return err
+			return false, err
 		}
+		silent := p.silent
 		if *p, err = r.plan(p.group, s); err != nil {
-			return err
+			return false, err
 		}
+		p.silent = append(silent, p.silent...)
 		counts.add(p.skipped)
-		if len(p.dues) == 0 || len(p.recipients) == 0 {
-			return nil
+		still := slices.IndexFunc(p.recipients, func(other Recipient) bool { return other.User == to.User })
+		if still < 0 {
+			return false, nil
 		}
 		if !r.Clock.Now().Before(r.until.Add(-leaseMargin)) {
-			return ErrLeaseLost
+			return false, ErrLeaseLost
 		}
 		err = r.Mailer.Send(r.ctx, Notice{
-			Kind: r.Kind, Recipient: to, Owner: p.owner, Today: r.job.Day, Tokens: p.tokens, Total: len(p.dues),
+			Kind: r.Kind, Recipient: p.recipients[still], Owner: p.owner, Place: p.place, Today: r.job.Day, Tokens: p.tokens, Total: len(p.dues),
 		})
 		switch {
 		case err == nil:
 			counts.Mails++
 			pace.speedUp()
-			return nil
+			return true, nil
 		case !errors.Is(err, ErrThrottled):
 			counts.Failed++
-			return err
+			return errors.Is(err, ErrRejected), err // it would be rejected again
 		}
 		pace.slowDown()
 		if try == throttledTries || r.stop.Err() != nil {
 			counts.Failed++
-			return err
+			return false, err
 		}
 	}
 }
@@ -381,16 +453,17 @@ func (r *run) pacer() (*pacer, error) {
 	return *r.pace, nil
 }
 
-// mark notes on all records that they were announced. It goes on after a
-// fault: every mark that is missing is a mail that is repeated.
-func (r *run) mark(dues []due) error {
+// mark notes on all records that they were announced, to one recipient or, for
+// 0, to all. It goes on after a fault: every mark that is missing is a mail that
+// is repeated.
+func (r *run) mark(dues []due, to token.OwnerID) error {
 	var mu sync.Mutex
 	var faults error
 	workers := errgroup.Group{}
 	workers.SetLimit(markers)
 	for _, d := range dues {
 		workers.Go(func() error {
-			if err := r.markOne(d); err != nil {
+			if err := r.markOne(d, to); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				faults = errors.Join(faults, fmt.Errorf("mark token %s: %w", d.ID, err))
@@ -403,11 +476,16 @@ func (r *run) mark(dues []due) error {
 }
 
 // markOne goes on whatever becomes of the run: the mail is out.
-func (r *run) markOne(d due) error {
+func (r *run) markOne(d due, to token.OwnerID) error {
 	ctx := context.WithoutCancel(r.ctx)
+	mark, record := d.slot.mark, d.record
+	record.Digest = d.Digest // of one that is gone, too
+	if to != 0 {
+		mark = ownMark(mark, to)
+	}
 	pause := firstMarkPause
 	for try := 1; ; try++ {
-		err := r.Records.Mark(ctx, d.Digest, d.slot.mark)
+		err := r.Records.Mark(ctx, record, mark)
 		if err == nil || try == markTries {
 			return err
 		}

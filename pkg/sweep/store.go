@@ -20,7 +20,10 @@ type Entry struct {
 type Query struct {
 	Day   token.Day
 	Shard int
-	// Without leaves out tokens that carry this mark.
+	// Bots asks for the tokens whose bots are to be removed on Day, in the
+	// place of those that end on it.
+	Bots bool
+	// Without leaves out tokens that carry this mark; "" leaves out none.
 	Without string
 	// After leaves out owners up to and including this one.
 	After token.OwnerID
@@ -52,9 +55,11 @@ type Records interface {
 	// passed over; one that cannot be read comes with its id only and
 	// token.ErrCorrupt.
 	Owners(ctx context.Context, ids []token.OwnerID, each func(principal.User, error)) error
-	// Mark notes on a record that it was announced. A second call, and one
-	// for a record that is gone, change nothing and are no error.
-	Mark(ctx context.Context, digest secret.Digest, mark string) error
+	// Mark notes on the record of t that it was announced. A second call, and
+	// one for a record that is gone, change nothing and are no error. The mark
+	// Expired takes the token out of its day in the index; one of a project
+	// or group goes on to the day on which its bot is to be removed.
+	Mark(ctx context.Context, t token.Token, mark string) error
 }
 
 // A Job is one scan of one shard on one day.
@@ -64,14 +69,21 @@ type Job struct {
 	Shard int
 }
 
+// A Debt is a token whose mark is not written although its mail is out.
+type Debt struct {
+	Token token.ID
+	// To is who was told, when there are more to tell; otherwise 0.
+	To token.OwnerID
+}
+
 // Progress of a job.
 type Progress struct {
 	// Cursor is the last owner that needs no further look.
 	Cursor token.OwnerID
 	Done   bool
-	// Unmarked are tokens whose mail went out and whose mark could not be
-	// written: a retry marks them and sends nothing.
-	Unmarked []token.ID
+	// Unmarked are mails that went out and whose marks could not be written:
+	// a retry marks the tokens and sends nothing.
+	Unmarked []Debt
 	// Sum of what all attempts at the job counted.
 	Counts Counts
 }
@@ -98,22 +110,4 @@ type Ledger interface {
 	// token.ErrNotFound. SetFinished notes it and never moves it back.
 	Finished(ctx context.Context, kind Kind, shard int) (token.Day, error)
 	SetFinished(ctx context.Context, job Job) error
-}
-
-// Recipients says who is told about an owner's tokens.
-type Recipients interface {
-	// For returns nobody when nobody can be told.
-	For(ctx context.Context, owner principal.User) ([]Recipient, error)
-}
-
-// Owners tells the owner, if it is a person with a mail address. Tokens of
-// bots have nobody to tell until there are projects whose managers can be.
-type Owners struct{}
-
-// For implements Recipients.
-func (Owners) For(_ context.Context, owner principal.User) ([]Recipient, error) {
-	if owner.Bot || owner.Email == "" {
-		return nil, nil
-	}
-	return []Recipient{{Name: owner.Name, Address: owner.Email}}, nil
 }

@@ -42,7 +42,7 @@ func deploy(t *testing.T, owners, tokensEach int) *deployment {
 
 func (d *deployment) scanner(table *store.Table, kind sweep.Kind) *sweep.Scanner {
 	return &sweep.Scanner{
-		Kind: kind, Index: table, Records: table, Ledger: table, Mailer: d.mails, Recipients: sweep.Owners{},
+		Kind: kind, Index: table, Records: table, Teams: table, Ledger: table, Mailer: d.mails,
 		Clock: clock.NewFake(atOne), Days: sweep.Days{7}, Shards: storetest.Shards, Concurrency: 1, Workers: 8,
 		NewHolder: rand.Text, AnyTime: true,
 	}

@@ -59,6 +59,7 @@ func TestParseDays(t *testing.T) {
 type window struct {
 	mu   sync.Mutex
 	days map[string]string
+	bots []string // the days that it was asked for bots of
 }
 
 func (w *window) Due(_ context.Context, q sweep.Query) (sweep.Page, error) {
@@ -66,6 +67,10 @@ func (w *window) Due(_ context.Context, q sweep.Query) (sweep.Page, error) {
 	defer w.mu.Unlock()
 	if w.days == nil {
 		w.days = map[string]string{}
+	}
+	if q.Bots {
+		w.bots = append(w.bots, q.Day.String())
+		return sweep.Page{}, nil
 	}
 	w.days[q.Day.String()] = q.Without
 	return sweep.Page{}, nil

@@ -36,14 +36,19 @@ func day(s string) token.Day {
 // be told to fail at any call, and to stay dead from there on. Its clock runs with the time of a
 // synctest bubble.
 type world struct {
-	mu       sync.Mutex
-	started  time.Time // of the bubble
-	now      time.Time // when the world was made
-	tokens   map[secret.Digest]token.Token
-	users    map[token.OwnerID]principal.User
-	entries  []indexed
-	pageSize int
-	lagging  bool // the index does not learn of marks
+	mu      sync.Mutex
+	started time.Time // of the bubble
+	now     time.Time // when the world was made
+	tokens  map[secret.Digest]token.Token
+	users   map[token.OwnerID]principal.User
+	entries []indexed
+	// What there is to work on, and who does.
+	resources map[token.ResourceID]principal.Resource
+	members   []principal.Member
+	ended     map[token.ID]int // how often a token's bot was removed
+	pageSize  int
+	lagging   bool // the index does not learn of marks
+	keep      int  // days that a bot stays after its token's end
 
 	jobs     map[sweep.Job]sweep.Progress
 	leases   map[scanOf]leased
@@ -59,10 +64,13 @@ type world struct {
 	fail   func(call string) error
 	after  func(call string) error // instead of the reply, when the work is done
 	dead   bool
+
+	refuseMark func(mark string) error // before a mark is written
 }
 
 type indexed struct {
 	day     token.Day
+	bots    bool // the day is that of a bot's removal
 	entry   sweep.Entry
 	broken  bool
 	notices []string
@@ -80,9 +88,10 @@ type leased struct {
 
 func newWorld(*testing.T) *world {
 	return &world{
-		started: time.Now(), now: atOne, pageSize: 100,
-		tokens: map[secret.Digest]token.Token{}, users: map[token.OwnerID]principal.User{},
-		jobs: map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]token.Day{},
+		started: time.Now(), now: atOne, pageSize: 100, keep: 90,
+		tokens: map[secret.Digest]token.Token{}, users: map[token.OwnerID]principal.User{}, resources: map[token.ResourceID]principal.Resource{},
+		ended: map[token.ID]int{},
+		jobs:  map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]token.Day{},
 	}
 }
 
@@ -94,7 +103,7 @@ const shards = 4
 func (w *world) scanner(kind sweep.Kind, changes ...func(*sweep.Scanner)) *sweep.Scanner {
 	holder := 0
 	s := &sweep.Scanner{
-		Kind: kind, Index: w, Records: w, Ledger: w, Mailer: w, Recipients: sweep.Owners{}, Clock: w,
+		Kind: kind, Index: w, Records: w, Teams: w, Bots: w, Ledger: w, Mailer: w, Clock: w,
 		Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 3,
 		NewHolder: func() string {
 			w.mu.Lock()
@@ -245,6 +254,26 @@ func (w *world) before(name string) error {
 	return nil
 }
 
+// dieAtCall makes the n-th call fail, before or after it takes effect, and every one behind it.
+func (w *world) dieAtCall(n int, after bool) {
+	die := func(string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.calls >= n {
+			w.dead = true
+			return errDead
+		}
+		return nil
+	}
+	if after {
+		w.after = die
+	} else {
+		w.fail = die
+	}
+}
+
+func (w *world) revive() { w.fail, w.after, w.dead = nil, nil, false }
+
 // count returns how many calls of a name there were.
 func (w *world) count(name string) int {
 	w.mu.Lock()
@@ -265,21 +294,22 @@ func (w *world) Due(_ context.Context, q sweep.Query) (page sweep.Page, err erro
 		var all []indexed
 		for _, e := range w.entries {
 			owner := e.entry.ID.Owner()
-			if e.day == q.Day && int(owner)%shards == q.Shard && owner > q.After {
+			if e.day == q.Day && e.bots == q.Bots && int(owner)%shards == q.Shard && owner > q.After {
 				all = append(all, e)
 			}
 		}
 		start := 0
-		if q.Next != "" {
-			start, _ = strconv.Atoi(q.Next)
+		if q.Next != "" { // after that token, as entries may have left meanwhile
+			last, _ := strconv.ParseInt(q.Next, 10, 64)
+			start, _ = slices.BinarySearchFunc(all, token.ID(last)+1, func(e indexed, id token.ID) int { return cmp.Compare(e.entry.ID, id) })
 		}
 		end := min(start+w.pageSize, len(all))
 		if end < len(all) {
-			page.Next = strconv.Itoa(end)
+			page.Next = all[end-1].entry.ID.String()
 		}
 		for _, e := range all[start:end] {
 			switch {
-			case slices.Contains(e.notices, q.Without):
+			case q.Without != "" && slices.Contains(e.notices, q.Without):
 			case e.broken:
 				page.Malformed++
 			default:
@@ -336,24 +366,93 @@ func (w *world) Owners(_ context.Context, ids []token.OwnerID, each func(princip
 	return nil
 }
 
+// Resource implements sweep.Teams. A resource without an id cannot be read.
+func (w *world) Resource(_ context.Context, id token.ResourceID) (res principal.Resource, err error) {
+	failed := w.call("Resource", func() {
+		var there bool
+		res, there = w.resources[id]
+		switch {
+		case !there:
+			err = token.ErrNotFound
+		case res.ID == 0:
+			res, err = principal.Resource{}, token.ErrCorrupt
+		}
+	})
+	return res, cmp.Or(failed, err)
+}
+
+// MembersIn implements sweep.Teams. A member without a user cannot be read.
+func (w *world) MembersIn(_ context.Context, resources []token.ResourceID, each func(principal.Member, error)) error {
+	var found []principal.Member
+	err := w.call("MembersIn", func() {
+		for _, m := range w.members {
+			if slices.Contains(resources, m.Resource) {
+				found = append(found, m)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range found {
+		if m.User == 0 {
+			each(principal.Member{}, token.ErrCorrupt)
+			continue
+		}
+		each(m, nil)
+	}
+	return nil
+}
+
 // Mark implements sweep.Records.
-func (w *world) Mark(ctx context.Context, digest secret.Digest, mark string) error {
+func (w *world) Mark(ctx context.Context, t token.Token, mark string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", token.ErrUnavailable, err)
 	}
+	if w.refuseMark != nil {
+		if err := w.refuseMark(mark); err != nil {
+			return err
+		}
+	}
 	return w.call("Mark", func() {
+		digest := t.Digest
 		tok, there := w.tokens[digest]
-		if !there || slices.Contains(tok.Notices, mark) {
+		if !there || slices.Contains(tok.Notices, mark) || mark == "expired" && t.Kind.OfResource() && !tok.RevokedAt.IsZero() {
 			return
 		}
 		tok.Notices = append(slices.Clone(tok.Notices), mark)
 		w.tokens[digest] = tok
 		for i, e := range w.entries {
-			if e.entry.Digest == digest && !w.lagging {
-				w.entries[i].notices = tok.Notices
+			if e.entry.Digest != digest || w.lagging {
+				continue
+			}
+			w.entries[i].notices = tok.Notices
+			if mark == "expired" && t.Kind.OfResource() {
+				w.entries[i].day, w.entries[i].bots = t.ExpiresOn.AddDays(w.keep), true
 			}
 		}
 	})
+}
+
+// RevokeToken implements sweep.Bots.
+func (w *world) RevokeToken(_ context.Context, ended token.Token) (err error) {
+	failed := w.call("RevokeToken", func() {
+		tok, there := w.tokens[ended.Digest]
+		switch {
+		case !there:
+			err = token.ErrNotFound
+		case tok.RevokedAt.IsZero():
+			w.ended[tok.ID]++
+			tok.RevokedAt, tok.RevokedReason = ended.RevokedAt, ended.RevokedReason
+			w.tokens[ended.Digest] = tok
+			if !w.lagging {
+				w.entries = slices.DeleteFunc(w.entries, func(e indexed) bool { return e.entry.Digest == ended.Digest })
+			}
+			w.members = slices.DeleteFunc(w.members, func(m principal.Member) bool { return m.User == tok.Owner })
+			delete(w.users, tok.Owner)
+		}
+	})
+	return cmp.Or(failed, err)
 }
 
 // Acquire implements sweep.Ledger.

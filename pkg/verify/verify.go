@@ -29,8 +29,8 @@ type Store interface {
 	// Check returns the record of digest and the profile of its owner. hint
 	// is the owner to read at the same time, or 0. Unless it is nil, policy is
 	// set to what administrators have set, read in the same request, also when
-	// there is no record. A missing record, or a record without its owner, is
-	// token.ErrNotFound. It may be called again safely.
+	// there is no record. A missing record is token.ErrNotFound; a record whose
+	// owner was deleted comes back beside it. It may be called again safely.
 	Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error)
 	// MarkUsed sets the record's last use to at, unless it is already later
 	// than before; then it changes nothing and returns nil.
@@ -136,6 +136,9 @@ func (v *Verifier) Verify(ctx context.Context, value string) (principal.Principa
 		v.Kept.set(policy, now)
 	}
 	switch {
+	case errors.Is(err, token.ErrNotFound) && t.ID != 0 && t.Digest == digest:
+		// Whoever is deleted takes their tokens along.
+		user = principal.User{ID: t.Owner, NextNumber: token.MaxNumber + 1, TokensValidFrom: token.MaxNumber + 1}
 	case errors.Is(err, token.ErrNotFound):
 		return principal.Principal{}, token.ErrUnknown
 	case err != nil:

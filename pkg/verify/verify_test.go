@@ -254,6 +254,7 @@ func TestWhatCannotBeDecidedIsRefused(t *testing.T) {
 			}
 		}
 	}
+	none := func(token.Token) token.Token { return token.Token{} }
 	same, sameUser := func(t token.Token) token.Token { return t }, func(u principal.User) principal.User { return u }
 	odd := errors.New("something nobody expected")
 	tests := []struct {
@@ -261,8 +262,12 @@ func TestWhatCannotBeDecidedIsRefused(t *testing.T) {
 		change func(*fixture)
 		want   error
 	}{
-		{"no record", answer(same, sameUser, token.ErrNotFound), token.ErrUnknown},
-		{"no record, wrapped", answer(same, sameUser, fmt.Errorf("get: %w", token.ErrNotFound)), token.ErrUnknown},
+		{"no record", answer(none, sameUser, token.ErrNotFound), token.ErrUnknown},
+		{"no record, wrapped", answer(none, sameUser, fmt.Errorf("get: %w", token.ErrNotFound)), token.ErrUnknown},
+		{"the record of another digest whose owner is gone", answer(func(t token.Token) token.Token {
+			t.Digest = secret.DigestFromKey("another")
+			return t
+		}, sameUser, token.ErrNotFound), token.ErrUnknown},
 		{"unavailable", answer(same, sameUser, token.ErrUnavailable), token.ErrUnavailable},
 		{"a malformed item", answer(same, sameUser, fmt.Errorf("read: %w", token.ErrCorrupt)), token.ErrCorrupt},
 		{"an error of an unknown kind beside a good record", answer(same, sameUser, odd), odd},

@@ -128,6 +128,12 @@ func TestNothingPassesOnceTheEndIsAnswered(t *testing.T) {
 		"owner blocked": func(tb testing.TB, a account) {
 			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", a.ID), "", http.StatusCreated)
 		},
+		"owner deactivated": func(tb testing.TB, a account) {
+			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/deactivate", a.ID), "", http.StatusCreated)
+		},
+		"owner deleted": func(tb testing.TB, a account) {
+			want(tb, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/users/%d", a.ID), "", http.StatusNoContent)
+		},
 		"rotated by id": func(tb testing.TB, a account) {
 			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", a.TokenID), "", http.StatusOK)
 		},
@@ -140,7 +146,7 @@ func TestNothingPassesOnceTheEndIsAnswered(t *testing.T) {
 				username := fmt.Sprintf("user%d", accounts.Add(1))
 				a := newAccount(t, w, username)
 				checks := checksOf(w, a.Bearer)
-				if name == "everything revoked" || name == "owner blocked" {
+				if name == "everything revoked" || strings.HasPrefix(name, "owner ") {
 					chosen := username + "-chosen-value-123"
 					mustConsole(t, w, "issue", map[string]any{"action": "create_token", "username": username, "name": "chosen", "scopes": []string{"api"}, "value": chosen})
 					checks = append(checks, checksOf(w, chosen)...)

@@ -75,7 +75,10 @@ type result struct {
 	killed bool
 }
 
-const workers = 4
+const (
+	workers       = 4
+	retentionDays = 1
+)
 
 // A journal is a buffer that may be read while it is written.
 type journal struct {
@@ -153,6 +156,7 @@ func (c *cloud) start(t *testing.T) {
 		"DYNAMODB_ENDPOINT=" + c.dynamodb.URL, "SES_ENDPOINT=" + c.ses.URL, "TABLE_NAME=" + c.table,
 		"SENDER_ADDRESS=latchkey@example.com", "PUBLIC_URL=https://tokens.example.com",
 		fmt.Sprintf("SHARD_COUNT=%d", shards), fmt.Sprintf("SCAN_WORKERS=%d", workers), "SCAN_CONCURRENCY=1",
+		fmt.Sprintf("RETENTION_DAYS=%d", retentionDays),
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -298,8 +302,16 @@ func stepOf(r *http.Request, body []byte) string {
 		return "read profiles"
 	case operation == "BatchGetItem":
 		return "read records"
+	case operation == "GetItem" && has("PROJECT#"):
+		return "read the resource"
+	case operation == "Query" && has("MEMBER#"):
+		return "read members"
+	case operation == "Query" && has("END#"):
+		return "query ended bots"
 	case operation == "Query":
 		return "query the index"
+	case operation == "TransactWriteItems" && has("revoked_at"):
+		return "remove a bot"
 	case operation == "TransactWriteItems":
 		return "save"
 	case operation == "UpdateItem" && has("notices"):

@@ -43,13 +43,12 @@ func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
 	scanner := &sweep.Scanner{
 		Kind:  kind,
-		Index: table, Records: table, Ledger: table,
+		Index: table, Records: table, Teams: table, Bots: table, Ledger: table,
 		Mailer: &notify.SES{
 			Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PageURL: cfg.PageURL(),
 		},
-		Recipients: sweep.Owners{},
-		Clock:      d.Clock,
-		Days:       cfg.Days, Shards: cfg.Shards,
+		Clock: d.Clock,
+		Days:  cfg.Days, Shards: cfg.Shards,
 		Concurrency: cfg.Concurrency, Workers: cfg.Workers,
 		AnyTime:   cfg.AnyTime,
 		NewHolder: rand.Text,

@@ -1,0 +1,250 @@
+package scantest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/store"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+const (
+	projectBots = 5
+	groupBots   = 2
+)
+
+// A botNight is one scan of a table in which bots' tokens are due only, and its cloud.
+type botNight struct {
+	*night
+	bots []token.Token
+	// managed is how many of the bots each address is told about.
+	managed map[string]int
+	// twice are mails that each address may have got once more.
+	twice map[string]int
+}
+
+// newBotNight fills a table with a group, a project in it, their bots, and people of all sorts.
+func newBotNight(t *testing.T, function string) *botNight {
+	t.Helper()
+	f := storetest.NewFixture(t, storetest.Engine(t))
+	f.Store = store.Open(f.Client, f.Name, store.Options{Shards: shards, Retention: retentionDays * 24 * time.Hour}) // as the process has it
+	at := time.Now().UTC().Add(-24 * time.Hour)
+	n := &botNight{
+		night:   &night{Fixture: f, cloud: newCloud(t, function, f), at: at, mark: "expiring-7"},
+		managed: map[string]int{}, twice: map[string]int{},
+	}
+	on := token.DayOf(at).AddDays(3)
+	if function == "expired" {
+		n.mark, on = "expired", token.DayOf(at)
+	}
+	group := principal.Resource{ID: 1, Kind: principal.Group, Name: "Acme", Path: "acme", FullPath: "acme"}
+	project := principal.Resource{ID: 2, Kind: principal.Project, Name: "Web", Path: "web", FullPath: "acme/web", Ancestors: []token.ResourceID{1}}
+	f.PutResource(t, group)
+	f.PutResource(t, project)
+	member := func(res token.ResourceID, level token.Level, bots int) principal.User {
+		u := f.AddUser(t)
+		f.PutMember(t, principal.Member{Resource: res, User: u.ID, Level: level})
+		n.managed[u.Email] = bots
+		return u
+	}
+	for range 3 {
+		member(2, token.Maintainer, projectBots)
+	}
+	member(1, token.Owner, projectBots+groupBots)
+	member(1, token.Maintainer, projectBots)
+	member(2, token.Developer, 0)
+	blocked := member(2, token.Owner, 0)
+	if err := f.Store.SetUserState(t.Context(), blocked.ID, principal.Active, principal.Blocked); err != nil {
+		t.Fatal(err)
+	}
+	for i := range projectBots + groupBots {
+		res := project
+		if i >= projectBots {
+			res = group
+		}
+		n.bots = append(n.bots, f.PutBot(t, res, on))
+	}
+	return n
+}
+
+// marks returns how many mails to each address the records know of.
+func (n *botNight) marks(t *testing.T) (known map[string]int, open int) {
+	t.Helper()
+	known = map[string]int{}
+	for _, bot := range n.bots {
+		tok, err := n.Store.TokenByDigest(t.Context(), bot.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(tok.Notices, n.mark) {
+			open++
+		}
+		for id := token.OwnerID(1); id <= 7; id++ {
+			u, err := n.Store.User(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// An owner or maintainer of the group is told of five bots or of seven.
+			told := n.managed[u.Email] > projectBots || n.managed[u.Email] > 0 && tok.Kind == token.Project
+			if told && (slices.Contains(tok.Notices, n.mark) || slices.Contains(tok.Notices, n.mark+"@"+u.ID.String())) {
+				known[u.Email]++
+			}
+		}
+	}
+	return known, open
+}
+
+// untilTold invokes until the scan is done, and notes at each death which mails are out without a
+// mark: those may be repeated, and no others.
+func (n *botNight) untilTold(t *testing.T, at time.Time) (deaths int) {
+	t.Helper()
+	for range 20 {
+		r := n.invoke(t, at)
+		switch {
+		case r.killed:
+			deaths++
+			known, _ := n.marks(t)
+			inFlight := 0
+			for address := range n.managed {
+				if out := count(n.sent(), address) - n.twice[address] - known[address]; out > 0 {
+					n.twice[address] += out
+					inFlight += out
+				}
+			}
+			if inFlight > workers {
+				t.Errorf("%d mails were in flight, with %d workers", inFlight, workers)
+			}
+			n.endLeases(t)
+		case r.failed:
+			t.Fatalf("the scan failed: %s", r.body)
+		case done(t, r):
+			return deaths
+		}
+	}
+	t.Fatal("the scan does not end")
+	return deaths
+}
+
+func count(all []string, one string) (n int) {
+	for _, other := range all {
+		if other == one {
+			n++
+		}
+	}
+	return n
+}
+
+// check compares the mails with what they should be, lets the next night's scan run, and sees that it
+// tells nobody again and that the bots are gone then, and not before.
+func (n *botNight) check(t *testing.T) {
+	t.Helper()
+	if _, open := n.marks(t); open > 0 {
+		t.Errorf("%d tokens were not announced", open)
+	}
+	sent := n.sent()
+	for address, bots := range n.managed {
+		if got := count(sent, address); got != bots+n.twice[address] {
+			t.Errorf("a manager of %d bots got %d mails, of which %d may be repeated", bots, got, n.twice[address])
+		}
+	}
+	n.wantReasons(t, "")
+	if n.untilTold(t, n.at); n.function == "expired" {
+		n.wantReasons(t, "")
+	}
+	n.untilTold(t, n.at.Add(retentionDays*24*time.Hour))
+	if again := len(n.sent()) - len(sent); again != 0 {
+		t.Errorf("%d mails were sent again", again)
+	}
+	if n.function == "expired" {
+		n.wantReasons(t, token.ReasonExpired)
+	} else {
+		n.wantReasons(t, "")
+	}
+	log := n.log.String()
+	for _, made := range strings.Split(n.Secrets(), ", ") {
+		if strings.Contains(log, made) {
+			t.Error("the log shows an address, a bearer or a digest")
+		}
+	}
+}
+
+// wantReasons fails the test unless all bots' tokens were ended for a reason, or not.
+func (n *botNight) wantReasons(t *testing.T, reason token.Reason) {
+	t.Helper()
+	for _, bot := range n.bots {
+		tok, err := n.Store.TokenByDigest(t.Context(), bot.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tok.RevokedReason != reason {
+			t.Errorf("token %s was ended for %q, want %q", tok.ID, tok.RevokedReason, reason)
+		}
+	}
+}
+
+// A night without a death, which also says what there is to die at.
+func TestQuietNightOfBots(t *testing.T) {
+	t.Parallel()
+	for _, function := range []string{"expiring", "expired"} {
+		t.Run(function, func(t *testing.T) {
+			t.Parallel()
+			n := newBotNight(t, function)
+			if deaths := n.untilTold(t, n.at); deaths > 0 {
+				t.Errorf("%d deaths", deaths)
+			}
+			t.Logf("%d requests: %v", n.seen(), n.steps)
+			n.check(t)
+		})
+	}
+}
+
+// The process is killed at each kind of request between and behind the mails of one notice. This
+// guards promise 3 of the architecture where several people are told of a token.
+func TestDeathBetweenRecipients(t *testing.T) {
+	t.Parallel()
+	for _, function := range []string{"expiring", "expired"} {
+		for _, step := range []string{"read the resource", "read members", "read records", "read profiles", "SendEmail", "mark", "save"} {
+			for _, after := range []bool{false, true} {
+				for _, nth := range []int{1, 9} {
+					if step == "save" && nth > 1 {
+						continue
+					}
+					t.Run(fmt.Sprintf("%s: %s %d, after it: %v", function, step, nth, after), func(t *testing.T) {
+						t.Parallel()
+						n := newBotNight(t, function)
+						n.killAt(after, func(s string, _, ofKind int) bool { return s == step && ofKind == nth })
+						if deaths := n.untilTold(t, n.at); deaths != 1 {
+							t.Errorf("%d deaths", deaths)
+						}
+						n.check(t)
+					})
+				}
+			}
+		}
+	}
+}
+
+// The process is killed while it removes bots: the next call removes the others.
+func TestDeathBetweenRemovals(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"query ended bots", "remove a bot", "set finished"} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, after it: %v", step, after), func(t *testing.T) {
+				t.Parallel()
+				n := newBotNight(t, "expired")
+				n.untilTold(t, n.at)
+				seen := n.steps[step] // the process is idle
+				n.killAt(after, func(s string, _, ofKind int) bool { return s == step && ofKind == seen+2 })
+				if deaths := n.untilTold(t, n.at.Add(24*time.Hour)); deaths != 1 {
+					t.Errorf("%d deaths", deaths)
+				}
+				n.wantReasons(t, token.ReasonExpired)
+			})
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package directory_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"latchkey/pkg/directory"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/token"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("err = %v, want %v", err, want)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change directory.Change
+		want   func(*principal.User)
+	}{
+		{"nothing", directory.Change{}, func(*principal.User) {}},
+		{"a username", directory.Change{Username: ptr("Other")}, func(u *principal.User) { u.Username = "Other" }},
+		{"a name", directory.Change{Name: ptr("Other Name")}, func(u *principal.User) { u.Name = "Other Name" }},
+		{"an address", directory.Change{Email: ptr("other@example.test")}, func(u *principal.User) { u.Email = "other@example.test" }},
+		{"a note, and away again", directory.Change{Note: ptr("")}, func(u *principal.User) { u.Note = "" }},
+		{"a rank", directory.Change{Admin: ptr(true)}, func(u *principal.User) { u.Admin = true }},
+		{"external", directory.Change{External: ptr(true)}, func(u *principal.User) { u.External = true }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d, s := newDirectory()
+			want := s.users[2]
+			test.want(&want)
+			got, err := d.Update(t.Context(), s.caller(1), 2, test.change)
+			if err != nil || got != want || s.users[2] != want {
+				t.Errorf("Update() = %+v, %v, want %+v", got, err, want)
+			}
+		})
+	}
+	for field, change := range map[string]directory.Change{
+		"username": {Username: ptr("12345")},
+		"name":     {Name: ptr(" ")},
+		"email":    {Email: ptr("nowhere")},
+	} {
+		d, s := newDirectory()
+		_, err := d.Update(t.Context(), s.caller(1), 2, change)
+		var faults directory.Faults
+		if !errors.As(err, &faults) || len(faults) != 1 || len(faults[field]) == 0 || s.updates != 0 {
+			t.Errorf("%s: %v after %d writes", field, err, s.updates)
+		}
+	}
+	d, s := newDirectory()
+	_, err := d.Update(t.Context(), s.caller(2), 2, directory.Change{Admin: ptr(true)})
+	wantErr(t, err, token.ErrForbidden)
+	_, err = d.Update(t.Context(), s.caller(1), 9, directory.Change{})
+	wantErr(t, err, token.ErrNotFound)
+	_, err = d.Update(t.Context(), s.caller(1), principal.GhostID, directory.Change{Name: ptr("x")})
+	wantErr(t, err, token.ErrNotFound)
+	s.users[3] = principal.User{ID: 3, Bot: true, Username: "project_7_bot", Name: "b", Email: "project7_bot@example.com"}
+	_, err = d.Update(t.Context(), s.caller(1), 3, directory.Change{Name: ptr("x")})
+	wantErr(t, err, directory.ErrBot)
+}
+
+func TestUpdateOutlastsOtherChanges(t *testing.T) {
+	d, s := newDirectory()
+	others := 4
+	s.updateUser = func() error {
+		if others--; others >= 0 {
+			return token.ErrMoved
+		}
+		return nil
+	}
+	_, err := d.Update(t.Context(), s.caller(1), 2, directory.Change{Name: ptr("x")})
+	wantErr(t, err, nil)
+	others = 5
+	_, err = d.Update(t.Context(), s.caller(1), 2, directory.Change{Name: ptr("x")})
+	wantErr(t, err, token.ErrMoved)
+}
+
+// If this fails, somebody can pass for the ghost or for a token's bot.
+func TestReservedUsernames(t *testing.T) {
+	for username, want := range map[string]bool{
+		"ghost": true, "Ghost": true, "ghosts": false,
+		"project_7_bot": true, "project_7_bot12": true, "Group_1_BOT": true,
+		"project_x_bot": false, "project_7_bots": false, "my_project_7_bot": false, "project_7": false,
+	} {
+		d, s := newDirectory()
+		_, err := d.Create(t.Context(), s.caller(1), directory.Candidate{Username: username, Name: "n", Email: "n@example.test"})
+		if got := errors.Is(err, token.ErrInput); got != want {
+			t.Errorf("%s is reserved: %t (%v)", username, got, err)
+		}
+	}
+}
+
+func TestDelete(t *testing.T) {
+	owns := func(group token.ResourceID, user token.OwnerID, expires token.Day) principal.Member {
+		return principal.Member{Resource: group, User: user, Level: token.Owner, ExpiresOn: expires}
+	}
+	today := token.DayOf(now)
+	for _, test := range []struct {
+		name        string
+		memberships map[token.OwnerID][]principal.Member
+		want        error
+	}{
+		{"somebody without memberships", nil, nil},
+		{"one of two owners", map[token.OwnerID][]principal.Member{2: {owns(5, 2, token.Day{})}, 1: {owns(5, 1, token.Day{})}}, nil},
+		{"the only owner of a group", map[token.OwnerID][]principal.Member{2: {owns(5, 2, token.Day{})}}, directory.ErrSoleOwner},
+		{"the only owner whose ownership is not over", map[token.OwnerID][]principal.Member{
+			2: {owns(5, 2, token.Day{})}, 1: {owns(5, 1, today)}}, directory.ErrSoleOwner},
+		{"an owner beside one until tomorrow", map[token.OwnerID][]principal.Member{
+			2: {owns(5, 2, token.Day{})}, 1: {owns(5, 1, today.AddDays(1))}}, nil},
+		{"an owner whose ownership is over", map[token.OwnerID][]principal.Member{2: {owns(5, 2, today)}}, nil},
+		{"the only owner of a project", map[token.OwnerID][]principal.Member{2: {owns(6, 2, token.Day{})}}, nil},
+		{"an owner of what is gone", map[token.OwnerID][]principal.Member{2: {owns(7, 2, token.Day{})}}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d, s := newDirectory()
+			s.resources = map[token.ResourceID]principal.Resource{5: {ID: 5, Kind: principal.Group}, 6: {ID: 6, Kind: principal.Project}}
+			s.memberships = test.memberships
+			err := d.Delete(t.Context(), s.caller(1), 2)
+			wantErr(t, err, test.want)
+			if _, there := s.users[2]; there != (test.want != nil) {
+				t.Errorf("the account is there: %t", there)
+			}
+			if left := len(s.memberships[2]); err == nil && left != 0 {
+				t.Errorf("%d memberships are left", left)
+			}
+		})
+	}
+	d, s := newDirectory()
+	s.users[3] = principal.User{ID: 3, Bot: true, Username: "project_7_bot"}
+	wantErr(t, d.Delete(t.Context(), s.caller(2), 1), token.ErrForbidden)
+	wantErr(t, d.Delete(t.Context(), s.caller(1), 1), directory.ErrSelfDeleted)
+	wantErr(t, d.Delete(t.Context(), s.caller(1), 3), directory.ErrBot)
+	wantErr(t, d.Delete(t.Context(), s.caller(1), 9), token.ErrNotFound)
+	wantErr(t, d.Delete(t.Context(), s.caller(1), principal.GhostID), token.ErrNotFound)
+}
+
+// If this fails, an account whose deletion stopped half-way keeps memberships
+// that nobody can end.
+func TestDeleteIsFinishedByTheRetry(t *testing.T) {
+	d, s := newDirectory()
+	s.leave = func(token.OwnerID) (bool, error) { return false, token.ErrUnavailable }
+	wantErr(t, d.Delete(t.Context(), s.caller(1), 2), token.ErrUnavailable)
+	if _, there := s.users[2]; there {
+		t.Fatal("the account is still there")
+	}
+	s.leave = func(token.OwnerID) (bool, error) { return true, nil }
+	wantErr(t, d.Delete(t.Context(), s.caller(1), 2), nil)
+	s.leave = nil
+	wantErr(t, d.Delete(t.Context(), s.caller(1), 2), token.ErrNotFound)
+}
+
+func TestDeactivateAndActivate(t *testing.T) {
+	d, s := newDirectory()
+	step := func(what string, changed bool, err error, wantChanged bool, want error, state principal.State) {
+		t.Helper()
+		if changed != wantChanged || !errors.Is(err, want) || s.users[2].State != state {
+			t.Errorf("%s: %t, %v, %s", what, changed, err, s.users[2].State)
+		}
+	}
+	deactivate := func() (bool, error) { return d.Deactivate(t.Context(), s.caller(1), 2) }
+	changed, err := deactivate()
+	step("deactivate", changed, err, true, nil, principal.Deactivated)
+	changed, err = deactivate()
+	step("again", changed, err, false, nil, principal.Deactivated)
+	step("activate", false, d.Activate(t.Context(), s.caller(1), 2), false, nil, principal.Active)
+	step("activate what is active", false, d.Activate(t.Context(), s.caller(1), 2), false, nil, principal.Active)
+	_, err = d.Block(t.Context(), s.caller(1), 2)
+	wantErr(t, err, nil)
+	changed, err = deactivate()
+	step("deactivate what is blocked", changed, err, false, directory.ErrBlockedAlready, principal.Blocked)
+	step("activate what is blocked", false, d.Activate(t.Context(), s.caller(1), 2), false, directory.ErrBlockedAlready, principal.Blocked)
+	_, err = d.Deactivate(t.Context(), s.caller(1), 1)
+	wantErr(t, err, directory.ErrSelfDeactivated)
+	_, err = d.Deactivate(t.Context(), s.caller(2), 2)
+	wantErr(t, err, token.ErrForbidden)
+	wantErr(t, d.Activate(t.Context(), s.caller(2), 2), token.ErrForbidden)
+	wantErr(t, d.Activate(t.Context(), s.caller(1), 9), token.ErrNotFound)
+}
+
+// What somebody did who was deleted is shown as the ghost's.
+func TestAuthors(t *testing.T) {
+	d, s := newDirectory()
+	authors, err := d.Authors(t.Context(), 0, 2, 2, 7)
+	if err != nil || len(authors) != 2 || authors[2] != s.users[2] || authors[7] != principal.Ghost() {
+		t.Errorf("%+v, %v", authors, err)
+	}
+	if fmt.Sprint(s.read) != "[2 7]" {
+		t.Errorf("read %v", s.read)
+	}
+	s.read = nil
+	if authors, err = d.Authors(t.Context(), 0); err != nil || len(authors) != 0 || s.read != nil {
+		t.Errorf("of nobody: %+v, %v", authors, err)
+	}
+}
+
+func TestTheGhostIsThereForAdministrators(t *testing.T) {
+	d, s := newDirectory()
+	got, err := d.Get(t.Context(), s.caller(1), principal.GhostID)
+	if err != nil || got != principal.Ghost() || got.Usable() == nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	_, err = d.Get(t.Context(), s.caller(2), principal.GhostID)
+	wantErr(t, err, token.ErrNotFound)
+	list, total, err := d.List(t.Context(), s.caller(1), directory.Filter{Username: strings.ToUpper("ghost")}, directory.Sort{}, 0, 20)
+	if err != nil || total != 1 || list[0] != principal.Ghost() {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, _, _ = d.List(t.Context(), s.caller(1), directory.Filter{}, directory.Sort{}, 0, 20); len(list) != 2 {
+		t.Errorf("the ghost is in the list: %+v", list)
+	}
+}

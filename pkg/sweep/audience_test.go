@@ -1,0 +1,590 @@
+package sweep_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// The groups acme and acme/apps, and the projects acme/apps/web and that of account 70.
+const (
+	acme token.ResourceID = iota + 1
+	apps
+	web
+	own
+)
+
+// bot is the owner of the token that is due, in shard 0.
+const bot token.OwnerID = 40
+
+// addResources fills a world with what there is to work on. Nobody does yet.
+func addResources(w *world) {
+	w.resources[acme] = principal.Resource{ID: acme, Kind: principal.Group, Path: "acme", FullPath: "acme"}
+	w.resources[apps] = principal.Resource{ID: apps, Kind: principal.Group, Path: "apps", FullPath: "acme/apps", Ancestors: []token.ResourceID{acme}}
+	w.resources[web] = principal.Resource{ID: web, Kind: principal.Project, Path: "web", FullPath: "acme/apps/web", Ancestors: []token.ResourceID{acme, apps}}
+	w.resources[own] = principal.Resource{ID: own, Kind: principal.Project, Path: "tools", Owner: 70}
+	w.addUser(70)
+}
+
+// join makes user a member, and an account when there is none.
+func (w *world) join(res token.ResourceID, user token.OwnerID, level token.Level, changes ...func(*principal.Member)) {
+	if _, there := w.users[user]; !there {
+		w.addUser(user)
+	}
+	m := principal.Member{Resource: res, User: user, Level: level}
+	for _, change := range changes {
+		change(&m)
+	}
+	w.members = append(w.members, m)
+}
+
+// addBot gives the bot a token for a resource that ends on a day.
+func (w *world) addBot(res token.ResourceID, on token.Day) token.ID { return w.addBotOf(bot, res, on) }
+
+func (w *world) addBotOf(owner token.OwnerID, res token.ResourceID, on token.Day) token.ID {
+	w.addUser(owner, func(u *principal.User) {
+		u.Username, u.Bot, u.Email = fmt.Sprintf("project_%s_bot", res), true, fmt.Sprintf("project%s_bot@example.com", res)
+	})
+	w.join(res, owner, token.Maintainer, func(m *principal.Member) { m.ExpiresOn = on })
+	return w.add(owner, on, func(tok *token.Token) {
+		tok.Kind, tok.Resource, tok.Level = w.resources[res].Kind.TokenKind(), res, token.Maintainer
+	})
+}
+
+// addressees returns who got mails, in order.
+func (w *world) addressees() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []string
+	for _, n := range w.mails {
+		all = append(all, n.Recipient.User.String())
+	}
+	return strings.Join(all, " ")
+}
+
+// Those who manage a project's or group's tokens are told about them, and nobody else.
+func TestManagersAreTold(t *testing.T) {
+	t.Parallel()
+	const day0 = "2031-05-07"
+	until := func(s string) func(*principal.Member) {
+		return func(m *principal.Member) { m.ExpiresOn = day(s) }
+	}
+	user := func(id token.OwnerID, change func(*principal.User)) func(*world) {
+		return func(w *world) { w.addUser(id, change) }
+	}
+	member := func(res token.ResourceID, id token.OwnerID, level token.Level, changes ...func(*principal.Member)) func(*world) {
+		return func(w *world) { w.join(res, id, level, changes...) }
+	}
+	for _, c := range []struct {
+		name    string
+		on      token.ResourceID
+		arrange []func(*world)
+		want    string // ids of the recipients
+		skipped string
+		path    string
+	}{
+		{"maintainers and owners of a project", web, []func(*world){
+			member(web, 12, token.Owner), member(web, 9, token.Maintainer), member(web, 10, token.Developer), member(web, 11, token.Guest), member(web, 100, token.Maintainer),
+		}, "9 12 100", "", "acme/apps/web"},
+		{"maintainers and owners of the groups above it", web, []func(*world){
+			member(acme, 8, token.Owner), member(apps, 9, token.Maintainer), member(apps, 10, token.Developer),
+		}, "8 9", "", "acme/apps/web"},
+		{"the highest level counts, and everybody once", web, []func(*world){
+			member(web, 9, token.Guest), member(apps, 9, token.Maintainer), member(acme, 9, token.Owner),
+		}, "9", "", "acme/apps/web"},
+		{"owners of a group, not its maintainers", apps, []func(*world){
+			member(apps, 9, token.Owner), member(apps, 10, token.Maintainer), member(acme, 8, token.Owner), member(acme, 7, token.Maintainer),
+		}, "8 9", "", "acme/apps"},
+		{"members of a project below a group are no members of the group", apps, []func(*world){
+			member(web, 9, token.Owner),
+		}, "", "no_recipient", ""},
+		{"nobody manages it", web, []func(*world){member(web, 9, token.Developer)}, "", "no_recipient", ""},
+		{"nobody is in it", web, nil, "", "no_recipient", ""},
+		{"a membership that ended yesterday", web, []func(*world){member(web, 9, token.Owner, until("2031-05-06"))}, "", "no_recipient", ""},
+		{"a membership that ends today", web, []func(*world){member(web, 9, token.Owner, until(day0))}, "", "no_recipient", ""},
+		{"a membership that ends tomorrow", web, []func(*world){member(web, 9, token.Owner, until("2031-05-08"))}, "9", "", "acme/apps/web"},
+		{"a membership that ended, and an inherited one", web, []func(*world){
+			member(web, 9, token.Owner, until(day0)), member(acme, 9, token.Maintainer),
+		}, "9", "", "acme/apps/web"},
+		{"a blocked manager is not told", web, []func(*world){
+			user(9, func(u *principal.User) { u.State = principal.Blocked }), member(web, 9, token.Owner), member(web, 10, token.Owner),
+		}, "10", "", "acme/apps/web"},
+		{"a deactivated manager is not told", web, []func(*world){
+			user(9, func(u *principal.User) { u.State = principal.Deactivated }), member(web, 9, token.Owner),
+		}, "", "no_recipient", ""},
+		{"a manager without an address is not told", web, []func(*world){
+			user(9, func(u *principal.User) { u.Email = "" }), member(web, 9, token.Owner),
+		}, "", "no_recipient", ""},
+		{"another bot is not told", web, []func(*world){
+			user(9, func(u *principal.User) { u.Bot = true }), member(web, 9, token.Owner),
+		}, "", "no_recipient", ""},
+		{"a manager whose account is gone is passed over", web, []func(*world){
+			member(web, 9, token.Owner), member(web, 10, token.Owner), func(w *world) { delete(w.users, 9) },
+		}, "10", "", "acme/apps/web"},
+		{"a manager whose profile cannot be read is passed over", web, []func(*world){
+			user(9, func(u *principal.User) { u.Username = "" }), member(web, 9, token.Owner), member(web, 10, token.Owner),
+		}, "10", "", "acme/apps/web"},
+		{"a member who cannot be read is passed over", web, []func(*world){
+			member(web, 0, token.Owner), member(web, 10, token.Owner),
+		}, "10", "", "acme/apps/web"},
+		{"a blocked bot's token", web, []func(*world){
+			func(w *world) { w.changeUser(bot, func(u *principal.User) { u.State = principal.Blocked }) }, member(web, 9, token.Owner),
+		}, "9", "", "acme/apps/web"},
+		{"a project that is gone", web, []func(*world){member(web, 9, token.Owner), func(w *world) { delete(w.resources, web) }}, "", "no_recipient", ""},
+		{"a project that cannot be read", web, []func(*world){
+			member(web, 9, token.Owner), func(w *world) { w.resources[web] = principal.Resource{} },
+		}, "", "malformed", ""},
+		{"a project in an account's namespace", own, []func(*world){member(own, 9, token.Maintainer), member(own, 70, token.Owner)}, "9 70", "", "user70/tools"},
+		{"one whose owner is not its member", own, []func(*world){member(own, 9, token.Maintainer)}, "9", "", "user70/tools"},
+		{"one whose owner is gone", own, []func(*world){member(own, 9, token.Maintainer), func(w *world) { delete(w.users, 70) }}, "9", "", "ghost/tools"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				addResources(w)
+				id := w.addBot(c.on, today.AddDays(4))
+				for _, arrange := range c.arrange {
+					arrange(w)
+				}
+				counts := w.wantRun(t, sweep.Expiring)
+				want(t, "recipients", w.addressees(), c.want)
+				skipped := map[string]int{}
+				if c.skipped != "" {
+					skipped[c.skipped] = 1
+				}
+				want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(skipped))
+				want(t, "marked", slices.Contains(w.marks(id), "expiring-7"), c.skipped != "malformed")
+				for _, n := range w.mails {
+					want(t, "place", n.Place, sweep.Place{Kind: w.resources[c.on].Kind, FullPath: c.path})
+					want(t, "owner", n.Owner, bot)
+					want(t, "tokens", fmt.Sprint(len(n.Tokens), n.Total, n.Tokens[0].ID), fmt.Sprint(1, 1, id))
+					want(t, "address", n.Recipient.Address, "user"+n.Recipient.User.String()+"@example.com")
+				}
+				mails := len(w.mails)
+				w.wantRun(t, sweep.Expiring)
+				want(t, "mails of a second run", len(w.mails), mails)
+			})
+		})
+	}
+}
+
+// The event's time, not the machine's, says whose membership is over.
+func TestMembershipAtTheEventsTime(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		at   time.Time
+		want string
+	}{
+		{"a second before its end", today.Start().Add(-time.Second), "9"},
+		{"at its end", today.Start(), ""},
+		{"a second after its end", today.Start().Add(time.Second), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				addResources(w)
+				w.addBot(web, today.AddDays(4))
+				w.join(web, 9, token.Maintainer, func(m *principal.Member) { m.ExpiresOn = today })
+				_, err := w.scanner(sweep.Expiring).Run(t.Context(), t.Context(), sweep.Event{Time: c.at})
+				wantErr(t, err, nil)
+				want(t, "recipients", w.addressees(), c.want)
+			})
+		})
+	}
+}
+
+// People's own tokens cost nothing more because of bots.
+func TestTeamsAreReadForBotsOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		addResources(w)
+		populate(w, 30)
+		w.wantRun(t, sweep.Expiring)
+		want(t, "resources read", w.count("Resource")+w.count("MembersIn"), 0)
+	})
+}
+
+// staff adds a bot with four managers: 9, 10, 11 and 12.
+func staff(w *world, on token.Day) token.ID {
+	addResources(w)
+	id := w.addBot(web, on)
+	for user := token.OwnerID(9); user <= 12; user++ {
+		w.join(web, user, token.Maintainer)
+	}
+	return id
+}
+
+// toUser fails mails to users.
+func toUser(err error, users ...token.OwnerID) func(sweep.Notice) error {
+	return func(n sweep.Notice) error {
+		if slices.Contains(users, n.Recipient.User) {
+			return err
+		}
+		return nil
+	}
+}
+
+// Marks of their own say who was told; the last one's is the plain mark, which ends it.
+func TestMarksOfSeveralRecipients(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		id := staff(w, today.AddDays(4))
+		var before []string
+		w.sending = func(sweep.Notice) error {
+			before = append(before, fmt.Sprint(w.marks(id)))
+			return nil
+		}
+		counts := w.wantRun(t, sweep.Expiring)
+		want(t, "marks before each mail", fmt.Sprint(before), "[[] [expiring-7@9] [expiring-7@9 expiring-7@10] [expiring-7@9 expiring-7@10 expiring-7@11]]")
+		want(t, "marks", fmt.Sprint(w.marks(id)), "[expiring-7@9 expiring-7@10 expiring-7@11 expiring-7]")
+		want(t, "mails", counts.Mails, 4)
+		want(t, "due and marked", fmt.Sprint(counts.Due, counts.Marked), "1 1")
+	})
+}
+
+// A recipient whose mail fails keeps no other back, and is told alone by the retry.
+func TestOneRecipientFails(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		fails []token.OwnerID
+		err   error
+		want  string // addressees of the first run, and of the retry
+	}{
+		{"the first", []token.OwnerID{9}, errOdd, "10 11 12|9"},
+		{"one in the middle", []token.OwnerID{11}, errOdd, "9 10 12|11"},
+		{"the last", []token.OwnerID{12}, errOdd, "9 10 11|12"},
+		{"all but one", []token.OwnerID{9, 10, 12}, errOdd, "11|9 10 12"},
+		{"all", []token.OwnerID{9, 10, 11, 12}, errOdd, "|9 10 11 12"},
+		{"the first has a rejected address", []token.OwnerID{9}, sweep.ErrRejected, "10 11 12|"},
+		{"the last has a rejected address", []token.OwnerID{12}, sweep.ErrRejected, "9 10 11|"},
+		{"all have a rejected address", []token.OwnerID{9, 10, 11, 12}, sweep.ErrRejected, "|"},
+		{"the quota is used up at the third", []token.OwnerID{11}, sweep.ErrQuota, "9 10|11 12"},
+		{"the account is paused at the first", []token.OwnerID{9}, sweep.ErrPaused, "|9 10 11 12"},
+		{"throttled for ever at the last", []token.OwnerID{12}, sweep.ErrThrottled, "9 10 11|12"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				id := staff(w, today.AddDays(4))
+				w.sending = toUser(fmt.Errorf("%w: really", c.err), c.fails...)
+				result, err := w.run(t, sweep.Expiring)
+				failed := c.err != sweep.ErrRejected
+				want(t, "failed", err != nil, failed)
+				want(t, "done", result.Done, !failed)
+				want(t, "plain mark", slices.Contains(w.marks(id), "expiring-7"), !failed)
+				first := w.addressees()
+				w.mails, w.sending = nil, nil
+				w.wantRun(t, sweep.Expiring)
+				want(t, "recipients", first+"|"+w.addressees(), c.want)
+				want(t, "plain mark", slices.Contains(w.marks(id), "expiring-7"), true)
+				w.mails = nil
+				w.wantRun(t, sweep.Expiring)
+				want(t, "recipients of a third run", w.addressees(), "")
+			})
+		})
+	}
+}
+
+// A bot's team that is as large as a company does not have the run try all of its addresses while the
+// mail service fails one after the other.
+func TestEveryRecipientFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		addResources(w)
+		w.addBot(web, today.AddDays(4))
+		for user := range token.OwnerID(300) {
+			w.join(web, 100+user, token.Maintainer)
+		}
+		broken := true
+		w.sending = to(&broken, errOdd)
+		_, err := w.run(t, sweep.Expiring)
+		wantErr(t, err, sweep.ErrUnsent)
+		want(t, "tried", w.count("Send"), 20)
+		broken = false
+		w.wantRun(t, sweep.Expiring)
+		want(t, "mails", len(w.mails), 300)
+	})
+}
+
+// A team with more people than a lease has time for is told by several calls, each person once.
+func TestLargeTeam(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		addResources(w)
+		id := w.addBot(web, today.AddDays(4))
+		const people = 300
+		for user := range token.OwnerID(people) {
+			w.join(web, 100+user, token.Maintainer)
+		}
+		w.rate = func() (float64, error) { return 1, nil }
+		calls := 0
+		for done := false; !done; calls++ {
+			result, err := w.run(t, sweep.Expiring)
+			wantErr(t, err, nil)
+			done = result.Done
+		}
+		if calls < 3 || calls > 6 {
+			t.Errorf("%d calls", calls)
+		}
+		told := map[token.OwnerID]int{}
+		for _, n := range w.mails {
+			told[n.Recipient.User]++
+		}
+		want(t, "mails", len(w.mails), people)
+		want(t, "people", len(told), people)
+		want(t, "plain mark", slices.Contains(w.marks(id), "expiring-7"), true)
+	})
+}
+
+// A mark of one recipient that the table refuses does not repeat the mail: this guards promise 3 of
+// the architecture, which allows a repeated mail after a crash only.
+func TestOwnMarksAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, refused := range []string{"expiring-7@9", "expiring-7@11", "expiring-7"} {
+		for _, c := range []struct{ fails, runs int }{{4, 0}, {5, 1}, {45, 9}} {
+			t.Run(fmt.Sprintf("%s is refused %d times", refused, c.fails), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					id := staff(w, today.AddDays(4))
+					left := c.fails
+					w.refuseMark = func(mark string) error {
+						if mark == refused && left > 0 {
+							left--
+							return token.ErrUnavailable
+						}
+						return nil
+					}
+					for range c.runs {
+						_, err := w.run(t, sweep.Expiring)
+						wantErr(t, err, token.ErrUnavailable)
+					}
+					w.wantRun(t, sweep.Expiring)
+					want(t, "recipients", w.addressees(), "9 10 11 12")
+					want(t, "plain mark", slices.Contains(w.marks(id), "expiring-7"), true)
+				})
+			})
+		}
+	}
+}
+
+// What changes between two of the mails: this guards promise 4 of the architecture.
+func TestChangesBetweenRecipients(t *testing.T) {
+	t.Parallel()
+	leave := func(user token.OwnerID) func(*world, token.ID) {
+		return func(w *world, _ token.ID) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.members = slices.DeleteFunc(slices.Clone(w.members), func(m principal.Member) bool { return m.User == user })
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*world, token.ID) // when 10 has been told
+		want   string
+		marked bool
+	}{
+		{"the token is revoked", func(w *world, id token.ID) { w.change(id, func(tok *token.Token) { tok.RevokedAt = atOne }) }, "9 10", false},
+		{"the next manager leaves", leave(11), "9 10 12", true},
+		{"the last manager leaves", leave(12), "9 10 11", true},
+		{"the managers left all leave", func(w *world, id token.ID) { leave(11)(w, id); leave(12)(w, id) }, "9 10", true},
+		{"one who was told leaves", leave(9), "9 10 11 12", true},
+		{"the next manager is blocked", func(w *world, _ token.ID) {
+			w.changeUser(11, func(u *principal.User) { u.State = principal.Blocked })
+		}, "9 10 12", true},
+		{"another manager comes", func(w *world, _ token.ID) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.join(web, 13, token.Owner)
+		}, "9 10 11 12 13", true},
+		{"the bot is deleted", func(w *world, _ token.ID) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			delete(w.users, bot)
+		}, "9 10", true},
+	} {
+		for _, moment := range []string{"when the mail is out", "as the next last look begins"} {
+			t.Run(c.name+" "+moment, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					id := staff(w, today.AddDays(4))
+					looks := 0
+					w.sent = func(n sweep.Notice) error {
+						if moment == "when the mail is out" && n.Recipient.User == 10 {
+							c.change(w, id)
+						}
+						return nil
+					}
+					w.fail = func(call string) error {
+						if call == "Tokens" {
+							if looks++; moment == "as the next last look begins" && looks == 4 { // of the batch, for 9, 10, 11
+								c.change(w, id)
+							}
+						}
+						return nil
+					}
+					w.wantRun(t, sweep.Expiring)
+					want(t, "recipients", w.addressees(), c.want)
+					want(t, "plain mark", slices.Contains(w.marks(id), "expiring-7"), c.marked)
+				})
+			})
+		}
+	}
+}
+
+// A team that cannot be read now ends the run, and the retry loses nothing.
+func TestTeamUnavailable(t *testing.T) {
+	t.Parallel()
+	for _, call := range []string{"Resource", "MembersIn"} {
+		t.Run(call, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				id := staff(w, today.AddDays(4))
+				w.fail = func(name string) error {
+					if name == call {
+						return token.ErrUnavailable
+					}
+					return nil
+				}
+				_, err := w.run(t, sweep.Expiring)
+				wantErr(t, err, token.ErrUnavailable)
+				want(t, "marks", fmt.Sprint(w.marks(id)), "[]")
+				w.fail = nil
+				w.wantRun(t, sweep.Expiring)
+				want(t, "recipients", w.addressees(), "9 10 11 12")
+			})
+		})
+	}
+}
+
+// Each of the two scans tells each manager once.
+func TestKindsOfSeveralRecipients(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		staff(w, today)
+		w.wantRun(t, sweep.Expiring)
+		w.wantRun(t, sweep.Expired)
+		want(t, "recipients", w.addressees(), "9 10 11 12 9 10 11 12")
+	})
+}
+
+// A run may die at any of its calls, before or after the call took effect: everybody is told, and the
+// only mails that are repeated are those whose mark the dead run could not write, at most one a
+// worker. This guards promise 3 where a notice has several recipients.
+func TestDeathBetweenRecipients(t *testing.T) {
+	t.Parallel()
+	const bots, people, workers = 5, 3, 2
+	build := func(t *testing.T) *world {
+		w := newWorld(t)
+		addResources(w)
+		for n := range token.OwnerID(bots) {
+			w.addBotOf(40+4*n, web, today.AddDays(int(n)))
+		}
+		for user := range token.OwnerID(people) {
+			w.join(web, 9+user, token.Maintainer)
+		}
+		w.add(8, today) // a person among them
+		return w
+	}
+	scan := func(t *testing.T, w *world) (sweep.Result, error) {
+		return w.run(t, sweep.Expiring, func(s *sweep.Scanner) { s.Workers = workers })
+	}
+	calls := 0
+	synctest.Test(t, func(t *testing.T) {
+		w := build(t)
+		_, err := scan(t, w)
+		wantErr(t, err, nil)
+		want(t, "mails", len(w.mails), bots*people+1)
+		calls = w.calls
+	})
+	if calls < 100 {
+		t.Fatalf("a run makes %d calls only", calls)
+	}
+	for _, after := range []bool{false, true} {
+		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
+			t.Parallel()
+			for n := 1; n <= calls; n++ {
+				synctest.Test(t, func(t *testing.T) {
+					w := build(t)
+					w.dieAtCall(n, after)
+					_, _ = scan(t, w) // what came of it is in the world
+					repeated := w.unmarkedMails()
+					if len(repeated) > workers {
+						t.Errorf("%d mails were in flight", len(repeated))
+					}
+					w.revive()
+					time.Sleep(2 * time.Minute) // the dead run's lease ends
+					result, err := scan(t, w)
+					wantErr(t, err, nil)
+					want(t, "done", result.Done, true)
+					got := map[told]int{}
+					for _, m := range w.mails {
+						got[told{m.Owner, m.Recipient.User}]++
+					}
+					want(t, "bots and people", len(got), bots*people+1)
+					for who, mails := range got {
+						if repeats := map[bool]int{true: 1}[repeated[who]]; mails != 1+repeats {
+							t.Errorf("%v: %d mails, of which %d may be repeated", who, mails, repeats)
+						}
+					}
+				})
+				if t.Failed() {
+					t.Fatalf("died at call %d of %d", n, calls)
+				}
+			}
+		})
+	}
+}
+
+// told is who was told of whose token.
+type told struct{ owner, user token.OwnerID }
+
+// unmarkedMails returns the mails that are out without a mark that says so.
+func (w *world) unmarkedMails() map[told]bool {
+	unmarked := map[told]bool{}
+	for _, m := range w.mails {
+		marks := w.marks(m.Tokens[0].ID)
+		if !slices.Contains(marks, "expiring-7") && !slices.Contains(marks, "expiring-7@"+m.Recipient.User.String()) {
+			unmarked[told{m.Owner, m.Recipient.User}] = true
+		}
+	}
+	return unmarked
+}
+
+// A run that is out of time between two recipients goes on with the next.
+func TestNoTimeForTheNextRecipient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		staff(w, today.AddDays(4))
+		w.rate = func() (float64, error) { return 1, nil }
+		ctx, cancel := context.WithTimeout(t.Context(), 16500*time.Millisecond) // 15 seconds are for marks
+		defer cancel()
+		result, err := w.scanner(sweep.Expiring).Run(ctx, t.Context(), sweep.Event{Time: atOne})
+		wantErr(t, err, nil)
+		want(t, "done", result.Done, false)
+		want(t, "recipients", w.addressees(), "9 10")
+		w.wantRun(t, sweep.Expiring)
+		want(t, "recipients", w.addressees(), "9 10 11 12")
+	})
+}

@@ -1,0 +1,560 @@
+package sweep_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"latchkey/pkg/principal"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// scanAt runs the expired scan with an event of some time until it is done, and returns its counts.
+func (w *world) scanAt(t *testing.T, at time.Time) (counts sweep.Counts) {
+	t.Helper()
+	s := w.scanner(sweep.Expired, func(s *sweep.Scanner) { s.AnyTime = true })
+	result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: at})
+	wantErr(t, err, nil)
+	want(t, "done", result.Done, true)
+	return result.Counts
+}
+
+// nights runs the expired scan of each night from one day to another, both days after today.
+func (w *world) nights(t *testing.T, from, to int) (removed int) {
+	t.Helper()
+	for n := from; n <= to; n++ {
+		removed += w.scanAt(t, atOne.AddDate(0, 0, n)).Ended
+	}
+	return removed
+}
+
+// A bot stays for as long as revoked tokens do after its token's end was announced, and is then
+// removed at once.
+func TestBotIsRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		id := staff(w, today)
+		person := w.add(8, today)
+		want(t, "removed in 90 nights", w.nights(t, 0, 89), 0)
+		want(t, "mails", len(w.mails), 5)
+		_, there := w.users[bot]
+		want(t, "the bot is there", there, true)
+		counts := w.scanAt(t, atOne.AddDate(0, 0, 90))
+		want(t, "removed", counts.Ended, 1)
+		want(t, "mails", counts.Mails, 0)
+		tok := w.tokens[digestOf(id)]
+		want(t, "revoked at", tok.RevokedAt, atOne.AddDate(0, 0, 90))
+		want(t, "reason", tok.RevokedReason, token.ReasonExpired)
+		want(t, "removed in 20 nights more", w.nights(t, 91, 110), 0)
+		want(t, "ended", fmt.Sprint(w.ended), fmt.Sprint(map[token.ID]int{id: 1}))
+		want(t, "the person's token", w.tokens[digestOf(person)].RevokedAt.IsZero(), true)
+	})
+}
+
+// The event's day says whether a bot's time is up.
+func TestRemovalAtMidnight(t *testing.T) {
+	t.Parallel()
+	due := today.AddDays(90)
+	for _, c := range []struct {
+		name string
+		at   time.Time
+		want int
+	}{
+		{"the last second of the day before", due.Start().Add(-time.Second), 0},
+		{"the first second of the day", due.Start(), 1},
+		{"the second after", due.Start().Add(time.Second), 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				staff(w, today)
+				w.scanAt(t, atOne)
+				want(t, "removed", w.scanAt(t, c.at).Ended, c.want)
+			})
+		})
+	}
+}
+
+// What is not as the index says keeps its bot, and is counted under its reason.
+func TestBotsThatStay(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reason, name string
+		arrange      func(*world, token.ID)
+	}{
+		{"revoked", "a token that was rotated meanwhile", func(w *world, id token.ID) {
+			w.change(id, func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRotated })
+		}},
+		{"gone", "a token that clean-up has taken", func(w *world, id token.ID) { delete(w.tokens, digestOf(id)) }},
+		{"malformed", "a record that cannot be read", func(w *world, id token.ID) {
+			w.change(id, func(tok *token.Token) { tok.Owner = 0 })
+		}},
+		{"malformed", "an entry that cannot be read", func(w *world, id token.ID) { w.entries[0].broken = true }},
+		{"moved", "a record of another token", func(w *world, id token.ID) { w.change(id, func(tok *token.Token) { tok.ID++ }) }},
+		{"moved", "a person's token", func(w *world, id token.ID) {
+			w.change(id, func(tok *token.Token) { tok.Kind, tok.Resource, tok.Level = token.Personal, 0, 0 })
+		}},
+		{"moved", "a token that ends tomorrow", func(w *world, id token.ID) {
+			w.change(id, func(tok *token.Token) { tok.ExpiresOn = today.AddDays(91) })
+		}},
+		{"moved", "a token that never ends", func(w *world, id token.ID) {
+			w.change(id, func(tok *token.Token) { tok.ExpiresOn = token.Day{} })
+		}},
+		{"", "a token that ends today", func(w *world, id token.ID) {
+			w.change(id, func(tok *token.Token) { tok.ExpiresOn = today.AddDays(90) })
+		}},
+		{"", "a token whose bot is gone", func(w *world, _ token.ID) { delete(w.users, bot) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				id := staff(w, today)
+				other := w.addBotOf(bot+shards, web, today) // of the same shard, behind it
+				w.scanAt(t, atOne)
+				c.arrange(w, id)
+				counts := w.scanAt(t, atOne.AddDate(0, 0, 90))
+				skipped, ended := map[string]int{}, map[token.ID]int{other: 1}
+				if c.reason != "" {
+					skipped[c.reason] = 1
+				} else {
+					ended[id] = 1
+				}
+				want(t, "ended", fmt.Sprint(w.ended), fmt.Sprint(ended))
+				want(t, "counted", counts.Ended, len(ended))
+				want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(skipped))
+			})
+		})
+	}
+}
+
+// A bot whose tokens were revoked in bulk has nothing to announce, and is removed like the others.
+func TestBotRevokedInBulk(t *testing.T) {
+	t.Parallel()
+	for _, moment := range []string{"before the scan", "before the mail goes out"} {
+		t.Run(moment, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				id := staff(w, today)
+				personal := w.add(8, today)
+				revoke := func() {
+					for _, user := range []token.OwnerID{bot, 8} {
+						w.changeUser(user, func(u *principal.User) { u.TokensValidFrom = u.NextNumber })
+					}
+				}
+				looks := 0
+				w.fail = func(call string) error {
+					if call == "Tokens" {
+						if looks++; moment == "before the mail goes out" && looks == 2 {
+							revoke()
+						}
+					}
+					return nil
+				}
+				if moment == "before the scan" {
+					revoke()
+				}
+				counts := w.scanAt(t, atOne)
+				want(t, "mails", counts.Mails, 0)
+				want(t, "revoked", counts.Skipped["revoked"], 2)
+				want(t, "personal token's marks", fmt.Sprint(w.marks(personal)), "[]")
+				want(t, "removed", w.nights(t, 1, 90), 1)
+				want(t, "ended", w.ended[id], 1)
+			})
+		})
+	}
+	t.Run("beside one that is announced", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			id := staff(w, today)
+			w.changeUser(bot, func(u *principal.User) { u.TokensValidFrom = u.NextNumber })
+			w.add(bot, today, func(tok *token.Token) { tok.Kind, tok.Resource, tok.Level = token.Project, web, token.Maintainer })
+			counts := w.scanAt(t, atOne)
+			want(t, "mails and marked", fmt.Sprint(counts.Mails, counts.Marked), "4 2")
+			want(t, "marks", fmt.Sprint(w.marks(id)), "[expired]")
+		})
+	})
+	t.Run("the scan before its end leaves it alone", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			id := staff(w, today)
+			w.changeUser(bot, func(u *principal.User) { u.TokensValidFrom = u.NextNumber })
+			w.wantRun(t, sweep.Expiring)
+			want(t, "marks", fmt.Sprint(w.marks(id)), "[]")
+		})
+	})
+}
+
+// Days without a scan keep a bot no longer than until the next, and those that the index shows late
+// until the day after.
+func TestMissedRemovals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		keep int
+		runs []int
+		want int // the day on which it is removed, or -1
+	}{
+		{"the day after a missed one", 90, []int{0, 89, 91}, 91},
+		{"a missed week", 90, []int{0, 88, 97}, 97},
+		{"a missed year", 90, []int{0, 89, 454}, 454},
+		{"the day of its announcement, after a long stop", 30, []int{-1, 60}, 60},
+		{"the first scan of all", 30, []int{31}, 31},
+		{"a day later, with the shortest time", 1, []int{0, 1}, 1},
+		{"an older day's event, late, removes nothing", 90, []int{0, 90 - 1, 88}, -1},
+		{"a late event of the day before its announcement", 90, []int{1, 0, 89, 90}, 90},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.keep = c.keep
+				staff(w, today)
+				removed := -1
+				for _, n := range c.runs {
+					if w.scanAt(t, atOne.AddDate(0, 0, n)).Ended > 0 {
+						removed = n
+					}
+				}
+				want(t, "removed on", removed, c.want)
+			})
+		})
+	}
+	t.Run("an entry that the index shows late", func(t *testing.T) {
+		t.Parallel()
+		for late, wanted := range map[int]int{1: 1, 7: 1, 8: 0} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				staff(w, today)
+				w.scanAt(t, atOne)
+				hidden := w.entries
+				w.entries = nil
+				w.nights(t, 1, 89+late)
+				w.entries = hidden
+				want(t, fmt.Sprintf("removed %d days late", late), w.nights(t, 90+late, 90+late), wanted)
+			})
+		}
+	})
+}
+
+// The time that bots stay may change; those that have ended keep their day.
+func TestRetentionChanges(t *testing.T) {
+	t.Parallel()
+	for _, keep := range []int{1, 400} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			staff(w, today)
+			w.scanAt(t, atOne)
+			w.keep = keep
+			want(t, "removed before", w.nights(t, 1, 89), 0)
+			want(t, "removed", w.nights(t, 90, 90), 1)
+		})
+	}
+}
+
+// The window of a scan that was missed for long, a query a day.
+func TestRemovalWindow(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, last, first string
+	}{
+		{"a week before the day after the last finished one", "2031-05-06", "2031-04-30"},
+		{"missed days", "2031-05-03", "2031-04-27"},
+		{"a shard that never finished", "", "2031-03-30"},
+		{"an old event", "2031-05-09", "2031-04-30"},
+		{"a long stop", "2025-01-01", "2030-03-26"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for _, kind := range []sweep.Kind{sweep.Expired, sweep.Expiring} {
+				w := newWorld(t)
+				if c.last != "" {
+					w.finished[scanOf{kind, 0}] = day(c.last)
+				}
+				asked := &window{}
+				shard := 0
+				s := w.scanner(kind, func(s *sweep.Scanner) { s.Index = asked })
+				_, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &shard})
+				wantErr(t, err, nil)
+				if kind == sweep.Expiring {
+					want(t, "days of the scan before the end", len(asked.bots), 0)
+					continue
+				}
+				want(t, "first day", asked.bots[0], c.first)
+				want(t, "days", len(asked.bots), day(c.first).DaysUntil(today)+1)
+				want(t, "last day", asked.bots[len(asked.bots)-1], "2031-05-07")
+			}
+		})
+	}
+}
+
+// crew adds n bots of shard 0 whose time is up at atOne.
+func crew(w *world, n int) {
+	addResources(w)
+	w.join(web, 9, token.Maintainer)
+	for i := range token.OwnerID(n) {
+		id := w.addBotOf(bot+4*i, web, today.AddDays(-90))
+		w.change(id, func(tok *token.Token) { tok.Notices = []string{"expired"} })
+	}
+	for i := range w.entries {
+		w.entries[i].day, w.entries[i].bots = today, true
+	}
+}
+
+// wantAllRemoved fails the test unless n bots were removed, each once.
+func wantAllRemoved(t *testing.T, w *world, n int) {
+	t.Helper()
+	want(t, "removed", len(w.ended), n)
+	for id, times := range w.ended {
+		want(t, "removals of "+id.String(), times, 1)
+	}
+	want(t, "left in the index", len(w.entries), 0)
+}
+
+// Many bots are removed page by page, with the lease renewed, and progress counts them all.
+func TestManyRemovals(t *testing.T) {
+	t.Parallel()
+	for _, pageSize := range []int{7, 50, 500} {
+		t.Run(fmt.Sprintf("pages of %d", pageSize), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.pageSize = pageSize
+				crew(w, 230)
+				w.after = func(call string) error {
+					if call == "RevokeToken" {
+						time.Sleep(2 * time.Second) // 153 seconds in all, with three workers
+					}
+					return nil
+				}
+				for range 3 {
+					result, err := w.run(t, sweep.Expired)
+					wantErr(t, err, nil)
+					if result.Done {
+						break
+					}
+				}
+				wantAllRemoved(t, w, 230)
+				want(t, "sum", w.jobs[sweep.Job{Kind: sweep.Expired, Day: today, Shard: 0}].Counts.Ended, 230)
+			})
+		})
+	}
+}
+
+// When its time is nearly up a run stops after the batch in hand, and the next goes on.
+func TestRemovalStops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.pageSize = 500
+		crew(w, 120)
+		stop, cancel := context.WithCancel(t.Context())
+		w.after = func(call string) error {
+			if call == "RevokeToken" {
+				cancel()
+			}
+			return nil
+		}
+		result, err := w.scanner(sweep.Expired).Run(t.Context(), stop, sweep.Event{Time: atOne})
+		wantErr(t, err, nil)
+		want(t, "done", result.Done, false)
+		want(t, "removed", result.Counts.Ended, 50)
+		want(t, "leases kept", len(w.leases), 0)
+		_, finished := w.finished[scanOf{sweep.Expired, 0}]
+		want(t, "finished", finished, false)
+		w.after = nil
+		want(t, "removed by the next", w.wantRun(t, sweep.Expired).Ended, 70)
+		wantAllRemoved(t, w, 120)
+	})
+}
+
+// A run that has lost its lease removes no further batch.
+func TestRemovalLeaseLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		crew(w, 120)
+		taken := leased{"another", atOne.Add(time.Hour)}
+		w.after = func(call string) error {
+			if call == "RevokeToken" {
+				w.mu.Lock()
+				w.leases[scanOf{sweep.Expired, 0}] = taken
+				w.mu.Unlock()
+			}
+			return nil
+		}
+		result, err := w.run(t, sweep.Expired)
+		wantErr(t, err, nil)
+		want(t, "done", result.Done, false)
+		want(t, "removed", result.Counts.Ended, 50)
+		want(t, "lease", w.leases[scanOf{sweep.Expired, 0}], taken)
+	})
+}
+
+// One bot that cannot be removed keeps no other of its batch, and a retry removes what is left.
+func TestRemovalFails(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		err     error
+		skipped string // when the scan goes on
+	}{
+		{"the table does not answer", token.ErrUnavailable, ""},
+		{"for an odd reason", errOdd, ""},
+		{"items that make no sense", token.ErrCorrupt, "malformed"},
+		{"a record that went away", token.ErrNotFound, "gone"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				crew(w, 20)
+				failures := 0
+				w.fail = func(call string) error {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					if call == "RevokeToken" && failures == 0 {
+						failures++
+						return fmt.Errorf("%w: really", c.err)
+					}
+					return nil
+				}
+				result, err := w.run(t, sweep.Expired)
+				want(t, "removed", result.Counts.Ended, 19)
+				want(t, "done", result.Done, c.skipped != "")
+				_, finished := w.finished[scanOf{sweep.Expired, 0}]
+				want(t, "finished", finished, c.skipped != "")
+				if c.skipped != "" {
+					wantErr(t, err, nil)
+					want(t, "skipped", fmt.Sprint(result.Counts.Skipped), fmt.Sprint(map[string]int{c.skipped: 1}))
+					want(t, "removed the day after", w.nights(t, 1, 1), 1)
+				} else {
+					wantErr(t, err, c.err)
+					want(t, "removed by the retry", w.wantRun(t, sweep.Expired).Ended, 1)
+				}
+				wantAllRemoved(t, w, 20)
+			})
+		})
+	}
+}
+
+// Mails that are left over keep no bot: an address that fails every night must not keep all bots for
+// ever.
+func TestUnsentMailsAndRemovals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		crew(w, 3)
+		id := w.add(8, today)
+		broken := true
+		w.sending = to(&broken, errOdd)
+		result, err := w.run(t, sweep.Expired)
+		wantErr(t, err, sweep.ErrUnsent)
+		want(t, "removed", result.Counts.Ended, 3)
+		want(t, "done", result.Done, false)
+		_, finished := w.finished[scanOf{sweep.Expired, 0}]
+		want(t, "finished", finished, false)
+		broken = false
+		w.wantRun(t, sweep.Expired)
+		want(t, "told", w.told()[id], 1)
+	})
+}
+
+// A run may die at any of its calls: each bot is removed once, and never before its end was told to
+// everybody.
+func TestDeathAtEveryRemoval(t *testing.T) {
+	t.Parallel()
+	build := func(t *testing.T) *world {
+		w := newWorld(t)
+		w.pageSize = 2
+		crew(w, 5)
+		w.join(web, 10, token.Maintainer)
+		w.keep = 0 // so that one scan announces and removes
+		for i := range token.OwnerID(2) {
+			w.addBotOf(bot+100+4*i, web, today)
+		}
+		return w
+	}
+	scan := func(t *testing.T, w *world) (sweep.Result, error) {
+		return w.run(t, sweep.Expired, func(s *sweep.Scanner) { s.Workers = 2 })
+	}
+	calls := 0
+	synctest.Test(t, func(t *testing.T) {
+		w := build(t)
+		_, err := scan(t, w)
+		wantErr(t, err, nil)
+		wantAllRemoved(t, w, 7)
+		calls = w.calls
+	})
+	if calls < 60 {
+		t.Fatalf("a run makes %d calls only", calls)
+	}
+	for _, after := range []bool{false, true} {
+		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
+			t.Parallel()
+			for n := 1; n <= calls; n++ {
+				synctest.Test(t, func(t *testing.T) {
+					w := build(t)
+					w.dieAtCall(n, after)
+					_, _ = scan(t, w) // what came of it is in the world
+					for id := range w.ended {
+						want(t, "announced", slices.Contains(w.marks(id), "expired"), true)
+					}
+					w.revive()
+					time.Sleep(2 * time.Minute) // the dead run's lease ends
+					result, err := scan(t, w)
+					wantErr(t, err, nil)
+					want(t, "done", result.Done, true)
+					wantAllRemoved(t, w, 7)
+					for _, owner := range []token.OwnerID{bot + 100, bot + 104} {
+						for _, user := range []token.OwnerID{9, 10} {
+							want(t, "told", slices.ContainsFunc(w.mails, func(m sweep.Notice) bool { return m.Owner == owner && m.Recipient.User == user }), true)
+						}
+					}
+				})
+				if t.Failed() {
+					t.Fatalf("died at call %d of %d", n, calls)
+				}
+			}
+		})
+	}
+}
+
+// Two runs at once remove each bot once.
+func TestRemovalsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.lagging = true // the index goes on to show what is removed
+		crew(w, 60)
+		results := make(chan error, 2)
+		for range 2 {
+			go func() {
+				for {
+					result, err := w.run(t, sweep.Expired)
+					if err != nil || result.Done {
+						results <- err
+						return
+					}
+					time.Sleep(time.Second)
+				}
+			}()
+		}
+		for range 2 {
+			wantErr(t, <-results, nil)
+		}
+		want(t, "removed", len(w.ended), 60)
+		for id, times := range w.ended {
+			want(t, "removals of "+id.String(), times, 1)
+		}
+	})
+}
