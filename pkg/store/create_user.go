@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -31,7 +32,7 @@ func (t *Table) CreateUser(ctx context.Context, u principal.User) (principal.Use
 		if u.Email != "" {
 			items = append(items, t.put(owned(emailKey(u.Email), u.ID), absent, nil))
 		}
-		reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
+		reasons, err := t.transact(audit.AboutUser(ctx, u.ID), items, func(ctx context.Context) (bool, error) {
 			stored, err := t.User(ctx, u.ID)
 			return sameUser(stored, u), err
 		})
