@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -84,7 +85,9 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 			Resource: old.Resource, Level: old.Level,
 			Digest: i.Pepper.Digest(bearer),
 		}
-		next, err = i.Store.RotateToken(ctx, owner, old, next, use)
+		event := eventBy(by, next, audit.Rotated)
+		event.Previous = old.ID
+		next, err = i.Store.RotateToken(audit.Expect(ctx, next.CreatedAt, event), owner, old, next, use)
 		return Issued{Token: next, Bearer: bearer}, err
 	})
 	// A token whose bot has gone meanwhile has ended with it.
