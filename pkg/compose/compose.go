@@ -90,7 +90,7 @@ func (d Deployment) Settings(planner policy.Planner) lambda.Handler {
 			api.Log.Warn("planned run not called off", "reason", err.Error())
 		},
 	}
-	return httpapi.Lambda(httpapi.Settings(api, administration), nil)
+	return httpapi.Lambda(httpapi.Settings(api, administration, d.trail(api.Log)), nil)
 }
 
 // Authorizer returns the handler of functions/authorizer.
@@ -118,10 +118,16 @@ func (d Deployment) accounts(table *store.Table) *directory.Directory {
 	return &directory.Directory{Store: table, Reader: table, Clock: d.Clock}
 }
 
+func (d Deployment) trail(log *slog.Logger) *policy.Trail {
+	table := d.table(log)
+	return &policy.Trail{Store: table, Reader: table, Resources: table, Clock: d.Clock}
+}
+
 func (d Deployment) api(function string) *httpapi.API {
 	log := d.Log(function)
+	table := d.table(log)
 	return &httpapi.API{
-		Log: log, Verifier: d.verifier(log), Users: d.table(log), Clock: d.Clock,
+		Log: log, Verifier: d.verifier(log), Users: table, Trail: table, Clock: d.Clock,
 		PublicURL: d.Config.PublicURL, Count: d.metrics(log, function).Count,
 	}
 }

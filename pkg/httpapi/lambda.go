@@ -35,10 +35,11 @@ func Lambda(h http.Handler, console Console) lambda.Handler {
 			if console == nil {
 				return nil, ErrEvent
 			}
-			return console(ctx, raw)
+			return console(withOperator(ctx), raw)
 		}
 		ctx = context.WithValue(ctx, requestIDKey{}, event.RequestContext.RequestID)
 		ctx = context.WithValue(ctx, gatewayURLKey{}, gatewayURL(event))
+		ctx = withAddress(ctx, event.RequestContext.Identity.SourceIP)
 		if reason := unreadable(event); reason != "" {
 			// An empty request stands in for it, so that the refusal has its
 			// id and its log line like every other.

@@ -14,21 +14,23 @@ const Version = "18.4.0"
 type settingsAPI struct {
 	*API
 	administration *policy.Administration
+	trail          *policy.Trail
 }
 
-// Settings returns the routes that describe the service and change how it
-// works. It also answers every path that no other function serves.
-func Settings(api *API, administration *policy.Administration) http.Handler {
-	return api.serve((&settingsAPI{api, administration}).routes())
+// Settings returns the routes that describe the service, change how it works,
+// and show what was done with it. It also answers every path that no other
+// function serves.
+func Settings(api *API, administration *policy.Administration, trail *policy.Trail) http.Handler {
+	return api.serve((&settingsAPI{api, administration, trail}).routes())
 }
 
 func (api *settingsAPI) routes() []route {
-	return []route{
+	return append([]route{
 		{method: "GET", path: "/version", handle: api.version},
 		{method: "GET", path: "/metadata", handle: api.metadata},
 		{method: "GET", path: "/application/settings", handle: api.applicationSettings, adminOnly: true},
 		{method: "PUT", path: "/application/settings", handle: api.updateApplicationSettings, adminOnly: true},
-	}
+	}, api.auditRoutes()...)
 }
 
 type versionJSON struct {

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/infra/local/engine"
 	"latchkey/infra/local/tabledef"
@@ -65,6 +66,7 @@ type world struct {
 	planner  *planner
 	// administration changes the settings.
 	administration *policy.Administration
+	trail          *policy.Trail
 	verifier       *verify.Verifier
 	logs           *logs
 	counts         *counts
@@ -145,6 +147,7 @@ func (w *world) connect(client *dynamodb.Client) {
 	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Clock: w.clock}
 	w.planner = &planner{}
 	w.administration = &policy.Administration{Store: w.table, Planner: w.planner, Clock: w.clock, Reserved: w.format.Prefixes}
+	w.trail = &policy.Trail{Store: w.table, Reader: w.table, Resources: w.table, Clock: w.clock}
 	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 }
 
@@ -218,7 +221,7 @@ func (w *world) set(tb testing.TB, name, attribute, value string) {
 
 func (w *world) api(function string) *httpapi.API {
 	return &httpapi.API{
-		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Users: w.table, Clock: w.clock,
+		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Users: w.table, Trail: w.table, Clock: w.clock,
 		PublicURL: w.publicURL, Count: w.counts.count,
 	}
 }
@@ -230,7 +233,7 @@ func (w *world) functions() map[string]http.Handler {
 		"revoke":    httpapi.Revoke(w.api("revoke"), w.revoker),
 		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister),
 		"directory": httpapi.Directory(w.api("directory"), w.accounts),
-		"settings":  httpapi.Settings(w.api("settings"), w.administration),
+		"settings":  httpapi.Settings(w.api("settings"), w.administration, w.trail),
 	}
 }
 
@@ -242,7 +245,8 @@ func (w *world) consoles() map[string]lambda.Handler {
 	}
 }
 
-// snapshot returns everything in the table.
+// snapshot returns everything in the table but the audit trail, which also says
+// what was refused.
 func (w *world) snapshot(tb testing.TB) string {
 	tb.Helper()
 	out, err := w.client.Scan(tb.Context(), &dynamodb.ScanInput{TableName: aws.String(tableName), ConsistentRead: aws.Bool(true)})
@@ -250,11 +254,14 @@ func (w *world) snapshot(tb testing.TB) string {
 	if len(out.LastEvaluatedKey) > 0 {
 		tb.Fatal("the table has outgrown its snapshot")
 	}
-	lines := make([]string, len(out.Items))
-	for i, item := range out.Items {
+	var lines []string
+	for _, item := range out.Items {
+		if pk := item["pk"].(*types.AttributeValueMemberS).Value; strings.HasPrefix(pk, "AUDIT#") {
+			continue
+		}
 		line, err := json.Marshal(item)
 		check(tb, err)
-		lines[i] = string(line)
+		lines = append(lines, string(line))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
