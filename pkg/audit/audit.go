@@ -197,24 +197,29 @@ func withoutPrivate(s string) string {
 // Is reports whether the event happened to the token with this id.
 func (e Event) Is(id token.ID) bool { return e.Token == id || e.Previous == id }
 
-// The layout of an id: the seconds since epoch, then random bits. Ids ascend
-// with time and stay below 2^53 (JSON clients in JavaScript). Those of one second
-// are in no order: no clock here tells less than a second apart. The seconds last
-// until 2059.
+// The layout of an id: the seconds since epoch, then a number. Ids ascend with
+// time and stay below 2^53 (JSON clients in JavaScript). No clock here tells less
+// than a second apart: within one, those are in order that one process made. The
+// seconds last until 2059.
 const (
 	epoch      = 1735689600 // 2025-01-01T00:00:00Z
-	randomBits = 23
+	numberBits = 23
 	maxSeconds = 1 << 30
 )
 
-// NewID returns the id of an event at an instant; random is anything.
-func NewID(at time.Time, random uint32) int64 {
-	return FirstID(at) | int64(random&(1<<randomBits-1))
+// FirstNumbers is how many numbers a process may start counting at. It can count
+// as many again before its order is lost for the length of a second.
+const FirstNumbers = 1 << (numberBits - 1)
+
+// NewID returns the id of an event at an instant. number counts up from a random
+// start.
+func NewID(at time.Time, number uint32) int64 {
+	return FirstID(at) | int64(number&(1<<numberBits-1))
 }
 
 // FirstID returns the lowest id of an instant, or of the nearest one that ids
 // can name.
-func FirstID(at time.Time) int64 { return min(max(at.Unix()-epoch, 0), maxSeconds) << randomBits }
+func FirstID(at time.Time) int64 { return min(max(at.Unix()-epoch, 0), maxSeconds) << numberBits }
 
 // Life is how long an event is kept.
 const Life = 365 * 24 * time.Hour

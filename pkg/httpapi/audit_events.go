@@ -83,7 +83,9 @@ func auditEventWire(e audit.Event, page policy.TrailPage) auditEventJSON {
 	}
 	switch e.Entity.Type {
 	case audit.User:
-		wire.Details.EntityPath = page.Users[token.OwnerID(e.Entity.ID)].Username
+		if user := page.Users[token.OwnerID(e.Entity.ID)]; user.ID != principal.GhostID {
+			wire.Details.EntityPath = user.Username
+		}
 	case audit.Project, audit.Group:
 		wire.Details.EntityPath = page.Paths[token.ResourceID(e.Entity.ID)]
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -321,7 +322,7 @@ func replyCases() []replyCase {
 	add("metadata", get("settings", "/api/v4/metadata", "owner"))
 	add("version without a credential", get("settings", "/api/v4/version", ""))
 	add("version without a sufficient scope", get("settings", "/api/v4/version", "registry"))
-	return append(cases, append(impersonationCases(), resourceTokenCases()...)...)
+	return append(cases, slices.Concat(impersonationCases(), resourceTokenCases(), auditCases())...)
 }
 
 const (

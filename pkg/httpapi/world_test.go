@@ -72,6 +72,8 @@ type world struct {
 	counts         *counts
 	publicURL      string
 
+	lastEvent int64 // that told has told
+
 	// The bearers that every world starts with, by what they are.
 	bearers map[string]string
 	// The tokens of bearers, by the same names.
@@ -406,6 +408,7 @@ var doors = map[string]door{"http": throughHTTP, "lambda": throughLambda, "lambd
 var (
 	anyBearer    = regexp.MustCompile(`(lkpat_|lkprj_|lkimp_)[0-9A-Za-z]{36}\b`)
 	anyRequestID = regexp.MustCompile(`(?m)^X-Request-Id: .+$`)
+	anyEventID   = regexp.MustCompile(`"id":[0-9]{15,16}\b`)
 	anyRevision  = regexp.MustCompile(`"revision":"[^"]*"`)
 )
 
@@ -421,6 +424,7 @@ func (r response) String() string {
 	}
 	b.WriteString("\n" + r.body)
 	text := anyBearer.ReplaceAllString(b.String(), "$1<36 letters and digits>")
+	text = anyEventID.ReplaceAllString(text, `"id":<event id>`)
 	text = anyRevision.ReplaceAllString(text, `"revision":"<revision>"`)
 	return anyRequestID.ReplaceAllString(text, "X-Request-Id: <request id>")
 }

@@ -17,7 +17,7 @@ import (
 // auditPuts are the items of the events that ctx expects of a transaction.
 func (t *Table) auditPuts(ctx context.Context) (puts []types.TransactWriteItem) {
 	for _, e := range audit.Expected(ctx) {
-		for _, it := range eventItems(e) {
+		for _, it := range t.eventItems(e) {
 			puts = append(puts, t.put(it, "", nil))
 		}
 	}
@@ -82,20 +82,24 @@ func (t *Table) EveryEvent(ctx context.Context, from, to time.Time, each func(au
 // An eventWalk goes through the events of a partition, newest first.
 type eventWalk struct {
 	table *Table
-	pages *dynamodb.QueryPaginator
+	pages *dynamodb.QueryPaginator // nil for no range
 	page  []item
 	head  audit.Event // that step came to
 	over  bool        // there was none
 }
 
 func (t *Table) walkEvents(partition string, from, to time.Time) *eventWalk {
+	first, end := audit.FirstID(from.Add(time.Second-1)), audit.FirstID(to.Add(time.Second)) // a part of a second is after its start
+	if first > end {
+		return &eventWalk{table: t} // the engine refuses such a range
+	}
 	return &eventWalk{table: t, pages: dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
 		ExpressionAttributeValues: item{
 			":pk":   text(partition),
-			":from": text(auditSort(audit.FirstID(from.Add(time.Second - 1)))), // a part of a second is after its start
-			":to":   text(auditSort(audit.FirstID(to.Add(time.Second)))),
+			":from": text(auditSort(first)),
+			":to":   text(auditSort(end)),
 		},
 		ConsistentRead:   aws.Bool(true),
 		ScanIndexForward: aws.Bool(false),
@@ -121,7 +125,7 @@ func (w *eventWalk) next(ctx context.Context) (e audit.Event, more bool, err err
 			}
 			w.table.passOver(err)
 		}
-		if !w.pages.HasMorePages() {
+		if w.pages == nil || !w.pages.HasMorePages() {
 			return audit.Event{}, false, nil
 		}
 		page, err := w.pages.NextPage(ctx)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 
 // Audit event: AUDIT#USER#<uid> / <id>#<random>, likewise PROJECT, GROUP and INSTANCE, and
 //              AUDIT#EVERY#<shard> / <id>#<random>, the same for those who see everything.
-// Ids ascend with time, and two that are alike lie side by side.
+// Ids ascend with time; two processes may make the same, and both stay.
 //
 // Every change there is writes to the second place, and all at its newest end, so it is split:
 // one partition takes 1,000 write units a second, which are 500 events (DynamoDB: partition
@@ -31,7 +30,8 @@ func auditPartition(e audit.Entity) string {
 // stay in the part they were written to, so it must not change.
 const auditShards = 16
 
-// auditShard is the part that an event is in: its random bits say.
+// auditShard is the part that an event is in. The events of one process go
+// round.
 func auditShard(id int64) int { return int(id % auditShards) }
 
 func auditShardPartition(shard int) string { return fmt.Sprintf("AUDIT#EVERY#%02d", shard) }
@@ -91,10 +91,8 @@ func readEvent(it item) (audit.Event, error) {
 }
 
 // eventItems are the two items of an event whose id is yet to be made.
-func eventItems(e audit.Event) []item {
-	var bits [4]byte
-	_, _ = rand.Read(bits[:]) // never fails (crypto/rand)
-	e.ID = audit.NewID(e.At, binary.BigEndian.Uint32(bits[:]))
+func (t *Table) eventItems(e audit.Event) []item {
+	e.ID = audit.NewID(e.At, t.events.Add(1))
 	random := rand.Text()
 	return []item{
 		eventItem(auditPartition(e.Entity), e, random),
