@@ -10,6 +10,7 @@ package audit
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"time"
 
@@ -27,14 +28,21 @@ const (
 	TokensRevoked        Name = "personal_access_tokens_revoked"
 	TokenReused          Name = "personal_access_token_reused"
 	ImpersonationIssued  Name = "impersonation_token_issued"
+	ImpersonationRotated Name = "impersonation_token_rotated"
 	ImpersonationRevoked Name = "impersonation_token_revoked"
+	ImpersonationReused  Name = "impersonation_token_reused"
 	ProjectTokenIssued   Name = "project_access_token_created"
 	ProjectTokenRotated  Name = "project_access_token_rotated"
 	ProjectTokenRevoked  Name = "project_access_token_deleted"
+	ProjectTokenReused   Name = "project_access_token_reused"
 	GroupTokenIssued     Name = "group_access_token_created"
 	GroupTokenRotated    Name = "group_access_token_rotated"
 	GroupTokenRevoked    Name = "group_access_token_deleted"
+	GroupTokenReused     Name = "group_access_token_reused"
 	TokenRefused         Name = "personal_access_token_creation_failed"
+	ImpersonationRefused Name = "impersonation_token_creation_failed"
+	ProjectTokenRefused  Name = "project_access_token_creation_failed"
+	GroupTokenRefused    Name = "group_access_token_creation_failed"
 	UserCreated          Name = "user_created"
 	UserUpdated          Name = "user_updated"
 	UserDeleted          Name = "user_destroyed"
@@ -51,6 +59,7 @@ const (
 	FeatureSet           Name = "feature_flag_set"
 	FeatureDeleted       Name = "feature_flag_deleted"
 	SudoUsed             Name = "sudo_used"
+	SudoRefused          Name = "sudo_refused"
 )
 
 // A Source says by what way something was done.
@@ -98,6 +107,49 @@ func ResourceEntity(kind token.Kind, id token.ResourceID) Entity {
 	return Entity{Project, int64(id)}
 }
 
+// TokenEntity is whose trail the events of a token belong to: the project's or
+// group's that it is of, and otherwise its owner's.
+func TokenEntity(t token.Token) Entity {
+	if t.Kind.OfResource() {
+		return ResourceEntity(t.Kind, t.Resource)
+	}
+	return UserEntity(t.Owner)
+}
+
+// A Deed is what is done with a token.
+type Deed int
+
+// The deeds.
+const (
+	Issued Deed = iota
+	Rotated
+	Revoked
+	Reused
+	Refused // to issue it
+)
+
+var tokenNames = map[token.Kind][5]Name{
+	token.Personal:      {TokenIssued, TokenRotated, TokenRevoked, TokenReused, TokenRefused},
+	token.Impersonation: {ImpersonationIssued, ImpersonationRotated, ImpersonationRevoked, ImpersonationReused, ImpersonationRefused},
+	token.Project:       {ProjectTokenIssued, ProjectTokenRotated, ProjectTokenRevoked, ProjectTokenReused, ProjectTokenRefused},
+	token.Group:         {GroupTokenIssued, GroupTokenRotated, GroupTokenRevoked, GroupTokenReused, GroupTokenRefused},
+}
+
+// NameOf is the name of what is done with a token of this kind.
+func NameOf(kind token.Kind, deed Deed) Name { return tokenNames[kind][deed] }
+
+// OfImpersonation reports whether the name is about impersonation tokens, of
+// which only administrators know.
+func (n Name) OfImpersonation() bool {
+	return slices.Contains([]Name{ImpersonationIssued, ImpersonationRotated, ImpersonationRevoked, ImpersonationReused, ImpersonationRefused}, n)
+}
+
+// OfToken is the event of something that is done with a token. One that is
+// only made then has no id yet; see About.
+func OfToken(t token.Token, deed Deed) Event {
+	return Event{Name: NameOf(t.Kind, deed), Entity: TokenEntity(t), Token: t.ID, Target: t.Name}
+}
+
 // An Origin is where a request came from. The zero Origin is that of work
 // nobody asked for.
 type Origin struct {
@@ -121,8 +173,8 @@ type Event struct {
 	Name   Name
 	Entity Entity
 	Origin
-	// Token that it happened to, or 0.
-	Token token.ID
+	// Token that it happened to, or 0, and the one that it took the place of.
+	Token, Previous token.ID
 	// Target is the name of what it happened to: a token's, an account's
 	// username, a setting's.
 	Target string
@@ -130,24 +182,44 @@ type Event struct {
 	Change, From, To string
 }
 
-// The layout of an id: the seconds since epoch, then random bits. Ids of one
-// partition ascend with time, stay below 2^53 (JSON clients in JavaScript) and
-// name the day on which to look. The seconds last until 2059.
-const (
-	epoch      = 1735689600 // 2025-01-01T00:00:00Z
-	randomBits = 23
-)
+// private is what may be a mail address, a bearer or a digest. People write
+// what they like into names.
+var private = regexp.MustCompile(`[^\s@]@[^\s@]|[0-9A-Za-z]{36}`)
 
-// NewID returns the id of an event at an instant; random is anything.
-func NewID(at time.Time, random uint32) int64 {
-	return FirstID(at) | int64(random&(1<<randomBits-1))
+// withoutPrivate returns s, or "" where it may hold what an event must not.
+func withoutPrivate(s string) string {
+	if private.MatchString(s) {
+		return ""
+	}
+	return s
 }
 
-// FirstID returns the lowest id of an instant.
-func FirstID(at time.Time) int64 { return max(at.Unix()-epoch, 0) << randomBits }
+// Is reports whether the event happened to the token with this id.
+func (e Event) Is(id token.ID) bool { return e.Token == id || e.Previous == id }
 
-// TimeOf returns the second in which an id was made.
-func TimeOf(id int64) time.Time { return time.Unix(id>>randomBits+epoch, 0).UTC() }
+// The layout of an id: the seconds since epoch, then a number. Ids ascend with
+// time and stay below 2^53 (JSON clients in JavaScript). No clock here tells less
+// than a second apart: within one, those are in order that one process made. The
+// seconds last until 2059.
+const (
+	epoch      = 1735689600 // 2025-01-01T00:00:00Z
+	numberBits = 23
+	maxSeconds = 1 << 30
+)
+
+// FirstNumbers is how many numbers a process may start counting at. It can count
+// as many again before its order is lost for the length of a second.
+const FirstNumbers = 1 << (numberBits - 1)
+
+// NewID returns the id of an event at an instant. number counts up from a random
+// start.
+func NewID(at time.Time, number uint32) int64 {
+	return FirstID(at) | int64(number&(1<<numberBits-1))
+}
+
+// FirstID returns the lowest id of an instant, or of the nearest one that ids
+// can name.
+func FirstID(at time.Time) int64 { return min(max(at.Unix()-epoch, 0), maxSeconds) << numberBits }
 
 // Life is how long an event is kept.
 const Life = 365 * 24 * time.Hour
@@ -171,7 +243,8 @@ func OriginOf(ctx context.Context) Origin {
 // Expect returns a context for the next change that the store makes: it writes
 // events with it, all or nothing, as of the instant at. Missing parts are filled
 // in: the origin from the context (the source only where the event has none),
-// and by the store the id, and the id of a token that is only made then.
+// and by the store the id, and the ids of a token and an account that are only
+// made then. A text that may hold a mail address or a bearer is left out.
 func Expect(ctx context.Context, at time.Time, events ...Event) context.Context {
 	origin := OriginOf(ctx)
 	filled := slices.Clone(events)
@@ -179,6 +252,9 @@ func Expect(ctx context.Context, at time.Time, events ...Event) context.Context 
 		source := filled[i].Source
 		filled[i].At = at
 		filled[i].Origin = origin
+		for _, text := range []*string{&filled[i].Target, &filled[i].From, &filled[i].To} {
+			*text = withoutPrivate(*text)
+		}
 		if source != "" {
 			filled[i].Source = source
 		}
@@ -195,11 +271,40 @@ func Expected(ctx context.Context) []Event {
 // About returns a context whose expected events are about the token with this
 // id, where they do not name one.
 func About(ctx context.Context, id token.ID) context.Context {
-	events := slices.Clone(Expected(ctx))
-	for i := range events {
-		if events[i].Token == 0 {
-			events[i].Token = id
+	return fill(ctx, func(e *Event) {
+		if e.Token == 0 {
+			e.Token = id
 		}
+	})
+}
+
+// AboutUser returns a context whose expected events are about the account with
+// this id, where they are about an account and do not name one.
+func AboutUser(ctx context.Context, id token.OwnerID) context.Context {
+	return fill(ctx, func(e *Event) {
+		if e.Entity == UserEntity(0) {
+			e.Entity = UserEntity(id)
+		}
+	})
+}
+
+// AboutResource returns a context whose expected events are about the project or
+// group with this id, where they are about one and do not name it.
+func AboutResource(ctx context.Context, id int64) context.Context {
+	return fill(ctx, func(e *Event) {
+		if e.Entity.ID == 0 && (e.Entity.Type == Project || e.Entity.Type == Group) {
+			e.Entity.ID = id
+		}
+	})
+}
+
+func fill(ctx context.Context, missing func(*Event)) context.Context {
+	events := slices.Clone(Expected(ctx))
+	if len(events) == 0 {
+		return ctx
+	}
+	for i := range events {
+		missing(&events[i])
 	}
 	return context.WithValue(ctx, expectedKey{}, events)
 }

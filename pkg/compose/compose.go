@@ -91,7 +91,8 @@ func (d Deployment) Settings(planner policy.Planner) lambda.Handler {
 			api.Log.Warn("planned run not called off", "reason", err.Error())
 		},
 	}
-	return httpapi.Lambda(httpapi.Settings(api, d.features(d.table(api.Log)), administration), nil)
+	table := d.table(api.Log)
+	return httpapi.Lambda(httpapi.Settings(api, d.features(table), administration, d.trail(table)), nil)
 }
 
 // Leaks returns the handler of functions/leaks, which sends with mailer, or
@@ -138,13 +139,18 @@ func (d Deployment) accounts(table *store.Table) *directory.Directory {
 
 // features are also what tells whether a resource may have new tokens.
 func (d Deployment) features(table *store.Table) *policy.Features {
-	return &policy.Features{Store: table, Reader: table, Finder: table}
+	return &policy.Features{Store: table, Reader: table, Finder: table, Clock: d.Clock}
+}
+
+func (d Deployment) trail(table *store.Table) *policy.Trail {
+	return &policy.Trail{Store: table, Reader: table, Resources: table, Clock: d.Clock}
 }
 
 func (d Deployment) api(function string) *httpapi.API {
 	log := d.Log(function)
+	table := d.table(log)
 	return &httpapi.API{
-		Log: log, Verifier: d.verifier(log), Users: d.table(log), Clock: d.Clock,
+		Log: log, Verifier: d.verifier(log), Users: table, Trail: table, Clock: d.Clock,
 		PublicURL: d.Config.PublicURL, Count: d.metrics(log, function).Count,
 		Throttles: d.throttles(),
 	}

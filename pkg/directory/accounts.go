@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -74,7 +75,7 @@ func (d *Directory) update(ctx context.Context, id token.OwnerID, change Change)
 	if faults := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email}).faults(); len(faults) > 0 {
 		return principal.User{}, faults
 	}
-	return after, d.Store.UpdateUser(ctx, before, after)
+	return after, d.Store.UpdateUser(audit.Expect(ctx, d.Clock.Now(), changes(before, after)...), before, after)
 }
 
 func set[T any](field, value *T) {
@@ -117,7 +118,7 @@ func (d *Directory) Delete(ctx context.Context, by principal.Principal, id token
 	case sole:
 		return ErrSoleOwner
 	}
-	if err := d.Store.DeleteUser(ctx, user); err != nil {
+	if err := d.Store.DeleteUser(d.expect(byAdministrator(ctx), audit.UserDeleted, user), user); err != nil {
 		return err
 	}
 	_, err = d.Store.LeaveAll(ctx, id)

@@ -20,6 +20,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
@@ -91,7 +92,7 @@ func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candid
 	if !by.User.Admin {
 		return principal.User{}, token.ErrForbidden
 	}
-	return d.create(ctx, by.Asker(), c)
+	return d.create(byAdministrator(ctx), by.Asker(), c)
 }
 
 // CreateByConsole makes an account. Errors are those of Create.
@@ -103,12 +104,13 @@ func (d *Directory) create(ctx context.Context, by token.OwnerID, c Candidate) (
 	if faults := c.faults(); len(faults) > 0 {
 		return principal.User{}, faults
 	}
-	return d.Store.CreateUser(ctx, principal.User{
+	user := principal.User{
 		Username: c.Username, Name: c.Name, Email: c.Email, Note: c.Note,
 		State: principal.Active, Admin: c.Admin, External: c.External,
 		CreatedAt: d.Clock.Now(), CreatedBy: by,
 		NextNumber: 1,
-	})
+	}
+	return d.Store.CreateUser(d.expect(ctx, audit.UserCreated, user), user)
 }
 
 func (c Candidate) faults() Faults {
@@ -215,6 +217,7 @@ func (d *Directory) move(ctx context.Context, by principal.Principal, id token.O
 	if !may(user.State) {
 		return false, nil
 	}
+	ctx = d.expect(byAdministrator(ctx), moved(user.State, to), user)
 	if err := d.Store.SetUserState(ctx, id, user.State, to); err != nil {
 		return false, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -260,7 +261,8 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 		Resource: access.Resource.ID, User: user.ID, Level: a.Level, ExpiresOn: a.ExpiresOn,
 		CreatedAt: now, CreatedBy: by.User.ID,
 	}
-	switch err := d.Resources.AddMember(ctx, m, standing.Direct); {
+	expected := audit.Expect(ctx, now, memberEvents(by, access.Resource, user, principal.Member{}, m)...)
+	switch err := d.Resources.AddMember(expected, m, standing.Direct); {
 	case errors.Is(err, token.ErrTaken):
 		return MemberView{}, ErrMemberExists
 	case errors.Is(err, token.ErrNotFound):
@@ -358,6 +360,7 @@ func (d *Directory) changeMember(ctx context.Context, by principal.Principal, ki
 	if err != nil {
 		return MemberView{}, err
 	}
+	ctx = audit.Expect(ctx, now, memberEvents(by, access.Resource, account, before, after)...)
 	return views[0], d.Resources.ChangeMember(ctx, before, after, besides)
 }
 
@@ -433,7 +436,7 @@ func (d *Directory) removeMember(ctx context.Context, by principal.Principal, ki
 	if user != by.User.ID && !access.AtLeast(kind.ManageLevel()) {
 		return 0, token.ErrForbidden
 	}
-	m, _, err := d.changeable(ctx, access, user, now)
+	m, account, err := d.changeable(ctx, access, user, now)
 	if err != nil {
 		return 0, err
 	}
@@ -453,7 +456,8 @@ func (d *Directory) removeMember(ctx context.Context, by principal.Principal, ki
 		return 0, err
 	}
 	for _, r := range append(removals, own) {
-		if err := d.Resources.RemoveMember(ctx, r.member, r.besides); err != nil {
+		expected := audit.Expect(ctx, now, memberEvents(by, r.resource, account, r.member, principal.Member{})...)
+		if err := d.Resources.RemoveMember(expected, r.member, r.besides); err != nil {
 			return 0, err
 		}
 	}
@@ -461,11 +465,14 @@ func (d *Directory) removeMember(ctx context.Context, by principal.Principal, ki
 }
 
 // A removal is a membership that ends, and that of the owner who remains.
-type removal struct{ member, besides principal.Member }
+type removal struct {
+	resource        principal.Resource
+	member, besides principal.Member
+}
 
 func (d *Directory) removal(ctx context.Context, res principal.Resource, m principal.Member, now time.Time) (removal, error) {
 	besides, err := d.besides(ctx, res, m, token.NoLevel, now)
-	return removal{m, besides}, err
+	return removal{res, m, besides}, err
 }
 
 // below returns the removals of an account from everything in a group.

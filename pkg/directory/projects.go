@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -118,7 +119,7 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, res princi
 		return View{}, err
 	}
 	view := views[0]
-	view.Resource, err = d.Resources.CreateResource(ctx, res, owner)
+	view.Resource, err = d.Resources.CreateResource(audit.Expect(ctx, d.Clock.Now(), made(by, view, owner)), res, owner)
 	switch {
 	case errors.Is(err, token.ErrPathTaken):
 		return View{}, taken(res)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
@@ -25,6 +26,8 @@ type API struct {
 	Verifier *verify.Verifier
 	Users    UserReader
 	Clock    clock.Clock
+	// Trail takes the events that belong to no change; without one they are lost.
+	Trail Recorder
 	// PublicURL is where clients reach the API, without /api/v4 and without a
 	// slash at the end. Without one it is where the gateway was reached.
 	PublicURL string
@@ -56,6 +59,9 @@ type route struct {
 	// anonymous is the answer to a request without a credential, when it is
 	// not the usual 401.
 	anonymous error
+	// makes is the kind of token that the route makes, "" for none: who may not
+	// is written down.
+	makes token.Kind
 	// refused is asked about a bearer that matched a record and is not good.
 	// It reports whether it has served the request all the same.
 	refused func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error)
@@ -196,28 +202,41 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 		if ends := caller.Token.ExpiresOn; !ends.IsZero() && ends.Start().Sub(api.Clock.Now()) < endsSoon {
 			w.Header().Set(expiresHeader, ends.String())
 		}
-		if caller, err = api.sudo(r, params, caller); err != nil {
+		verified := caller
+		caller, err = api.sudo(r, params, caller)
+		api.noteSudo(r, verified, caller, err)
+		if err != nil {
 			return err
 		}
 		record.caller = caller
-		if caller.By == nil && requirement.Met(caller.Token.Scopes) != nil {
-			return &insufficientScope{listed: requirement.Listed}
+		err = api.admitted(w, r, rt, requirement, caller, paramsErr)
+		if rt.makes != "" && lacksRight(err) {
+			api.noteRefusal(r, caller, rt.makes)
 		}
-		if rt.adminOnly && !caller.User.Admin {
-			return token.ErrForbidden
-		}
-		if paramsErr != nil {
-			// Also where no parameter is needed: what could not be read may
-			// have asked for something else, such as sudo.
-			return paramsErr
-		}
-		if rt.creates {
-			if err := api.Throttles.create(caller, api.Clock.Now()); err != nil {
-				return err
-			}
-		}
-		return rt.handle(w, r.WithContext(principal.With(r.Context(), caller)))
+		return err
 	})
+}
+
+// admitted serves a caller who is known, as whom it runs.
+func (api *API) admitted(w http.ResponseWriter, r *http.Request, rt route, requirement scope.Requirement, caller principal.Principal, paramsErr error) error {
+	if caller.By == nil && requirement.Met(caller.Token.Scopes) != nil {
+		return &insufficientScope{listed: requirement.Listed}
+	}
+	if rt.adminOnly && !caller.User.Admin {
+		return token.ErrForbidden
+	}
+	if paramsErr != nil {
+		// Also where no parameter is needed: what could not be read may
+		// have asked for something else, such as sudo.
+		return paramsErr
+	}
+	if rt.creates {
+		if err := api.Throttles.create(caller, api.Clock.Now()); err != nil {
+			return err
+		}
+	}
+	ctx := audit.WithOrigin(r.Context(), origin(r.Context(), caller))
+	return rt.handle(w, r.WithContext(principal.With(ctx, caller)))
 }
 
 // A record collects what the one log line at a request's end says.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
@@ -33,9 +34,9 @@ func Issue(api *API, issuer *lifecycle.Issuer, revoker *lifecycle.Revoker) http.
 func (api *issueAPI) routes() []route {
 	refused := api.replayOrReuse(api.rotated)
 	routes := append([]route{
-		{method: "POST", path: "/users/{user_id}/personal_access_tokens", handle: api.createFor, adminOnly: true},
-		{method: "POST", path: "/user/personal_access_tokens", handle: api.createForSelf},
-		{method: "POST", path: impersonationsPath, handle: api.createImpersonation, adminOnly: true},
+		{method: "POST", path: "/users/{user_id}/personal_access_tokens", handle: api.createFor, adminOnly: true, makes: token.Personal},
+		{method: "POST", path: "/user/personal_access_tokens", handle: api.createForSelf, makes: token.Personal},
+		{method: "POST", path: impersonationsPath, handle: api.createImpersonation, adminOnly: true, makes: token.Impersonation},
 		{method: "POST", path: "/personal_access_tokens/{id}/rotate", handle: api.rotate, refused: refused},
 		{method: "POST", path: "/personal_access_tokens/self/rotate", handle: api.rotateSelf, refused: refused},
 	}, resourceRoutes(api.resourceRoutes)...)
@@ -306,9 +307,13 @@ func (api *issueAPI) reuse(r *http.Request, refusal *verify.Refusal) (bool, erro
 	if !errors.Is(refusal, token.ErrRevoked) || strings.Trim(r.PathValue("id"), "0123456789") != "" {
 		return false, nil
 	}
-	if err := api.revoker.EndFamily(r.Context(), refusal.Token); err != nil {
+	// Who presents a bearer that has ended is nobody: it may have been found.
+	from := origin(r.Context(), principal.Principal{Token: token.Token{ID: refusal.Token.ID}})
+	from.Source = audit.Reuse
+	if err := api.revoker.EndFamily(audit.WithOrigin(r.Context(), from), refusal.Token); err != nil {
 		return false, err
 	}
+	api.note(r, from, audit.OfToken(refusal.Token, audit.Reused))
 	api.Log.Warn("revoked token presented for rotation", facts(r, "token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))...)
 	return false, nil
 }

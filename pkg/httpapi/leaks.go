@@ -9,6 +9,7 @@ import (
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
 
@@ -74,11 +75,8 @@ func (api *leaksAPI) report(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	origin := audit.Origin{RequestID: recordOf(r.Context()).id, Source: audit.Leak}
-	if address := addressOf(r.Context()); address.IsValid() {
-		origin.Address = address.String()
-	}
-	report, failure := api.revoker.ReportLeaked(audit.WithOrigin(r.Context(), origin), values, source)
+	ctx := audit.WithOrigin(r.Context(), origin(r.Context(), principal.Principal{}))
+	report, failure := api.revoker.ReportLeaked(ctx, values, source)
 	for _, t := range report.Ended {
 		api.Count("TokensRevoked", string(token.ReasonLeak))
 		api.Log.Warn("leaked token revoked", facts(r, "token_id", int64(t.ID), "owner", int64(t.Owner))...)

@@ -49,41 +49,44 @@ func (b *binder) faultWith(p paging) error {
 	return nil
 }
 
-// writeHeaders writes the headers of a page out of total items. Links are
+// writePageHeaders writes the headers of a page out of total items. Links are
 // absolute, from the public URL, and repeat every parameter but credentials.
 func (api *API) writePageHeaders(w http.ResponseWriter, r *http.Request, p paging, total int) {
 	pages := max((total+p.perPage-1)/p.perPage, 1)
-	hasPrev := p.page > 1 && p.page-1 <= pages
-	header := w.Header()
-	set := func(name string, n int, there bool) {
-		value := ""
-		if there {
-			value = strconv.Itoa(n)
-		}
-		header[name] = []string{value}
-	}
-	set("X-Page", p.page, true)
-	set("X-Per-Page", p.perPage, true)
-	set("X-Next-Page", p.page+1, p.page < pages)
-	set("X-Prev-Page", p.page-1, hasPrev)
-
-	var links []string
-	link := func(rel string, page int) {
-		links = append(links, fmt.Sprintf(`<%s>; rel="%s"`, api.pageURL(r, page, p.perPage), rel))
-	}
-	if hasPrev {
-		link("prev", p.page-1)
-	}
-	if p.page < pages {
-		link("next", p.page+1)
-	}
-	link("first", 1)
+	links := api.writeNeighbours(w, r, p, p.page < pages, p.page-1 <= pages)
 	if total <= maxCounted {
-		set("X-Total", total, true)
-		set("X-Total-Pages", pages, true)
-		link("last", pages)
+		w.Header()["X-Total"] = []string{strconv.Itoa(total)}
+		w.Header()["X-Total-Pages"] = []string{strconv.Itoa(pages)}
+		links = append(links, api.pageLink(r, p, "last", pages))
 	}
-	header.Set("Link", strings.Join(links, ", "))
+	w.Header().Set("Link", strings.Join(links, ", "))
+}
+
+// writeOpenPageHeaders does so for a list that nobody counts; more says that
+// there is something behind the page.
+func (api *API) writeOpenPageHeaders(w http.ResponseWriter, r *http.Request, p paging, more bool) {
+	w.Header().Set("Link", strings.Join(api.writeNeighbours(w, r, p, more, true), ", "))
+}
+
+// writeNeighbours writes what every page says, and returns its links.
+func (api *API) writeNeighbours(w http.ResponseWriter, r *http.Request, p paging, hasNext, hasPrev bool) (links []string) {
+	header := w.Header()
+	neighbour := func(name, rel string, page int, there bool) {
+		header[name] = []string{""}
+		if there {
+			header[name] = []string{strconv.Itoa(page)}
+			links = append(links, api.pageLink(r, p, rel, page))
+		}
+	}
+	header["X-Page"] = []string{strconv.Itoa(p.page)}
+	header["X-Per-Page"] = []string{strconv.Itoa(p.perPage)}
+	neighbour("X-Prev-Page", "prev", p.page-1, hasPrev && p.page > 1)
+	neighbour("X-Next-Page", "next", p.page+1, hasNext)
+	return append(links, api.pageLink(r, p, "first", 1))
+}
+
+func (api *API) pageLink(r *http.Request, p paging, rel string, page int) string {
+	return fmt.Sprintf(`<%s>; rel="%s"`, api.pageURL(r, page, p.perPage), rel)
 }
 
 func (api *API) pageURL(r *http.Request, page, perPage int) string {

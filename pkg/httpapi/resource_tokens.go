@@ -26,7 +26,7 @@ func resourceRoutes(routes func(kind principal.ResourceKind, tokens string) []ro
 func (api *issueAPI) resourceRoutes(kind principal.ResourceKind, tokens string) []route {
 	refused := api.replayOrReuse(api.rotatedOfResource)
 	return []route{
-		{method: "POST", path: tokens, handle: api.createForResource(kind)},
+		{method: "POST", path: tokens, handle: api.createForResource(kind), makes: kind.TokenKind()},
 		{method: "POST", path: tokens + "/{id}/rotate", handle: api.rotateOfResource(kind), refused: refused},
 		{method: "POST", path: tokens + "/self/rotate", handle: api.rotateSelfOfResource(kind), refused: refused},
 	}
@@ -126,7 +126,11 @@ func (api *issueAPI) createForResource(kind principal.ResourceKind) handler {
 		if err != nil {
 			return err
 		}
-		issued, err := api.issuer.CreateForResource(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), spec)
+		by := principal.From(r.Context())
+		issued, err := api.issuer.CreateForResource(r.Context(), by, kind, r.PathValue("resource"), spec)
+		if lacksRight(err) {
+			api.noteRefusal(r, by, kind.TokenKind()) // the words below are those of a rule
+		}
 		var rules *lifecycle.Fault
 		switch {
 		case errors.Is(err, lifecycle.ErrNotManager):

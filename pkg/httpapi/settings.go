@@ -15,17 +15,18 @@ type settingsAPI struct {
 	*API
 	features       *policy.Features
 	administration *policy.Administration
+	trail          *policy.Trail
 }
 
-// Settings returns the routes that describe the service, change how it works and
-// turn its features on and off. It also answers every path that no other function
-// serves.
-func Settings(api *API, features *policy.Features, administration *policy.Administration) http.Handler {
-	return api.serve((&settingsAPI{api, features, administration}).routes())
+// Settings returns the routes that describe the service, change how it works,
+// turn its features on and off, and show what was done with it. It also answers
+// every path that no other function serves.
+func Settings(api *API, features *policy.Features, administration *policy.Administration, trail *policy.Trail) http.Handler {
+	return api.serve((&settingsAPI{api, features, administration, trail}).routes())
 }
 
 func (api *settingsAPI) routes() []route {
-	return []route{
+	return append([]route{
 		{method: "GET", path: "/version", handle: api.version},
 		{method: "GET", path: "/metadata", handle: api.metadata},
 		{method: "GET", path: "/features", handle: api.listFeatures, adminOnly: true},
@@ -34,7 +35,7 @@ func (api *settingsAPI) routes() []route {
 		{method: "DELETE", path: "/features/{name}", handle: api.clearFeature, adminOnly: true},
 		{method: "GET", path: "/application/settings", handle: api.applicationSettings, adminOnly: true},
 		{method: "PUT", path: "/application/settings", handle: api.updateApplicationSettings, adminOnly: true},
-	}
+	}, api.auditRoutes()...)
 }
 
 type versionJSON struct {

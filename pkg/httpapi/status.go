@@ -80,6 +80,8 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{errTypeNotSupported, message(http.StatusUnprocessableEntity, "Token type not supported.")},
 		{errOffset, reply{http.StatusMethodNotAllowed, map[string]any{"error": fmt.Sprintf(
 			"Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", lifecycle.MaxOffset)}}},
+		{policy.ErrTooFar, reply{http.StatusMethodNotAllowed, map[string]any{
+			"error": "Too many audit events to look through. Narrow the list with created_after and created_before."}}},
 		{token.ErrUnavailable, message(http.StatusServiceUnavailable, "503 Service Unavailable")},
 		{token.ErrExpired, invalidToken("Token is expired. You can either do re-authorization or token refresh.")},
 		{token.ErrRevoked, invalidToken("Token was revoked. You have to re-authorize from the user.")},

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/infra/local/engine"
 	"latchkey/infra/local/tabledef"
@@ -66,6 +67,7 @@ type world struct {
 	planner  *planner
 	// administration changes the settings.
 	administration *policy.Administration
+	trail          *policy.Trail
 	verifier       *verify.Verifier
 	logs           *logs
 	counts         *counts
@@ -75,6 +77,8 @@ type world struct {
 	// unless a test sets it.
 	leakStep  func(int) time.Duration
 	messenger httpapi.LeakMessenger // none unless a test sets it
+
+	lastEvent int64 // that told has told
 
 	// The bearers that every world starts with, by what they are.
 	bearers map[string]string
@@ -152,6 +156,7 @@ func (w *world) connect(client *dynamodb.Client) {
 	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Resources: w.table, Clock: w.clock}
 	w.planner = &planner{}
 	w.administration = &policy.Administration{Store: w.table, Planner: w.planner, Clock: w.clock, Reserved: w.format.Prefixes}
+	w.trail = &policy.Trail{Store: w.table, Reader: w.table, Resources: w.table, Clock: w.clock}
 	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 }
 
@@ -225,7 +230,7 @@ func (w *world) set(tb testing.TB, name, attribute, value string) {
 
 func (w *world) api(function string) *httpapi.API {
 	return &httpapi.API{
-		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Users: w.table, Clock: w.clock,
+		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Users: w.table, Trail: w.table, Clock: w.clock,
 		PublicURL: w.publicURL, Count: w.counts.count, Throttles: w.throttles,
 	}
 }
@@ -237,7 +242,7 @@ func (w *world) functions() map[string]http.Handler {
 		"revoke":    httpapi.Revoke(w.api("revoke"), w.revoker),
 		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister, w.accounts),
 		"directory": httpapi.Directory(w.api("directory"), w.accounts),
-		"settings":  httpapi.Settings(w.api("settings"), &policy.Features{Store: w.table, Reader: w.table, Finder: w.table}, w.administration),
+		"settings":  httpapi.Settings(w.api("settings"), &policy.Features{Store: w.table, Reader: w.table, Finder: w.table, Clock: w.clock}, w.administration, w.trail),
 		"leaks":     httpapi.Leaks(w.api("leaks"), w.revoker, w.messenger, w.leakStep),
 	}
 }
@@ -250,7 +255,8 @@ func (w *world) consoles() map[string]lambda.Handler {
 	}
 }
 
-// snapshot returns everything in the table.
+// snapshot returns everything in the table but the audit trail, which also says
+// what was refused.
 func (w *world) snapshot(tb testing.TB) string {
 	tb.Helper()
 	out, err := w.client.Scan(tb.Context(), &dynamodb.ScanInput{TableName: aws.String(tableName), ConsistentRead: aws.Bool(true)})
@@ -258,11 +264,14 @@ func (w *world) snapshot(tb testing.TB) string {
 	if len(out.LastEvaluatedKey) > 0 {
 		tb.Fatal("the table has outgrown its snapshot")
 	}
-	lines := make([]string, len(out.Items))
-	for i, item := range out.Items {
+	var lines []string
+	for _, item := range out.Items {
+		if pk := item["pk"].(*types.AttributeValueMemberS).Value; strings.HasPrefix(pk, "AUDIT#") {
+			continue
+		}
 		line, err := json.Marshal(item)
 		check(tb, err)
-		lines[i] = string(line)
+		lines = append(lines, string(line))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
@@ -407,6 +416,7 @@ var doors = map[string]door{"http": throughHTTP, "lambda": throughLambda, "lambd
 var (
 	anyBearer    = regexp.MustCompile(`(lkpat_|lkprj_|lkimp_)[0-9A-Za-z]{36}\b`)
 	anyRequestID = regexp.MustCompile(`(?m)^X-Request-Id: .+$`)
+	anyEventID   = regexp.MustCompile(`"id":[0-9]{15,16}\b`)
 	anyRevision  = regexp.MustCompile(`"revision":"[^"]*"`)
 )
 
@@ -422,6 +432,7 @@ func (r response) String() string {
 	}
 	b.WriteString("\n" + r.body)
 	text := anyBearer.ReplaceAllString(b.String(), "$1<36 letters and digits>")
+	text = anyEventID.ReplaceAllString(text, `"id":<event id>`)
 	text = anyRevision.ReplaceAllString(text, `"revision":"<revision>"`)
 	return anyRequestID.ReplaceAllString(text, "X-Request-Id: <request id>")
 }

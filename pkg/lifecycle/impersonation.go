@@ -41,7 +41,7 @@ func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principa
 	if !unchangedSince.IsZero() && (t.CreatedAt.After(unchangedSince) || t.RevokedAt.After(unchangedSince)) {
 		return ErrChanged
 	}
-	return r.end(ctx, t, token.ReasonRequest)
+	return r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
 }
 
 func findImpersonation(ctx context.Context, reader TokenReader, by principal.Principal, owner token.OwnerID, id token.ID) (token.Token, principal.User, error) {

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
@@ -307,6 +308,7 @@ func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec
 	}
 	t := i.fresh(owner, 0, token.Personal, spec)
 	t.Digest = i.Pepper.Digest(bearer)
+	ctx = audit.Expect(ctx, t.CreatedAt, audit.OfToken(t, audit.Issued))
 	t, err = i.Store.CreateToken(ctx, owner, t, nil)
 	return Issued{Token: t, Bearer: bearer}, err
 }
@@ -400,6 +402,7 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner princ
 		}
 		t := i.fresh(owner, by.Asker(), kind, spec)
 		t.Digest = i.Pepper.Digest(bearer)
+		ctx := audit.Expect(ctx, t.CreatedAt, eventBy(by, t, audit.Issued))
 		t, err = i.Store.CreateToken(ctx, owner, t, use)
 		return Issued{Token: t, Bearer: bearer}, err
 	})

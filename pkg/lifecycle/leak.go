@@ -107,19 +107,10 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, source str
 // leakEvent is how the audit trail tells of the end of t, and of where it was
 // found, if the report says so.
 func leakEvent(t token.Token, source string) audit.Event {
-	event := audit.Event{Entity: audit.UserEntity(t.Owner), Token: t.ID, Target: t.Name, Origin: audit.Origin{Source: audit.Leak}}
+	event := audit.OfToken(t, audit.Revoked)
+	event.Source = audit.Leak
 	if source != "" {
 		event.Change, event.To = "found_in", source
-	}
-	switch t.Kind {
-	case token.Project:
-		event.Name, event.Entity = audit.ProjectTokenRevoked, audit.ResourceEntity(t.Kind, t.Resource)
-	case token.Group:
-		event.Name, event.Entity = audit.GroupTokenRevoked, audit.ResourceEntity(t.Kind, t.Resource)
-	case token.Impersonation:
-		event.Name = audit.ImpersonationRevoked
-	default:
-		event.Name = audit.TokenRevoked
 	}
 	return event
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -84,6 +85,7 @@ func (i *Issuer) CreateForResource(ctx context.Context, by principal.Principal, 
 	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(kind.TokenKind(), rules), func(mint mint) (issued Issued, err error) {
 		t := i.fresh(bot, by.Asker(), kind.TokenKind(), spec.Spec)
 		t.Resource, t.Level = access.Resource.ID, spec.Level
+		ctx := audit.Expect(ctx, t.CreatedAt, eventBy(by, t, audit.Issued))
 		issued.Token, err = i.Bots.CreateResourceToken(ctx, access.Resource, bot, t, func(owner token.OwnerID) (digest secret.Digest, use *secret.Use, err error) {
 			issued.Bearer, use, err = mint(owner)
 			return i.Pepper.Digest(issued.Bearer), use, err
@@ -231,7 +233,7 @@ func (r *Revoker) RevokeOfResource(ctx context.Context, by principal.Principal, 
 	if !access.AtLeast(kind.ManageLevel()) {
 		return &NotManager{t}
 	}
-	return r.end(ctx, t, token.ReasonRequest)
+	return r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
 }
 
 // findOfResource returns a resource's token in whatever state it is.

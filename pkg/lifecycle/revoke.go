@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
@@ -33,12 +34,12 @@ func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.I
 	if !by.MayManage(t) {
 		return token.ErrNotFound
 	}
-	return r.end(ctx, t, token.ReasonRequest)
+	return r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
 }
 
 // RevokeSelf ends the token that was presented.
 func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal) error {
-	return r.end(ctx, by.Token, token.ReasonRequest)
+	return r.end(ctx, by.Token, token.ReasonRequest, sourceOf(by, by.Token))
 }
 
 // RevokeValue ends the token whose bearer is value, as administrators may;
@@ -47,16 +48,20 @@ func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value
 	if !by.User.Admin {
 		return 0, token.ErrForbidden
 	}
-	return r.RevokeValueByConsole(ctx, value)
+	return r.revokeValue(ctx, by, value)
 }
 
 // RevokeValueByConsole ends the token whose bearer is value.
 func (r *Revoker) RevokeValueByConsole(ctx context.Context, value string) (token.ID, error) {
+	return r.revokeValue(ctx, principal.Principal{}, value)
+}
+
+func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value string) (token.ID, error) {
 	t, err := findValue(ctx, r.Reader, r.Format, r.Pepper, value)
 	if err != nil {
 		return 0, err
 	}
-	return t.ID, r.end(ctx, t, token.ReasonRequest)
+	return t.ID, r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
 }
 
 // RevokeByConsole ends the token with this id.
@@ -65,7 +70,7 @@ func (r *Revoker) RevokeByConsole(ctx context.Context, id token.ID) error {
 	if err != nil {
 		return err
 	}
-	return r.end(ctx, t, token.ReasonRequest)
+	return r.end(ctx, t, token.ReasonRequest, "")
 }
 
 // ErrBot means that all tokens of a bot were to be ended. The end of a bot's
@@ -83,16 +88,24 @@ func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, 
 	if err != nil {
 		return err
 	}
-	return r.RevokeEverythingByConsole(ctx, user)
+	return r.endEverything(ctx, user, sourceOf(by, token.Token{Owner: owner}))
 }
 
 // RevokeEverythingByConsole ends all tokens that owner has, in one write.
 // Errors: token.ErrNotFound, ErrBot.
 func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner principal.User) error {
+	return r.endEverything(ctx, owner, "")
+}
+
+// endEverything ends all tokens of owner. source is that of the event, "" for
+// the context's.
+func (r *Revoker) endEverything(ctx context.Context, owner principal.User, source audit.Source) error {
 	if owner.Bot {
 		return ErrBot
 	}
-	return r.Store.RevokeEverything(ctx, owner.ID)
+	return r.Store.RevokeEverything(audit.Expect(ctx, r.Clock.Now(), audit.Event{
+		Name: audit.TokensRevoked, Entity: audit.UserEntity(owner.ID), Origin: audit.Origin{Source: source}, Target: owner.Username,
+	}), owner.ID)
 }
 
 // EndFamily ends what still works of the chain of a token that was presented
@@ -114,7 +127,7 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 		case newest.ID <= presented.ID, !newest.RevokedAt.IsZero():
 			return r.endOverlaps(ctx, newest)
 		}
-		if err := r.end(ctx, newest, token.ReasonReuse); err != nil {
+		if err := r.end(ctx, newest, token.ReasonReuse, audit.Reuse); err != nil {
 			return fmt.Errorf("end newest of family %s: %w", presented.Family, err)
 		}
 		// Ending it may have lost to a rotation; look again until the newest
@@ -135,7 +148,7 @@ func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token) error {
 		case err != nil:
 			return fmt.Errorf("find token %s: %w", t.Previous, err)
 		}
-		if err := r.end(ctx, previous, token.ReasonReuse); err != nil {
+		if err := r.end(ctx, previous, token.ReasonReuse, audit.Reuse); err != nil {
 			return fmt.Errorf("end token %s: %w", previous.ID, err)
 		}
 		t = previous
@@ -143,14 +156,17 @@ func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token) error {
 	return nil
 }
 
-func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason) error {
+// end ends t. source is that of the event, "" for the context's.
+func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason, source audit.Source) error {
 	// A bot that outlived its last token, whatever the cause, is to go with it.
 	withBot := t.Kind.OfResource() && !t.Superseded()
 	if t.RevokedIn(r.Clock.Now(), 0) && !withBot {
 		return nil
 	}
 	t.RevokedAt, t.RevokedReason = r.Clock.Now(), reason
-	return r.Store.RevokeToken(ctx, t)
+	event := audit.OfToken(t, audit.Revoked)
+	event.Source = source
+	return r.Store.RevokeToken(audit.Expect(ctx, t.RevokedAt, event), t)
 }
 
 // findValue returns the token of a bearer, in whatever state it is.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -119,7 +120,9 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 		if r.Overlap > 0 {
 			old.WorksUntil = now.Add(r.Overlap)
 		}
-		next, err = i.Store.RotateToken(ctx, owner, old, next, use)
+		event := eventBy(by, next, audit.Rotated)
+		event.Previous = old.ID
+		next, err = i.Store.RotateToken(audit.Expect(ctx, now, event), owner, old, next, use)
 		return Issued{Token: next, Bearer: bearer}, err
 	})
 	if errors.Is(err, token.ErrSuperseded) {

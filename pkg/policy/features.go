@@ -15,7 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"latchkey/pkg/audit"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -75,6 +78,7 @@ type Features struct {
 	Store  Store
 	Reader Reader
 	Finder Finder
+	Clock  clock.Clock
 }
 
 // The errors of a change. They wrap token.ErrInput.
@@ -85,8 +89,9 @@ var (
 )
 
 // MaxTargets is how many targets one change may have: they are written
-// together (DynamoDB: TransactWriteItems takes 100 items).
-const MaxTargets = 100
+// together, with the two items of its audit event (DynamoDB: TransactWriteItems
+// takes 100 items).
+const MaxTargets = 98
 
 // A NoTarget is a target that is not there. It wraps token.ErrInput, and its
 // text leaves out the name, because a client can write anything into it.
@@ -207,7 +212,9 @@ func (f *Features) Set(ctx context.Context, name string, on bool, names Names, f
 		changed[i] = principal.Switch{Feature: name, Target: target, On: on}
 		switches = slices.DeleteFunc(switches, func(s principal.Switch) bool { return s.Target == target })
 	}
-	if err := f.Store.SetSwitches(ctx, changed); err != nil {
+	event := featureEvent(audit.FeatureSet, name)
+	event.Change, event.To = "value", fmt.Sprintf("%t for %s", on, inWords(targets))
+	if err := f.Store.SetSwitches(audit.Expect(ctx, f.Clock.Now(), event), changed); err != nil {
 		return Flag{}, err
 	}
 	return flagOf(name, append(switches, changed...)), nil
@@ -219,7 +226,30 @@ func (f *Features) Clear(ctx context.Context, name string) error {
 	if !validName(name) {
 		return ErrFeatureName
 	}
-	return f.Store.ClearSwitches(ctx, name)
+	return f.Store.ClearSwitches(audit.Expect(ctx, f.Clock.Now(), featureEvent(audit.FeatureDeleted, name)), name)
+}
+
+func featureEvent(name audit.Name, feature string) audit.Event {
+	return audit.Event{
+		Name: name, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID},
+		Origin: audit.Origin{Source: audit.Admin}, Target: feature,
+	}
+}
+
+// inWords lists targets by kind and id, the first ten of them.
+func inWords(targets []principal.Target) string {
+	const listed = 10
+	var words []string
+	for _, target := range targets[:min(len(targets), listed)] {
+		if target.Kind == principal.Everybody {
+			return "everybody"
+		}
+		words = append(words, fmt.Sprintf("%s %d", target.Kind, target.ID))
+	}
+	if more := len(targets) - listed; more > 0 {
+		words = append(words, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(words, ", ")
 }
 
 // maxNameLength is the longest name of a feature, in characters.

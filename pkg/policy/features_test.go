@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/pkg/clock"
 	"latchkey/pkg/policy"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
@@ -95,7 +96,7 @@ func (s *fakeStore) missing() error {
 }
 
 func featuresOn(s *fakeStore) *policy.Features {
-	return &policy.Features{Store: s, Reader: s, Finder: s}
+	return &policy.Features{Store: s, Reader: s, Finder: s, Clock: clock.NewFake(start)}
 }
 
 func turned(on bool, targets ...principal.Target) []principal.Switch {

@@ -267,6 +267,7 @@ func changes(before, after Settings) (events []audit.Event) {
 		if setting.from != setting.to {
 			events = append(events, audit.Event{
 				Name: audit.SettingsUpdated, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID},
+				Origin: audit.Origin{Source: audit.Admin},
 				Target: setting.name, Change: setting.name, From: setting.from, To: setting.to,
 			})
 		}

@@ -211,7 +211,7 @@ func TestEachSettingByItself(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 			event := audit.Event{
-				At: start, Name: audit.SettingsUpdated, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID},
+				At: start, Name: audit.SettingsUpdated, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID}, Origin: audit.Origin{Source: audit.Admin},
 				Target: c.setting, Change: c.setting, From: c.from, To: c.to,
 			}
 			if !slices.Equal(d.events, []audit.Event{event}) {

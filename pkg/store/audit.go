@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,7 +17,7 @@ import (
 // auditPuts are the items of the events that ctx expects of a transaction.
 func (t *Table) auditPuts(ctx context.Context) (puts []types.TransactWriteItem) {
 	for _, e := range audit.Expected(ctx) {
-		for _, it := range eventItems(e) {
+		for _, it := range t.eventItems(e) {
 			puts = append(puts, t.put(it, "", nil))
 		}
 	}
@@ -33,72 +35,122 @@ func (t *Table) Record(ctx context.Context, at time.Time, events ...audit.Event)
 // auditPage is how many events one request reads.
 const auditPage = 100
 
-// Events hands the events of an entity from the instant from to the instant
-// to, both included, to each, newest first, until it returns false. Events that
-// make no sense are passed over.
+// Events implements policy.TrailStore: the events of an entity from the instant
+// from to the instant to, both included, newest first, until each returns false.
+// Events that make no sense are passed over.
 func (t *Table) Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error {
-	_, err := t.events(ctx, auditPartition(entity), from, to, each)
-	return err
-}
-
-// EveryEvent does the same for the events of all entities. It makes a request
-// a day, at least.
-func (t *Table) EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
-	first := token.DayOf(from)
-	for day := token.DayOf(to); !first.After(day); day = day.AddDays(-1) {
-		more, err := t.events(ctx, auditDayPartition(day), from, to, each)
-		if err != nil || !more {
+	walk := t.walkEvents(auditPartition(entity), from, to)
+	for {
+		e, more, err := walk.next(ctx)
+		if err != nil || !more || !each(e) {
 			return err
 		}
 	}
-	return nil
 }
 
-func (t *Table) events(ctx context.Context, partition string, from, to time.Time, each func(audit.Event) bool) (more bool, err error) {
-	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
+// EveryEvent implements policy.TrailStore: it does the same for the events of
+// all entities. It starts with a request to each shard, all at the same time,
+// and reads on where the newest events come from.
+func (t *Table) EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
+	walks := make([]*eventWalk, auditShards)
+	errs := make([]error, auditShards)
+	var reading sync.WaitGroup
+	for i := range walks {
+		walks[i] = t.walkEvents(auditShardPartition(i), from, to)
+		reading.Go(func() { errs[i] = walks[i].step(ctx) })
+	}
+	reading.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for {
+		var newest *eventWalk
+		for _, walk := range walks {
+			if !walk.over && (newest == nil || walk.head.ID > newest.head.ID) {
+				newest = walk
+			}
+		}
+		if newest == nil || !each(newest.head) {
+			return nil
+		}
+		if err := newest.step(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// An eventWalk goes through the events of a partition, newest first.
+type eventWalk struct {
+	table *Table
+	pages *dynamodb.QueryPaginator // nil for no range
+	page  []item
+	head  audit.Event // that step came to
+	over  bool        // there was none
+}
+
+func (t *Table) walkEvents(partition string, from, to time.Time) *eventWalk {
+	first, end := audit.FirstID(from.Add(time.Second-1)), audit.FirstID(to.Add(time.Second)) // a part of a second is after its start
+	if first > end {
+		return &eventWalk{table: t} // the engine refuses such a range
+	}
+	return &eventWalk{table: t, pages: dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
 		ExpressionAttributeValues: item{
 			":pk":   text(partition),
-			":from": text(auditSort(audit.FirstID(from))),
-			":to":   text(auditSort(audit.FirstID(to.Add(time.Second)))),
+			":from": text(auditSort(first)),
+			":to":   text(auditSort(end)),
 		},
 		ConsistentRead:   aws.Bool(true),
 		ScanIndexForward: aws.Bool(false),
 		Limit:            aws.Int32(auditPage),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return false, translate(err)
-		}
-		for _, it := range page.Items {
-			e, err := readEvent(it)
-			if err != nil {
-				t.passOver(err)
-				continue
-			}
-			if !each(e) {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
+	})}
 }
 
-// Event returns the event with this id, whatever its entity. Absence is
-// token.ErrNotFound.
-func (t *Table) Event(ctx context.Context, id int64) (audit.Event, error) {
-	at := audit.TimeOf(id)
-	found := audit.Event{}
-	_, err := t.events(ctx, auditDayPartition(token.DayOf(at)), at, at, func(e audit.Event) bool {
-		if e.ID == id {
-			found = e
+// step moves to the next event.
+func (w *eventWalk) step(ctx context.Context) (err error) {
+	var more bool
+	w.head, more, err = w.next(ctx)
+	w.over = !more
+	return err
+}
+
+func (w *eventWalk) next(ctx context.Context) (e audit.Event, more bool, err error) {
+	for {
+		for len(w.page) > 0 {
+			e, err := readEvent(w.page[0])
+			w.page = w.page[1:]
+			if err == nil {
+				return e, true, nil
+			}
+			w.table.passOver(err)
 		}
-		return e.ID > id
-	})
-	if err == nil && found.ID == 0 {
-		err = token.ErrNotFound
+		if w.pages == nil || !w.pages.HasMorePages() {
+			return audit.Event{}, false, nil
+		}
+		page, err := w.pages.NextPage(ctx)
+		if err != nil {
+			return audit.Event{}, false, translate(err)
+		}
+		w.page = page.Items
 	}
-	return found, err
+}
+
+// Event implements policy.TrailStore: the event with this id, whatever its
+// entity. Absence is token.ErrNotFound.
+func (t *Table) Event(ctx context.Context, id int64) (audit.Event, error) {
+	out, err := t.client.Query(ctx, &dynamodb.QueryInput{
+		TableName:                 &t.name,
+		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :id)"),
+		ExpressionAttributeValues: item{":pk": text(auditShardPartition(auditShard(id))), ":id": text(auditSort(id) + "#")},
+		ConsistentRead:            aws.Bool(true),
+	})
+	switch {
+	case err != nil:
+		return audit.Event{}, translate(err)
+	case len(out.Items) == 0:
+		return audit.Event{}, token.ErrNotFound
+	default:
+		return readEvent(out.Items[0])
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -49,7 +50,7 @@ func (t *Table) CreateResource(ctx context.Context, res principal.Resource, owne
 		if res.Owner == 0 && res.Parent() == 0 {
 			items = append(items, t.lacks(usernameKey(res.Path)))
 		}
-		reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
+		reasons, err := t.transact(audit.AboutResource(ctx, int64(res.ID)), items, func(ctx context.Context) (bool, error) {
 			stored, err := t.Resource(ctx, res.ID)
 			return sameResource(stored, res), err
 		})

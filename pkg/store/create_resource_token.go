@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -43,7 +44,7 @@ func (t *Table) CreateResourceToken(ctx context.Context, res principal.Resource,
 		if use != nil {
 			items = append(items, t.putUse(*use))
 		}
-		reasons, err := t.transact(ctx, items, t.recorded(tok))
+		reasons, err := t.transact(audit.About(ctx, tok.ID), items, t.recorded(tok))
 		switch {
 		case err != nil:
 			return token.Token{}, err

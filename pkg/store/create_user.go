@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -34,7 +35,7 @@ func (t *Table) CreateUser(ctx context.Context, u principal.User) (principal.Use
 		// Usernames and groups at the root have one name space: both start
 		// paths of projects.
 		items = append(items, t.lacks(pathKey(u.Username)))
-		reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
+		reasons, err := t.transact(audit.AboutUser(ctx, u.ID), items, func(ctx context.Context) (bool, error) {
 			stored, err := t.User(ctx, u.ID)
 			return sameUser(stored, u), err
 		})

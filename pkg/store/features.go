@@ -3,17 +3,19 @@ package store
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 )
 
-// maxTransaction is how many items one transaction may have (DynamoDB:
-// TransactWriteItems takes 100).
-const maxTransaction = 100
+// maxTransaction is how many items one transaction may have beside the two of an
+// audit event (DynamoDB: TransactWriteItems takes 100).
+const maxTransaction = 98
 
 // SetSwitches implements policy.Store: all or nothing.
 func (t *Table) SetSwitches(ctx context.Context, switches []principal.Switch) error {
@@ -57,6 +59,7 @@ func (t *Table) ClearSwitches(ctx context.Context, feature string) error {
 		if err != nil {
 			return err
 		}
+		ctx = audit.Expect(ctx, time.Time{}) // it is one event, however many parts it takes
 	}
 	return nil
 }

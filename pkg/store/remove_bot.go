@@ -25,6 +25,9 @@ func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
 		if err != nil && !gone {
 			return err
 		}
+		if gone && len(end) == 0 {
+			return nil // somebody else has removed it meanwhile
+		}
 		needed := append(end[:len(end):len(end)],
 			t.remove(memberKey(ended.Resource, ended.Owner), "", nil),
 			t.remove(membershipKey(ended.Resource, ended.Owner), "", nil))

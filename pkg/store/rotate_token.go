@@ -5,6 +5,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -45,7 +46,7 @@ func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next
 		if use != nil {
 			items = append(items, t.putUse(*use))
 		}
-		reasons, err := t.transact(ctx, items, t.recorded(next))
+		reasons, err := t.transact(audit.About(ctx, next.ID), items, t.recorded(next))
 		switch {
 		case err != nil:
 			return token.Token{}, err

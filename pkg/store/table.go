@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,6 +25,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/token"
 )
 
@@ -56,13 +58,17 @@ type Table struct {
 	client *dynamodb.Client
 	name   string
 	opts   Options
+	// events is the number of the last audit event; see audit.NewID.
+	events *atomic.Uint32
 
 	retention *keptRetention
 }
 
 // Open returns the table called name. It makes no request.
 func Open(client *dynamodb.Client, name string, opts Options) *Table {
-	return &Table{client: client, name: name, opts: opts, retention: &keptRetention{}}
+	t := &Table{client: client, name: name, opts: opts, events: &atomic.Uint32{}, retention: &keptRetention{}}
+	t.events.Store(rand.Uint32N(audit.FirstNumbers)) //nolint:gosec // keeps two processes apart, no secret
+	return t
 }
 
 // maxBackoff is the longest wait between two attempts. The SDK's own 20

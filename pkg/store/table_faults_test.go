@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
@@ -46,7 +47,23 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 		}
 	}
 	f.PutMember(t, principal.Member{Resource: 3, User: owner.ID, Level: token.Owner})
+	wantErr(t, f, f.Store.Record(t.Context(), storetest.Now, audit.Event{Name: audit.SudoUsed, Entity: audit.UserEntity(owner.ID)}), nil)
+	trail := eventsOf(t, f, audit.UserEntity(owner.ID))
+	if len(trail) != 1 {
+		t.Fatalf("%d events", len(trail))
+	}
 	return []read{
+		{"events", func(ctx context.Context, s *store.Table) (any, error) {
+			var events []audit.Event
+			err := s.Events(ctx, audit.UserEntity(owner.ID), storetest.Now, storetest.Now, collect(&events))
+			return events, err
+		}},
+		{"every event", func(ctx context.Context, s *store.Table) (any, error) {
+			var events []audit.Event
+			err := s.EveryEvent(ctx, storetest.Now, storetest.Now, collect(&events))
+			return events, err
+		}},
+		{"event", func(ctx context.Context, s *store.Table) (any, error) { return s.Event(ctx, trail[0].ID) }},
 		{"members in", func(ctx context.Context, s *store.Table) (any, error) {
 			members, _, err := membersIn(ctx, s, 3)
 			return members, err

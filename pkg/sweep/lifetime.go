@@ -295,7 +295,9 @@ func (e *ender) token(t token.Token) error {
 	}
 	now := e.Clock.Now()
 	t.RevokedAt, t.RevokedReason = now, token.ReasonPolicy
-	err := e.Accounts.RevokeToken(audit.Expect(e.ctx, now, eventOf(t)), t)
+	event := audit.OfToken(t, audit.Revoked)
+	event.Source = audit.Policy
+	err := e.Accounts.RevokeToken(audit.Expect(e.ctx, now, event), t)
 	if errors.Is(err, token.ErrNotFound) {
 		return nil
 	}
@@ -307,22 +309,6 @@ func (e *ender) token(t token.Token) error {
 	e.counts.Revoked++
 	e.failedInRow = 0
 	return nil
-}
-
-// eventOf is how the audit trail tells of the end of t.
-func eventOf(t token.Token) audit.Event {
-	event := audit.Event{Entity: audit.UserEntity(t.Owner), Token: t.ID, Target: t.Name, Origin: audit.Origin{Source: audit.Policy}}
-	switch t.Kind {
-	case token.Project:
-		event.Name, event.Entity = audit.ProjectTokenRevoked, audit.ResourceEntity(t.Kind, t.Resource)
-	case token.Group:
-		event.Name, event.Entity = audit.GroupTokenRevoked, audit.ResourceEntity(t.Kind, t.Resource)
-	case token.Impersonation:
-		event.Name = audit.ImpersonationRevoked
-	default:
-		event.Name = audit.TokenRevoked
-	}
-	return event
 }
 
 // note keeps what went wrong with one token or account. The others are gone on

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup" // bounds the workers
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -90,7 +91,9 @@ func (r *run) removeBatch(batch []Entry) error {
 	workers.SetLimit(r.Workers)
 	for _, t := range ended {
 		workers.Go(func() error {
-			err := r.Bots.RevokeToken(r.ctx, t)
+			event := audit.OfToken(t, audit.Revoked)
+			event.Source = audit.Policy
+			err := r.Bots.RevokeToken(audit.Expect(r.ctx, t.RevokedAt, event), t)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

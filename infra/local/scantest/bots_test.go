@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
@@ -244,7 +245,28 @@ func TestDeathBetweenRemovals(t *testing.T) {
 					t.Errorf("%d deaths", deaths)
 				}
 				n.wantReasons(t, token.ReasonExpired)
+				n.wantEvents(t)
 			})
+		}
+	}
+}
+
+// wantEvents fails the test unless the removal of each bot is one event, of nobody's.
+func (n *botNight) wantEvents(t *testing.T) {
+	t.Helper()
+	for _, bot := range n.bots {
+		var events []audit.Event
+		err := n.Store.Events(t.Context(), audit.TokenEntity(bot), n.at, n.at.AddDate(1, 0, 0), func(e audit.Event) bool {
+			if e.Token == bot.ID {
+				events = append(events, e)
+			}
+			return true
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(events) != 1 || events[0].Name != audit.NameOf(bot.Kind, audit.Revoked) || events[0].Source != audit.Policy || events[0].Author != 0 {
+			t.Errorf("token %s: events %+v", bot.ID, events)
 		}
 	}
 }

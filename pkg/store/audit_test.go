@@ -1,0 +1,568 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/audit"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/store"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+func collect(events *[]audit.Event) func(audit.Event) bool {
+	return func(e audit.Event) bool {
+		*events = append(*events, e)
+		return true
+	}
+}
+
+// The instants between which the events of these tests lie.
+var (
+	longAgo = storetest.Now.AddDate(-1, 0, 0)
+	farOff  = storetest.Now.AddDate(1, 0, 0)
+)
+
+// eventsOf returns all events of an entity, newest first.
+func eventsOf(t *testing.T, f *storetest.Fixture, entity audit.Entity) []audit.Event {
+	t.Helper()
+	var events []audit.Event
+	wantErr(t, f, f.Store.Events(t.Context(), entity, longAgo, farOff, collect(&events)), nil)
+	return events
+}
+
+func everyEvent(t *testing.T, f *storetest.Fixture) []audit.Event {
+	t.Helper()
+	var events []audit.Event
+	wantErr(t, f, f.Store.EveryEvent(t.Context(), longAgo, farOff, collect(&events)), nil)
+	return events
+}
+
+// expected is what the writes of these tests are recorded as: three events, of
+// which one knows neither its token nor its account.
+func expected(ctx context.Context) context.Context {
+	instance := audit.Entity{Type: audit.Instance, ID: audit.InstanceID}
+	return audit.Expect(audit.WithOrigin(ctx, audit.Origin{Author: 1, Source: audit.Admin}), storetest.Now,
+		audit.Event{Name: audit.TokenIssued, Entity: instance},
+		audit.Event{Name: audit.UserCreated, Entity: audit.UserEntity(0)},
+		audit.Event{Name: audit.TokenRevoked, Entity: instance, Token: 5, Origin: audit.Origin{Source: audit.Reuse}})
+}
+
+// audited are the writes of transaction_test.go and some more, all of which
+// write events with their change.
+func audited() []write {
+	return append(slices.Clone(writes),
+		write{"update user", "", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+			before := f.AddUser(t)
+			after := before
+			after.Username, after.Email, after.Name, after.Admin = before.Username+"-2", "2-"+before.Email, "Renamed", true
+			return func(ctx context.Context, s *store.Table) error { return s.UpdateUser(ctx, before, after) },
+				func(t *testing.T) { wantEqual(t, "account", f.Fresh(t, before), after) }
+		}},
+		write{"delete user", "", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+			u := f.AddUser(t)
+			return func(ctx context.Context, s *store.Table) error { return s.DeleteUser(ctx, u) }, func(t *testing.T) {
+				_, err := f.Store.User(t.Context(), u.ID)
+				wantErr(t, f, err, token.ErrNotFound)
+			}
+		}},
+	)
+}
+
+// As many switches as one change may have leave room for its event, and a change
+// that takes two transactions is one event.
+func TestEventOfManySwitches(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	var switches []principal.Switch
+	for id := int64(1); id <= 196; id++ {
+		switches = append(switches, principal.Switch{Feature: "many", Target: principal.Target{Kind: principal.UserOnly, ID: id}, On: true})
+	}
+	one := func() context.Context {
+		return audit.Expect(t.Context(), storetest.Now, audit.Event{Name: audit.FeatureSet, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID}})
+	}
+	for i, change := range []func() error{
+		func() error { return f.Store.SetSwitches(one(), switches[:98]) },
+		func() error { return f.Store.SetSwitches(one(), switches[98:]) },
+		func() error { return f.Store.ClearSwitches(one(), "many") },
+		func() error { return f.Store.ClearSwitches(one(), "many") }, // there is nothing to write any more
+	} {
+		before := len(everyEvent(t, f))
+		wantErr(t, f, change(), nil)
+		wantEqual(t, "events", len(everyEvent(t, f))-before, map[bool]int{true: 1}[i < 3])
+	}
+}
+
+// An event without its change accuses somebody of what they did not do; a
+// change without its event is one that nobody can find out about.
+func TestEventsAreWrittenWithTheirChange(t *testing.T) {
+	t.Parallel()
+	const operation = "TransactWriteItems"
+	for _, w := range audited() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			f := open(t)
+			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+			for name, rule := range map[string]storetest.Rule{
+				"no fault":                       nil,
+				"the first request is lost":      storetest.First(operation, storetest.LoseRequest),
+				"the first reply is lost":        storetest.First(operation, storetest.LoseReply),
+				"every reply is lost":            storetest.On(operation, storetest.LoseReply),
+				"a lost reply, then collisions":  storetest.First(operation, storetest.LoseReply, conflict(operation), conflict(operation)),
+				"a collision, then a lost reply": storetest.First(operation, conflict(operation), storetest.LoseReply),
+				"two lost replies and a refusal": storetest.First(operation, storetest.LoseReply, storetest.LoseReply, storetest.Refuse("AccessDeniedException", "no")),
+			} {
+				t.Run(name, func(t *testing.T) {
+					run, check := w.prepare(t, f)
+					before := len(everyEvent(t, f))
+					proxy.Fail(rule)
+					wantErr(t, f, run(expected(t.Context()), f.Through(proxy.Client())), nil)
+					check(t)
+					events := everyEvent(t, f)
+					if len(events) != before+3 {
+						t.Fatalf("%d events, want 3", len(events)-before)
+					}
+					// Newest first, and in the order in which one process made them.
+					for i, name := range []audit.Name{audit.TokenRevoked, audit.UserCreated, audit.TokenIssued} {
+						if events[i].Name != name {
+							t.Errorf("event %d is %s, want %s", i, events[i].Name, name)
+						}
+					}
+				})
+			}
+			for name, rule := range map[string]storetest.Rule{
+				"every request is lost": storetest.On(operation, storetest.LoseRequest),
+				"collisions for ever":   storetest.On(operation, conflict(operation)),
+				"no capacity":           storetest.On(operation, busy(operation)),
+				"a server error":        storetest.On(operation, storetest.Answer(http.StatusInternalServerError, `{}`)),
+			} {
+				t.Run(name, func(t *testing.T) {
+					run, _ := w.prepare(t, f)
+					before := f.Snapshot(t)
+					proxy.Fail(rule)
+					wantErr(t, f, run(expected(t.Context()), f.Through(proxy.Client(storetest.Hurried))), token.ErrUnavailable)
+					wantUnchanged(t, f, before)
+				})
+			}
+		})
+	}
+}
+
+// What is refused or has taken place already is no event, wherever the reason
+// stands in the transaction: the events come behind everything else.
+func TestNoEventWithoutAChange(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	ctx := expected(t.Context())
+	owner := f.AddUser(t)
+	tok := f.AddToken(t, owner)
+	ended := storetest.Ended(f.AddToken(t, owner))
+	wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+	bot := f.AddBot(t, f.AddResource(t, principal.Project))
+	endedBot := storetest.Ended(f.AddBot(t, f.AddResource(t, principal.Group)))
+	wantErr(t, f, f.Store.RevokeToken(t.Context(), endedBot), nil)
+	used := f.Use(t, "used", storetest.Now)
+	_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &used)
+	wantErr(t, f, err, nil)
+	blocked := f.AddUser(t)
+	set(t, f, blocked.ID, principal.Active, principal.Blocked)
+	stale := f.AddUser(t)
+	wantErr(t, f, f.Store.RevokeEverything(t.Context(), stale.ID), nil)
+	f.AddToken(t, f.Fresh(t, stale))
+	wantErr(t, f, f.Store.RevokeEverything(t.Context(), stale.ID), nil)
+
+	last := func(_ any, err error) error { return err }
+	for name, c := range map[string]struct {
+		run  func() error
+		want error
+	}{
+		"a bearer that is taken": {func() error {
+			again := f.Candidate(t, owner)
+			again.Digest = tok.Digest
+			return last(f.Store.CreateToken(ctx, f.Fresh(t, owner), again, nil))
+		}, token.ErrTaken},
+		"an idempotency key that is used": {func() error {
+			return last(f.Store.CreateToken(ctx, f.Fresh(t, owner), f.Candidate(t, owner), &used))
+		}, token.ErrKeyUsed},
+		"an idempotency key that is used, for a rotation": {func() error {
+			return last(f.Store.RotateToken(ctx, f.Fresh(t, owner), tok, f.Successor(t, owner, tok), &used))
+		}, token.ErrKeyUsed},
+		"an idempotency key that is used, for the rotation of a bot's token": {func() error {
+			u := f.Fresh(t, principal.User{ID: bot.Owner})
+			return last(f.Store.RotateToken(ctx, u, bot, f.Successor(t, u, bot), &used))
+		}, token.ErrKeyUsed},
+		"an idempotency key that is used, for a bot": {func() error {
+			res := f.AddResource(t, principal.Project)
+			u, candidate := f.Bot(res)
+			return last(f.Store.CreateResourceToken(ctx, res, u, candidate, f.Mint(t, &used)))
+		}, token.ErrKeyUsed},
+		"a resource that is gone": {func() error {
+			res := principal.Resource{ID: 4711, Kind: principal.Project}
+			u, candidate := f.Bot(res)
+			return last(f.Store.CreateResourceToken(ctx, res, u, candidate, f.Mint(t, nil)))
+		}, token.ErrNotFound},
+		"an owner who is blocked": {func() error {
+			return last(f.Store.CreateToken(ctx, blocked, f.Candidate(t, blocked), nil))
+		}, principal.ErrBlocked},
+		"an owner whose tokens were revoked meanwhile": {func() error {
+			return last(f.Store.CreateToken(ctx, stale, f.Candidate(t, stale), nil))
+		}, token.ErrMoved},
+		"the rotation of a token that has ended": {func() error {
+			return last(f.Store.RotateToken(ctx, f.Fresh(t, owner), ended, f.Successor(t, owner, ended), nil))
+		}, token.ErrRevoked},
+		"a token that has ended":      {func() error { return f.Store.RevokeToken(ctx, ended) }, nil},
+		"a bot that has gone":         {func() error { return f.Store.RevokeToken(ctx, endedBot) }, nil},
+		"a token without a record":    {func() error { return f.Store.RevokeToken(ctx, storetest.Ended(f.Candidate(t, owner))) }, token.ErrNotFound},
+		"everything of nobody":        {func() error { return f.Store.RevokeEverything(ctx, 4711) }, token.ErrNotFound},
+		"an account that is blocked":  {func() error { return f.Store.SetUserState(ctx, blocked.ID, principal.Active, principal.Blocked) }, nil},
+		"an account in a third state": {func() error { return f.Store.SetUserState(ctx, blocked.ID, principal.Deactivated, principal.Active) }, token.ErrMoved},
+		"a username that is taken": {func() error {
+			u := f.Account(owner.Username)
+			return last(f.Store.CreateUser(ctx, u))
+		}, token.ErrUsernameTaken},
+		"an address that is taken": {func() error {
+			u := f.Account("somebody-else")
+			u.Email = owner.Email
+			return last(f.Store.CreateUser(ctx, u))
+		}, token.ErrEmailTaken},
+		"a new address that is taken": {func() error {
+			after := f.Fresh(t, owner)
+			before := after
+			after.Username, after.Email = "renamed", blocked.Email
+			return f.Store.UpdateUser(ctx, before, after)
+		}, token.ErrEmailTaken},
+		"a new username that is taken": {func() error {
+			after := f.Fresh(t, owner)
+			before := after
+			after.Username = blocked.Username
+			return f.Store.UpdateUser(ctx, before, after)
+		}, token.ErrUsernameTaken},
+		"an account that did not change": {func() error { return f.Store.UpdateUser(ctx, owner, owner) }, nil},
+		"an account that is not there":   {func() error { return f.Store.DeleteUser(ctx, principal.User{ID: 4711, Username: "nobody"}) }, token.ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantErr(t, f, c.run(), c.want)
+			if events := everyEvent(t, f); len(events) != 0 {
+				t.Errorf("%d events: %+v", len(events), events)
+			}
+		})
+	}
+}
+
+// The store tries some changes again in another form. Only the one that takes
+// place is written down.
+func TestAChangeThatIsTriedAgainIsOneEvent(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	ctx := expected(t.Context())
+	owner := f.AddUser(t)
+	stale := owner
+	var events int
+	for name, run := range map[string]func(){
+		"a token whose pointer is missing": func() {
+			tok := f.AddToken(t, f.Fresh(t, owner))
+			pk, sk := pointerKey(tok.ID)
+			f.Drop(t, pk, sk)
+			wantErr(t, f, f.Store.RevokeToken(ctx, storetest.Ended(tok)), nil)
+		},
+		"a bot whose pointer is missing": func() {
+			tok := f.AddBot(t, f.AddResource(t, principal.Project))
+			pk, sk := pointerKey(tok.ID)
+			f.Drop(t, pk, sk)
+			wantErr(t, f, f.Store.RevokeToken(ctx, storetest.Ended(tok)), nil)
+		},
+		"an owner who is out of date": func() {
+			f.AddToken(t, f.Fresh(t, owner))
+			made, err := f.Store.CreateToken(ctx, stale, f.Candidate(t, owner), nil)
+			wantErr(t, f, err, nil)
+			if e := everyEvent(t, f)[2]; e.Token != made.ID {
+				t.Errorf("the event is about %s, the token is %s", e.Token, made.ID)
+			}
+		},
+		"8 revocations at once": func() {
+			tok := f.AddToken(t, f.Fresh(t, owner))
+			for _, err := range together(8, func(int) error { return f.Store.RevokeToken(ctx, storetest.Ended(tok)) }) {
+				wantErr(t, f, err, nil)
+			}
+		},
+		"8 ends of a bot at once": func() {
+			tok := f.AddBot(t, f.AddResource(t, principal.Project))
+			for _, err := range together(8, func(int) error { return f.Store.RevokeToken(ctx, storetest.Ended(tok)) }) {
+				wantErr(t, f, err, nil)
+			}
+		},
+		"8 blocks at once": func() {
+			u := f.AddUser(t)
+			for _, err := range together(8, func(int) error {
+				return f.Store.SetUserState(ctx, u.ID, principal.Active, principal.Blocked)
+			}) {
+				wantErr(t, f, err, nil)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run()
+			now := len(everyEvent(t, f))
+			if now != events+3 {
+				t.Errorf("%d events, want 3", now-events)
+			}
+			events = now
+		})
+	}
+}
+
+// A bot that outlives its token is removed by the next one who ends it; of two
+// at once, one removes it.
+func TestABotThatOutlivedItsTokenIsRemovedOnce(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	tok := f.AddBot(t, f.AddResource(t, principal.Project))
+	ended := storetest.Ended(tok)
+	pk, sk := recordKey(tok.Digest)
+	f.Set(t, pk, sk, "revoked_at", storetest.N(strconv.FormatInt(ended.RevokedAt.Unix(), 10)))
+	f.Set(t, pk, sk, "revoked_reason", storetest.S(string(ended.RevokedReason)))
+	// The first request meets the ended record; before the second one, somebody
+	// else removes the bot.
+	proxy.Fail(func(operation string, n int) storetest.Action {
+		if operation != "TransactWriteItems" || n != 2 {
+			return nil
+		}
+		return storetest.Meanwhile(func() {
+			wantErr(t, f, f.Store.RevokeToken(expected(context.Background()), ended), nil)
+		})
+	})
+	wantErr(t, f, f.Through(proxy.Client()).RevokeToken(expected(t.Context()), ended), nil)
+	if events := everyEvent(t, f); len(events) != 3 {
+		t.Errorf("%d events of one removal, want 3", len(events))
+	}
+}
+
+func TestAnEventIsStoredTwiceForAYear(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	ctx := audit.WithOrigin(t.Context(), audit.Origin{
+		Author: 58, Asker: 1, Presented: 4194305, RequestID: "a-request", Address: "192.0.2.7", Source: audit.Admin,
+	})
+	wantErr(t, f, f.Store.Record(ctx, storetest.Now, audit.Event{
+		Name: audit.ProjectTokenRotated, Entity: audit.Entity{Type: audit.Project, ID: 8},
+		Token: 21, Previous: 20, Target: "deploy", Change: "c", From: "f", To: "t",
+	}), nil)
+	events := eventsOf(t, f, audit.Entity{Type: audit.Project, ID: 8})
+	if len(events) != 1 {
+		t.Fatalf("%d events", len(events))
+	}
+	id := events[0].ID
+	found := 0
+	for name, it := range f.Snapshot(t) {
+		pk, sk, _ := strings.Cut(name, " / ")
+		if pk != "AUDIT#PROJECT#8" && pk != fmt.Sprintf("AUDIT#EVERY#%02d", id%16) {
+			t.Errorf("%s is stored", name)
+		}
+		random, named := strings.CutPrefix(sk, fmt.Sprintf("%016d#", id))
+		if !named || len(random) < 26 {
+			t.Errorf("sort key %s of event %d", sk, id)
+		}
+		found++
+		wantEqual(t, name, it, any(map[string]any{
+			"pk": pk, "sk": sk, "at": int(storetest.Now.Unix()), "name": "project_access_token_rotated",
+			"entity_type": "Project", "entity_id": 8, "source": "admin",
+			"author": 58, "asker": 1, "presented": 4194305, "token": 21, "previous": 20,
+			"request_id": "a-request", "address": "192.0.2.7", "target": "deploy", "change": "c", "from": "f", "to": "t",
+			"delete_after": int(storetest.Now.Unix()) + 365*24*60*60,
+		}))
+	}
+	if found != 2 {
+		t.Errorf("%d items", found)
+	}
+	byID, err := f.Store.Event(t.Context(), id)
+	wantErr(t, f, err, nil)
+	wantEqual(t, "event by id", byID, events[0])
+	wantEqual(t, "event", events[0], audit.Event{
+		ID: id, At: storetest.Now, Name: audit.ProjectTokenRotated, Entity: audit.Entity{Type: audit.Project, ID: 8},
+		Origin: audit.OriginOf(ctx), Token: 21, Previous: 20, Target: "deploy", Change: "c", From: "f", To: "t",
+	})
+	for _, other := range []int64{id + 1, id - 1, id + 16, id - 16, 0, -1, 1<<63 - 1} {
+		_, err := f.Store.Event(t.Context(), other)
+		wantErr(t, f, err, token.ErrNotFound)
+	}
+}
+
+func TestEventsAreReadNewestFirst(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	through := f.Through(proxy.Client())
+	entity := audit.UserEntity(58)
+	other := audit.Entity{Type: audit.Group, ID: 58} // another entity with the same id
+	// storetest.Now is the last second of a day.
+	record := func(seconds int, entity audit.Entity, target string) {
+		wantErr(t, f, f.Store.Record(t.Context(), storetest.Now.Add(time.Duration(seconds)*time.Second), audit.Event{
+			Name: audit.UserUpdated, Entity: entity, Target: target,
+		}), nil)
+	}
+	for i, seconds := range []int{0, 0, 0, -1, 1, 2, -3600, 0} {
+		record(seconds, entity, fmt.Sprint(i))
+	}
+	record(1, other, "other")
+	read := func(walk func(context.Context, *store.Table, func(audit.Event) bool) error, most int) (targets []string) {
+		t.Helper()
+		wantErr(t, f, walk(t.Context(), through, func(e audit.Event) bool {
+			targets = append(targets, e.Target)
+			return len(targets) < most
+		}), nil)
+		return targets
+	}
+	between := func(from, to time.Duration) func(context.Context, *store.Table, func(audit.Event) bool) error {
+		return func(ctx context.Context, s *store.Table, each func(audit.Event) bool) error {
+			return s.Events(ctx, entity, storetest.Now.Add(from), storetest.Now.Add(to), each)
+		}
+	}
+	everything := func(ctx context.Context, s *store.Table, each func(audit.Event) bool) error {
+		return s.EveryEvent(ctx, longAgo, farOff, each)
+	}
+	for name, c := range map[string]struct {
+		walk func(context.Context, *store.Table, func(audit.Event) bool) error
+		most int
+		want []string
+	}{
+		"all of one entity":           {between(-24*time.Hour, 24*time.Hour), 100, []string{"5", "4", "7", "2", "1", "0", "3", "6"}},
+		"the first three":             {between(-24*time.Hour, 24*time.Hour), 3, []string{"5", "4", "7"}},
+		"both bounds are included":    {between(-time.Second, time.Second), 100, []string{"4", "7", "2", "1", "0", "3"}},
+		"one second":                  {between(0, 0), 100, []string{"7", "2", "1", "0"}},
+		"from the second after":       {between(time.Second, time.Hour), 100, []string{"5", "4"}},
+		"until the second before":     {between(-time.Hour, -time.Second), 100, []string{"3", "6"}},
+		"from within a second":        {between(time.Millisecond, time.Hour), 100, []string{"5", "4"}},
+		"until within a second":       {between(-time.Hour, -time.Millisecond), 100, []string{"3", "6"}},
+		"between two seconds":         {between(time.Millisecond, 900*time.Millisecond), 100, nil},
+		"from after until before":     {between(time.Hour, -time.Hour), 100, nil},
+		"everything, newest first":    {everything, 100, []string{"5", "other", "4", "7", "2", "1", "0", "3", "6"}},
+		"the first two of everything": {everything, 2, []string{"5", "other"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := read(c.walk, c.most)
+			wantEqual(t, "targets", got, c.want)
+		})
+	}
+}
+
+func TestEventsComeInPages(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	entity := audit.UserEntity(58)
+	const count = 230
+	batch := make([]audit.Event, 0, 20)
+	for i := range count {
+		batch = append(batch, audit.Event{Name: audit.UserUpdated, Entity: entity, Target: fmt.Sprint(i)})
+		if len(batch) == cap(batch) || i == count-1 {
+			wantErr(t, f, f.Store.Record(t.Context(), storetest.Now.Add(time.Duration(i)*time.Second), batch...), nil)
+			batch = batch[:0]
+		}
+	}
+	through := f.Through(proxy.Client())
+	for name, c := range map[string]struct {
+		walk  func(each func(audit.Event) bool) error
+		first int // requests for the first 20 events
+		all   int // requests for all
+	}{
+		"of an entity": {func(each func(audit.Event) bool) error {
+			return through.Events(t.Context(), entity, longAgo, farOff, each)
+		}, 1, 3},
+		"of all entities": {func(each func(audit.Event) bool) error { return through.EveryEvent(t.Context(), longAgo, farOff, each) }, 16, 16},
+		"of somebody without events": {func(each func(audit.Event) bool) error {
+			return through.Events(t.Context(), audit.UserEntity(59), longAgo, farOff, each)
+		}, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, most := range []int{20, count} {
+				proxy.Reset()
+				seen := 0
+				var last audit.Event
+				wantErr(t, f, c.walk(func(e audit.Event) bool {
+					if seen > 0 && e.ID >= last.ID {
+						t.Errorf("event %d comes after %d", e.ID, last.ID)
+					}
+					last = e
+					seen++
+					return seen < most
+				}), nil)
+				want := map[bool]int{true: c.first, false: c.all}[most == 20]
+				if got := proxy.Counts()["Query"]; got != want || len(proxy.Counts()) != 1 {
+					t.Errorf("%d events cost %v, want %d queries", seen, proxy.Counts(), want)
+				}
+			}
+		})
+	}
+	t.Run("an empty trail costs one request a part, whatever the range", func(t *testing.T) {
+		empty := open(t)
+		proxy.Reset()
+		table := store.Open(proxy.Client(), empty.Name, store.Options{Shards: storetest.Shards})
+		wantErr(t, f, table.EveryEvent(t.Context(), longAgo, farOff, func(audit.Event) bool { return true }), nil)
+		if got := proxy.Counts()["Query"]; got != 16 {
+			t.Errorf("%d requests", got)
+		}
+	})
+}
+
+// One item that makes no sense must not hide all others.
+func TestMalformedEventsArePassedOver(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	table, faults := reporting(f)
+	entity := audit.UserEntity(58)
+	for i := range 3 {
+		wantErr(t, f, f.Store.Record(t.Context(), storetest.Now.Add(time.Duration(i)*time.Second), audit.Event{
+			Name: audit.UserUpdated, Entity: entity, Target: fmt.Sprint(i),
+		}), nil)
+	}
+	middle := eventsOf(t, f, entity)[1]
+	for name := range f.Snapshot(t) {
+		if pk, sk, _ := strings.Cut(name, " / "); strings.HasPrefix(sk, fmt.Sprintf("%016d#", middle.ID)) {
+			f.Set(t, pk, sk, "at", storetest.S("yesterday"))
+		}
+	}
+	for _, walk := range []func(func(audit.Event) bool) error{
+		func(each func(audit.Event) bool) error {
+			return table.Events(t.Context(), entity, longAgo, farOff, each)
+		},
+		func(each func(audit.Event) bool) error { return table.EveryEvent(t.Context(), longAgo, farOff, each) },
+	} {
+		*faults = nil
+		var events []audit.Event
+		wantErr(t, f, walk(collect(&events)), nil)
+		if len(events) != 2 || events[0].Target != "2" || events[1].Target != "0" || len(*faults) != 1 {
+			t.Errorf("events %+v, faults %v", events, *faults)
+		}
+	}
+	_, err := table.Event(t.Context(), middle.ID)
+	wantErr(t, f, err, token.ErrCorrupt)
+}
+
+// What an event costs: its two items, and a change of one item becomes a
+// transaction.
+func TestAnEventAddsTwoItems(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	u := f.AddUser(t)
+	one := audit.Expect(t.Context(), storetest.Now, audit.Event{Name: audit.UserBlocked, Entity: audit.UserEntity(u.ID)})
+	s := f.Through(proxy.Client(func(*dynamodb.Options) {}))
+	wantErr(t, f, s.SetUserState(one, u.ID, principal.Active, principal.Blocked), nil)
+	requests := proxy.Requests()
+	if len(requests) != 1 || requests[0].Operation != "TransactWriteItems" {
+		t.Fatalf("%v", proxy.Counts())
+	}
+	if items := decode(t, requests[0].Body)["TransactItems"].([]any); len(items) != 3 {
+		t.Errorf("%d items, want the profile and two of the event", len(items))
+	}
+}
