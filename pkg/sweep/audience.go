@@ -34,8 +34,8 @@ type audience struct {
 // a bot those who manage the tokens of what it works on.
 func (r *run) audienceOf(owner principal.User, known bool, dues []due) (audience, error) {
 	switch {
-	// A bot is told of whatever its state, and when it is gone with its token.
-	case owner.Bot, !known && workplace(dues) != 0:
+	// A bot is told of whatever its state. A lifetime run has removed it with its token.
+	case owner.Bot, !known && r.job.Kind == telling && workplace(dues) != 0:
 		return r.managers(workplace(dues))
 	case !known:
 		return audience{reason: "owner_gone"}, nil

@@ -233,7 +233,7 @@ func TestDeathBetweenRecipients(t *testing.T) {
 // The process is killed while it removes bots: the next call removes the others.
 func TestDeathBetweenRemovals(t *testing.T) {
 	t.Parallel()
-	for _, step := range []string{"query ended bots", "remove a bot", "set finished"} {
+	for _, step := range []string{"query ended bots", "revoke", "set finished"} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, after it: %v", step, after), func(t *testing.T) {
 				t.Parallel()

@@ -311,10 +311,8 @@ func stepOf(r *http.Request, body []byte) string {
 		return "query ended bots"
 	case operation == "Query":
 		return "query the index"
-	case operation == "TransactWriteItems" && has("revoked_reason"):
-		return "revoke"
 	case operation == "TransactWriteItems" && has("revoked_at"):
-		return "remove a bot"
+		return "revoke" // of a bot: with it
 	case operation == "TransactWriteItems":
 		return "save"
 	case operation == "UpdateItem" && has("notices"):
