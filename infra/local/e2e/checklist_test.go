@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gitlab "gitlab.com/gitlab-org/api/client-go"
 
 	"latchkey/infra/local/localtest"
+	"latchkey/pkg/policy"
 )
 
 // scan runs one of the two scans as the schedule does, and returns the mails that it sent.
@@ -317,6 +319,43 @@ func TestEdgeCases(t *testing.T) {
 			}
 		}
 		want(t, w, bot.Token, "GET", "/api/v4/user", "", http.StatusUnauthorized)
+	})
+
+	t.Run("19: a limit on lifetimes that is lowered and raised within three hours revokes nothing", func(t *testing.T) {
+		w := start(t)
+		ada := newAccount(t, w, "ada")
+		long := newToken(t, w, ada.ID, "long", "2026-09-01")
+		change(t, w, root.Bearer, `{"max_personal_access_token_lifetime":30}`)
+		w.Clock.Set(w.Clock.Now().Add(policy.Grace - time.Second))
+		change(t, w, root.Bearer, `{"max_personal_access_token_lifetime":365}`)
+		for range 2 { // when the first run would have been, and when the second is
+			w.Clock.Set(w.Clock.Now().Add(policy.Grace))
+			w.RunPlans(t)
+			want(t, w, long.Token, "GET", "/api/v4/user", "", http.StatusOK)
+		}
+		if mails := w.Mailbox.Mails(); len(mails) > 0 {
+			t.Errorf("%d mails", len(mails))
+		}
+	})
+
+	t.Run("20: while ends are not enforced an expired token works, is told of, and no limit ends it", func(t *testing.T) {
+		w := start(t)
+		ada := newAccount(t, w, "ada")
+		ended := newToken(t, w, ada.ID, "ended", "2026-03-20")
+		long := newToken(t, w, ada.ID, "long", "2026-09-01")
+		change(t, w, root.Bearer, `{"enforce_pat_expiration":false,"max_personal_access_token_lifetime":30}`)
+		if _, texts := scan(t, w, "expired", "2026-03-20T02:00:00Z"); told(texts, "ended") == 0 {
+			t.Errorf("nobody is told: %q", texts)
+		}
+		w.RunPlans(t)
+		mustConsole(t, w, "lifetime", map[string]any{"time": "2026-03-20T02:00:00Z"})
+		for _, token := range []personalToken{ended, long} {
+			want(t, w, token.Token, "GET", "/api/v4/user", "", http.StatusOK)
+		}
+		change(t, w, root.Bearer, `{"enforce_pat_expiration":true}`)
+		settle(w)
+		want(t, w, ended.Token, "GET", "/api/v4/user", "", http.StatusUnauthorized)
+		want(t, w, long.Token, "GET", "/api/v4/user", "", http.StatusOK)
 	})
 
 	t.Run("22: a value is shown once", func(t *testing.T) {

@@ -169,7 +169,7 @@ func TestWhatFailsAfterTheCheckIsRefused(t *testing.T) {
 		{"writing a new token", storetest.On("TransactWriteItems", throttle), request{"POST", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", rosa.ID), `{"name":"x","scopes":["api"]}`}},
 		{"writing a rotation", storetest.On("TransactWriteItems", throttle), request{"POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", other.ID), ""}},
 		{"writing a revocation", storetest.On("TransactWriteItems", throttle), request{"DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", other.ID), ""}},
-		{"writing a block", storetest.On("UpdateItem", throttle), request{"POST", fmt.Sprintf("/api/v4/users/%d/block", rosa.ID), ""}},
+		{"writing a block", storetest.On("TransactWriteItems", throttle), request{"POST", fmt.Sprintf("/api/v4/users/%d/block", rosa.ID), ""}},
 		{"somebody else's record", answer(saulsRecord, rosasProfile), request{}},
 		{"somebody else's profile in place of the owner's", answer(rosasRecord, saulsProfile, saulsProfile), request{}},
 		{"somebody else's reply", answer(saulsRecord, saulsProfile), request{}},
