@@ -1,0 +1,483 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid" // draws the steps, and shortens those that fail
+
+	"latchkey/infra/local/localtest"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+)
+
+// A modelToken is what the documentation says of a token.
+type modelToken struct {
+	id      int64
+	bearer  string // "" for one whose reply was lost
+	owner   *modelOwner
+	expires token.Day
+	chain   *[]*modelToken // all that were rotated from one, oldest first
+
+	ended      bool      // revoked, in whatever way but a rotation or in bulk
+	inBulk     bool      // revoked in bulk
+	superseded bool      // by a rotation
+	worksUntil time.Time // of a superseded one
+}
+
+type modelOwner struct {
+	account
+	blocked bool
+	tokens  []*modelToken
+}
+
+// A modelUse is what was made under an idempotency key.
+type modelUse struct {
+	request string
+	at      time.Time
+	made    *modelToken
+}
+
+// over reports whether a token has ended by itself.
+func (t *modelToken) over(now time.Time) bool {
+	return t.ended || t.superseded && !now.Before(t.worksUntil)
+}
+
+func (t *modelToken) revoked(now time.Time) bool { return t.inBulk || t.over(now) }
+func (t *modelToken) expired(now time.Time) bool { return !now.Before(t.expires.Start()) }
+
+// presented is the reply to a request for the token itself.
+func (t *modelToken) presented(now time.Time) (status int, body string) {
+	switch {
+	case t.expired(now):
+		return http.StatusUnauthorized, expiredBody
+	case t.revoked(now):
+		return http.StatusUnauthorized, revokedBody
+	case t.owner.blocked:
+		return http.StatusForbidden, blockedBody
+	default:
+		return http.StatusOK, ""
+	}
+}
+
+func (t *modelToken) end(now time.Time) {
+	if !t.over(now) {
+		t.ended = true
+	}
+}
+
+// A machine does the same with the product and with the model.
+type machine struct {
+	*rapid.T
+	t      *testing.T // for what has to go well
+	world  *localtest.World
+	proxy  *storetest.Proxy
+	owners []*modelOwner
+	uses   map[string]modelUse // by who asked and the key
+	recent []*modelToken       // whose bearers are tried after each step
+}
+
+func (m *machine) now() time.Time { return m.world.Clock.Now() }
+
+func (m *machine) all() (tokens []*modelToken) {
+	for _, owner := range m.owners {
+		tokens = append(tokens, owner.tokens...)
+	}
+	return tokens
+}
+
+func (m *machine) owner() *modelOwner {
+	return m.owners[rapid.IntRange(0, len(m.owners)-1).Draw(m.T, "owner")]
+}
+
+// token draws a token, of the newest ones rather than of all.
+func (m *machine) token() *modelToken {
+	all := m.all()
+	slices.SortStableFunc(all, func(a, b *modelToken) int { return slices.Index(m.recent, b) - slices.Index(m.recent, a) })
+	if rapid.Bool().Draw(m.T, "a recent one") {
+		all = all[:min(len(all), 3)]
+	}
+	return all[rapid.IntRange(0, len(all)-1).Draw(m.T, "token")]
+}
+
+func (m *machine) bearer() *modelToken {
+	t := m.token()
+	if t.bearer == "" {
+		m.Skip("its reply was lost")
+	}
+	return t
+}
+
+// add puts a token into the model that the product has made.
+func (m *machine) add(t *modelToken) *modelToken {
+	t.owner.tokens = append(t.owner.tokens, t)
+	if t.chain == nil {
+		t.chain = &[]*modelToken{}
+	}
+	*t.chain = append(*t.chain, t)
+	m.touch(t)
+	return t
+}
+
+func (m *machine) touch(t *modelToken) {
+	m.recent = append(slices.DeleteFunc(m.recent, func(r *modelToken) bool { return r == t }), t)
+	m.recent = m.recent[max(0, len(m.recent)-4):]
+}
+
+// A call is a request that changes something.
+type call struct {
+	bearer, method, path, key, body string
+	// apply returns the reply by the model, and does to the model what the
+	// request does. made is where a new token's id and bearer go.
+	apply func() (status int, body string, made *modelToken)
+}
+
+// The ways in which the engine can fail a request.
+const (
+	works       = "works"
+	lostRequest = "loses the first write"
+	lostReply   = "loses the reply to the first write"
+	diesBefore  = "is gone from the first write on"
+	diesAfter   = "is gone once it has done the first write"
+)
+
+// do makes a call while the engine has a fault. After a fault that the product
+// cannot hide from its client, the request is made again, as a client does.
+func (m *machine) do(c call) {
+	fault := rapid.SampledFrom([]string{works, works, works, works, works, lostRequest, lostReply, diesBefore, diesAfter}).Draw(m.T, "the engine")
+	m.attempt(c, fault)
+}
+
+func (m *machine) attempt(c call, fault string) {
+	var writes atomic.Int32
+	m.proxy.Fail(func(operation string, _ int) storetest.Action {
+		if operation == "TransactWriteItems" {
+			writes.Add(1)
+		}
+		first := operation == "TransactWriteItems" && writes.Load() == 1
+		switch {
+		case fault == lostRequest && first, fault == diesBefore && writes.Load() > 0, fault == diesAfter && writes.Load() > 0 && !first:
+			return storetest.LoseRequest
+		case (fault == lostReply || fault == diesAfter) && first:
+			return storetest.LoseReply
+		default:
+			return nil
+		}
+	})
+	reply := m.send(c.bearer, c.method, c.path, c.key, c.body)
+	m.proxy.Fail(nil)
+	if dead := (fault == diesBefore || fault == diesAfter) && writes.Load() > 0; dead {
+		// Only the note that a token was used again may be missing from a reply that is whole.
+		if reply.Status != http.StatusServiceUnavailable && reply.Status != http.StatusUnauthorized {
+			m.Fatalf("%s %s while the engine %s: %d %s", c.method, c.path, fault, reply.Status, reply.Body)
+		}
+		if fault == diesAfter {
+			if _, _, made := c.apply(); made != nil {
+				made.id = m.lastID(made.owner)
+			}
+		}
+		m.attempt(c, works)
+		return
+	}
+	status, body, made := c.apply()
+	if reply.Status != status || body != "" && strings.TrimSpace(reply.Body) != body {
+		m.Fatalf("%s %s while the engine %s: %d %s, want %d %s", c.method, c.path, fault, reply.Status, reply.Body, status, body)
+	}
+	if made == nil {
+		return
+	}
+	var got personalToken
+	decode(m.t, reply.Body, &got)
+	if made.id == 0 {
+		made.id, made.bearer = got.ID, got.Token
+	}
+	if made.bearer == "" { // the first reply was lost
+		made.bearer = got.Token
+	}
+	if got.ID != made.id || got.Token != made.bearer || got.ExpiresAt != made.expires.String() || got.Revoked || !got.Active {
+		m.Fatalf("%s %s: %+v, want token %d until %s", c.method, c.path, got, made.id, made.expires)
+	}
+}
+
+// lastID asks for the id of a token whose reply was lost.
+func (m *machine) lastID(owner *modelOwner) (last int64) {
+	for _, t := range m.list(owner) {
+		last = max(last, t.ID)
+	}
+	return last
+}
+
+func (m *machine) send(bearer, method, path, key, body string) localtest.Reply {
+	request, err := http.NewRequestWithContext(m.t.Context(), method, m.world.URL+path, strings.NewReader(body))
+	if err != nil {
+		m.Fatal(err)
+	}
+	request.Header.Set("PRIVATE-TOKEN", bearer)
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return m.world.Send(m.t, request)
+}
+
+// key draws none, or one of two, so that requests meet under one.
+func (m *machine) key() string {
+	key := rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(m.T, "key")
+	if key != "" {
+		key = fmt.Sprintf("%s-%d", key, m.owners[0].ID) // the administrator's are of all runs
+	}
+	return key
+}
+
+func (m *machine) day() token.Day {
+	return token.DayOf(m.now()).AddDays(rapid.IntRange(1, 3).Draw(m.T, "days"))
+}
+
+// replay returns what was made under a key, or that it stands for another request.
+func (m *machine) replay(c call, ok int) (status int, body string, made *modelToken, found bool) {
+	use, found := m.uses[c.bearer+c.key]
+	switch {
+	case c.key == "" || !found || !m.now().Before(use.at.Add(24*time.Hour)):
+		return 0, "", nil, false
+	case use.request != c.path+c.body:
+		return http.StatusUnprocessableEntity, `{"message":"Idempotency-Key was used for another request"}`, nil, true
+	default:
+		return ok, "", use.made, true
+	}
+}
+
+func (m *machine) make(c call, ok int, t *modelToken) (int, string, *modelToken) {
+	m.add(t)
+	if c.key != "" {
+		m.uses[c.bearer+c.key] = modelUse{c.path + c.body, m.now(), t}
+	}
+	return ok, "", t
+}
+
+// Issue makes a token as the administrator.
+func (m *machine) Issue(*rapid.T) {
+	owner, expires := m.owner(), m.day()
+	c := call{bearer: root.Bearer, method: "POST", path: fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", owner.ID), key: m.key()}
+	c.body = fmt.Sprintf(`{"name":"made","scopes":["api"],"expires_at":%q}`, expires)
+	c.apply = func() (int, string, *modelToken) {
+		if status, body, made, found := m.replay(c, http.StatusCreated); found {
+			return status, body, made
+		}
+		if owner.blocked {
+			return http.StatusUnprocessableEntity, `{"message":"Not permitted to create"}`, nil
+		}
+		return m.make(c, http.StatusCreated, &modelToken{owner: owner, expires: expires})
+	}
+	m.do(c)
+}
+
+// rotation draws the parameters of one.
+func (m *machine) rotation() (body string, expires token.Day, overlap time.Duration) {
+	expires = m.day()
+	seconds := rapid.SampledFrom([]int{0, 0, 1, 3600, 86400}).Draw(m.T, "overlap")
+	return fmt.Sprintf(`{"expires_at":%q,"overlap_seconds":%d}`, expires, seconds), expires, time.Duration(seconds) * time.Second
+}
+
+// succeed gives t a successor.
+func (m *machine) succeed(c call, t *modelToken, expires token.Day, overlap time.Duration) (int, string, *modelToken) {
+	t.superseded, t.worksUntil = true, m.now().Add(overlap)
+	return m.make(c, http.StatusOK, &modelToken{owner: t.owner, expires: expires, chain: t.chain})
+}
+
+// Rotate rotates a token as the administrator.
+func (m *machine) Rotate(*rapid.T) {
+	t := m.token()
+	body, expires, overlap := m.rotation()
+	c := call{bearer: root.Bearer, method: "POST", path: fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", t.id), key: m.key(), body: body}
+	c.apply = func() (int, string, *modelToken) {
+		m.touch(t)
+		if status, body, made, found := m.replay(c, http.StatusOK); found {
+			return status, body, made
+		}
+		switch {
+		case t.revoked(m.now()) || t.superseded:
+			return http.StatusBadRequest, `{"message":"400 Bad request - Token already revoked"}`, nil
+		case t.owner.blocked:
+			return http.StatusBadRequest, `{"message":"400 Bad request - Not permitted to create"}`, nil
+		}
+		return m.succeed(c, t, expires, overlap)
+	}
+	m.do(c)
+}
+
+// RotateSelf rotates a token with itself: a use that is one too many if it was
+// rotated or revoked before, and ends what came of it.
+func (m *machine) RotateSelf(*rapid.T) {
+	t := m.bearer()
+	body, expires, overlap := m.rotation()
+	c := call{bearer: t.bearer, method: "POST", path: "/api/v4/personal_access_tokens/self/rotate", key: m.key(), body: body}
+	c.apply = func() (int, string, *modelToken) {
+		m.touch(t)
+		now := m.now()
+		status, refusal := t.presented(now)
+		if good := status == http.StatusOK; good || t.superseded && !t.ended && !t.owner.blocked {
+			if status, body, made, found := m.replay(c, http.StatusOK); found {
+				return status, body, made
+			}
+		}
+		switch {
+		case status == http.StatusOK && t.superseded:
+			return http.StatusBadRequest, `{"message":"400 Bad request - Token already rotated, its successor is to be used instead"}`, nil
+		case status == http.StatusOK:
+			return m.succeed(c, t, expires, overlap)
+		case refusal == revokedBody:
+			for _, relative := range *t.chain {
+				relative.end(now)
+				m.touch(relative)
+			}
+		}
+		return status, refusal, nil
+	}
+	m.do(c)
+}
+
+// Revoke revokes a token as the administrator.
+func (m *machine) Revoke(*rapid.T) {
+	t := m.token()
+	m.do(call{
+		bearer: root.Bearer, method: "DELETE", path: fmt.Sprintf("/api/v4/personal_access_tokens/%d", t.id),
+		apply: func() (int, string, *modelToken) {
+			t.end(m.now())
+			m.touch(t)
+			return http.StatusNoContent, "", nil
+		},
+	})
+}
+
+// RevokeSelf revokes a token with itself.
+func (m *machine) RevokeSelf(*rapid.T) {
+	t := m.bearer()
+	m.do(call{
+		bearer: t.bearer, method: "DELETE", path: "/api/v4/personal_access_tokens/self",
+		apply: func() (int, string, *modelToken) {
+			m.touch(t)
+			if status, body := t.presented(m.now()); status != http.StatusOK {
+				return status, body, nil
+			}
+			t.end(m.now())
+			return http.StatusNoContent, "", nil
+		},
+	})
+}
+
+// RevokeEverything revokes what an account has.
+func (m *machine) RevokeEverything(*rapid.T) {
+	owner := m.owner()
+	m.do(call{
+		bearer: root.Bearer, method: "DELETE", path: fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", owner.ID),
+		apply: func() (int, string, *modelToken) {
+			for _, t := range owner.tokens {
+				t.inBulk = true
+			}
+			return http.StatusNoContent, "", nil
+		},
+	})
+}
+
+// Block blocks an account, Unblock lets it in again.
+func (m *machine) Block(*rapid.T)   { m.setBlocked("block", true) }
+func (m *machine) Unblock(*rapid.T) { m.setBlocked("unblock", false) }
+
+func (m *machine) setBlocked(action string, blocked bool) {
+	owner := m.owner()
+	m.do(call{
+		bearer: root.Bearer, method: "POST", path: fmt.Sprintf("/api/v4/users/%d/%s", owner.ID, action),
+		apply: func() (int, string, *modelToken) {
+			owner.blocked = blocked
+			return http.StatusCreated, "", nil
+		},
+	})
+}
+
+// Wait lets time pass: a second, up to a day, or to one of the instants at which
+// something ends, and the second before.
+func (m *machine) Wait(*rapid.T) {
+	now := m.now()
+	instants := []time.Time{now.Add(time.Second), now.Add(time.Hour), now.Add(23 * time.Hour), token.DayOf(now).AddDays(1).Start()}
+	for _, t := range m.recent {
+		instants = append(instants, t.worksUntil)
+	}
+	for _, instant := range slices.Clone(instants) {
+		instants = append(instants, instant.Add(-time.Second))
+	}
+	instants = slices.DeleteFunc(instants, func(instant time.Time) bool { return !instant.After(now) })
+	m.world.Clock.Set(rapid.SampledFrom(instants).Draw(m.T, "until"))
+}
+
+type listedToken struct {
+	ID              int64
+	Revoked, Active bool
+	SupersededUntil string `json:"superseded_until"`
+}
+
+func (m *machine) list(owner *modelOwner) (tokens []listedToken) {
+	decode(m.t, want(m.t, m.world, root.Bearer, "GET", fmt.Sprintf("/api/v4/personal_access_tokens?per_page=100&user_id=%d", owner.ID), "", http.StatusOK), &tokens)
+	slices.SortFunc(tokens, func(a, b listedToken) int { return int(a.ID - b.ID) })
+	return tokens
+}
+
+// Check compares product and model.
+func (m *machine) Check(*rapid.T) {
+	now := m.now()
+	for _, owner := range m.owners {
+		var wanted []listedToken
+		for _, t := range owner.tokens {
+			l := listedToken{ID: t.id, Revoked: t.revoked(now), Active: !t.revoked(now) && !t.expired(now)}
+			if l.Active && t.superseded {
+				l.SupersededUntil = t.worksUntil.Format("2006-01-02T15:04:05.000Z")
+			}
+			wanted = append(wanted, l)
+		}
+		if got := m.list(owner); !slices.Equal(got, wanted) {
+			m.Fatalf("at %s the tokens of %d are\n%+v, want\n%+v", now.Format(time.RFC3339), owner.ID, got, wanted)
+		}
+	}
+	for _, t := range m.recent {
+		if t.bearer == "" {
+			continue
+		}
+		status, body := t.presented(now)
+		reply := m.world.Do(m.t, t.bearer, "GET", "/api/v4/personal_access_tokens/self", "")
+		if reply.Status != status || body != "" && strings.TrimSpace(reply.Body) != body {
+			m.Fatalf("at %s token %d gets %d %s, want %d %s", now.Format(time.RFC3339), t.id, reply.Status, reply.Body, status, body)
+		}
+		answer, err := decide(m.t.Context(), m.world, http2, "GET", "/orders", t.bearer)
+		if err != nil || answer.allowed != (status == http.StatusOK) {
+			m.Fatalf("at %s the authorizer says of token %d: %s, %v", now.Format(time.RFC3339), t.id, answer.raw, err)
+		}
+	}
+}
+
+// Issue, rotation with and without overlap, by id and by itself, revocation of one and of all, blocks,
+// days that come, retries under a key, and an engine that dies: whatever comes after whatever, the
+// product is where a model of a few lines says. If this fails, a token works that was taken for ended,
+// or one has ended that its owner relies on.
+func TestProductAgainstModel(t *testing.T) {
+	t.Parallel()
+	w, proxy := proxied(t)
+	var runs atomic.Int64
+	rapid.Check(t, func(r *rapid.T) {
+		w.Clock.Set(localtest.Now)
+		m := &machine{T: r, t: t, world: w, proxy: proxy, uses: map[string]modelUse{}}
+		run := runs.Add(1)
+		for _, name := range []string{"ada", "bob"} {
+			a := newAccount(t, w, fmt.Sprintf("%s-%d", name, run))
+			owner := &modelOwner{account: a}
+			m.owners = append(m.owners, owner)
+			m.add(&modelToken{id: a.TokenID, bearer: a.Bearer, owner: owner, expires: token.DayOf(instant("2026-09-01T00:00:00Z"))})
+		}
+		r.Repeat(rapid.StateMachineActions(m))
+	})
+}
