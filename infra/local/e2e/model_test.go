@@ -96,21 +96,19 @@ func (m *machine) owner() *modelOwner {
 }
 
 // token draws a token, of the newest ones rather than of all.
-func (m *machine) token() *modelToken {
-	all := m.all()
+func (m *machine) token() *modelToken { return m.oneOf(m.all()) }
+
+// bearer draws one whose reply was not lost.
+func (m *machine) bearer() *modelToken {
+	return m.oneOf(slices.DeleteFunc(m.all(), func(t *modelToken) bool { return t.bearer == "" }))
+}
+
+func (m *machine) oneOf(all []*modelToken) *modelToken {
 	slices.SortStableFunc(all, func(a, b *modelToken) int { return slices.Index(m.recent, b) - slices.Index(m.recent, a) })
 	if rapid.Bool().Draw(m.T, "a recent one") {
 		all = all[:min(len(all), 3)]
 	}
 	return all[rapid.IntRange(0, len(all)-1).Draw(m.T, "token")]
-}
-
-func (m *machine) bearer() *modelToken {
-	t := m.token()
-	if t.bearer == "" {
-		m.Skip("its reply was lost")
-	}
-	return t
 }
 
 // add puts a token into the model that the product has made.
