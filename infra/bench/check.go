@@ -110,8 +110,9 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 		return nil, err
 	}
 	format := secret.Format{Prefixes: config.DefaultPrefixes}
+	policy := token.Policy{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour}
 	table := store.Open(client, tableName, store.Options{
-		Shards: store.DefaultShards, Retention: time.Hour, Policy: token.Policy{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour},
+		Shards: store.DefaultShards, Retention: time.Hour, Policy: policy,
 	})
 	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
 	if err != nil {
@@ -126,13 +127,19 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 		Store: table, Reader: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
 		Policies: table, Clock: clock.System{}, Random: rand.Reader,
 	}
-	issued, err := issuer.CreateByConsole(ctx, user, lifecycle.Spec{Name: "bench", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser}}, "")
+	networks, err := token.ParseNetworks([]string{"192.0.2.0/24", "2001:db8::/32"})
+	if err != nil {
+		return nil, err
+	}
+	issued, err := issuer.CreateByConsole(ctx, user, lifecycle.Spec{
+		Name: "bench", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser}, Networks: networks,
+	}, "")
 	if err != nil {
 		return nil, err
 	}
 	digest := pepper.Digest(issued.Bearer)
-	issued.Token.LastUsedAt = clock.System{}.Now()
-	d := &decision{known: memory{issued.Token, user}}
+	issued.Token.LastUsedAt, issued.Token.LastUsedIPs = clock.System{}.Now(), []netip.Addr{netip.MustParseAddr(address)}
+	d := &decision{known: memory{issued.Token, user, policy}}
 	d.authorizer = authorizer(table, pepper, format)
 	d.event = event(issued.Bearer.Reveal())
 	d.garbage = event(issued.Bearer.Reveal()[:41] + "!")
@@ -145,20 +152,27 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 func authorizer(s verify.Store, pepper secret.Pepper, format secret.Format) *httpapi.Authorizer {
 	return &httpapi.Authorizer{
 		Log: telemetry.NewLogger(io.Discard, "authorizer"), Scopes: scope.GitLab(),
-		Count: func(string, string) {},
+		Count:     func(string, string) {},
+		Throttles: httpapi.NewThrottles(httpapi.Limits{WrongBearers: 1_000_000}), // never used up
 		Verifier: &verify.Verifier{
 			Store: s, Pepper: pepper, Format: format, Clock: clock.System{}, Kept: &verify.Kept{},
 		},
 	}
 }
 
-// event is one of a REST API's TOKEN authorizer, decoded as the Lambda runtime
+// address is where the requests come from.
+const address = "192.0.2.7"
+
+// event is one of a REST API's REQUEST authorizer, decoded as the Lambda runtime
 // hands it over.
 func event(bearer string) httpapi.AuthorizerEvent {
-	return httpapi.AuthorizerEvent{
-		Type: "TOKEN", AuthorizationToken: "Bearer " + bearer,
+	e := httpapi.AuthorizerEvent{
+		Type: "REQUEST", Path: "/orders/42",
+		Headers:   map[string]string{"Authorization": "Bearer " + bearer},
 		MethodARN: "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/prod/GET/orders/42",
 	}
+	e.RequestContext.Identity.SourceIP = address
+	return e
 }
 
 func (d *decision) allowed(ctx context.Context, event httpapi.AuthorizerEvent) error {
@@ -196,11 +210,15 @@ func (d *decision) allocs(ctx context.Context) (float64, error) {
 
 // memory is a store that has one token at hand.
 type memory struct {
-	token token.Token
-	user  principal.User
+	token  token.Token
+	user   principal.User
+	policy token.Policy
 }
 
-func (m memory) Check(context.Context, secret.Digest, token.OwnerID, *token.Policy) (token.Token, principal.User, error) {
+func (m memory) Check(_ context.Context, _ secret.Digest, _ token.OwnerID, policy *token.Policy) (token.Token, principal.User, error) {
+	if policy != nil {
+		*policy = m.policy
+	}
 	return m.token, m.user, nil
 }
 

@@ -11,6 +11,9 @@ type addressKey struct{}
 // gateway takes it from the connection; a header such as X-Forwarded-For is the
 // client's to write and is never looked at. What is no address is kept as none.
 func withAddress(ctx context.Context, reported string) context.Context {
+	if reported == "" {
+		return ctx
+	}
 	address, err := netip.ParseAddr(reported)
 	if err != nil {
 		return ctx // the gateway's own console writes "test-invoke-source-ip"
