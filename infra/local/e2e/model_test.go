@@ -80,6 +80,7 @@ type machine struct {
 	owners []*modelOwner
 	uses   map[string]modelUse // by who asked and the key
 	recent []*modelToken       // whose bearers are tried after each step
+	calls  []call              // the last ones
 }
 
 func (m *machine) now() time.Time { return m.world.Clock.Now() }
@@ -105,7 +106,7 @@ func (m *machine) bearer() *modelToken {
 
 func (m *machine) oneOf(all []*modelToken) *modelToken {
 	slices.SortStableFunc(all, func(a, b *modelToken) int { return slices.Index(m.recent, b) - slices.Index(m.recent, a) })
-	if rapid.Bool().Draw(m.T, "a recent one") {
+	if rapid.IntRange(0, 3).Draw(m.T, "an old one") > 0 {
 		all = all[:min(len(all), 3)]
 	}
 	return all[rapid.IntRange(0, len(all)-1).Draw(m.T, "token")]
@@ -149,6 +150,29 @@ const (
 func (m *machine) do(c call) {
 	fault := rapid.SampledFrom([]string{works, works, works, works, works, lostRequest, lostReply, diesBefore, diesAfter}).Draw(m.T, "the engine")
 	m.attempt(c, fault)
+	m.calls = append(m.calls, c)
+	m.calls = m.calls[max(0, len(m.calls)-4):]
+}
+
+// again makes one of the last calls once more, as clients do that got no reply.
+func (m *machine) again() {
+	if len(m.calls) > 0 {
+		m.attempt(m.calls[rapid.IntRange(0, len(m.calls)-1).Draw(m.T, "call")], works)
+	}
+}
+
+// administer does what ends many tokens, so it is rare.
+func (m *machine) administer() {
+	switch rapid.IntRange(0, 5).Draw(m.T, "what") {
+	case 0:
+		m.revokeEverything()
+	case 1:
+		m.setBlocked("block", true)
+	case 2, 3, 4:
+		m.setBlocked("unblock", false)
+	case 5:
+		m.revokeSelf()
+	}
 }
 
 func (m *machine) attempt(c call, fault string) {
@@ -259,8 +283,8 @@ func (m *machine) make(c call, ok int, t *modelToken) (int, string, *modelToken)
 	return ok, "", t
 }
 
-// Issue makes a token as the administrator.
-func (m *machine) Issue(*rapid.T) {
+// issue makes a token as the administrator.
+func (m *machine) issue() {
 	owner, expires := m.owner(), m.day()
 	c := call{bearer: root.Bearer, method: "POST", path: fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", owner.ID), key: m.key()}
 	c.body = fmt.Sprintf(`{"name":"made","scopes":["api"],"expires_at":%q}`, expires)
@@ -279,7 +303,7 @@ func (m *machine) Issue(*rapid.T) {
 // rotation draws the parameters of one.
 func (m *machine) rotation() (body string, expires token.Day, overlap time.Duration) {
 	expires = m.day()
-	seconds := rapid.SampledFrom([]int{0, 0, 1, 3600, 86400}).Draw(m.T, "overlap")
+	seconds := rapid.SampledFrom([]int{0, 0, 1, 3600, 86400, 86400}).Draw(m.T, "overlap")
 	return fmt.Sprintf(`{"expires_at":%q,"overlap_seconds":%d}`, expires, seconds), expires, time.Duration(seconds) * time.Second
 }
 
@@ -289,8 +313,8 @@ func (m *machine) succeed(c call, t *modelToken, expires token.Day, overlap time
 	return m.make(c, http.StatusOK, &modelToken{owner: t.owner, expires: expires, chain: t.chain})
 }
 
-// Rotate rotates a token as the administrator.
-func (m *machine) Rotate(*rapid.T) {
+// rotate rotates a token as the administrator.
+func (m *machine) rotate() {
 	t := m.token()
 	body, expires, overlap := m.rotation()
 	c := call{bearer: root.Bearer, method: "POST", path: fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", t.id), key: m.key(), body: body}
@@ -310,9 +334,9 @@ func (m *machine) Rotate(*rapid.T) {
 	m.do(c)
 }
 
-// RotateSelf rotates a token with itself: a use that is one too many if it was
+// rotateSelf rotates a token with itself: a use that is one too many if it was
 // rotated or revoked before, and ends what came of it.
-func (m *machine) RotateSelf(*rapid.T) {
+func (m *machine) rotateSelf() {
 	t := m.bearer()
 	body, expires, overlap := m.rotation()
 	c := call{bearer: t.bearer, method: "POST", path: "/api/v4/personal_access_tokens/self/rotate", key: m.key(), body: body}
@@ -341,8 +365,8 @@ func (m *machine) RotateSelf(*rapid.T) {
 	m.do(c)
 }
 
-// Revoke revokes a token as the administrator.
-func (m *machine) Revoke(*rapid.T) {
+// revoke revokes a token as the administrator.
+func (m *machine) revoke() {
 	t := m.token()
 	m.do(call{
 		bearer: root.Bearer, method: "DELETE", path: fmt.Sprintf("/api/v4/personal_access_tokens/%d", t.id),
@@ -354,8 +378,8 @@ func (m *machine) Revoke(*rapid.T) {
 	})
 }
 
-// RevokeSelf revokes a token with itself.
-func (m *machine) RevokeSelf(*rapid.T) {
+// revokeSelf revokes a token with itself.
+func (m *machine) revokeSelf() {
 	t := m.bearer()
 	m.do(call{
 		bearer: t.bearer, method: "DELETE", path: "/api/v4/personal_access_tokens/self",
@@ -370,8 +394,8 @@ func (m *machine) RevokeSelf(*rapid.T) {
 	})
 }
 
-// RevokeEverything revokes what an account has.
-func (m *machine) RevokeEverything(*rapid.T) {
+// revokeEverything revokes what an account has.
+func (m *machine) revokeEverything() {
 	owner := m.owner()
 	m.do(call{
 		bearer: root.Bearer, method: "DELETE", path: fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", owner.ID),
@@ -384,10 +408,7 @@ func (m *machine) RevokeEverything(*rapid.T) {
 	})
 }
 
-// Block blocks an account, Unblock lets it in again.
-func (m *machine) Block(*rapid.T)   { m.setBlocked("block", true) }
-func (m *machine) Unblock(*rapid.T) { m.setBlocked("unblock", false) }
-
+// setBlocked blocks an account, or lets it in again.
 func (m *machine) setBlocked(action string, blocked bool) {
 	owner := m.owner()
 	m.do(call{
@@ -399,9 +420,9 @@ func (m *machine) setBlocked(action string, blocked bool) {
 	})
 }
 
-// Wait lets time pass: a second, up to a day, or to one of the instants at which
+// wait lets time pass: a second, up to a day, or to one of the instants at which
 // something ends, and the second before.
-func (m *machine) Wait(*rapid.T) {
+func (m *machine) wait() {
 	now := m.now()
 	instants := []time.Time{now.Add(time.Second), now.Add(time.Hour), now.Add(23 * time.Hour), token.DayOf(now).AddDays(1).Start()}
 	for _, t := range m.recent {
@@ -412,6 +433,9 @@ func (m *machine) Wait(*rapid.T) {
 	}
 	instants = slices.DeleteFunc(instants, func(instant time.Time) bool { return !instant.After(now) })
 	m.world.Clock.Set(rapid.SampledFrom(instants).Draw(m.T, "until"))
+	if token.DayOf(m.now()) != token.DayOf(now) {
+		m.calls = nil // they may ask for a day that has come
+	}
 }
 
 type listedToken struct {
@@ -426,8 +450,8 @@ func (m *machine) list(owner *modelOwner) (tokens []listedToken) {
 	return tokens
 }
 
-// Check compares product and model.
-func (m *machine) Check(*rapid.T) {
+// compare holds the product against the model.
+func (m *machine) compare() {
 	now := m.now()
 	for _, owner := range m.owners {
 		var wanted []listedToken
@@ -465,7 +489,8 @@ func (m *machine) Check(*rapid.T) {
 func TestProductAgainstModel(t *testing.T) {
 	t.Parallel()
 	w, proxy := proxied(t)
-	var runs atomic.Int64
+	var runs, steps atomic.Int64
+	t.Cleanup(func() { t.Logf("%d runs, %d steps", runs.Load(), steps.Load()) })
 	rapid.Check(t, func(r *rapid.T) {
 		w.Clock.Set(localtest.Now)
 		m := &machine{T: r, t: t, world: w, proxy: proxy, uses: map[string]modelUse{}}
@@ -476,6 +501,24 @@ func TestProductAgainstModel(t *testing.T) {
 			m.owners = append(m.owners, owner)
 			m.add(&modelToken{id: a.TokenID, bearer: a.Bearer, owner: owner, expires: token.DayOf(instant("2026-09-01T00:00:00Z"))})
 		}
-		r.Repeat(rapid.StateMachineActions(m))
+		step := func(do func()) func(*rapid.T) {
+			return func(*rapid.T) {
+				steps.Add(1)
+				do()
+			}
+		}
+		r.Repeat(map[string]func(*rapid.T){
+			"":                               func(*rapid.T) { m.compare() },
+			"issue":                          step(m.issue),
+			"rotate":                         step(m.rotate),
+			"rotate by itself":               step(m.rotateSelf),
+			"rotate by itself, more often":   step(m.rotateSelf),
+			"rotate by itself, most often":   step(m.rotateSelf),
+			"revoke":                         step(m.revoke),
+			"administer":                     step(m.administer),
+			"again":                          step(m.again),
+			"again, as often as clients try": step(m.again),
+			"wait":                           step(m.wait),
+		})
 	})
 }
