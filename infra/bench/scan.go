@@ -310,7 +310,7 @@ func (s synthetic) Owners(_ context.Context, ids []token.OwnerID, each func(prin
 }
 
 // Mark implements sweep.Records.
-func (synthetic) Mark(context.Context, token.Token, string) error { return nil }
+func (synthetic) Mark(context.Context, token.Token, string, time.Time) error { return nil }
 
 // Acquire implements sweep.Ledger.
 func (synthetic) Acquire(context.Context, sweep.Job, string, time.Time, time.Time) (sweep.Progress, error) {

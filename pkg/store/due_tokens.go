@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -152,12 +153,13 @@ func (t *Table) Owners(ctx context.Context, ids []token.OwnerID, each func(princ
 // expiry index with its announcement: there is nothing more to tell. A bot's
 // goes on to the day on which the bot is removed, as long after as revoked
 // tokens stay; later changes of that time do not move it.
-func (t *Table) Mark(ctx context.Context, tok token.Token, mark string) error {
+func (t *Table) Mark(ctx context.Context, tok token.Token, mark string, now time.Time) error {
 	expression, condition := "ADD notices :mark", "attribute_exists(pk)"
 	values := item{":mark": &types.AttributeValueMemberSS{Value: []string{mark}}}
 	switch {
 	case mark != string(sweep.Expired):
 	case tok.Kind.OfResource():
+		t = t.retaining(ctx, now)
 		expression += " SET expiry_bucket = :bucket, expiry_order = :order"
 		// A revoked one has left the index for good, and its bot may have another token.
 		condition += " AND attribute_not_exists(revoked_at)"

@@ -127,11 +127,11 @@ func TestDue(t *testing.T) {
 	t.Run("marks are told apart", func(t *testing.T) {
 		marked := all[0]
 		for _, mark := range []string{"expiring-70", "expiring", "expiring-7@2"} {
-			wantErr(t, f, f.Store.Mark(t.Context(), token.Token{Digest: marked.Digest}, mark), nil)
+			wantErr(t, f, f.Store.Mark(t.Context(), token.Token{Digest: marked.Digest}, mark, storetest.Now), nil)
 		}
 		entries, _, _ := due(t, f, f.Store, query)
 		wantEqual(t, "with other marks", ids(entries), ids(all))
-		wantErr(t, f, f.Store.Mark(t.Context(), token.Token{Digest: marked.Digest}, "expiring-7"), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), token.Token{Digest: marked.Digest}, "expiring-7", storetest.Now), nil)
 		entries, _, _ = due(t, f, f.Store, query)
 		wantEqual(t, "with the mark", ids(entries), ids(all[1:]))
 		q := query
@@ -249,7 +249,7 @@ func TestMark(t *testing.T) {
 	t.Run("marks add up and a second one changes nothing", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		for _, mark := range []string{"expiring-30", "expiring-7", "expiring-7"} {
-			wantErr(t, f, f.Store.Mark(t.Context(), tok, mark), nil)
+			wantErr(t, f, f.Store.Mark(t.Context(), tok, mark, storetest.Now), nil)
 		}
 		wantEqual(t, "marks", notices(t, tok), []string{"expiring-30", "expiring-7"})
 		wantEqual(t, "in the index", bucket(t, tok) != nil, true)
@@ -257,7 +257,7 @@ func TestMark(t *testing.T) {
 
 	t.Run("a mark for one recipient ends nothing", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)+"@7"), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)+"@7", storetest.Now), nil)
 		wantEqual(t, "marks", notices(t, tok), []string{"expired@7"})
 		wantEqual(t, "in the index", bucket(t, tok) != nil, true)
 	})
@@ -265,7 +265,7 @@ func TestMark(t *testing.T) {
 	t.Run("an announced end leaves the index, again and again", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		for range 2 {
-			wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+			wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired), storetest.Now), nil)
 		}
 		wantEqual(t, "marks", notices(t, tok), []string{"expired"})
 		wantEqual(t, "bucket", bucket(t, tok), nil)
@@ -278,7 +278,7 @@ func TestMark(t *testing.T) {
 			shard := shardOf(t, f, tok.Owner)
 			end := sweep.Query{Day: dueDay.AddDays(90), Shard: shard, Bots: true}
 			for range 2 {
-				wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+				wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired), storetest.Now), nil)
 				wantEqual(t, "marks", notices(t, tok), []string{"expired"})
 				wantEqual(t, "bucket", bucket(t, tok), any(fmt.Sprintf("END#%s#%02d", dueDay.AddDays(90), shard)))
 			}
@@ -316,7 +316,7 @@ func TestMark(t *testing.T) {
 		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
 		before := bucket(t, tok)
 		for _, mark := range []string{"expiring-7", "expired@7"} {
-			wantErr(t, f, f.Store.Mark(t.Context(), tok, mark), nil)
+			wantErr(t, f, f.Store.Mark(t.Context(), tok, mark, storetest.Now), nil)
 			wantEqual(t, "bucket", bucket(t, tok), before)
 		}
 	})
@@ -325,7 +325,7 @@ func TestMark(t *testing.T) {
 		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired), storetest.Now), nil)
 		wantUnchanged(t, f, before)
 	})
 
@@ -334,7 +334,7 @@ func TestMark(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired), storetest.Now), nil)
 		wantUnchanged(t, f, before)
 	})
 
@@ -342,7 +342,7 @@ func TestMark(t *testing.T) {
 		for _, action := range []storetest.Action{storetest.LoseReply, storetest.CutReply, storetest.LoseRequest, busy("UpdateItem")} {
 			tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
 			proxy.Fail(storetest.First("UpdateItem", action))
-			wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, string(sweep.Expired)), nil)
+			wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, string(sweep.Expired), storetest.Now), nil)
 			wantEqual(t, "marks", notices(t, tok), []string{"expired"})
 			wantEqual(t, "bucket", bucket(t, tok) != any(nil), true)
 		}
@@ -350,7 +350,7 @@ func TestMark(t *testing.T) {
 
 	t.Run("a mark changes nothing else", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7"), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7", storetest.Now), nil)
 		stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 		wantErr(t, f, err, nil)
 		stored.Notices = nil
@@ -362,15 +362,15 @@ func TestMark(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7"), nil)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired)), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7", storetest.Now), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired), storetest.Now), nil)
 		wantUnchanged(t, f, before)
 	})
 
 	t.Run("a revoked token stays revoked and out of the index", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
-		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7"), nil)
+		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7", storetest.Now), nil)
 		stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "revoked at", stored.RevokedAt, storetest.Ended(tok).RevokedAt)
@@ -381,7 +381,7 @@ func TestMark(t *testing.T) {
 		for _, action := range []storetest.Action{storetest.LoseReply, storetest.CutReply, storetest.LoseRequest, busy("UpdateItem")} {
 			tok := f.AddToken(t, owner)
 			proxy.Fail(storetest.First("UpdateItem", action))
-			wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, "expiring-7"), nil)
+			wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, "expiring-7", storetest.Now), nil)
 			wantEqual(t, "marks", notices(t, tok), []string{"expiring-7"})
 		}
 	})
@@ -389,7 +389,7 @@ func TestMark(t *testing.T) {
 	t.Run("a mark that cannot be written is unavailable", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		proxy.Fail(storetest.On("UpdateItem", storetest.LoseRequest))
-		wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, "expiring-7"), token.ErrUnavailable)
+		wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, "expiring-7", storetest.Now), token.ErrUnavailable)
 		wantEqual(t, "marks", len(notices(t, tok)), 0)
 	})
 
@@ -399,7 +399,7 @@ func TestMark(t *testing.T) {
 		for i := range 8 {
 			want = append(want, fmt.Sprintf("expiring-%d", i))
 		}
-		for _, err := range together(8, func(i int) error { return f.Store.Mark(t.Context(), tok, want[i]) }) {
+		for _, err := range together(8, func(i int) error { return f.Store.Mark(t.Context(), tok, want[i], storetest.Now) }) {
 			wantErr(t, f, err, nil)
 		}
 		wantEqual(t, "marks", notices(t, tok), want)

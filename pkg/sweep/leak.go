@@ -132,7 +132,7 @@ func (m *Messenger) tell(r *run, to addressee, profiles map[token.OwnerID]princi
 		return mails, err
 	}
 	for _, t := range tokens {
-		if fault := m.Records.Mark(r.ctx, t, string(Leaked)); fault != nil {
+		if fault := m.Records.Mark(r.ctx, t, string(Leaked), m.Clock.Now()); fault != nil {
 			err = errors.Join(err, fmt.Errorf("mark token %s: %w", t.ID, fault))
 		}
 	}

@@ -491,7 +491,7 @@ func (r *run) markOne(d due, to token.OwnerID) error {
 	}
 	pause := firstMarkPause
 	for try := 1; ; try++ {
-		err := r.Records.Mark(ctx, record, mark)
+		err := r.Records.Mark(ctx, record, mark, r.Clock.Now())
 		if err == nil || try == markTries {
 			return err
 		}

@@ -58,8 +58,9 @@ type Records interface {
 	// Mark notes on the record of t that it was announced. A second call, and
 	// one for a record that is gone, change nothing and are no error. The mark
 	// Expired takes the token out of its day in the index; one of a project
-	// or group goes on to the day on which its bot is to be removed.
-	Mark(ctx context.Context, t token.Token, mark string) error
+	// or group goes on to the day on which its bot is to be removed by the
+	// settings of the instant now.
+	Mark(ctx context.Context, t token.Token, mark string, now time.Time) error
 }
 
 // A Job is one scan of one shard on one day.

@@ -405,7 +405,7 @@ func (w *world) MembersIn(_ context.Context, resources []token.ResourceID, each 
 }
 
 // Mark implements sweep.Records.
-func (w *world) Mark(ctx context.Context, t token.Token, mark string) error {
+func (w *world) Mark(ctx context.Context, t token.Token, mark string, _ time.Time) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", token.ErrUnavailable, err)
 	}

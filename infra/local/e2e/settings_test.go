@@ -457,3 +457,21 @@ func TestRetentionOfTheSettings(t *testing.T) {
 		t.Errorf("%d tokens after seven days", n)
 	}
 }
+
+// The same setting says how long the bot of an expired token stays, from when its end was announced.
+func TestRetentionOfBots(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, embedded())
+	anna := newAccount(t, w, "anna")
+	withProject(t, w, map[int64]token.Level{anna.ID: token.Maintainer})
+	change(t, w, root.Bearer, `{"inactive_resource_access_tokens_delete_after_days":7}`)
+	var bot personalToken
+	decode(t, want(t, w, anna.Bearer, "POST", "/api/v4/projects/2/access_tokens", `{"name":"bot","scopes":["api"],"expires_at":"2026-03-25"}`, http.StatusCreated), &bot)
+	profile := fmt.Sprintf("/api/v4/users/%d", bot.UserID)
+	scan(t, w, "expired", "2026-03-25T02:00:00Z")
+	change(t, w, root.Bearer, `{"inactive_resource_access_tokens_delete_after_days":30}`) // does not move it
+	scan(t, w, "expired", "2026-03-31T02:00:00Z")
+	want(t, w, root.Bearer, "GET", profile, "", http.StatusOK)
+	scan(t, w, "expired", "2026-04-01T02:00:00Z")
+	want(t, w, root.Bearer, "GET", profile, "", http.StatusNotFound)
+}
