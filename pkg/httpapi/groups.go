@@ -39,7 +39,7 @@ func (api *directoryAPI) createGroup(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	api.logMade(r, "group created", view, by)
+	api.Log.Info("group created", made(r, view, by)...)
 	writeJSON(w, http.StatusCreated, api.groupWire(r.Context(), view))
 	return nil
 }

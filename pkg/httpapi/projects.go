@@ -69,13 +69,14 @@ func (api *directoryAPI) createProject(w http.ResponseWriter, r *http.Request) e
 	if err != nil {
 		return err
 	}
-	api.logMade(r, "project created", view, by)
+	api.Log.Info("project created", made(r, view, by)...)
 	writeJSON(w, http.StatusCreated, api.projectWire(r.Context(), view))
 	return nil
 }
 
-func (api *directoryAPI) logMade(r *http.Request, fact string, view directory.View, by principal.Principal) {
-	api.Log.Info(fact, facts(r, "resource_id", int64(view.Resource.ID), "created_by", int64(by.User.ID))...)
+// made returns the attributes of the line about a new project or group.
+func made(r *http.Request, view directory.View, by principal.Principal) []any {
+	return facts(r, "resource_id", int64(view.Resource.ID), "created_by", int64(by.User.ID))
 }
 
 func (api *directoryAPI) getProject(w http.ResponseWriter, r *http.Request) error {

@@ -25,9 +25,8 @@ const Grace = 3 * time.Hour
 // come to.
 const runTime = 24 * time.Hour
 
+// How often a last use is written.
 const (
-	// MinLastUsedInterval and MaxLastUsedInterval bound how often a last use
-	// is written.
 	MinLastUsedInterval = 10 * time.Minute
 	MaxLastUsedInterval = 30 * 24 * time.Hour
 )

@@ -2,6 +2,7 @@ package sweep_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -283,7 +284,7 @@ func TestOneRecipientFails(t *testing.T) {
 				id := staff(w, today.AddDays(4))
 				w.sending = toUser(fmt.Errorf("%w: really", c.err), c.fails...)
 				result, err := w.run(t, sweep.Expiring)
-				failed := c.err != sweep.ErrRejected
+				failed := !errors.Is(c.err, sweep.ErrRejected)
 				want(t, "failed", err != nil, failed)
 				want(t, "done", result.Done, !failed)
 				want(t, "plain mark", slices.Contains(w.marks(id), "expiring-7"), !failed)

@@ -38,15 +38,19 @@ type Enforcement interface {
 // false when there is more to do; save is called often enough for the lease.
 func (r *run) removeBots(slots []slot, save func() error) (bool, error) {
 	if r.Enforcement != nil {
-		if ignored, err := r.Enforcement.ExpiryIgnored(r.ctx); ignored || err != nil {
-			return err == nil, err // their tokens still work
+		ignored, err := r.Enforcement.ExpiryIgnored(r.ctx)
+		if err != nil {
+			return false, err
+		}
+		if ignored {
+			return true, nil // their tokens still work
 		}
 	}
 	for day := slots[0].day.AddDays(-removalLookBack); !day.After(r.job.Day); day = day.AddDays(1) {
 		q := Query{Day: day, Shard: r.job.Shard, Bots: true}
 		for more := true; more; more = q.Next != "" {
 			if r.stop.Err() != nil {
-				return false, nil
+				return false, nil //nolint:nilerr // the time is up, which is no fault
 			}
 			page, err := r.Index.Due(r.ctx, q)
 			if err != nil {

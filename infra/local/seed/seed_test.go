@@ -32,7 +32,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if refusal, wrong := s.wrong[step]; wrong {
 		w.WriteHeader(http.StatusForbidden)
-		fmt.Fprintln(w, refusal)
+		_, _ = fmt.Fprintln(w, refusal)
 		return
 	}
 	if step == s.garble {
