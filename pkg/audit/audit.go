@@ -43,6 +43,10 @@ const (
 	ImpersonationRefused Name = "impersonation_token_creation_failed"
 	ProjectTokenRefused  Name = "project_access_token_creation_failed"
 	GroupTokenRefused    Name = "group_access_token_creation_failed"
+	TokenStrayed         Name = "personal_access_token_address_refused"
+	ImpersonationStrayed Name = "impersonation_token_address_refused"
+	ProjectTokenStrayed  Name = "project_access_token_address_refused"
+	GroupTokenStrayed    Name = "group_access_token_address_refused"
 	UserCreated          Name = "user_created"
 	UserUpdated          Name = "user_updated"
 	UserDeleted          Name = "user_destroyed"
@@ -70,7 +74,7 @@ const (
 	Self    Source = "self"    // by the owner
 	Admin   Source = "admin"   // by an administrator
 	Manager Source = "manager" // by somebody who manages the project or group
-	Policy  Source = "policy"  // by the limit on lifetimes, or because a bot's time was over
+	Policy  Source = "policy"  // by the limit on lifetimes, because a bot's time was over, or by a token's networks
 	Reuse   Source = "reuse"   // a token that had ended was presented for rotation
 	Leak    Source = "leak"    // its value was reported as leaked
 	Console Source = "console" // by an operator with credentials of the AWS account
@@ -126,13 +130,14 @@ const (
 	Revoked
 	Reused
 	Refused // to issue it
+	Strayed // used from where it may not be
 )
 
-var tokenNames = map[token.Kind][5]Name{
-	token.Personal:      {TokenIssued, TokenRotated, TokenRevoked, TokenReused, TokenRefused},
-	token.Impersonation: {ImpersonationIssued, ImpersonationRotated, ImpersonationRevoked, ImpersonationReused, ImpersonationRefused},
-	token.Project:       {ProjectTokenIssued, ProjectTokenRotated, ProjectTokenRevoked, ProjectTokenReused, ProjectTokenRefused},
-	token.Group:         {GroupTokenIssued, GroupTokenRotated, GroupTokenRevoked, GroupTokenReused, GroupTokenRefused},
+var tokenNames = map[token.Kind][6]Name{
+	token.Personal:      {TokenIssued, TokenRotated, TokenRevoked, TokenReused, TokenRefused, TokenStrayed},
+	token.Impersonation: {ImpersonationIssued, ImpersonationRotated, ImpersonationRevoked, ImpersonationReused, ImpersonationRefused, ImpersonationStrayed},
+	token.Project:       {ProjectTokenIssued, ProjectTokenRotated, ProjectTokenRevoked, ProjectTokenReused, ProjectTokenRefused, ProjectTokenStrayed},
+	token.Group:         {GroupTokenIssued, GroupTokenRotated, GroupTokenRevoked, GroupTokenReused, GroupTokenRefused, GroupTokenStrayed},
 }
 
 // NameOf is the name of what is done with a token of this kind.
@@ -141,7 +146,8 @@ func NameOf(kind token.Kind, deed Deed) Name { return tokenNames[kind][deed] }
 // OfImpersonation reports whether the name is about impersonation tokens, of
 // which only administrators know.
 func (n Name) OfImpersonation() bool {
-	return slices.Contains([]Name{ImpersonationIssued, ImpersonationRotated, ImpersonationRevoked, ImpersonationReused, ImpersonationRefused}, n)
+	names := tokenNames[token.Impersonation]
+	return slices.Contains(names[:], n)
 }
 
 // OfToken is the event of something that is done with a token. One that is

@@ -152,6 +152,7 @@ func TestTexts(t *testing.T) {
 		"Added a member to group with id 7":                                                             {Name: audit.MemberAdded, Entity: audit.Entity{Type: audit.Group, ID: 7}},
 		"something_new":                                                                                 {Name: "something_new"},
 		"Attempted to create group access token without the right to":                                   {Name: audit.GroupTokenRefused},
+		"Refused impersonation token with id 5, which may not be used from this address":                {Name: audit.ImpersonationStrayed, Token: 5},
 	} {
 		if got := e.Text(); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)

@@ -30,6 +30,8 @@ func (e Event) Text() string {
 			return fmt.Sprintf("%s with id %s was presented for rotation after it had ended", capital(what), e.Token)
 		case names[Refused]:
 			return fmt.Sprintf("Attempted to create %s without the right to", what)
+		case names[Strayed]:
+			return fmt.Sprintf("Refused %s with id %s, which may not be used from this address", what, e.Token)
 		}
 	}
 	about := fmt.Sprintf("with id %d", e.Entity.ID)

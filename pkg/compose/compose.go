@@ -117,7 +117,7 @@ func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 	authorizer := &httpapi.Authorizer{
 		Log: log, Verifier: d.verifier(log), Scopes: d.Config.Scopes,
 		SimpleResponses: simpleResponses, Count: d.metrics(log, "authorizer").Count,
-		Throttles: d.throttles(),
+		Throttles: d.throttles(), Trail: d.table(log),
 	}
 	return authorizer.Lambda()
 }

@@ -187,6 +187,9 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 		}
 		if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
 			record.caller = principal.Principal{User: refusal.User, Token: refusal.Token}
+			if event, ok := api.Throttles.strayed(refusal, api.Clock.Now()); ok {
+				api.note(r, ofNobody(r.Context(), refusal.Token), event)
+			}
 			if rt.refused != nil {
 				served, replayErr := rt.refused(w, r, refusal)
 				if served || replayErr != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
@@ -35,6 +36,8 @@ type Authorizer struct {
 	Count func(metric, code string)
 	// Throttles of the function's instance, or nil.
 	Throttles *Throttles
+	// Trail keeps what is worth knowing of refusals. It may be nil.
+	Trail Recorder
 
 	policies policies
 }
@@ -85,10 +88,25 @@ func (a *Authorizer) Authorize(ctx context.Context, event AuthorizerEvent) (any,
 	if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
 		attrs = append(attrs, "token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))
 		attrs = append(attrs, behind(principal.Principal{User: refusal.User, Token: refusal.Token})...)
+		a.note(ctx, event, refusal)
 	}
 	a.Log.Warn("bearer refused", attrs...)
 	a.Count("BearersRefused", refusalCode(err))
 	return a.deny(event, route, err), nil
+}
+
+// note writes down that a bearer came from where it may not be used.
+func (a *Authorizer) note(ctx context.Context, event AuthorizerEvent, refusal *verify.Refusal) {
+	now := a.Verifier.Clock.Now()
+	stray, ok := a.Throttles.strayed(refusal, now)
+	if !ok {
+		return
+	}
+	from := ofNobody(withAddress(ctx, event.address()), refusal.Token)
+	from.RequestID = event.RequestContext.RequestID
+	if err := writeDown(audit.WithOrigin(ctx, from), a.Trail, now, stray); err != nil {
+		a.Log.Warn("event not recorded", "event", string(stray.Name), "reason", err.Error())
+	}
 }
 
 func undecided(err error) bool {
@@ -198,7 +216,8 @@ type AuthorizerEvent struct {
 
 	// RequestContext is absent from TOKEN events.
 	RequestContext struct {
-		Identity eventSource `json:"identity"`
+		RequestID string      `json:"requestId"`
+		Identity  eventSource `json:"identity"`
 		// HTTP takes the place of Identity in payload format 2.0.
 		HTTP eventSource `json:"http"`
 	} `json:"requestContext"`

@@ -35,7 +35,7 @@ const apiARN = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234"
 func (w *world) authorizer(simple bool) *httpapi.Authorizer {
 	return &httpapi.Authorizer{
 		Log: telemetry.NewLogger(w.logs, "authorizer"), Verifier: w.verifier, Scopes: w.catalog,
-		SimpleResponses: simple, Count: w.counts.count, Throttles: w.throttles,
+		SimpleResponses: simple, Count: w.counts.count, Throttles: w.throttles, Trail: w.table,
 	}
 }
 

@@ -308,7 +308,7 @@ func (api *issueAPI) reuse(r *http.Request, refusal *verify.Refusal) (bool, erro
 		return false, nil
 	}
 	// Who presents a bearer that has ended is nobody: it may have been found.
-	from := origin(r.Context(), principal.Principal{Token: token.Token{ID: refusal.Token.ID}})
+	from := ofNobody(r.Context(), refusal.Token)
 	from.Source = audit.Reuse
 	if err := api.revoker.EndFamily(audit.WithOrigin(r.Context(), from), refusal.Token); err != nil {
 		return false, err

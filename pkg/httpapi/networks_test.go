@@ -2,9 +2,12 @@ package httpapi_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
@@ -186,6 +189,50 @@ func TestAuthorizerRefusesOtherAddresses(t *testing.T) {
 	}
 	if w.counts.total["BearersRefused address"] == 0 {
 		t.Errorf("counted: %v", w.counts.total)
+	}
+}
+
+// Whoever has a token that is used from elsewhere is to find out, and nobody is to
+// fill the trail with it.
+func TestAttemptsFromElsewhereAreWrittenDown(t *testing.T) {
+	w := newWorld(t)
+	w.throttles = httpapi.NewThrottles(httpapi.Limits{})
+	w.restrict(t, "restricted", "192.0.2.0/24")
+	event := fmt.Sprintf("personal_access_token_address_refused policy User/2 by 0, with %d, from %s, in %%s, token %[1]d, target restricted", w.tokens["restricted"].ID, outside)
+	attempts := map[string]func(){
+		"11111111-2222-4333-8444-555555555555": func() {
+			if got := throughGateway(t, w, post("issue", ownTokens, "restricted", `{}`), outside); got.status != 403 {
+				t.Errorf("got %s", got)
+			}
+		},
+		"of-the-gateway": func() {
+			asked := formats[1].event(w.bearers["restricted"], "GET", "/orders")
+			asked["requestContext"] = map[string]any{"requestId": "of-the-gateway", "identity": map[string]any{"sourceIp": outside}}
+			answer, err := w.authorizer(false).Decide(t.Context(), raw(t, asked))
+			check(t, err)
+			if passes(t, answer, "GET", "/orders") {
+				t.Errorf("answer %+v", answer)
+			}
+		},
+	}
+	for in, attempt := range attempts {
+		w.clock.Advance(time.Minute)
+		w.told(t)
+		for range 3 {
+			attempt()
+		}
+		if got, want := w.told(t), []string{fmt.Sprintf(event, in)}; !slices.Equal(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	w.breakEngine(func(operation string) bool { return operation == "TransactWriteItems" })
+	for in, attempt := range attempts {
+		w.clock.Advance(time.Minute)
+		w.logs.reset()
+		attempt()
+		if logged := w.logs.String(); !strings.Contains(logged, `"msg":"event not recorded"`) {
+			t.Errorf("%s: logged %s", in, logged)
+		}
 	}
 }
 

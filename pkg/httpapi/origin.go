@@ -12,6 +12,7 @@ import (
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
+	"latchkey/pkg/verify"
 )
 
 // A Recorder writes down events that belong to no change.
@@ -48,14 +49,39 @@ func withOperator(ctx context.Context) context.Context {
 // note writes an event down that belongs to no change. It does its best: a
 // request goes on without it.
 func (api *API) note(r *http.Request, from audit.Origin, event audit.Event) {
-	if api.Trail == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(audit.WithOrigin(r.Context(), from), recordTimeout)
-	defer cancel()
-	if err := api.Trail.Record(ctx, api.Clock.Now(), event); err != nil {
+	if err := writeDown(audit.WithOrigin(r.Context(), from), api.Trail, api.Clock.Now(), event); err != nil {
 		api.Log.Warn("event not recorded", facts(r, "event", string(event.Name), "reason", err.Error())...)
 	}
+}
+
+// writeDown writes an event down that belongs to no change, in time that a request
+// can spare. The nil Recorder records nothing.
+func writeDown(ctx context.Context, trail Recorder, at time.Time, event audit.Event) error {
+	if trail == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	return trail.Record(ctx, at, event)
+}
+
+// strayed returns the event of a good bearer that came from where its token may
+// not be used: somebody has it who should not, or its networks are out of date.
+// ok is false for every other refusal, and while the same token's last such event
+// is less than a minute old: nobody is to fill the trail with it.
+func (t *Throttles) strayed(refusal *verify.Refusal, now time.Time) (event audit.Event, ok bool) {
+	if !errors.Is(refusal, token.ErrAddress) || t != nil && t.strays.take(refusal.Token.ID, now) != nil {
+		return audit.Event{}, false
+	}
+	event = audit.OfToken(refusal.Token, audit.Strayed)
+	event.Source = audit.Policy
+	return event, true
+}
+
+// ofNobody says where a request comes from whose bearer is known and whose
+// sender is not.
+func ofNobody(ctx context.Context, t token.Token) audit.Origin {
+	return origin(ctx, principal.Principal{Token: token.Token{ID: t.ID}})
 }
 
 // noteSudo writes down that before wanted to act as somebody else, and what

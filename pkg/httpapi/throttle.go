@@ -43,6 +43,7 @@ type Throttles struct {
 	goodBearers  *known
 	creations    *throttle[token.OwnerID]
 	leakReports  *throttle[netip.Prefix]
+	strays       *throttle[token.ID] // what of them is written down
 }
 
 // NewThrottles returns throttles that have seen nothing.
@@ -52,6 +53,7 @@ func NewThrottles(limits Limits) *Throttles {
 		goodBearers:  newKnown(),
 		creations:    newThrottle[token.OwnerID]("creations", limits.Creations),
 		leakReports:  newThrottle[netip.Prefix]("leak_reports", limits.LeakReports),
+		strays:       newThrottle[token.ID]("strays", 1),
 	}
 }
 

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"latchkey/infra/local/localtest"
@@ -43,5 +44,11 @@ func TestATokenIsGoodFromItsNetworksOnly(t *testing.T) {
 	}
 	if got := sample(elsewhere); got != http.StatusForbidden {
 		t.Errorf("the sample API answers %d from elsewhere", got)
+	}
+	var events []auditEvent
+	decode(t, want(t, w, iris.Bearer, "GET", "/api/v4/user/audit_events", "", http.StatusOK), &events)
+	events = slices.DeleteFunc(events, func(e auditEvent) bool { return e.EventName != "personal_access_token_address_refused" })
+	if len(events) != 2 || events[0].Details.IP != "127.0.0.1" || events[1].Details.IP != "127.0.0.1" { // by two functions
+		t.Errorf("events %+v", events)
 	}
 }
