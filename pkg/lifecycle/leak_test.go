@@ -76,6 +76,24 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 	}
 }
 
+// A token that works beside its successor opens as much as any other until its
+// overlap is over.
+func TestAReportEndsAnOverlap(t *testing.T) {
+	f := newFixture(t)
+	overlapping, overlappingBearer := f.issued(t, owner)
+	over, overBearer := f.issued(t, owner)
+	for id, until := range map[token.ID]time.Duration{overlapping.ID: time.Second, over.ID: 0} {
+		tok := f.tokens[id]
+		tok.WorksUntil = f.clock.Now().Add(until)
+		f.tokens[id] = tok
+	}
+	report, err := f.revoker.ReportLeaked(t.Context(), []string{overlappingBearer, overBearer}, "")
+	checkErr(t, err, nil)
+	if want := []token.ID{overlapping.ID}; !slices.Equal(idsOf(report.Ended), want) || !slices.Equal(idsOf(report.Leaked), want) {
+		t.Errorf("ended %v and knows of %v, want %v", idsOf(report.Ended), idsOf(report.Leaked), want)
+	}
+}
+
 // A value of an earlier prefix, or one that today's prefixes would refuse, may
 // work again tomorrow.
 func TestAReportEndsWhatTheFormatOfTodayRefuses(t *testing.T) {

@@ -161,6 +161,8 @@ func TestWhatALifetimeRunEnds(t *testing.T) {
 			tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRequest
 		}, nil, token.ReasonRequest},
 		{"one that was revoked in bulk stays", last.AddDays(1), nil, func(u *principal.User) { u.TokensValidFrom = 2 }, ""},
+		{"one that works on beside its successor ends soon enough", last.AddDays(1), func(tok *token.Token) { tok.WorksUntil = atOne.Add(token.MaxOverlap) }, nil, ""},
+		{"one beside its successor without an end as well", last, func(tok *token.Token) { tok.ExpiresOn, tok.WorksUntil = token.Day{}, atOne.Add(time.Hour) }, nil, ""},
 		{"that of a blocked account goes", last.AddDays(1), nil, func(u *principal.User) { u.State = principal.Blocked }, token.ReasonPolicy},
 		{"that of an account that cannot be read goes", last.AddDays(1), nil, func(u *principal.User) { *u = principal.User{ID: u.ID} }, token.ReasonPolicy},
 		{"that of an administrator goes", last.AddDays(1), nil, func(u *principal.User) { u.Admin = true }, token.ReasonPolicy},
