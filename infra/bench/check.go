@@ -20,14 +20,15 @@ import (
 
 	"latchkey/infra/local/dynamodblocal"
 	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
@@ -110,7 +111,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 		return nil, err
 	}
 	format := secret.Format{Prefixes: config.DefaultPrefixes}
-	policy := token.Policy{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour}
+	policy := settings.Settings{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour}
 	table := store.Open(client, tableName, store.Options{
 		Shards: store.DefaultShards, Retention: time.Hour, Policy: policy,
 	})
@@ -211,11 +212,11 @@ func (d *decision) allocs(ctx context.Context) (float64, error) {
 // memory is a store that has one token at hand.
 type memory struct {
 	token  token.Token
-	user   principal.User
-	policy token.Policy
+	user   account.Account
+	policy settings.Settings
 }
 
-func (m memory) Check(_ context.Context, _ secret.Digest, _ token.OwnerID, policy *token.Policy) (token.Token, principal.User, error) {
+func (m memory) Check(_ context.Context, _ secret.Digest, _ account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
 	if policy != nil {
 		*policy = m.policy
 	}

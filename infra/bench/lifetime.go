@@ -10,6 +10,8 @@ import (
 
 	"latchkey/infra/local/dynamodblocal"
 	"latchkey/infra/local/engine"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
@@ -56,7 +58,7 @@ func lifetimes(ctx context.Context, r *report) error {
 // shares the processors with it.
 func lifetimeOnEngine(ctx context.Context, r *report) error {
 	const owners = 2000
-	crowd := storetest.Crowd{Owners: owners, TokensEach: benchTokensEach, First: 1, On: func(token.OwnerID, int) token.Day {
+	crowd := storetest.Crowd{Owners: owners, TokensEach: benchTokensEach, First: 1, On: func(account.ID, int) clock.Day {
 		return scanDay.AddDays(benchLimitDays + 1)
 	}}
 	server := httptest.NewServer(engine.New())
@@ -134,13 +136,13 @@ func (p *policed) Tokens(_ context.Context, digests []secret.Digest, each func(t
 	return nil
 }
 
-// LastUserID implements sweep.Accounts.
-func (p *policed) LastUserID(context.Context) (token.OwnerID, error) {
-	return token.OwnerID(p.owners), nil
+// LastAccountID implements sweep.Accounts.
+func (p *policed) LastAccountID(context.Context) (account.ID, error) {
+	return account.ID(p.owners), nil
 }
 
 // PageOfTokens implements sweep.Accounts.
-func (p *policed) PageOfTokens(_ context.Context, owner token.OwnerID, _ string) ([]token.Token, string, error) {
+func (p *policed) PageOfTokens(_ context.Context, owner account.ID, _ string) ([]token.Token, string, error) {
 	tokens := make([]token.Token, benchTokensEach)
 	for n := range tokens {
 		id, err := token.NewID(owner, int64(n)+1)

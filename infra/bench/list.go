@@ -16,6 +16,7 @@ import (
 
 	"latchkey/infra/local/dynamodblocal"
 	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
@@ -23,9 +24,9 @@ import (
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
-	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
 )
 
@@ -69,7 +70,7 @@ type listing struct {
 	tokens  http.Handler
 	bearer  string
 	caller  []map[string]types.AttributeValue
-	owner   token.OwnerID
+	owner   account.ID
 	records []map[string]types.AttributeValue // of the page
 }
 
@@ -81,7 +82,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
 		return nil, err
 	}
-	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour, Policy: token.Policy{Prefix: config.DefaultPrefixes[0], LastUsedInterval: 24 * time.Hour}})
+	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour, Policy: settings.Settings{Prefix: config.DefaultPrefixes[0], LastUsedInterval: 24 * time.Hour}})
 	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
 	if err != nil {
 		return nil, err
@@ -116,7 +117,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	}
 	log := telemetry.NewLogger(io.Discard, "tokens")
 	l.tokens = httpapi.Tokens(&httpapi.API{
-		Log: log, Users: table, Clock: clock.System{}, PublicURL: "https://tokens.example.test", Count: func(string, string) {},
+		Log: log, Accounts: table, Clock: clock.System{}, PublicURL: "https://tokens.example.test", Count: func(string, string) {},
 		Verifier: &verify.Verifier{
 			Store: table, Pepper: pepper, Format: format, Clock: clock.System{},
 		},

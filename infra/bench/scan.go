@@ -18,9 +18,10 @@ import (
 
 	"latchkey/infra/local/dynamodblocal"
 	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/notify"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
@@ -30,7 +31,7 @@ import (
 )
 
 var (
-	scanDay = token.DayOf(storetest.Now)
+	scanDay = clock.DayOf(storetest.Now)
 	scanAt  = sweep.Event{Time: scanDay.Start().Add(time.Hour)}
 )
 
@@ -58,10 +59,10 @@ func flat(ctx context.Context, r *report) error {
 	defer engine.Stop()
 	var requests atomic.Int64
 	client := dynamodblocal.Client(engine.Endpoint(), store.Configure(""), countRequests(&requests))
-	due := storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner token.OwnerID, n int) token.Day {
+	due := storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner account.ID, n int) clock.Day {
 		return scanDay.AddDays((int(owner) + n) % 8)
 	}}
-	rest := storetest.Crowd{Owners: owners * (times - 1), TokensEach: tokensEach, First: owners + 1, On: func(owner token.OwnerID, n int) token.Day {
+	rest := storetest.Crowd{Owners: owners * (times - 1), TokensEach: tokensEach, First: owners + 1, On: func(owner account.ID, n int) clock.Day {
 		return scanDay.AddDays(8 + (int(owner)+n)%350)
 	}}
 	small, err := newScanTable(ctx, client, "small", due)
@@ -276,7 +277,7 @@ func (s synthetic) Due(_ context.Context, q sweep.Query) (sweep.Page, error) {
 			page.Next = strconv.Itoa(owner)
 			break
 		}
-		id, err := token.NewID(token.OwnerID(owner), int64(number)+1)
+		id, err := token.NewID(account.ID(owner), int64(number)+1)
 		if err != nil {
 			return page, err
 		}
@@ -302,9 +303,9 @@ func (s synthetic) Tokens(_ context.Context, digests []secret.Digest, each func(
 }
 
 // Owners implements sweep.Records.
-func (s synthetic) Owners(_ context.Context, ids []token.OwnerID, each func(principal.User, error)) error {
+func (s synthetic) Owners(_ context.Context, ids []account.ID, each func(account.Account, error)) error {
 	for _, id := range ids {
-		each(principal.User{ID: id, Username: "u", Name: "User " + id.String(), Email: "u" + id.String() + "@example.com", State: principal.Active, NextNumber: 9}, nil)
+		each(account.Account{ID: id, Username: "u", Name: "User " + id.String(), Email: "u" + id.String() + "@example.com", State: account.Active, NextNumber: 9}, nil)
 	}
 	return nil
 }
@@ -323,8 +324,8 @@ func (synthetic) Save(context.Context, sweep.Job, string, sweep.Progress, time.T
 }
 
 // Finished implements sweep.Ledger.
-func (synthetic) Finished(context.Context, sweep.Kind, int) (token.Day, error) {
-	return token.Day{}, token.ErrNotFound
+func (synthetic) Finished(context.Context, sweep.Kind, int) (clock.Day, error) {
+	return clock.Day{}, fault.ErrNotFound
 }
 
 // SetFinished implements sweep.Ledger.

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 )
 
@@ -47,13 +49,13 @@ const (
 	ImpersonationStrayed Name = "impersonation_token_address_refused"
 	ProjectTokenStrayed  Name = "project_access_token_address_refused"
 	GroupTokenStrayed    Name = "group_access_token_address_refused"
-	UserCreated          Name = "user_created"
-	UserUpdated          Name = "user_updated"
-	UserDeleted          Name = "user_destroyed"
-	UserBlocked          Name = "user_blocked"
-	UserUnblocked        Name = "user_unblocked"
-	UserDeactivated      Name = "user_deactivated"
-	UserActivated        Name = "user_activated"
+	AccountCreated       Name = "user_created"
+	AccountUpdated       Name = "user_updated"
+	AccountDeleted       Name = "user_destroyed"
+	AccountBlocked       Name = "user_blocked"
+	AccountUnblocked     Name = "user_unblocked"
+	AccountDeactivated   Name = "user_deactivated"
+	AccountActivated     Name = "user_activated"
 	ProjectCreated       Name = "project_created"
 	GroupCreated         Name = "group_created"
 	MemberAdded          Name = "member_created"
@@ -85,7 +87,7 @@ type EntityType string
 
 // The types of entity.
 const (
-	User     EntityType = "User"
+	Account  EntityType = "User"
 	Project  EntityType = "Project"
 	Group    EntityType = "Group"
 	Instance EntityType = "Gitlab::Audit::InstanceScope"
@@ -100,11 +102,11 @@ type Entity struct {
 	ID   int64
 }
 
-// UserEntity is the account with this id.
-func UserEntity(id token.OwnerID) Entity { return Entity{User, int64(id)} }
+// AccountEntity is the account with this id.
+func AccountEntity(id account.ID) Entity { return Entity{Account, int64(id)} }
 
-// ResourceEntity is the project or group with this id.
-func ResourceEntity(kind token.Kind, id token.ResourceID) Entity {
+// ProjectEntity is the project or group with this id.
+func ProjectEntity(kind token.Kind, id project.ID) Entity {
 	if kind == token.Group {
 		return Entity{Group, int64(id)}
 	}
@@ -114,10 +116,10 @@ func ResourceEntity(kind token.Kind, id token.ResourceID) Entity {
 // TokenEntity is whose trail the events of a token belong to: the project's or
 // group's that it is of, and otherwise its owner's.
 func TokenEntity(t token.Token) Entity {
-	if t.Kind.OfResource() {
-		return ResourceEntity(t.Kind, t.Resource)
+	if t.Kind.OfProject() {
+		return ProjectEntity(t.Kind, t.Project)
 	}
-	return UserEntity(t.Owner)
+	return AccountEntity(t.Owner)
 }
 
 // A Deed is what is done with a token.
@@ -160,10 +162,10 @@ func OfToken(t token.Token, deed Deed) Event {
 // nobody asked for.
 type Origin struct {
 	// Author is the account that the request ran as, 0 for none.
-	Author token.OwnerID
+	Author account.ID
 	// Asker is the administrator behind Author by sudo or by an impersonation
 	// token, 0 for none.
-	Asker token.OwnerID
+	Asker account.ID
 	// Presented is the token that the request was made with.
 	Presented token.ID
 	RequestID string
@@ -284,19 +286,19 @@ func About(ctx context.Context, id token.ID) context.Context {
 	})
 }
 
-// AboutUser returns a context whose expected events are about the account with
+// AboutAccount returns a context whose expected events are about the account with
 // this id, where they are about an account and do not name one.
-func AboutUser(ctx context.Context, id token.OwnerID) context.Context {
+func AboutAccount(ctx context.Context, id account.ID) context.Context {
 	return fill(ctx, func(e *Event) {
-		if e.Entity == UserEntity(0) {
-			e.Entity = UserEntity(id)
+		if e.Entity == AccountEntity(0) {
+			e.Entity = AccountEntity(id)
 		}
 	})
 }
 
-// AboutResource returns a context whose expected events are about the project or
+// AboutProject returns a context whose expected events are about the project or
 // group with this id, where they are about one and do not name it.
-func AboutResource(ctx context.Context, id int64) context.Context {
+func AboutProject(ctx context.Context, id int64) context.Context {
 	return fill(ctx, func(e *Event) {
 		if e.Entity.ID == 0 && (e.Entity.Type == Project || e.Entity.Type == Group) {
 			e.Entity.ID = id

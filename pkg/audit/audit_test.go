@@ -43,15 +43,15 @@ func TestExpectFillsInTheOrigin(t *testing.T) {
 	origin := audit.Origin{Author: 58, Asker: 1, Presented: 4194305, RequestID: "r", Address: "192.0.2.1", Source: audit.Console}
 	ctx := audit.WithOrigin(t.Context(), origin)
 	given := []audit.Event{
-		{Name: audit.TokenIssued, Entity: audit.UserEntity(58)},
-		{Name: audit.UserCreated, Entity: audit.UserEntity(0), Origin: audit.Origin{Source: audit.Reuse, Author: 7}},
+		{Name: audit.TokenIssued, Entity: audit.AccountEntity(58)},
+		{Name: audit.AccountCreated, Entity: audit.AccountEntity(0), Origin: audit.Origin{Source: audit.Reuse, Author: 7}},
 	}
-	expecting := audit.AboutUser(audit.About(audit.Expect(ctx, now, given...), 9), 60)
+	expecting := audit.AboutAccount(audit.About(audit.Expect(ctx, now, given...), 9), 60)
 	reuse := origin
 	reuse.Source = audit.Reuse
 	want := []audit.Event{
-		{At: now, Name: audit.TokenIssued, Entity: audit.UserEntity(58), Origin: origin, Token: 9},
-		{At: now, Name: audit.UserCreated, Entity: audit.UserEntity(60), Origin: reuse, Token: 9},
+		{At: now, Name: audit.TokenIssued, Entity: audit.AccountEntity(58), Origin: origin, Token: 9},
+		{At: now, Name: audit.AccountCreated, Entity: audit.AccountEntity(60), Origin: reuse, Token: 9},
 	}
 	if got := audit.Expected(expecting); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -148,7 +148,7 @@ func TestTexts(t *testing.T) {
 		"Revoked personal access token with id 21 because its value was reported as leaked":             revoked(audit.Leak),
 		"Rotated project access token with id 20, whose successor has id 21":                            {Name: audit.ProjectTokenRotated, Token: 21, Previous: 20},
 		"Impersonation token with id 21 was presented for rotation after it had ended":                  {Name: audit.ImpersonationReused, Token: 21},
-		"Changed email of user with id 58":                                                              {Name: audit.UserUpdated, Entity: audit.UserEntity(58), Change: "email"},
+		"Changed email of user with id 58":                                                              {Name: audit.AccountUpdated, Entity: audit.AccountEntity(58), Change: "email"},
 		"Added a member to group with id 7":                                                             {Name: audit.MemberAdded, Entity: audit.Entity{Type: audit.Group, ID: 7}},
 		"something_new":                                                                                 {Name: "something_new"},
 		"Attempted to create group access token without the right to":                                   {Name: audit.GroupTokenRefused},
@@ -162,12 +162,12 @@ func TestTexts(t *testing.T) {
 
 func TestTokensBelongToTrails(t *testing.T) {
 	for kind, want := range map[latchkey.Kind]audit.Entity{
-		latchkey.Personal:      audit.UserEntity(58),
-		latchkey.Impersonation: audit.UserEntity(58),
+		latchkey.Personal:      audit.AccountEntity(58),
+		latchkey.Impersonation: audit.AccountEntity(58),
 		latchkey.Project:       {Type: audit.Project, ID: 8},
 		latchkey.Group:         {Type: audit.Group, ID: 8},
 	} {
-		e := audit.OfToken(latchkey.Token{ID: 21, Kind: kind, Owner: 58, Resource: 8, Name: "n"}, audit.Revoked)
+		e := audit.OfToken(latchkey.Token{ID: 21, Kind: kind, Owner: 58, Project: 8, Name: "n"}, audit.Revoked)
 		if e.Entity != want || e.Token != 21 || e.Target != "n" || e.Name == "" {
 			t.Errorf("%s: %+v", kind, e)
 		}

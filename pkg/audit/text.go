@@ -38,19 +38,19 @@ func (e Event) Text() string {
 	switch e.Name {
 	case TokensRevoked:
 		return "Revoked every token of user " + about
-	case UserCreated:
+	case AccountCreated:
 		return "Created user " + about
-	case UserUpdated:
+	case AccountUpdated:
 		return fmt.Sprintf("Changed %s of user %s", e.Change, about)
-	case UserDeleted:
+	case AccountDeleted:
 		return "Deleted user " + about
-	case UserBlocked:
+	case AccountBlocked:
 		return "Blocked user " + about
-	case UserUnblocked:
+	case AccountUnblocked:
 		return "Unblocked user " + about
-	case UserDeactivated:
+	case AccountDeactivated:
 		return "Deactivated user " + about
-	case UserActivated:
+	case AccountActivated:
 		return "Activated user " + about
 	case ProjectCreated:
 		return "Created project " + about

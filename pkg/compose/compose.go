@@ -15,16 +15,17 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"latchkey/pkg/administration"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/policy"
 	"latchkey/pkg/store"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
 )
 
@@ -52,8 +53,8 @@ func (d Deployment) Issue() lambda.Handler {
 	issuer := &lifecycle.Issuer{
 		Store: table, Reader: table, Scopes: d.Config.Scopes,
 		Pepper: d.Config.Pepper, Format: d.Config.Format(), Policies: table,
-		Resources: table, Bots: table, Gate: d.features(table),
-		ImpersonationPrefix: config.ImpersonationPrefix, ResourcePrefix: config.ResourcePrefix,
+		Projects: table, Bots: table, Gate: d.features(table),
+		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
 		Clock: d.Clock, Random: d.Random,
 	}
 	return httpapi.Lambda(httpapi.Issue(api, issuer, d.revoker(table)), httpapi.IssueConsole(api, issuer, d.accounts(table)))
@@ -72,7 +73,7 @@ func (d Deployment) Tokens() lambda.Handler {
 	api := d.api("tokens")
 	table := d.table(api.Log)
 	return httpapi.Lambda(httpapi.Tokens(api, &lifecycle.Lister{
-		Store: table, Reader: table, Resources: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+		Store: table, Reader: table, Projects: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
 	}, d.accounts(table)), nil)
 }
 
@@ -83,9 +84,9 @@ func (d Deployment) Directory() lambda.Handler {
 }
 
 // Settings returns the handler of functions/settings, which plans with planner.
-func (d Deployment) Settings(planner policy.Planner) lambda.Handler {
+func (d Deployment) Settings(planner administration.Planner) lambda.Handler {
 	api := d.api("settings")
-	administration := &policy.Administration{
+	administration := &administration.Administration{
 		Store: d.table(api.Log), Planner: planner, Clock: d.Clock, Reserved: d.Config.Format().Prefixes,
 		Uncancelled: func(_ context.Context, err error) {
 			api.Log.Warn("planned run not called off", "reason", err.Error())
@@ -130,27 +131,27 @@ func (d Deployment) table(log *slog.Logger) *store.Table {
 }
 
 func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
-	return &lifecycle.Revoker{Store: table, Reader: table, Resources: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock}
+	return &lifecycle.Revoker{Store: table, Reader: table, Projects: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock}
 }
 
 func (d Deployment) accounts(table *store.Table) *directory.Directory {
-	return &directory.Directory{Store: table, Reader: table, Resources: table, Clock: d.Clock}
+	return &directory.Directory{Store: table, Reader: table, Projects: table, Clock: d.Clock}
 }
 
-// features are also what tells whether a resource may have new tokens.
-func (d Deployment) features(table *store.Table) *policy.Features {
-	return &policy.Features{Store: table, Reader: table, Finder: table, Clock: d.Clock}
+// features are also what tells whether a project may have new tokens.
+func (d Deployment) features(table *store.Table) *administration.Features {
+	return &administration.Features{Store: table, Reader: table, Finder: table, Clock: d.Clock}
 }
 
-func (d Deployment) trail(table *store.Table) *policy.Trail {
-	return &policy.Trail{Store: table, Reader: table, Resources: table, Clock: d.Clock}
+func (d Deployment) trail(table *store.Table) *trail.Trail {
+	return &trail.Trail{Store: table, Reader: table, Projects: table, Clock: d.Clock}
 }
 
 func (d Deployment) api(function string) *httpapi.API {
 	log := d.Log(function)
 	table := d.table(log)
 	return &httpapi.API{
-		Log: log, Verifier: d.verifier(log), Users: table, Trail: table, Clock: d.Clock,
+		Log: log, Verifier: d.verifier(log), Accounts: table, Trail: table, Clock: d.Clock,
 		PublicURL: d.Config.PublicURL, Count: d.metrics(log, function).Count,
 		Throttles: d.throttles(),
 	}

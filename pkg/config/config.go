@@ -19,8 +19,8 @@ import (
 
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/sweep"
-	"latchkey/pkg/token"
 )
 
 // Base is what every function reads.
@@ -71,8 +71,8 @@ type Common struct {
 func (b Base) Retention() time.Duration { return time.Duration(b.RetentionDays) * 24 * time.Hour }
 
 // Policy returns what holds until administrators set something else.
-func (c Common) Policy() token.Policy {
-	return token.Policy{
+func (c Common) Policy() settings.Settings {
+	return settings.Settings{
 		Prefix:           c.Prefix,
 		LastUsedInterval: time.Duration(c.LastUsedSeconds) * time.Second,
 		RetentionDays:    c.RetentionDays,

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 // A Change is what is wanted of an account. Nil fields stay as they are.
@@ -24,46 +26,46 @@ type Change struct {
 var (
 	// ErrBot means that an account belongs to a project or group token, with
 	// which it is made, changed and deleted.
-	ErrBot = fmt.Errorf("%w: account of a token", token.ErrForbidden)
+	ErrBot = fmt.Errorf("%w: account of a token", fault.ErrForbidden)
 	// ErrSelfDeactivated means that an administrator tried to deactivate
 	// themselves.
-	ErrSelfDeactivated = fmt.Errorf("%w: cannot deactivate oneself", token.ErrForbidden)
+	ErrSelfDeactivated = fmt.Errorf("%w: cannot deactivate oneself", fault.ErrForbidden)
 	// ErrSelfDeleted means that an administrator tried to delete themselves.
-	ErrSelfDeleted = fmt.Errorf("%w: cannot delete oneself", token.ErrForbidden)
+	ErrSelfDeleted = fmt.Errorf("%w: cannot delete oneself", fault.ErrForbidden)
 	// ErrBlockedAlready means that a blocked account cannot be deactivated.
-	ErrBlockedAlready = fmt.Errorf("%w: account is blocked", token.ErrForbidden)
+	ErrBlockedAlready = fmt.Errorf("%w: account is blocked", fault.ErrForbidden)
 	// ErrSoleOwner means that a group would be left without an owner.
-	ErrSoleOwner = fmt.Errorf("%w: sole owner of a group", token.ErrConflict)
+	ErrSoleOwner = fmt.Errorf("%w: sole owner of a group", fault.ErrConflict)
 )
 
 // changeTries is how many other changes at the same time one change outlasts.
 const changeTries = 5
 
 // Update changes an account, as administrators may; others get
-// token.ErrForbidden. Errors: token.ErrNotFound, Faults, ErrBot,
-// token.ErrEmailTaken, token.ErrUsernameTaken, token.ErrMoved when others
+// fault.ErrForbidden. Errors: fault.ErrNotFound, Faults, ErrBot,
+// account.ErrEmailTaken, account.ErrUsernameTaken, fault.ErrMoved when others
 // change the account all the time.
-func (d *Directory) Update(ctx context.Context, by principal.Principal, id token.OwnerID, change Change) (principal.User, error) {
-	if !by.User.Admin {
-		return principal.User{}, token.ErrForbidden
+func (d *Directory) Update(ctx context.Context, by principal.Principal, id account.ID, change Change) (account.Account, error) {
+	if !by.Account.Admin {
+		return account.Account{}, fault.ErrForbidden
 	}
 	var err error
 	for range changeTries {
-		var u principal.User
-		if u, err = d.update(ctx, id, change); !errors.Is(err, token.ErrMoved) {
+		var u account.Account
+		if u, err = d.update(ctx, id, change); !errors.Is(err, fault.ErrMoved) {
 			return u, err
 		}
 	}
-	return principal.User{}, err
+	return account.Account{}, err
 }
 
-func (d *Directory) update(ctx context.Context, id token.OwnerID, change Change) (principal.User, error) {
-	before, err := d.Reader.User(ctx, id)
+func (d *Directory) update(ctx context.Context, id account.ID, change Change) (account.Account, error) {
+	before, err := d.Reader.Account(ctx, id)
 	switch {
 	case err != nil:
-		return principal.User{}, err
+		return account.Account{}, err
 	case before.Bot:
-		return principal.User{}, ErrBot
+		return account.Account{}, ErrBot
 	}
 	after := before
 	set(&after.Username, change.Username)
@@ -73,9 +75,9 @@ func (d *Directory) update(ctx context.Context, id token.OwnerID, change Change)
 	set(&after.Admin, change.Admin)
 	set(&after.External, change.External)
 	if faults := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email}).faults(); len(faults) > 0 {
-		return principal.User{}, faults
+		return account.Account{}, faults
 	}
-	return after, d.Store.UpdateUser(audit.Expect(ctx, d.Clock.Now(), changes(before, after)...), before, after)
+	return after, d.Store.UpdateAccount(audit.Expect(ctx, d.Clock.Now(), changes(before, after)...), before, after)
 }
 
 func set[T any](field, value *T) {
@@ -85,30 +87,30 @@ func set[T any](field, value *T) {
 }
 
 // Delete removes an account, as administrators may; others get
-// token.ErrForbidden. All its tokens end with the answer, its memberships end,
+// fault.ErrForbidden. All its tokens end with the answer, its memberships end,
 // and what it did is shown as the ghost's from then on. Errors:
-// token.ErrNotFound, ErrSelfDeleted, ErrBot, ErrSoleOwner.
+// fault.ErrNotFound, ErrSelfDeleted, ErrBot, ErrSoleOwner.
 //
 // The account itself goes first. When the rest fails, another call finds it
 // gone, ends what was left, and succeeds.
-func (d *Directory) Delete(ctx context.Context, by principal.Principal, id token.OwnerID) error {
+func (d *Directory) Delete(ctx context.Context, by principal.Principal, id account.ID) error {
 	switch {
-	case !by.User.Admin:
-		return token.ErrForbidden
-	case id == by.User.ID:
+	case !by.Account.Admin:
+		return fault.ErrForbidden
+	case id == by.Account.ID:
 		return ErrSelfDeleted
 	}
-	user, err := d.Reader.User(ctx, id)
+	acct, err := d.Reader.Account(ctx, id)
 	switch {
-	case errors.Is(err, token.ErrNotFound):
+	case errors.Is(err, fault.ErrNotFound):
 		some, err := d.Store.LeaveAll(ctx, id)
 		if err == nil && !some {
-			return token.ErrNotFound
+			return fault.ErrNotFound
 		}
 		return err
 	case err != nil:
 		return err
-	case user.Bot:
+	case acct.Bot:
 		return ErrBot
 	}
 	sole, err := d.soleOwner(ctx, id)
@@ -118,7 +120,7 @@ func (d *Directory) Delete(ctx context.Context, by principal.Principal, id token
 	case sole:
 		return ErrSoleOwner
 	}
-	if err := d.Store.DeleteUser(d.expect(byAdministrator(ctx), audit.UserDeleted, user), user); err != nil {
+	if err := d.Store.DeleteAccount(d.expect(byAdministrator(ctx), audit.AccountDeleted, acct), acct); err != nil {
 		return err
 	}
 	_, err = d.Store.LeaveAll(ctx, id)
@@ -126,32 +128,32 @@ func (d *Directory) Delete(ctx context.Context, by principal.Principal, id token
 }
 
 // soleOwner reports whether a group has no other owner than this account.
-func (d *Directory) soleOwner(ctx context.Context, id token.OwnerID) (bool, error) {
-	if d.Resources == nil {
+func (d *Directory) soleOwner(ctx context.Context, id account.ID) (bool, error) {
+	if d.Projects == nil {
 		return false, nil
 	}
 	now := d.Clock.Now()
-	memberships, err := d.Resources.Memberships(ctx, id)
+	memberships, err := d.Projects.Memberships(ctx, id)
 	if err != nil {
 		return false, err
 	}
 	for _, m := range memberships {
-		if m.LevelAt(now) < token.Owner {
+		if m.LevelAt(now) < project.Owner {
 			continue
 		}
-		res, err := d.Resources.Resource(ctx, m.Resource)
+		proj, err := d.Projects.Project(ctx, m.Project)
 		switch {
-		case errors.Is(err, token.ErrNotFound), err == nil && res.Kind != principal.Group:
+		case errors.Is(err, fault.ErrNotFound), err == nil && proj.Kind != project.KindGroup:
 			continue
 		case err != nil:
 			return false, err
 		}
-		members, err := d.Resources.Members(ctx, m.Resource)
+		members, err := d.Projects.Members(ctx, m.Project)
 		if err != nil {
 			return false, err
 		}
-		if !slices.ContainsFunc(members, func(other principal.Member) bool {
-			return other.User != id && other.LevelAt(now) >= token.Owner
+		if !slices.ContainsFunc(members, func(other project.Member) bool {
+			return other.Account != id && other.LevelAt(now) >= project.Owner
 		}) {
 			return true, nil
 		}
@@ -160,22 +162,22 @@ func (d *Directory) soleOwner(ctx context.Context, id token.OwnerID) (bool, erro
 }
 
 // Deactivate makes an account dormant, as administrators may; others get
-// token.ErrForbidden. Its tokens stop working at once. It reports whether this
-// call changed anything. Errors: token.ErrNotFound, ErrSelfDeactivated,
+// fault.ErrForbidden. Its tokens stop working at once. It reports whether this
+// call changed anything. Errors: fault.ErrNotFound, ErrSelfDeactivated,
 // ErrBlockedAlready.
-func (d *Directory) Deactivate(ctx context.Context, by principal.Principal, id token.OwnerID) (bool, error) {
-	if by.User.Admin && id == by.User.ID {
+func (d *Directory) Deactivate(ctx context.Context, by principal.Principal, id account.ID) (bool, error) {
+	if by.Account.Admin && id == by.Account.ID {
 		return false, ErrSelfDeactivated
 	}
-	changed, err := d.move(ctx, by, id, principal.Deactivated, func(s principal.State) bool { return s == principal.Active })
+	changed, err := d.move(ctx, by, id, account.Deactivated, func(s account.State) bool { return s == account.Active })
 	if err != nil || changed {
 		return changed, err
 	}
-	user, err := d.Reader.User(ctx, id)
+	acct, err := d.Reader.Account(ctx, id)
 	switch {
 	case err != nil:
 		return false, err
-	case user.State != principal.Deactivated:
+	case acct.State != account.Deactivated:
 		return false, ErrBlockedAlready
 	default:
 		return false, nil
@@ -184,13 +186,13 @@ func (d *Directory) Deactivate(ctx context.Context, by principal.Principal, id t
 
 // Activate undoes Deactivate. An active account is left as it is, a blocked one
 // is ErrBlockedAlready.
-func (d *Directory) Activate(ctx context.Context, by principal.Principal, id token.OwnerID) error {
-	changed, err := d.move(ctx, by, id, principal.Active, func(s principal.State) bool { return s == principal.Deactivated })
+func (d *Directory) Activate(ctx context.Context, by principal.Principal, id account.ID) error {
+	changed, err := d.move(ctx, by, id, account.Active, func(s account.State) bool { return s == account.Deactivated })
 	if err != nil || changed {
 		return err
 	}
-	user, err := d.Reader.User(ctx, id)
-	if err == nil && user.State != principal.Active {
+	acct, err := d.Reader.Account(ctx, id)
+	if err == nil && acct.State != account.Active {
 		return ErrBlockedAlready
 	}
 	return err
@@ -198,18 +200,18 @@ func (d *Directory) Activate(ctx context.Context, by principal.Principal, id tok
 
 // Authors returns the accounts of ids; the ghost stands for those who were
 // deleted. Id 0, the console's, is nobody.
-func (d *Directory) Authors(ctx context.Context, ids ...token.OwnerID) (map[token.OwnerID]principal.User, error) {
-	authors := map[token.OwnerID]principal.User{}
-	var unknown []token.OwnerID
+func (d *Directory) Authors(ctx context.Context, ids ...account.ID) (map[account.ID]account.Account, error) {
+	authors := map[account.ID]account.Account{}
+	var unknown []account.ID
 	for _, id := range ids {
 		if _, seen := authors[id]; id != 0 && !seen {
-			authors[id] = principal.Ghost()
+			authors[id] = account.Ghost()
 			unknown = append(unknown, id)
 		}
 	}
 	if len(unknown) == 0 {
 		return authors, nil
 	}
-	err := d.Reader.Users(ctx, unknown, func(u principal.User) { authors[u.ID] = u })
+	err := d.Reader.Accounts(ctx, unknown, func(u account.Account) { authors[u.ID] = u })
 	return authors, err
 }

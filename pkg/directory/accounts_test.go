@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
-	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -24,22 +26,22 @@ func TestUpdate(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change directory.Change
-		want   func(*principal.User)
+		want   func(*account.Account)
 	}{
-		{"nothing", directory.Change{}, func(*principal.User) {}},
-		{"a username", directory.Change{Username: ptr("Other")}, func(u *principal.User) { u.Username = "Other" }},
-		{"a name", directory.Change{Name: ptr("Other Name")}, func(u *principal.User) { u.Name = "Other Name" }},
-		{"an address", directory.Change{Email: ptr("other@example.test")}, func(u *principal.User) { u.Email = "other@example.test" }},
-		{"a note, and away again", directory.Change{Note: ptr("")}, func(u *principal.User) { u.Note = "" }},
-		{"a rank", directory.Change{Admin: ptr(true)}, func(u *principal.User) { u.Admin = true }},
-		{"external", directory.Change{External: ptr(true)}, func(u *principal.User) { u.External = true }},
+		{"nothing", directory.Change{}, func(*account.Account) {}},
+		{"a username", directory.Change{Username: ptr("Other")}, func(u *account.Account) { u.Username = "Other" }},
+		{"a name", directory.Change{Name: ptr("Other Name")}, func(u *account.Account) { u.Name = "Other Name" }},
+		{"an address", directory.Change{Email: ptr("other@example.test")}, func(u *account.Account) { u.Email = "other@example.test" }},
+		{"a note, and away again", directory.Change{Note: ptr("")}, func(u *account.Account) { u.Note = "" }},
+		{"a rank", directory.Change{Admin: ptr(true)}, func(u *account.Account) { u.Admin = true }},
+		{"external", directory.Change{External: ptr(true)}, func(u *account.Account) { u.External = true }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d, s := newDirectory()
-			want := s.users[2]
+			want := s.accts[2]
 			test.want(&want)
 			got, err := d.Update(t.Context(), s.caller(1), 2, test.change)
-			if err != nil || got != want || s.users[2] != want {
+			if err != nil || got != want || s.accts[2] != want {
 				t.Errorf("Update() = %+v, %v, want %+v", got, err, want)
 			}
 		})
@@ -58,12 +60,12 @@ func TestUpdate(t *testing.T) {
 	}
 	d, s := newDirectory()
 	_, err := d.Update(t.Context(), s.caller(2), 2, directory.Change{Admin: ptr(true)})
-	wantErr(t, err, token.ErrForbidden)
+	wantErr(t, err, fault.ErrForbidden)
 	_, err = d.Update(t.Context(), s.caller(1), 9, directory.Change{})
-	wantErr(t, err, token.ErrNotFound)
-	_, err = d.Update(t.Context(), s.caller(1), principal.GhostID, directory.Change{Name: ptr("x")})
-	wantErr(t, err, token.ErrNotFound)
-	s.users[3] = principal.User{ID: 3, Bot: true, Username: "project_7_bot", Name: "b", Email: "project7_bot@example.com"}
+	wantErr(t, err, fault.ErrNotFound)
+	_, err = d.Update(t.Context(), s.caller(1), account.GhostID, directory.Change{Name: ptr("x")})
+	wantErr(t, err, fault.ErrNotFound)
+	s.accts[3] = account.Account{ID: 3, Bot: true, Username: "project_7_bot", Name: "b", Email: "project7_bot@example.com"}
 	_, err = d.Update(t.Context(), s.caller(1), 3, directory.Change{Name: ptr("x")})
 	wantErr(t, err, directory.ErrBot)
 }
@@ -71,9 +73,9 @@ func TestUpdate(t *testing.T) {
 func TestUpdateOutlastsOtherChanges(t *testing.T) {
 	d, s := newDirectory()
 	others := 4
-	s.updateUser = func() error {
+	s.updateAccount = func() error {
 		if others--; others >= 0 {
-			return token.ErrMoved
+			return fault.ErrMoved
 		}
 		return nil
 	}
@@ -81,7 +83,7 @@ func TestUpdateOutlastsOtherChanges(t *testing.T) {
 	wantErr(t, err, nil)
 	others = 5
 	_, err = d.Update(t.Context(), s.caller(1), 2, directory.Change{Name: ptr("x")})
-	wantErr(t, err, token.ErrMoved)
+	wantErr(t, err, fault.ErrMoved)
 }
 
 // If this fails, somebody can pass for the ghost or for a token's bot.
@@ -93,40 +95,40 @@ func TestReservedUsernames(t *testing.T) {
 	} {
 		d, s := newDirectory()
 		_, err := d.Create(t.Context(), s.caller(1), directory.Candidate{Username: username, Name: "n", Email: "n@example.test"})
-		if got := errors.Is(err, token.ErrInput); got != want {
+		if got := errors.Is(err, fault.ErrInput); got != want {
 			t.Errorf("%s is reserved: %t (%v)", username, got, err)
 		}
 	}
 }
 
 func TestDelete(t *testing.T) {
-	owns := func(group token.ResourceID, user token.OwnerID, expires token.Day) principal.Member {
-		return principal.Member{Resource: group, User: user, Level: token.Owner, ExpiresOn: expires}
+	owns := func(group project.ID, acct account.ID, expires clock.Day) project.Member {
+		return project.Member{Project: group, Account: acct, Level: project.Owner, ExpiresOn: expires}
 	}
-	today := token.DayOf(now)
+	today := clock.DayOf(now)
 	for _, test := range []struct {
 		name        string
-		memberships map[token.OwnerID][]principal.Member
+		memberships map[account.ID][]project.Member
 		want        error
 	}{
 		{"somebody without memberships", nil, nil},
-		{"one of two owners", map[token.OwnerID][]principal.Member{2: {owns(5, 2, token.Day{})}, 1: {owns(5, 1, token.Day{})}}, nil},
-		{"the only owner of a group", map[token.OwnerID][]principal.Member{2: {owns(5, 2, token.Day{})}}, directory.ErrSoleOwner},
-		{"the only owner whose ownership is not over", map[token.OwnerID][]principal.Member{
-			2: {owns(5, 2, token.Day{})}, 1: {owns(5, 1, today)}}, directory.ErrSoleOwner},
-		{"an owner beside one until tomorrow", map[token.OwnerID][]principal.Member{
-			2: {owns(5, 2, token.Day{})}, 1: {owns(5, 1, today.AddDays(1))}}, nil},
-		{"an owner whose ownership is over", map[token.OwnerID][]principal.Member{2: {owns(5, 2, today)}}, nil},
-		{"the only owner of a project", map[token.OwnerID][]principal.Member{2: {owns(6, 2, token.Day{})}}, nil},
-		{"an owner of what is gone", map[token.OwnerID][]principal.Member{2: {owns(7, 2, token.Day{})}}, nil},
+		{"one of two owners", map[account.ID][]project.Member{2: {owns(5, 2, clock.Day{})}, 1: {owns(5, 1, clock.Day{})}}, nil},
+		{"the only owner of a group", map[account.ID][]project.Member{2: {owns(5, 2, clock.Day{})}}, directory.ErrSoleOwner},
+		{"the only owner whose ownership is not over", map[account.ID][]project.Member{
+			2: {owns(5, 2, clock.Day{})}, 1: {owns(5, 1, today)}}, directory.ErrSoleOwner},
+		{"an owner beside one until tomorrow", map[account.ID][]project.Member{
+			2: {owns(5, 2, clock.Day{})}, 1: {owns(5, 1, today.AddDays(1))}}, nil},
+		{"an owner whose ownership is over", map[account.ID][]project.Member{2: {owns(5, 2, today)}}, nil},
+		{"the only owner of a project", map[account.ID][]project.Member{2: {owns(6, 2, clock.Day{})}}, nil},
+		{"an owner of what is gone", map[account.ID][]project.Member{2: {owns(7, 2, clock.Day{})}}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d, s := newDirectory()
-			s.resources = map[token.ResourceID]principal.Resource{5: {ID: 5, Kind: principal.Group}, 6: {ID: 6, Kind: principal.Project}}
+			s.projects = map[project.ID]project.Project{5: {ID: 5, Kind: project.KindGroup}, 6: {ID: 6, Kind: project.KindProject}}
 			s.memberships = test.memberships
 			err := d.Delete(t.Context(), s.caller(1), 2)
 			wantErr(t, err, test.want)
-			if _, there := s.users[2]; there != (test.want != nil) {
+			if _, there := s.accts[2]; there != (test.want != nil) {
 				t.Errorf("the account is there: %t", there)
 			}
 			if left := len(s.memberships[2]); err == nil && left != 0 {
@@ -135,62 +137,62 @@ func TestDelete(t *testing.T) {
 		})
 	}
 	d, s := newDirectory()
-	s.users[3] = principal.User{ID: 3, Bot: true, Username: "project_7_bot"}
-	wantErr(t, d.Delete(t.Context(), s.caller(2), 1), token.ErrForbidden)
+	s.accts[3] = account.Account{ID: 3, Bot: true, Username: "project_7_bot"}
+	wantErr(t, d.Delete(t.Context(), s.caller(2), 1), fault.ErrForbidden)
 	wantErr(t, d.Delete(t.Context(), s.caller(1), 1), directory.ErrSelfDeleted)
 	wantErr(t, d.Delete(t.Context(), s.caller(1), 3), directory.ErrBot)
-	wantErr(t, d.Delete(t.Context(), s.caller(1), 9), token.ErrNotFound)
-	wantErr(t, d.Delete(t.Context(), s.caller(1), principal.GhostID), token.ErrNotFound)
+	wantErr(t, d.Delete(t.Context(), s.caller(1), 9), fault.ErrNotFound)
+	wantErr(t, d.Delete(t.Context(), s.caller(1), account.GhostID), fault.ErrNotFound)
 }
 
 // If this fails, an account whose deletion stopped half-way keeps memberships
 // that nobody can end.
 func TestDeleteIsFinishedByTheRetry(t *testing.T) {
 	d, s := newDirectory()
-	s.leave = func(token.OwnerID) (bool, error) { return false, token.ErrUnavailable }
-	wantErr(t, d.Delete(t.Context(), s.caller(1), 2), token.ErrUnavailable)
-	if _, there := s.users[2]; there {
+	s.leave = func(account.ID) (bool, error) { return false, fault.ErrUnavailable }
+	wantErr(t, d.Delete(t.Context(), s.caller(1), 2), fault.ErrUnavailable)
+	if _, there := s.accts[2]; there {
 		t.Fatal("the account is still there")
 	}
-	s.leave = func(token.OwnerID) (bool, error) { return true, nil }
+	s.leave = func(account.ID) (bool, error) { return true, nil }
 	wantErr(t, d.Delete(t.Context(), s.caller(1), 2), nil)
 	s.leave = nil
-	wantErr(t, d.Delete(t.Context(), s.caller(1), 2), token.ErrNotFound)
+	wantErr(t, d.Delete(t.Context(), s.caller(1), 2), fault.ErrNotFound)
 }
 
 func TestDeactivateAndActivate(t *testing.T) {
 	d, s := newDirectory()
-	step := func(what string, changed bool, err error, wantChanged bool, want error, state principal.State) {
+	step := func(what string, changed bool, err error, wantChanged bool, want error, state account.State) {
 		t.Helper()
-		if changed != wantChanged || !errors.Is(err, want) || s.users[2].State != state {
-			t.Errorf("%s: %t, %v, %s", what, changed, err, s.users[2].State)
+		if changed != wantChanged || !errors.Is(err, want) || s.accts[2].State != state {
+			t.Errorf("%s: %t, %v, %s", what, changed, err, s.accts[2].State)
 		}
 	}
 	deactivate := func() (bool, error) { return d.Deactivate(t.Context(), s.caller(1), 2) }
 	changed, err := deactivate()
-	step("deactivate", changed, err, true, nil, principal.Deactivated)
+	step("deactivate", changed, err, true, nil, account.Deactivated)
 	changed, err = deactivate()
-	step("again", changed, err, false, nil, principal.Deactivated)
-	step("activate", false, d.Activate(t.Context(), s.caller(1), 2), false, nil, principal.Active)
-	step("activate what is active", false, d.Activate(t.Context(), s.caller(1), 2), false, nil, principal.Active)
+	step("again", changed, err, false, nil, account.Deactivated)
+	step("activate", false, d.Activate(t.Context(), s.caller(1), 2), false, nil, account.Active)
+	step("activate what is active", false, d.Activate(t.Context(), s.caller(1), 2), false, nil, account.Active)
 	_, err = d.Block(t.Context(), s.caller(1), 2)
 	wantErr(t, err, nil)
 	changed, err = deactivate()
-	step("deactivate what is blocked", changed, err, false, directory.ErrBlockedAlready, principal.Blocked)
-	step("activate what is blocked", false, d.Activate(t.Context(), s.caller(1), 2), false, directory.ErrBlockedAlready, principal.Blocked)
+	step("deactivate what is blocked", changed, err, false, directory.ErrBlockedAlready, account.Blocked)
+	step("activate what is blocked", false, d.Activate(t.Context(), s.caller(1), 2), false, directory.ErrBlockedAlready, account.Blocked)
 	_, err = d.Deactivate(t.Context(), s.caller(1), 1)
 	wantErr(t, err, directory.ErrSelfDeactivated)
 	_, err = d.Deactivate(t.Context(), s.caller(2), 2)
-	wantErr(t, err, token.ErrForbidden)
-	wantErr(t, d.Activate(t.Context(), s.caller(2), 2), token.ErrForbidden)
-	wantErr(t, d.Activate(t.Context(), s.caller(1), 9), token.ErrNotFound)
+	wantErr(t, err, fault.ErrForbidden)
+	wantErr(t, d.Activate(t.Context(), s.caller(2), 2), fault.ErrForbidden)
+	wantErr(t, d.Activate(t.Context(), s.caller(1), 9), fault.ErrNotFound)
 }
 
 // What somebody did who was deleted is shown as the ghost's.
 func TestAuthors(t *testing.T) {
 	d, s := newDirectory()
 	authors, err := d.Authors(t.Context(), 0, 2, 2, 7)
-	if err != nil || len(authors) != 2 || authors[2] != s.users[2] || authors[7] != principal.Ghost() {
+	if err != nil || len(authors) != 2 || authors[2] != s.accts[2] || authors[7] != account.Ghost() {
 		t.Errorf("%+v, %v", authors, err)
 	}
 	if fmt.Sprint(s.read) != "[2 7]" {
@@ -204,14 +206,14 @@ func TestAuthors(t *testing.T) {
 
 func TestTheGhostIsThereForAdministrators(t *testing.T) {
 	d, s := newDirectory()
-	got, err := d.Get(t.Context(), s.caller(1), principal.GhostID)
-	if err != nil || got != principal.Ghost() || got.Usable() == nil {
+	got, err := d.Get(t.Context(), s.caller(1), account.GhostID)
+	if err != nil || got != account.Ghost() || got.Usable() == nil {
 		t.Errorf("%+v, %v", got, err)
 	}
-	_, err = d.Get(t.Context(), s.caller(2), principal.GhostID)
-	wantErr(t, err, token.ErrNotFound)
+	_, err = d.Get(t.Context(), s.caller(2), account.GhostID)
+	wantErr(t, err, fault.ErrNotFound)
 	list, total, err := d.List(t.Context(), s.caller(1), directory.Filter{Username: strings.ToUpper("ghost")}, directory.Sort{}, 0, 20)
-	if err != nil || total != 1 || list[0] != principal.Ghost() {
+	if err != nil || total != 1 || list[0] != account.Ghost() {
 		t.Errorf("%+v, %v", list, err)
 	}
 	if list, _, _ = d.List(t.Context(), s.caller(1), directory.Filter{}, directory.Sort{}, 0, 20); len(list) != 2 {

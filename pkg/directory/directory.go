@@ -20,53 +20,54 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
 )
 
-// A Store keeps accounts, strongly consistent. Absence is token.ErrNotFound.
+// A Store keeps accounts, strongly consistent. Absence is fault.ErrNotFound.
 type Store interface {
-	// CreateUser gives u an id and writes it. It returns
-	// token.ErrUsernameTaken or token.ErrEmailTaken (the latter where both
+	// CreateAccount gives u an id and writes it. It returns
+	// account.ErrUsernameTaken or account.ErrEmailTaken (the latter where both
 	// are true) and then writes nothing.
-	CreateUser(ctx context.Context, u principal.User) (principal.User, error)
-	// SetUserState moves an account from one state to another. An account
+	CreateAccount(ctx context.Context, u account.Account) (account.Account, error)
+	// SetAccountState moves an account from one state to another. An account
 	// that is there already is no error; one in a third state is
-	// token.ErrMoved. It may be called again safely.
-	SetUserState(ctx context.Context, id token.OwnerID, from, to principal.State) error
-	// UpdateUser writes what differs between before and after. Errors:
-	// token.ErrNotFound, token.ErrUsernameTaken, token.ErrEmailTaken, and
-	// token.ErrMoved when before is not what is stored any more.
-	UpdateUser(ctx context.Context, before, after principal.User) error
-	// DeleteUser removes the account and frees its names. A second call is
-	// token.ErrNotFound.
-	DeleteUser(ctx context.Context, u principal.User) error
+	// fault.ErrMoved. It may be called again safely.
+	SetAccountState(ctx context.Context, id account.ID, from, to account.State) error
+	// UpdateAccount writes what differs between before and after. Errors:
+	// fault.ErrNotFound, account.ErrUsernameTaken, account.ErrEmailTaken, and
+	// fault.ErrMoved when before is not what is stored any more.
+	UpdateAccount(ctx context.Context, before, after account.Account) error
+	// DeleteAccount removes the account and frees its names. A second call is
+	// fault.ErrNotFound.
+	DeleteAccount(ctx context.Context, u account.Account) error
 	// LeaveAll ends every membership of an account, which need not be there
 	// any more, and reports whether it had any. It may be called again safely.
-	LeaveAll(ctx context.Context, user token.OwnerID) (bool, error)
+	LeaveAll(ctx context.Context, acct account.ID) (bool, error)
 }
 
 // A Reader finds accounts, strongly consistent.
 type Reader interface {
-	// User and UserByName return token.ErrNotFound when there is none.
-	User(ctx context.Context, id token.OwnerID) (principal.User, error)
-	UserByName(ctx context.Context, username string) (principal.User, error)
+	// User and AccountByName return fault.ErrNotFound when there is none.
+	Account(ctx context.Context, id account.ID) (account.Account, error)
+	AccountByName(ctx context.Context, username string) (account.Account, error)
 	// Users hands those of ids that exist to each, in no order.
-	Users(ctx context.Context, ids []token.OwnerID, each func(principal.User)) error
-	// CountUsers returns the highest id that was given out, or 0, and how many
+	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
+	// CountAccounts returns the highest id that was given out, or 0, and how many
 	// accounts there are: fewer, where some were deleted.
-	CountUsers(ctx context.Context) (last token.OwnerID, users int, err error)
+	CountAccounts(ctx context.Context) (last account.ID, accts int, err error)
 }
 
 // A Directory finds and changes accounts. It is safe for concurrent use.
 type Directory struct {
 	Store  Store
 	Reader Reader
-	// Resources may be nil where only accounts are asked for.
-	Resources Resources
-	Clock     clock.Clock
+	// Projects may be nil where only accounts are asked for.
+	Projects Projects
+	Clock    clock.Clock
 }
 
 // A Candidate is an account that is wanted.
@@ -80,37 +81,37 @@ type Candidate struct {
 }
 
 // Faults are the rules that a candidate breaks, by field.
-type Faults = token.Faults
+type Faults = fault.Faults
 
 // The longest username and name, in characters, as GitLab has them.
 const maxNameLength = 255
 
 // Create makes an account, as administrators may; others get
-// token.ErrForbidden. Errors: Faults, token.ErrEmailTaken,
-// token.ErrUsernameTaken.
-func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candidate) (principal.User, error) {
-	if !by.User.Admin {
-		return principal.User{}, token.ErrForbidden
+// fault.ErrForbidden. Errors: Faults, account.ErrEmailTaken,
+// account.ErrUsernameTaken.
+func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candidate) (account.Account, error) {
+	if !by.Account.Admin {
+		return account.Account{}, fault.ErrForbidden
 	}
 	return d.create(byAdministrator(ctx), by.Asker(), c)
 }
 
 // CreateByConsole makes an account. Errors are those of Create.
-func (d *Directory) CreateByConsole(ctx context.Context, c Candidate) (principal.User, error) {
+func (d *Directory) CreateByConsole(ctx context.Context, c Candidate) (account.Account, error) {
 	return d.create(ctx, 0, c)
 }
 
-func (d *Directory) create(ctx context.Context, by token.OwnerID, c Candidate) (principal.User, error) {
+func (d *Directory) create(ctx context.Context, by account.ID, c Candidate) (account.Account, error) {
 	if faults := c.faults(); len(faults) > 0 {
-		return principal.User{}, faults
+		return account.Account{}, faults
 	}
-	user := principal.User{
+	acct := account.Account{
 		Username: c.Username, Name: c.Name, Email: c.Email, Note: c.Note,
-		State: principal.Active, Admin: c.Admin, External: c.External,
+		State: account.Active, Admin: c.Admin, External: c.External,
 		CreatedAt: d.Clock.Now(), CreatedBy: by,
 		NextNumber: 1,
 	}
-	return d.Store.CreateUser(d.expect(ctx, audit.UserCreated, user), user)
+	return d.Store.CreateAccount(d.expect(ctx, audit.AccountCreated, acct), acct)
 }
 
 func (c Candidate) faults() Faults {
@@ -153,52 +154,52 @@ func validUsername(s string) bool {
 }
 
 // Get returns an account: anybody's for an administrator, one's own
-// otherwise. Everything else is token.ErrNotFound.
-func (d *Directory) Get(ctx context.Context, by principal.Principal, id token.OwnerID) (principal.User, error) {
+// otherwise. Everything else is fault.ErrNotFound.
+func (d *Directory) Get(ctx context.Context, by principal.Principal, id account.ID) (account.Account, error) {
 	switch {
-	case id == by.User.ID:
-		return by.User, nil
-	case !by.User.Admin:
-		return principal.User{}, token.ErrNotFound
-	case id == principal.GhostID:
-		return principal.Ghost(), nil
+	case id == by.Account.ID:
+		return by.Account, nil
+	case !by.Account.Admin:
+		return account.Account{}, fault.ErrNotFound
+	case id == account.GhostID:
+		return account.Ghost(), nil
 	default:
-		return d.Reader.User(ctx, id)
+		return d.Reader.Account(ctx, id)
 	}
 }
 
 // ByName returns the account of a username, for the console.
-func (d *Directory) ByName(ctx context.Context, username string) (principal.User, error) {
-	return d.Reader.UserByName(ctx, username)
+func (d *Directory) ByName(ctx context.Context, username string) (account.Account, error) {
+	return d.Reader.AccountByName(ctx, username)
 }
 
 // ErrSelf means that an administrator tried to block themselves.
-var ErrSelf = fmt.Errorf("%w: cannot block oneself", token.ErrForbidden)
+var ErrSelf = fmt.Errorf("%w: cannot block oneself", fault.ErrForbidden)
 
 // Block makes an account's tokens unusable at once, as administrators may;
-// others get token.ErrForbidden. It reports whether this call changed
+// others get fault.ErrForbidden. It reports whether this call changed
 // anything.
-func (d *Directory) Block(ctx context.Context, by principal.Principal, id token.OwnerID) (bool, error) {
-	if by.User.Admin && id == by.User.ID {
+func (d *Directory) Block(ctx context.Context, by principal.Principal, id account.ID) (bool, error) {
+	if by.Account.Admin && id == by.Account.ID {
 		return false, ErrSelf
 	}
-	return d.move(ctx, by, id, principal.Blocked, func(s principal.State) bool { return s != principal.Blocked })
+	return d.move(ctx, by, id, account.Blocked, func(s account.State) bool { return s != account.Blocked })
 }
 
 // ErrDeactivated means that an account is not blocked but deactivated.
-var ErrDeactivated = fmt.Errorf("%w: account is deactivated", token.ErrForbidden)
+var ErrDeactivated = fmt.Errorf("%w: account is deactivated", fault.ErrForbidden)
 
 // Unblock undoes Block. Tokens that ended meanwhile stay ended.
-func (d *Directory) Unblock(ctx context.Context, by principal.Principal, id token.OwnerID) (bool, error) {
-	changed, err := d.move(ctx, by, id, principal.Active, func(s principal.State) bool { return s == principal.Blocked })
+func (d *Directory) Unblock(ctx context.Context, by principal.Principal, id account.ID) (bool, error) {
+	changed, err := d.move(ctx, by, id, account.Active, func(s account.State) bool { return s == account.Blocked })
 	if err != nil || changed {
 		return changed, err
 	}
-	user, err := d.Reader.User(ctx, id)
+	acct, err := d.Reader.Account(ctx, id)
 	switch {
 	case err != nil:
 		return false, err
-	case user.State == principal.Deactivated:
+	case acct.State == account.Deactivated:
 		return false, ErrDeactivated
 	default:
 		return false, nil
@@ -206,19 +207,19 @@ func (d *Directory) Unblock(ctx context.Context, by principal.Principal, id toke
 }
 
 // move brings an account to a state from every state that may goes there.
-func (d *Directory) move(ctx context.Context, by principal.Principal, id token.OwnerID, to principal.State, may func(principal.State) bool) (bool, error) {
-	if !by.User.Admin {
-		return false, token.ErrForbidden
+func (d *Directory) move(ctx context.Context, by principal.Principal, id account.ID, to account.State, may func(account.State) bool) (bool, error) {
+	if !by.Account.Admin {
+		return false, fault.ErrForbidden
 	}
-	user, err := d.Reader.User(ctx, id)
+	acct, err := d.Reader.Account(ctx, id)
 	if err != nil {
 		return false, err
 	}
-	if !may(user.State) {
+	if !may(acct.State) {
 		return false, nil
 	}
-	ctx = d.expect(byAdministrator(ctx), moved(user.State, to), user)
-	if err := d.Store.SetUserState(ctx, id, user.State, to); err != nil {
+	ctx = d.expect(byAdministrator(ctx), moved(acct.State, to), acct)
+	if err := d.Store.SetAccountState(ctx, id, acct.State, to); err != nil {
 		return false, err
 	}
 	return true, nil
@@ -263,70 +264,70 @@ const (
 // List returns limit accounts from offset on and how many match: all accounts
 // for an administrator, one's own otherwise. Without filter and order it reads
 // only the accounts of the page.
-func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) ([]principal.User, int, error) {
-	if !by.User.Admin {
-		users := []principal.User{by.User}
-		if !f.matches(by.User, false) {
-			users = nil
+func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) ([]account.Account, int, error) {
+	if !by.Account.Admin {
+		accts := []account.Account{by.Account}
+		if !f.matches(by.Account, false) {
+			accts = nil
 		}
-		return users[min(offset, len(users)):], len(users), nil
+		return accts[min(offset, len(accts)):], len(accts), nil
 	}
 	if f.Username != "" {
-		user, err := d.Reader.UserByName(ctx, f.Username)
-		if strings.EqualFold(f.Username, principal.Ghost().Username) {
-			user, err = principal.Ghost(), nil
+		acct, err := d.Reader.AccountByName(ctx, f.Username)
+		if strings.EqualFold(f.Username, account.Ghost().Username) {
+			acct, err = account.Ghost(), nil
 		}
 		switch {
-		case errors.Is(err, token.ErrNotFound):
+		case errors.Is(err, fault.ErrNotFound):
 			return nil, 0, nil
 		case err != nil:
 			return nil, 0, err
-		case !f.matches(user, true):
+		case !f.matches(acct, true):
 			return nil, 0, nil
 		}
-		return []principal.User{user}[min(offset, 1):], 1, nil
+		return []account.Account{acct}[min(offset, 1):], 1, nil
 	}
-	last, live, err := d.Reader.CountUsers(ctx)
+	last, live, err := d.Reader.CountAccounts(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	if f == (Filter{}) && s.By == ByID {
-		users, err := d.pageOfUsers(ctx, s, last, live == int(last), offset, limit)
-		return users, live, err
+		accts, err := d.pageOfAccounts(ctx, s, last, live == int(last), offset, limit)
+		return accts, live, err
 	}
-	users, err := d.read(ctx, 1, int(last), f)
+	accts, err := d.read(ctx, 1, int(last), f)
 	if err != nil {
 		return nil, 0, err
 	}
-	total := len(users)
-	slices.SortFunc(users, s.compare)
+	total := len(accts)
+	slices.SortFunc(accts, s.compare)
 	if f.Search != "" && s == (Sort{}) {
-		slices.SortStableFunc(users, func(a, b principal.User) int { return cmp.Compare(f.distance(a), f.distance(b)) })
+		slices.SortStableFunc(accts, func(a, b account.Account) int { return cmp.Compare(f.distance(a), f.distance(b)) })
 	}
-	return users[min(offset, len(users)):min(offset+limit, len(users))], total, nil
+	return accts[min(offset, len(accts)):min(offset+limit, len(accts))], total, nil
 }
 
 // chunk is how many accounts a walk over their ids reads at a time, which is
 // one request (DynamoDB: BatchGetItem takes 100 keys).
 const chunk = 100
 
-// pageOfUsers returns limit accounts in the order of ids from offset on. Without gaps
+// pageOfAccounts returns limit accounts in the order of ids from offset on. Without gaps
 // their ids are known beforehand; where accounts were deleted, it walks from the
 // end that the page is counted from.
-func (d *Directory) pageOfUsers(ctx context.Context, s Sort, last token.OwnerID, gapless bool, offset, limit int) ([]principal.User, error) {
+func (d *Directory) pageOfAccounts(ctx context.Context, s Sort, last account.ID, gapless bool, offset, limit int) ([]account.Account, error) {
 	passed, skip := 0, offset // ids passed, accounts yet to be passed over
 	if gapless {
 		passed, skip = min(offset, int(last)), 0
 	}
-	var users []principal.User
-	for len(users) < skip+limit && passed < int(last) {
+	var accts []account.Account
+	for len(accts) < skip+limit && passed < int(last) {
 		count := min(chunk, int(last)-passed)
 		if gapless {
 			count = min(limit, int(last)-passed)
 		}
-		first := last - token.OwnerID(passed+count) + 1
+		first := last - account.ID(passed+count) + 1
 		if s.Ascending {
-			first = token.OwnerID(passed) + 1
+			first = account.ID(passed) + 1
 		}
 		passed += count
 		some, err := d.read(ctx, first, count, Filter{})
@@ -334,52 +335,52 @@ func (d *Directory) pageOfUsers(ctx context.Context, s Sort, last token.OwnerID,
 			return nil, err
 		}
 		slices.SortFunc(some, s.compare)
-		users = append(users, some...)
-		if drop := min(skip, len(users)); drop > 0 {
-			users, skip = users[drop:], skip-drop
+		accts = append(accts, some...)
+		if drop := min(skip, len(accts)); drop > 0 {
+			accts, skip = accts[drop:], skip-drop
 		}
 		if gapless {
 			break
 		}
 	}
-	return users[:min(limit, len(users))], nil
+	return accts[:min(limit, len(accts))], nil
 }
 
 // read returns those of count accounts from first on that match.
-func (d *Directory) read(ctx context.Context, first token.OwnerID, count int, f Filter) ([]principal.User, error) {
-	ids := make([]token.OwnerID, count)
+func (d *Directory) read(ctx context.Context, first account.ID, count int, f Filter) ([]account.Account, error) {
+	ids := make([]account.ID, count)
 	for i := range ids {
-		ids[i] = first + token.OwnerID(i)
+		ids[i] = first + account.ID(i)
 	}
-	var users []principal.User
-	err := d.Reader.Users(ctx, ids, func(u principal.User) {
+	var accts []account.Account
+	err := d.Reader.Accounts(ctx, ids, func(u account.Account) {
 		if f.matches(u, true) {
-			users = append(users, u)
+			accts = append(accts, u)
 		}
 	})
-	return users, err
+	return accts, err
 }
 
 // distance is 0 for an account that the search names exactly: it comes first
 // unless another order is asked for.
-func (f Filter) distance(u principal.User) int {
+func (f Filter) distance(u account.Account) int {
 	if strings.EqualFold(f.Search, u.Username) || strings.EqualFold(f.Search, u.Name) || strings.EqualFold(f.Search, u.Email) {
 		return 0
 	}
 	return 1
 }
 
-func (f Filter) matches(u principal.User, admin bool) bool {
+func (f Filter) matches(u account.Account, admin bool) bool {
 	contains := func(value string) bool {
 		return strings.Contains(strings.ToLower(value), strings.ToLower(f.Search))
 	}
-	active := u.State == principal.Active
+	active := u.State == account.Active
 	switch {
 	case f.Username != "" && !strings.EqualFold(f.Username, u.Username),
 		f.Email != "" && !strings.EqualFold(f.Email, u.Email),
 		f.Search != "" && !contains(u.Name) && !contains(u.Username) && !(admin && contains(u.Email)),
 		f.Active && !active, f.NotActive && active,
-		f.Blocked && u.State != principal.Blocked,
+		f.Blocked && u.State != account.Blocked,
 		f.External && !u.External, f.NotExternal && u.External,
 		f.Humans && u.Bot, (f.NotHumans && !u.Bot), f.NotBots && u.Bot,
 		f.Admins && !u.Admin,
@@ -390,7 +391,7 @@ func (f Filter) matches(u principal.User, admin bool) bool {
 	return true
 }
 
-func (s Sort) compare(a, b principal.User) int {
+func (s Sort) compare(a, b account.Account) int {
 	var order int
 	switch s.By {
 	case ByName:

@@ -12,10 +12,12 @@ import (
 
 	"pgregory.net/rapid"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
@@ -23,45 +25,45 @@ var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 // fakeStore keeps accounts in memory. A function field, if set, runs in place
 // of the method it is named after.
 type fakeStore struct {
-	users  map[token.OwnerID]principal.User
+	accts  map[account.ID]account.Account
 	writes int
-	read   []token.OwnerID
+	read   []account.ID
 
-	createUser   func(principal.User) (principal.User, error)
-	setUserState func(from, to principal.State) error
-	user         func(token.OwnerID) (principal.User, error)
-	countUsers   func() (token.OwnerID, int, error)
+	createAccount   func(account.Account) (account.Account, error)
+	setAccountState func(from, to account.State) error
+	acct            func(account.ID) (account.Account, error)
+	countAccounts   func() (account.ID, int, error)
 
-	last        token.OwnerID // the highest id given out, where that is not the number of users
-	memberships map[token.OwnerID][]principal.Member
-	resources   map[token.ResourceID]principal.Resource
-	leave       func(token.OwnerID) (bool, error)
-	updates     int
-	updateUser  func() error
+	last          account.ID // the highest id given out, where that is not the number of users
+	memberships   map[account.ID][]project.Member
+	projects      map[project.ID]project.Project
+	leave         func(account.ID) (bool, error)
+	updates       int
+	updateAccount func() error
 }
 
-func (s *fakeStore) UpdateUser(_ context.Context, before, after principal.User) error {
+func (s *fakeStore) UpdateAccount(_ context.Context, before, after account.Account) error {
 	s.updates++
-	if s.updateUser != nil {
-		return s.updateUser()
+	if s.updateAccount != nil {
+		return s.updateAccount()
 	}
-	if s.users[before.ID] != before {
-		return token.ErrMoved
+	if s.accts[before.ID] != before {
+		return fault.ErrMoved
 	}
-	s.users[after.ID] = after
+	s.accts[after.ID] = after
 	return nil
 }
 
-func (s *fakeStore) DeleteUser(_ context.Context, u principal.User) error {
-	if _, there := s.users[u.ID]; !there {
-		return token.ErrNotFound
+func (s *fakeStore) DeleteAccount(_ context.Context, u account.Account) error {
+	if _, there := s.accts[u.ID]; !there {
+		return fault.ErrNotFound
 	}
-	s.last = max(s.last, token.OwnerID(len(s.users)))
-	delete(s.users, u.ID)
+	s.last = max(s.last, account.ID(len(s.accts)))
+	delete(s.accts, u.ID)
 	return nil
 }
 
-func (s *fakeStore) LeaveAll(_ context.Context, id token.OwnerID) (bool, error) {
+func (s *fakeStore) LeaveAll(_ context.Context, id account.ID) (bool, error) {
 	if s.leave != nil {
 		return s.leave(id)
 	}
@@ -70,24 +72,24 @@ func (s *fakeStore) LeaveAll(_ context.Context, id token.OwnerID) (bool, error) 
 	return some, nil
 }
 
-// fakeResources has what accounts ask about projects and groups, and nothing else.
-type fakeResources struct {
-	directory.Resources
+// fakeProjects has what accounts ask about projects and groups, and nothing else.
+type fakeProjects struct {
+	directory.Projects
 	s *fakeStore
 }
 
-func (f fakeResources) Resource(_ context.Context, id token.ResourceID) (principal.Resource, error) {
-	res, there := f.s.resources[id]
+func (f fakeProjects) Project(_ context.Context, id project.ID) (project.Project, error) {
+	proj, there := f.s.projects[id]
 	if !there {
-		return res, token.ErrNotFound
+		return proj, fault.ErrNotFound
 	}
-	return res, nil
+	return proj, nil
 }
 
-func (f fakeResources) Members(_ context.Context, id token.ResourceID) (members []principal.Member, err error) {
+func (f fakeProjects) Members(_ context.Context, id project.ID) (members []project.Member, err error) {
 	for _, of := range f.s.memberships {
 		for _, m := range of {
-			if m.Resource == id {
+			if m.Project == id {
 				members = append(members, m)
 			}
 		}
@@ -95,60 +97,60 @@ func (f fakeResources) Members(_ context.Context, id token.ResourceID) (members 
 	return members, nil
 }
 
-func (f fakeResources) Memberships(_ context.Context, id token.OwnerID) ([]principal.Member, error) {
+func (f fakeProjects) Memberships(_ context.Context, id account.ID) ([]project.Member, error) {
 	return f.s.memberships[id], nil
 }
 
-func (s *fakeStore) CreateUser(_ context.Context, u principal.User) (principal.User, error) {
-	if s.createUser != nil {
-		return s.createUser(u)
+func (s *fakeStore) CreateAccount(_ context.Context, u account.Account) (account.Account, error) {
+	if s.createAccount != nil {
+		return s.createAccount(u)
 	}
 	s.writes++
-	u.ID = token.OwnerID(len(s.users) + 1)
-	s.users[u.ID] = u
+	u.ID = account.ID(len(s.accts) + 1)
+	s.accts[u.ID] = u
 	return u, nil
 }
 
-func (s *fakeStore) SetUserState(_ context.Context, id token.OwnerID, from, to principal.State) error {
+func (s *fakeStore) SetAccountState(_ context.Context, id account.ID, from, to account.State) error {
 	s.writes++
-	if s.setUserState != nil {
-		return s.setUserState(from, to)
+	if s.setAccountState != nil {
+		return s.setAccountState(from, to)
 	}
-	u, ok := s.users[id]
+	u, ok := s.accts[id]
 	switch {
 	case !ok:
-		return token.ErrNotFound
+		return fault.ErrNotFound
 	case u.State != from && u.State != to:
-		return token.ErrMoved
+		return fault.ErrMoved
 	}
 	u.State = to
-	s.users[id] = u
+	s.accts[id] = u
 	return nil
 }
 
-func (s *fakeStore) User(_ context.Context, id token.OwnerID) (principal.User, error) {
-	if s.user != nil {
-		return s.user(id)
+func (s *fakeStore) Account(_ context.Context, id account.ID) (account.Account, error) {
+	if s.acct != nil {
+		return s.acct(id)
 	}
-	u, ok := s.users[id]
+	u, ok := s.accts[id]
 	if !ok {
-		return u, token.ErrNotFound
+		return u, fault.ErrNotFound
 	}
 	return u, nil
 }
 
-func (s *fakeStore) UserByName(_ context.Context, username string) (principal.User, error) {
-	for _, u := range s.users {
+func (s *fakeStore) AccountByName(_ context.Context, username string) (account.Account, error) {
+	for _, u := range s.accts {
 		if strings.EqualFold(u.Username, username) {
 			return u, nil
 		}
 	}
-	return principal.User{}, token.ErrNotFound
+	return account.Account{}, fault.ErrNotFound
 }
 
-func (s *fakeStore) Users(_ context.Context, ids []token.OwnerID, each func(principal.User)) error {
+func (s *fakeStore) Accounts(_ context.Context, ids []account.ID, each func(account.Account)) error {
 	s.read = append(s.read, ids...)
-	for id, u := range s.users { // in the order of a map: none
+	for id, u := range s.accts { // in the order of a map: none
 		if slices.Contains(ids, id) {
 			each(u)
 		}
@@ -156,24 +158,24 @@ func (s *fakeStore) Users(_ context.Context, ids []token.OwnerID, each func(prin
 	return nil
 }
 
-func (s *fakeStore) CountUsers(context.Context) (token.OwnerID, int, error) {
-	if s.countUsers != nil {
-		return s.countUsers()
+func (s *fakeStore) CountAccounts(context.Context) (account.ID, int, error) {
+	if s.countAccounts != nil {
+		return s.countAccounts()
 	}
-	return max(s.last, token.OwnerID(len(s.users))), len(s.users), nil
+	return max(s.last, account.ID(len(s.accts))), len(s.accts), nil
 }
 
 // newDirectory has an administrator, 1, and a person, 2.
 func newDirectory() (*directory.Directory, *fakeStore) {
-	s := &fakeStore{users: map[token.OwnerID]principal.User{
-		1: {ID: 1, Username: "root", Name: "Root", Email: "root@example.test", State: principal.Active, Admin: true},
-		2: {ID: 2, Username: "person", Name: "Person", Email: "person@example.test", State: principal.Active},
+	s := &fakeStore{accts: map[account.ID]account.Account{
+		1: {ID: 1, Username: "root", Name: "Root", Email: "root@example.test", State: account.Active, Admin: true},
+		2: {ID: 2, Username: "person", Name: "Person", Email: "person@example.test", State: account.Active},
 	}}
-	return &directory.Directory{Store: s, Reader: s, Resources: fakeResources{s: s}, Clock: clock.NewFake(now)}, s
+	return &directory.Directory{Store: s, Reader: s, Projects: fakeProjects{s: s}, Clock: clock.NewFake(now)}, s
 }
 
-func (s *fakeStore) caller(id token.OwnerID) principal.Principal {
-	return principal.Principal{User: s.users[id]}
+func (s *fakeStore) caller(id account.ID) principal.Principal {
+	return principal.Principal{Account: s.accts[id]}
 }
 
 func candidate() directory.Candidate {
@@ -182,9 +184,9 @@ func candidate() directory.Candidate {
 
 func TestCreate(t *testing.T) {
 	d, s := newDirectory()
-	want := principal.User{
+	want := account.Account{
 		ID: 3, Username: "new.user-1_x", Name: "New User", Email: "new@example.test", Note: "n", External: true,
-		State: principal.Active, CreatedAt: now, CreatedBy: 1, NextNumber: 1,
+		State: account.Active, CreatedAt: now, CreatedBy: 1, NextNumber: 1,
 	}
 	if got, err := d.Create(t.Context(), s.caller(1), candidate()); err != nil || got != want {
 		t.Errorf("Create() = %+v, %v, want %+v", got, err, want)
@@ -195,12 +197,12 @@ func TestCreate(t *testing.T) {
 	}
 	// Breaks if a person can make accounts, administrators even.
 	for _, c := range []directory.Candidate{candidate(), {Admin: true}, {}} {
-		if got, err := d.Create(t.Context(), s.caller(2), c); !errors.Is(err, token.ErrForbidden) || got.ID != 0 || s.writes != 2 {
+		if got, err := d.Create(t.Context(), s.caller(2), c); !errors.Is(err, fault.ErrForbidden) || got.ID != 0 || s.writes != 2 {
 			t.Errorf("by a person: %+v, %v", got, err)
 		}
 	}
-	for _, taken := range []error{token.ErrUsernameTaken, token.ErrEmailTaken, token.ErrUnavailable} {
-		s.createUser = func(principal.User) (principal.User, error) { return principal.User{}, taken }
+	for _, taken := range []error{account.ErrUsernameTaken, account.ErrEmailTaken, fault.ErrUnavailable} {
+		s.createAccount = func(account.Account) (account.Account, error) { return account.Account{}, taken }
 		if _, err := d.Create(t.Context(), s.caller(1), candidate()); !errors.Is(err, taken) {
 			t.Errorf("error = %v, want %v", err, taken)
 		}
@@ -270,7 +272,7 @@ func TestFaultsOfACandidate(t *testing.T) {
 			if errors.As(err, &got); !reflect.DeepEqual(got, test.want) {
 				t.Fatalf("faults = %q, want %q", got, test.want)
 			}
-			if (err == nil) != (test.want == nil) || err != nil && (!errors.Is(err, token.ErrInput) || s.writes != 0) {
+			if (err == nil) != (test.want == nil) || err != nil && (!errors.Is(err, fault.ErrInput) || s.writes != 0) {
 				t.Errorf("error = %v after %d writes", err, s.writes)
 			}
 			// The text ends in a log, which holds no mail address.
@@ -289,73 +291,73 @@ func TestGet(t *testing.T) {
 	d, s := newDirectory()
 	for _, test := range []struct {
 		name   string
-		by, id token.OwnerID
+		by, id account.ID
 		err    error
 	}{
 		{"oneself", 2, 2, nil},
-		{"a person, an administrator", 2, 1, token.ErrNotFound},
-		{"a person, nobody", 2, 99, token.ErrNotFound},
+		{"a person, an administrator", 2, 1, fault.ErrNotFound},
+		{"a person, nobody", 2, 99, fault.ErrNotFound},
 		{"an administrator, somebody", 1, 2, nil},
-		{"an administrator, nobody", 1, 99, token.ErrNotFound},
+		{"an administrator, nobody", 1, 99, fault.ErrNotFound},
 	} {
 		got, err := d.Get(t.Context(), s.caller(test.by), test.id)
-		if !errors.Is(err, test.err) || err == nil && got != s.users[test.id] || err != nil && got.ID != 0 {
+		if !errors.Is(err, test.err) || err == nil && got != s.accts[test.id] || err != nil && got.ID != 0 {
 			t.Errorf("%s: Get() = %+v, %v, want %v", test.name, got, err, test.err)
 		}
 	}
 	if got, err := d.ByName(t.Context(), "PERSON"); err != nil || got.ID != 2 {
 		t.Errorf("ByName() = %+v, %v", got, err)
 	}
-	if _, err := d.ByName(t.Context(), "nobody"); !errors.Is(err, token.ErrNotFound) {
+	if _, err := d.ByName(t.Context(), "nobody"); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("ByName() of nobody: %v", err)
 	}
 }
 
 func TestBlockAndUnblock(t *testing.T) {
-	type call = func(*directory.Directory) func(context.Context, principal.Principal, token.OwnerID) (bool, error)
-	block := func(d *directory.Directory) func(context.Context, principal.Principal, token.OwnerID) (bool, error) {
+	type call = func(*directory.Directory) func(context.Context, principal.Principal, account.ID) (bool, error)
+	block := func(d *directory.Directory) func(context.Context, principal.Principal, account.ID) (bool, error) {
 		return d.Block
 	}
-	unblock := func(d *directory.Directory) func(context.Context, principal.Principal, token.OwnerID) (bool, error) {
+	unblock := func(d *directory.Directory) func(context.Context, principal.Principal, account.ID) (bool, error) {
 		return d.Unblock
 	}
 	tests := []struct {
 		name    string
 		do      call
-		by, id  token.OwnerID
-		state   principal.State // of account 2 before
+		by, id  account.ID
+		state   account.State // of account 2 before
 		changed bool
 		err     error
-		after   principal.State
+		after   account.State
 	}{
-		{"block an active account", block, 1, 2, principal.Active, true, nil, principal.Blocked},
-		{"block a blocked account", block, 1, 2, principal.Blocked, false, nil, principal.Blocked},
-		{"block a deactivated account", block, 1, 2, principal.Deactivated, true, nil, principal.Blocked},
-		{"block an account in an unknown state", block, 1, 2, "banned", true, nil, principal.Blocked},
-		{"block oneself", block, 1, 1, principal.Active, false, directory.ErrSelf, principal.Active},
-		{"block nobody", block, 1, 99, principal.Active, false, token.ErrNotFound, principal.Active},
-		{"a person blocks an administrator", block, 2, 1, principal.Active, false, token.ErrForbidden, principal.Active},
-		{"a person blocks themselves", block, 2, 2, principal.Active, false, token.ErrForbidden, principal.Active},
-		{"a person blocks nobody and learns nothing", block, 2, 99, principal.Active, false, token.ErrForbidden, principal.Active},
-		{"unblock a blocked account", unblock, 1, 2, principal.Blocked, true, nil, principal.Active},
-		{"unblock an active account", unblock, 1, 2, principal.Active, false, nil, principal.Active},
-		{"unblock a deactivated account", unblock, 1, 2, principal.Deactivated, false, directory.ErrDeactivated, principal.Deactivated},
+		{"block an active account", block, 1, 2, account.Active, true, nil, account.Blocked},
+		{"block a blocked account", block, 1, 2, account.Blocked, false, nil, account.Blocked},
+		{"block a deactivated account", block, 1, 2, account.Deactivated, true, nil, account.Blocked},
+		{"block an account in an unknown state", block, 1, 2, "banned", true, nil, account.Blocked},
+		{"block oneself", block, 1, 1, account.Active, false, directory.ErrSelf, account.Active},
+		{"block nobody", block, 1, 99, account.Active, false, fault.ErrNotFound, account.Active},
+		{"a person blocks an administrator", block, 2, 1, account.Active, false, fault.ErrForbidden, account.Active},
+		{"a person blocks themselves", block, 2, 2, account.Active, false, fault.ErrForbidden, account.Active},
+		{"a person blocks nobody and learns nothing", block, 2, 99, account.Active, false, fault.ErrForbidden, account.Active},
+		{"unblock a blocked account", unblock, 1, 2, account.Blocked, true, nil, account.Active},
+		{"unblock an active account", unblock, 1, 2, account.Active, false, nil, account.Active},
+		{"unblock a deactivated account", unblock, 1, 2, account.Deactivated, false, directory.ErrDeactivated, account.Deactivated},
 		{"unblock an account in an unknown state", unblock, 1, 2, "banned", false, nil, "banned"},
-		{"unblock nobody", unblock, 1, 99, principal.Active, false, token.ErrNotFound, principal.Active},
-		{"a blocked person unblocks themselves", unblock, 2, 2, principal.Blocked, false, token.ErrForbidden, principal.Blocked},
+		{"unblock nobody", unblock, 1, 99, account.Active, false, fault.ErrNotFound, account.Active},
+		{"a blocked person unblocks themselves", unblock, 2, 2, account.Blocked, false, fault.ErrForbidden, account.Blocked},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			d, s := newDirectory()
-			u := s.users[2]
+			u := s.accts[2]
 			u.State = test.state
-			s.users[2] = u
+			s.accts[2] = u
 			changed, err := test.do(d)(t.Context(), s.caller(test.by), test.id)
 			if changed != test.changed || (err == nil) != (test.err == nil) || !errors.Is(err, test.err) {
 				t.Errorf("= %t, %v, want %t, %v", changed, err, test.changed, test.err)
 			}
-			if s.users[2].State != test.after || s.users[1].State != principal.Active {
-				t.Errorf("states = %s and %s", s.users[2].State, s.users[1].State)
+			if s.accts[2].State != test.after || s.accts[1].State != account.Active {
+				t.Errorf("states = %s and %s", s.accts[2].State, s.accts[1].State)
 			}
 			if want := map[bool]int{true: 1}[test.changed]; s.writes != want {
 				t.Errorf("%d writes, want %d", s.writes, want)
@@ -364,21 +366,21 @@ func TestBlockAndUnblock(t *testing.T) {
 	}
 	t.Run("a change in the meantime is told", func(t *testing.T) {
 		d, s := newDirectory()
-		s.setUserState = func(principal.State, principal.State) error { return token.ErrMoved }
-		if changed, err := d.Block(t.Context(), s.caller(1), 2); changed || !errors.Is(err, token.ErrMoved) {
+		s.setAccountState = func(account.State, account.State) error { return fault.ErrMoved }
+		if changed, err := d.Block(t.Context(), s.caller(1), 2); changed || !errors.Is(err, fault.ErrMoved) {
 			t.Errorf("= %t, %v", changed, err)
 		}
 	})
 	t.Run("what cannot be read is not called forbidden", func(t *testing.T) {
 		d, s := newDirectory()
 		reads := 0
-		s.user = func(id token.OwnerID) (principal.User, error) {
+		s.acct = func(id account.ID) (account.Account, error) {
 			if reads++; reads > 1 {
-				return principal.User{}, token.ErrUnavailable
+				return account.Account{}, fault.ErrUnavailable
 			}
-			return s.users[id], nil
+			return s.accts[id], nil
 		}
-		if changed, err := d.Unblock(t.Context(), s.caller(1), 2); changed || !errors.Is(err, token.ErrUnavailable) || errors.Is(err, token.ErrForbidden) {
+		if changed, err := d.Unblock(t.Context(), s.caller(1), 2); changed || !errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrForbidden) {
 			t.Errorf("= %t, %v", changed, err)
 		}
 	})
@@ -387,7 +389,7 @@ func TestBlockAndUnblock(t *testing.T) {
 // Breaks if a person learns of an account that is not theirs from a list.
 func TestAPersonListsOnlyThemselves(t *testing.T) {
 	d, s := newDirectory()
-	s.countUsers = func() (token.OwnerID, int, error) {
+	s.countAccounts = func() (account.ID, int, error) {
 		t.Error("the directory is read")
 		return 0, 0, nil
 	}
@@ -408,29 +410,29 @@ func TestAPersonListsOnlyThemselves(t *testing.T) {
 		{"an address is not searched", directory.Filter{Search: "example"}, 0, 0, 0},
 	}
 	for _, test := range tests {
-		users, total, err := d.List(t.Context(), s.caller(2), test.filter, directory.Sort{}, test.offset, 20)
-		if err != nil || len(users) != test.want || total != test.total || slices.ContainsFunc(users, func(u principal.User) bool { return u.ID != 2 }) {
-			t.Errorf("%s: %+v of %d, %v", test.name, users, total, err)
+		accts, total, err := d.List(t.Context(), s.caller(2), test.filter, directory.Sort{}, test.offset, 20)
+		if err != nil || len(accts) != test.want || total != test.total || slices.ContainsFunc(accts, func(u account.Account) bool { return u.ID != 2 }) {
+			t.Errorf("%s: %+v of %d, %v", test.name, accts, total, err)
 		}
 	}
 }
 
 func TestFilters(t *testing.T) {
 	second := time.Second
-	active := principal.User{Username: "someone", Name: "Some Person", Email: "some@example.test", State: principal.Active, CreatedAt: now}
-	with := func(change func(*principal.User)) principal.User {
+	active := account.Account{Username: "someone", Name: "Some Person", Email: "some@example.test", State: account.Active, CreatedAt: now}
+	with := func(change func(*account.Account)) account.Account {
 		u := active
 		change(&u)
 		return u
 	}
-	blocked := with(func(u *principal.User) { u.State = principal.Blocked })
-	deactivated := with(func(u *principal.User) { u.State = principal.Deactivated })
-	bot := with(func(u *principal.User) { u.Bot = true })
-	external := with(func(u *principal.User) { u.External = true })
-	admin := with(func(u *principal.User) { u.Admin = true })
+	blocked := with(func(u *account.Account) { u.State = account.Blocked })
+	deactivated := with(func(u *account.Account) { u.State = account.Deactivated })
+	bot := with(func(u *account.Account) { u.Bot = true })
+	external := with(func(u *account.Account) { u.External = true })
+	admin := with(func(u *account.Account) { u.Admin = true })
 	tests := []struct {
 		name   string
-		user   principal.User
+		acct   account.Account
 		filter directory.Filter
 		want   bool
 	}{
@@ -468,11 +470,11 @@ func TestFilters(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			d, s := newDirectory()
-			test.user.ID = 1
-			s.users = map[token.OwnerID]principal.User{1: test.user}
-			users, total, err := d.List(t.Context(), principal.Principal{User: principal.User{ID: 9, Admin: true}}, test.filter, directory.Sort{}, 0, 20)
-			if want := map[bool]int{true: 1}[test.want]; err != nil || len(users) != want || total != want {
-				t.Errorf("List() = %+v of %d, %v, want %d", users, total, err, want)
+			test.acct.ID = 1
+			s.accts = map[account.ID]account.Account{1: test.acct}
+			accts, total, err := d.List(t.Context(), principal.Principal{Account: account.Account{ID: 9, Admin: true}}, test.filter, directory.Sort{}, 0, 20)
+			if want := map[bool]int{true: 1}[test.want]; err != nil || len(accts) != want || total != want {
+				t.Errorf("List() = %+v of %d, %v, want %d", accts, total, err, want)
 			}
 		})
 	}
@@ -481,21 +483,21 @@ func TestFilters(t *testing.T) {
 func TestAPageIsAPartOfTheWholeDirectory(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		d, s := newDirectory()
-		last := token.OwnerID(rapid.IntRange(2, 30).Draw(r, "last"))
-		for id := token.OwnerID(3); id <= last; id++ {
-			s.users[id] = principal.User{
+		last := account.ID(rapid.IntRange(2, 30).Draw(r, "last"))
+		for id := account.ID(3); id <= last; id++ {
+			s.accts[id] = account.Account{
 				ID: id, Name: rapid.SampledFrom([]string{"A", "B", "a"}).Draw(r, "name"),
 				Username:  rapid.SampledFrom([]string{"x", "Y", "z"}).Draw(r, "username") + id.String(),
-				State:     rapid.SampledFrom([]principal.State{principal.Active, principal.Blocked}).Draw(r, "state"),
+				State:     rapid.SampledFrom([]account.State{account.Active, account.Blocked}).Draw(r, "state"),
 				Bot:       rapid.Bool().Draw(r, "bot"),
 				CreatedAt: now.Add(time.Duration(rapid.IntRange(0, 3).Draw(r, "created")) * time.Second),
 			}
 		}
 		if rapid.Bool().Draw(r, "some were deleted") {
 			s.last = last
-			for id := token.OwnerID(3); id <= last; id++ {
+			for id := account.ID(3); id <= last; id++ {
 				if rapid.Bool().Draw(r, "deleted") {
-					delete(s.users, id)
+					delete(s.accts, id)
 				}
 			}
 		}
@@ -509,21 +511,21 @@ func TestAPageIsAPartOfTheWholeDirectory(t *testing.T) {
 		}
 		offset, limit := rapid.IntRange(0, int(last)+2).Draw(r, "offset"), rapid.IntRange(1, 12).Draw(r, "limit")
 
-		var whole []principal.User
-		for _, id := range slices.Sorted(maps.Keys(s.users)) {
-			u := s.users[id]
-			if (!f.Active || u.State == principal.Active) && (!f.Blocked || u.State == principal.Blocked) && (!f.NotBots || !u.Bot) &&
+		var whole []account.Account
+		for _, id := range slices.Sorted(maps.Keys(s.accts)) {
+			u := s.accts[id]
+			if (!f.Active || u.State == account.Active) && (!f.Blocked || u.State == account.Blocked) && (!f.NotBots || !u.Bot) &&
 				(f.Search == "" || strings.ContainsAny(u.Username+u.Name+u.Email, "yY")) &&
 				(f.CreatedAfter.IsZero() || !u.CreatedAt.Before(f.CreatedAfter)) {
 				whole = append(whole, u)
 			}
 		}
-		key := func(u principal.User) string {
+		key := func(u account.Account) string {
 			return map[directory.SortKey]string{
 				directory.ByName: u.Name, directory.ByUsername: strings.ToLower(u.Username), directory.ByCreated: u.CreatedAt.Format(time.RFC3339),
 			}[order.By]
 		}
-		slices.SortStableFunc(whole, func(a, b principal.User) int { return strings.Compare(key(a), key(b)) })
+		slices.SortStableFunc(whole, func(a, b account.Account) int { return strings.Compare(key(a), key(b)) })
 		if !order.Ascending {
 			slices.Reverse(whole)
 		}
@@ -534,7 +536,7 @@ func TestAPageIsAPartOfTheWholeDirectory(t *testing.T) {
 			r.Fatalf("List() = %+v of %d, %v\nwant %+v of %d", got, total, err, want, len(whole))
 		}
 		// Without filter, order and gaps only the page is read.
-		if f == (directory.Filter{}) && order.By == directory.ByID && len(s.users) == int(last) && len(s.read) > limit {
+		if f == (directory.Filter{}) && order.By == directory.ByID && len(s.accts) == int(last) && len(s.read) > limit {
 			r.Fatalf("%d accounts read for a page of %d", len(s.read), limit)
 		}
 	})
@@ -542,8 +544,8 @@ func TestAPageIsAPartOfTheWholeDirectory(t *testing.T) {
 
 func TestAListThatCannotBeReadIsAnError(t *testing.T) {
 	d, s := newDirectory()
-	s.countUsers = func() (token.OwnerID, int, error) { return 0, 0, token.ErrUnavailable }
-	if users, _, err := d.List(t.Context(), s.caller(1), directory.Filter{}, directory.Sort{}, 0, 20); !errors.Is(err, token.ErrUnavailable) || users != nil {
-		t.Errorf("List() = %v, %v", users, err)
+	s.countAccounts = func() (account.ID, int, error) { return 0, 0, fault.ErrUnavailable }
+	if accts, _, err := d.List(t.Context(), s.caller(1), directory.Filter{}, directory.Sort{}, 0, 20); !errors.Is(err, fault.ErrUnavailable) || accts != nil {
+		t.Errorf("List() = %v, %v", accts, err)
 	}
 }

@@ -4,30 +4,32 @@ import (
 	"context"
 	"strconv"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 )
 
 // moved is the name of a change of state. An account may be blocked in whatever
 // state it is.
-func moved(from, to principal.State) audit.Name {
+func moved(from, to account.State) audit.Name {
 	switch {
-	case to == principal.Blocked:
-		return audit.UserBlocked
-	case to == principal.Deactivated:
-		return audit.UserDeactivated
-	case from == principal.Blocked:
-		return audit.UserUnblocked
+	case to == account.Blocked:
+		return audit.AccountBlocked
+	case to == account.Deactivated:
+		return audit.AccountDeactivated
+	case from == account.Blocked:
+		return audit.AccountUnblocked
 	default:
-		return audit.UserActivated
+		return audit.AccountActivated
 	}
 }
 
 // expect has the next change written down as an event of an account. It is for
 // that change alone: whatever is written under the context repeats the event.
-func (d *Directory) expect(ctx context.Context, name audit.Name, user principal.User) context.Context {
-	return audit.Expect(ctx, d.Clock.Now(), audit.Event{Name: name, Entity: audit.UserEntity(user.ID), Target: user.Username})
+func (d *Directory) expect(ctx context.Context, name audit.Name, acct account.Account) context.Context {
+	return audit.Expect(ctx, d.Clock.Now(), audit.Event{Name: name, Entity: audit.AccountEntity(acct.ID), Target: acct.Username})
 }
 
 // byAdministrator returns a context whose changes an administrator makes.
@@ -39,11 +41,11 @@ func byAdministrator(ctx context.Context) context.Context {
 
 // sourceIn says by what right by changes something of an account in a project or
 // group.
-func sourceIn(by principal.Principal, account token.OwnerID) audit.Source {
+func sourceIn(by principal.Principal, about account.ID) audit.Source {
 	switch {
-	case by.Asker() == account:
+	case by.Asker() == about:
 		return audit.Self
-	case by.User.Admin:
+	case by.Account.Admin:
 		return audit.Admin
 	default:
 		return audit.Manager
@@ -51,30 +53,30 @@ func sourceIn(by principal.Principal, account token.OwnerID) audit.Source {
 }
 
 // made is the event of a new project or group, which has no id yet.
-func made(by principal.Principal, view View, owner token.OwnerID) audit.Event {
+func made(by principal.Principal, view View, owner account.ID) audit.Event {
 	name := audit.ProjectCreated
-	if view.Resource.Kind == principal.Group {
+	if view.Project.Kind == project.KindGroup {
 		name = audit.GroupCreated
 	}
 	return audit.Event{
-		Name: name, Entity: audit.ResourceEntity(view.Resource.Kind.TokenKind(), 0),
+		Name: name, Entity: audit.ProjectEntity(token.KindIn(view.Project.Kind), 0),
 		Origin: audit.Origin{Source: sourceIn(by, owner)}, Target: view.FullPath(),
 	}
 }
 
 // memberEvents are the events of a membership that was before and is after, the
 // zero Member for none: one for each attribute that differs.
-func memberEvents(by principal.Principal, res principal.Resource, user principal.User, before, after principal.Member) (events []audit.Event) {
+func memberEvents(by principal.Principal, proj project.Project, acct account.Account, before, after project.Member) (events []audit.Event) {
 	name := audit.MemberUpdated
-	switch nobody := (principal.Member{}); {
+	switch nobody := (project.Member{}); {
 	case before == nobody:
 		name = audit.MemberAdded
 	case after == nobody:
 		name = audit.MemberRemoved
 	}
 	event := audit.Event{
-		Name: name, Entity: audit.ResourceEntity(res.Kind.TokenKind(), res.ID),
-		Origin: audit.Origin{Source: sourceIn(by, user.ID)}, Target: user.Username,
+		Name: name, Entity: audit.ProjectEntity(token.KindIn(proj.Kind), proj.ID),
+		Origin: audit.Origin{Source: sourceIn(by, acct.ID)}, Target: acct.Username,
 	}
 	if before.Level != after.Level {
 		event.Change, event.From, event.To = "access_level", levelText(before), levelText(after)
@@ -87,14 +89,14 @@ func memberEvents(by principal.Principal, res principal.Resource, user principal
 	return events
 }
 
-func levelText(m principal.Member) string {
-	if m.Level == token.NoLevel {
+func levelText(m project.Member) string {
+	if m.Level == project.NoLevel {
 		return ""
 	}
 	return strconv.Itoa(int(m.Level))
 }
 
-func dayText(m principal.Member) string {
+func dayText(m project.Member) string {
 	if m.ExpiresOn.IsZero() {
 		return ""
 	}
@@ -103,7 +105,7 @@ func dayText(m principal.Member) string {
 
 // changes are the events of a changed account, one an attribute. What a mail
 // address or a note was and is, is nobody's to keep for a year.
-func changes(before, after principal.User) (events []audit.Event) {
+func changes(before, after account.Account) (events []audit.Event) {
 	for _, attribute := range []struct {
 		name, from, to string
 		private        bool
@@ -119,7 +121,7 @@ func changes(before, after principal.User) (events []audit.Event) {
 			continue
 		}
 		event := audit.Event{
-			Name: audit.UserUpdated, Entity: audit.UserEntity(after.ID), Origin: audit.Origin{Source: audit.Admin},
+			Name: audit.AccountUpdated, Entity: audit.AccountEntity(after.ID), Origin: audit.Origin{Source: audit.Admin},
 			Target: after.Username, Change: attribute.name,
 		}
 		if !attribute.private {

@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 // A GroupCandidate is a group that is wanted.
 type GroupCandidate struct {
 	Name, Path  string
 	Description string
-	Visibility  string           // private without one
-	Parent      token.ResourceID // 0 for a group at the root
+	Visibility  string     // private without one
+	Parent      project.ID // 0 for a group at the root
 }
 
 // maxDepth is how many groups may lie in each other, the one at the root
@@ -22,26 +23,26 @@ const maxDepth = 20
 
 // CreateGroup makes a group, whose owner is the caller. In another group that
 // takes a Maintainer. Bots and external accounts make none. Errors: Faults,
-// token.ErrForbidden, principal.ErrNoGroup.
+// fault.ErrForbidden, project.ErrNoGroup.
 func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c GroupCandidate) (View, error) {
 	if !mayMake(by) {
-		return View{}, token.ErrForbidden
+		return View{}, fault.ErrForbidden
 	}
-	res := principal.Resource{
-		Kind: principal.Group, Name: c.Name, Path: c.Path, FullPath: c.Path, Description: c.Description, Visibility: c.Visibility,
-		CreatedAt: d.Clock.Now(), CreatedBy: by.User.ID,
+	proj := project.Project{
+		Kind: project.KindGroup, Name: c.Name, Path: c.Path, FullPath: c.Path, Description: c.Description, Visibility: c.Visibility,
+		CreatedAt: d.Clock.Now(), CreatedBy: by.Account.ID,
 	}
 	if c.Parent != 0 {
-		if err := d.place(ctx, by, &res, c.Parent, token.Maintainer); err != nil {
+		if err := d.place(ctx, by, &proj, c.Parent, project.Maintainer); err != nil {
 			return View{}, err
 		}
-		if len(res.Ancestors) >= maxDepth {
+		if len(proj.Ancestors) >= maxDepth {
 			return View{}, Faults{"parent_id": {"has too deep level of nesting"}}
 		}
 	}
-	view, err := d.make(ctx, by, res, by.User.ID)
-	if errors.Is(err, token.ErrNotFound) {
-		err = principal.ErrNoGroup // it went while this was decided
+	view, err := d.make(ctx, by, proj, by.Account.ID)
+	if errors.Is(err, fault.ErrNotFound) {
+		err = project.ErrNoGroup // it went while this was decided
 	}
 	return view, err
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"strings"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 // A ProjectCandidate is a project that is wanted.
@@ -23,35 +25,35 @@ type ProjectCandidate struct {
 // A Namespace is where a project is to lie: in a group, in an account's own
 // namespace, or, the zero Namespace, in that of whoever asks.
 type Namespace struct {
-	Group   token.ResourceID
-	Account token.OwnerID
+	Group   project.ID
+	Account account.ID
 }
 
 // ErrNoNamespace means that a namespace is not there, or not the caller's to
 // see.
-var ErrNoNamespace = fmt.Errorf("%w: namespace", token.ErrNotFound)
+var ErrNoNamespace = fmt.Errorf("%w: namespace", fault.ErrNotFound)
 
 // CreateProject makes a project. In a group that takes a Developer. In an
 // account's namespace that takes its owner or an administrator, and the owner
 // becomes the project's. Bots and external accounts make none. Errors: Faults,
-// token.ErrForbidden, ErrNoNamespace.
+// fault.ErrForbidden, ErrNoNamespace.
 func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c ProjectCandidate) (View, error) {
 	if !mayMake(by) {
-		return View{}, token.ErrForbidden
+		return View{}, fault.ErrForbidden
 	}
-	res := principal.Resource{
-		Kind: principal.Project, Name: c.Name, Path: c.Path, Description: c.Description, Visibility: c.Visibility,
-		CreatedAt: d.Clock.Now(), CreatedBy: by.User.ID,
+	proj := project.Project{
+		Kind: project.KindProject, Name: c.Name, Path: c.Path, Description: c.Description, Visibility: c.Visibility,
+		CreatedAt: d.Clock.Now(), CreatedBy: by.Account.ID,
 	}
 	switch {
-	case res.Path == "":
-		res.Path = pathFor(res.Name)
-	case res.Name == "":
-		res.Name = res.Path
+	case proj.Path == "":
+		proj.Path = pathFor(proj.Name)
+	case proj.Name == "":
+		proj.Name = proj.Path
 	}
 	if c.Namespace.Group != 0 {
-		if err := d.place(ctx, by, &res, c.Namespace.Group, token.Developer); err != nil {
-			if errors.Is(err, token.ErrNotFound) {
+		if err := d.place(ctx, by, &proj, c.Namespace.Group, project.Developer); err != nil {
+			if errors.Is(err, fault.ErrNotFound) {
 				err = ErrNoNamespace
 			}
 			return View{}, err
@@ -61,83 +63,83 @@ func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c
 		if err != nil {
 			return View{}, err
 		}
-		res.Owner = owner
+		proj.Owner = owner
 	}
-	view, err := d.make(ctx, by, res, res.Owner)
-	if errors.Is(err, token.ErrNotFound) {
+	view, err := d.make(ctx, by, proj, proj.Owner)
+	if errors.Is(err, fault.ErrNotFound) {
 		err = ErrNoNamespace // it went while this was decided
 	}
 	return view, err
 }
 
 // mayMake reports whether by may make projects and groups at all.
-func mayMake(by principal.Principal) bool { return !by.User.Bot && !by.User.External }
+func mayMake(by principal.Principal) bool { return !by.Account.Bot && !by.Account.External }
 
 // namespaceOwner returns whose namespace is meant. Bots have none.
-func (d *Directory) namespaceOwner(ctx context.Context, by principal.Principal, account token.OwnerID) (token.OwnerID, error) {
-	if account == 0 || account == by.User.ID {
-		return by.User.ID, nil
+func (d *Directory) namespaceOwner(ctx context.Context, by principal.Principal, named account.ID) (account.ID, error) {
+	if named == 0 || named == by.Account.ID {
+		return by.Account.ID, nil
 	}
-	user, err := d.Get(ctx, by, account)
-	if errors.Is(err, token.ErrNotFound) || err == nil && (user.Bot || user.ID == principal.GhostID) {
+	acct, err := d.Get(ctx, by, named)
+	if errors.Is(err, fault.ErrNotFound) || err == nil && (acct.Bot || acct.ID == account.GhostID) {
 		return 0, ErrNoNamespace
 	}
-	return user.ID, err
+	return acct.ID, err
 }
 
 // place puts res into a group, in which the caller needs a level.
-func (d *Directory) place(ctx context.Context, by principal.Principal, res *principal.Resource, group token.ResourceID, least token.Level) error {
-	access, err := principal.FindAccess(ctx, d.Resources, by, principal.Group, group.String(), d.Clock.Now())
+func (d *Directory) place(ctx context.Context, by principal.Principal, proj *project.Project, group project.ID, least project.Level) error {
+	access, err := principal.FindAccess(ctx, d.Projects, by, project.KindGroup, group.String(), d.Clock.Now())
 	if err != nil {
 		return err
 	}
 	if !access.AtLeast(least) {
-		return token.ErrForbidden
+		return fault.ErrForbidden
 	}
-	parent := access.Resource
-	res.Ancestors = append(append(res.Ancestors, parent.Ancestors...), parent.ID)
-	res.FullPath = parent.FullPath + "/" + res.Path
+	parent := access.Project
+	proj.Ancestors = append(append(proj.Ancestors, parent.Ancestors...), parent.ID)
+	proj.FullPath = parent.FullPath + "/" + proj.Path
 	return nil
 }
 
-// make writes a resource with owner, unless it is 0, as its first member.
-func (d *Directory) make(ctx context.Context, by principal.Principal, res principal.Resource, owner token.OwnerID) (View, error) {
-	if res.Visibility == "" {
-		res.Visibility = "private"
+// make writes a project with owner, unless it is 0, as its first member.
+func (d *Directory) make(ctx context.Context, by principal.Principal, proj project.Project, owner account.ID) (View, error) {
+	if proj.Visibility == "" {
+		proj.Visibility = "private"
 	}
-	if faults := resourceFaults(res); len(faults) > 0 {
+	if faults := projectFaults(proj); len(faults) > 0 {
 		return View{}, faults
 	}
 	// Everything that the reply shows is read before the write: once that is
 	// committed, nothing may fail.
-	l, err := d.levelsOf(ctx, by.User.ID)
+	l, err := d.levelsOf(ctx, by.Account.ID)
 	if err != nil {
 		return View{}, err
 	}
-	views, err := d.views(ctx, []principal.Resource{res}, l)
+	views, err := d.views(ctx, []project.Project{proj}, l)
 	if err != nil {
 		return View{}, err
 	}
 	view := views[0]
-	view.Resource, err = d.Resources.CreateResource(audit.Expect(ctx, d.Clock.Now(), made(by, view, owner)), res, owner)
+	view.Project, err = d.Projects.CreateProject(audit.Expect(ctx, d.Clock.Now(), made(by, view, owner)), proj, owner)
 	switch {
-	case errors.Is(err, token.ErrPathTaken):
-		return View{}, taken(res)
+	case errors.Is(err, project.ErrPathTaken):
+		return View{}, taken(proj)
 	case err != nil:
 		return View{}, err
 	}
-	if owner == by.User.ID {
-		view.Direct = token.Owner
+	if owner == by.Account.ID {
+		view.Direct = project.Owner
 	}
 	return view, nil
 }
 
-// taken are the faults of a resource whose path is in use. GitLab names the
+// taken are the faults of a project whose path is in use. GitLab names the
 // name too, which is where the path comes from.
-func taken(res principal.Resource) Faults {
+func taken(proj project.Project) Faults {
 	const words = "has already been taken"
 	faults := Faults{"path": {words}}
-	if res.Kind == principal.Project && strings.EqualFold(pathFor(res.Name), res.Path) {
+	if proj.Kind == project.KindProject && strings.EqualFold(pathFor(proj.Name), proj.Path) {
 		faults["name"] = []string{words}
 	}
 	return faults

@@ -12,8 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
@@ -24,7 +26,7 @@ import (
 type API struct {
 	Log      *slog.Logger
 	Verifier *verify.Verifier
-	Users    UserReader
+	Accounts AccountReader
 	Clock    clock.Clock
 	// Trail takes the events that belong to no change; without one they are lost.
 	Trail Recorder
@@ -37,12 +39,12 @@ type API struct {
 	Throttles *Throttles
 }
 
-// A UserReader finds the accounts that administrators act as, strongly
-// consistent. Absence is token.ErrNotFound.
-type UserReader interface {
-	User(ctx context.Context, id token.OwnerID) (principal.User, error)
-	// UserByName finds an account by its username, whose case does not matter.
-	UserByName(ctx context.Context, username string) (principal.User, error)
+// A AccountReader finds the accounts that administrators act as, strongly
+// consistent. Absence is fault.ErrNotFound.
+type AccountReader interface {
+	Account(ctx context.Context, id account.ID) (account.Account, error)
+	// AccountByName finds an account by its username, whose case does not matter.
+	AccountByName(ctx context.Context, username string) (account.Account, error)
 }
 
 // A handler serves one route. It returns an error instead of choosing a
@@ -90,7 +92,7 @@ func (api *API) serve(own []route) http.Handler {
 	elsewhere := api.routingErrors()
 	return api.observe(normalise(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if reason, broken := r.Context().Value(unreadableKey{}).(string); broken {
-			api.writeError(w, r, fault(reason))
+			api.writeError(w, r, paramError(reason))
 			return
 		}
 		if _, pattern := routes.Handler(r); pattern != "" {
@@ -186,7 +188,7 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 			return err
 		}
 		if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
-			record.caller = principal.Principal{User: refusal.User, Token: refusal.Token}
+			record.caller = principal.Principal{Account: refusal.Account, Token: refusal.Token}
 			if event, ok := api.Throttles.strayed(refusal, api.Clock.Now()); ok {
 				api.note(r, ofNobody(r.Context(), refusal.Token), event)
 			}
@@ -225,8 +227,8 @@ func (api *API) admitted(w http.ResponseWriter, r *http.Request, rt route, requi
 	if caller.By == nil && requirement.Met(caller.Token.Scopes) != nil {
 		return &insufficientScope{listed: requirement.Listed}
 	}
-	if rt.adminOnly && !caller.User.Admin {
-		return token.ErrForbidden
+	if rt.adminOnly && !caller.Account.Admin {
+		return fault.ErrForbidden
 	}
 	if paramsErr != nil {
 		// Also where no parameter is needed: what could not be read may
@@ -291,7 +293,7 @@ func (api *API) logEnd(r *http.Request, rec *record, watch clock.Stopwatch) {
 		"code", rec.status, "duration_ms", watch.Elapsed().Milliseconds(),
 	}
 	if rec.caller.Token.ID != 0 {
-		attrs = append(attrs, "token_id", int64(rec.caller.Token.ID), "owner", int64(rec.caller.User.ID))
+		attrs = append(attrs, "token_id", int64(rec.caller.Token.ID), "owner", int64(rec.caller.Account.ID))
 		attrs = append(attrs, behind(rec.caller)...)
 	}
 	if rec.err != nil {

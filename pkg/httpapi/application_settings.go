@@ -5,9 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/pkg/policy"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/settings"
 )
 
 // applicationSettingsJSON are the settings on the wire, with GitLab's names where
@@ -26,7 +26,7 @@ type applicationSettingsJSON struct {
 	RetentionDays         int     `json:"inactive_resource_access_tokens_delete_after_days"`
 }
 
-func applicationSettingsWire(s policy.Settings, now time.Time) applicationSettingsJSON {
+func applicationSettingsWire(s settings.Application, now time.Time) applicationSettingsJSON {
 	wire := applicationSettingsJSON{
 		ID:             1,
 		ExpiryRequired: !s.ExpiryOptional, ServiceExpiryRequired: !s.ExpiryOptional,
@@ -73,19 +73,19 @@ func (api *settingsAPI) updateApplicationSettings(w http.ResponseWriter, r *http
 	return nil
 }
 
-func settingsChange(r *http.Request) (policy.Change, error) {
+func settingsChange(r *http.Request) (settings.Change, error) {
 	b, err := paramsOf(r.Context())
 	if err != nil {
-		return policy.Change{}, err
+		return settings.Change{}, err
 	}
 	given := 0
 	for _, name := range settingNames {
 		given += len(b.params[name])
 	}
 	if given == 0 {
-		return policy.Change{}, fault(strings.Join(settingNames, ", ") + " are missing, at least one parameter must be provided")
+		return settings.Change{}, paramError(strings.Join(settingNames, ", ") + " are missing, at least one parameter must be provided")
 	}
-	change := policy.Change{
+	change := settings.Change{
 		LifetimeDays:   b.days("max_personal_access_token_lifetime"),
 		ExpiryRequired: b.boolean("require_personal_access_token_expiry"),
 		ExpiryEnforced: b.boolean("enforce_pat_expiration"),
@@ -102,10 +102,10 @@ func settingsChange(r *http.Request) (policy.Change, error) {
 	b.boolean("service_access_tokens_expiration_enforced") // there are no service accounts
 	disabled := b.truth("disable_personal_access_tokens")
 	if err := b.fault(); err != nil {
-		return policy.Change{}, err
+		return settings.Change{}, err
 	}
 	if disabled {
-		return policy.Change{}, token.Faults{"disable_personal_access_tokens": {"is not supported: block accounts instead"}}
+		return settings.Change{}, fault.Faults{"disable_personal_access_tokens": {"is not supported: block accounts instead"}}
 	}
 	return change, nil
 }

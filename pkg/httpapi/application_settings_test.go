@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/pkg/policy"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/settings"
 )
 
 const settingsPath = "/api/v4/application/settings"
@@ -20,15 +21,15 @@ func putSettings(bearer, body string) request {
 }
 
 // set changes the settings as an administrator.
-func (w *world) setting(tb testing.TB, change policy.Change) {
+func (w *world) setting(tb testing.TB, change settings.Change) {
 	tb.Helper()
-	_, err := w.administration.Update(tb.Context(), principal.Principal{User: w.users["root"]}, change)
+	_, err := w.administration.Update(tb.Context(), principal.Principal{Account: w.users["root"]}, change)
 	check(tb, err)
 }
 
 func ptr[T any](v T) *T { return &v }
 
-func limited(tb testing.TB, w *world) { w.setting(tb, policy.Change{LifetimeDays: ptr(30)}) }
+func limited(tb testing.TB, w *world) { w.setting(tb, settings.Change{LifetimeDays: ptr(30)}) }
 
 func settingsCases() []replyCase {
 	form := func(body string) request {
@@ -41,7 +42,7 @@ func settingsCases() []replyCase {
 		{"settings", get("settings", settingsPath, "root"), nil},
 		{"settings that were changed", get("settings", settingsPath, "root"), limited},
 		{"settings after the run", get("settings", settingsPath, "root"), func(tb testing.TB, w *world) {
-			w.clock.Set(now.Add(-policy.Grace))
+			w.clock.Set(now.Add(-settings.Grace))
 			limited(tb, w)
 			w.clock.Set(now)
 		}},
@@ -76,7 +77,7 @@ func settingsCases() []replyCase {
 		{"no prefix", putSettings("root", `{"personal_access_token_prefix":""}`), nil},
 		{"disable personal tokens", putSettings("root", `{"disable_personal_access_tokens":true}`), nil},
 		{"change settings when nothing can be planned", putSettings("root", `{"max_personal_access_token_lifetime":30}`), func(_ testing.TB, w *world) {
-			w.planner.err = token.ErrUnavailable
+			w.planner.err = fault.ErrUnavailable
 		}},
 		{"change settings by POST", request{function: "settings", method: "POST", target: settingsPath, bearer: "root", json: `{}`}, nil},
 		{"create an impersonation token while impersonation is off", post("issue", impersonations, "root", `{"name":"n","scopes":["api"]}`), impersonationOff},
@@ -92,7 +93,7 @@ func settingsCases() []replyCase {
 }
 
 func impersonationOff(tb testing.TB, w *world) {
-	w.setting(tb, policy.Change{Impersonation: ptr(false)})
+	w.setting(tb, settings.Change{Impersonation: ptr(false)})
 }
 
 func TestRepliesAboutSettings(t *testing.T) { checkReplies(t, settingsCases()) }
@@ -113,11 +114,11 @@ func TestLogLinesAboutSettings(t *testing.T) {
 		limited(t, w)
 		var told error
 		w.administration.Uncancelled = func(_ context.Context, err error) { told = err }
-		w.planner.err = token.ErrUnavailable
+		w.planner.err = fault.ErrUnavailable
 		if got := throughLambda(t, w, putSettings("root", `{"max_personal_access_token_lifetime":null}`)); got.status != 200 {
 			t.Errorf("%s", got)
 		}
-		if !errors.Is(told, token.ErrUnavailable) {
+		if !errors.Is(told, fault.ErrUnavailable) {
 			t.Errorf("told of %v", told)
 		}
 	})
@@ -131,23 +132,23 @@ func TestSettingsHoldForNewTokens(t *testing.T) {
 		}
 		return fmt.Sprintf(`{"name":"n","scopes":["api"],"expires_at":%q}`, expires)
 	}
-	today := token.DayOf(now)
+	today := clock.DayOf(now)
 	for _, c := range []struct {
 		name    string
-		change  policy.Change
-		expires token.Day
+		change  settings.Change
+		expires clock.Day
 		status  int
 		want    string // the day on which it ends
 	}{
-		{"on the last day of the limit", policy.Change{LifetimeDays: ptr(30)}, today.AddDays(30), 201, today.AddDays(30).String()},
-		{"a day beyond the limit", policy.Change{LifetimeDays: ptr(30)}, today.AddDays(31), 422, ""},
-		{"without a day under a limit", policy.Change{LifetimeDays: ptr(30)}, token.Day{}, 201, today.AddDays(30).String()},
-		{"without a day where none is needed", policy.Change{ExpiryRequired: ptr(false)}, token.Day{}, 201, ""},
-		{"far ahead where none is needed", policy.Change{ExpiryRequired: ptr(false)}, today.AddDays(5000), 201, today.AddDays(5000).String()},
-		{"without a day under a limit where none is needed", policy.Change{ExpiryRequired: ptr(false), LifetimeDays: ptr(30)}, token.Day{}, 201, today.AddDays(30).String()},
-		{"a day beyond the limit where none is needed", policy.Change{ExpiryRequired: ptr(false), LifetimeDays: ptr(30)}, today.AddDays(31), 422, ""},
-		{"on the last day there is", policy.Change{}, today.AddDays(365), 201, today.AddDays(365).String()},
-		{"a day later", policy.Change{}, today.AddDays(366), 422, ""},
+		{"on the last day of the limit", settings.Change{LifetimeDays: ptr(30)}, today.AddDays(30), 201, today.AddDays(30).String()},
+		{"a day beyond the limit", settings.Change{LifetimeDays: ptr(30)}, today.AddDays(31), 422, ""},
+		{"without a day under a limit", settings.Change{LifetimeDays: ptr(30)}, clock.Day{}, 201, today.AddDays(30).String()},
+		{"without a day where none is needed", settings.Change{ExpiryRequired: ptr(false)}, clock.Day{}, 201, ""},
+		{"far ahead where none is needed", settings.Change{ExpiryRequired: ptr(false)}, today.AddDays(5000), 201, today.AddDays(5000).String()},
+		{"without a day under a limit where none is needed", settings.Change{ExpiryRequired: ptr(false), LifetimeDays: ptr(30)}, clock.Day{}, 201, today.AddDays(30).String()},
+		{"a day beyond the limit where none is needed", settings.Change{ExpiryRequired: ptr(false), LifetimeDays: ptr(30)}, today.AddDays(31), 422, ""},
+		{"on the last day there is", settings.Change{}, today.AddDays(365), 201, today.AddDays(365).String()},
+		{"a day later", settings.Change{}, today.AddDays(366), 422, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -177,19 +178,19 @@ func TestSettingsHoldForNewTokens(t *testing.T) {
 
 // A successor ends by the settings as well.
 func TestSettingsHoldForRotation(t *testing.T) {
-	today := token.DayOf(now)
+	today := clock.DayOf(now)
 	for _, c := range []struct {
 		name    string
-		change  policy.Change
+		change  settings.Change
 		expires string
 		status  int
 		want    any
 	}{
-		{"a week", policy.Change{}, "", 200, today.AddDays(7).String()},
-		{"the limit, where that is less", policy.Change{LifetimeDays: ptr(3)}, "", 200, today.AddDays(3).String()},
-		{"a week under a longer limit", policy.Change{LifetimeDays: ptr(30)}, "", 200, today.AddDays(7).String()},
-		{"never, where no end is needed", policy.Change{ExpiryRequired: ptr(false)}, "", 200, nil},
-		{"not beyond the limit", policy.Change{LifetimeDays: ptr(3)}, today.AddDays(4).String(), 400, nil},
+		{"a week", settings.Change{}, "", 200, today.AddDays(7).String()},
+		{"the limit, where that is less", settings.Change{LifetimeDays: ptr(3)}, "", 200, today.AddDays(3).String()},
+		{"a week under a longer limit", settings.Change{LifetimeDays: ptr(30)}, "", 200, today.AddDays(7).String()},
+		{"never, where no end is needed", settings.Change{ExpiryRequired: ptr(false)}, "", 200, nil},
+		{"not beyond the limit", settings.Change{LifetimeDays: ptr(3)}, today.AddDays(4).String(), 400, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -215,7 +216,7 @@ func TestPrefixOfTheSettings(t *testing.T) {
 	before := throughLambda(t, w, post("issue", forOwner, "root", validCreation))
 	w.bearers["before"] = before.field(t, "token").(string)
 	for _, prefix := range []string{"acme-", ""} {
-		w.setting(t, policy.Change{Prefix: &prefix})
+		w.setting(t, settings.Change{Prefix: &prefix})
 		made := throughLambda(t, w, post("issue", forOwner, "root", validCreation))
 		w.bearers["new"], _ = made.field(t, "token").(string)
 		if !strings.HasPrefix(w.bearers["new"], prefix) || len(w.bearers["new"]) != len(prefix)+36 {

@@ -6,7 +6,7 @@ import (
 
 	"latchkey/pkg/directory"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 // associations lists the groups and projects that the presented token can
@@ -56,9 +56,9 @@ type associatedGroupJSON struct {
 
 func (api *API) associatedGroupWire(ctx context.Context, v directory.View) associatedGroupJSON {
 	return associatedGroupJSON{
-		ID: int64(v.Resource.ID), WebURL: api.resourceURL(ctx, v), Name: v.Resource.Name,
-		ParentID: optionalID(int64(v.Resource.Parent())), OrganizationID: organization,
-		AccessLevels: int(max(v.Direct, v.Inherited)), Visibility: v.Resource.Visibility,
+		ID: int64(v.Project.ID), WebURL: api.projectURL(ctx, v), Name: v.Project.Name,
+		ParentID: optionalID(int64(v.Project.Parent())), OrganizationID: organization,
+		AccessLevels: int(max(v.Direct, v.Inherited)), Visibility: v.Project.Visibility,
 	}
 }
 
@@ -83,16 +83,16 @@ type accessLevelsJSON struct {
 
 func (api *API) associatedProjectWire(ctx context.Context, v directory.View) associatedProjectJSON {
 	return associatedProjectJSON{
-		ID: int64(v.Resource.ID), Description: optional(v.Resource.Description),
-		Name: v.Resource.Name, NameWithNamespace: v.FullName(),
-		Path: v.Resource.Path, PathWithNamespace: v.FullPath(), CreatedAt: timestamp(v.Resource.CreatedAt),
+		ID: int64(v.Project.ID), Description: optional(v.Project.Description),
+		Name: v.Project.Name, NameWithNamespace: v.FullName(),
+		Path: v.Project.Path, PathWithNamespace: v.FullPath(), CreatedAt: timestamp(v.Project.CreatedAt),
 		AccessLevels: accessLevelsJSON{optionalLevel(v.Direct), optionalLevel(v.Inherited)},
-		Visibility:   v.Resource.Visibility, WebURL: api.resourceURL(ctx, v), Namespace: api.namespaceWire(ctx, v),
+		Visibility:   v.Project.Visibility, WebURL: api.projectURL(ctx, v), Namespace: api.namespaceWire(ctx, v),
 	}
 }
 
-func optionalLevel(level token.Level) *int {
-	if level == token.NoLevel {
+func optionalLevel(level project.Level) *int {
+	if level == project.NoLevel {
 		return nil
 	}
 	number := int(level)

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -38,13 +39,13 @@ func (w *world) useUpNumbers(tb testing.TB, username string) {
 // these makes.
 func (w *world) impersonate(tb testing.TB, username string) {
 	tb.Helper()
-	user, err := w.table.User(tb.Context(), w.users[username].ID)
+	user, err := w.table.Account(tb.Context(), w.users[username].ID)
 	check(tb, err)
 	bearer, err := secret.New("lkimp_", int64(user.ID), &counter{n: 99})
 	check(tb, err)
 	t, err := w.table.CreateToken(tb.Context(), user, token.Token{
 		Kind: token.Impersonation, Owner: user.ID, Name: "impersonation", Scopes: scope.Set{scope.API},
-		CreatedAt: now, CreatedBy: 1, ExpiresOn: token.DayOf(now).AddDays(9), Digest: w.pepper.Digest(bearer),
+		CreatedAt: now, CreatedBy: 1, ExpiresOn: clock.DayOf(now).AddDays(9), Digest: w.pepper.Digest(bearer),
 	}, nil)
 	check(tb, err)
 	w.bearers["impersonation"], w.tokens["impersonation"] = bearer.Reveal(), t

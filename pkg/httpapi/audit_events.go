@@ -4,10 +4,12 @@ import (
 	"net/http"
 	"strconv"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
-	"latchkey/pkg/policy"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
 )
 
 func (api *settingsAPI) auditRoutes() []route {
@@ -16,10 +18,10 @@ func (api *settingsAPI) auditRoutes() []route {
 		{method: "GET", path: "/audit_events/{event_id}", handle: api.getAuditEvent, adminOnly: true},
 		{method: "GET", path: "/user/audit_events", handle: api.listOwnAuditEvents},
 		{method: "GET", path: "/users/{user_id}/audit_events", handle: api.listAuditEventsOfUser, adminOnly: true},
-		{method: "GET", path: "/projects/{resource}/audit_events", handle: api.listAuditEventsOf(principal.Project)},
-		{method: "GET", path: "/projects/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf(principal.Project)},
-		{method: "GET", path: "/groups/{resource}/audit_events", handle: api.listAuditEventsOf(principal.Group)},
-		{method: "GET", path: "/groups/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf(principal.Group)},
+		{method: "GET", path: "/projects/{resource}/audit_events", handle: api.listAuditEventsOf(project.KindProject)},
+		{method: "GET", path: "/projects/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf(project.KindProject)},
+		{method: "GET", path: "/groups/{resource}/audit_events", handle: api.listAuditEventsOf(project.KindGroup)},
+		{method: "GET", path: "/groups/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf(project.KindGroup)},
 	}
 }
 
@@ -60,7 +62,7 @@ type auditDetailsJSON struct {
 // nobody is the author of what no account did, as in GitLab.
 const nobody = -1
 
-func auditEventWire(e audit.Event, page policy.TrailPage) auditEventJSON {
+func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 	wire := auditEventJSON{
 		ID: e.ID, AuthorID: nobody, EntityID: e.Entity.ID, EntityType: string(e.Entity.Type),
 		EventName: string(e.Name), EventType: string(e.Name), CreatedAt: timestamp(e.At),
@@ -73,7 +75,7 @@ func auditEventWire(e audit.Event, page policy.TrailPage) auditEventJSON {
 		},
 	}
 	if e.Author != 0 {
-		author := page.Users[e.Author]
+		author := page.Accounts[e.Author]
 		wire.AuthorID = int64(author.ID)
 		wire.Details.AuthorName, wire.Details.AuthorClass = author.Name, "User"
 	}
@@ -82,12 +84,12 @@ func auditEventWire(e audit.Event, page policy.TrailPage) auditEventJSON {
 		wire.Details.Change, wire.Details.From, wire.Details.To = "token", e.Previous.String(), e.Token.String()
 	}
 	switch e.Entity.Type {
-	case audit.User:
-		if user := page.Users[token.OwnerID(e.Entity.ID)]; user.ID != principal.GhostID {
+	case audit.Account:
+		if user := page.Accounts[account.ID(e.Entity.ID)]; user.ID != account.GhostID {
 			wire.Details.EntityPath = user.Username
 		}
 	case audit.Project, audit.Group:
-		wire.Details.EntityPath = page.Paths[token.ResourceID(e.Entity.ID)]
+		wire.Details.EntityPath = page.Paths[project.ID(e.Entity.ID)]
 	}
 	return wire
 }
@@ -122,13 +124,13 @@ func auditTarget(e audit.Event) (id *int64, kind string) {
 }
 
 // trailQuery reads what narrows every list of events.
-func trailQuery(r *http.Request) (*binder, policy.TrailQuery, paging, error) {
+func trailQuery(r *http.Request) (*binder, trail.Query, paging, error) {
 	b, err := paramsOf(r.Context())
 	if err != nil {
-		return nil, policy.TrailQuery{}, paging{}, err
+		return nil, trail.Query{}, paging{}, err
 	}
 	page := b.paging()
-	return b, policy.TrailQuery{
+	return b, trail.Query{
 		From: b.instant("created_after"), To: b.instant("created_before"),
 		Token:  token.ID(b.atLeastOne("token_id")),
 		Offset: page.offset(), Limit: page.perPage,
@@ -151,7 +153,7 @@ func (api *settingsAPI) listAuditEvents(w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return err
 	}
-	q.Type = audit.EntityType(b.oneOf("entity_type", string(audit.User), string(audit.Project), string(audit.Group), string(audit.Instance)))
+	q.Type = audit.EntityType(b.oneOf("entity_type", string(audit.Account), string(audit.Project), string(audit.Group), string(audit.Instance)))
 	if q.EntityID = b.atLeastOne("entity_id"); q.EntityID != 0 && q.Type == "" {
 		b.reject("entity_type", "is missing")
 	}
@@ -182,13 +184,13 @@ func (api *settingsAPI) listAuditEventsOfUser(w http.ResponseWriter, r *http.Req
 	if err := b.faultWith(page); err != nil {
 		return err
 	}
-	events, err := withUser(r, func(id token.OwnerID) (policy.TrailPage, error) {
-		return api.trail.OfUser(r.Context(), principal.From(r.Context()), id, q)
+	events, err := withUser(r, func(id account.ID) (trail.Page, error) {
+		return api.trail.OfAccount(r.Context(), principal.From(r.Context()), id, q)
 	})
 	return api.auditPage(w, r, page, events, err)
 }
 
-func (api *settingsAPI) listAuditEventsOf(kind principal.ResourceKind) handler {
+func (api *settingsAPI) listAuditEventsOf(kind project.Kind) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		b, q, page, err := trailQuery(r)
 		if err != nil {
@@ -197,12 +199,12 @@ func (api *settingsAPI) listAuditEventsOf(kind principal.ResourceKind) handler {
 		if err := b.faultWith(page); err != nil {
 			return err
 		}
-		events, err := api.trail.OfResource(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), q)
+		events, err := api.trail.OfProject(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), q)
 		return api.auditPage(w, r, page, events, err)
 	}
 }
 
-func (api *settingsAPI) auditPage(w http.ResponseWriter, r *http.Request, p paging, page policy.TrailPage, err error) error {
+func (api *settingsAPI) auditPage(w http.ResponseWriter, r *http.Request, p paging, page trail.Page, err error) error {
 	if err != nil {
 		return err
 	}
@@ -220,9 +222,9 @@ func (api *settingsAPI) getAuditEvent(w http.ResponseWriter, r *http.Request) er
 	return writeAuditEvent(w, page, err)
 }
 
-func (api *settingsAPI) getAuditEventOf(kind principal.ResourceKind) handler {
+func (api *settingsAPI) getAuditEventOf(kind project.Kind) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		page, err := api.trail.GetOfResource(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), eventID(r))
+		page, err := api.trail.GetOfProject(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), eventID(r))
 		return writeAuditEvent(w, page, err)
 	}
 }
@@ -238,7 +240,7 @@ func eventID(r *http.Request) int64 {
 	return id
 }
 
-func writeAuditEvent(w http.ResponseWriter, page policy.TrailPage, err error) error {
+func writeAuditEvent(w http.ResponseWriter, page trail.Page, err error) error {
 	if err != nil {
 		return err
 	}

@@ -16,13 +16,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/feature"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/policy"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
+	"latchkey/pkg/settings"
+	"latchkey/pkg/trail"
 )
 
 const (
@@ -38,12 +42,12 @@ const (
 func story(tb testing.TB, w *world) {
 	tb.Helper()
 	w.withProjects(tb)
-	root, owner := principal.Principal{User: w.users["root"], Token: w.tokens["root"]}, principal.Principal{User: w.users["owner"], Token: w.tokens["owner"]}
+	root, owner := principal.Principal{Account: w.users["root"], Token: w.tokens["root"]}, principal.Principal{Account: w.users["owner"], Token: w.tokens["owner"]}
 	// from is the context of a request.
 	from := func(by principal.Principal) context.Context {
 		w.clock.Advance(time.Second)
-		origin := audit.Origin{Author: by.User.ID, Presented: by.Token.ID, RequestID: "a-request", Address: "192.0.2.7"}
-		if by.Asker() != by.User.ID {
+		origin := audit.Origin{Author: by.Account.ID, Presented: by.Token.ID, RequestID: "a-request", Address: "192.0.2.7"}
+		if by.Asker() != by.Account.ID {
 			origin.Asker = by.Asker()
 		}
 		return audit.WithOrigin(tb.Context(), origin)
@@ -55,15 +59,15 @@ func story(tb testing.TB, w *world) {
 	check(tb, w.revoker.Revoke(from(root.As(w.users["owner"])), root.As(w.users["owner"]), w.tokens["registry"].ID))
 	impersonation, err := w.issuer.CreateImpersonation(from(root), root, w.users["owner"].ID, lifecycle.Spec{Name: "look", Scopes: w.tokens["owner"].Scopes[:1]})
 	check(tb, err)
-	acting := principal.Principal{User: w.users["owner"], Token: impersonation.Token}
-	_, err = w.issuer.CreateForResource(from(acting), acting, principal.Project, "8", lifecycle.ResourceSpec{
-		Spec: lifecycle.Spec{Name: "deploy", Scopes: w.tokens["owner"].Scopes[:1]}, Level: token.Developer,
+	acting := principal.Principal{Account: w.users["owner"], Token: impersonation.Token}
+	_, err = w.issuer.CreateForProject(from(acting), acting, project.KindProject, "8", lifecycle.ProjectSpec{
+		Spec: lifecycle.Spec{Name: "deploy", Scopes: w.tokens["owner"].Scopes[:1]}, Level: project.Developer,
 	})
 	check(tb, err)
 	_, err = w.accounts.Block(from(root), root, w.users["other"].ID)
 	check(tb, err)
 	off := false
-	_, err = w.administration.Update(from(root), root, policy.Change{ExpiryRequired: &off})
+	_, err = w.administration.Update(from(root), root, settings.Change{ExpiryRequired: &off})
 	check(tb, err)
 	check(tb, w.accounts.Delete(from(root), root, w.users["sleeper"].ID))
 	w.clock.Advance(time.Second)
@@ -165,7 +169,7 @@ func (w *world) told(tb testing.TB) []string {
 	return lines
 }
 
-func withResources(tb testing.TB, w *world) { w.withProjects(tb) }
+func withProjects(tb testing.TB, w *world) { w.withProjects(tb) }
 
 // Every change says what it was, who did it and by what right; reading and what
 // fails for other reasons say nothing.
@@ -264,30 +268,30 @@ func TestWhatIsWrittenDown(t *testing.T) {
 
 		"create a project": {request: post("directory", projects, "owner", `{"name":"Tools"}`), want: []string{
 			"project_created self Project/1 by 2" + asOwner + ", target owner/Tools"}},
-		"create a project in a group": {request: post("directory", projects, "root", `{"name":"Tools","namespace_id":7}`), before: withResources, want: []string{
+		"create a project in a group": {request: post("directory", projects, "root", `{"name":"Tools","namespace_id":7}`), before: withProjects, want: []string{
 			"project_created admin Project/1 by 1" + asRoot + ", target acme/Tools"}},
 		"create a group": {request: post("directory", groups, "owner", `{"name":"New","path":"new"}`), want: []string{
 			"group_created self Group/1 by 2" + asOwner + ", target new"}},
-		"create a project where there is one": {request: post("directory", projects, "root", `{"name":"Web","path":"web","namespace_id":7}`), before: withResources},
-		"add a member": {request: post("directory", web+"/members", "owner", `{"user_id":5,"access_level":20}`), before: withResources, want: []string{
+		"create a project where there is one": {request: post("directory", projects, "root", `{"name":"Web","path":"web","namespace_id":7}`), before: withProjects},
+		"add a member": {request: post("directory", web+"/members", "owner", `{"user_id":5,"access_level":20}`), before: withProjects, want: []string{
 			"member_created manager Project/8 by 2" + asOwner + ", target sleeper, change access_level::20"}},
-		"add a member to a group": {request: post("directory", acme+"/members", "root", `{"user_id":5,"access_level":20}`), before: withResources, want: []string{
+		"add a member to a group": {request: post("directory", acme+"/members", "root", `{"user_id":5,"access_level":20}`), before: withProjects, want: []string{
 			"member_created admin Group/7 by 1" + asRoot + ", target sleeper, change access_level::20"}},
-		"change a member": {request: put(web+"/members/3", "owner", `{"access_level":20,"expires_at":"2026-12-01"}`), before: withResources, want: []string{
+		"change a member": {request: put(web+"/members/3", "owner", `{"access_level":20,"expires_at":"2026-12-01"}`), before: withProjects, want: []string{
 			"member_updated manager Project/8 by 2" + asOwner + ", target other, change access_level:30:20",
 			"member_updated manager Project/8 by 2" + asOwner + ", target other, change expires_at::2026-12-01"}},
-		"change nothing of a member": {request: put(web+"/members/3", "owner", `{"access_level":30}`), before: withResources},
-		"remove a member": {request: leave(web+"/members/3", "owner"), before: withResources, want: []string{
+		"change nothing of a member": {request: put(web+"/members/3", "owner", `{"access_level":30}`), before: withProjects},
+		"remove a member": {request: leave(web+"/members/3", "owner"), before: withProjects, want: []string{
 			"member_destroyed manager Project/8 by 2" + asOwner + ", target other, change access_level:30:"}},
-		"leave": {request: leave(web+"/members/3", "other"), before: withResources, want: []string{
+		"leave": {request: leave(web+"/members/3", "other"), before: withProjects, want: []string{
 			"member_destroyed self Project/8 by 3, with " + otherToken + in + ", target other, change access_level:30:"}},
 		"set a feature": {request: post("settings", "/api/v4/features/resource_access_token", "root", `{"value":false}`), want: []string{
 			"feature_flag_set admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target resource_access_token, change value::false for everybody"}},
-		"set a feature for some": {request: post("settings", "/api/v4/features/resource_access_token", "root", `{"value":true,"user":"owner","project":"acme/web"}`), before: withResources, want: []string{
+		"set a feature for some": {request: post("settings", "/api/v4/features/resource_access_token", "root", `{"value":true,"user":"owner","project":"acme/web"}`), before: withProjects, want: []string{
 			"feature_flag_set admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target resource_access_token, change value::true for user 2, project 8"}},
 		"delete a feature": {request: request{function: "settings", method: "DELETE", target: "/api/v4/features/resource_access_token", bearer: "root"},
 			before: func(tb testing.TB, w *world) {
-				check(tb, w.table.SetSwitches(tb.Context(), []principal.Switch{{Feature: policy.ResourceAccessToken}}))
+				check(tb, w.table.SetSwitches(tb.Context(), []feature.Switch{{Feature: feature.ProjectAccessToken}}))
 			}, want: []string{
 				"feature_flag_deleted admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target resource_access_token"}},
 		"delete a feature that nobody has set": {request: request{function: "settings", method: "DELETE", target: "/api/v4/features/resource_access_token", bearer: "root"}},
@@ -494,16 +498,16 @@ func TestEventsEndAfterAYear(t *testing.T) {
 	end := w.clock.Now().Add(365 * 24 * time.Hour)
 	first := throughLambda(t, w, get("settings", everyEvent+"?per_page=1", "root"))
 	id := regexp.MustCompile(`"id":([0-9]{15,16})`).FindStringSubmatch(first.body)[1]
-	by := principal.Principal{User: w.users["root"]}
+	by := principal.Principal{Account: w.users["root"]}
 	for at, want := range map[time.Time]int{end.Add(-time.Second): 1, end: 0, end.Add(time.Second): 0} {
 		w.clock.Set(at)
-		page, err := w.trail.Every(t.Context(), by, policy.TrailQuery{Limit: 20})
+		page, err := w.trail.Every(t.Context(), by, trail.Query{Limit: 20})
 		check(t, err)
 		var n int64
 		_, err = fmt.Sscan(id, &n)
 		check(t, err)
 		_, err = w.trail.Get(t.Context(), by, n)
-		if len(page.Events) != want || (err == nil) != (want == 1) || err != nil && !errors.Is(err, token.ErrNotFound) {
+		if len(page.Events) != want || (err == nil) != (want == 1) || err != nil && !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("at %s: %d events, %v", at, len(page.Events), err)
 		}
 	}
@@ -589,10 +593,10 @@ func TestEventsHoldNoSecrets(t *testing.T) {
 // as if there were no more.
 func TestAListLooksAtSoManyEventsOnly(t *testing.T) {
 	const most = 50_200
-	for events, want := range map[int]error{most - 1: nil, most: policy.ErrTooFar} {
+	for events, want := range map[int]error{most - 1: nil, most: trail.ErrTooFar} {
 		left := events
-		trail := policy.Trail{Store: endless{func() bool { left--; return left >= 0 }}, Reader: newWorld(t).table, Clock: newWorld(t).clock}
-		_, err := trail.Every(t.Context(), principal.Principal{User: principal.User{Admin: true}}, policy.TrailQuery{Type: audit.Project, Limit: 20})
+		read := trail.Trail{Store: endless{func() bool { left--; return left >= 0 }}, Reader: newWorld(t).table, Clock: newWorld(t).clock}
+		_, err := read.Every(t.Context(), principal.Principal{Account: account.Account{Admin: true}}, trail.Query{Type: audit.Project, Limit: 20})
 		if !errors.Is(err, want) || (err == nil) != (want == nil) {
 			t.Errorf("%d events: %v", events, err)
 		}
@@ -603,7 +607,7 @@ func TestAListLooksAtSoManyEventsOnly(t *testing.T) {
 type endless struct{ more func() bool }
 
 func (s endless) EveryEvent(_ context.Context, _, _ time.Time, each func(audit.Event) bool) error {
-	for s.more() && each(audit.Event{Entity: audit.UserEntity(2)}) {
+	for s.more() && each(audit.Event{Entity: audit.AccountEntity(2)}) {
 	}
 	return nil
 }
@@ -613,15 +617,15 @@ func (s endless) Events(ctx context.Context, _ audit.Entity, from, to time.Time,
 }
 
 func (endless) Event(context.Context, int64) (audit.Event, error) {
-	return audit.Event{}, token.ErrNotFound
+	return audit.Event{}, fault.ErrNotFound
 }
 
-var _ policy.TrailStore = endless{}
+var _ trail.Store = endless{}
 
 // Deleting an account that then has no name is shown as the ghost's doing.
 func TestDeletedAuthorsAreTheGhost(t *testing.T) {
 	w := newWorld(t)
-	root := principal.Principal{User: w.users["root"], Token: w.tokens["root"]}
+	root := principal.Principal{Account: w.users["root"], Token: w.tokens["root"]}
 	admin := true
 	_, err := w.accounts.Update(t.Context(), root, w.users["other"].ID, directory.Change{Admin: &admin})
 	check(t, err)
@@ -629,7 +633,7 @@ func TestDeletedAuthorsAreTheGhost(t *testing.T) {
 	w.clock.Advance(time.Second)
 	check(t, w.accounts.Delete(t.Context(), root, w.users["other"].ID))
 	got := throughLambda(t, w, get("settings", ownEvents+"?token_id="+readingToken+"&per_page=1", "owner"))
-	for _, want := range []string{fmt.Sprintf(`"author_id":%d,`, principal.GhostID), `"author_name":"Ghost User"`, `"ip_address":null`} {
+	for _, want := range []string{fmt.Sprintf(`"author_id":%d,`, account.GhostID), `"author_name":"Ghost User"`, `"ip_address":null`} {
 		if !strings.Contains(got.body, want) {
 			t.Errorf("no %s in %s", want, got)
 		}

@@ -14,7 +14,9 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
@@ -87,7 +89,7 @@ func (a *Authorizer) Authorize(ctx context.Context, event AuthorizerEvent) (any,
 	attrs := []any{"reason", err.Error()}
 	if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
 		attrs = append(attrs, "token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))
-		attrs = append(attrs, behind(principal.Principal{User: refusal.User, Token: refusal.Token})...)
+		attrs = append(attrs, behind(principal.Principal{Account: refusal.Account, Token: refusal.Token})...)
 		a.note(ctx, event, refusal)
 	}
 	a.Log.Warn("bearer refused", attrs...)
@@ -110,9 +112,9 @@ func (a *Authorizer) note(ctx context.Context, event AuthorizerEvent, refusal *v
 }
 
 func undecided(err error) bool {
-	for _, refusal := range []error{token.ErrInvalid, principal.ErrInactive, scope.ErrAmbiguousPath, token.ErrInput} {
+	for _, refusal := range []error{token.ErrInvalid, account.ErrInactive, scope.ErrAmbiguousPath, fault.ErrInput} {
 		if errors.Is(err, refusal) {
-			return errors.Is(err, token.ErrUnavailable) || errors.Is(err, token.ErrCorrupt)
+			return errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrCorrupt)
 		}
 	}
 	return true
@@ -138,14 +140,14 @@ func (a *Authorizer) allow(event AuthorizerEvent, route gatewayRoute, caller pri
 	if event.isHTTP2() && a.SimpleResponses {
 		if !a.Scopes.Allows(caller.Token.Scopes, reach(caller.Token), route.method, route.path) {
 			a.Log.Warn("bearer refused", append(behind(caller), "reason", scope.ErrInsufficient.Error(),
-				"token_id", int64(caller.Token.ID), "owner", int64(caller.User.ID))...)
+				"token_id", int64(caller.Token.ID), "owner", int64(caller.Account.ID))...)
 			a.Count("BearersRefused", refusalCode(scope.ErrInsufficient))
 			return events.APIGatewayV2CustomAuthorizerSimpleResponse{Context: contextOf(caller)}
 		}
 		return events.APIGatewayV2CustomAuthorizerSimpleResponse{IsAuthorized: true, Context: contextOf(caller)}
 	}
 	return events.APIGatewayCustomAuthorizerResponse{
-		PrincipalID:    caller.User.ID.String(),
+		PrincipalID:    caller.Account.ID.String(),
 		PolicyDocument: a.policies.get(a.Scopes, caller.Token, route),
 		Context:        contextOf(caller),
 	}
@@ -158,11 +160,11 @@ func (a *Authorizer) deny(event AuthorizerEvent, route gatewayRoute, err error) 
 	switch {
 	case errors.Is(err, errThrottled):
 		reason["error"] = "too_many_requests"
-	case errors.Is(err, principal.ErrInactive):
+	case errors.Is(err, account.ErrInactive):
 		reason["error"] = "account_inactive"
 	case errors.Is(err, token.ErrAddress):
 		reason["error"] = "address_not_allowed"
-	case errors.Is(err, scope.ErrAmbiguousPath), errors.Is(err, token.ErrInput):
+	case errors.Is(err, scope.ErrAmbiguousPath), errors.Is(err, fault.ErrInput):
 		reason["error"] = "invalid_request"
 	}
 	if event.isHTTP2() && a.SimpleResponses {
@@ -179,8 +181,8 @@ func (a *Authorizer) deny(event AuthorizerEvent, route gatewayRoute, err error) 
 // strings: REST APIs hand on nothing else unchanged.
 func contextOf(caller principal.Principal) map[string]any {
 	told := map[string]any{
-		"user_id":    caller.User.ID.String(),
-		"username":   caller.User.Username,
+		"user_id":    caller.Account.ID.String(),
+		"username":   caller.Account.Username,
 		"token_id":   caller.Token.ID.String(),
 		"token_kind": string(caller.Token.Kind),
 		"scopes":     caller.Token.Scopes.String(),
@@ -188,8 +190,8 @@ func contextOf(caller principal.Principal) map[string]any {
 	if caller.Token.Kind == token.Impersonation {
 		told["impersonator_id"] = caller.Token.CreatedBy.String()
 	}
-	if caller.Token.Kind.OfResource() {
-		told[string(caller.Token.Kind)+"_id"] = caller.Token.Resource.String()
+	if caller.Token.Kind.OfProject() {
+		told[string(caller.Token.Kind)+"_id"] = caller.Token.Project.String()
 		told["access_level"] = strconv.Itoa(int(caller.Token.Level))
 	}
 	return told
@@ -323,7 +325,7 @@ func (e AuthorizerEvent) bearer() (string, error) {
 	header := e.header()
 	if values := query["private_token"]; len(values) > 0 {
 		if len(values) > 1 {
-			return "", fault("private_token is given more than once")
+			return "", paramError("private_token is given more than once")
 		}
 		if values[0] != "" {
 			return values[0], nil

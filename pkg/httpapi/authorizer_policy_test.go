@@ -21,10 +21,12 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"pgregory.net/rapid"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/httpapi"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
@@ -328,8 +330,8 @@ func TestAuthorizerKnowsEveryPartition(t *testing.T) {
 // undecidedStore cannot answer.
 type undecidedStore struct{ err error }
 
-func (s undecidedStore) Check(context.Context, secret.Digest, token.OwnerID, *token.Policy) (token.Token, principal.User, error) {
-	return token.Token{}, principal.User{}, s.err
+func (s undecidedStore) Check(context.Context, secret.Digest, account.ID, *settings.Settings) (token.Token, account.Account, error) {
+	return token.Token{}, account.Account{}, s.err
 }
 
 func (undecidedStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
@@ -341,7 +343,7 @@ func (undecidedStore) MarkUsed(context.Context, secret.Digest, time.Time, time.T
 func TestAuthorizerFailsClosed(t *testing.T) {
 	w := newWorld(t)
 	good := w.bearers["owner"]
-	for _, err := range []error{token.ErrUnavailable, token.ErrCorrupt, context.DeadlineExceeded, errors.New("something new")} {
+	for _, err := range []error{fault.ErrUnavailable, fault.ErrCorrupt, context.DeadlineExceeded, errors.New("something new")} {
 		for _, f := range formats {
 			authorizer := w.authorizer(f.simple)
 			verifier := *w.verifier
@@ -451,7 +453,7 @@ type scopedStore struct {
 	set      scope.Set
 }
 
-func (s *scopedStore) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error) {
+func (s *scopedStore) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
 	t, user, err := s.verifier.Store.Check(ctx, digest, hint, policy)
 	t.Scopes = s.set
 	return t, user, err

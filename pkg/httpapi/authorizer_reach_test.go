@@ -15,10 +15,12 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"pgregory.net/rapid"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/httpapi"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
 )
@@ -27,14 +29,14 @@ import (
 type holder struct {
 	next     verify.Store
 	kind     token.Kind
-	resource token.ResourceID
-	level    token.Level
+	resource project.ID
+	level    project.Level
 	scopes   scope.Set
 }
 
-func (h *holder) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error) {
+func (h *holder) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
 	t, user, err := h.next.Check(ctx, digest, hint, policy)
-	t.Kind, t.Resource, t.Level, t.Scopes = h.kind, h.resource, h.level, h.scopes
+	t.Kind, t.Project, t.Level, t.Scopes = h.kind, h.resource, h.level, h.scopes
 	return t, user, err
 }
 
@@ -45,7 +47,7 @@ func (h *holder) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, 
 // holding returns an authorizer whose tokens are what the holder says.
 func holding(w *world, simple bool, catalog *scope.Catalog) (*httpapi.Authorizer, *holder) {
 	authorizer, verifier := w.authorizer(simple), *w.verifier
-	h := &holder{next: verifier.Store, kind: token.Project, resource: 9, level: token.Maintainer, scopes: scope.Set{scope.API}}
+	h := &holder{next: verifier.Store, kind: token.Project, resource: 9, level: project.Maintainer, scopes: scope.Set{scope.API}}
 	verifier.Store = h
 	authorizer.Verifier, authorizer.Scopes = &verifier, catalog
 	return authorizer, h
@@ -144,7 +146,7 @@ func TestPoliciesOfResourcesStayRight(t *testing.T) {
 			simple, hs := holding(w, true, catalog)
 			rapid.Check(t, func(rt *rapid.T) {
 				h.kind = rapid.SampledFrom([]token.Kind{token.Personal, token.Project, token.Group}).Draw(rt, "kind")
-				h.resource = rapid.SampledFrom([]token.ResourceID{8, 9, 90}).Draw(rt, "resource")
+				h.resource = rapid.SampledFrom([]project.ID{8, 9, 90}).Draw(rt, "resource")
 				h.scopes = rapid.SliceOfNDistinct(rapid.SampledFrom(everyScopeOf(catalog)), 0, 3, rapid.ID).Draw(rt, "set")
 				next := hs.next
 				*hs = *h
@@ -178,11 +180,11 @@ func TestPoliciesOfManyProjects(t *testing.T) {
 	w := newWorld(t)
 	authorizer, h := holding(w, false, w.catalog)
 	for range 2 {
-		for id := token.ResourceID(1); id <= 520; id++ {
+		for id := project.ID(1); id <= 520; id++ {
 			h.resource = id
 			answer, err := authorizer.Decide(t.Context(), raw(t, restEvent(w.bearers["owner"], "GET", "/orders")))
 			check(t, err)
-			for _, other := range []token.ResourceID{id, id + 1, id * 10} {
+			for _, other := range []project.ID{id, id + 1, id * 10} {
 				if got, want := passes(t, answer, "GET", "/api/v4/projects/"+other.String()+"/x"), other == id; got != want {
 					t.Fatalf("project %d: passes for %d = %t", id, other, got)
 				}
@@ -208,7 +210,7 @@ func TestAnswersForResourcesFit(t *testing.T) {
 			"in the longest of all": {stage, math.MaxInt},
 		} {
 			authorizer, h := holding(w, false, w.catalog)
-			h.kind, h.resource, h.scopes = kind, token.MaxOwner, everyScopeOf(w.catalog)
+			h.kind, h.resource, h.scopes = kind, account.MaxID, everyScopeOf(w.catalog)
 			event := restEvent(w.bearers["owner"], "GET", "/orders")
 			event["methodArn"] = "arn:aws-us-gov:execute-api:ap-southeast-2:123456789012:abcdef1234/" + test.stage + "/GET/orders"
 			answer, err := authorizer.Decide(t.Context(), raw(t, event))

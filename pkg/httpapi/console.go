@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -79,7 +81,7 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	candidate := directory.Candidate{Username: p.Username, Name: p.DisplayName, Email: p.Email, Admin: true}
 	spec, err := consoleSpec(issuer, p)
 	if err == nil {
-		err = issuer.Check(ctx, principal.User{Admin: true}, spec)
+		err = issuer.Check(ctx, account.Account{Admin: true}, spec)
 	}
 	if err == nil && p.Value != "" {
 		err = valueTaken(issuer.CheckValue(ctx, p.Value))
@@ -99,7 +101,7 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	return administratorJSON{User: api.userWire(ctx, user, true), Token: wire}, nil
 }
 
-func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, user principal.User, p issuePayload) (tokenJSON, error) {
+func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, user account.Account, p issuePayload) (tokenJSON, error) {
 	spec, err := consoleSpec(issuer, p)
 	if err != nil {
 		return tokenJSON{}, err
@@ -116,7 +118,7 @@ func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, u
 
 // valueTaken names the field that is in use.
 func valueTaken(err error) error {
-	if errors.Is(err, token.ErrTaken) {
+	if errors.Is(err, fault.ErrTaken) {
 		return fmt.Errorf("value: %w", err)
 	}
 	return err
@@ -132,7 +134,7 @@ func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, erro
 		return spec, fmt.Errorf("allowed_cidrs: %w", err)
 	}
 	if p.ExpiresAt != "" {
-		if spec.ExpiresOn, err = token.ParseDay(p.ExpiresAt); err != nil {
+		if spec.ExpiresOn, err = clock.ParseDay(p.ExpiresAt); err != nil {
 			return spec, fmt.Errorf("expires_at: %w", err)
 		}
 	}
@@ -191,7 +193,7 @@ func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Dir
 			err = revoker.RevokeByConsole(ctx, token.ID(p.ID))
 			done = revokedJSON{Revoked: true, ID: p.ID, UserID: int64(token.ID(p.ID).Owner())}
 		case p == (revokePayload{Action: "revoke_everything", Username: p.Username}) && p.Username != "":
-			var user principal.User
+			var user account.Account
 			if user, err = accounts.ByName(ctx, p.Username); err == nil {
 				err = revoker.RevokeEverythingByConsole(ctx, user)
 			}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"latchkey/pkg/token"
+	"latchkey/pkg/fault"
 )
 
 // credential returns the bearer that a request presents, "" for none. The
@@ -40,7 +40,7 @@ func credential(r *http.Request, p params) (string, error) {
 func onlyHeader(h http.Header, name string) (string, error) {
 	values := h.Values(name)
 	if len(values) > 1 {
-		return "", fault("header " + strings.ToUpper(name) + " is given more than once")
+		return "", paramError("header " + strings.ToUpper(name) + " is given more than once")
 	}
 	return strings.TrimSpace(h.Get(name)), nil
 }
@@ -70,5 +70,5 @@ func passwordOf(authorization string) string {
 	return password
 }
 
-// fault is a parameter error whose whole text is given.
-func fault(text string) error { return fmt.Errorf("%w: %w", token.ErrInput, &paramFault{text}) }
+// paramError is a parameter error whose whole text is given.
+func paramError(text string) error { return fmt.Errorf("%w: %w", fault.ErrInput, &paramFault{text}) }

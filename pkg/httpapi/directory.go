@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"slices"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 type directoryAPI struct {
@@ -34,17 +36,17 @@ func (api *directoryAPI) routes() []route {
 		{method: "POST", path: "/users/{user_id}/deactivate", handle: api.deactivate, adminOnly: true},
 		{method: "POST", path: "/users/{user_id}/activate", handle: api.activate, adminOnly: true},
 	}
-	return slices.Concat(routes, api.projectRoutes(), api.groupRoutes(), api.memberRoutes(principal.Project), api.memberRoutes(principal.Group))
+	return slices.Concat(routes, api.projectRoutes(), api.groupRoutes(), api.memberRoutes(project.KindProject), api.memberRoutes(project.KindGroup))
 }
 
 func (api *directoryAPI) self(w http.ResponseWriter, r *http.Request) error {
-	user := principal.From(r.Context()).User
+	user := principal.From(r.Context()).Account
 	return api.writeUser(w, r, http.StatusOK, user, user.Admin)
 }
 
 // writeUser shows an account to somebody who may see it, and to administrators
 // who made it.
-func (api *directoryAPI) writeUser(w http.ResponseWriter, r *http.Request, status int, user principal.User, admin bool) error {
+func (api *directoryAPI) writeUser(w http.ResponseWriter, r *http.Request, status int, user account.Account, admin bool) error {
 	wire := api.userWire(r.Context(), user, admin)
 	if admin {
 		authors, err := api.directory.Authors(r.Context(), user.CreatedBy)
@@ -59,24 +61,24 @@ func (api *directoryAPI) writeUser(w http.ResponseWriter, r *http.Request, statu
 
 func (api *directoryAPI) get(w http.ResponseWriter, r *http.Request) error {
 	by := principal.From(r.Context())
-	user, err := withUser(r, func(id token.OwnerID) (principal.User, error) {
+	user, err := withUser(r, func(id account.ID) (account.Account, error) {
 		return api.directory.Get(r.Context(), by, id)
 	})
 	if err != nil {
 		return err
 	}
-	return api.writeUser(w, r, http.StatusOK, user, by.User.Admin)
+	return api.writeUser(w, r, http.StatusOK, user, by.Account.Admin)
 }
 
 // withUser calls do with the account in the path. An account that is not
 // there is reported by its kind.
-func withUser[T any](r *http.Request, do func(token.OwnerID) (T, error)) (T, error) {
-	id, err := token.ParseOwnerID(r.PathValue("user_id"))
+func withUser[T any](r *http.Request, do func(account.ID) (T, error)) (T, error) {
+	id, err := account.ParseID(r.PathValue("user_id"))
 	var result T
 	if err == nil {
 		result, err = do(id)
 	}
-	if errors.Is(err, token.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) {
 		err = errUserNotFound
 	}
 	return result, err
@@ -116,14 +118,14 @@ func (api *directoryAPI) list(w http.ResponseWriter, r *http.Request) error {
 	if err := b.faultWith(page); err != nil {
 		return err
 	}
-	if by.User.Admin {
+	if by.Account.Admin {
 		filter.Email = adminOnly.Email
 		filter.CreatedAfter, filter.CreatedBefore = adminOnly.CreatedAfter, adminOnly.CreatedBefore
 	}
-	if identity && !by.User.Admin {
-		return token.ErrForbidden
+	if identity && !by.Account.Admin {
+		return fault.ErrForbidden
 	}
-	if by.User.Admin && (identity || twoFactor) { // nobody has either: people sign in elsewhere
+	if by.Account.Admin && (identity || twoFactor) { // nobody has either: people sign in elsewhere
 		api.writePageHeaders(w, r, page, 0)
 		writeJSON(w, http.StatusOK, []userJSON{})
 		return nil
@@ -132,9 +134,9 @@ func (api *directoryAPI) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var authors map[token.OwnerID]principal.User
-	if by.User.Admin {
-		ids := make([]token.OwnerID, len(users))
+	var authors map[account.ID]account.Account
+	if by.Account.Admin {
+		ids := make([]account.ID, len(users))
 		for i, user := range users {
 			ids[i] = user.CreatedBy
 		}
@@ -145,8 +147,8 @@ func (api *directoryAPI) list(w http.ResponseWriter, r *http.Request) error {
 	api.writePageHeaders(w, r, page, total)
 	wire := make([]userJSON, len(users))
 	for i, user := range users {
-		wire[i] = api.userWire(r.Context(), user, by.User.Admin)
-		if by.User.Admin {
+		wire[i] = api.userWire(r.Context(), user, by.Account.Admin)
+		if by.Account.Admin {
 			wire[i].CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
 		}
 	}
@@ -180,10 +182,10 @@ func (api *directoryAPI) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	api.Log.Info("user created", facts(r, "owner", int64(user.ID), "created_by", int64(by.User.ID))...)
+	api.Log.Info("user created", facts(r, "owner", int64(user.ID), "created_by", int64(by.Account.ID))...)
 	wire := api.userWire(r.Context(), user, true)
-	wire.CreatedBy = api.basicUserWire(r.Context(), by.User)
-	if user.CreatedBy != by.User.ID { // an administrator behind the caller
+	wire.CreatedBy = api.basicUserWire(r.Context(), by.Account)
+	if user.CreatedBy != by.Account.ID { // an administrator behind the caller
 		authors, err := api.directory.Authors(r.Context(), user.CreatedBy)
 		if err != nil {
 			authors = nil // it is committed: the reply comes without who made it
@@ -217,13 +219,13 @@ func (api *directoryAPI) update(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	by := principal.From(r.Context())
-	user, err := withUser(r, func(id token.OwnerID) (principal.User, error) {
+	user, err := withUser(r, func(id account.ID) (account.Account, error) {
 		return api.directory.Update(r.Context(), by, id, change)
 	})
 	if err != nil {
 		return err
 	}
-	api.Log.Info("user changed", facts(r, "owner", int64(user.ID), "changed_by", int64(by.User.ID))...)
+	api.Log.Info("user changed", facts(r, "owner", int64(user.ID), "changed_by", int64(by.Account.ID))...)
 	wire := api.userWire(r.Context(), user, true)
 	if authors, err := api.directory.Authors(r.Context(), user.CreatedBy); err == nil { // it is committed
 		wire.CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
@@ -234,10 +236,10 @@ func (api *directoryAPI) update(w http.ResponseWriter, r *http.Request) error {
 
 func (api *directoryAPI) delete(w http.ResponseWriter, r *http.Request) error {
 	by := principal.From(r.Context())
-	_, err := withUser(r, func(id token.OwnerID) (token.OwnerID, error) {
+	_, err := withUser(r, func(id account.ID) (account.ID, error) {
 		err := api.directory.Delete(r.Context(), by, id)
 		if err == nil {
-			api.Log.Info("user deleted", facts(r, "owner", int64(id), "deleted_by", int64(by.User.ID))...)
+			api.Log.Info("user deleted", facts(r, "owner", int64(id), "deleted_by", int64(by.Account.ID))...)
 		}
 		return id, err
 	})
@@ -254,10 +256,10 @@ func (api *directoryAPI) deactivate(w http.ResponseWriter, r *http.Request) erro
 
 func (api *directoryAPI) activate(w http.ResponseWriter, r *http.Request) error {
 	by := principal.From(r.Context())
-	_, err := withUser(r, func(id token.OwnerID) (token.OwnerID, error) {
+	_, err := withUser(r, func(id account.ID) (account.ID, error) {
 		err := api.directory.Activate(r.Context(), by, id)
 		if err == nil {
-			api.Log.Info("user activated", facts(r, "owner", int64(id), "activated_by", int64(by.User.ID))...)
+			api.Log.Info("user activated", facts(r, "owner", int64(id), "activated_by", int64(by.Account.ID))...)
 		}
 		return id, err
 	})
@@ -271,12 +273,12 @@ func (api *directoryAPI) activate(w http.ResponseWriter, r *http.Request) error 
 // moved writes whether an account has changed its state: null says that it was
 // there already.
 func (api *directoryAPI) moved(w http.ResponseWriter, r *http.Request, fact, byKey string,
-	move func(context.Context, principal.Principal, token.OwnerID) (bool, error)) error {
+	move func(context.Context, principal.Principal, account.ID) (bool, error)) error {
 	by := principal.From(r.Context())
-	changed, err := withUser(r, func(id token.OwnerID) (bool, error) {
+	changed, err := withUser(r, func(id account.ID) (bool, error) {
 		changed, err := move(r.Context(), by, id)
 		if changed {
-			api.Log.Info(fact, facts(r, "owner", int64(id), byKey, int64(by.User.ID))...) //nolint:sloglint // both are constants of the two callers
+			api.Log.Info(fact, facts(r, "owner", int64(id), byKey, int64(by.Account.ID))...) //nolint:sloglint // both are constants of the two callers
 		}
 		return changed, err
 	})
@@ -297,10 +299,10 @@ func (api *directoryAPI) block(w http.ResponseWriter, r *http.Request) error {
 
 func (api *directoryAPI) unblock(w http.ResponseWriter, r *http.Request) error {
 	by := principal.From(r.Context())
-	changed, err := withUser(r, func(id token.OwnerID) (bool, error) {
+	changed, err := withUser(r, func(id account.ID) (bool, error) {
 		changed, err := api.directory.Unblock(r.Context(), by, id)
 		if changed {
-			api.Log.Info("user unblocked", facts(r, "owner", int64(id), "unblocked_by", int64(by.User.ID))...)
+			api.Log.Info("user unblocked", facts(r, "owner", int64(id), "unblocked_by", int64(by.Account.ID))...)
 		}
 		return changed, err
 	})

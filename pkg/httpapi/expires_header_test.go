@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/token"
 )
 
 const expires = "X-Latchkey-Token-Expires"
@@ -74,7 +74,7 @@ func TestRepliesTellNobodyElseOfAnEnd(t *testing.T) {
 	} {
 		if name == "for a token without an end" {
 			w.issue(t, "endless", "owner", scope.API)
-			w.set(t, "endless", "expires_on", token.Day{}.String())
+			w.set(t, "endless", "expires_on", clock.Day{}.String())
 		}
 		if got := throughLambda(t, w, r); got.header.Get(expires) != "" {
 			t.Errorf("%s: %s", name, got)

@@ -5,7 +5,8 @@ import (
 	"net/http"
 	"strings"
 
-	"latchkey/pkg/policy"
+	"latchkey/pkg/administration"
+	"latchkey/pkg/feature"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 )
@@ -34,18 +35,18 @@ type definitionJSON struct {
 	DefaultEnabled  bool    `json:"default_enabled"`
 }
 
-func definitionWire(d policy.Definition) definitionJSON {
+func definitionWire(d feature.Definition) definitionJSON {
 	return definitionJSON{Name: d.Name, Type: "ops", DefaultEnabled: d.DefaultOn}
 }
 
 // flagWire shows whom a feature is on for. GitLab's store cannot switch a
 // target off, so there is no word for that there: disabled_actors is ours, and
 // clients pass over gates that they do not know.
-func flagWire(f policy.Flag) flagJSON {
+func flagWire(f feature.Flag) flagJSON {
 	wire := flagJSON{Name: f.Name, State: string(f.State()), Gates: []gateJSON{{"boolean", f.On}}}
 	for _, gate := range []struct {
 		key     string
-		targets []principal.Target
+		targets []feature.Target
 	}{{"actors", f.Enabled}, {"disabled_actors", f.Disabled}} {
 		if len(gate.targets) > 0 {
 			wire.Gates = append(wire.Gates, gateJSON{gate.key, actors(gate.targets)})
@@ -59,11 +60,11 @@ func flagWire(f policy.Flag) flagJSON {
 }
 
 // actors writes targets as GitLab does: Project:90.
-func actors(targets []principal.Target) []string {
+func actors(targets []feature.Target) []string {
 	names := make([]string, len(targets))
 	for i, target := range targets {
-		kind := map[principal.TargetKind]string{
-			principal.ProjectOnly: "Project", principal.GroupOnly: "Group", principal.UserOnly: "User",
+		kind := map[feature.TargetKind]string{
+			feature.ProjectOnly: "Project", feature.GroupOnly: "Group", feature.AccountOnly: "User",
 		}[target.Kind]
 		names[i] = fmt.Sprintf("%s:%d", kind, target.ID)
 	}
@@ -84,7 +85,7 @@ func (api *settingsAPI) listFeatures(w http.ResponseWriter, r *http.Request) err
 }
 
 func (api *settingsAPI) listDefinitions(w http.ResponseWriter, _ *http.Request) error {
-	definitions := policy.Definitions()
+	definitions := feature.Definitions()
 	wire := make([]definitionJSON, len(definitions))
 	for i, definition := range definitions {
 		wire[i] = definitionWire(definition)
@@ -101,8 +102,8 @@ func (api *settingsAPI) setFeature(w http.ResponseWriter, r *http.Request) error
 	on, percentage := b.featureValue()
 	percentage = b.oneOf("key", "percentage_of_actors", "percentage_of_time") != "" || percentage
 	unsupported := b.unsupportedTarget()
-	names := policy.Names{
-		Users: b.names("user"), Groups: b.names("group"),
+	names := administration.Names{
+		Accounts: b.names("user"), Groups: b.names("group"),
 		Namespaces: b.names("namespace"), Projects: b.names("project"),
 	}
 	b.exclusive("key", targetParameters...)
@@ -121,9 +122,9 @@ func (api *settingsAPI) setFeature(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return fmt.Errorf("set feature: %w", err)
 	}
-	targets := len(names.Users) + len(names.Groups) + len(names.Namespaces) + len(names.Projects)
+	targets := len(names.Accounts) + len(names.Groups) + len(names.Namespaces) + len(names.Projects)
 	api.Log.Info("feature switched", facts(r, "feature", loggedFeature(name), "on", on, "targets", targets,
-		"switched_by", int64(principal.From(r.Context()).User.ID))...)
+		"switched_by", int64(principal.From(r.Context()).Account.ID))...)
 	writeJSON(w, http.StatusCreated, flagWire(flag))
 	return nil
 }
@@ -134,7 +135,7 @@ func (api *settingsAPI) clearFeature(w http.ResponseWriter, r *http.Request) err
 		return fmt.Errorf("clear feature: %w", err)
 	}
 	api.Log.Info("feature cleared", facts(r, "feature", loggedFeature(name),
-		"cleared_by", int64(principal.From(r.Context()).User.ID))...)
+		"cleared_by", int64(principal.From(r.Context()).Account.ID))...)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -142,7 +143,7 @@ func (api *settingsAPI) clearFeature(w http.ResponseWriter, r *http.Request) err
 // loggedFeature is a feature's name where the product gave it. Others are a
 // client's words, and could be a bearer that was put in the wrong place.
 func loggedFeature(name string) string {
-	for _, definition := range policy.Definitions() {
+	for _, definition := range feature.Definitions() {
 		if definition.Name == name {
 			return name
 		}
@@ -217,7 +218,7 @@ func (b *binder) exclusive(name string, others ...string) {
 // noTargetWords are what an administrator is told about a target that is not
 // there. They repeat what was asked for only while it cannot be a bearer that
 // was put in the wrong place.
-func noTargetWords(t *policy.NoTarget) string {
+func noTargetWords(t *administration.NoTarget) string {
 	if len(t.Name) >= secret.MinLength && !strings.Contains(t.Name, "/") {
 		return "400 Bad request - The target is not found!"
 	}

@@ -11,18 +11,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/policy"
-	"latchkey/pkg/token"
+	"latchkey/pkg/administration"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 )
 
 const (
-	features = "/api/v4/features"
-	feature  = features + "/resource_access_token"
+	features    = "/api/v4/features"
+	featurePath = features + "/resource_access_token"
 )
 
-// resources are the group acme (80) with the projects acme/web (90) and
+// projects are the group acme (80) with the projects acme/web (90) and
 // acme/app (91).
-func resources(tb testing.TB, w *world) {
+func projectsAndGroups(tb testing.TB, w *world) {
 	tb.Helper()
 	for id, path := range map[string]string{"80": "acme", "90": "acme/web", "91": "acme/app"} {
 		kind := "project"
@@ -48,9 +49,9 @@ func resources(tb testing.TB, w *world) {
 func switches(bodies ...string) func(testing.TB, *world) {
 	return func(tb testing.TB, w *world) {
 		tb.Helper()
-		resources(tb, w)
+		projectsAndGroups(tb, w)
 		for _, body := range bodies {
-			if got := throughLambda(tb, w, post("settings", feature, "root", body)); got.status != 201 {
+			if got := throughLambda(tb, w, post("settings", featurePath, "root", body)); got.status != 201 {
 				tb.Fatalf("%s: %s", body, got)
 			}
 		}
@@ -63,9 +64,9 @@ func featureCases() []replyCase {
 		cases = append(cases, replyCase{name: "feature " + name, request: r, before: before})
 	}
 	set := func(name, body string, before func(testing.TB, *world)) {
-		add("set "+name, post("settings", feature, "root", body), before)
+		add("set "+name, post("settings", featurePath, "root", body), before)
 	}
-	clearing := request{function: "settings", method: "DELETE", target: feature, bearer: "root"}
+	clearing := request{function: "settings", method: "DELETE", target: featurePath, bearer: "root"}
 
 	add("list without any set", get("settings", features, "root"), nil)
 	add("list", get("settings", features, "root"), switches(
@@ -94,16 +95,16 @@ func featureCases() []replyCase {
 	set("for a user that is not there", `{"value":true,"user":"nobody"}`, nil)
 	set("for what could be a bearer", `{"value":true,"user":"token-string-here123"}`, nil)
 	set("for nothing but commas", `{"value":false,"project":" , "}`, nil)
-	set("for too many", `{"value":true,"user":"`+strings.Repeat("u,", policy.MaxTargets)+`u"}`, nil)
+	set("for too many", `{"value":true,"user":"`+strings.Repeat("u,", administration.MaxTargets)+`u"}`, nil)
 	add("set without a definition", post("settings", features+"/other_flag", "root", `{"value":true}`), nil)
 	add("set without a definition by force", post("settings", features+"/other_flag", "root", `{"value":true,"force":"true"}`), nil)
 	add("set by a bad name", post("settings", features+"/a%20b", "root", `{"value":true,"force":true}`), nil)
-	add("set as nobody special", post("settings", feature, "owner", `{}`), nil)
-	add("set without a credential", post("settings", feature, "", `{"value":true}`), nil)
-	add("set without a sufficient scope", post("settings", feature, "root reading", `{"value":true}`), nil)
+	add("set as nobody special", post("settings", featurePath, "owner", `{}`), nil)
+	add("set without a credential", post("settings", featurePath, "", `{"value":true}`), nil)
+	add("set without a sufficient scope", post("settings", featurePath, "root reading", `{"value":true}`), nil)
 	add("clear", clearing, switches(`{"value":false}`, `{"value":true,"project":"acme/web"}`))
 	add("clear what was never set", clearing, nil)
-	add("clear as nobody special", request{function: "settings", method: "DELETE", target: feature, bearer: "owner"}, nil)
+	add("clear as nobody special", request{function: "settings", method: "DELETE", target: featurePath, bearer: "owner"}, nil)
 	return cases
 }
 
@@ -111,15 +112,15 @@ func featureCases() []replyCase {
 // paths that python-gitlab sends.
 func TestFeaturesDecide(t *testing.T) {
 	w := newWorld(t)
-	resources(t, w)
-	gate := &policy.Features{Reader: w.table}
+	projectsAndGroups(t, w)
+	gate := &administration.Features{Reader: w.table}
 	allowed := func() string {
 		var s []string
-		for _, id := range []token.ResourceID{80, 90, 91} {
-			resource, err := w.table.Resource(context.Background(), id)
+		for _, id := range []project.ID{80, 90, 91} {
+			proj, err := w.table.Project(context.Background(), id)
 			check(t, err)
-			err = gate.Allows(context.Background(), resource)
-			if err != nil && !errors.Is(err, token.ErrSwitchedOff) {
+			err = gate.Allows(context.Background(), proj)
+			if err != nil && !errors.Is(err, fault.ErrSwitchedOff) {
 				t.Fatal(err)
 			}
 			s = append(s, fmt.Sprint(err == nil))
@@ -132,15 +133,15 @@ func TestFeaturesDecide(t *testing.T) {
 	}{
 		{"GET", features + "/", "", "true true true"},
 		{"POST", features + "//resource_access_token", `{"value":false}`, "false false false"},
-		{"POST", feature, `{"value":true,"project":"acme/web"}`, "false true false"},
-		{"POST", feature, `{"value":true,"group":"acme"}`, "true true false"}, // a group's switch is its own
-		{"POST", feature, `{"value":true}`, "true true true"},
-		{"POST", feature, `{"value":false,"namespace":"acme"}`, "false true true"},
-		{"POST", feature, `{"value":false,"project":"acme/web,acme/app"}`, "false false false"},
-		{"POST", feature, `{"value":false,"user":"root"}`, "false false false"},
-		{"POST", feature + "x", `{"value":true,"force":true}`, "false false false"},
+		{"POST", featurePath, `{"value":true,"project":"acme/web"}`, "false true false"},
+		{"POST", featurePath, `{"value":true,"group":"acme"}`, "true true false"}, // a group's switch is its own
+		{"POST", featurePath, `{"value":true}`, "true true true"},
+		{"POST", featurePath, `{"value":false,"namespace":"acme"}`, "false true true"},
+		{"POST", featurePath, `{"value":false,"project":"acme/web,acme/app"}`, "false false false"},
+		{"POST", featurePath, `{"value":false,"user":"root"}`, "false false false"},
+		{"POST", featurePath + "x", `{"value":true,"force":true}`, "false false false"},
 		{"DELETE", features + "//resource_access_token/", "", "true true true"},
-		{"DELETE", feature, "", "true true true"},
+		{"DELETE", featurePath, "", "true true true"},
 	} {
 		got := throughBoth(t, w, request{function: "settings", method: step.method, target: step.target, bearer: "root", json: step.body})
 		if got.status >= 300 {
@@ -164,8 +165,8 @@ func TestLogsOfFeatures(t *testing.T) {
 		post("settings", features+"/lkpat_canary", "root", `{"value":true,"force":true}`),
 		post("settings", features+"/canary", "root", `{"value":"canary"}`),
 		post("settings", features+"/canary", "root", `{"value":true}`),
-		post("settings", feature, "root", `{"value":true,"project":"canary/canary","user":"canary@example.test"}`),
-		post("settings", feature, "root", `{"value":true,"runner":"canary","key":"canary"}`),
+		post("settings", featurePath, "root", `{"value":true,"project":"canary/canary","user":"canary@example.test"}`),
+		post("settings", featurePath, "root", `{"value":true,"runner":"canary","key":"canary"}`),
 		{function: "settings", method: "DELETE", target: features + "/canary", bearer: "root"},
 		{function: "settings", method: "DELETE", target: features + "/canary%20canary", bearer: "root"},
 	} {
@@ -180,6 +181,6 @@ func TestLogsOfFeatures(t *testing.T) {
 	}
 	w.searchLogs(t)
 	w.logs.reset()
-	throughLambda(t, w, post("settings", feature, "root", `{"value":false}`))
+	throughLambda(t, w, post("settings", featurePath, "root", `{"value":false}`))
 	golden(t, "log of feature", w.logs.lines(t))
 }

@@ -336,7 +336,7 @@ func replyCases() []replyCase {
 	add("metadata", get("settings", "/api/v4/metadata", "owner"))
 	add("version without a credential", get("settings", "/api/v4/version", ""))
 	add("version without a sufficient scope", get("settings", "/api/v4/version", "registry"))
-	return slices.Concat(cases, impersonationCases(), resourceTokenCases(), resourceCases(), featureCases(), overlapCases(), networkCases(), auditCases())
+	return slices.Concat(cases, impersonationCases(), projectTokenCases(), projectCases(), featureCases(), overlapCases(), networkCases(), auditCases())
 }
 
 const (

@@ -6,7 +6,7 @@ import (
 
 	"latchkey/pkg/directory"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 func (api *directoryAPI) groupRoutes() []route {
@@ -26,13 +26,13 @@ func (api *directoryAPI) createGroup(w http.ResponseWriter, r *http.Request) err
 	candidate := directory.GroupCandidate{
 		Name: b.line("name", b.required("name")), Path: b.line("path", b.required("path")),
 		Description: b.text("description"), Visibility: b.oneOf("visibility", visibilities...),
-		Parent: b.resourceID("parent_id"),
+		Parent: b.projectID("parent_id"),
 	}
 	if err := b.fault(); err != nil {
 		return err
 	}
 	if candidate.Parent == 0 && b.params.has("parent_id") {
-		return principal.ErrNoGroup // rather than at the root
+		return project.ErrNoGroup // rather than at the root
 	}
 	by := principal.From(r.Context())
 	view, err := api.directory.CreateGroup(r.Context(), by, candidate)
@@ -45,7 +45,7 @@ func (api *directoryAPI) createGroup(w http.ResponseWriter, r *http.Request) err
 }
 
 func (api *directoryAPI) getGroup(w http.ResponseWriter, r *http.Request) error {
-	view, err := api.directory.GetResource(r.Context(), principal.From(r.Context()), principal.Group, r.PathValue("id"))
+	view, err := api.directory.GetProject(r.Context(), principal.From(r.Context()), project.KindGroup, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -54,37 +54,37 @@ func (api *directoryAPI) getGroup(w http.ResponseWriter, r *http.Request) error 
 }
 
 func (api *directoryAPI) listGroups(w http.ResponseWriter, r *http.Request) error {
-	return api.writeGroups(w, r, api.directory.ListResources)
+	return api.writeGroups(w, r, api.directory.ListProjects)
 }
 
 func (api *directoryAPI) listSubgroups(w http.ResponseWriter, r *http.Request) error {
 	return api.writeGroups(w, r, api.inGroup(r))
 }
 
-func (api *directoryAPI) writeGroups(w http.ResponseWriter, r *http.Request, list resourceList) error {
+func (api *directoryAPI) writeGroups(w http.ResponseWriter, r *http.Request, list projectList) error {
 	b, err := paramsOf(r.Context())
 	if err != nil {
 		return err
 	}
-	filter := directory.ResourceFilter{
-		Kind: principal.Group, Search: b.text("search"), Visibility: b.oneOf("visibility", visibilities...),
+	filter := directory.ProjectFilter{
+		Kind: project.KindGroup, Search: b.text("search"), Visibility: b.oneOf("visibility", visibilities...),
 		MinLevel: b.level("min_access_level"), TopLevel: b.truth("top_level_only"),
 	}
 	for _, id := range b.ids("skip_groups") {
-		filter.Without = append(filter.Without, token.ResourceID(id))
+		filter.Without = append(filter.Without, project.ID(id))
 	}
 	if all := b.boolean("all_available"); all != nil {
 		filter.Mine = !*all
 	}
 	if b.truth("owned") {
-		filter.MinLevel = token.Owner
+		filter.MinLevel = project.Owner
 	}
-	order := directory.ResourceSort{By: directory.ResourcesByName, Ascending: b.oneOf("sort", "asc", "desc") != "desc"}
+	order := directory.ProjectSort{By: directory.ProjectsByName, Ascending: b.oneOf("sort", "asc", "desc") != "desc"}
 	switch b.oneOf("order_by", "name", "path", "id") {
 	case "path":
-		order.By = directory.ResourcesByPath
+		order.By = directory.ProjectsByPath
 	case "id":
-		order.By = directory.ResourcesByID
+		order.By = directory.ProjectsByID
 	}
 	page := b.paging()
 	if err := b.faultWith(page); err != nil {
@@ -124,9 +124,9 @@ type groupJSON struct {
 
 func (api *API) groupWire(ctx context.Context, v directory.View) groupJSON {
 	return groupJSON{
-		ID: int64(v.Resource.ID), WebURL: api.resourceURL(ctx, v),
-		Name: v.Resource.Name, Path: v.Resource.Path, Description: v.Resource.Description, Visibility: v.Resource.Visibility,
-		FullName: v.FullName(), FullPath: v.FullPath(), CreatedAt: timestamp(v.Resource.CreatedAt),
-		ParentID: optionalID(int64(v.Resource.Parent())), OrganizationID: organization,
+		ID: int64(v.Project.ID), WebURL: api.projectURL(ctx, v),
+		Name: v.Project.Name, Path: v.Project.Path, Description: v.Project.Description, Visibility: v.Project.Visibility,
+		FullName: v.FullName(), FullPath: v.FullPath(), CreatedAt: timestamp(v.Project.CreatedAt),
+		ParentID: optionalID(int64(v.Project.Parent())), OrganizationID: organization,
 	}
 }

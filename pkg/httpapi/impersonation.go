@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
@@ -47,7 +49,7 @@ func byField(err error) error {
 
 // noOwner tells an owner who is not there from a token that is not.
 func noOwner(err error) error {
-	if errors.Is(err, token.ErrNotFound) && !errors.Is(err, lifecycle.ErrNoImpersonation) {
+	if errors.Is(err, fault.ErrNotFound) && !errors.Is(err, lifecycle.ErrNoImpersonation) {
 		return errUserNotFound
 	}
 	return err
@@ -55,8 +57,8 @@ func noOwner(err error) error {
 
 // impersonationIDs reads the path. An id in no spelling of one is no token's,
 // which is reported only where the owner is there.
-func impersonationIDs(r *http.Request) (token.OwnerID, token.ID, error) {
-	owner, err := token.ParseOwnerID(r.PathValue("user_id"))
+func impersonationIDs(r *http.Request) (account.ID, token.ID, error) {
+	owner, err := account.ParseID(r.PathValue("user_id"))
 	if err != nil {
 		return 0, 0, errUserNotFound
 	}
@@ -95,13 +97,13 @@ func (api *issueAPI) createImpersonation(w http.ResponseWriter, r *http.Request)
 	if spec.Key, err = specKey(r, spec); err != nil {
 		return err
 	}
-	owner, err := token.ParseOwnerID(r.PathValue("user_id"))
+	owner, err := account.ParseID(r.PathValue("user_id"))
 	if err != nil {
 		return errUserNotFound
 	}
 	by := principal.From(r.Context())
 	issued, err := api.issuer.CreateImpersonation(r.Context(), by, owner, spec)
-	if errors.Is(err, principal.ErrInactive) && owner != by.User.ID {
+	if errors.Is(err, account.ErrInactive) && owner != by.Account.ID {
 		return &fieldFaults{errNotPermitted, map[string][]string{"user": {"must be active"}}}
 	}
 	if errors.Is(err, lifecycle.ErrForBot) {
@@ -129,7 +131,7 @@ func (api *tokensAPI) listImpersonation(w http.ResponseWriter, r *http.Request) 
 	if state != "all" {
 		filter.Active = activeFilter(state)
 	}
-	if filter.Owner, err = token.ParseOwnerID(r.PathValue("user_id")); err != nil {
+	if filter.Owner, err = account.ParseID(r.PathValue("user_id")); err != nil {
 		return errUserNotFound
 	}
 	listing, err := api.lister.List(r.Context(), principal.From(r.Context()), filter, lifecycle.Sort{}, page.offset(), page.perPage)

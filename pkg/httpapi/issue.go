@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
@@ -39,7 +41,7 @@ func (api *issueAPI) routes() []route {
 		{method: "POST", path: impersonationsPath, handle: api.createImpersonation, adminOnly: true, makes: token.Impersonation},
 		{method: "POST", path: "/personal_access_tokens/{id}/rotate", handle: api.rotate, refused: refused},
 		{method: "POST", path: "/personal_access_tokens/self/rotate", handle: api.rotateSelf, refused: refused},
-	}, resourceRoutes(api.resourceRoutes)...)
+	}, projectRoutes(api.projectRoutes)...)
 	for i := range routes {
 		routes[i].creates = true // there are no others here
 	}
@@ -51,15 +53,15 @@ func (api *issueAPI) createFor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	owner, err := token.ParseOwnerID(r.PathValue("user_id"))
+	owner, err := account.ParseID(r.PathValue("user_id"))
 	if err != nil {
 		return errUserNotFound
 	}
 	issued, err := api.issuer.CreateFor(r.Context(), principal.From(r.Context()), owner, spec)
 	switch {
-	case errors.Is(err, token.ErrNotFound):
+	case errors.Is(err, fault.ErrNotFound):
 		return errUserNotFound
-	case errors.Is(err, principal.ErrInactive) && owner != principal.From(r.Context()).User.ID, errors.Is(err, lifecycle.ErrForBot):
+	case errors.Is(err, account.ErrInactive) && owner != principal.From(r.Context()).Account.ID, errors.Is(err, lifecycle.ErrForBot):
 		return errNotPermitted
 	}
 	return api.created(w, r, issued, err)
@@ -178,8 +180,8 @@ func (api *issueAPI) issued(r *http.Request, issued lifecycle.Issued) {
 		"token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
 		"created_by", int64(issued.Token.CreatedBy), "scopes", issued.Token.Scopes,
 	}
-	if issued.Token.Kind.OfResource() {
-		attrs = append(attrs, "resource", int64(issued.Token.Resource), "level", int(issued.Token.Level))
+	if issued.Token.Kind.OfProject() {
+		attrs = append(attrs, "resource", int64(issued.Token.Project), "level", int(issued.Token.Level))
 	}
 	api.Count("TokensIssued", "created")
 	api.Log.Info("token issued", facts(r, attrs...)...)
@@ -196,7 +198,7 @@ func (api *issueAPI) rotate(w http.ResponseWriter, r *http.Request) error {
 		return hidden(by, err)
 	}
 	issued, err := api.issuer.Rotate(r.Context(), by, id, rotation)
-	if errors.Is(err, principal.ErrInactive) && id.Owner() != by.User.ID {
+	if errors.Is(err, account.ErrInactive) && id.Owner() != by.Account.ID {
 		err = errNotPermitted
 	}
 	return api.rotated(w, r, issued, hidden(by, err))
@@ -267,7 +269,7 @@ func (api *issueAPI) rotation(r *http.Request, issued lifecycle.Issued, err erro
 // hidden keeps somebody who is no administrator from telling a foreign token
 // from one that is not there.
 func hidden(by principal.Principal, err error) error {
-	if errors.Is(err, token.ErrNotFound) && !by.User.Admin {
+	if errors.Is(err, fault.ErrNotFound) && !by.Account.Admin {
 		return errHidden
 	}
 	return err
@@ -282,12 +284,12 @@ func hidden(by principal.Principal, err error) error {
 func (api *issueAPI) replayOrReuse(write func(http.ResponseWriter, *http.Request, lifecycle.Issued, error) error) func(http.ResponseWriter, *http.Request, *verify.Refusal) (bool, error) {
 	return func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error) {
 		rotation, err := rotationOf(r)
-		if err == nil && rotatedAway(refusal.Token) && refusal.User.Usable() == nil && refusal.Token.Networks.Allow(addressOf(r.Context())) {
+		if err == nil && rotatedAway(refusal.Token) && refusal.Account.Usable() == nil && refusal.Token.Networks.Allow(addressOf(r.Context())) {
 			issued, err := api.issuer.Replay(r.Context(), refusal.Token, rotation.Key)
 			switch {
 			case err == nil && issued.Token.Previous == refusal.Token.ID:
 				return true, write(w, r, issued, nil)
-			case err != nil && !errors.Is(err, token.ErrNotFound):
+			case err != nil && !errors.Is(err, fault.ErrNotFound):
 				return false, err
 			}
 		}

@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/httpapi"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -204,7 +205,7 @@ func TestConsole(t *testing.T) {
 // A panickingStore stands for every bug that is left.
 type panickingStore struct{ value any }
 
-func (p panickingStore) Check(context.Context, secret.Digest, token.OwnerID, *token.Policy) (token.Token, principal.User, error) {
+func (p panickingStore) Check(context.Context, secret.Digest, account.ID, *settings.Settings) (token.Token, account.Account, error) {
 	panic(p.value)
 }
 

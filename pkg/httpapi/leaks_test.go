@@ -40,7 +40,7 @@ func leakForm(values ...string) request {
 func (w *world) chosen(tb testing.TB, name, owner, value string) {
 	tb.Helper()
 	issued, err := w.issuer.CreateByConsole(tb.Context(), w.users[owner], lifecycle.Spec{
-		Name: name, Scopes: scope.Set{scope.API}, ExpiresOn: token.DayOf(now).AddDays(100),
+		Name: name, Scopes: scope.Set{scope.API}, ExpiresOn: clock.DayOf(now).AddDays(100),
 	}, value)
 	check(tb, err)
 	w.bearers[name], w.tokens[name] = value, issued.Token
@@ -375,12 +375,12 @@ func TestReportsAreRecorded(t *testing.T) {
 		t.Fatalf("%s", got)
 	}
 	var events []audit.Event
-	check(t, w.table.Events(t.Context(), audit.UserEntity(w.users["owner"].ID), now, now, func(e audit.Event) bool {
+	check(t, w.table.Events(t.Context(), audit.AccountEntity(w.users["owner"].ID), now, now, func(e audit.Event) bool {
 		events = append(events, e)
 		return true
 	}))
 	want := audit.Event{
-		At: now, Name: audit.TokenRevoked, Entity: audit.UserEntity(w.users["owner"].ID), Token: w.tokens["owner"].ID, Target: "of owner",
+		At: now, Name: audit.TokenRevoked, Entity: audit.AccountEntity(w.users["owner"].ID), Token: w.tokens["owner"].ID, Target: "of owner",
 		Change: "found_in", To: "https://git.example.test/acme",
 		Origin: audit.Origin{RequestID: "11111111-2222-4333-8444-555555555555", Address: "192.0.2.1", Source: audit.Leak},
 	}

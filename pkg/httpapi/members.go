@@ -9,14 +9,16 @@ import (
 	"strconv"
 	"strings"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 // memberRoutes are the members of projects or groups, which differ in the base
 // and in who may change them.
-func (api *directoryAPI) memberRoutes(kind principal.ResourceKind) []route {
+func (api *directoryAPI) memberRoutes(kind project.Kind) []route {
 	base := "/" + string(kind) + "s/{id}/members"
 	m := memberAPI{api, kind}
 	return []route{
@@ -32,7 +34,7 @@ func (api *directoryAPI) memberRoutes(kind principal.ResourceKind) []route {
 
 type memberAPI struct {
 	*directoryAPI
-	kind principal.ResourceKind
+	kind project.Kind
 }
 
 func (api memberAPI) listDirect(w http.ResponseWriter, r *http.Request) error {
@@ -50,10 +52,10 @@ func (api memberAPI) list(w http.ResponseWriter, r *http.Request, inherited bool
 	}
 	filter := directory.MemberFilter{Search: b.text("query"), Inherited: inherited}
 	for _, id := range b.ids("user_ids") {
-		filter.Only = append(filter.Only, token.OwnerID(id))
+		filter.Only = append(filter.Only, account.ID(id))
 	}
 	for _, id := range b.ids("skip_users") {
-		filter.Without = append(filter.Without, token.OwnerID(id))
+		filter.Without = append(filter.Without, account.ID(id))
 	}
 	page := b.paging()
 	if err := b.faultWith(page); err != nil {
@@ -120,10 +122,10 @@ func (api memberAPI) get(w http.ResponseWriter, r *http.Request, inherited bool)
 	return nil
 }
 
-// memberID reads the path. What is no id is nobody's: 0, so that a resource that
+// memberID reads the path. What is no id is nobody's: 0, so that a project that
 // is not there is reported first.
-func memberID(r *http.Request) token.OwnerID {
-	id, err := token.ParseOwnerID(r.PathValue("user_id"))
+func memberID(r *http.Request) account.ID {
+	id, err := account.ParseID(r.PathValue("user_id"))
 	if err != nil {
 		return 0
 	}
@@ -154,13 +156,13 @@ func (api memberAPI) add(w http.ResponseWriter, r *http.Request) error {
 
 func (api memberAPI) addOne(r *http.Request, who accountName, wanted directory.Addition) (directory.MemberView, error) {
 	by := principal.From(r.Context())
-	wanted.User, wanted.Username = who.id, who.username
+	wanted.Account, wanted.Username = who.id, who.username
 	view, err := api.directory.AddMember(r.Context(), by, api.kind, r.PathValue("id"), wanted)
 	if err != nil {
 		return directory.MemberView{}, err
 	}
-	api.Log.Info("member added", facts(r, "resource_id", int64(view.Member.Resource), "owner", int64(view.User.ID),
-		"access_level", int(view.Member.Level), "added_by", int64(by.User.ID))...)
+	api.Log.Info("member added", facts(r, "resource_id", int64(view.Member.Project), "owner", int64(view.Account.ID),
+		"access_level", int(view.Member.Level), "added_by", int64(by.Account.ID))...)
 	return view, nil
 }
 
@@ -211,7 +213,7 @@ func (api memberAPI) addMany(w http.ResponseWriter, r *http.Request, who []accou
 func failureOf(err error) string {
 	var fields directory.Faults
 	switch {
-	case errors.Is(err, directory.ErrNoUser):
+	case errors.Is(err, directory.ErrNoAccount):
 		return "User Not Found"
 	case errors.Is(err, directory.ErrMemberExists):
 		return "Member already exists"
@@ -239,7 +241,7 @@ func (api memberAPI) isMember(r *http.Request, who accountName, wanted directory
 // An accountName is how a request names an account: by id or by username.
 type accountName struct {
 	given    string
-	id       token.OwnerID
+	id       account.ID
 	username string
 }
 
@@ -259,7 +261,7 @@ func (b *binder) accounts() (names []accountName) {
 		name := accountName{given: strings.TrimSpace(part)}
 		if ids == "" {
 			name.username = name.given
-		} else if id, err := token.ParseOwnerID(name.given); err == nil {
+		} else if id, err := account.ParseID(name.given); err == nil {
 			name.id = id
 		}
 		// What is no id is left without a name either, and is nobody's.
@@ -273,14 +275,14 @@ func (b *binder) accounts() (names []accountName) {
 
 // requiredLevel returns a level that has to be given. Whether there is such a
 // level is for the directory to say.
-func (b *binder) requiredLevel(name string) token.Level {
+func (b *binder) requiredLevel(name string) project.Level {
 	before := len(b.faults)
 	value := b.required(name)
 	level, err := strconv.Atoi(value)
 	if err != nil && len(b.faults) == before {
 		b.reject(name, "is invalid")
 	}
-	return token.Level(level)
+	return project.Level(level)
 }
 
 func (api memberAPI) change(w http.ResponseWriter, r *http.Request) error {
@@ -289,7 +291,7 @@ func (api memberAPI) change(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	level := b.requiredLevel("access_level")
-	var expires *token.Day
+	var expires *clock.Day
 	if len(b.params["expires_at"]) > 0 { // null and nothing take the end away
 		day := b.day("expires_at")
 		expires = &day
@@ -302,8 +304,8 @@ func (api memberAPI) change(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	api.Log.Info("member changed", facts(r, "resource_id", int64(view.Member.Resource), "owner", int64(view.User.ID),
-		"access_level", int(view.Member.Level), "changed_by", int64(by.User.ID))...)
+	api.Log.Info("member changed", facts(r, "resource_id", int64(view.Member.Project), "owner", int64(view.Account.ID),
+		"access_level", int(view.Member.Level), "changed_by", int64(by.Account.ID))...)
 	writeJSON(w, http.StatusOK, api.memberWire(r.Context(), view))
 	return nil
 }
@@ -318,11 +320,11 @@ func (api memberAPI) remove(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	by, user := principal.From(r.Context()), memberID(r)
-	resource, err := api.directory.RemoveMember(r.Context(), by, api.kind, r.PathValue("id"), user, below)
+	pid, err := api.directory.RemoveMember(r.Context(), by, api.kind, r.PathValue("id"), user, below)
 	if err != nil {
 		return err
 	}
-	api.Log.Info("member removed", facts(r, "resource_id", int64(resource), "owner", int64(user), "removed_by", int64(by.User.ID))...)
+	api.Log.Info("member removed", facts(r, "resource_id", int64(pid), "owner", int64(user), "removed_by", int64(by.Account.ID))...)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -339,7 +341,7 @@ type memberJSON struct {
 
 func (api *API) memberWire(ctx context.Context, v directory.MemberView) memberJSON {
 	wire := memberJSON{
-		basicUserJSON: *api.basicUserWire(ctx, v.User),
+		basicUserJSON: *api.basicUserWire(ctx, v.Account),
 		AccessLevel:   int(v.Member.Level), CreatedAt: timestamp(v.Member.CreatedAt),
 		ExpiresAt: optionalDay(v.Member.ExpiresOn), MembershipState: "active",
 	}

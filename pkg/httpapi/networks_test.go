@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/clock"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
@@ -26,10 +27,10 @@ func (w *world) restrict(tb testing.TB, name string, texts ...string) {
 	tb.Helper()
 	networks, err := token.ParseNetworks(texts)
 	check(tb, err)
-	user, err := w.table.User(tb.Context(), w.users["owner"].ID)
+	user, err := w.table.Account(tb.Context(), w.users["owner"].ID)
 	check(tb, err)
 	issued, err := w.issuer.CreateByConsole(tb.Context(), user, lifecycle.Spec{
-		Name: name, Scopes: scope.Set{scope.API, scope.SelfRotate}, ExpiresOn: token.DayOf(now).AddDays(100), Networks: networks,
+		Name: name, Scopes: scope.Set{scope.API, scope.SelfRotate}, ExpiresOn: clock.DayOf(now).AddDays(100), Networks: networks,
 	}, "")
 	check(tb, err)
 	w.bearers[name], w.tokens[name] = issued.Bearer.Reveal(), issued.Token

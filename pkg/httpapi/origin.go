@@ -8,7 +8,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
@@ -27,8 +29,8 @@ const recordTimeout = 500 * time.Millisecond
 // origin says where the changes of a request come from that runs as caller, the
 // zero Principal for nobody.
 func origin(ctx context.Context, caller principal.Principal) audit.Origin {
-	from := audit.Origin{Author: caller.User.ID, Presented: caller.Token.ID, RequestID: recordOf(ctx).id}
-	if asker := caller.Asker(); asker != caller.User.ID {
+	from := audit.Origin{Author: caller.Account.ID, Presented: caller.Token.ID, RequestID: recordOf(ctx).id}
+	if asker := caller.Asker(); asker != caller.Account.ID {
 		from.Asker = asker
 	}
 	if address := addressOf(ctx); address.IsValid() {
@@ -91,13 +93,13 @@ func (api *API) noteSudo(r *http.Request, before, after principal.Principal, err
 	from.Source = audit.Admin
 	switch missing := (*sudoMissing)(nil); {
 	case err == nil && after.By != nil:
-		api.note(r, from, audit.Event{Name: audit.SudoUsed, Entity: audit.UserEntity(after.User.ID), Target: after.User.Username})
-	case errors.Is(err, token.ErrForbidden), errors.Is(err, scope.ErrInsufficient), errors.As(err, &missing), errors.Is(err, principal.ErrInactive):
-		event := audit.Event{Name: audit.SudoRefused, Entity: audit.UserEntity(before.User.ID)}
+		api.note(r, from, audit.Event{Name: audit.SudoUsed, Entity: audit.AccountEntity(after.Account.ID), Target: after.Account.Username})
+	case errors.Is(err, fault.ErrForbidden), errors.Is(err, scope.ErrInsufficient), errors.As(err, &missing), errors.Is(err, account.ErrInactive):
+		event := audit.Event{Name: audit.SudoRefused, Entity: audit.AccountEntity(before.Account.ID)}
 		if after.By != nil {
-			event.Target = after.User.Username
+			event.Target = after.Account.Username
 		}
-		if !before.User.Admin {
+		if !before.Account.Admin {
 			from.Source = audit.Self
 		}
 		api.note(r, from, event)
@@ -111,11 +113,11 @@ func (api *API) noteRefusal(r *http.Request, caller principal.Principal, kind to
 	if from.Asker != 0 {
 		from.Source = audit.Admin
 	}
-	api.note(r, from, audit.Event{Name: audit.NameOf(kind, audit.Refused), Entity: audit.UserEntity(caller.User.ID)})
+	api.note(r, from, audit.Event{Name: audit.NameOf(kind, audit.Refused), Entity: audit.AccountEntity(caller.Account.ID)})
 }
 
 // lacksRight reports whether a request was refused for what its caller may do,
 // which a caller who is refused for what is switched off is not.
 func lacksRight(err error) bool {
-	return (errors.Is(err, token.ErrForbidden) || errors.Is(err, scope.ErrInsufficient)) && !errors.Is(err, token.ErrSwitchedOff)
+	return (errors.Is(err, fault.ErrForbidden) || errors.Is(err, scope.ErrInsufficient)) && !errors.Is(err, fault.ErrSwitchedOff)
 }

@@ -7,8 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 const anHour = `{"overlap_seconds":3600}`
@@ -80,13 +79,13 @@ func overlapCases() []replyCase {
 // Promise 1 with an overlap: the old bearer works to the second that was asked
 // for, on every route that rotates, and nothing else ends for it.
 func TestOverlapOnEveryRoute(t *testing.T) {
-	project := func(tb testing.TB, w *world) {
+	ofProject := func(tb testing.TB, w *world) {
 		w.withProjects(tb)
-		w.bot(tb, "rotating", principal.Project, 8, token.Developer)
+		w.bot(tb, "rotating", project.KindProject, 8, project.Developer)
 	}
-	group := func(tb testing.TB, w *world) {
+	ofGroup := func(tb testing.TB, w *world) {
 		w.withProjects(tb)
-		w.bot(tb, "rotating", principal.Group, 7, token.Maintainer)
+		w.bot(tb, "rotating", project.KindGroup, 7, project.Maintainer)
 	}
 	for name, c := range map[string]struct {
 		before func(testing.TB, *world)
@@ -95,11 +94,11 @@ func TestOverlapOnEveryRoute(t *testing.T) {
 	}{
 		"self":           {nil, ownToken, "rotating"},
 		"by id":          {nil, everyToken + "/ID", "owner"},
-		"project's self": {project, ofWeb + "/self", "rotating"},
-		"project's":      {project, ofWeb + "/ID", "owner"},
-		"bot as any":     {project, ownToken, "rotating"},
-		"group's self":   {group, ofAcme + "/self", "rotating"},
-		"group's":        {group, ofAcme + "/ID", "root"},
+		"project's self": {ofProject, ofWeb + "/self", "rotating"},
+		"project's":      {ofProject, ofWeb + "/ID", "owner"},
+		"bot as any":     {ofProject, ownToken, "rotating"},
+		"group's self":   {ofGroup, ofAcme + "/self", "rotating"},
+		"group's":        {ofGroup, ofAcme + "/ID", "root"},
 	} {
 		for _, seconds := range []int{0, 1, 3600, 86400} {
 			t.Run(fmt.Sprintf("%s for %d s", name, seconds), func(t *testing.T) {
@@ -177,7 +176,7 @@ func TestRetryOfARotationWithAnOverlap(t *testing.T) {
 			w := newWorld(t)
 			if target == ofWeb+"/self" {
 				w.withProjects(t)
-				w.bot(t, "rotating", principal.Project, 8, token.Developer)
+				w.bot(t, "rotating", project.KindProject, 8, project.Developer)
 			}
 			send := func(body string) response {
 				caller := "rotating"
@@ -240,7 +239,7 @@ func TestRevokingWithinTheOverlapOfABot(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.withProjects(t)
-			w.bot(t, "rotating", principal.Project, 8, token.Developer)
+			w.bot(t, "rotating", project.KindProject, 8, project.Developer)
 			w.overlap(t, "rotating", "fresh")
 			w.wantWorking(t, map[string]bool{"rotating": true, "fresh": true})
 			if got := throughLambda(t, w, remove(ownToken, c.revoked)); got.status != 204 {

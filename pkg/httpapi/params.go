@@ -17,7 +17,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"latchkey/pkg/token"
+	"latchkey/pkg/clock"
 )
 
 // MaxBody is the largest request body, in bytes. The longest useful request
@@ -61,14 +61,14 @@ func readParams(w http.ResponseWriter, r *http.Request, maxBody int64) (params, 
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	p.addForm(query)
 	if err != nil {
-		return p, fault("query is invalid")
+		return p, paramError("query is invalid")
 	}
 	if r.Body == nil {
 		return p, nil
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return p, fault(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
+		return p, paramError(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
 	}
 	if len(bytes.TrimSpace(body)) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return p, nil
@@ -84,14 +84,14 @@ func readParams(w http.ResponseWriter, r *http.Request, maxBody int64) (params, 
 	case "application/x-www-form-urlencoded":
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
-			return p, fault("body is invalid")
+			return p, paramError("body is invalid")
 		}
 		p.addForm(form)
 		return p, nil
 	case "multipart/form-data":
 		form, err := multipart.NewReader(bytes.NewReader(body), attributes["boundary"]).ReadForm(maxBody)
 		if err != nil || len(form.File) > 0 {
-			return p, fault("body is invalid")
+			return p, paramError("body is invalid")
 		}
 		p.addForm(form.Value)
 		return p, nil
@@ -123,13 +123,13 @@ func (p params) addForm(form url.Values) {
 // parameters at all.
 func (p params) addJSON(body []byte) error {
 	if !utf8.Valid(body) {
-		return fault("body is not valid UTF-8")
+		return paramError("body is not valid UTF-8")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	read := params{}
 	if err := read.decode(decoder); err != nil {
-		return fault("body is not a valid JSON object")
+		return paramError("body is not a valid JSON object")
 	}
 	for name, values := range read {
 		p[name] = append(p[name], values...)
@@ -200,7 +200,7 @@ func (b *binder) fault() error {
 	if len(b.faults) == 0 {
 		return nil
 	}
-	return fault(strings.Join(b.faults, ", "))
+	return paramError(strings.Join(b.faults, ", "))
 }
 
 func (b *binder) reject(name, problem string) { b.faults = append(b.faults, name+" "+problem) }
@@ -406,15 +406,15 @@ func (b *binder) oneOf(name string, allowed ...string) string {
 
 // day returns an optional day. The date of a full timestamp is taken, because
 // the official Go client sends one for some tokens.
-func (b *binder) day(name string) token.Day {
+func (b *binder) day(name string) clock.Day {
 	value, given := b.scalar(name)
 	if !given || value == "" {
-		return token.Day{}
+		return clock.Day{}
 	}
 	if instant, err := time.Parse(time.RFC3339, value); err == nil {
 		value = instant.Format(time.DateOnly)
 	}
-	day, err := token.ParseDay(value)
+	day, err := clock.ParseDay(value)
 	if err != nil {
 		b.reject(name, "is invalid")
 	}
@@ -451,7 +451,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 		ok = ok && value[i] >= ' ' && value[i] <= '~'
 	}
 	if !ok {
-		return "", fault(fmt.Sprintf("Idempotency-Key is invalid (1 to %d printable ASCII characters, once)", longest))
+		return "", paramError(fmt.Sprintf("Idempotency-Key is invalid (1 to %d printable ASCII characters, once)", longest))
 	}
 	return value, nil
 }

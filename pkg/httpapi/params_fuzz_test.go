@@ -13,7 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"latchkey/pkg/token"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 )
 
 // Every text of a fault is made of these, and of nothing that a client sent.
@@ -79,7 +80,7 @@ func checkRefusal(t *testing.T, err error) {
 			t.Errorf("status %d for type %q", status, contentType.contentType)
 		}
 	case errors.As(err, &param):
-		if status != http.StatusBadRequest || !errors.Is(err, token.ErrInput) {
+		if status != http.StatusBadRequest || !errors.Is(err, fault.ErrInput) {
 			t.Errorf("status %d for %v", status, err)
 		}
 		if faultOfAll.MatchString(param.text) {
@@ -115,7 +116,7 @@ func checkValues(t *testing.T, p params) []error {
 	}
 	b.texts("scopes")
 	if day := b.day("expires_at"); !day.IsZero() {
-		if again, err := token.ParseDay(day.String()); err != nil || again != day {
+		if again, err := clock.ParseDay(day.String()); err != nil || again != day {
 			t.Errorf("day %v", day)
 		}
 	}

@@ -59,9 +59,9 @@ func reach(t token.Token) scope.Reach {
 	case token.Personal, token.Impersonation:
 		return scope.Everywhere()
 	case token.Project:
-		return scope.InProject(int64(t.Resource))
+		return scope.InProject(int64(t.Project))
 	case token.Group:
-		return scope.InGroup(int64(t.Resource))
+		return scope.InGroup(int64(t.Project))
 	}
 	return scope.Reach{} // a kind that is new opens nothing until it is named here
 }
@@ -80,10 +80,10 @@ func policyFor(catalog *scope.Catalog, t token.Token, route gatewayRoute) events
 	if len(catalog.LoosePaths) > 0 {
 		patterns = scope.DotPatterns
 	}
-	allowed := resources(route.api, len(grants), func(i int) (method, path string) {
+	allowed := projectsAndGroups(route.api, len(grants), func(i int) (method, path string) {
 		return grants[i].Method, grants[i].Path
 	})
-	denied := resources(route.api, len(patterns), func(i int) (method, path string) {
+	denied := projectsAndGroups(route.api, len(patterns), func(i int) (method, path string) {
 		return "", patterns[i]
 	})
 	return events.APIGatewayCustomAuthorizerPolicy{
@@ -106,7 +106,7 @@ func denyEverything(route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy 
 var everyMethod = []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 // resources writes methods and path patterns as the resources of a policy.
-func resources(api string, n int, grant func(int) (method, path string)) []string {
+func projectsAndGroups(api string, n int, grant func(int) (method, path string)) []string {
 	list := make([]string, 0, n)
 	for i := range n {
 		method, path := grant(i)

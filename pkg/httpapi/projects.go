@@ -5,9 +5,10 @@ import (
 	"net/http"
 	"strconv"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 func (api *directoryAPI) projectRoutes() []route {
@@ -22,7 +23,7 @@ func (api *directoryAPI) projectRoutes() []route {
 
 // firstNamespace is added to an account's id to make that of its namespace.
 // Groups' namespaces have the groups' own ids, which are all below it.
-const firstNamespace = token.MaxOwner + 1
+const firstNamespace = account.MaxID + 1
 
 // namespace returns the namespace that a parameter names; the zero Namespace
 // when it is not given.
@@ -32,10 +33,10 @@ func (b *binder) namespace(name string) (directory.Namespace, error) {
 		return directory.Namespace{}, nil
 	}
 	switch id := b.integer(name, 0); {
-	case id > firstNamespace && id < firstNamespace+token.MaxOwner+1:
-		return directory.Namespace{Account: token.OwnerID(id - firstNamespace)}, nil
+	case id > firstNamespace && id < firstNamespace+account.MaxID+1:
+		return directory.Namespace{Account: account.ID(id - firstNamespace)}, nil
 	case id > 0 && id < firstNamespace:
-		return directory.Namespace{Group: token.ResourceID(id)}, nil
+		return directory.Namespace{Group: project.ID(id)}, nil
 	default:
 		return directory.Namespace{}, directory.ErrNoNamespace
 	}
@@ -76,11 +77,11 @@ func (api *directoryAPI) createProject(w http.ResponseWriter, r *http.Request) e
 
 // made returns the attributes of the line about a new project or group.
 func made(r *http.Request, view directory.View, by principal.Principal) []any {
-	return facts(r, "resource_id", int64(view.Resource.ID), "created_by", int64(by.User.ID))
+	return facts(r, "resource_id", int64(view.Project.ID), "created_by", int64(by.Account.ID))
 }
 
 func (api *directoryAPI) getProject(w http.ResponseWriter, r *http.Request) error {
-	view, err := api.directory.GetResource(r.Context(), principal.From(r.Context()), principal.Project, r.PathValue("id"))
+	view, err := api.directory.GetProject(r.Context(), principal.From(r.Context()), project.KindProject, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (api *directoryAPI) getProject(w http.ResponseWriter, r *http.Request) erro
 }
 
 func (api *directoryAPI) listProjects(w http.ResponseWriter, r *http.Request) error {
-	return api.writeProjects(w, r, api.directory.ListResources)
+	return api.writeProjects(w, r, api.directory.ListProjects)
 }
 
 func (api *directoryAPI) listProjectsInGroup(w http.ResponseWriter, r *http.Request) error {
@@ -97,15 +98,15 @@ func (api *directoryAPI) listProjectsInGroup(w http.ResponseWriter, r *http.Requ
 }
 
 // inGroup lists what lies in the group in the path.
-func (api *directoryAPI) inGroup(r *http.Request) resourceList {
-	return func(ctx context.Context, by principal.Principal, f directory.ResourceFilter, s directory.ResourceSort, offset, limit int) ([]directory.View, int, error) {
+func (api *directoryAPI) inGroup(r *http.Request) projectList {
+	return func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error) {
 		return api.directory.ListInGroup(ctx, by, r.PathValue("id"), f, s, offset, limit)
 	}
 }
 
 func (api *directoryAPI) listProjectsOfUser(w http.ResponseWriter, r *http.Request) error {
-	return api.writeProjects(w, r, func(ctx context.Context, by principal.Principal, f directory.ResourceFilter, s directory.ResourceSort, offset, limit int) (views []directory.View, total int, err error) {
-		views, err = withUser(r, func(id token.OwnerID) (found []directory.View, err error) {
+	return api.writeProjects(w, r, func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) (views []directory.View, total int, err error) {
+		views, err = withUser(r, func(id account.ID) (found []directory.View, err error) {
 			found, total, err = api.directory.ListOfAccount(ctx, by, id, f, s, offset, limit)
 			return found, err
 		})
@@ -113,29 +114,29 @@ func (api *directoryAPI) listProjectsOfUser(w http.ResponseWriter, r *http.Reque
 	})
 }
 
-// A resourceList returns a page of projects or groups, and how many there are.
-type resourceList func(ctx context.Context, by principal.Principal, f directory.ResourceFilter, s directory.ResourceSort, offset, limit int) ([]directory.View, int, error)
+// A projectList returns a page of projects or groups, and how many there are.
+type projectList func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error)
 
-func (api *directoryAPI) writeProjects(w http.ResponseWriter, r *http.Request, list resourceList) error {
+func (api *directoryAPI) writeProjects(w http.ResponseWriter, r *http.Request, list projectList) error {
 	b, err := paramsOf(r.Context())
 	if err != nil {
 		return err
 	}
-	filter := directory.ResourceFilter{
-		Kind: principal.Project, Search: b.text("search"), Visibility: b.oneOf("visibility", visibilities...),
+	filter := directory.ProjectFilter{
+		Kind: project.KindProject, Search: b.text("search"), Visibility: b.oneOf("visibility", visibilities...),
 		Mine: b.truth("membership"), MinLevel: b.level("min_access_level"),
-		After: b.resourceID("id_after"), Before: b.resourceID("id_before"),
+		After: b.projectID("id_after"), Before: b.projectID("id_before"),
 		Nothing: b.truth("archived"), // nothing ever is
 	}
 	if b.truth("owned") {
-		filter.MinLevel = token.Owner
+		filter.MinLevel = project.Owner
 	}
 	// Nothing about a project changes or is counted as activity, so that its
 	// last change is its creation.
-	order := directory.ResourceSort{
-		By: map[string]directory.ResourceSortKey{
-			"name": directory.ResourcesByName, "path": directory.ResourcesByPath, "created_at": directory.ResourcesByCreation,
-			"updated_at": directory.ResourcesByCreation, "last_activity_at": directory.ResourcesByCreation,
+	order := directory.ProjectSort{
+		By: map[string]directory.ProjectSortKey{
+			"name": directory.ProjectsByName, "path": directory.ProjectsByPath, "created_at": directory.ProjectsByCreation,
+			"updated_at": directory.ProjectsByCreation, "last_activity_at": directory.ProjectsByCreation,
 		}[b.oneOf("order_by", "id", "name", "path", "created_at", "updated_at", "last_activity_at")],
 		Ascending: b.oneOf("sort", "asc", "desc") == "asc",
 	}
@@ -158,18 +159,18 @@ func (api *directoryAPI) writeProjects(w http.ResponseWriter, r *http.Request, l
 
 // level returns an optional level out of GitLab's numbers, NoLevel when it is
 // not given.
-func (b *binder) level(name string) token.Level {
-	numbers := make([]string, len(token.Levels))
-	for i, level := range token.Levels {
+func (b *binder) level(name string) project.Level {
+	numbers := make([]string, len(project.Levels))
+	for i, level := range project.Levels {
 		numbers[i] = strconv.Itoa(int(level))
 	}
 	level, _ := strconv.Atoi(b.oneOf(name, numbers...)) // "" is no number, and no level
-	return token.Level(level)
+	return project.Level(level)
 }
 
-// resourceID returns an optional id to compare with.
-func (b *binder) resourceID(name string) token.ResourceID {
-	return token.ResourceID(min(max(b.integer(name, 0), 0), token.MaxOwner+1))
+// projectID returns an optional id to compare with.
+func (b *binder) projectID(name string) project.ID {
+	return project.ID(min(max(b.integer(name, 0), 0), account.MaxID+1))
 }
 
 // projectJSON is a project on the wire.
@@ -218,22 +219,22 @@ type permissionJSON struct {
 // notifications.
 const notifiesGlobally = 3
 
-func permissionWire(level token.Level) *permissionJSON {
-	if level == token.NoLevel {
+func permissionWire(level project.Level) *permissionJSON {
+	if level == project.NoLevel {
 		return nil
 	}
 	return &permissionJSON{int(level), notifiesGlobally}
 }
 
 func (api *API) projectWire(ctx context.Context, v directory.View) projectJSON {
-	created := timestamp(v.Resource.CreatedAt)
+	created := timestamp(v.Project.CreatedAt)
 	return projectJSON{
-		ID: int64(v.Resource.ID), Description: optional(v.Resource.Description),
-		Name: v.Resource.Name, NameWithNamespace: v.FullName(),
-		Path: v.Resource.Path, PathWithNamespace: v.FullPath(),
+		ID: int64(v.Project.ID), Description: optional(v.Project.Description),
+		Name: v.Project.Name, NameWithNamespace: v.FullName(),
+		Path: v.Project.Path, PathWithNamespace: v.FullPath(),
 		CreatedAt: created, LastActivityAt: created, Topics: []string{},
-		WebURL: api.resourceURL(ctx, v), Namespace: api.namespaceWire(ctx, v),
-		Visibility: v.Resource.Visibility, CreatorID: optionalID(int64(v.Creator)),
+		WebURL: api.projectURL(ctx, v), Namespace: api.namespaceWire(ctx, v),
+		Visibility: v.Project.Visibility, CreatorID: optionalID(int64(v.Creator)),
 		Permissions: permissionsJSON{permissionWire(v.Direct), permissionWire(v.Inherited)},
 	}
 }
@@ -246,15 +247,15 @@ func (api *API) namespaceWire(ctx context.Context, v directory.View) namespaceJS
 			FullPath: v.Owner.Username, WebURL: api.publicURL(ctx) + "/" + v.Owner.Username,
 		}
 	}
-	group := directory.View{Resource: v.Above[len(v.Above)-1]}
+	group := directory.View{Project: v.Above[len(v.Above)-1]}
 	return namespaceJSON{
-		ID: int64(group.Resource.ID), Name: group.Resource.Name, Path: group.Resource.Path, Kind: "group",
-		FullPath: group.FullPath(), ParentID: optionalID(int64(group.Resource.Parent())), WebURL: api.resourceURL(ctx, group),
+		ID: int64(group.Project.ID), Name: group.Project.Name, Path: group.Project.Path, Kind: "group",
+		FullPath: group.FullPath(), ParentID: optionalID(int64(group.Project.Parent())), WebURL: api.projectURL(ctx, group),
 	}
 }
 
-func (api *API) resourceURL(ctx context.Context, v directory.View) string {
-	if v.Resource.Kind == principal.Group {
+func (api *API) projectURL(ctx context.Context, v directory.View) string {
+	if v.Project.Kind == project.KindGroup {
 		return api.publicURL(ctx) + "/groups/" + v.FullPath()
 	}
 	return api.publicURL(ctx) + "/" + v.FullPath()

@@ -13,8 +13,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -38,41 +41,41 @@ const (
 func team(tb testing.TB, w *world) {
 	tb.Helper()
 	ctx := tb.Context()
-	as := func(name string) principal.Principal { return principal.Principal{User: w.users[name]} }
-	group := func(by, path string, parent token.ResourceID) {
+	as := func(name string) principal.Principal { return principal.Principal{Account: w.users[name]} }
+	group := func(by, path string, parent project.ID) {
 		_, err := w.accounts.CreateGroup(ctx, as(by), directory.GroupCandidate{Name: strings.ToUpper(path[:1]) + path[1:], Path: path, Parent: parent})
 		check(tb, err)
 	}
-	project := func(c directory.ProjectCandidate) {
+	proj := func(c directory.ProjectCandidate) {
 		_, err := w.accounts.CreateProject(ctx, as("owner"), c)
 		check(tb, err)
 	}
 	group("owner", "acme", 0)
 	group("owner", "sub", acmeID)
-	project(directory.ProjectCandidate{Name: "Web", Path: "web", Description: "the site", Namespace: directory.Namespace{Group: acmeID}})
-	project(directory.ProjectCandidate{Name: "Notes", Path: "notes", Visibility: "public"})
-	project(directory.ProjectCandidate{Name: "a Tool", Namespace: directory.Namespace{Group: subID}, Visibility: "internal"})
+	proj(directory.ProjectCandidate{Name: "Web", Path: "web", Description: "the site", Namespace: directory.Namespace{Group: acmeID}})
+	proj(directory.ProjectCandidate{Name: "Notes", Path: "notes", Visibility: "public"})
+	proj(directory.ProjectCandidate{Name: "a Tool", Namespace: directory.Namespace{Group: subID}, Visibility: "internal"})
 	group("root", "foreign", 0)
 
-	bot, err := w.table.CreateUser(ctx, principal.User{
-		Username: "project_3_bot", Name: "deploy", Email: "project3_bot@example.com", State: principal.Active, Bot: true, CreatedAt: now, NextNumber: 1,
+	bot, err := w.table.CreateAccount(ctx, account.Account{
+		Username: "project_3_bot", Name: "deploy", Email: "project3_bot@example.com", State: account.Active, Bot: true, CreatedAt: now, NextNumber: 1,
 	})
 	check(tb, err)
 	w.users["bot"] = bot
 	w.user(tb, "gone")
 	w.user(tb, "expired")
-	today := token.DayOf(now)
-	w.join(tb, webID, "bot", token.Maintainer, token.Day{}, 2)
-	w.join(tb, webID, "other", token.Developer, today.AddDays(14), goneID)
-	w.join(tb, webID, "gone", token.Maintainer, token.Day{}, 1)
-	w.join(tb, webID, "expired", token.Reporter, today, 1)
-	w.join(tb, acmeID, "blocked", token.Maintainer, token.Day{}, 0)
-	w.join(tb, acmeID, "gone", token.Owner, token.Day{}, 1)
+	today := clock.DayOf(now)
+	w.join(tb, webID, "bot", project.Maintainer, clock.Day{}, 2)
+	w.join(tb, webID, "other", project.Developer, today.AddDays(14), goneID)
+	w.join(tb, webID, "gone", project.Maintainer, clock.Day{}, 1)
+	w.join(tb, webID, "expired", project.Reporter, today, 1)
+	w.join(tb, acmeID, "blocked", project.Maintainer, clock.Day{}, 0)
+	w.join(tb, acmeID, "gone", project.Owner, clock.Day{}, 1)
 	w.user(tb, "reporter")
 	w.issue(tb, "reporter", "reporter", scope.API)
 	_, err = w.verifier.Verify(ctx, w.bearers["reporter"], netip.Addr{}) // records the first use
 	check(tb, err)
-	w.join(tb, acmeID, "reporter", token.Reporter, token.Day{}, 1)
+	w.join(tb, acmeID, "reporter", project.Reporter, clock.Day{}, 1)
 	for _, k := range [][2]string{{"USER#7", "PROFILE"}, {"USERNAME#gone", "USERNAME"}, {"EMAIL#gone@example.test", "EMAIL"}} {
 		_, err := w.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: aws.String(tableName), Key: attributes{"pk": text(k[0]), "sk": text(k[1])}})
 		check(tb, err)
@@ -80,23 +83,23 @@ func team(tb testing.TB, w *world) {
 }
 
 // join makes an account a member past all rules.
-func (w *world) join(tb testing.TB, res token.ResourceID, name string, level token.Level, until token.Day, by token.OwnerID) {
+func (w *world) join(tb testing.TB, res project.ID, name string, level project.Level, until clock.Day, by account.ID) {
 	tb.Helper()
-	check(tb, w.table.AddMember(tb.Context(), principal.Member{
-		Resource: res, User: w.users[name].ID, Level: level, ExpiresOn: until, CreatedAt: now, CreatedBy: by,
-	}, principal.Member{}))
+	check(tb, w.table.AddMember(tb.Context(), project.Member{
+		Project: res, Account: w.users[name].ID, Level: level, ExpiresOn: until, CreatedAt: now, CreatedBy: by,
+	}, project.Member{}))
 }
 
-// issueOf makes a bearer of the bot that belongs to a resource.
-func (w *world) issueOf(tb testing.TB, name string, res token.ResourceID, kind token.Kind) {
+// issueOf makes a bearer of the bot that belongs to a project.
+func (w *world) issueOf(tb testing.TB, name string, res project.ID, kind token.Kind) {
 	tb.Helper()
-	bot, err := w.table.User(tb.Context(), w.users["bot"].ID)
+	bot, err := w.table.Account(tb.Context(), w.users["bot"].ID)
 	check(tb, err)
 	bearer, err := secret.New("lkprj_", int64(bot.ID), rand.Reader)
 	check(tb, err)
 	tok, err := w.table.CreateToken(tb.Context(), bot, token.Token{
 		Kind: kind, Owner: bot.ID, Name: name, Scopes: scope.Set{scope.API}, CreatedAt: now, CreatedBy: 2,
-		ExpiresOn: token.DayOf(now).AddDays(100), Digest: w.pepper.Digest(bearer), Resource: res, Level: token.Maintainer,
+		ExpiresOn: clock.DayOf(now).AddDays(100), Digest: w.pepper.Digest(bearer), Project: res, Level: project.Maintainer,
 	}, nil)
 	check(tb, err)
 	w.bearers[name], w.tokens[name] = bearer.Reveal(), tok
@@ -118,7 +121,7 @@ const (
 	acme     = groups + "/acme"
 )
 
-func resourceCases() []replyCase {
+func projectCases() []replyCase {
 	var cases []replyCase
 	add := func(name string, r request) { cases = append(cases, replyCase{name: name, request: r, before: team}) }
 
@@ -277,7 +280,7 @@ func (r response) ids(tb testing.TB) (ids []int) {
 	return ids
 }
 
-func TestFiltersAndOrdersOfResources(t *testing.T) {
+func TestFiltersAndOrdersOfProjects(t *testing.T) {
 	w := newWorld(t)
 	team(t, w)
 	for _, c := range []struct {
@@ -354,16 +357,16 @@ func TestListsShowWhatCanBeReached(t *testing.T) {
 	w := newWorld(t)
 	team(t, w)
 	w.user(t, "guest")
-	w.join(t, subID, "guest", token.Guest, token.Day{}, 1)
-	w.join(t, toolID, "guest", token.Maintainer, token.Day{}, 1)
+	w.join(t, subID, "guest", project.Guest, clock.Day{}, 1)
+	w.join(t, toolID, "guest", project.Maintainer, clock.Day{}, 1)
 	for _, name := range []string{"root", "owner", "other", "bot", "guest", "expired"} {
-		by := principal.Principal{User: w.users[name]}
-		for _, kind := range []principal.ResourceKind{principal.Project, principal.Group} {
-			listed, total, err := w.accounts.ListResources(t.Context(), by, directory.ResourceFilter{Kind: kind}, directory.ResourceSort{Ascending: true}, 0, 100)
+		by := principal.Principal{Account: w.users[name]}
+		for _, kind := range []project.Kind{project.KindProject, project.KindGroup} {
+			listed, total, err := w.accounts.ListProjects(t.Context(), by, directory.ProjectFilter{Kind: kind}, directory.ProjectSort{Ascending: true}, 0, 100)
 			check(t, err)
 			var reached []directory.View
 			for id := 1; id <= foreignID+1; id++ {
-				if view, err := w.accounts.GetResource(t.Context(), by, kind, fmt.Sprint(id)); err == nil {
+				if view, err := w.accounts.GetProject(t.Context(), by, kind, fmt.Sprint(id)); err == nil {
 					reached = append(reached, view)
 				}
 			}
@@ -376,10 +379,10 @@ func TestListsShowWhatCanBeReached(t *testing.T) {
 
 // Promise 8: a project or group that the caller is no member of is one that is
 // not there, in whatever is asked about it, whatever its visibility.
-func TestForeignResourcesAreMissing(t *testing.T) {
+func TestForeignProjectsAndGroupsAreMissing(t *testing.T) {
 	w := newWorld(t)
 	team(t, w)
-	_, err := w.accounts.CreateGroup(t.Context(), principal.Principal{User: w.users["root"]}, directory.GroupCandidate{Name: "Open", Path: "open", Visibility: "public"})
+	_, err := w.accounts.CreateGroup(t.Context(), principal.Principal{Account: w.users["root"]}, directory.GroupCandidate{Name: "Open", Path: "open", Visibility: "public"})
 	check(t, err)
 	w.issueOf(t, "of web", webID, token.Project)
 	before := w.snapshot(t)
@@ -414,7 +417,7 @@ func TestForeignResourcesAreMissing(t *testing.T) {
 	}
 }
 
-// sameButLastUse compares what two snapshots say of members and resources.
+// sameButLastUse compares what two snapshots say of members and projects.
 func sameButLastUse(a, b string) bool {
 	of := func(snapshot string) (lines []string) {
 		for line := range strings.Lines(snapshot) {
@@ -428,40 +431,40 @@ func sameButLastUse(a, b string) bool {
 }
 
 // Breaks if somebody can give, change or take away a level above their own, or
-// any without managing the resource.
+// any without managing the project.
 func TestRightsOverMembers(t *testing.T) {
 	w := newWorld(t)
 	w.user(t, "target")
 	w.user(t, "keeper")
-	as := principal.Principal{User: w.users["keeper"]}
+	as := principal.Principal{Account: w.users["keeper"]}
 	_, err := w.accounts.CreateGroup(t.Context(), as, directory.GroupCandidate{Name: "Team", Path: "team"})
 	check(t, err)
 	_, err = w.accounts.CreateProject(t.Context(), as, directory.ProjectCandidate{Name: "Site", Namespace: directory.Namespace{Group: 1}})
 	check(t, err)
-	bases := map[string]token.ResourceID{groups + "/1": 1, projects + "/2": 2}
-	least := map[string]token.Level{groups + "/1": token.Owner, projects + "/2": token.Maintainer}
-	set := func(res token.ResourceID, name string, level token.Level) {
+	bases := map[string]project.ID{groups + "/1": 1, projects + "/2": 2}
+	least := map[string]project.Level{groups + "/1": project.Owner, projects + "/2": project.Maintainer}
+	set := func(res project.ID, name string, level project.Level) {
 		t.Helper()
-		r, err := w.table.Resource(t.Context(), res)
+		r, err := w.table.Project(t.Context(), res)
 		check(t, err)
 		standing, err := w.table.Standing(t.Context(), r, w.users[name].ID)
 		check(t, err)
-		if standing.Direct != (principal.Member{}) {
-			check(t, w.table.RemoveMember(t.Context(), standing.Direct, principal.Member{}))
+		if standing.Direct != (project.Member{}) {
+			check(t, w.table.RemoveMember(t.Context(), standing.Direct, project.Member{}))
 		}
-		if level != token.NoLevel {
-			w.join(t, res, name, level, token.Day{}, 1)
+		if level != project.NoLevel {
+			w.join(t, res, name, level, clock.Day{}, 1)
 		}
 	}
-	everyLevel := append([]token.Level{token.NoLevel}, token.Levels...)
+	everyLevel := append([]project.Level{project.NoLevel}, project.Levels...)
 	for base, res := range bases {
 		for _, caller := range everyLevel {
 			set(res, "other", caller)
-			allowed := func(levels ...token.Level) bool {
+			allowed := func(levels ...project.Level) bool {
 				return caller >= least[base] && caller >= slices.Max(levels)
 			}
 			refused := 403
-			if caller == token.NoLevel {
+			if caller == project.NoLevel {
 				refused = 404
 			}
 			expect := func(r request, ok bool, success int) {
@@ -474,10 +477,10 @@ func TestRightsOverMembers(t *testing.T) {
 					t.Errorf("%s %s %s by %d: %s", r.method, r.target, r.json, caller, got)
 				}
 			}
-			for _, target := range token.Levels {
-				set(res, "target", token.NoLevel)
+			for _, target := range project.Levels {
+				set(res, "target", project.NoLevel)
 				expect(post("directory", base+"/members", "other", fmt.Sprintf(`{"username":"target","access_level":%d}`, target)), allowed(target), 201)
-				for _, wanted := range token.Levels {
+				for _, wanted := range project.Levels {
 					set(res, "target", target)
 					path := fmt.Sprintf("%s/members/%d", base, w.users["target"].ID)
 					expect(put(path, "other", fmt.Sprintf(`{"access_level":%d}`, wanted)), allowed(target, wanted), 200)
@@ -485,7 +488,7 @@ func TestRightsOverMembers(t *testing.T) {
 				set(res, "target", target)
 				expect(leave(fmt.Sprintf("%s/members/%d", base, w.users["target"].ID), "other"), allowed(target), 204)
 			}
-			if caller != token.NoLevel {
+			if caller != project.NoLevel {
 				expect(leave(base+"/members/3", "other"), true, 204)
 			}
 		}
@@ -496,27 +499,27 @@ func TestRightsOverMembers(t *testing.T) {
 func TestRightsToMake(t *testing.T) {
 	w := newWorld(t)
 	team(t, w)
-	res, err := w.table.Resource(t.Context(), foreignID)
+	proj, err := w.table.Project(t.Context(), foreignID)
 	check(t, err)
-	for _, level := range append([]token.Level{token.NoLevel}, token.Levels...) {
-		standing, err := w.table.Standing(t.Context(), res, 3)
+	for _, level := range append([]project.Level{project.NoLevel}, project.Levels...) {
+		standing, err := w.table.Standing(t.Context(), proj, 3)
 		check(t, err)
-		if standing.Direct != (principal.Member{}) {
-			check(t, w.table.RemoveMember(t.Context(), standing.Direct, principal.Member{}))
+		if standing.Direct != (project.Member{}) {
+			check(t, w.table.RemoveMember(t.Context(), standing.Direct, project.Member{}))
 		}
-		if level != token.NoLevel {
-			w.join(t, foreignID, "other", level, token.Day{}, 1)
+		if level != project.NoLevel {
+			w.join(t, foreignID, "other", level, clock.Day{}, 1)
 		}
 		for _, c := range []struct {
 			r     request
-			least token.Level
+			least project.Level
 		}{
-			{post("directory", projects, "other", fmt.Sprintf(`{"name":"p%d","namespace_id":6}`, level)), token.Developer},
-			{post("directory", groups, "other", fmt.Sprintf(`{"name":"g","path":"g%d","parent_id":6}`, level)), token.Maintainer},
+			{post("directory", projects, "other", fmt.Sprintf(`{"name":"p%d","namespace_id":6}`, level)), project.Developer},
+			{post("directory", groups, "other", fmt.Sprintf(`{"name":"g","path":"g%d","parent_id":6}`, level)), project.Maintainer},
 		} {
 			want := 403
 			switch {
-			case level == token.NoLevel:
+			case level == project.NoLevel:
 				want = 404
 			case level >= c.least:
 				want = 201
@@ -529,7 +532,7 @@ func TestRightsToMake(t *testing.T) {
 }
 
 // What operators' filters look for stays as it is.
-func TestLogLinesOfResources(t *testing.T) {
+func TestLogLinesOfProjects(t *testing.T) {
 	w := newWorld(t)
 	team(t, w)
 	w.logs.reset()
@@ -612,7 +615,7 @@ func TestMembershipsEnd(t *testing.T) {
 	t.Run("and a right that is used up with it", func(t *testing.T) {
 		w := newWorld(t)
 		team(t, w)
-		w.join(t, notesID, "other", token.Maintainer, token.DayOf(midnight), 2)
+		w.join(t, notesID, "other", project.Maintainer, clock.DayOf(midnight), 2)
 		add := post("directory", projects+"/4/members", "other", `{"user_id":5,"access_level":10}`)
 		w.clock.Set(midnight)
 		if got := throughLambda(t, w, add); got.status != 404 {
@@ -639,18 +642,18 @@ func TestGroupsKeepAnOwner(t *testing.T) {
 		{"the only one stays", nil, remove(2), 403},
 		{"the only one is not lowered", nil, lower(2), 403},
 		{"the only one may be given an end", nil, put(acme+"/members/2", "root", `{"access_level":50,"expires_at":"2026-05-01"}`), 200},
-		{"one of two goes", func(t *testing.T, w *world) { w.join(t, acmeID, "other", token.Owner, token.Day{}, 1) }, remove(2), 204},
-		{"one of two is lowered", func(t *testing.T, w *world) { w.join(t, acmeID, "other", token.Owner, token.Day{}, 1) }, lower(2), 200},
+		{"one of two goes", func(t *testing.T, w *world) { w.join(t, acmeID, "other", project.Owner, clock.Day{}, 1) }, remove(2), 204},
+		{"one of two is lowered", func(t *testing.T, w *world) { w.join(t, acmeID, "other", project.Owner, clock.Day{}, 1) }, lower(2), 200},
 		{"one who is no owner goes", nil, remove(4), 204},
 		{"an owner until tomorrow is one", func(t *testing.T, w *world) {
-			w.join(t, acmeID, "other", token.Owner, token.DayOf(now).AddDays(1), 1)
+			w.join(t, acmeID, "other", project.Owner, clock.DayOf(now).AddDays(1), 1)
 		}, remove(2), 204},
 		{"an owner until today is none", func(t *testing.T, w *world) {
-			w.join(t, acmeID, "other", token.Owner, token.DayOf(now), 1)
+			w.join(t, acmeID, "other", project.Owner, clock.DayOf(now), 1)
 		}, remove(2), 403},
-		{"a blocked owner is none", func(t *testing.T, w *world) { w.join(t, foreignID, "blocked", token.Owner, token.Day{}, 1) },
+		{"a blocked owner is none", func(t *testing.T, w *world) { w.join(t, foreignID, "blocked", project.Owner, clock.Day{}, 1) },
 			leave(groups+"/foreign/members/1", "root"), 403},
-		{"a bot is none", func(t *testing.T, w *world) { w.join(t, foreignID, "bot", token.Owner, token.Day{}, 1) },
+		{"a bot is none", func(t *testing.T, w *world) { w.join(t, foreignID, "bot", project.Owner, clock.Day{}, 1) },
 			leave(groups+"/foreign/members/1", "root"), 403},
 		{"a maintainer is none", nil, remove(2), 403},
 		{"the owner of the group above is one", nil, leave(groups+"/acme%2Fsub/members/2", "root"), 204},
@@ -669,7 +672,7 @@ func TestGroupsKeepAnOwner(t *testing.T) {
 	t.Run("of two who go at once one stays", func(t *testing.T) {
 		w := newWorld(t)
 		team(t, w)
-		w.join(t, acmeID, "other", token.Owner, token.Day{}, 1)
+		w.join(t, acmeID, "other", project.Owner, clock.Day{}, 1)
 		statuses := make(chan int, 2)
 		for _, r := range []request{leave(acme+"/members/2", "owner"), leave(acme+"/members/3", "other")} {
 			go func() { statuses <- throughLambda(t, w, r).status }()
@@ -682,7 +685,7 @@ func TestGroupsKeepAnOwner(t *testing.T) {
 
 // Whoever leaves a group leaves what lies in it, unless told otherwise.
 func TestRemovalFromWhatLiesBelow(t *testing.T) {
-	for target, want := range map[string][]token.ResourceID{
+	for target, want := range map[string][]project.ID{
 		acme + "/members/3":                         {foreignID},
 		acme + "/members/3?skip_subresources=false": {foreignID},
 		acme + "/members/3?skip_subresources=true":  {webID, toolID, foreignID},
@@ -690,17 +693,17 @@ func TestRemovalFromWhatLiesBelow(t *testing.T) {
 	} {
 		w := newWorld(t)
 		team(t, w)
-		w.join(t, acmeID, "other", token.Guest, token.Day{}, 1)
-		w.join(t, toolID, "other", token.Guest, token.DayOf(now), 1)
-		w.join(t, foreignID, "other", token.Guest, token.Day{}, 1)
+		w.join(t, acmeID, "other", project.Guest, clock.Day{}, 1)
+		w.join(t, toolID, "other", project.Guest, clock.DayOf(now), 1)
+		w.join(t, foreignID, "other", project.Guest, clock.Day{}, 1)
 		if got := throughLambda(t, w, leave(target, "owner")); got.status != 204 {
 			t.Fatalf("%s: %s", target, got)
 		}
 		members, err := w.table.Memberships(t.Context(), 3)
 		check(t, err)
-		var left []token.ResourceID
+		var left []project.ID
 		for _, m := range members {
-			left = append(left, m.Resource)
+			left = append(left, m.Project)
 		}
 		if !slices.Equal(left, want) {
 			t.Errorf("%s leaves %v, want %v", target, left, want)
@@ -759,10 +762,10 @@ func TestSeveralMembersAgain(t *testing.T) {
 
 // A bot may use its project and manage its members up to its level, and make or
 // leave nothing.
-func TestTokensOfResources(t *testing.T) {
+func TestTokensOfProjects(t *testing.T) {
 	w := newWorld(t)
 	team(t, w)
-	w.join(t, notesID, "bot", token.Maintainer, token.Day{}, 1) // as nothing in the API can do
+	w.join(t, notesID, "bot", project.Maintainer, clock.Day{}, 1) // as nothing in the API can do
 	w.issueOf(t, "of web", webID, token.Project)
 	w.issueOf(t, "of acme", acmeID, token.Group)
 	for _, c := range []struct {
@@ -800,7 +803,7 @@ func TestExternalAccountsMakeNothing(t *testing.T) {
 	w := newWorld(t)
 	team(t, w)
 	w.user(t, "external", func(c *directory.Candidate) { c.External = true })
-	w.join(t, acmeID, "external", token.Owner, token.Day{}, 1)
+	w.join(t, acmeID, "external", project.Owner, clock.Day{}, 1)
 	w.issue(t, "external", "external", scope.API)
 	for _, r := range []request{
 		post("directory", projects, "external", `{"name":"n"}`),
@@ -818,7 +821,7 @@ func TestExternalAccountsMakeNothing(t *testing.T) {
 }
 
 // What somebody makes by sudo is the account's that is acted as.
-func TestResourcesBySudo(t *testing.T) {
+func TestProjectsBySudo(t *testing.T) {
 	w := newWorld(t)
 	team(t, w)
 	made := throughLambda(t, w, post("directory", projects+"?sudo=other", "root", `{"name":"n"}`))

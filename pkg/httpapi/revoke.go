@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
@@ -29,7 +31,7 @@ func (api *revokeAPI) routes() []route {
 		{method: "DELETE", path: "/users/{user_id}/personal_access_tokens", handle: api.revokeAllOf, adminOnly: true},
 		{method: "DELETE", path: impersonationPath, handle: api.revokeImpersonation, adminOnly: true},
 		{method: "DELETE", path: "/admin/token", handle: api.revokeValue, adminOnly: true},
-	}, resourceRoutes(api.resourceRoutes)...)
+	}, projectRoutes(api.projectRoutes)...)
 }
 
 func (api *revokeAPI) revoke(w http.ResponseWriter, r *http.Request) error {
@@ -37,7 +39,7 @@ func (api *revokeAPI) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		err = api.revoker.Revoke(r.Context(), principal.From(r.Context()), id)
 	}
-	if errors.Is(err, token.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) {
 		return errNotFoundLower
 	}
 	return api.revoked(w, r, id, err)
@@ -49,23 +51,23 @@ func (api *revokeAPI) revokeSelf(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (api *revokeAPI) revokeOwn(w http.ResponseWriter, r *http.Request) error {
-	return api.revokeEverything(w, r, principal.From(r.Context()).User.ID)
+	return api.revokeEverything(w, r, principal.From(r.Context()).Account.ID)
 }
 
 func (api *revokeAPI) revokeAllOf(w http.ResponseWriter, r *http.Request) error {
-	owner, err := token.ParseOwnerID(r.PathValue("user_id"))
+	owner, err := account.ParseID(r.PathValue("user_id"))
 	if err != nil {
 		return errUserNotFound
 	}
 	return api.revokeEverything(w, r, owner)
 }
 
-func (api *revokeAPI) revokeEverything(w http.ResponseWriter, r *http.Request, owner token.OwnerID) error {
+func (api *revokeAPI) revokeEverything(w http.ResponseWriter, r *http.Request, owner account.ID) error {
 	err := api.revoker.RevokeEverything(r.Context(), principal.From(r.Context()), owner)
 	switch {
 	case errors.Is(err, lifecycle.ErrBot):
 		return &badRequest{err}
-	case errors.Is(err, token.ErrNotFound):
+	case errors.Is(err, fault.ErrNotFound):
 		return errUserNotFound
 	case err != nil:
 		return err

@@ -4,7 +4,8 @@ import (
 	"net/http"
 	"runtime/debug"
 
-	"latchkey/pkg/policy"
+	"latchkey/pkg/administration"
+	"latchkey/pkg/trail"
 )
 
 // Version is the GitLab release whose token API is spoken here. Clients
@@ -13,15 +14,15 @@ const Version = "18.4.0"
 
 type settingsAPI struct {
 	*API
-	features       *policy.Features
-	administration *policy.Administration
-	trail          *policy.Trail
+	features       *administration.Features
+	administration *administration.Administration
+	trail          *trail.Trail
 }
 
 // Settings returns the routes that describe the service, change how it works,
 // turn its features on and off, and show what was done with it. It also answers
 // every path that no other function serves.
-func Settings(api *API, features *policy.Features, administration *policy.Administration, trail *policy.Trail) http.Handler {
+func Settings(api *API, features *administration.Features, administration *administration.Administration, trail *trail.Trail) http.Handler {
 	return api.serve((&settingsAPI{api, features, administration, trail}).routes())
 }
 

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"net/http"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/administration"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/policy"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
 )
 
 // Errors of the wire format. They say no more than a status and a text.
@@ -22,9 +25,9 @@ var (
 	// errHidden is what somebody gets who may not know whether a token is
 	// there: GitLab answers 401 for a foreign and for a missing one.
 	errHidden           = errors.New("not the caller's to see")
-	errNotFoundLower    = fmt.Errorf("%w: by key", token.ErrNotFound)
-	errUserNotFound     = fmt.Errorf("%w: user", token.ErrNotFound)
-	errValueNotFound    = fmt.Errorf("%w: value", token.ErrNotFound)
+	errNotFoundLower    = fmt.Errorf("%w: by key", fault.ErrNotFound)
+	errUserNotFound     = fmt.Errorf("%w: user", fault.ErrNotFound)
+	errValueNotFound    = fmt.Errorf("%w: value", fault.ErrNotFound)
 	errTypeNotSupported = errors.New("value of an unknown type")
 	errAnonymousUsers   = errors.New("anonymous list of users")
 	errAnonymousUser    = errors.New("anonymous look at a user")
@@ -33,7 +36,7 @@ var (
 )
 
 // errNotPermitted is for an owner who may not have a token: the words for
-// principal.ErrInactive are about the caller's own account.
+// account.ErrInactive are about the caller's own account.
 var errNotPermitted = &lifecycle.Fault{Reasons: []string{"Not permitted to create"}}
 
 // badRequest marks a rule that is answered in the words "400 Bad request".
@@ -73,25 +76,25 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{errThrottled, message(http.StatusTooManyRequests, map[string]string{
 			"error": "This endpoint has been requested too many times. Try again later."})},
 		{errHidden, message(http.StatusUnauthorized, "401 Unauthorized")},
-		{lifecycle.ErrNotOfResource, message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
+		{lifecycle.ErrNotOfProject, message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
 		{errSudoNotAdmin, message(http.StatusForbidden, "403 Forbidden - Must be admin to use sudo")},
 		{errAnonymousUsers, message(http.StatusForbidden, "403 Forbidden - Not authorized to access /api/v4/users")},
 		{errAnonymousUser, message(http.StatusForbidden, "403 Forbidden - Not authorized!")},
 		{errTypeNotSupported, message(http.StatusUnprocessableEntity, "Token type not supported.")},
 		{errOffset, reply{http.StatusMethodNotAllowed, map[string]any{"error": fmt.Sprintf(
 			"Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", lifecycle.MaxOffset)}}},
-		{policy.ErrTooFar, reply{http.StatusMethodNotAllowed, map[string]any{
+		{trail.ErrTooFar, reply{http.StatusMethodNotAllowed, map[string]any{
 			"error": "Too many audit events to look through. Narrow the list with created_after and created_before."}}},
-		{token.ErrUnavailable, message(http.StatusServiceUnavailable, "503 Service Unavailable")},
+		{fault.ErrUnavailable, message(http.StatusServiceUnavailable, "503 Service Unavailable")},
 		{token.ErrExpired, invalidToken("Token is expired. You can either do re-authorization or token refresh.")},
 		{token.ErrRevoked, invalidToken("Token was revoked. You have to re-authorize from the user.")},
 		{token.ErrImpersonation, invalidToken("Token is an impersonation token but impersonation was disabled.")},
 		{token.ErrAddress, message(http.StatusForbidden, "403 Forbidden - The token may not be used from this address")},
 		{token.ErrInvalid, message(http.StatusUnauthorized, "401 Unauthorized")},
-		{principal.ErrBlocked, message(http.StatusForbidden, "403 Forbidden - Your account has been blocked.")},
-		{principal.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Your account has been deactivated by your "+
+		{account.ErrBlocked, message(http.StatusForbidden, "403 Forbidden - Your account has been blocked.")},
+		{account.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Your account has been deactivated by your "+
 			"administrator. Please log back in from a web browser to reactivate your account at "+api.publicURL(ctx))},
-		{principal.ErrInactive, message(http.StatusForbidden, "403 Forbidden")},
+		{account.ErrInactive, message(http.StatusForbidden, "403 Forbidden")},
 		{directory.ErrSelf, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be blocked by the API")},
 		{directory.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Deactivated users cannot be unblocked by the API")},
 		{directory.ErrSelfDeactivated, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be deactivated by the API")},
@@ -105,28 +108,28 @@ func (api *API) replyTo(ctx context.Context, err error) reply {
 		{directory.ErrNamespaceOwner, message(http.StatusForbidden, "403 Forbidden - The owner of the namespace remains the owner of its projects")},
 		{directory.ErrBotMember, message(http.StatusForbidden, "403 Forbidden - A bot's membership ends with its token only")},
 		{lifecycle.ErrImpersonationOff, message(http.StatusForbidden, "403 Forbidden - Impersonation is disabled")},
-		{token.ErrForbidden, message(http.StatusForbidden, "403 Forbidden")},
+		{fault.ErrForbidden, message(http.StatusForbidden, "403 Forbidden")},
 		{errUserNotFound, message(http.StatusNotFound, "404 User Not Found")},
-		{principal.ErrNoProject, message(http.StatusNotFound, "404 Project Not Found")},
-		{principal.ErrNoGroup, message(http.StatusNotFound, "404 Group Not Found")},
+		{project.ErrNoProject, message(http.StatusNotFound, "404 Project Not Found")},
+		{project.ErrNoGroup, message(http.StatusNotFound, "404 Group Not Found")},
 		{directory.ErrNoNamespace, message(http.StatusNotFound, "404 Namespace Not Found")},
-		{directory.ErrNoUser, message(http.StatusNotFound, "404 User Not Found")},
+		{directory.ErrNoAccount, message(http.StatusNotFound, "404 User Not Found")},
 		{directory.ErrNoMember, message(http.StatusNotFound, "404 Not found")},
 		{errNotFoundLower, message(http.StatusNotFound, "404 Not found")},
 		{errValueNotFound, message(http.StatusNotFound, map[string]string{"error": "Not found"})},
 		{lifecycle.ErrNoImpersonation, message(http.StatusNotFound, "404 Impersonation Token Not Found")},
-		{token.ErrNotFound, message(http.StatusNotFound, "404 Not Found")},
+		{fault.ErrNotFound, message(http.StatusNotFound, "404 Not Found")},
 		{lifecycle.ErrKeyReused, message(http.StatusUnprocessableEntity, "Idempotency-Key was used for another request")},
-		{token.ErrEmailTaken, message(http.StatusConflict, "Email has already been taken")},
-		{token.ErrUsernameTaken, message(http.StatusConflict, "Username has already been taken")},
+		{account.ErrEmailTaken, message(http.StatusConflict, "Email has already been taken")},
+		{account.ErrUsernameTaken, message(http.StatusConflict, "Username has already been taken")},
 		{directory.ErrMemberExists, message(http.StatusConflict, "Member already exists")},
-		{token.ErrTaken, message(http.StatusConflict, "409 Conflict")},
+		{fault.ErrTaken, message(http.StatusConflict, "409 Conflict")},
 		{lifecycle.ErrChanged, message(http.StatusPreconditionFailed, "412 Precondition Failed")},
-		{token.ErrConflict, message(http.StatusConflict, "409 Conflict: Resource lock")},
+		{fault.ErrConflict, message(http.StatusConflict, "409 Conflict: Resource lock")},
 		{lifecycle.ErrScopeBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "scopes does not have a valid value"}}},
-		{policy.ErrFeatureName, reply{http.StatusBadRequest, map[string]any{"error": "name is invalid"}}},
-		{policy.ErrUndefined, message(http.StatusBadRequest, "400 Bad request - The feature has no definition. With force=true it is stored all the same.")},
-		{policy.ErrTooManyTargets, message(http.StatusBadRequest, fmt.Sprintf("400 Bad request - At most %d targets can be changed at once", policy.MaxTargets))},
+		{administration.ErrFeatureName, reply{http.StatusBadRequest, map[string]any{"error": "name is invalid"}}},
+		{administration.ErrUndefined, message(http.StatusBadRequest, "400 Bad request - The feature has no definition. With force=true it is stored all the same.")},
+		{administration.ErrTooManyTargets, message(http.StatusBadRequest, fmt.Sprintf("400 Bad request - At most %d targets can be changed at once", administration.MaxTargets))},
 		{lifecycle.ErrNetworksBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "allowed_cidrs has to lie within those of the presented token"}}},
 		{token.ErrOutOfNumbers, message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
 	} {
@@ -149,8 +152,8 @@ func replyInWords(err error) reply {
 		deletion    *cannotDelete
 		record      *fieldFaults
 		rules       *lifecycle.Fault
-		target      *policy.NoTarget
-		fields      token.Faults
+		target      *administration.NoTarget
+		fields      fault.Faults
 	)
 	switch {
 	case errors.As(err, &scopes):
@@ -193,8 +196,8 @@ func refusalCode(err error) string {
 		code string
 	}{
 		{token.ErrMissing, "missing"}, {token.ErrExpired, "expired"}, {token.ErrRevoked, "revoked"},
-		{token.ErrAddress, "address"}, {token.ErrInvalid, "unknown"}, {principal.ErrInactive, "owner"},
-		{scope.ErrInsufficient, "scope"}, {scope.ErrAmbiguousPath, "path"}, {token.ErrInput, "input"},
+		{token.ErrAddress, "address"}, {token.ErrInvalid, "unknown"}, {account.ErrInactive, "owner"},
+		{scope.ErrInsufficient, "scope"}, {scope.ErrAmbiguousPath, "path"}, {fault.ErrInput, "input"},
 	} {
 		if errors.Is(err, row.err) {
 			return row.code

@@ -6,16 +6,17 @@ import (
 	"net/http"
 	"strings"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
-	"latchkey/pkg/token"
 )
 
 // maxSudoTarget is the longest id or username that is looked up, in bytes.
 const maxSudoTarget = 255
 
-var errSudoNotAdmin = fmt.Errorf("%w: sudo without being an administrator", token.ErrForbidden)
+var errSudoNotAdmin = fmt.Errorf("%w: sudo without being an administrator", fault.ErrForbidden)
 
 // A sudoMissing says that nobody is there whom an administrator wants to act
 // as. Error leaves out what was asked for, because a client can write anything
@@ -45,24 +46,24 @@ func (api *API) sudo(r *http.Request, p params, caller principal.Principal) (pri
 	switch {
 	case !wanted && err == nil:
 		return caller, nil
-	case !caller.User.Admin:
+	case !caller.Account.Admin:
 		return caller, errSudoNotAdmin
 	case !caller.Token.Scopes.Has(scope.Sudo):
 		return caller, &insufficientScope{listed: scope.Set{scope.Sudo}}
 	case err != nil:
 		return caller, err
 	}
-	var user principal.User
+	var user account.Account
 	if strings.Trim(target, "0123456789") == "" {
-		var id token.OwnerID
-		if id, err = token.ParseOwnerID(target); err == nil {
-			user, err = api.Users.User(r.Context(), id)
+		var id account.ID
+		if id, err = account.ParseID(target); err == nil {
+			user, err = api.Accounts.Account(r.Context(), id)
 		}
 	} else {
-		user, err = api.Users.UserByName(r.Context(), target)
+		user, err = api.Accounts.AccountByName(r.Context(), target)
 	}
 	switch {
-	case errors.Is(err, token.ErrNotFound):
+	case errors.Is(err, fault.ErrNotFound):
 		return caller, &sudoMissing{target}
 	case err != nil:
 		return caller, fmt.Errorf("sudo: %w", err)
@@ -90,7 +91,7 @@ func sudoTarget(r *http.Request, p params) (target string, wanted bool, err erro
 	}
 	target, err = onlyHeader(r.Header, "Sudo")
 	if err == nil && (!printable(target) || len(target) > maxSudoTarget) {
-		err = fault("header SUDO is invalid")
+		err = paramError("header SUDO is invalid")
 	}
 	return target, true, err
 }

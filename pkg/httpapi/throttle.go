@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/time/rate" // the extended standard library's token bucket
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
@@ -41,7 +42,7 @@ const wrongBearers = "wrong_bearers"
 type Throttles struct {
 	wrongBearers *throttle[netip.Prefix]
 	goodBearers  *known
-	creations    *throttle[token.OwnerID]
+	creations    *throttle[account.ID]
 	leakReports  *throttle[netip.Prefix]
 	strays       *throttle[token.ID] // what of them is written down
 }
@@ -51,7 +52,7 @@ func NewThrottles(limits Limits) *Throttles {
 	return &Throttles{
 		wrongBearers: newThrottle[netip.Prefix](wrongBearers, limits.WrongBearers),
 		goodBearers:  newKnown(),
-		creations:    newThrottle[token.OwnerID]("creations", limits.Creations),
+		creations:    newThrottle[account.ID]("creations", limits.Creations),
 		leakReports:  newThrottle[netip.Prefix]("leak_reports", limits.LeakReports),
 		strays:       newThrottle[token.ID]("strays", 1),
 	}
@@ -94,7 +95,7 @@ func (t *Throttles) create(by principal.Principal, now time.Time) error {
 	if t == nil {
 		return nil
 	}
-	asking := by.User
+	asking := by.Account
 	if by.By != nil {
 		asking = *by.By
 	}

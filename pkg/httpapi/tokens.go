@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"strings"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
@@ -34,7 +36,7 @@ func (api *tokensAPI) routes() []route {
 		{method: "GET", path: impersonationsPath, handle: api.listImpersonation, adminOnly: true},
 		{method: "GET", path: impersonationPath, handle: api.getImpersonation, adminOnly: true},
 		{method: "POST", path: "/admin/token", handle: api.identify, adminOnly: true},
-	}, resourceRoutes(api.resourceRoutes)...)
+	}, projectRoutes(api.projectRoutes)...)
 }
 
 func (api *tokensAPI) list(w http.ResponseWriter, r *http.Request) error {
@@ -43,7 +45,7 @@ func (api *tokensAPI) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	by := principal.From(r.Context())
-	owner := token.OwnerID(b.integer("user_id", 0))
+	owner := account.ID(b.integer("user_id", 0))
 	filter := b.filter()
 	filter.Owner = owner
 	order := sortOf(b.text("sort"))
@@ -53,8 +55,8 @@ func (api *tokensAPI) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	// An administrator's empty user_id is nobody's, not everybody's: it is
 	// what a script sends that lost its variable.
-	if value, given := b.scalar("user_id"); given && filter.Owner < 1 && (value != "" || by.User.Admin) {
-		return hidden(by, token.ErrNotFound)
+	if value, given := b.scalar("user_id"); given && filter.Owner < 1 && (value != "" || by.Account.Admin) {
+		return hidden(by, fault.ErrNotFound)
 	}
 	listing, err := api.lister.List(r.Context(), by, filter, order, page.offset(), page.perPage)
 	if err != nil {
@@ -169,7 +171,7 @@ func presentedValue(r *http.Request) (string, error) {
 // valueNotFound tells, as GitLab does, a value that could be one of ours from
 // one that could not.
 func valueNotFound(format secret.Format, value string, err error) error {
-	if !errors.Is(err, token.ErrNotFound) {
+	if !errors.Is(err, fault.ErrNotFound) {
 		return err
 	}
 	for _, prefix := range format.Prefixes {

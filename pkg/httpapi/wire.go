@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
-	"latchkey/pkg/token"
 )
 
 // tokenJSON is a personal access token on the wire. The day from which it is
@@ -73,7 +73,7 @@ func optionalTimestamp(t time.Time) *string {
 	return optional(timestamp(t))
 }
 
-func optionalDay(d token.Day) *string {
+func optionalDay(d clock.Day) *string {
 	if d.IsZero() {
 		return nil
 	}
@@ -136,7 +136,7 @@ type userAdmin struct {
 // groups are named by the groups' ids, which are lower.
 const firstOwnNamespace = 1 << 31
 
-func (api *API) basicUserWire(ctx context.Context, u principal.User) *basicUserJSON {
+func (api *API) basicUserWire(ctx context.Context, u account.Account) *basicUserJSON {
 	return &basicUserJSON{
 		ID: int64(u.ID), Username: u.Username, Name: u.Name, State: string(u.State),
 		WebURL: api.publicURL(ctx) + "/" + u.Username,
@@ -144,7 +144,7 @@ func (api *API) basicUserWire(ctx context.Context, u principal.User) *basicUserJ
 }
 
 // authorWire shows who made something: nobody where that was the console.
-func (api *API) authorWire(ctx context.Context, authors map[token.OwnerID]principal.User, id token.OwnerID) *basicUserJSON {
+func (api *API) authorWire(ctx context.Context, authors map[account.ID]account.Account, id account.ID) *basicUserJSON {
 	author, known := authors[id]
 	if !known {
 		return nil
@@ -154,8 +154,8 @@ func (api *API) authorWire(ctx context.Context, authors map[token.OwnerID]princi
 
 // userWire shows an account to somebody who may see it: its owner, or an
 // administrator, who sees more.
-func (api *API) userWire(ctx context.Context, u principal.User, admin bool) userJSON {
-	mayCreate := u.State == principal.Active && !u.Bot && !u.External
+func (api *API) userWire(ctx context.Context, u account.Account, admin bool) userJSON {
+	mayCreate := u.State == account.Active && !u.Bot && !u.External
 	wire := userJSON{
 		basicUserJSON: *api.basicUserWire(ctx, u),
 		userDetail:    &userDetail{CreatedAt: timestamp(u.CreatedAt), Bot: u.Bot},

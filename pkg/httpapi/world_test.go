@@ -28,17 +28,19 @@ import (
 
 	"latchkey/infra/local/engine"
 	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/account"
+	"latchkey/pkg/administration"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/policy"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
 )
 
@@ -66,8 +68,8 @@ type world struct {
 	accounts *directory.Directory
 	planner  *planner
 	// administration changes the settings.
-	administration *policy.Administration
-	trail          *policy.Trail
+	administration *administration.Administration
+	trail          *trail.Trail
 	verifier       *verify.Verifier
 	logs           *logs
 	counts         *counts
@@ -84,7 +86,7 @@ type world struct {
 	bearers map[string]string
 	// The tokens of bearers, by the same names.
 	tokens map[string]token.Token
-	users  map[string]principal.User
+	users  map[string]account.Account
 }
 
 // newWorld makes these accounts: root (administrator, id 1), owner (2), other
@@ -99,7 +101,7 @@ func newWorld(tb testing.TB) *world {
 		format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}},
 		logs:   &logs{}, counts: &counts{}, publicURL: publicURL,
 		leakStep: func(int) time.Duration { return 0 },
-		bearers:  map[string]string{}, tokens: map[string]token.Token{}, users: map[string]principal.User{},
+		bearers:  map[string]string{}, tokens: map[string]token.Token{}, users: map[string]account.Account{},
 	}
 	path, err := tabledef.Path()
 	check(tb, err)
@@ -133,8 +135,8 @@ func newWorld(tb testing.TB) *world {
 	}
 	w.end(tb, "revoked")
 	w.expire(tb, "expired")
-	check(tb, w.table.SetUserState(tb.Context(), w.users["blocked"].ID, principal.Active, principal.Blocked))
-	check(tb, w.table.SetUserState(tb.Context(), w.users["sleeper"].ID, principal.Active, principal.Deactivated))
+	check(tb, w.table.SetAccountState(tb.Context(), w.users["blocked"].ID, account.Active, account.Blocked))
+	check(tb, w.table.SetAccountState(tb.Context(), w.users["sleeper"].ID, account.Active, account.Deactivated))
 	w.logs.reset()
 	w.counts.reset()
 	tb.Cleanup(func() { w.searchLogs(tb) })
@@ -145,18 +147,18 @@ func newWorld(tb testing.TB) *world {
 func (w *world) connect(client *dynamodb.Client) {
 	w.table = store.Open(client, tableName, store.Options{
 		Shards: 16, Retention: 90 * 24 * time.Hour,
-		Policy: token.Policy{Prefix: "lkpat_", LastUsedInterval: 30 * 24 * time.Hour, RetentionDays: 90},
+		Policy: settings.Settings{Prefix: "lkpat_", LastUsedInterval: 30 * 24 * time.Hour, RetentionDays: 90},
 	})
 	w.issuer = &lifecycle.Issuer{
-		Store: w.table, Reader: w.table, Resources: w.table, Bots: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
-		Policies: w.table, ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: w.clock, Random: &counter{},
+		Store: w.table, Reader: w.table, Projects: w.table, Bots: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
+		Policies: w.table, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: w.clock, Random: &counter{},
 	}
-	w.revoker = &lifecycle.Revoker{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
-	w.lister = &lifecycle.Lister{Store: w.table, Reader: w.table, Resources: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
-	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Resources: w.table, Clock: w.clock}
+	w.revoker = &lifecycle.Revoker{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+	w.lister = &lifecycle.Lister{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Projects: w.table, Clock: w.clock}
 	w.planner = &planner{}
-	w.administration = &policy.Administration{Store: w.table, Planner: w.planner, Clock: w.clock, Reserved: w.format.Prefixes}
-	w.trail = &policy.Trail{Store: w.table, Reader: w.table, Resources: w.table, Clock: w.clock}
+	w.administration = &administration.Administration{Store: w.table, Planner: w.planner, Clock: w.clock, Reserved: w.format.Prefixes}
+	w.trail = &trail.Trail{Store: w.table, Reader: w.table, Projects: w.table, Clock: w.clock}
 	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
 }
 
@@ -190,10 +192,10 @@ func (w *world) user(tb testing.TB, name string, change ...func(*directory.Candi
 
 func (w *world) issue(tb testing.TB, name, owner string, scopes ...scope.Scope) {
 	tb.Helper()
-	user, err := w.table.User(tb.Context(), w.users[owner].ID)
+	user, err := w.table.Account(tb.Context(), w.users[owner].ID)
 	check(tb, err)
 	issued, err := w.issuer.CreateByConsole(tb.Context(), user, lifecycle.Spec{
-		Name: "of " + name, Scopes: scopes, ExpiresOn: token.DayOf(now).AddDays(100),
+		Name: "of " + name, Scopes: scopes, ExpiresOn: clock.DayOf(now).AddDays(100),
 	}, "")
 	check(tb, err)
 	w.bearers[name], w.tokens[name] = issued.Bearer.Reveal(), issued.Token
@@ -211,7 +213,7 @@ func (w *world) end(tb testing.TB, name string) {
 // expire moves the end of a token to today, which only time does otherwise.
 func (w *world) expire(tb testing.TB, name string) {
 	tb.Helper()
-	w.set(tb, name, "expires_on", token.DayOf(now).String())
+	w.set(tb, name, "expires_on", clock.DayOf(now).String())
 }
 
 // set writes an attribute of a token's record past the store.
@@ -230,7 +232,7 @@ func (w *world) set(tb testing.TB, name, attribute, value string) {
 
 func (w *world) api(function string) *httpapi.API {
 	return &httpapi.API{
-		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Users: w.table, Trail: w.table, Clock: w.clock,
+		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Accounts: w.table, Trail: w.table, Clock: w.clock,
 		PublicURL: w.publicURL, Count: w.counts.count, Throttles: w.throttles,
 	}
 }
@@ -242,7 +244,7 @@ func (w *world) functions() map[string]http.Handler {
 		"revoke":    httpapi.Revoke(w.api("revoke"), w.revoker),
 		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister, w.accounts),
 		"directory": httpapi.Directory(w.api("directory"), w.accounts),
-		"settings":  httpapi.Settings(w.api("settings"), &policy.Features{Store: w.table, Reader: w.table, Finder: w.table, Clock: w.clock}, w.administration, w.trail),
+		"settings":  httpapi.Settings(w.api("settings"), &administration.Features{Store: w.table, Reader: w.table, Finder: w.table, Clock: w.clock}, w.administration, w.trail),
 		"leaks":     httpapi.Leaks(w.api("leaks"), w.revoker, w.messenger, w.leakStep),
 	}
 }

@@ -18,11 +18,11 @@ func eventBy(by principal.Principal, t token.Token, deed audit.Deed) audit.Event
 // Principal leaves it to the context, as the console does.
 func sourceOf(by principal.Principal, t token.Token) audit.Source {
 	switch {
-	case by.User.ID == 0:
+	case by.Account.ID == 0:
 		return ""
 	case t.Owner != 0 && by.Asker() == t.Owner:
 		return audit.Self
-	case t.Kind.OfResource() && !by.User.Admin:
+	case t.Kind.OfProject() && !by.Account.Admin:
 		return audit.Manager
 	default:
 		return audit.Admin

@@ -10,32 +10,36 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
 const (
 	prefix = "lkpat_"
-	admin  = token.OwnerID(1)
-	owner  = token.OwnerID(58)
-	other  = token.OwnerID(59)
+	admin  = account.ID(1)
+	owner  = account.ID(58)
+	other  = account.ID(59)
 
-	firstBot = token.OwnerID(1000)
+	firstBot = account.ID(1000)
 
-	acme = token.ResourceID(7) // a group
-	web  = token.ResourceID(8) // a project in it
-	apps = token.ResourceID(9) // a project that lies elsewhere
+	acme = project.ID(7) // a group
+	web  = project.ID(8) // a project in it
+	apps = project.ID(9) // a project that lies elsewhere
 )
 
 // now is a second before midnight in UTC, so that a day more or less shows.
 var (
 	now      = time.Date(2026, 3, 4, 23, 59, 59, 0, time.UTC)
-	today    = token.DayOf(now)
+	today    = clock.DayOf(now)
 	tomorrow = today.AddDays(1)
 )
 
@@ -44,17 +48,17 @@ var (
 type fakeStore struct {
 	mu     sync.Mutex // of what ends tokens, which a report of leaks does several at a time
 	tokens map[token.ID]token.Token
-	users  map[token.OwnerID]principal.User
+	accts  map[account.ID]account.Account
 	uses   map[string]secret.Use
 	writes int
 	// policy has the prefix of this package's tests and is otherwise the
 	// strictest.
-	policy    token.Policy
+	policy    settings.Settings
 	policyErr error
 
-	resources map[token.ResourceID]principal.Resource
-	members   map[token.ResourceID]map[token.OwnerID]principal.Member
-	bots      token.OwnerID // how many there were
+	projects map[project.ID]project.Project
+	members  map[project.ID]map[account.ID]project.Member
+	bots     account.ID // how many there were
 
 	createToken func(token.Token, *secret.Use) (token.Token, error)
 	rotateToken func(old, next token.Token, use *secret.Use) (token.Token, error)
@@ -66,45 +70,45 @@ type fakeStore struct {
 	lookup         func() []token.Token // what is found, instead of what there is
 	events         []audit.Event        // what revocations were to be recorded as
 	newest         func(token.ID) (token.Token, error)
-	pageOfOwner    func(token.OwnerID, token.Page)
+	pageOfOwner    func(account.ID, token.Page)
 
-	createResourceToken func(mint func(token.OwnerID) (secret.Digest, *secret.Use, error)) (token.Token, error)
+	createProjectToken func(mint func(account.ID) (secret.Digest, *secret.Use, error)) (token.Token, error)
 }
 
-func (s *fakeStore) Resource(_ context.Context, id token.ResourceID) (principal.Resource, error) {
-	res, ok := s.resources[id]
+func (s *fakeStore) Project(_ context.Context, id project.ID) (project.Project, error) {
+	proj, ok := s.projects[id]
 	if !ok {
-		return res, token.ErrNotFound
+		return proj, fault.ErrNotFound
 	}
-	return res, nil
+	return proj, nil
 }
 
-func (s *fakeStore) ResourceByPath(_ context.Context, path string) (principal.Resource, error) {
-	for _, res := range s.resources {
-		if res.FullPath == path {
-			return res, nil
+func (s *fakeStore) ProjectByPath(_ context.Context, path string) (project.Project, error) {
+	for _, proj := range s.projects {
+		if proj.FullPath == path {
+			return proj, nil
 		}
 	}
-	return principal.Resource{}, token.ErrNotFound
+	return project.Project{}, fault.ErrNotFound
 }
 
-func (s *fakeStore) Standing(_ context.Context, res principal.Resource, user token.OwnerID) (principal.Standing, error) {
-	standing := principal.Standing{Direct: s.members[res.ID][user]}
-	for _, id := range res.Ancestors {
-		if m, ok := s.members[id][user]; ok {
+func (s *fakeStore) Standing(_ context.Context, proj project.Project, acct account.ID) (project.Standing, error) {
+	standing := project.Standing{Direct: s.members[proj.ID][acct]}
+	for _, id := range proj.Ancestors {
+		if m, ok := s.members[id][acct]; ok {
 			standing.Inherited = append(standing.Inherited, m)
 		}
 	}
 	return standing, nil
 }
 
-func (s *fakeStore) CreateResourceToken(_ context.Context, res principal.Resource, bot principal.User, t token.Token,
-	mint func(token.OwnerID) (secret.Digest, *secret.Use, error)) (token.Token, error) {
-	if s.createResourceToken != nil {
-		return s.createResourceToken(mint)
+func (s *fakeStore) CreateProjectToken(_ context.Context, proj project.Project, bot account.Account, t token.Token,
+	mint func(account.ID) (secret.Digest, *secret.Use, error)) (token.Token, error) {
+	if s.createProjectToken != nil {
+		return s.createProjectToken(mint)
 	}
-	if _, ok := s.resources[res.ID]; !ok {
-		return token.Token{}, token.ErrNotFound
+	if _, ok := s.projects[proj.ID]; !ok {
+		return token.Token{}, fault.ErrNotFound
 	}
 	bot.ID = firstBot + s.bots
 	s.bots++
@@ -114,18 +118,18 @@ func (s *fakeStore) CreateResourceToken(_ context.Context, res principal.Resourc
 		return token.Token{}, err
 	}
 	bot.NextNumber, t.Owner = 1, bot.ID
-	s.users[bot.ID] = bot
-	if s.members[res.ID] == nil {
-		s.members[res.ID] = map[token.OwnerID]principal.Member{}
+	s.accts[bot.ID] = bot
+	if s.members[proj.ID] == nil {
+		s.members[proj.ID] = map[account.ID]project.Member{}
 	}
-	s.members[res.ID][bot.ID] = principal.Member{Resource: res.ID, User: bot.ID, Level: t.Level, ExpiresOn: t.ExpiresOn}
+	s.members[proj.ID][bot.ID] = project.Member{Project: proj.ID, Account: bot.ID, Level: t.Level, ExpiresOn: t.ExpiresOn}
 	return s.add(bot.ID, t, use)
 }
 
-func (s *fakeStore) TokensOfResource(_ context.Context, resource token.ResourceID) ([]token.Token, error) {
+func (s *fakeStore) TokensOfProject(_ context.Context, pid project.ID) ([]token.Token, error) {
 	var tokens []token.Token
 	for _, t := range s.tokens {
-		if t.Resource == resource {
+		if t.Project == pid {
 			tokens = append(tokens, t)
 		}
 	}
@@ -133,21 +137,21 @@ func (s *fakeStore) TokensOfResource(_ context.Context, resource token.ResourceI
 	return tokens, nil
 }
 
-func (s *fakeStore) Users(_ context.Context, ids []token.OwnerID, each func(principal.User)) error {
+func (s *fakeStore) Accounts(_ context.Context, ids []account.ID, each func(account.Account)) error {
 	for _, id := range ids {
-		if u, ok := s.users[id]; ok {
+		if u, ok := s.accts[id]; ok {
 			each(u)
 		}
 	}
 	return nil
 }
 
-func (s *fakeStore) Policy(context.Context) (token.Policy, error) { return s.policy, s.policyErr }
+func (s *fakeStore) Policy(context.Context) (settings.Settings, error) { return s.policy, s.policyErr }
 
 func (s *fakeStore) Token(_ context.Context, id token.ID) (token.Token, error) {
 	t, ok := s.tokens[id]
 	if !ok {
-		return t, token.ErrNotFound
+		return t, fault.ErrNotFound
 	}
 	return t, nil
 }
@@ -158,27 +162,27 @@ func (s *fakeStore) TokenByDigest(_ context.Context, digest secret.Digest) (toke
 			return t, nil
 		}
 	}
-	return token.Token{}, token.ErrNotFound
+	return token.Token{}, fault.ErrNotFound
 }
 
-func (s *fakeStore) User(_ context.Context, id token.OwnerID) (principal.User, error) {
-	u, ok := s.users[id]
+func (s *fakeStore) Account(_ context.Context, id account.ID) (account.Account, error) {
+	u, ok := s.accts[id]
 	if !ok {
-		return u, token.ErrNotFound
+		return u, fault.ErrNotFound
 	}
 	return u, nil
 }
 
-func (s *fakeStore) CreateToken(_ context.Context, by principal.User, t token.Token, use *secret.Use) (token.Token, error) {
+func (s *fakeStore) CreateToken(_ context.Context, by account.Account, t token.Token, use *secret.Use) (token.Token, error) {
 	if s.createToken != nil {
 		return s.createToken(t, use)
 	}
 	return s.add(by.ID, t, use)
 }
 
-func (s *fakeStore) add(id token.OwnerID, t token.Token, use *secret.Use) (token.Token, error) {
+func (s *fakeStore) add(id account.ID, t token.Token, use *secret.Use) (token.Token, error) {
 	if _, err := s.TokenByDigest(context.Background(), t.Digest); err == nil {
-		return token.Token{}, token.ErrTaken
+		return token.Token{}, fault.ErrTaken
 	}
 	if use != nil {
 		if earlier, ok := s.uses[use.Handle]; ok && earlier.Good(use.At) {
@@ -187,17 +191,17 @@ func (s *fakeStore) add(id token.OwnerID, t token.Token, use *secret.Use) (token
 		s.uses[use.Handle] = *use
 	}
 	s.writes++
-	user := s.users[id]
-	t.ID, _ = token.NewID(user.ID, user.NextNumber)
+	acct := s.accts[id]
+	t.ID, _ = token.NewID(acct.ID, acct.NextNumber)
 	if t.Family == 0 {
 		t.Family = t.ID
 	}
-	user.NextNumber++
-	s.users[user.ID], s.tokens[t.ID] = user, t
+	acct.NextNumber++
+	s.accts[acct.ID], s.tokens[t.ID] = acct, t
 	return t, nil
 }
 
-func (s *fakeStore) RotateToken(_ context.Context, by principal.User, old, next token.Token, use *secret.Use) (token.Token, error) {
+func (s *fakeStore) RotateToken(_ context.Context, by account.Account, old, next token.Token, use *secret.Use) (token.Token, error) {
 	if s.rotateToken != nil {
 		return s.rotateToken(old, next, use)
 	}
@@ -224,7 +228,7 @@ func (s *fakeStore) Use(_ context.Context, handle string) (secret.Use, error) {
 	}
 	use, ok := s.uses[handle]
 	if !ok {
-		return use, token.ErrNotFound
+		return use, fault.ErrNotFound
 	}
 	return use, nil
 }
@@ -238,15 +242,15 @@ func (s *fakeStore) RevokeToken(ctx context.Context, ended token.Token) error {
 	s.events = append(s.events, audit.Expected(ctx)...)
 	stored, ok := s.tokens[ended.ID]
 	if !ok {
-		return token.ErrNotFound
+		return fault.ErrNotFound
 	}
 	s.writes++
 	if stored.RevokedAt.IsZero() {
 		s.tokens[ended.ID] = ended
 	}
-	if stored.Kind.OfResource() && !stored.Superseded() {
-		delete(s.users, ended.Owner)
-		delete(s.members[ended.Resource], ended.Owner)
+	if stored.Kind.OfProject() && !stored.Superseded() {
+		delete(s.accts, ended.Owner)
+		delete(s.members[ended.Project], ended.Owner)
 	}
 	return nil
 }
@@ -268,14 +272,14 @@ func (s *fakeStore) TokensByDigest(_ context.Context, digests []secret.Digest) (
 	return found, nil
 }
 
-func (s *fakeStore) RevokeEverything(_ context.Context, id token.OwnerID) error {
-	user, ok := s.users[id]
+func (s *fakeStore) RevokeEverything(_ context.Context, id account.ID) error {
+	acct, ok := s.accts[id]
 	if !ok {
-		return token.ErrNotFound
+		return fault.ErrNotFound
 	}
 	s.writes++
-	user.TokensValidFrom = user.NextNumber
-	s.users[id] = user
+	acct.TokensValidFrom = acct.NextNumber
+	s.accts[id] = acct
 	return nil
 }
 
@@ -290,7 +294,7 @@ func (s *fakeStore) Newest(_ context.Context, first token.ID) (token.Token, erro
 		}
 	}
 	if newest.ID == 0 {
-		return newest, token.ErrNotFound
+		return newest, fault.ErrNotFound
 	}
 	return newest, nil
 }
@@ -321,29 +325,29 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &fakeStore{tokens: map[token.ID]token.Token{}, users: map[token.OwnerID]principal.User{}, uses: map[string]secret.Use{}, policy: token.Policy{Prefix: prefix}}
-	s.resources = map[token.ResourceID]principal.Resource{
-		acme: {ID: acme, Kind: principal.Group, Path: "acme", FullPath: "acme"},
-		web:  {ID: web, Kind: principal.Project, Path: "web", FullPath: "acme/web", Ancestors: []token.ResourceID{acme}},
-		apps: {ID: apps, Kind: principal.Project, Path: "apps", FullPath: "other/apps"},
+	s := &fakeStore{tokens: map[token.ID]token.Token{}, accts: map[account.ID]account.Account{}, uses: map[string]secret.Use{}, policy: settings.Settings{Prefix: prefix}}
+	s.projects = map[project.ID]project.Project{
+		acme: {ID: acme, Kind: project.KindGroup, Path: "acme", FullPath: "acme"},
+		web:  {ID: web, Kind: project.KindProject, Path: "web", FullPath: "acme/web", Ancestors: []project.ID{acme}},
+		apps: {ID: apps, Kind: project.KindProject, Path: "apps", FullPath: "other/apps"},
 	}
-	s.members = map[token.ResourceID]map[token.OwnerID]principal.Member{}
-	for _, id := range []token.OwnerID{admin, owner, other} {
-		s.users[id] = principal.User{ID: id, State: principal.Active, Admin: id == admin, NextNumber: 1}
+	s.members = map[project.ID]map[account.ID]project.Member{}
+	for _, id := range []account.ID{admin, owner, other} {
+		s.accts[id] = account.Account{ID: id, State: account.Active, Admin: id == admin, NextNumber: 1}
 	}
 	fake, format := clock.NewFake(now), secret.Format{Prefixes: []string{prefix}}
 	scopes := scope.GitLab()
 	return &fixture{
 		fakeStore: s, clock: fake, scopes: scopes,
-		issuer: &lifecycle.Issuer{Store: s, Reader: s, Resources: s, Bots: s, Scopes: scopes, Pepper: pepper, Format: format,
-			Policies: s, ImpersonationPrefix: "lkimp_", ResourcePrefix: "lkprj_", Clock: fake, Random: io.Reader(&counting{})},
-		revoker: &lifecycle.Revoker{Store: s, Reader: s, Resources: s, Pepper: pepper, Format: format, Clock: fake},
-		lister:  &lifecycle.Lister{Store: s, Reader: s, Resources: s, Pepper: pepper, Format: format, Clock: fake},
+		issuer: &lifecycle.Issuer{Store: s, Reader: s, Projects: s, Bots: s, Scopes: scopes, Pepper: pepper, Format: format,
+			Policies: s, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: fake, Random: io.Reader(&counting{})},
+		revoker: &lifecycle.Revoker{Store: s, Reader: s, Projects: s, Pepper: pepper, Format: format, Clock: fake},
+		lister:  &lifecycle.Lister{Store: s, Reader: s, Projects: s, Pepper: pepper, Format: format, Clock: fake},
 	}
 }
 
 // give stores a token of owner as if it had been made long ago.
-func (f *fixture) give(t testing.TB, id token.OwnerID, change func(*token.Token)) token.Token {
+func (f *fixture) give(t testing.TB, id account.ID, change func(*token.Token)) token.Token {
 	t.Helper()
 	bearer, err := secret.New(prefix, int64(id), f.issuer.Random)
 	if err != nil {
@@ -364,29 +368,29 @@ func (f *fixture) give(t testing.TB, id token.OwnerID, change func(*token.Token)
 	return tok
 }
 
-// join makes somebody a member of a resource.
-func (f *fixture) join(resource token.ResourceID, user token.OwnerID, level token.Level) {
-	if f.members[resource] == nil {
-		f.members[resource] = map[token.OwnerID]principal.Member{}
+// join makes somebody a member of a project.
+func (f *fixture) join(pid project.ID, acct account.ID, level project.Level) {
+	if f.members[pid] == nil {
+		f.members[pid] = map[account.ID]project.Member{}
 	}
-	f.members[resource][user] = principal.Member{Resource: resource, User: user, Level: level}
+	f.members[pid][acct] = project.Member{Project: pid, Account: acct, Level: level}
 }
 
-// callerAt is somebody with a level in a resource.
-func (f *fixture) callerAt(t testing.TB, resource token.ResourceID, level token.Level) principal.Principal {
+// callerAt is somebody with a level in a project.
+func (f *fixture) callerAt(t testing.TB, pid project.ID, level project.Level) principal.Principal {
 	t.Helper()
-	if level != token.NoLevel {
-		f.join(resource, owner, level)
+	if level != project.NoLevel {
+		f.join(pid, owner, level)
 	}
 	return f.callerOf(t, owner)
 }
 
 // caller is the principal of a token as it is stored now.
 func (f *fixture) caller(t token.Token) principal.Principal {
-	return principal.Principal{User: f.users[t.Owner], Token: f.tokens[t.ID]}
+	return principal.Principal{Account: f.accts[t.Owner], Token: f.tokens[t.ID]}
 }
 
-func (f *fixture) callerOf(t testing.TB, id token.OwnerID) principal.Principal {
+func (f *fixture) callerOf(t testing.TB, id account.ID) principal.Principal {
 	t.Helper()
 	return f.caller(f.give(t, id, nil))
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -13,27 +15,27 @@ import (
 var (
 	// ErrNoImpersonation means that an owner who is there has no impersonation
 	// token with this id. Ordinary tokens do not count.
-	ErrNoImpersonation = fmt.Errorf("%w: impersonation token", token.ErrNotFound)
+	ErrNoImpersonation = fmt.Errorf("%w: impersonation token", fault.ErrNotFound)
 	// ErrChanged means that a token has changed since the instant that the
 	// caller knows of.
-	ErrChanged = fmt.Errorf("%w: changed since", token.ErrConflict)
+	ErrChanged = fmt.Errorf("%w: changed since", fault.ErrConflict)
 )
 
 // GetImpersonation returns owner's impersonation token with this id, as
-// administrators may; others get token.ErrForbidden. Errors: token.ErrNotFound
+// administrators may; others get fault.ErrForbidden. Errors: fault.ErrNotFound
 // for an owner who is not there, its child ErrNoImpersonation for a token.
-func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, owner token.OwnerID, id token.ID) (View, error) {
-	t, user, err := findImpersonation(ctx, l.Reader, by, owner, id)
+func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, owner account.ID, id token.ID) (View, error) {
+	t, acct, err := findImpersonation(ctx, l.Reader, by, owner, id)
 	if err != nil {
 		return View{}, err
 	}
-	return ViewOf(t, l.Clock.Now(), user.TokensValidFrom, by.Policy), nil
+	return ViewOf(t, l.Clock.Now(), acct.TokensValidFrom, by.Settings), nil
 }
 
 // RevokeImpersonation ends owner's impersonation token with this id, unless it
 // has changed since unchangedSince, which is ErrChanged; the zero time sets no
 // condition. Errors are those of Lister.GetImpersonation besides.
-func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principal, owner token.OwnerID, id token.ID, unchangedSince time.Time) error {
+func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principal, owner account.ID, id token.ID, unchangedSince time.Time) error {
 	t, _, err := findImpersonation(ctx, r.Reader, by, owner, id)
 	if err != nil {
 		return err
@@ -44,23 +46,23 @@ func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principa
 	return r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
 }
 
-func findImpersonation(ctx context.Context, reader TokenReader, by principal.Principal, owner token.OwnerID, id token.ID) (token.Token, principal.User, error) {
-	if !by.User.Admin {
-		return token.Token{}, principal.User{}, token.ErrForbidden
+func findImpersonation(ctx context.Context, reader TokenReader, by principal.Principal, owner account.ID, id token.ID) (token.Token, account.Account, error) {
+	if !by.Account.Admin {
+		return token.Token{}, account.Account{}, fault.ErrForbidden
 	}
-	user, err := reader.User(ctx, owner)
+	acct, err := reader.Account(ctx, owner)
 	if err != nil {
-		return token.Token{}, principal.User{}, err
+		return token.Token{}, account.Account{}, err
 	}
 	if id.Owner() != owner {
-		return token.Token{}, principal.User{}, ErrNoImpersonation
+		return token.Token{}, account.Account{}, ErrNoImpersonation
 	}
 	t, err := reader.Token(ctx, id)
 	switch {
-	case errors.Is(err, token.ErrNotFound), err == nil && t.Kind != token.Impersonation:
-		return token.Token{}, principal.User{}, ErrNoImpersonation
+	case errors.Is(err, fault.ErrNotFound), err == nil && t.Kind != token.Impersonation:
+		return token.Token{}, account.Account{}, ErrNoImpersonation
 	case err != nil:
-		return token.Token{}, principal.User{}, err
+		return token.Token{}, account.Account{}, err
 	}
-	return t, user, nil
+	return t, acct, nil
 }

@@ -6,13 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
-func impersonates(by token.OwnerID) func(*token.Token) {
+func impersonates(by account.ID) func(*token.Token) {
 	return func(tok *token.Token) { tok.Kind, tok.CreatedBy = token.Impersonation, by }
 }
 
@@ -23,7 +26,7 @@ func TestAnImpersonationTokenIsMadeByAnAdministrator(t *testing.T) {
 	checkErr(t, err, nil)
 	want := token.Token{
 		ID: made.Token.ID, Kind: token.Impersonation, Owner: owner, Name: "n", Description: "d", Scopes: spec.Scopes, CreatedAt: now,
-		CreatedBy: admin, ExpiresOn: today.AddDays(token.MaxLifetimeDays), Family: made.Token.ID, Digest: f.issuer.Pepper.Digest(made.Bearer),
+		CreatedBy: admin, ExpiresOn: today.AddDays(settings.MaxLifetimeDays), Family: made.Token.ID, Digest: f.issuer.Pepper.Digest(made.Bearer),
 	}
 	if !reflect.DeepEqual(made.Token, want) || !strings.HasPrefix(made.Bearer.Reveal(), "lkimp_") {
 		t.Errorf("made %+v, want %+v", made.Token, want)
@@ -34,12 +37,12 @@ func TestAnImpersonationTokenIsMadeByAnAdministrator(t *testing.T) {
 		t.Errorf("successor %+v", next.Token)
 	}
 	for name, c := range map[string]struct {
-		by, owner token.OwnerID
+		by, owner account.ID
 		want      error
 	}{
-		"by somebody else": {other, owner, token.ErrForbidden},
-		"by its owner":     {owner, owner, token.ErrForbidden},
-		"for nobody":       {admin, 999, token.ErrNotFound},
+		"by somebody else": {other, owner, fault.ErrForbidden},
+		"by its owner":     {owner, owner, fault.ErrForbidden},
+		"for nobody":       {admin, 999, fault.ErrNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			by := f.callerOf(t, c.by)
@@ -86,7 +89,7 @@ func TestAnImpersonationTokenMakesNoOrdinaryOneForItsOwner(t *testing.T) {
 	checkErr(t, err, lifecycle.ErrImpersonated)
 	_, err = f.issuer.CreateFor(t.Context(), ofAdmin, admin, spec)
 	checkErr(t, err, lifecycle.ErrImpersonated)
-	_, err = f.issuer.CreateForSelf(t.Context(), ofAdmin.As(f.users[owner]), spec) // by sudo on top
+	_, err = f.issuer.CreateForSelf(t.Context(), ofAdmin.As(f.accts[owner]), spec) // by sudo on top
 	checkErr(t, err, lifecycle.ErrImpersonated)
 	if f.writes != 0 {
 		t.Error("something was written")
@@ -117,7 +120,7 @@ func TestImpersonationTokensAreFoundUnderTheirOwnerOnly(t *testing.T) {
 	imp, ordinary := f.give(t, owner, impersonates(admin)), f.give(t, owner, nil)
 	for name, c := range map[string]struct {
 		by    principal.Principal
-		owner token.OwnerID
+		owner account.ID
 		id    token.ID
 		want  error
 	}{
@@ -126,10 +129,10 @@ func TestImpersonationTokensAreFoundUnderTheirOwnerOnly(t *testing.T) {
 		"a missing one":      {root, owner, ordinary.ID + 1, lifecycle.ErrNoImpersonation},
 		"under another user": {root, other, imp.ID, lifecycle.ErrNoImpersonation},
 		"no id":              {root, owner, 0, lifecycle.ErrNoImpersonation},
-		"under nobody":       {root, 999, imp.ID, token.ErrNotFound},
-		"by its owner":       {f.caller(ordinary), owner, imp.ID, token.ErrForbidden},
-		"with itself":        {f.caller(imp), owner, imp.ID, token.ErrForbidden},
-		"by sudo":            {root.As(f.users[owner]), owner, imp.ID, token.ErrForbidden},
+		"under nobody":       {root, 999, imp.ID, fault.ErrNotFound},
+		"by its owner":       {f.caller(ordinary), owner, imp.ID, fault.ErrForbidden},
+		"with itself":        {f.caller(imp), owner, imp.ID, fault.ErrForbidden},
+		"by sudo":            {root.As(f.accts[owner]), owner, imp.ID, fault.ErrForbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			view, err := f.lister.GetImpersonation(t.Context(), c.by, c.owner, c.id)

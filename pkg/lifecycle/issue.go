@@ -10,11 +10,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -32,10 +35,10 @@ const (
 type Issuer struct {
 	Store  IssueStore
 	Reader TokenReader
-	// Resources finds the projects and groups that tokens belong to, and Bots
+	// Projects finds the projects and groups that tokens belong to, and Bots
 	// makes those tokens.
-	Resources principal.Resources
-	Bots      BotStore
+	Projects principal.Projects
+	Bots     BotStore
 	// Gate is asked before such a token is made; without one all are.
 	Gate   Gate
 	Scopes *scope.Catalog
@@ -46,9 +49,9 @@ type Issuer struct {
 	Policies PolicyReader
 	// ImpersonationPrefix is the prefix of new impersonation tokens.
 	ImpersonationPrefix string
-	// ResourcePrefix is the prefix of new tokens of projects and groups.
-	ResourcePrefix string
-	Clock          clock.Clock
+	// ProjectPrefix is the prefix of new tokens of projects and groups.
+	ProjectPrefix string
+	Clock         clock.Clock
 	// Random yields secrets; crypto/rand.Reader outside of tests.
 	Random io.Reader
 }
@@ -59,7 +62,7 @@ type Spec struct {
 	Description string
 	Scopes      scope.Set
 	// ExpiresOn is the day from which it is dead; no day asks for the default.
-	ExpiresOn token.Day
+	ExpiresOn clock.Day
 	// Networks are where it may be used from; none asks for anywhere, or for
 	// those of the token that asks, where it is for oneself.
 	Networks token.Networks
@@ -81,7 +84,7 @@ type Issued struct {
 }
 
 // A Fault is a rule that a wanted token breaks, in words for the caller. It
-// wraps token.ErrInput.
+// wraps fault.ErrInput.
 type Fault struct {
 	Reasons []string
 	// Fields are the same rules by what they are about: name, description,
@@ -113,59 +116,59 @@ func (f *Fault) Error() string {
 	return strings.Join(f.Reasons[:last], ", ") + joint + f.Reasons[last]
 }
 
-// Unwrap returns token.ErrInput.
-func (f *Fault) Unwrap() error { return token.ErrInput }
+// Unwrap returns fault.ErrInput.
+func (f *Fault) Unwrap() error { return fault.ErrInput }
 
 // ErrScopeBeyondCaller means that somebody asked for a scope that the token
 // they hold does not cover.
-var ErrScopeBeyondCaller = fmt.Errorf("%w: scope beyond the caller's", token.ErrInput)
+var ErrScopeBeyondCaller = fmt.Errorf("%w: scope beyond the caller's", fault.ErrInput)
 
 // ErrNetworksBeyondCaller means that somebody asked for a token that may be
 // used from where the one they hold may not.
-var ErrNetworksBeyondCaller = fmt.Errorf("%w: networks beyond the caller's", token.ErrInput)
+var ErrNetworksBeyondCaller = fmt.Errorf("%w: networks beyond the caller's", fault.ErrInput)
 
 // ErrImpersonated means that somebody asked with an impersonation token for an
 // ordinary one of its owner, which would go on after the impersonation ends,
 // and would be taken for something that the owner did.
-var ErrImpersonated = fmt.Errorf("%w: with an impersonation token", token.ErrForbidden)
+var ErrImpersonated = fmt.Errorf("%w: with an impersonation token", fault.ErrForbidden)
 
 // ErrForBot means that somebody asked for a further token of a bot, which has
 // the one that it was made with.
-var ErrForBot = fmt.Errorf("%w: owner is a bot", token.ErrForbidden)
+var ErrForBot = fmt.Errorf("%w: owner is a bot", fault.ErrForbidden)
 
 // ErrImpersonationOff means that an administrator has switched impersonation
 // off: its tokens are refused, and there are no new ones.
-var ErrImpersonationOff = fmt.Errorf("%w: impersonation", token.ErrSwitchedOff)
+var ErrImpersonationOff = fmt.Errorf("%w: impersonation", fault.ErrSwitchedOff)
 
 // CreateFor makes a token for owner, as administrators may; others get
-// token.ErrForbidden. Errors: token.ErrNotFound for an owner who is not there,
-// *Fault for a token that cannot be, a child of principal.ErrInactive for an
+// fault.ErrForbidden. Errors: fault.ErrNotFound for an owner who is not there,
+// *Fault for a token that cannot be, a child of account.ErrInactive for an
 // owner who may not use one, ErrForBot, ErrImpersonated.
-func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner token.OwnerID, spec Spec) (Issued, error) {
+func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner account.ID, spec Spec) (Issued, error) {
 	return i.createFor(ctx, by, owner, token.Personal, spec)
 }
 
 // CreateImpersonation makes a token with which administrators act as owner,
 // who never sees it. Errors are those of CreateFor, and ErrImpersonationOff.
-func (i *Issuer) CreateImpersonation(ctx context.Context, by principal.Principal, owner token.OwnerID, spec Spec) (Issued, error) {
+func (i *Issuer) CreateImpersonation(ctx context.Context, by principal.Principal, owner account.ID, spec Spec) (Issued, error) {
 	return i.createFor(ctx, by, owner, token.Impersonation, spec)
 }
 
-func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner token.OwnerID, kind token.Kind, spec Spec) (Issued, error) {
-	if !by.User.Admin {
-		return Issued{}, token.ErrForbidden
+func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner account.ID, kind token.Kind, spec Spec) (Issued, error) {
+	if !by.Account.Admin {
+		return Issued{}, fault.ErrForbidden
 	}
 	if !mayMake(by, kind, owner) {
 		return Issued{}, ErrImpersonated
 	}
-	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, token.ErrNotFound) {
+	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
 	}
-	user, err := i.Reader.User(ctx, owner)
+	acct, err := i.Reader.Account(ctx, owner)
 	switch {
 	case err != nil:
 		return Issued{}, err
-	case user.Bot:
+	case acct.Bot:
 		return Issued{}, ErrForBot
 	}
 	rules, err := i.rules(ctx)
@@ -176,17 +179,17 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner to
 		return Issued{}, ErrImpersonationOff
 	}
 	spec = rules.withDefaults(spec)
-	if err := i.check(user, spec, rules.latest); err != nil {
+	if err := i.check(acct, spec, rules.latest); err != nil {
 		return Issued{}, err
 	}
-	return i.create(ctx, by, user, kind, spec, rules)
+	return i.create(ctx, by, acct, kind, spec, rules)
 }
 
 // mayMake reports whether by may be handed the bearer of a new token of this
 // kind for owner, as far as the presented token is concerned.
-func mayMake(by principal.Principal, kind token.Kind, owner token.OwnerID) bool {
+func mayMake(by principal.Principal, kind token.Kind, owner account.ID) bool {
 	return by.Token.Kind != token.Impersonation || kind == token.Impersonation ||
-		owner != by.User.ID && owner != by.Token.Owner
+		owner != by.Account.ID && owner != by.Token.Owner
 }
 
 // CreateForSelf makes a token for the caller, weaker than the one presented:
@@ -194,13 +197,13 @@ func mayMake(by principal.Principal, kind token.Kind, owner token.OwnerID) bool 
 // nowhere else. Under sudo it is made for the account that is acted as. Errors
 // are those of CreateFor, ErrScopeBeyondCaller and ErrNetworksBeyondCaller.
 func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
-	if !mayMake(by, token.Personal, by.User.ID) {
+	if !mayMake(by, token.Personal, by.Account.ID) {
 		return Issued{}, ErrImpersonated
 	}
-	if by.User.Bot {
+	if by.Account.Bot {
 		return Issued{}, ErrForBot
 	}
-	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, token.ErrNotFound) {
+	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
 	if !i.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
@@ -220,15 +223,15 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 		rules.latest = by.Token.ExpiresOn
 	}
 	spec = rules.withDefaults(spec)
-	if err := i.check(by.User, spec, rules.latest); err != nil {
+	if err := i.check(by.Account, spec, rules.latest); err != nil {
 		return Issued{}, err
 	}
-	return i.create(ctx, by, by.User, token.Personal, spec, rules)
+	return i.create(ctx, by, by.Account, token.Personal, spec, rules)
 }
 
 // Check reports every rule that a token for owner would break, as a *Fault. It
 // is for somebody who has to know before there is an owner.
-func (i *Issuer) Check(ctx context.Context, owner principal.User, spec Spec) error {
+func (i *Issuer) Check(ctx context.Context, owner account.Account, spec Spec) error {
 	rules, err := i.rules(ctx)
 	if err != nil {
 		return err
@@ -236,25 +239,25 @@ func (i *Issuer) Check(ctx context.Context, owner principal.User, spec Spec) err
 	return i.check(owner, rules.withDefaults(spec), rules.latest)
 }
 
-// CheckValue reports, as token.ErrTaken, that a token has this value already.
+// CheckValue reports, as fault.ErrTaken, that a token has this value already.
 func (i *Issuer) CheckValue(ctx context.Context, value string) error {
 	_, err := findValue(ctx, i.Reader, i.Format, i.Pepper, value)
 	switch {
-	case errors.Is(err, token.ErrNotFound):
+	case errors.Is(err, fault.ErrNotFound):
 		return nil
 	case err != nil:
 		return err
 	default:
-		return token.ErrTaken
+		return fault.ErrTaken
 	}
 }
 
 // rules are what holds for tokens that are made now.
 type rules struct {
-	token.Policy
-	today token.Day
+	settings.Settings
+	today clock.Day
 	// latest is the last day on which one may end; no day is never.
-	latest token.Day
+	latest clock.Day
 }
 
 // rules reads them anew: who has just set something wants to see it hold.
@@ -263,7 +266,7 @@ func (i *Issuer) rules(ctx context.Context) (rules, error) {
 	if err != nil {
 		return rules{}, fmt.Errorf("read settings: %w", err)
 	}
-	r := rules{Policy: p, today: i.today()}
+	r := rules{Settings: p, today: i.today()}
 	if latest, limited := p.Latest(r.today); limited {
 		r.latest = latest
 	}
@@ -281,8 +284,8 @@ func (r rules) withDefaults(spec Spec) Spec {
 // CreateByConsole makes a token for owner with a value of the operator's
 // choice, or a generated one when value is "". Errors are those of CreateFor,
 // secret.ErrMalformed or secret.ErrReserved for a value that cannot be, and
-// token.ErrTaken for one that is in use.
-func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec Spec, value string) (Issued, error) {
+// fault.ErrTaken for one that is in use.
+func (i *Issuer) CreateByConsole(ctx context.Context, owner account.Account, spec Spec, value string) (Issued, error) {
 	rules, err := i.rules(ctx)
 	if err != nil {
 		return Issued{}, err
@@ -304,7 +307,7 @@ func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec
 		bearer, err = i.Format.Choose(value)
 	}
 	if err != nil {
-		return Issued{}, fmt.Errorf("%w: %w", token.ErrInput, err)
+		return Issued{}, fmt.Errorf("%w: %w", fault.ErrInput, err)
 	}
 	t := i.fresh(owner, 0, token.Personal, spec)
 	t.Digest = i.Pepper.Digest(bearer)
@@ -313,11 +316,11 @@ func (i *Issuer) CreateByConsole(ctx context.Context, owner principal.User, spec
 	return Issued{Token: t, Bearer: bearer}, err
 }
 
-func (i *Issuer) today() token.Day { return token.DayOf(i.Clock.Now()) }
+func (i *Issuer) today() clock.Day { return clock.DayOf(i.Clock.Now()) }
 
 // check reports every rule that spec breaks. latest is the last day on which
 // the token may end; no day is never.
-func (i *Issuer) check(owner principal.User, spec Spec, latest token.Day) error {
+func (i *Issuer) check(owner account.Account, spec Spec, latest clock.Day) error {
 	var fault Fault
 	if rule := nameFault(spec.Name); rule != "" {
 		fault.add("name", "Name", rule)
@@ -360,7 +363,7 @@ func nameFault(name string) string {
 
 // expiryFault refuses a day on which the token would be dead already, which
 // GitLab does not, because its users asked for it, and days beyond the limit.
-func (i *Issuer) expiryFault(on, latest token.Day) string {
+func (i *Issuer) expiryFault(on, latest clock.Day) string {
 	switch {
 	case !on.After(i.today()):
 		return fmt.Sprintf("must be after %s, because a token is dead from 00:00 UTC of that date", i.today())
@@ -377,7 +380,7 @@ func sentence(s string) string {
 }
 
 // fresh returns what is wanted as a token that has no bearer yet.
-func (i *Issuer) fresh(owner principal.User, by token.OwnerID, kind token.Kind, spec Spec) token.Token {
+func (i *Issuer) fresh(owner account.Account, by account.ID, kind token.Kind, spec Spec) token.Token {
 	return token.Token{
 		Kind:        kind,
 		Owner:       owner.ID,
@@ -391,7 +394,7 @@ func (i *Issuer) fresh(owner principal.User, by token.OwnerID, kind token.Kind, 
 	}
 }
 
-func (i *Issuer) create(ctx context.Context, by principal.Principal, owner principal.User, kind token.Kind, spec Spec, rules rules) (Issued, error) {
+func (i *Issuer) create(ctx context.Context, by principal.Principal, owner account.Account, kind token.Kind, spec Spec, rules rules) (Issued, error) {
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
@@ -412,8 +415,8 @@ func (i *Issuer) prefixOf(kind token.Kind, rules rules) string {
 	switch {
 	case kind == token.Impersonation:
 		return i.ImpersonationPrefix
-	case kind.OfResource():
-		return i.ResourcePrefix
+	case kind.OfProject():
+		return i.ProjectPrefix
 	default:
 		return rules.Prefix
 	}
@@ -421,13 +424,13 @@ func (i *Issuer) prefixOf(kind token.Kind, rules rules) string {
 
 // A mint makes the bearer of a request for an owner, and what is to be stored
 // of the request's idempotency key, if it has one.
-type mint func(owner token.OwnerID) (secret.Bearer, *secret.Use, error)
+type mint func(owner account.ID) (secret.Bearer, *secret.Use, error)
 
 // once runs write with a mint of new bearers, or, when caller has used the key
 // before, returns what it made then.
 func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix string, write func(mint) (Issued, error)) (Issued, error) {
 	if key.Key == "" {
-		return write(func(owner token.OwnerID) (secret.Bearer, *secret.Use, error) {
+		return write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
 			bearer, err := secret.New(prefix, int64(owner), i.Random)
 			if err != nil {
 				return secret.Bearer{}, nil, fmt.Errorf("make bearer: %w", err)
@@ -435,7 +438,7 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix s
 			return bearer, nil, nil
 		})
 	}
-	if issued, err := i.Replay(ctx, caller, key); !errors.Is(err, token.ErrNotFound) {
+	if issued, err := i.Replay(ctx, caller, key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
 	nonce, err := secret.NewNonce(i.Random)
@@ -443,7 +446,7 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix s
 		return Issued{}, fmt.Errorf("make nonce: %w", err)
 	}
 	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
-	issued, err := write(func(owner token.OwnerID) (secret.Bearer, *secret.Use, error) {
+	issued, err := write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
 		use := secret.Use{
 			Handle: i.Pepper.Handle(request), Fingerprint: i.Pepper.Fingerprint(request),
 			Nonce: nonce, Prefix: prefix, Owner: int64(owner), At: i.Clock.Now(),
@@ -461,16 +464,16 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix s
 }
 
 // ErrKeyReused means that an idempotency key came back with another request.
-var ErrKeyReused = fmt.Errorf("%w: idempotency key stands for another request", token.ErrConflict)
+var ErrKeyReused = fmt.Errorf("%w: idempotency key stands for another request", fault.ErrConflict)
 
 // Replay returns what caller made under key within the last 24 hours, as it
-// was in the first reply. It returns token.ErrNotFound when there is nothing,
+// was in the first reply. It returns fault.ErrNotFound when there is nothing,
 // and ErrKeyReused when the key stands for another request. caller need not be
 // active any more: a token that has rotated itself may ask for the reply it
 // never got.
 func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issued, error) {
 	if key.Key == "" {
-		return Issued{}, token.ErrNotFound
+		return Issued{}, fault.ErrNotFound
 	}
 	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
 	use, err := i.Store.Use(ctx, i.Pepper.Handle(request))
@@ -478,7 +481,7 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 		return Issued{}, err
 	}
 	if !use.Good(i.Clock.Now()) {
-		return Issued{}, token.ErrNotFound
+		return Issued{}, fault.ErrNotFound
 	}
 	if use.Fingerprint != i.Pepper.Fingerprint(request) {
 		return Issued{}, ErrKeyReused

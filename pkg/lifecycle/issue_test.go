@@ -9,6 +9,9 @@ import (
 	"testing/iotest"
 	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
@@ -50,27 +53,27 @@ func TestAnIssuedTokenIsWhatWasAskedFor(t *testing.T) {
 func TestWhoMayCreateFor(t *testing.T) {
 	tests := []struct {
 		name   string
-		by, to token.OwnerID
-		state  principal.State
+		by, to account.ID
+		state  account.State
 		want   error
 	}{
-		{"an administrator for somebody", admin, owner, principal.Active, nil},
-		{"an administrator for themselves", admin, admin, principal.Active, nil},
-		{"an administrator for nobody", admin, 99, principal.Active, token.ErrNotFound},
-		{"an administrator for a blocked account", admin, owner, principal.Blocked, principal.ErrBlocked},
-		{"an administrator for a deactivated account", admin, owner, principal.Deactivated, principal.ErrDeactivated},
-		{"an administrator for an account in an unknown state", admin, owner, "banned", principal.ErrInactive},
-		{"a person for themselves", owner, owner, principal.Active, token.ErrForbidden},
-		{"a person for somebody else", owner, other, principal.Active, token.ErrForbidden},
-		{"a person for nobody learns nothing", owner, 99, principal.Active, token.ErrForbidden},
+		{"an administrator for somebody", admin, owner, account.Active, nil},
+		{"an administrator for themselves", admin, admin, account.Active, nil},
+		{"an administrator for nobody", admin, 99, account.Active, fault.ErrNotFound},
+		{"an administrator for a blocked account", admin, owner, account.Blocked, account.ErrBlocked},
+		{"an administrator for a deactivated account", admin, owner, account.Deactivated, account.ErrDeactivated},
+		{"an administrator for an account in an unknown state", admin, owner, "banned", account.ErrInactive},
+		{"a person for themselves", owner, owner, account.Active, fault.ErrForbidden},
+		{"a person for somebody else", owner, other, account.Active, fault.ErrForbidden},
+		{"a person for nobody learns nothing", owner, 99, account.Active, fault.ErrForbidden},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
 			by := f.callerOf(t, test.by)
-			if user, ok := f.users[test.to]; ok && test.to != test.by {
-				user.State = test.state
-				f.users[test.to] = user
+			if acct, ok := f.accts[test.to]; ok && test.to != test.by {
+				acct.State = test.state
+				f.accts[test.to] = acct
 			}
 			_, err := f.issuer.CreateFor(t.Context(), by, test.to, spec())
 			checkErr(t, err, test.want)
@@ -90,12 +93,12 @@ func TestDatesThatATokenMayEndOn(t *testing.T) {
 	)
 	tests := []struct {
 		name string
-		on   token.Day
+		on   clock.Day
 		late time.Duration // after now
 		want string        // the fault, or the day
 	}{
-		{"a year ahead when nothing is asked for", token.Day{}, 0, "2027-03-04"},
-		{"a year ahead of the new day a second later", token.Day{}, time.Second, "2027-03-05"},
+		{"a year ahead when nothing is asked for", clock.Day{}, 0, "2027-03-04"},
+		{"a year ahead of the new day a second later", clock.Day{}, time.Second, "2027-03-05"},
 		{"tomorrow", tomorrow, 0, "2026-03-05"},
 		{"tomorrow is refused once it is today", tomorrow, time.Second, strings.ReplaceAll(dead, "03-04", "03-05")},
 		{"today is refused", today, 0, dead},
@@ -104,7 +107,7 @@ func TestDatesThatATokenMayEndOn(t *testing.T) {
 		{"the last day of the limit", today.AddDays(365), 0, "2027-03-04"},
 		{"one day beyond the limit is refused", today.AddDays(366), 0, far},
 		{"one day beyond the limit is good a second later", today.AddDays(366), time.Second, "2027-03-05"},
-		{"the last day of the calendar is refused", token.DayOf(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)), 0, far},
+		{"the last day of the calendar is refused", clock.DayOf(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)), 0, far},
 	}
 	for _, test := range tests {
 		ways := map[string]func(*fixture, principal.Principal, lifecycle.Spec) (lifecycle.Issued, error){
@@ -112,10 +115,10 @@ func TestDatesThatATokenMayEndOn(t *testing.T) {
 				return f.issuer.CreateFor(t.Context(), by, owner, s)
 			},
 			"by the console": func(f *fixture, _ principal.Principal, s lifecycle.Spec) (lifecycle.Issued, error) {
-				return f.issuer.CreateByConsole(t.Context(), f.users[owner], s, "")
+				return f.issuer.CreateByConsole(t.Context(), f.accts[owner], s, "")
 			},
 			"with a token that never ends": func(f *fixture, by principal.Principal, s lifecycle.Spec) (lifecycle.Issued, error) {
-				by.Token.ExpiresOn = token.Day{}
+				by.Token.ExpiresOn = clock.Day{}
 				return f.issuer.CreateForSelf(t.Context(), by, s)
 			},
 			"with a token that ends later than the limit": func(f *fixture, by principal.Principal, s lifecycle.Spec) (lifecycle.Issued, error) {
@@ -144,8 +147,8 @@ func checkOutcome(t *testing.T, issued lifecycle.Issued, err error, want string)
 	got := issued.Token.ExpiresOn.String()
 	if err != nil {
 		got = err.Error()
-		var fault *lifecycle.Fault
-		if !errors.As(err, &fault) || !errors.Is(err, token.ErrInput) {
+		var broken *lifecycle.Fault
+		if !errors.As(err, &broken) || !errors.Is(err, fault.ErrInput) {
 			t.Errorf("%v is no fault of the caller", err)
 		}
 		if issued.Bearer.Reveal() != "" {
@@ -199,7 +202,7 @@ func TestFaultsAreNamedTogether(t *testing.T) {
 			}
 			issued, err := f.issuer.CreateFor(t.Context(), f.callerOf(t, admin), owner, wanted)
 			checkOutcome(t, issued, err, want)
-			issued, err = f.issuer.CreateByConsole(t.Context(), f.users[owner], wanted, "")
+			issued, err = f.issuer.CreateByConsole(t.Context(), f.accts[owner], wanted, "")
 			checkOutcome(t, issued, err, want)
 		})
 	}
@@ -217,14 +220,14 @@ func TestSelfServiceMakesOnlyWeakerTokens(t *testing.T) {
 	tests := []struct {
 		name   string
 		held   scope.Set
-		until  token.Day
+		until  clock.Day
 		scopes scope.Set
-		on     token.Day
+		on     clock.Day
 		want   string
 	}{
 		{"the same scope until the same day", scope.Set{"api"}, tomorrow, scope.Set{"api"}, tomorrow, "2026-03-05"},
 		{"a weaker scope", scope.Set{"api"}, today.AddDays(30), scope.Set{"read_user"}, tomorrow, "2026-03-05"},
-		{"as long as the one presented when nothing is asked for", scope.Set{"api"}, today.AddDays(30), scope.Set{"read_user"}, token.Day{}, "2026-04-03"},
+		{"as long as the one presented when nothing is asked for", scope.Set{"api"}, today.AddDays(30), scope.Set{"read_user"}, clock.Day{}, "2026-04-03"},
 		{"a day longer than the one presented is refused", scope.Set{"api"}, today.AddDays(30), scope.Set{"api"}, today.AddDays(31), "Expiration date must be before 2026-04-03"},
 		{"a stronger scope is refused", scope.Set{"read_api"}, tomorrow, scope.Set{"api"}, tomorrow, "beyond"},
 		{"a further scope is refused", scope.Set{"api"}, tomorrow, scope.Set{"api", "sudo"}, tomorrow, "beyond"},
@@ -250,36 +253,36 @@ func TestSelfServiceMakesOnlyWeakerTokens(t *testing.T) {
 	t.Run("an account that is blocked meanwhile gets none", func(t *testing.T) {
 		f := newFixture(t)
 		by := f.callerOf(t, owner)
-		by.User.State = principal.Blocked
+		by.Account.State = account.Blocked
 		_, err := f.issuer.CreateForSelf(t.Context(), by, lifecycle.Spec{Name: "n", Scopes: scope.Set{"api"}})
-		checkErr(t, err, principal.ErrBlocked)
+		checkErr(t, err, account.ErrBlocked)
 	})
 }
 
 func TestCreateByConsole(t *testing.T) {
 	tests := []struct {
 		name, value string
-		state       principal.State
+		state       account.State
 		want        error
 	}{
-		{"a generated value", "", principal.Active, nil},
-		{"a chosen value", "token-string-here123", principal.Active, nil},
-		{"a chosen value that is too short", "token-string-here12", principal.Active, secret.ErrMalformed},
-		{"a chosen value with a reserved prefix", prefix + "string-here123", principal.Active, secret.ErrReserved},
-		{"a value that is taken", "value-that-is-taken-1", principal.Active, token.ErrTaken},
-		{"a blocked owner", "", principal.Blocked, principal.ErrBlocked},
-		{"a blocked owner and a chosen value", "token-string-here123", principal.Blocked, principal.ErrBlocked},
+		{"a generated value", "", account.Active, nil},
+		{"a chosen value", "token-string-here123", account.Active, nil},
+		{"a chosen value that is too short", "token-string-here12", account.Active, secret.ErrMalformed},
+		{"a chosen value with a reserved prefix", prefix + "string-here123", account.Active, secret.ErrReserved},
+		{"a value that is taken", "value-that-is-taken-1", account.Active, fault.ErrTaken},
+		{"a blocked owner", "", account.Blocked, account.ErrBlocked},
+		{"a blocked owner and a chosen value", "token-string-here123", account.Blocked, account.ErrBlocked},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
-			_, err := f.issuer.CreateByConsole(t.Context(), f.users[other], spec(), "value-that-is-taken-1")
+			_, err := f.issuer.CreateByConsole(t.Context(), f.accts[other], spec(), "value-that-is-taken-1")
 			checkErr(t, err, nil)
-			user := f.users[owner]
-			user.State = test.state
-			issued, err := f.issuer.CreateByConsole(t.Context(), user, spec(), test.value)
+			acct := f.accts[owner]
+			acct.State = test.state
+			issued, err := f.issuer.CreateByConsole(t.Context(), acct, spec(), test.value)
 			checkErr(t, err, test.want)
-			if errors.Is(err, secret.ErrMalformed) && !errors.Is(err, token.ErrInput) {
+			if errors.Is(err, secret.ErrMalformed) && !errors.Is(err, fault.ErrInput) {
 				t.Errorf("%v is not the caller's to mend", err)
 			}
 			if err == nil && (issued.Token.CreatedBy != 0 || test.value != "" && issued.Bearer.Reveal() != test.value ||
@@ -363,7 +366,7 @@ func TestAKeyStandsForOneReply(t *testing.T) {
 
 			_, err = call(t.Context(), keyed("k", "B"))
 			checkErr(t, err, lifecycle.ErrKeyReused)
-			if !errors.Is(err, token.ErrConflict) {
+			if !errors.Is(err, fault.ErrConflict) {
 				t.Errorf("%v is no conflict", err)
 			}
 
@@ -393,7 +396,7 @@ func TestAKeyBelongsToTheTokenThatSentIt(t *testing.T) {
 	a, err := f.issuer.CreateForSelf(t.Context(), first, wanted)
 	checkErr(t, err, nil)
 	_, err = f.issuer.Replay(t.Context(), second.Token, wanted.Key)
-	checkErr(t, err, token.ErrNotFound)
+	checkErr(t, err, fault.ErrNotFound)
 	b, err := f.issuer.CreateForSelf(t.Context(), second, wanted)
 	checkErr(t, err, nil)
 	if a.Bearer.Reveal() == b.Bearer.Reveal() || a.Token.ID == b.Token.ID {
@@ -406,10 +409,10 @@ func TestWithoutAKeyNothingIsReplayed(t *testing.T) {
 	by := f.callerOf(t, owner)
 	f.use = func(string) (secret.Use, error) {
 		t.Error("a use is looked up")
-		return secret.Use{}, token.ErrNotFound
+		return secret.Use{}, fault.ErrNotFound
 	}
 	_, err := f.issuer.Replay(t.Context(), by.Token, lifecycle.Key{Body: []byte("b")})
-	checkErr(t, err, token.ErrNotFound)
+	checkErr(t, err, fault.ErrNotFound)
 	_, err = f.issuer.CreateForSelf(t.Context(), by, lifecycle.Spec{Name: "n", Scopes: scope.Set{"api"}})
 	checkErr(t, err, nil)
 	if len(f.uses) != 0 {
@@ -435,7 +438,7 @@ func TestTheLoserOfARaceForAKeyGetsTheWinnersReply(t *testing.T) {
 				var err error
 				winner, err = f.issuer.CreateForSelf(t.Context(), by, rival)
 				checkErr(t, err, nil)
-				return f.CreateToken(t.Context(), by.User, tok, use)
+				return f.CreateToken(t.Context(), by.Account, tok, use)
 			}
 			got, err := f.issuer.CreateForSelf(t.Context(), by, wanted)
 			checkErr(t, err, test.want)
@@ -452,18 +455,18 @@ func TestTheLoserOfARaceForAKeyGetsTheWinnersReply(t *testing.T) {
 func TestAFailedLookupOfAKeyMakesNothing(t *testing.T) {
 	f := newFixture(t)
 	by := f.callerOf(t, owner)
-	f.use = func(string) (secret.Use, error) { return secret.Use{}, token.ErrUnavailable }
+	f.use = func(string) (secret.Use, error) { return secret.Use{}, fault.ErrUnavailable }
 	issued, err := f.issuer.CreateForSelf(t.Context(), by, lifecycle.Spec{Name: "n", Scopes: scope.Set{"api"}, Key: keyed("k", "b")})
-	checkErr(t, err, token.ErrUnavailable)
+	checkErr(t, err, fault.ErrUnavailable)
 	_, err = f.issuer.Rotate(t.Context(), by, by.Token.ID, lifecycle.Rotation{Key: keyed("k", "b")})
-	checkErr(t, err, token.ErrUnavailable)
+	checkErr(t, err, fault.ErrUnavailable)
 	if f.writes != 0 || issued.Bearer.Reveal() != "" {
 		t.Errorf("%d writes", f.writes)
 	}
 }
 
 func TestErrorsOfTheStoreReachTheCaller(t *testing.T) {
-	for _, want := range []error{token.ErrTaken, token.ErrMoved, token.ErrOutOfNumbers, token.ErrUnavailable, principal.ErrBlocked, token.ErrNotFound} {
+	for _, want := range []error{fault.ErrTaken, fault.ErrMoved, token.ErrOutOfNumbers, fault.ErrUnavailable, account.ErrBlocked, fault.ErrNotFound} {
 		f := newFixture(t)
 		by := f.callerOf(t, owner)
 		f.createToken = func(token.Token, *secret.Use) (token.Token, error) { return token.Token{}, want }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup" // bounds what runs at once; the extended standard library's
 
 	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -35,7 +36,7 @@ type LeakReport struct {
 // they were found, or is "".
 //
 // One that cannot be ended does not keep the others from it. The error is then
-// token.ErrUnavailable beside what was done, and the same report may be made
+// fault.ErrUnavailable beside what was done, and the same report may be made
 // again.
 func (r *Revoker) ReportLeaked(ctx context.Context, values []string, source string) (LeakReport, error) {
 	digests := make([]secret.Digest, 0, len(values))
@@ -87,7 +88,7 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, source str
 			switch {
 			case err == nil:
 				report.Ended = append(report.Ended, t)
-			case !errors.Is(err, token.ErrNotFound): // clean-up took it in the meantime
+			case !errors.Is(err, fault.ErrNotFound): // clean-up took it in the meantime
 				failures = append(failures, fmt.Errorf("token %s: %w", t.ID, err))
 			}
 			return nil
@@ -99,7 +100,7 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, source str
 		slices.SortFunc(tokens, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	if len(failures) > 0 {
-		return report, fmt.Errorf("%w: %d reported tokens not ended: %w", token.ErrUnavailable, len(failures), errors.Join(failures...))
+		return report, fmt.Errorf("%w: %d reported tokens not ended: %w", fault.ErrUnavailable, len(failures), errors.Join(failures...))
 	}
 	return report, nil
 }

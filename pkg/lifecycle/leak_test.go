@@ -11,17 +11,19 @@ import (
 	"testing/synctest"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
 // issued makes a token and returns it with its bearer.
-func (f *fixture) issued(t *testing.T, id token.OwnerID) (token.Token, string) {
+func (f *fixture) issued(t *testing.T, id account.ID) (token.Token, string) {
 	t.Helper()
-	got, err := f.issuer.CreateByConsole(t.Context(), f.users[id], spec(), "")
+	got, err := f.issuer.CreateByConsole(t.Context(), f.accts[id], spec(), "")
 	checkErr(t, err, nil)
 	return got.Token, got.Bearer.Reveal()
 }
@@ -39,7 +41,7 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 	second, secondBearer := f.issued(t, other)
 	over, overBearer := f.issued(t, owner)
 	bystander, _ := f.issued(t, owner)
-	chosen, err := f.issuer.CreateByConsole(t.Context(), f.users[other], spec(), "token-string-here123")
+	chosen, err := f.issuer.CreateByConsole(t.Context(), f.accts[other], spec(), "token-string-here123")
 	checkErr(t, err, nil)
 	f.clock.Advance(time.Hour)
 	checkErr(t, f.revoker.RevokeByConsole(t.Context(), over.ID), nil)
@@ -127,12 +129,12 @@ func TestEveryReportedValueIsLookedUpOnce(t *testing.T) {
 
 func TestAReportEndsTheBotOfAProject(t *testing.T) {
 	f := newFixture(t)
-	f.join(web, owner, token.Maintainer)
-	issued, err := f.issuer.CreateForResource(t.Context(), f.callerOf(t, owner), principal.Project, web.String(), wantedBot(nil))
+	f.join(web, owner, project.Maintainer)
+	issued, err := f.issuer.CreateForProject(t.Context(), f.callerOf(t, owner), project.KindProject, web.String(), wantedBot(nil))
 	checkErr(t, err, nil)
 	report, err := f.revoker.ReportLeaked(t.Context(), []string{issued.Bearer.Reveal()}, "")
 	checkErr(t, err, nil)
-	if _, there := f.users[issued.Token.Owner]; there || len(report.Ended) != 1 {
+	if _, there := f.accts[issued.Token.Owner]; there || len(report.Ended) != 1 {
 		t.Errorf("ended %v, bot still there: %t", idsOf(report.Ended), there)
 	}
 }
@@ -152,16 +154,16 @@ func TestAReportGoesOnAfterAFailure(t *testing.T) {
 		tries.Add(1)
 		switch tok.ID {
 		case tokens[1].ID:
-			return token.ErrUnavailable
+			return fault.ErrUnavailable
 		case tokens[2].ID:
 			return odd
 		case tokens[3].ID:
-			return token.ErrNotFound // clean-up was faster
+			return fault.ErrNotFound // clean-up was faster
 		}
 		return nil
 	}
 	report, err := f.revoker.ReportLeaked(t.Context(), values, "")
-	checkErr(t, err, token.ErrUnavailable)
+	checkErr(t, err, fault.ErrUnavailable)
 	if !errors.Is(err, odd) || !strings.Contains(err.Error(), fmt.Sprintf("token %s: odd", tokens[2].ID)) {
 		t.Errorf("a failure is hidden: %v", err)
 	}
@@ -179,9 +181,9 @@ func TestAReportGoesOnAfterAFailure(t *testing.T) {
 func TestAReportThatCannotBeLookedUpFails(t *testing.T) {
 	f := newFixture(t)
 	_, bearer := f.issued(t, owner)
-	f.tokensByDigest = func() error { return token.ErrUnavailable }
+	f.tokensByDigest = func() error { return fault.ErrUnavailable }
 	report, err := f.revoker.ReportLeaked(t.Context(), []string{bearer}, "")
-	checkErr(t, err, token.ErrUnavailable)
+	checkErr(t, err, fault.ErrUnavailable)
 	if len(report.Ended) != 0 || strings.Contains(err.Error(), bearer) {
 		t.Errorf("ended %v, %v", report.Ended, err)
 	}
@@ -226,11 +228,11 @@ func TestAReportIsRecorded(t *testing.T) {
 	f := newFixture(t)
 	first, bearer := f.issued(t, owner)
 	impersonation := f.give(t, other, func(tok *token.Token) { tok.Kind = token.Impersonation })
-	f.join(web, owner, token.Maintainer)
-	ofProject, err := f.issuer.CreateForResource(t.Context(), f.callerOf(t, owner), principal.Project, web.String(), wantedBot(nil))
+	f.join(web, owner, project.Maintainer)
+	ofProject, err := f.issuer.CreateForProject(t.Context(), f.callerOf(t, owner), project.KindProject, web.String(), wantedBot(nil))
 	checkErr(t, err, nil)
-	f.join(acme, owner, token.Owner)
-	ofGroup, err := f.issuer.CreateForResource(t.Context(), f.callerOf(t, owner), principal.Group, acme.String(), wantedBot(nil))
+	f.join(acme, owner, project.Owner)
+	ofGroup, err := f.issuer.CreateForProject(t.Context(), f.callerOf(t, owner), project.KindGroup, acme.String(), wantedBot(nil))
 	checkErr(t, err, nil)
 	values := []string{bearer, "", "x", "somebody-elses-token", ofProject.Bearer.Reveal(), ofGroup.Bearer.Reveal()}
 	for _, test := range []struct{ name, source, want string }{
@@ -261,8 +263,8 @@ func TestAReportIsRecorded(t *testing.T) {
 				}
 			}
 			want := []audit.Event{
-				event(audit.TokenRevoked, audit.UserEntity(owner), first),
-				event(audit.ImpersonationRevoked, audit.UserEntity(other), impersonation),
+				event(audit.TokenRevoked, audit.AccountEntity(owner), first),
+				event(audit.ImpersonationRevoked, audit.AccountEntity(other), impersonation),
 				event(audit.ProjectTokenRevoked, audit.Entity{Type: audit.Project, ID: int64(web)}, ofProject.Token),
 				event(audit.GroupTokenRevoked, audit.Entity{Type: audit.Group, ID: int64(acme)}, ofGroup.Token),
 			}

@@ -8,9 +8,12 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -18,11 +21,11 @@ import (
 type Lister struct {
 	Store  ListStore
 	Reader TokenReader
-	// Resources has the tokens of projects and groups.
-	Resources ResourceReader
-	Pepper    secret.Pepper
-	Format    secret.Format
-	Clock     clock.Clock
+	// Projects has the tokens of projects and groups.
+	Projects ProjectReader
+	Pepper   secret.Pepper
+	Format   secret.Format
+	Clock    clock.Clock
 }
 
 // A View is a token as it stands at the moment of the answer.
@@ -36,7 +39,7 @@ type View struct {
 
 // ViewOf returns t as it stands at now; see token.Token.StateAt for validFrom
 // and p.
-func ViewOf(t token.Token, now time.Time, validFrom int64, p token.Policy) View {
+func ViewOf(t token.Token, now time.Time, validFrom int64, p settings.Settings) View {
 	return View{
 		Token:   t,
 		Active:  t.StateAt(now, validFrom, p) == token.Active,
@@ -46,7 +49,7 @@ func ViewOf(t token.Token, now time.Time, validFrom int64, p token.Policy) View 
 
 // A Filter narrows a list. Zero fields do not narrow.
 type Filter struct {
-	Owner          token.OwnerID
+	Owner          account.ID
 	Kind           token.Kind // "" for every kind
 	Active         *bool      // nil for both
 	Revoked        *bool
@@ -55,8 +58,8 @@ type Filter struct {
 	CreatedBefore  time.Time // inclusive
 	LastUsedAfter  time.Time // inclusive; a token never used does not match
 	LastUsedBefore time.Time // inclusive; a token never used does not match
-	ExpiresAfter   token.Day // inclusive
-	ExpiresBefore  token.Day // exclusive
+	ExpiresAfter   clock.Day // inclusive
+	ExpiresBefore  clock.Day // exclusive
 }
 
 // A Sort is the order of a list. Ids break ties, in the same direction.
@@ -90,40 +93,40 @@ const MaxOffset = 50_000
 
 // List returns limit tokens from offset on. Administrators see every token,
 // others their own without impersonation tokens; somebody else's is
-// token.ErrNotFound. An administrator's list of everything reads the whole
+// fault.ErrNotFound. An administrator's list of everything reads the whole
 // table.
 func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) (Listing, error) {
-	if !by.User.Admin {
-		if f.Owner != 0 && f.Owner != by.User.ID {
-			return Listing{}, token.ErrNotFound
+	if !by.Account.Admin {
+		if f.Owner != 0 && f.Owner != by.Account.ID {
+			return Listing{}, fault.ErrNotFound
 		}
-		f.Owner = by.User.ID
+		f.Owner = by.Account.ID
 	}
 	now := l.Clock.Now()
 	if f.Owner == 0 {
 		top := newTop(s, offset+limit)
 		err := l.Store.EveryToken(ctx, func(t token.Token, validFrom int64) {
-			if v := ViewOf(t, now, validFrom, by.Policy); f.matches(v) {
+			if v := ViewOf(t, now, validFrom, by.Settings); f.matches(v) {
 				top.add(v)
 			}
 		})
 		return top.page(offset), err
 	}
 
-	owner := by.User
-	if f.Owner != by.User.ID {
+	owner := by.Account
+	if f.Owner != by.Account.ID {
 		var err error
-		if owner, err = l.Reader.User(ctx, f.Owner); err != nil {
+		if owner, err = l.Reader.Account(ctx, f.Owner); err != nil {
 			return Listing{}, err
 		}
 	}
 	if s.By == ByID && f.onlyOwner() {
 		tokens, total, err := l.Store.PageOfOwner(ctx, owner.ID, token.Page{
-			Offset: offset, Limit: limit, Descending: s.Descending, WithoutImpersonation: !by.User.Admin,
+			Offset: offset, Limit: limit, Descending: s.Descending, WithoutImpersonation: !by.Account.Admin,
 		})
 		listing := Listing{Total: total, Views: make([]View, len(tokens))}
 		for i, t := range tokens {
-			listing.Views[i] = ViewOf(t, now, owner.TokensValidFrom, by.Policy)
+			listing.Views[i] = ViewOf(t, now, owner.TokensValidFrom, by.Settings)
 		}
 		return listing, err
 	}
@@ -133,7 +136,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 	}
 	top := newTop(s, offset+limit)
 	for _, t := range tokens {
-		if v := ViewOf(t, now, owner.TokensValidFrom, by.Policy); by.MayManage(t) && f.matches(v) {
+		if v := ViewOf(t, now, owner.TokensValidFrom, by.Settings); by.MayManage(t) && f.matches(v) {
 			top.add(v)
 		}
 	}
@@ -141,23 +144,23 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 }
 
 // Get returns one token. A token that is not there, or not the caller's, is
-// token.ErrNotFound.
+// fault.ErrNotFound.
 func (l *Lister) Get(ctx context.Context, by principal.Principal, id token.ID) (View, error) {
 	t, err := l.Reader.Token(ctx, id)
 	if err != nil {
 		return View{}, err
 	}
 	if !by.MayManage(t) {
-		return View{}, token.ErrNotFound
+		return View{}, fault.ErrNotFound
 	}
 	return l.view(ctx, by, t)
 }
 
 // Identify returns the token whose bearer is value, as administrators may;
-// others get token.ErrForbidden. A value without a token is token.ErrNotFound.
+// others get fault.ErrForbidden. A value without a token is fault.ErrNotFound.
 func (l *Lister) Identify(ctx context.Context, by principal.Principal, value string) (View, error) {
-	if !by.User.Admin {
-		return View{}, token.ErrForbidden
+	if !by.Account.Admin {
+		return View{}, fault.ErrForbidden
 	}
 	t, err := findValue(ctx, l.Reader, l.Format, l.Pepper, value)
 	if err != nil {
@@ -168,18 +171,18 @@ func (l *Lister) Identify(ctx context.Context, by principal.Principal, value str
 
 // Self returns the token that was presented.
 func (l *Lister) Self(by principal.Principal) View {
-	return ViewOf(by.Token, l.Clock.Now(), by.Holder().TokensValidFrom, by.Policy)
+	return ViewOf(by.Token, l.Clock.Now(), by.Holder().TokensValidFrom, by.Settings)
 }
 
 func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token) (View, error) {
-	owner := by.User
+	owner := by.Account
 	if t.Owner != owner.ID {
 		var err error
 		if owner, err = ownerOf(ctx, l.Reader, t); err != nil {
 			return View{}, err
 		}
 	}
-	return ViewOf(t, l.Clock.Now(), owner.TokensValidFrom, by.Policy), nil
+	return ViewOf(t, l.Clock.Now(), owner.TokensValidFrom, by.Settings), nil
 }
 
 func (f Filter) onlyOwner() bool { return f == Filter{Owner: f.Owner} }

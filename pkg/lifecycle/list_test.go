@@ -13,6 +13,9 @@ import (
 
 	"pgregory.net/rapid"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
@@ -22,11 +25,11 @@ func (s *fakeStore) sorted() []token.Token {
 	return slices.SortedFunc(maps.Values(s.tokens), func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-func (s *fakeStore) TokensOfOwner(_ context.Context, id token.OwnerID) ([]token.Token, error) {
+func (s *fakeStore) TokensOfOwner(_ context.Context, id account.ID) ([]token.Token, error) {
 	return slices.DeleteFunc(s.sorted(), func(t token.Token) bool { return t.Owner != id }), nil
 }
 
-func (s *fakeStore) PageOfOwner(ctx context.Context, id token.OwnerID, page token.Page) ([]token.Token, int, error) {
+func (s *fakeStore) PageOfOwner(ctx context.Context, id account.ID, page token.Page) ([]token.Token, int, error) {
 	if s.pageOfOwner != nil {
 		s.pageOfOwner(id, page)
 	}
@@ -43,7 +46,7 @@ func (s *fakeStore) PageOfOwner(ctx context.Context, id token.OwnerID, page toke
 
 func (s *fakeStore) EveryToken(_ context.Context, each func(token.Token, int64)) error {
 	for _, t := range s.tokens { // in the order of a map: none
-		each(t, s.users[t.Owner].TokensValidFrom)
+		each(t, s.accts[t.Owner].TokensValidFrom)
 	}
 	return nil
 }
@@ -57,7 +60,7 @@ func TestFilters(t *testing.T) {
 	second := time.Second
 	created := func(at time.Time) func(*token.Token) { return func(tok *token.Token) { tok.CreatedAt = at } }
 	used := func(at time.Time) func(*token.Token) { return func(tok *token.Token) { tok.LastUsedAt = at } }
-	expires := func(d token.Day) func(*token.Token) { return func(tok *token.Token) { tok.ExpiresOn = d } }
+	expires := func(d clock.Day) func(*token.Token) { return func(tok *token.Token) { tok.ExpiresOn = d } }
 	named := func(name string) func(*token.Token) { return func(tok *token.Token) { tok.Name = name } }
 	revoked := func(tok *token.Token) { tok.RevokedAt = now }
 	tests := []struct {
@@ -73,7 +76,7 @@ func TestFilters(t *testing.T) {
 		{"active hides a revoked token", revoked, lifecycle.Filter{Active: &yes}, false},
 		{"active hides a token from the day it expires on", expires(today), lifecycle.Filter{Active: &yes}, false},
 		{"active shows a token a second before that", expires(tomorrow), lifecycle.Filter{Active: &yes}, true},
-		{"active shows a token that never expires", expires(token.Day{}), lifecycle.Filter{Active: &yes}, true},
+		{"active shows a token that never expires", expires(clock.Day{}), lifecycle.Filter{Active: &yes}, true},
 		{"inactive hides an active token", nil, lifecycle.Filter{Active: &no}, false},
 		{"inactive shows a revoked token", revoked, lifecycle.Filter{Active: &no}, true},
 		{"inactive shows an expired token", expires(today), lifecycle.Filter{Active: &no}, true},
@@ -95,10 +98,10 @@ func TestFilters(t *testing.T) {
 		{"last used before: never", nil, lifecycle.Filter{LastUsedBefore: noon}, false},
 		{"expires after: the day before", expires(today), lifecycle.Filter{ExpiresAfter: tomorrow}, false},
 		{"expires after: that day", expires(tomorrow), lifecycle.Filter{ExpiresAfter: tomorrow}, true},
-		{"expires after: never", expires(token.Day{}), lifecycle.Filter{ExpiresAfter: tomorrow}, false},
+		{"expires after: never", expires(clock.Day{}), lifecycle.Filter{ExpiresAfter: tomorrow}, false},
 		{"expires before: the day before", expires(today), lifecycle.Filter{ExpiresBefore: tomorrow}, true},
 		{"expires before: that day", expires(tomorrow), lifecycle.Filter{ExpiresBefore: tomorrow}, false},
-		{"expires before: never", expires(token.Day{}), lifecycle.Filter{ExpiresBefore: tomorrow}, false},
+		{"expires before: never", expires(clock.Day{}), lifecycle.Filter{ExpiresBefore: tomorrow}, false},
 		{"search: a part of the name", named("nightly-export"), lifecycle.Filter{Search: "export"}, true},
 		{"search: without case", named("Nightly ÉXPORT"), lifecycle.Filter{Search: "éxPort"}, true},
 		{"search: another word", named("nightly-export"), lifecycle.Filter{Search: "import"}, false},
@@ -121,8 +124,8 @@ func TestFilters(t *testing.T) {
 			tok := f.give(t, owner, test.token)
 			// Sorted by name to go past the shortcut, and by id to take it.
 			for _, by := range []lifecycle.SortKey{lifecycle.ByName, lifecycle.ByID} {
-				for _, who := range []principal.User{f.users[owner], f.users[admin]} {
-					listing, err := f.lister.List(t.Context(), principal.Principal{User: who}, test.filter, lifecycle.Sort{By: by}, 0, 20)
+				for _, who := range []account.Account{f.accts[owner], f.accts[admin]} {
+					listing, err := f.lister.List(t.Context(), principal.Principal{Account: who}, test.filter, lifecycle.Sort{By: by}, 0, 20)
 					checkErr(t, err, nil)
 					want := map[bool]int{true: 1, false: 0}[test.want]
 					if len(listing.Views) != want || listing.Total != want || want == 1 && listing.Views[0].Token.ID != tok.ID {
@@ -136,15 +139,15 @@ func TestFilters(t *testing.T) {
 
 func TestOrder(t *testing.T) {
 	f := newFixture(t)
-	give := func(name string, created time.Time, expires token.Day, used time.Time) {
+	give := func(name string, created time.Time, expires clock.Day, used time.Time) {
 		f.give(t, owner, func(tok *token.Token) {
 			tok.Name, tok.CreatedAt, tok.ExpiresOn, tok.LastUsedAt = name, created, expires, used
 		})
 	}
-	give("b", noon, token.Day{}, noon)                         // 1
+	give("b", noon, clock.Day{}, noon)                         // 1
 	give("a", noon.Add(time.Second), today, time.Time{})       // 2
 	give("c", noon.Add(-time.Second), tomorrow, noon)          // 3
-	give("a", noon, token.Day{}, time.Time{})                  // 4
+	give("a", noon, clock.Day{}, time.Time{})                  // 4
 	give("B", noon, today.AddDays(-1), noon.Add(-time.Second)) // 5
 	for _, test := range []struct {
 		by   lifecycle.SortKey
@@ -156,13 +159,13 @@ func TestOrder(t *testing.T) {
 		{lifecycle.ByLastUse, "5 1 3 2 4"}, // unused comes last
 		{lifecycle.ByName, "5 2 4 1 3"},
 	} {
-		for _, who := range []token.OwnerID{owner, admin} {
+		for _, who := range []account.ID{owner, admin} {
 			for _, descending := range []bool{false, true} {
 				want := strings.Fields(test.want)
 				if descending { // nulls first, and ids break ties downwards too
 					slices.Reverse(want)
 				}
-				listing, err := f.lister.List(t.Context(), principal.Principal{User: f.users[who]}, lifecycle.Filter{},
+				listing, err := f.lister.List(t.Context(), principal.Principal{Account: f.accts[who]}, lifecycle.Filter{},
 					lifecycle.Sort{By: test.by, Descending: descending}, 0, 20)
 				checkErr(t, err, nil)
 				var got []string
@@ -181,35 +184,35 @@ func TestOrder(t *testing.T) {
 // token of their own.
 func TestWhoSeesWhat(t *testing.T) {
 	f := newFixture(t)
-	for _, id := range []token.OwnerID{admin, owner, other} {
+	for _, id := range []account.ID{admin, owner, other} {
 		f.give(t, id, nil)
 		f.give(t, id, func(tok *token.Token) { tok.Kind = token.Impersonation })
 	}
-	blocked := f.users[other]
-	blocked.State = principal.Blocked
-	f.users[other] = blocked
+	blocked := f.accts[other]
+	blocked.State = account.Blocked
+	f.accts[other] = blocked
 	for _, test := range []struct {
 		name   string
-		by     token.OwnerID
+		by     account.ID
 		filter lifecycle.Filter
 		want   int
 		err    error
 	}{
 		{"a person sees their own", owner, lifecycle.Filter{}, 1, nil},
 		{"a person asking for themselves", owner, lifecycle.Filter{Owner: owner}, 1, nil},
-		{"a person asking for somebody else", owner, lifecycle.Filter{Owner: other}, 0, token.ErrNotFound},
-		{"a person asking for an administrator", owner, lifecycle.Filter{Owner: admin}, 0, token.ErrNotFound},
-		{"a person asking for nobody", owner, lifecycle.Filter{Owner: 99}, 0, token.ErrNotFound},
+		{"a person asking for somebody else", owner, lifecycle.Filter{Owner: other}, 0, fault.ErrNotFound},
+		{"a person asking for an administrator", owner, lifecycle.Filter{Owner: admin}, 0, fault.ErrNotFound},
+		{"a person asking for nobody", owner, lifecycle.Filter{Owner: 99}, 0, fault.ErrNotFound},
 		{"an administrator sees everything", admin, lifecycle.Filter{}, 6, nil},
 		{"an administrator asking for somebody", admin, lifecycle.Filter{Owner: owner}, 2, nil},
 		{"an administrator asking for a blocked account", admin, lifecycle.Filter{Owner: other}, 2, nil},
 		{"an administrator asking for themselves", admin, lifecycle.Filter{Owner: admin}, 2, nil},
-		{"an administrator asking for nobody", admin, lifecycle.Filter{Owner: 99}, 0, token.ErrNotFound},
+		{"an administrator asking for nobody", admin, lifecycle.Filter{Owner: 99}, 0, fault.ErrNotFound},
 	} {
 		for _, by := range []lifecycle.SortKey{lifecycle.ByID, lifecycle.ByName} {
 			for _, search := range []string{"", "given"} {
 				test.filter.Search = search
-				listing, err := f.lister.List(t.Context(), principal.Principal{User: f.users[test.by]}, test.filter, lifecycle.Sort{By: by}, 0, 20)
+				listing, err := f.lister.List(t.Context(), principal.Principal{Account: f.accts[test.by]}, test.filter, lifecycle.Sort{By: by}, 0, 20)
 				if !errors.Is(err, test.err) || len(listing.Views) != test.want || listing.Total != test.want {
 					t.Errorf("%s: %d of %d, %v, want %d, %v", test.name, len(listing.Views), listing.Total, err, test.want, test.err)
 				}
@@ -234,11 +237,11 @@ func wanted(f *fixture, by principal.Principal, filter lifecycle.Filter, s lifec
 	}
 	var views []lifecycle.View
 	for _, tok := range f.sorted() {
-		from := f.users[tok.Owner].TokensValidFrom
+		from := f.accts[tok.Owner].TokensValidFrom
 		expired := !tok.ExpiresOn.IsZero() && f.clock.Now().Format("2006-01-02") >= tok.ExpiresOn.String()
 		revoked := !tok.RevokedAt.IsZero() || tok.ID.Number() < from
 		v := lifecycle.View{Token: tok, Revoked: revoked, Active: !revoked && !expired}
-		keep := by.User.Admin || tok.Owner == by.User.ID && tok.Kind == token.Personal
+		keep := by.Account.Admin || tok.Owner == by.Account.ID && tok.Kind == token.Personal
 		keep = keep && (filter.Owner == 0 || filter.Owner == tok.Owner)
 		keep = keep && (filter.Active == nil || *filter.Active == v.Active) && (filter.Revoked == nil || *filter.Revoked == revoked)
 		keep = keep && (filter.CreatedAfter.IsZero() || stamp(tok.CreatedAt) >= stamp(filter.CreatedAfter))
@@ -285,13 +288,13 @@ func ids(views []lifecycle.View) string {
 }
 
 func TestAPageIsAPartOfTheWholeList(t *testing.T) {
-	days := []token.Day{{}, today.AddDays(-1), today, tomorrow, today.AddDays(30)}
+	days := []clock.Day{{}, today.AddDays(-1), today, tomorrow, today.AddDays(30)}
 	times := []time.Time{{}, noon.Add(-time.Second), noon, noon.Add(time.Second)}
 	flags := []*bool{nil, &yes, &no}
 	rapid.Check(t, func(r *rapid.T) {
 		f := newFixture(t)
 		for range rapid.IntRange(0, 25).Draw(r, "tokens") {
-			f.give(t, rapid.SampledFrom([]token.OwnerID{admin, owner, other}).Draw(r, "owner"), func(tok *token.Token) {
+			f.give(t, rapid.SampledFrom([]account.ID{admin, owner, other}).Draw(r, "owner"), func(tok *token.Token) {
 				tok.Name = rapid.SampledFrom([]string{"alpha", "beta one", "Beta"}).Draw(r, "name")
 				tok.Kind = rapid.SampledFrom([]token.Kind{token.Personal, token.Personal, token.Impersonation}).Draw(r, "kind")
 				tok.ExpiresOn = rapid.SampledFrom(days).Draw(r, "expires")
@@ -300,11 +303,11 @@ func TestAPageIsAPartOfTheWholeList(t *testing.T) {
 				tok.RevokedAt = rapid.SampledFrom([]time.Time{{}, {}, noon}).Draw(r, "revoked")
 			})
 		}
-		for id, user := range f.users {
-			user.TokensValidFrom = rapid.Int64Range(0, 3).Draw(r, "valid from")
-			f.users[id] = user
+		for id, acct := range f.accts {
+			acct.TokensValidFrom = rapid.Int64Range(0, 3).Draw(r, "valid from")
+			f.accts[id] = acct
 		}
-		by := principal.Principal{User: f.users[rapid.SampledFrom([]token.OwnerID{admin, owner}).Draw(r, "caller")]}
+		by := principal.Principal{Account: f.accts[rapid.SampledFrom([]account.ID{admin, owner}).Draw(r, "caller")]}
 		filter := lifecycle.Filter{
 			Active: rapid.SampledFrom(flags).Draw(r, "active"), Revoked: rapid.SampledFrom(flags).Draw(r, "revoked"),
 			Search:       rapid.SampledFrom([]string{"", "", "alpha", "eta"}).Draw(r, "search"),
@@ -315,8 +318,8 @@ func TestAPageIsAPartOfTheWholeList(t *testing.T) {
 		if rapid.Bool().Draw(r, "plain") {
 			filter = lifecycle.Filter{}
 		}
-		if by.User.Admin {
-			filter.Owner = rapid.SampledFrom([]token.OwnerID{0, admin, owner, other}).Draw(r, "of owner")
+		if by.Account.Admin {
+			filter.Owner = rapid.SampledFrom([]account.ID{0, admin, owner, other}).Draw(r, "of owner")
 		}
 		s := lifecycle.Sort{By: rapid.SampledFrom([]lifecycle.SortKey{lifecycle.ByID, lifecycle.ByCreated, lifecycle.ByExpiry, lifecycle.ByLastUse, lifecycle.ByName}).Draw(r, "by"),
 			Descending: rapid.Bool().Draw(r, "descending")}
@@ -337,7 +340,7 @@ func TestAPageOfManyTokensHoldsTheFirstOfThem(t *testing.T) {
 	f := newFixture(t)
 	for n := range 120 {
 		scattered := n * 37 % 101
-		f.give(t, []token.OwnerID{admin, owner, other}[n%3], func(tok *token.Token) {
+		f.give(t, []account.ID{admin, owner, other}[n%3], func(tok *token.Token) {
 			tok.Name = fmt.Sprintf("token %03d", scattered)
 			tok.CreatedAt = noon.Add(-time.Duration(scattered) * time.Minute)
 			tok.ExpiresOn = today.AddDays(scattered)
@@ -346,7 +349,7 @@ func TestAPageOfManyTokensHoldsTheFirstOfThem(t *testing.T) {
 			}
 		})
 	}
-	by := principal.Principal{User: f.users[admin]}
+	by := principal.Principal{Account: f.accts[admin]}
 	for _, key := range []lifecycle.SortKey{lifecycle.ByID, lifecycle.ByCreated, lifecycle.ByExpiry, lifecycle.ByLastUse, lifecycle.ByName} {
 		for _, descending := range []bool{false, true} {
 			s := lifecycle.Sort{By: key, Descending: descending}
@@ -369,9 +372,9 @@ func TestAPlainListReadsOnlyItsPage(t *testing.T) {
 	f := newFixture(t)
 	f.give(t, owner, nil)
 	var got []token.Page
-	f.pageOfOwner = func(_ token.OwnerID, page token.Page) { got = append(got, page) }
-	for _, who := range []token.OwnerID{owner, admin} {
-		_, err := f.lister.List(t.Context(), principal.Principal{User: f.users[who]}, lifecycle.Filter{Owner: owner}, lifecycle.Sort{Descending: true}, 40, 20)
+	f.pageOfOwner = func(_ account.ID, page token.Page) { got = append(got, page) }
+	for _, who := range []account.ID{owner, admin} {
+		_, err := f.lister.List(t.Context(), principal.Principal{Account: f.accts[who]}, lifecycle.Filter{Owner: owner}, lifecycle.Sort{Descending: true}, 40, 20)
 		checkErr(t, err, nil)
 	}
 	want := []token.Page{{Offset: 40, Limit: 20, Descending: true, WithoutImpersonation: true}, {Offset: 40, Limit: 20, Descending: true}}

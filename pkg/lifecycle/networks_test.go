@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 )
 
@@ -60,10 +60,10 @@ func TestNetworksAreThoseThatWereAskedFor(t *testing.T) {
 			return f.issuer.CreateImpersonation(t.Context(), f.callerOf(t, admin), owner, wanted)
 		},
 		"by the console": func() (lifecycle.Issued, error) {
-			return f.issuer.CreateByConsole(t.Context(), f.users[owner], wanted, "")
+			return f.issuer.CreateByConsole(t.Context(), f.accts[owner], wanted, "")
 		},
 		"for a project": func() (lifecycle.Issued, error) {
-			return f.issuer.CreateForResource(t.Context(), f.callerAt(t, web, token.Maintainer), principal.Project, "8", lifecycle.ResourceSpec{Spec: wanted})
+			return f.issuer.CreateForProject(t.Context(), f.callerAt(t, web, project.Maintainer), project.KindProject, "8", lifecycle.ProjectSpec{Spec: wanted})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,8 +7,9 @@ import (
 	"time"
 
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -21,7 +22,7 @@ func overlapping(t *testing.T, f *fixture, tok token.Token) (old, next token.Tok
 }
 
 func stateOf(f *fixture, tok token.Token) token.State {
-	return f.tokens[tok.ID].StateAt(f.clock.Now(), f.users[tok.Owner].TokensValidFrom, token.Policy{})
+	return f.tokens[tok.ID].StateAt(f.clock.Now(), f.accts[tok.Owner].TokensValidFrom, settings.Settings{})
 }
 
 func TestBothTokensWorkUntilTheOverlapEnds(t *testing.T) {
@@ -161,16 +162,16 @@ func TestRevokingWithinAnOverlap(t *testing.T) {
 	})
 	t.Run("a bot outlives its old token and not its newest", func(t *testing.T) {
 		f := newFixture(t)
-		issued, err := f.issuer.CreateForResource(t.Context(), f.callerAt(t, web, token.Maintainer), principal.Project, "8",
-			lifecycle.ResourceSpec{Spec: spec()})
+		issued, err := f.issuer.CreateForProject(t.Context(), f.callerAt(t, web, project.Maintainer), project.KindProject, "8",
+			lifecycle.ProjectSpec{Spec: spec()})
 		checkErr(t, err, nil)
 		old, next := overlapping(t, f, issued.Token)
 		checkErr(t, f.revoker.RevokeByConsole(t.Context(), old.ID), nil)
-		if _, there := f.users[old.Owner]; !there || stateOf(f, old) != token.Revoked || stateOf(f, next) != token.Active {
+		if _, there := f.accts[old.Owner]; !there || stateOf(f, old) != token.Revoked || stateOf(f, next) != token.Active {
 			t.Errorf("bot %t, %s, successor %s", there, stateOf(f, old), stateOf(f, next))
 		}
 		checkErr(t, f.revoker.RevokeByConsole(t.Context(), next.ID), nil)
-		if _, there := f.users[old.Owner]; there {
+		if _, there := f.accts[old.Owner]; there {
 			t.Error("the bot outlives its last token")
 		}
 	})

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -17,22 +19,22 @@ import (
 type Revoker struct {
 	Store  RevokeStore
 	Reader TokenReader
-	// Resources finds the projects and groups that tokens belong to.
-	Resources principal.Resources
-	Pepper    secret.Pepper
-	Format    secret.Format
-	Clock     clock.Clock
+	// Projects finds the projects and groups that tokens belong to.
+	Projects principal.Projects
+	Pepper   secret.Pepper
+	Format   secret.Format
+	Clock    clock.Clock
 }
 
 // Revoke ends the token with this id. A token that is not there, or not the
-// caller's, is token.ErrNotFound.
+// caller's, is fault.ErrNotFound.
 func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.ID) error {
 	t, err := r.Reader.Token(ctx, id)
 	if err != nil {
 		return err
 	}
 	if !by.MayManage(t) {
-		return token.ErrNotFound
+		return fault.ErrNotFound
 	}
 	return r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
 }
@@ -43,10 +45,10 @@ func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal) error 
 }
 
 // RevokeValue ends the token whose bearer is value, as administrators may;
-// others get token.ErrForbidden. A value without a token is token.ErrNotFound.
+// others get fault.ErrForbidden. A value without a token is fault.ErrNotFound.
 func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value string) (token.ID, error) {
-	if !by.User.Admin {
-		return 0, token.ErrForbidden
+	if !by.Account.Admin {
+		return 0, fault.ErrForbidden
 	}
 	return r.revokeValue(ctx, by, value)
 }
@@ -79,32 +81,32 @@ var ErrBot = &Fault{Reasons: []string{"The account is a bot, whose token has to 
 
 // RevokeEverything ends all tokens that owner has, the presented one included
 // if it is theirs, as the owner and administrators may; others get
-// token.ErrForbidden. token.ErrNotFound for an owner who is not there, ErrBot.
-func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, owner token.OwnerID) error {
-	if owner != by.User.ID && !by.User.Admin {
-		return token.ErrForbidden
+// fault.ErrForbidden. fault.ErrNotFound for an owner who is not there, ErrBot.
+func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, owner account.ID) error {
+	if owner != by.Account.ID && !by.Account.Admin {
+		return fault.ErrForbidden
 	}
-	user, err := r.Reader.User(ctx, owner)
+	acct, err := r.Reader.Account(ctx, owner)
 	if err != nil {
 		return err
 	}
-	return r.endEverything(ctx, user, sourceOf(by, token.Token{Owner: owner}))
+	return r.endEverything(ctx, acct, sourceOf(by, token.Token{Owner: owner}))
 }
 
 // RevokeEverythingByConsole ends all tokens that owner has, in one write.
-// Errors: token.ErrNotFound, ErrBot.
-func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner principal.User) error {
+// Errors: fault.ErrNotFound, ErrBot.
+func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner account.Account) error {
 	return r.endEverything(ctx, owner, "")
 }
 
 // endEverything ends all tokens of owner. source is that of the event, "" for
 // the context's.
-func (r *Revoker) endEverything(ctx context.Context, owner principal.User, source audit.Source) error {
+func (r *Revoker) endEverything(ctx context.Context, owner account.Account, source audit.Source) error {
 	if owner.Bot {
 		return ErrBot
 	}
 	return r.Store.RevokeEverything(audit.Expect(ctx, r.Clock.Now(), audit.Event{
-		Name: audit.TokensRevoked, Entity: audit.UserEntity(owner.ID), Origin: audit.Origin{Source: source}, Target: owner.Username,
+		Name: audit.TokensRevoked, Entity: audit.AccountEntity(owner.ID), Origin: audit.Origin{Source: source}, Target: owner.Username,
 	}), owner.ID)
 }
 
@@ -118,7 +120,7 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 	for range tries {
 		newest, err := r.Store.Newest(ctx, presented.Family)
 		switch {
-		case errors.Is(err, token.ErrNotFound):
+		case errors.Is(err, fault.ErrNotFound):
 			return nil
 		case err != nil:
 			return fmt.Errorf("find newest of family %s: %w", presented.Family, err)
@@ -133,7 +135,7 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 		// Ending it may have lost to a rotation; look again until the newest
 		// one has ended for good.
 	}
-	return token.ErrUnavailable
+	return fault.ErrUnavailable
 }
 
 // endOverlaps ends the tokens before newest that work beside their successors.
@@ -143,7 +145,7 @@ func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token) error {
 	for t := newest; t.Previous != 0 && r.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
 		previous, err := r.Reader.Token(ctx, t.Previous)
 		switch {
-		case errors.Is(err, token.ErrNotFound):
+		case errors.Is(err, fault.ErrNotFound):
 			return nil
 		case err != nil:
 			return fmt.Errorf("find token %s: %w", t.Previous, err)
@@ -159,7 +161,7 @@ func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token) error {
 // end ends t. source is that of the event, "" for the context's.
 func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason, source audit.Source) error {
 	// A bot that outlived its last token, whatever the cause, is to go with it.
-	withBot := t.Kind.OfResource() && !t.Superseded()
+	withBot := t.Kind.OfProject() && !t.Superseded()
 	if t.RevokedIn(r.Clock.Now(), 0) && !withBot {
 		return nil
 	}
@@ -173,7 +175,7 @@ func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason, s
 func findValue(ctx context.Context, reader TokenReader, format secret.Format, pepper secret.Pepper, value string) (token.Token, error) {
 	bearer, err := format.Parse(value)
 	if err != nil {
-		return token.Token{}, token.ErrNotFound
+		return token.Token{}, fault.ErrNotFound
 	}
 	return reader.TokenByDigest(ctx, pepper.Digest(bearer))
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
@@ -15,15 +17,15 @@ func TestWhoMayRevokeWhat(t *testing.T) {
 	impersonation := func(tok *token.Token) { tok.Kind = token.Impersonation }
 	tests := []struct {
 		name   string
-		by, of token.OwnerID
+		by, of account.ID
 		change func(*token.Token)
 		want   error
 	}{
 		{"one's own", owner, owner, nil, nil},
 		{"one's own that has expired", owner, owner, func(tok *token.Token) { tok.ExpiresOn = today.AddDays(-1) }, nil},
-		{"somebody else's", owner, other, nil, token.ErrNotFound},
-		{"an administrator's", owner, admin, nil, token.ErrNotFound},
-		{"one's own impersonation token", owner, owner, impersonation, token.ErrNotFound},
+		{"somebody else's", owner, other, nil, fault.ErrNotFound},
+		{"an administrator's", owner, admin, nil, fault.ErrNotFound},
+		{"one's own impersonation token", owner, owner, impersonation, fault.ErrNotFound},
 		{"an administrator, somebody's", admin, owner, nil, nil},
 		{"an administrator, an impersonation token", admin, owner, impersonation, nil},
 	}
@@ -41,8 +43,8 @@ func TestWhoMayRevokeWhat(t *testing.T) {
 	}
 	t.Run("none that there is", func(t *testing.T) {
 		f := newFixture(t)
-		for _, id := range []token.OwnerID{admin, owner} {
-			checkErr(t, f.revoker.Revoke(t.Context(), f.callerOf(t, id), 99<<22+1), token.ErrNotFound)
+		for _, id := range []account.ID{admin, owner} {
+			checkErr(t, f.revoker.Revoke(t.Context(), f.callerOf(t, id), 99<<22+1), fault.ErrNotFound)
 		}
 	})
 }
@@ -83,9 +85,9 @@ func TestRevokeByValue(t *testing.T) {
 	// found, or find out whether a value is one.
 	for _, v := range []string{value, "token-string-here123", "x"} {
 		_, err = f.revoker.RevokeValue(t.Context(), f.callerOf(t, owner), v)
-		checkErr(t, err, token.ErrForbidden)
+		checkErr(t, err, fault.ErrForbidden)
 		_, err = f.lister.Identify(t.Context(), f.callerOf(t, owner), v)
-		checkErr(t, err, token.ErrForbidden)
+		checkErr(t, err, fault.ErrForbidden)
 	}
 	for _, unknown := range []string{"", "x", "token-string-here123", value + "0", value[:len(value)-1] + "~"} {
 		for _, revoke := range []func() (token.ID, error){
@@ -93,7 +95,7 @@ func TestRevokeByValue(t *testing.T) {
 			func() (token.ID, error) { return f.revoker.RevokeValueByConsole(t.Context(), unknown) },
 		} {
 			id, err := revoke()
-			checkErr(t, err, token.ErrNotFound)
+			checkErr(t, err, fault.ErrNotFound)
 			if id != 0 {
 				t.Errorf("id = %s", id)
 			}
@@ -123,11 +125,11 @@ func TestTheConsoleRevokes(t *testing.T) {
 	if f.tokens[target.ID].RevokedAt.IsZero() {
 		t.Error("the token is not revoked")
 	}
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), target.ID+1), token.ErrNotFound)
+	checkErr(t, f.revoker.RevokeByConsole(t.Context(), target.ID+1), fault.ErrNotFound)
 
-	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), f.users[other]), nil)
-	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), principal.User{ID: 99}), token.ErrNotFound)
-	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), principal.User{ID: other, Bot: true}), lifecycle.ErrBot)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), f.accts[other]), nil)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), account.Account{ID: 99}), fault.ErrNotFound)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), account.Account{ID: other, Bot: true}), lifecycle.ErrBot)
 }
 
 // Breaks if somebody can end what another has, or a bot is left without a
@@ -135,38 +137,38 @@ func TestTheConsoleRevokes(t *testing.T) {
 func TestWhoMayRevokeEverythingOfWhom(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		by, of token.OwnerID
+		by, of account.ID
 		bot    bool
 		want   error
 	}{
 		{"one's own", owner, owner, false, nil},
-		{"somebody else's", owner, other, false, token.ErrForbidden},
-		{"an administrator's", owner, admin, false, token.ErrForbidden},
-		{"nobody's", owner, 99, false, token.ErrForbidden},
+		{"somebody else's", owner, other, false, fault.ErrForbidden},
+		{"an administrator's", owner, admin, false, fault.ErrForbidden},
+		{"nobody's", owner, 99, false, fault.ErrForbidden},
 		{"an administrator, somebody's", admin, owner, false, nil},
-		{"an administrator, nobody's", admin, 99, false, token.ErrNotFound},
+		{"an administrator, nobody's", admin, 99, false, fault.ErrNotFound},
 		{"an administrator, a bot's", admin, other, true, lifecycle.ErrBot},
 		{"a bot, its own", other, other, true, lifecycle.ErrBot},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
 			if test.bot {
-				u := f.users[test.of]
+				u := f.accts[test.of]
 				u.Bot = true
-				f.users[test.of] = u
+				f.accts[test.of] = u
 			}
 			by := f.callerOf(t, test.by)
-			before := f.users[test.of]
+			before := f.accts[test.of]
 			checkErr(t, f.revoker.RevokeEverything(t.Context(), by, test.of), test.want)
-			after := f.users[test.of]
+			after := f.accts[test.of]
 			if ended := after.TokensValidFrom == after.NextNumber && after.NextNumber > 0; ended != (test.want == nil) {
 				t.Errorf("account before %+v, after %+v", before, after)
 			}
 		})
 	}
 	f := newFixture(t)
-	checkErr(t, f.revoker.RevokeEverything(t.Context(), f.callerOf(t, admin).As(f.users[owner]), owner), nil)
-	checkErr(t, f.revoker.RevokeEverything(t.Context(), f.callerOf(t, admin).As(f.users[owner]), other), token.ErrForbidden)
+	checkErr(t, f.revoker.RevokeEverything(t.Context(), f.callerOf(t, admin).As(f.accts[owner]), owner), nil)
+	checkErr(t, f.revoker.RevokeEverything(t.Context(), f.callerOf(t, admin).As(f.accts[owner]), other), fault.ErrForbidden)
 }
 
 // chain gives the tokens of a rotation chain, the last of them live.
@@ -269,7 +271,7 @@ func TestEndFamily(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 2)
 		f.revokeToken = func(token.Token) error { return nil }
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[0]]), token.ErrUnavailable)
+		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[0]]), fault.ErrUnavailable)
 	})
 	t.Run("reports what it could not do", func(t *testing.T) {
 		f := newFixture(t)
@@ -294,12 +296,12 @@ func TestGetShowsOnlyWhatIsTheCallers(t *testing.T) {
 		want error
 	}{
 		{"one's own", person, own.ID, nil},
-		{"somebody else's", person, foreign.ID, token.ErrNotFound},
-		{"one's own impersonation token", person, hidden.ID, token.ErrNotFound},
-		{"none that there is", person, 99<<22 + 1, token.ErrNotFound},
+		{"somebody else's", person, foreign.ID, fault.ErrNotFound},
+		{"one's own impersonation token", person, hidden.ID, fault.ErrNotFound},
+		{"none that there is", person, 99<<22 + 1, fault.ErrNotFound},
 		{"an administrator, somebody's", root, foreign.ID, nil},
 		{"an administrator, an impersonation token", root, hidden.ID, nil},
-		{"an administrator, none that there is", root, 99<<22 + 1, token.ErrNotFound},
+		{"an administrator, none that there is", root, 99<<22 + 1, fault.ErrNotFound},
 	} {
 		view, err := f.lister.Get(t.Context(), test.by, test.id)
 		if !errors.Is(err, test.want) || err == nil && (view.Token.ID != test.id || !view.Active || view.Revoked) {

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -14,7 +17,7 @@ import (
 type Rotation struct {
 	// ExpiresOn is the day from which it is dead; no day asks for a week, or
 	// for none where tokens need no end.
-	ExpiresOn token.Day
+	ExpiresOn clock.Day
 	// Overlap is how long the old token works beside its successor, whole
 	// seconds up to token.MaxOverlap; 0 ends it at once.
 	Overlap time.Duration
@@ -31,13 +34,13 @@ var ErrAlreadyRotated = &Fault{Reasons: []string{"Token already rotated, its suc
 
 // Rotate ends the token with this id, at once or after an overlap, and issues
 // its successor: same owner, kind, name, description, scopes, networks,
-// resource and level. An expired token can be rotated, a revoked one or one that has a
-// successor cannot. Errors: token.ErrNotFound for a token that is not there or not the
+// project and level. An expired token can be rotated, a revoked one or one that has a
+// successor cannot. Errors: fault.ErrNotFound for a token that is not there or not the
 // caller's, ErrAlreadyRevoked, *Fault for a day that cannot be, a child of
-// principal.ErrInactive for an owner who may not use tokens, ErrImpersonated,
+// account.ErrInactive for an owner who may not use tokens, ErrImpersonated,
 // ErrImpersonationOff.
 func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID, r Rotation) (Issued, error) {
-	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, token.ErrNotFound) {
+	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
 	old, err := i.Reader.Token(ctx, id)
@@ -45,10 +48,10 @@ func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID
 		return Issued{}, err
 	}
 	if !by.MayManage(old) {
-		return Issued{}, token.ErrNotFound
+		return Issued{}, fault.ErrNotFound
 	}
-	owner := by.User
-	if old.Owner != by.User.ID {
+	owner := by.Account
+	if old.Owner != by.Account.ID {
 		if owner, err = ownerOf(ctx, i.Reader, old); err != nil {
 			return Issued{}, err
 		}
@@ -70,13 +73,13 @@ func rotatedIsRevoked(err error) error {
 // the same owner also under sudo. Errors are those of Rotate, and
 // ErrAlreadyRotated.
 func (i *Issuer) RotateSelf(ctx context.Context, by principal.Principal, r Rotation) (Issued, error) {
-	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, token.ErrNotFound) {
+	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // the first reply was lost, and the token works on in its overlap
 	}
 	return i.rotate(ctx, by, by.Holder(), by.Token, r)
 }
 
-func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner principal.User, old token.Token, r Rotation) (Issued, error) {
+func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner account.Account, old token.Token, r Rotation) (Issued, error) {
 	if !mayMake(by, old.Kind, old.Owner) {
 		return Issued{}, ErrImpersonated
 	}
@@ -114,7 +117,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 			CreatedAt: now, CreatedBy: by.Asker(),
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
-			Resource: old.Resource, Level: old.Level, Networks: old.Networks,
+			Project: old.Project, Level: old.Level, Networks: old.Networks,
 			Digest: i.Pepper.Digest(bearer),
 		}
 		if r.Overlap > 0 {
@@ -129,18 +132,18 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner princ
 		return Issued{}, ErrAlreadyRotated
 	}
 	// A token whose bot has gone meanwhile has ended with it.
-	if errors.Is(err, token.ErrRevoked) || old.Kind.OfResource() && errors.Is(err, token.ErrNotFound) {
+	if errors.Is(err, token.ErrRevoked) || old.Kind.OfProject() && errors.Is(err, fault.ErrNotFound) {
 		return Issued{}, ErrAlreadyRevoked
 	}
 	return issued, err
 }
 
 // rotatedUntil is the day on which a successor ends whose end nobody chose.
-func (r rules) rotatedUntil() token.Day {
+func (r rules) rotatedUntil() clock.Day {
 	week := r.today.AddDays(rotationDays)
 	switch {
 	case r.latest.IsZero():
-		return token.Day{}
+		return clock.Day{}
 	case week.After(r.latest):
 		return r.latest
 	default:

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -51,34 +53,34 @@ func TestWhoMayRotateWhat(t *testing.T) {
 	expire := func(tok *token.Token) { tok.ExpiresOn = today }
 	tests := []struct {
 		name   string
-		by     token.OwnerID
-		of     token.OwnerID
+		by     account.ID
+		of     account.ID
 		change func(*token.Token)
-		user   func(*principal.User)
+		acct   func(*account.Account)
 		want   error
 	}{
 		{"one's own", owner, owner, nil, nil, nil},
 		{"one's own that has expired", owner, owner, expire, nil, nil},
 		{"one's own that was revoked", owner, owner, revoke, nil, lifecycle.ErrAlreadyRevoked},
 		{"one's own that expired and was revoked", owner, owner, func(tok *token.Token) { expire(tok); revoke(tok) }, nil, lifecycle.ErrAlreadyRevoked},
-		{"somebody else's", owner, other, nil, nil, token.ErrNotFound},
-		{"somebody else's that was revoked is not told apart", owner, other, revoke, nil, token.ErrNotFound},
-		{"one's own impersonation token", owner, owner, func(tok *token.Token) { tok.Kind = token.Impersonation }, nil, token.ErrNotFound},
+		{"somebody else's", owner, other, nil, nil, fault.ErrNotFound},
+		{"somebody else's that was revoked is not told apart", owner, other, revoke, nil, fault.ErrNotFound},
+		{"one's own impersonation token", owner, owner, func(tok *token.Token) { tok.Kind = token.Impersonation }, nil, fault.ErrNotFound},
 		{"an administrator, somebody's", admin, owner, nil, nil, nil},
 		{"an administrator, somebody's impersonation token", admin, owner, func(tok *token.Token) { tok.Kind = token.Impersonation }, nil, nil},
 		{"an administrator, somebody's that was revoked", admin, owner, revoke, nil, lifecycle.ErrAlreadyRevoked},
-		{"an administrator, one that was revoked in bulk", admin, owner, nil, func(u *principal.User) { u.TokensValidFrom = u.NextNumber }, lifecycle.ErrAlreadyRevoked},
-		{"an administrator, one of a blocked account", admin, owner, nil, func(u *principal.User) { u.State = principal.Blocked }, principal.ErrBlocked},
+		{"an administrator, one that was revoked in bulk", admin, owner, nil, func(u *account.Account) { u.TokensValidFrom = u.NextNumber }, lifecycle.ErrAlreadyRevoked},
+		{"an administrator, one of a blocked account", admin, owner, nil, func(u *account.Account) { u.State = account.Blocked }, account.ErrBlocked},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
 			target := f.give(t, test.of, test.change)
 			by := f.callerOf(t, test.by)
-			if test.user != nil {
-				user := f.users[test.of]
-				test.user(&user)
-				f.users[test.of] = user
+			if test.acct != nil {
+				acct := f.accts[test.of]
+				test.acct(&acct)
+				f.accts[test.of] = acct
 			}
 			issued, err := f.issuer.Rotate(t.Context(), by, target.ID, lifecycle.Rotation{})
 			checkErr(t, err, test.want)
@@ -90,7 +92,7 @@ func TestWhoMayRotateWhat(t *testing.T) {
 	t.Run("none that there is", func(t *testing.T) {
 		f := newFixture(t)
 		_, err := f.issuer.Rotate(t.Context(), f.callerOf(t, admin), 99<<22+1, lifecycle.Rotation{})
-		checkErr(t, err, token.ErrNotFound)
+		checkErr(t, err, fault.ErrNotFound)
 	})
 	t.Run("a token made after everything was revoked in bulk", func(t *testing.T) {
 		f := newFixture(t)
@@ -114,7 +116,7 @@ func TestATokenRotatesItself(t *testing.T) {
 		checkErr(t, err, lifecycle.ErrAlreadyRevoked)
 	}
 	by := f.callerOf(t, owner)
-	by.User.TokensValidFrom = by.Token.ID.Number() + 1
+	by.Account.TokensValidFrom = by.Token.ID.Number() + 1
 	_, err := f.issuer.RotateSelf(t.Context(), by, lifecycle.Rotation{})
 	checkErr(t, err, lifecycle.ErrAlreadyRevoked)
 	if err.Error() != "Token already revoked" {
@@ -125,12 +127,12 @@ func TestATokenRotatesItself(t *testing.T) {
 func TestDatesThatASuccessorMayEndOn(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		on   token.Day
+		on   clock.Day
 		late time.Duration
 		want string
 	}{
-		{"a week ahead when nothing is asked for", token.Day{}, 0, "2026-03-11"},
-		{"a week ahead of the new day a second later", token.Day{}, time.Second, "2026-03-12"},
+		{"a week ahead when nothing is asked for", clock.Day{}, 0, "2026-03-11"},
+		{"a week ahead of the new day a second later", clock.Day{}, time.Second, "2026-03-12"},
 		{"tomorrow", tomorrow, 0, "2026-03-05"},
 		{"today is refused", today, 0, "Expiration date must be after 2026-03-04, because a token is dead from 00:00 UTC of that date"},
 		{"the last day of the limit", today.AddDays(365), 0, "2027-03-04"},
@@ -167,10 +169,10 @@ func TestACallerThatRotatedItselfGetsItsReplyAgain(t *testing.T) {
 	_, err = f.issuer.Replay(t.Context(), revoked.Token, keyed("k", "B"))
 	checkErr(t, err, lifecycle.ErrKeyReused)
 	_, err = f.issuer.Replay(t.Context(), revoked.Token, keyed("K", "b"))
-	checkErr(t, err, token.ErrNotFound)
+	checkErr(t, err, fault.ErrNotFound)
 	f.clock.Advance(24 * time.Hour)
 	_, err = f.issuer.Replay(t.Context(), revoked.Token, keyed("k", "b"))
-	checkErr(t, err, token.ErrNotFound)
+	checkErr(t, err, fault.ErrNotFound)
 }
 
 // Exactly one of two rotations at once wins, and the loser learns it.
@@ -194,8 +196,8 @@ func TestTheLoserOfARotationIsToldThatTheTokenIsRevoked(t *testing.T) {
 		}
 	}
 	f.rotateToken = func(token.Token, token.Token, *secret.Use) (token.Token, error) {
-		return token.Token{}, token.ErrUnavailable
+		return token.Token{}, fault.ErrUnavailable
 	}
 	_, err := f.issuer.RotateSelf(t.Context(), by, lifecycle.Rotation{})
-	checkErr(t, err, token.ErrUnavailable)
+	checkErr(t, err, fault.ErrUnavailable)
 }

@@ -5,18 +5,18 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/project"
 	"latchkey/pkg/sweep"
-	"latchkey/pkg/token"
 )
 
 // Mails about tokens that were reported as leaked.
 func TestMailsAboutLeaks(t *testing.T) {
 	endless := tok(t, 8, "never-ends", "2026-04-24")
-	endless.ExpiresOn = token.Day{}
+	endless.ExpiresOn = clock.Day{}
 	eternal := notice(t, sweep.Leaked, tok(t, 7, "nightly-export", "2026-04-24"), endless)
 	ofProject := notice(t, sweep.Leaked, tok(t, 7, "deploy-bot", "2026-04-24"))
-	ofProject.Place = sweep.Place{Kind: principal.Project, FullPath: "acme/web"}
+	ofProject.Place = sweep.Place{Kind: project.KindProject, FullPath: "acme/web"}
 	many := notice(t, sweep.Leaked)
 	for i := range int64(sweep.MaxListed) {
 		many.Tokens = append(many.Tokens, tok(t, i+1, fmt.Sprintf("exporter-%03d", i+1), "2026-04-24"))

@@ -6,9 +6,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/project"
 	"latchkey/pkg/sweep"
-	"latchkey/pkg/token"
 )
 
 // A letter is a notice in the words that both templates share.
@@ -72,7 +72,7 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 			r.Day, r.When = "never", ""
 		}
 		if !t.LastUsedAt.IsZero() {
-			r.LastUsed = token.DayOf(t.LastUsedAt).String()
+			r.LastUsed = clock.DayOf(t.LastUsedAt).String()
 		}
 		l.Rows[i] = r
 	}
@@ -151,9 +151,9 @@ func tokens(n sweep.Notice) string {
 }
 
 // reason says what people are in a place whose tokens they are told about; see
-// principal.ResourceKind.ManageLevel.
-func reason(kind principal.ResourceKind) string {
-	if kind == principal.Group {
+// project.Kind.ManageLevel.
+func reason(kind project.Kind) string {
+	if kind == project.KindGroup {
 		return "You get this mail because you are an owner of"
 	}
 	return "You get this mail because you are a maintainer or owner of"
@@ -167,7 +167,7 @@ func plural(n int, one, many string) string {
 }
 
 // when says how far day is from today.
-func when(today, day token.Day) string {
+func when(today, day clock.Day) string {
 	switch n := today.DaysUntil(day); {
 	case n == 0:
 		return "today"

@@ -9,7 +9,7 @@ import (
 	"strings"
 	texttemplate "text/template"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/sweep"
 )
 
@@ -70,7 +70,7 @@ func check(n sweep.Notice) error {
 		return errors.New("notice without tokens")
 	case n.Total < len(n.Tokens):
 		return fmt.Errorf("notice counts %d tokens and lists %d", n.Total, len(n.Tokens))
-	case n.Place != sweep.Place{} && (n.Place.FullPath == "" || n.Place.Kind != principal.Project && n.Place.Kind != principal.Group):
+	case n.Place != sweep.Place{} && (n.Place.FullPath == "" || n.Place.Kind != project.KindProject && n.Place.Kind != project.KindGroup):
 		return fmt.Errorf("notice about a place of kind %q without a path, or of no known kind", n.Place.Kind)
 	}
 	for _, t := range n.Tokens {

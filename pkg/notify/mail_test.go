@@ -13,8 +13,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"latchkey/pkg/clock"
 	"latchkey/pkg/notify"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
@@ -22,9 +23,9 @@ import (
 
 const pageURL = "https://tokens.example.com/-/user_settings/personal_access_tokens"
 
-func day(tb testing.TB, s string) token.Day {
+func day(tb testing.TB, s string) clock.Day {
 	tb.Helper()
-	d, err := token.ParseDay(s)
+	d, err := clock.ParseDay(s)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -110,11 +111,11 @@ func samples(tb testing.TB) []sample {
 	nameless.Recipient.Name = ""
 	expiredMany := notice(tb, sweep.Expired, tok(tb, 1, "first", today), tok(tb, 2, "second", today))
 	expiredMany.Total = 250
-	at := func(kind principal.ResourceKind, path string, n sweep.Notice) sweep.Notice {
+	at := func(kind project.Kind, path string, n sweep.Notice) sweep.Notice {
 		n.Place = sweep.Place{Kind: kind, FullPath: path}
 		return n
 	}
-	hostileBot := at(principal.Project, "eve<b>/"+hostileName, notice(tb, sweep.Expiring, tok(tb, 1, hostileName, "2026-03-20")))
+	hostileBot := at(project.KindProject, "eve<b>/"+hostileName, notice(tb, sweep.Expiring, tok(tb, 1, hostileName, "2026-03-20")))
 	hostileBot.Recipient.Name = hostile.Recipient.Name
 	longPath := strings.TrimSuffix(strings.Repeat("platform-engineering/", 20), "/")
 	return []sample{
@@ -131,13 +132,13 @@ func samples(tb testing.TB) []sample {
 		{"two expired", notice(tb, sweep.Expired, tok(tb, 7, "nightly-export", today), tok(tb, 9, "terraform", today, "api"))},
 		{"expired on missed days", notice(tb, sweep.Expired, tok(tb, 7, "nightly-export", "2026-03-17"), tok(tb, 8, "backup", "2026-03-18"), tok(tb, 9, "terraform", today, "api"))},
 		{"more expired than listed", expiredMany},
-		{"project token that expires", at(principal.Project, "acme/apps/web", notice(tb, sweep.Expiring, tok(tb, 1, "deploy", "2026-03-26", "api")))},
-		{"project token that expires today", at(principal.Project, "avery/tools", notice(tb, sweep.Expiring, tok(tb, 1, "deploy", today)))},
-		{"project token that expired", at(principal.Project, "acme/apps/web", notice(tb, sweep.Expired, tok(tb, 1, "deploy", today, "api")))},
-		{"group token that expires", at(principal.Group, "acme", notice(tb, sweep.Expiring, tok(tb, 1, "mirror", "2026-03-26", "read_registry")))},
-		{"group token that expired", at(principal.Group, "acme", notice(tb, sweep.Expired, tok(tb, 1, "mirror", today, "read_registry")))},
+		{"project token that expires", at(project.KindProject, "acme/apps/web", notice(tb, sweep.Expiring, tok(tb, 1, "deploy", "2026-03-26", "api")))},
+		{"project token that expires today", at(project.KindProject, "avery/tools", notice(tb, sweep.Expiring, tok(tb, 1, "deploy", today)))},
+		{"project token that expired", at(project.KindProject, "acme/apps/web", notice(tb, sweep.Expired, tok(tb, 1, "deploy", today, "api")))},
+		{"group token that expires", at(project.KindGroup, "acme", notice(tb, sweep.Expiring, tok(tb, 1, "mirror", "2026-03-26", "read_registry")))},
+		{"group token that expired", at(project.KindGroup, "acme", notice(tb, sweep.Expired, tok(tb, 1, "mirror", today, "read_registry")))},
 		{"project token with hostile names", hostileBot},
-		{"group with a long path", at(principal.Group, longPath, notice(tb, sweep.Expired, tok(tb, 1, "mirror", today)))},
+		{"group with a long path", at(project.KindGroup, longPath, notice(tb, sweep.Expired, tok(tb, 1, "mirror", today)))},
 	}
 }
 
@@ -224,8 +225,8 @@ func TestPlaces(t *testing.T) {
 			mail := render(t, s.notice)
 			for part, text := range map[string]string{"text": mail.Text, "HTML": html.UnescapeString(strings.NewReplacer("<bdi>", "", "</bdi>", "", "<b>", "").Replace(mail.HTML))} {
 				text = strings.Join(strings.Fields(text), " ")
-				for kind, reason := range map[principal.ResourceKind]string{
-					principal.Project: "because you are a maintainer or owner of ", principal.Group: "because you are an owner of ",
+				for kind, reason := range map[project.Kind]string{
+					project.KindProject: "because you are a maintainer or owner of ", project.KindGroup: "because you are an owner of ",
 				} {
 					if has := strings.Contains(text, reason); has != (kind == place.Kind) {
 						t.Errorf("%s says %q: %t", part, reason, has)
@@ -359,17 +360,17 @@ func TestDaysAreUTC(t *testing.T) {
 func TestNoticesThatCannotBe(t *testing.T) {
 	good := tok(t, 1, "secret name", "2026-03-24")
 	eternal := good
-	eternal.ExpiresOn = token.Day{}
+	eternal.ExpiresOn = clock.Day{}
 	for name, change := range map[string]func(*sweep.Notice){
 		"no kind":                       func(n *sweep.Notice) { n.Kind = "" },
 		"an unknown kind":               func(n *sweep.Notice) { n.Kind = "revoked" },
-		"no day":                        func(n *sweep.Notice) { n.Today = token.Day{} },
+		"no day":                        func(n *sweep.Notice) { n.Today = clock.Day{} },
 		"no tokens":                     func(n *sweep.Notice) { n.Tokens, n.Total = nil, 3 },
 		"fewer tokens than listed":      func(n *sweep.Notice) { n.Total = 0 },
 		"a token that does not expire":  func(n *sweep.Notice) { n.Tokens[0] = eternal },
 		"a place of no kind":            func(n *sweep.Notice) { n.Place.FullPath = "acme/web" },
 		"a place of an unknown kind":    func(n *sweep.Notice) { n.Place = sweep.Place{Kind: "user", FullPath: "acme/web"} },
-		"a place without a path":        func(n *sweep.Notice) { n.Place.Kind = principal.Group },
+		"a place without a path":        func(n *sweep.Notice) { n.Place.Kind = project.KindGroup },
 		"a last one that never expires": func(n *sweep.Notice) { n.Tokens, n.Total = append(n.Tokens, eternal), 2 },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,14 +7,14 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"latchkey/pkg/clock"
 	"latchkey/pkg/sweep"
-	"latchkey/pkg/token"
 )
 
 func revokedSamples(tb testing.TB) []sample {
 	tb.Helper()
 	eternal := tok(tb, 9, "terraform", "2026-04-18", "api")
-	eternal.ExpiresOn, eternal.LastUsedAt = token.Day{}, time.Time{}
+	eternal.ExpiresOn, eternal.LastUsedAt = clock.Day{}, time.Time{}
 	limited := func(days int, tokens ...sweep.Token) sweep.Notice {
 		n := notice(tb, sweep.Lifetime, tokens...)
 		n.LimitDays = days

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/scheduler/types"
 	"github.com/aws/smithy-go"
 
-	"latchkey/pkg/token"
+	"latchkey/pkg/fault"
 )
 
 // A Planner plans the lifetime run.
@@ -104,7 +104,7 @@ func translate(err error) error {
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		return fmt.Errorf("%w: scheduler: %s", token.ErrUnavailable, api.ErrorCode())
+		return fmt.Errorf("%w: scheduler: %s", fault.ErrUnavailable, api.ErrorCode())
 	}
-	return fmt.Errorf("%w: scheduler: not sent, or the answer was lost", token.ErrUnavailable)
+	return fmt.Errorf("%w: scheduler: not sent, or the answer was lost", fault.ErrUnavailable)
 }

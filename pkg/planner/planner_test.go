@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/planner"
-	"latchkey/pkg/token"
 )
 
 var at = time.Date(2031, 5, 7, 1, 30, 0, 0, time.UTC)
@@ -102,12 +102,12 @@ func TestAnswers(t *testing.T) {
 		answer       func(http.ResponseWriter)
 		plan, cancel error
 	}{
-		{"it is planned already, by a try whose reply was lost", refuse(409, "ConflictException"), nil, token.ErrUnavailable},
-		{"nothing is planned, or it has started", refuse(404, "ResourceNotFoundException"), token.ErrUnavailable, nil},
-		{"not allowed", refuse(403, "AccessDeniedException"), token.ErrUnavailable, token.ErrUnavailable},
-		{"too fast", refuse(429, "ThrottlingException"), token.ErrUnavailable, token.ErrUnavailable},
-		{"out of order", refuse(500, "InternalServerException"), token.ErrUnavailable, token.ErrUnavailable},
-		{"no answer", hangUp, token.ErrUnavailable, token.ErrUnavailable},
+		{"it is planned already, by a try whose reply was lost", refuse(409, "ConflictException"), nil, fault.ErrUnavailable},
+		{"nothing is planned, or it has started", refuse(404, "ResourceNotFoundException"), fault.ErrUnavailable, nil},
+		{"not allowed", refuse(403, "AccessDeniedException"), fault.ErrUnavailable, fault.ErrUnavailable},
+		{"too fast", refuse(429, "ThrottlingException"), fault.ErrUnavailable, fault.ErrUnavailable},
+		{"out of order", refuse(500, "InternalServerException"), fault.ErrUnavailable, fault.ErrUnavailable},
+		{"no answer", hangUp, fault.ErrUnavailable, fault.ErrUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPlanner(t, &service{answer: c.answer})

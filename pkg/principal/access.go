@@ -3,96 +3,81 @@ package principal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"latchkey/pkg/token"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 )
 
-// Resources finds projects and groups and what accounts are in them, strongly
-// consistent. Absence is token.ErrNotFound.
-type Resources interface {
-	Resource(ctx context.Context, id token.ResourceID) (Resource, error)
-	// ResourceByPath finds by full path, whose case does not matter.
-	ResourceByPath(ctx context.Context, path string) (Resource, error)
+// Projects finds projects and groups and what accounts are in them, strongly
+// consistent. Absence is fault.ErrNotFound.
+type Projects interface {
+	Project(ctx context.Context, id project.ID) (project.Project, error)
+	// ProjectByPath finds by full path, whose case does not matter.
+	ProjectByPath(ctx context.Context, path string) (project.Project, error)
 	// Standing returns the zero Standing for somebody who is no member.
-	Standing(ctx context.Context, resource Resource, user token.OwnerID) (Standing, error)
+	Standing(ctx context.Context, proj project.Project, acct account.ID) (project.Standing, error)
 }
 
-var (
-	// ErrNoProject means that a project is not there, or not the caller's to
-	// see.
-	ErrNoProject = fmt.Errorf("%w: project", token.ErrNotFound)
-	// ErrNoGroup means the same of a group.
-	ErrNoGroup = fmt.Errorf("%w: group", token.ErrNotFound)
-)
-
-// Missing is the error for a resource of this kind that is not there.
-func (k ResourceKind) Missing() error {
-	if k == Group {
-		return ErrNoGroup
-	}
-	return ErrNoProject
-}
-
-// An Access is what a principal is in a resource.
+// An Access is what a principal is in a project.
 type Access struct {
-	Resource Resource
+	Project project.Project
 	// Level is the principal's own, with what it inherits from groups.
-	Level token.Level
+	Level project.Level
 	// Admin principals may do everything, whatever their level.
 	Admin bool
 	// Standing is what Level comes from.
-	Standing Standing
+	Standing project.Standing
 }
 
 // AtLeast reports whether the principal has the rights of level.
-func (a Access) AtLeast(level token.Level) bool { return a.Admin || a.Level >= level }
+func (a Access) AtLeast(level project.Level) bool { return a.Admin || a.Level >= level }
 
-// FindAccess returns the resource that ref names, an id or a full path, and
-// what by is in it at now. A resource that is not there, is of another kind,
+// FindAccess returns the project that ref names, an id or a full path, and
+// what by is in it at now. A project that is not there, is of another kind,
 // or that by is no member of, is ErrNoProject or ErrNoGroup: visibility opens
-// nothing, and a token of one resource reaches no other.
-func FindAccess(ctx context.Context, from Resources, by Principal, kind ResourceKind, ref string, now time.Time) (Access, error) {
+// nothing, and a token of one project reaches no other.
+func FindAccess(ctx context.Context, from Projects, by Principal, kind project.Kind, ref string, now time.Time) (Access, error) {
 	missing := kind.Missing()
-	res, err := find(ctx, from, kind, ref)
+	proj, err := find(ctx, from, kind, ref)
 	switch {
-	case errors.Is(err, token.ErrNotFound), err == nil && res.Kind != kind:
+	case errors.Is(err, fault.ErrNotFound), err == nil && proj.Kind != kind:
 		return Access{}, missing
 	case err != nil:
 		return Access{}, err
 	}
-	standing, err := from.Standing(ctx, res, by.User.ID)
+	standing, err := from.Standing(ctx, proj, by.Account.ID)
 	if err != nil {
 		return Access{}, err
 	}
-	access := Access{Resource: res, Level: standing.LevelAt(now), Admin: by.User.Admin, Standing: standing}
-	if !access.AtLeast(token.Guest) || !by.Reaches(res) {
+	access := Access{Project: proj, Level: standing.LevelAt(now), Admin: by.Account.Admin, Standing: standing}
+	if !access.AtLeast(project.Guest) || !by.Reaches(proj) {
 		return Access{}, missing
 	}
 	return access, nil
 }
 
-func find(ctx context.Context, from Resources, kind ResourceKind, ref string) (Resource, error) {
+func find(ctx context.Context, from Projects, kind project.Kind, ref string) (project.Project, error) {
 	// As in GitLab, digits are always an id, and a project's path has a slash.
 	if strings.Trim(strings.TrimPrefix(ref, "-"), "0123456789") == "" {
-		id, err := token.ParseResourceID(ref)
+		id, err := project.ParseID(ref)
 		if err != nil {
-			return Resource{}, err
+			return project.Project{}, err
 		}
-		return from.Resource(ctx, id)
+		return from.Project(ctx, id)
 	}
-	if kind == Project && !strings.Contains(ref, "/") {
-		return Resource{}, token.ErrNotFound
+	if kind == project.KindProject && !strings.Contains(ref, "/") {
+		return project.Project{}, fault.ErrNotFound
 	}
-	return from.ResourceByPath(ctx, ref)
+	return from.ProjectByPath(ctx, ref)
 }
 
 // Reaches reports whether the principal's token may be used on res: a token of
-// a resource only there and on what lies in it.
-func (p Principal) Reaches(res Resource) bool {
+// a project only there and on what lies in it.
+func (p Principal) Reaches(proj project.Project) bool {
 	t := p.Token
-	return !t.Kind.OfResource() || t.Resource == res.ID || slices.Contains(res.Ancestors, t.Resource)
+	return !t.Kind.OfProject() || t.Project == proj.ID || slices.Contains(proj.Ancestors, t.Project)
 }

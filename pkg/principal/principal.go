@@ -7,98 +7,40 @@ package principal
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
-
-// A State is what an account may do.
-type State string
-
-// The states of an account.
-const (
-	Active      State = "active"
-	Blocked     State = "blocked"
-	Deactivated State = "deactivated"
-)
-
-var (
-	// ErrInactive means that a good bearer belongs to an account that may
-	// not use the API.
-	ErrInactive = errors.New("account inactive")
-	// ErrBlocked means that an administrator blocked the account.
-	ErrBlocked = fmt.Errorf("%w: blocked", ErrInactive)
-	// ErrDeactivated means that the account is dormant.
-	ErrDeactivated = fmt.Errorf("%w: deactivated", ErrInactive)
-)
-
-// A User is an account: the profile of a person or a bot.
-type User struct {
-	ID        token.OwnerID
-	Username  string
-	Name      string
-	Email     string // never logged
-	State     State
-	Admin     bool
-	Bot       bool
-	External  bool
-	Note      string // for administrators only
-	CreatedAt time.Time
-	// CreatedBy is the administrator who made the account, 0 for the console.
-	CreatedBy token.OwnerID
-	// NextNumber is the number that the account's next token gets.
-	NextNumber int64
-	// TokensValidFrom is the first token number that has not been revoked in
-	// bulk. A number and not an instant: it is exact however many tokens are
-	// made within the second of the revocation.
-	TokensValidFrom int64
-}
-
-// Usable returns nil when the account may use the API, otherwise a child of
-// ErrInactive. A state it does not know is not usable.
-func (u User) Usable() error {
-	switch u.State {
-	case Active:
-		return nil
-	case Blocked:
-		return ErrBlocked
-	case Deactivated:
-		return ErrDeactivated
-	default:
-		return ErrInactive
-	}
-}
 
 // A Principal is the authenticated caller of one request.
 type Principal struct {
 	// User is the account whose rights the request has.
-	User User
+	Account account.Account
 	// Token is what was presented. Under sudo it is not User's.
 	Token token.Token
 	// Policy is what administrators have set for every token, as the check
 	// knew it.
-	Policy token.Policy
+	Settings settings.Settings
 	// By is the administrator who acts as User by sudo and owns Token; nil
 	// without sudo.
-	By *User
+	By *account.Account
 }
 
 // Holder returns the account that owns the presented token: the administrator
 // under sudo, otherwise User. What is about the token itself is about its
 // holder.
-func (p Principal) Holder() User {
+func (p Principal) Holder() account.Account {
 	if p.By != nil {
 		return *p.By
 	}
-	return p.User
+	return p.Account
 }
 
 // Asker returns who really asks, whoever's rights the request has: the
 // administrator under sudo, and with an impersonation token the administrator
 // who made it, or 0 where that was the console.
-func (p Principal) Asker() token.OwnerID {
+func (p Principal) Asker() account.ID {
 	if p.Token.Kind == token.Impersonation {
 		return p.Token.CreatedBy
 	}
@@ -106,19 +48,19 @@ func (p Principal) Asker() token.OwnerID {
 }
 
 // As returns p acting as target by sudo. Acting as oneself changes nothing.
-func (p Principal) As(target User) Principal {
+func (p Principal) As(target account.Account) Principal {
 	holder := p.Holder()
 	if target.ID == holder.ID {
-		return Principal{User: holder, Token: p.Token, Policy: p.Policy}
+		return Principal{Account: holder, Token: p.Token, Settings: p.Settings}
 	}
-	return Principal{User: target, Token: p.Token, Policy: p.Policy, By: &holder}
+	return Principal{Account: target, Token: p.Token, Settings: p.Settings, By: &holder}
 }
 
 // MayManage reports whether the principal may see and end t: it is the
 // principal's own and not an impersonation token, or the principal is an
 // administrator.
 func (p Principal) MayManage(t token.Token) bool {
-	return p.User.Admin || t.Owner == p.User.ID && t.Kind != token.Impersonation
+	return p.Account.Admin || t.Owner == p.Account.ID && t.Kind != token.Impersonation
 }
 
 type contextKey struct{}

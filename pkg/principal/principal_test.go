@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -12,20 +13,20 @@ import (
 // Breaks if a blocked account, or one in a state that nobody thought of, can
 // use the API.
 func TestUsable(t *testing.T) {
-	for state, want := range map[principal.State]error{
-		principal.Active:      nil,
-		principal.Blocked:     principal.ErrBlocked,
-		principal.Deactivated: principal.ErrDeactivated,
-		"":                    principal.ErrInactive,
-		"banned":              principal.ErrInactive,
-		"Active":              principal.ErrInactive,
-		"active ":             principal.ErrInactive,
+	for state, want := range map[account.State]error{
+		account.Active:      nil,
+		account.Blocked:     account.ErrBlocked,
+		account.Deactivated: account.ErrDeactivated,
+		"":                  account.ErrInactive,
+		"banned":            account.ErrInactive,
+		"Active":            account.ErrInactive,
+		"active ":           account.ErrInactive,
 	} {
-		err := principal.User{State: state, Admin: true}.Usable()
+		err := account.Account{State: state, Admin: true}.Usable()
 		if !errors.Is(err, want) || (err == nil) != (want == nil) {
 			t.Errorf("state %q: Usable() = %v, want %v", state, err, want)
 		}
-		if want != nil && !errors.Is(err, principal.ErrInactive) {
+		if want != nil && !errors.Is(err, account.ErrInactive) {
 			t.Errorf("state %q: %v is no child of ErrInactive", state, err)
 		}
 	}
@@ -36,7 +37,7 @@ func TestMayManage(t *testing.T) {
 	tests := []struct {
 		name  string
 		admin bool
-		owner token.OwnerID
+		owner account.ID
 		kind  token.Kind
 		want  bool
 	}{
@@ -50,7 +51,7 @@ func TestMayManage(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			by := principal.Principal{User: principal.User{ID: 58, Admin: test.admin}}
+			by := principal.Principal{Account: account.Account{ID: 58, Admin: test.admin}}
 			if got := by.MayManage(token.Token{Owner: test.owner, Kind: test.kind}); got != test.want {
 				t.Errorf("MayManage() = %t", got)
 			}
@@ -59,12 +60,12 @@ func TestMayManage(t *testing.T) {
 }
 
 func TestFromReturnsWhatWithPutThere(t *testing.T) {
-	outer := principal.With(t.Context(), principal.Principal{User: principal.User{ID: 1}})
-	inner := principal.With(outer, principal.Principal{User: principal.User{ID: 2}})
-	if got := principal.From(outer).User.ID; got != 1 {
+	outer := principal.With(t.Context(), principal.Principal{Account: account.Account{ID: 1}})
+	inner := principal.With(outer, principal.Principal{Account: account.Account{ID: 2}})
+	if got := principal.From(outer).Account.ID; got != 1 {
 		t.Errorf("outer caller = %d", got)
 	}
-	if got := principal.From(inner).User.ID; got != 2 {
+	if got := principal.From(inner).Account.ID; got != 2 {
 		t.Errorf("inner caller = %d", got)
 	}
 }
@@ -82,14 +83,14 @@ func TestFromPanicsWithoutACaller(t *testing.T) {
 // Breaks if sudo lends a token's own affairs to the account that is acted as,
 // or if it is forgotten who really asks.
 func TestActingAsSomebodyElse(t *testing.T) {
-	root, target := principal.User{ID: 1, Admin: true}, principal.User{ID: 58}
-	own := principal.Principal{User: root, Token: token.Token{Owner: 1, Kind: token.Personal}}
-	lent := principal.Principal{User: root, Token: token.Token{Owner: 1, Kind: token.Impersonation, CreatedBy: 7}}
+	root, target := account.Account{ID: 1, Admin: true}, account.Account{ID: 58}
+	own := principal.Principal{Account: root, Token: token.Token{Owner: 1, Kind: token.Personal}}
+	lent := principal.Principal{Account: root, Token: token.Token{Owner: 1, Kind: token.Impersonation, CreatedBy: 7}}
 	for _, test := range []struct {
 		name          string
 		by            principal.Principal
-		user          token.OwnerID
-		holder, asker token.OwnerID
+		acct          account.ID
+		holder, asker account.ID
 		sudo          bool
 	}{
 		{"as oneself", own, 1, 1, 1, false},
@@ -101,10 +102,10 @@ func TestActingAsSomebodyElse(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			by := test.by
-			if by.User.ID != test.user || by.Holder().ID != test.holder || by.Asker() != test.asker || (by.By != nil) != test.sudo {
-				t.Errorf("user %s, holder %s, asker %s, by %v", by.User.ID, by.Holder().ID, by.Asker(), by.By)
+			if by.Account.ID != test.acct || by.Holder().ID != test.holder || by.Asker() != test.asker || (by.By != nil) != test.sudo {
+				t.Errorf("user %s, holder %s, asker %s, by %v", by.Account.ID, by.Holder().ID, by.Asker(), by.By)
 			}
-			if by.User.Admin != (test.user == 1) || by.MayManage(token.Token{Owner: 1}) != by.User.Admin {
+			if by.Account.Admin != (test.acct == 1) || by.MayManage(token.Token{Owner: 1}) != by.Account.Admin {
 				t.Error("rights are not those of the account that is acted as")
 			}
 		})

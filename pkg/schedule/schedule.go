@@ -22,8 +22,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/sweep"
-	"latchkey/pkg/token"
 )
 
 // reserve is how long before its deadline a function starts nothing new: the
@@ -130,7 +130,7 @@ func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Resul
 		skipped += n
 	}
 	attrs := []any{
-		"day", token.DayOf(e.Time).String(), "done", result.Done,
+		"day", clock.DayOf(e.Time).String(), "done", result.Done,
 		"examined", c.Examined, "due", c.Due, "mails", c.Mails, "marked", c.Marked, "revoked", c.Revoked,
 		"skipped", skipped, "skipped_by_reason", c.Skipped, "failed", c.Failed, "bots_removed", c.Ended,
 		"duration_ms", took.Milliseconds(),
@@ -163,7 +163,7 @@ func typed(err error) error {
 		{errEvent, "EventInvalid"}, {sweep.ErrTime, "EventInvalid"}, {sweep.ErrShard, "EventInvalid"},
 		{sweep.ErrPaused, "MailPaused"}, {sweep.ErrSender, "MailSenderRefused"},
 		{sweep.ErrQuota, "MailQuotaUsedUp"}, {sweep.ErrThrottled, "MailThrottled"}, {sweep.ErrUnsent, "MailUnsent"},
-		{token.ErrUnavailable, "TableUnavailable"},
+		{fault.ErrUnavailable, "TableUnavailable"},
 	} {
 		if errors.Is(err, row.err) {
 			name = row.name

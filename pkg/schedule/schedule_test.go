@@ -16,10 +16,10 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/schedule"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/telemetry"
-	"latchkey/pkg/token"
 )
 
 // A scan is a schedule.Scan that remembers its event.
@@ -147,11 +147,11 @@ func TestErrorTypes(t *testing.T) {
 		{"sender", sweep.ErrSender, "MailSenderRefused"},
 		{"throttled", sweep.ErrThrottled, "MailThrottled"},
 		{"unsent", unsent, "MailUnsent"},
-		{"table", token.ErrUnavailable, "TableUnavailable"},
+		{"table", fault.ErrUnavailable, "TableUnavailable"},
 		{"anything else", errors.New("odd"), "ScanFailed"},
-		{"a record that makes no sense", token.ErrCorrupt, "ScanFailed"},
+		{"a record that makes no sense", fault.ErrCorrupt, "ScanFailed"},
 		{"paused beside unsent", errors.Join(unsent, sweep.ErrPaused), "MailPaused"},
-		{"the table beside unsent", errors.Join(token.ErrUnavailable, unsent), "MailUnsent"},
+		{"the table beside unsent", errors.Join(fault.ErrUnavailable, unsent), "MailUnsent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -8,7 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/token"
+	"latchkey/pkg/fault"
 )
 
 // Attributes are written and read by hand: a check decodes two items, and
@@ -37,7 +37,7 @@ type reader struct {
 
 func (r *reader) fault(name string) {
 	if r.err == nil {
-		r.err = fmt.Errorf("%w: attribute %s", token.ErrCorrupt, name)
+		r.err = fmt.Errorf("%w: attribute %s", fault.ErrCorrupt, name)
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -84,7 +85,7 @@ var toleratedInProfile = map[string][]string{
 func TestDamagedRecords(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	whole := map[string]token.Token{
 		"fresh": f.AddToken(t, owner), "endless": f.AddToken(t, owner, withoutExpiry), "impersonation": f.AddToken(t, owner, impersonation),
 	}
@@ -106,11 +107,11 @@ func TestDamagedRecords(t *testing.T) {
 	for name, tok := range whole {
 		pk, sk := recordKey(tok.Digest)
 		damage(t, f, name, pk, sk, toleratedInRecord, func(t *testing.T, tolerated bool) {
-			for _, hint := range []token.OwnerID{0, owner.ID} {
-				got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			for _, hint := range []account.ID{0, owner.ID} {
+				got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 				wantRefused(t, f, err, got, tok, tolerated)
 				if !tolerated {
-					wantEqual(t, "owner", user, principal.User{})
+					wantEqual(t, "owner", acct, account.Account{})
 				}
 			}
 			got, err := f.Store.Token(t.Context(), tok.ID)
@@ -124,7 +125,7 @@ func TestDamagedRecords(t *testing.T) {
 func wantRefused(t *testing.T, f *storetest.Fixture, err error, got, whole token.Token, tolerated bool) {
 	t.Helper()
 	if !tolerated {
-		wantErr(t, f, err, token.ErrCorrupt)
+		wantErr(t, f, err, fault.ErrCorrupt)
 		wantEqual(t, "token", got, token.Token{})
 		return
 	}
@@ -145,26 +146,26 @@ func TestDamagedProfiles(t *testing.T) {
 	f := open(t)
 	owner := f.Account("damaged")
 	owner.Admin, owner.Bot, owner.External, owner.Note = true, true, true, "a note"
-	owner, err := f.Store.CreateUser(t.Context(), owner)
+	owner, err := f.Store.CreateAccount(t.Context(), owner)
 	wantErr(t, f, err, nil)
 	tok := f.AddToken(t, owner)
 	damage(t, f, "profile", "USER#1", "PROFILE", toleratedInProfile, func(t *testing.T, tolerated bool) {
-		for _, hint := range []token.OwnerID{0, owner.ID} {
-			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+		for _, hint := range []account.ID{0, owner.ID} {
+			got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			if tolerated {
 				wantErr(t, f, err, nil)
-				if user.ID != owner.ID || user.Usable() == nil && user.State != principal.Active {
-					t.Errorf("owner %d in state %q", user.ID, user.State)
+				if acct.ID != owner.ID || acct.Usable() == nil && acct.State != account.Active {
+					t.Errorf("owner %d in state %q", acct.ID, acct.State)
 				}
 				continue
 			}
-			wantErr(t, f, err, token.ErrCorrupt)
+			wantErr(t, f, err, fault.ErrCorrupt)
 			wantEqual(t, "token", got, token.Token{})
-			wantEqual(t, "owner", user, principal.User{})
+			wantEqual(t, "owner", acct, account.Account{})
 		}
 		if !tolerated {
-			_, err := f.Store.User(t.Context(), owner.ID)
-			wantErr(t, f, err, token.ErrCorrupt)
+			_, err := f.Store.Account(t.Context(), owner.ID)
+			wantErr(t, f, err, fault.ErrCorrupt)
 		}
 	})
 }
@@ -172,7 +173,7 @@ func TestDamagedProfiles(t *testing.T) {
 func TestDamagedPointers(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner, impersonation)
 	pk, sk := pointerKey(tok.ID)
 	// A digest of nonsense names no record. The engine cannot look an empty one up.
@@ -180,7 +181,7 @@ func TestDamagedPointers(t *testing.T) {
 	damage(t, f, "pointer", pk, sk, tolerated, func(t *testing.T, tolerated bool) {
 		got, err := f.Store.Token(t.Context(), tok.ID)
 		if !tolerated {
-			wantErr(t, f, err, token.ErrCorrupt)
+			wantErr(t, f, err, fault.ErrCorrupt)
 		}
 		f.CheckError(t, err)
 		if err == nil && got.Digest != tok.Digest {
@@ -232,7 +233,7 @@ func TestDigestsOfNonsense(t *testing.T) {
 	f := open(t)
 	for _, nonsense := range []string{"", "TOKEN#", "PROFILE", "\x00"} {
 		got, err := f.Store.TokenByDigest(t.Context(), secret.DigestFromKey(nonsense))
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 		wantEqual(t, "token", got, token.Token{})
 	}
 }

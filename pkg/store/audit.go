@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/audit"
-	"latchkey/pkg/token"
+	"latchkey/pkg/fault"
 )
 
 // auditPuts are the items of the events that ctx expects of a transaction.
@@ -35,7 +35,7 @@ func (t *Table) Record(ctx context.Context, at time.Time, events ...audit.Event)
 // auditPage is how many events one request reads.
 const auditPage = 100
 
-// Events implements policy.TrailStore: the events of an entity from the instant
+// Events implements trail.Store: the events of an entity from the instant
 // from to the instant to, both included, newest first, until each returns false.
 // Events that make no sense are passed over.
 func (t *Table) Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error {
@@ -48,7 +48,7 @@ func (t *Table) Events(ctx context.Context, entity audit.Entity, from, to time.T
 	}
 }
 
-// EveryEvent implements policy.TrailStore: it does the same for the events of
+// EveryEvent implements trail.Store: it does the same for the events of
 // all entities. It starts with a request to each shard, all at the same time,
 // and reads on where the newest events come from.
 func (t *Table) EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
@@ -136,8 +136,8 @@ func (w *eventWalk) next(ctx context.Context) (e audit.Event, more bool, err err
 	}
 }
 
-// Event implements policy.TrailStore: the event with this id, whatever its
-// entity. Absence is token.ErrNotFound.
+// Event implements trail.Store: the event with this id, whatever its
+// entity. Absence is fault.ErrNotFound.
 func (t *Table) Event(ctx context.Context, id int64) (audit.Event, error) {
 	out, err := t.client.Query(ctx, &dynamodb.QueryInput{
 		TableName:                 &t.name,
@@ -149,7 +149,7 @@ func (t *Table) Event(ctx context.Context, id int64) (audit.Event, error) {
 	case err != nil:
 		return audit.Event{}, translate(err)
 	case len(out.Items) == 0:
-		return audit.Event{}, token.ErrNotFound
+		return audit.Event{}, fault.ErrNotFound
 	default:
 		return readEvent(out.Items[0])
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/token"
 )
@@ -75,8 +76,8 @@ func readEvent(it item) (audit.Event, error) {
 		Name:   audit.Name(r.text("name")),
 		Entity: audit.Entity{Type: audit.EntityType(r.text("entity_type")), ID: r.number("entity_id")},
 		Origin: audit.Origin{
-			Author:    token.OwnerID(r.optionalNumber("author")),
-			Asker:     token.OwnerID(r.optionalNumber("asker")),
+			Author:    account.ID(r.optionalNumber("author")),
+			Asker:     account.ID(r.optionalNumber("asker")),
 			Presented: token.ID(r.optionalNumber("presented")),
 			RequestID: r.optionalText("request_id"),
 			Address:   r.optionalText("address"),

@@ -12,8 +12,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/feature"
+	"latchkey/pkg/project"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -53,7 +56,7 @@ func expected(ctx context.Context) context.Context {
 	instance := audit.Entity{Type: audit.Instance, ID: audit.InstanceID}
 	return audit.Expect(audit.WithOrigin(ctx, audit.Origin{Author: 1, Source: audit.Admin}), storetest.Now,
 		audit.Event{Name: audit.TokenIssued, Entity: instance},
-		audit.Event{Name: audit.UserCreated, Entity: audit.UserEntity(0)},
+		audit.Event{Name: audit.AccountCreated, Entity: audit.AccountEntity(0)},
 		audit.Event{Name: audit.TokenRevoked, Entity: instance, Token: 5, Origin: audit.Origin{Source: audit.Reuse}})
 }
 
@@ -62,17 +65,17 @@ func expected(ctx context.Context) context.Context {
 func audited() []write {
 	return append(slices.Clone(writes),
 		write{"update user", "", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-			before := f.AddUser(t)
+			before := f.AddAccount(t)
 			after := before
 			after.Username, after.Email, after.Name, after.Admin = before.Username+"-2", "2-"+before.Email, "Renamed", true
-			return func(ctx context.Context, s *store.Table) error { return s.UpdateUser(ctx, before, after) },
+			return func(ctx context.Context, s *store.Table) error { return s.UpdateAccount(ctx, before, after) },
 				func(t *testing.T) { wantEqual(t, "account", f.Fresh(t, before), after) }
 		}},
 		write{"delete user", "", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-			u := f.AddUser(t)
-			return func(ctx context.Context, s *store.Table) error { return s.DeleteUser(ctx, u) }, func(t *testing.T) {
-				_, err := f.Store.User(t.Context(), u.ID)
-				wantErr(t, f, err, token.ErrNotFound)
+			u := f.AddAccount(t)
+			return func(ctx context.Context, s *store.Table) error { return s.DeleteAccount(ctx, u) }, func(t *testing.T) {
+				_, err := f.Store.Account(t.Context(), u.ID)
+				wantErr(t, f, err, fault.ErrNotFound)
 			}
 		}},
 	)
@@ -83,9 +86,9 @@ func audited() []write {
 func TestEventOfManySwitches(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	var switches []principal.Switch
+	var switches []feature.Switch
 	for id := int64(1); id <= 196; id++ {
-		switches = append(switches, principal.Switch{Feature: "many", Target: principal.Target{Kind: principal.UserOnly, ID: id}, On: true})
+		switches = append(switches, feature.Switch{Feature: "many", Target: feature.Target{Kind: feature.AccountOnly, ID: id}, On: true})
 	}
 	one := func() context.Context {
 		return audit.Expect(t.Context(), storetest.Now, audit.Event{Name: audit.FeatureSet, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID}})
@@ -132,7 +135,7 @@ func TestEventsAreWrittenWithTheirChange(t *testing.T) {
 						t.Fatalf("%d events, want 3", len(events)-before)
 					}
 					// Newest first, and in the order in which one process made them.
-					for i, name := range []audit.Name{audit.TokenRevoked, audit.UserCreated, audit.TokenIssued} {
+					for i, name := range []audit.Name{audit.TokenRevoked, audit.AccountCreated, audit.TokenIssued} {
 						if events[i].Name != name {
 							t.Errorf("event %d is %s, want %s", i, events[i].Name, name)
 						}
@@ -149,7 +152,7 @@ func TestEventsAreWrittenWithTheirChange(t *testing.T) {
 					run, _ := w.prepare(t, f)
 					before := f.Snapshot(t)
 					proxy.Fail(rule)
-					wantErr(t, f, run(expected(t.Context()), f.Through(proxy.Client(storetest.Hurried))), token.ErrUnavailable)
+					wantErr(t, f, run(expected(t.Context()), f.Through(proxy.Client(storetest.Hurried))), fault.ErrUnavailable)
 					wantUnchanged(t, f, before)
 				})
 			}
@@ -163,19 +166,19 @@ func TestNoEventWithoutAChange(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	ctx := expected(t.Context())
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner)
 	ended := storetest.Ended(f.AddToken(t, owner))
 	wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
-	bot := f.AddBot(t, f.AddResource(t, principal.Project))
-	endedBot := storetest.Ended(f.AddBot(t, f.AddResource(t, principal.Group)))
+	bot := f.AddBot(t, f.AddProject(t, project.KindProject))
+	endedBot := storetest.Ended(f.AddBot(t, f.AddProject(t, project.KindGroup)))
 	wantErr(t, f, f.Store.RevokeToken(t.Context(), endedBot), nil)
 	used := f.Use(t, "used", storetest.Now)
 	_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &used)
 	wantErr(t, f, err, nil)
-	blocked := f.AddUser(t)
-	set(t, f, blocked.ID, principal.Active, principal.Blocked)
-	stale := f.AddUser(t)
+	blocked := f.AddAccount(t)
+	set(t, f, blocked.ID, account.Active, account.Blocked)
+	stale := f.AddAccount(t)
 	wantErr(t, f, f.Store.RevokeEverything(t.Context(), stale.ID), nil)
 	f.AddToken(t, f.Fresh(t, stale))
 	wantErr(t, f, f.Store.RevokeEverything(t.Context(), stale.ID), nil)
@@ -189,7 +192,7 @@ func TestNoEventWithoutAChange(t *testing.T) {
 			again := f.Candidate(t, owner)
 			again.Digest = tok.Digest
 			return last(f.Store.CreateToken(ctx, f.Fresh(t, owner), again, nil))
-		}, token.ErrTaken},
+		}, fault.ErrTaken},
 		"an idempotency key that is used": {func() error {
 			return last(f.Store.CreateToken(ctx, f.Fresh(t, owner), f.Candidate(t, owner), &used))
 		}, token.ErrKeyUsed},
@@ -197,57 +200,57 @@ func TestNoEventWithoutAChange(t *testing.T) {
 			return last(f.Store.RotateToken(ctx, f.Fresh(t, owner), tok, f.Successor(t, owner, tok), &used))
 		}, token.ErrKeyUsed},
 		"an idempotency key that is used, for the rotation of a bot's token": {func() error {
-			u := f.Fresh(t, principal.User{ID: bot.Owner})
+			u := f.Fresh(t, account.Account{ID: bot.Owner})
 			return last(f.Store.RotateToken(ctx, u, bot, f.Successor(t, u, bot), &used))
 		}, token.ErrKeyUsed},
 		"an idempotency key that is used, for a bot": {func() error {
-			res := f.AddResource(t, principal.Project)
-			u, candidate := f.Bot(res)
-			return last(f.Store.CreateResourceToken(ctx, res, u, candidate, f.Mint(t, &used)))
+			proj := f.AddProject(t, project.KindProject)
+			u, candidate := f.Bot(proj)
+			return last(f.Store.CreateProjectToken(ctx, proj, u, candidate, f.Mint(t, &used)))
 		}, token.ErrKeyUsed},
 		"a resource that is gone": {func() error {
-			res := principal.Resource{ID: 4711, Kind: principal.Project}
-			u, candidate := f.Bot(res)
-			return last(f.Store.CreateResourceToken(ctx, res, u, candidate, f.Mint(t, nil)))
-		}, token.ErrNotFound},
+			proj := project.Project{ID: 4711, Kind: project.KindProject}
+			u, candidate := f.Bot(proj)
+			return last(f.Store.CreateProjectToken(ctx, proj, u, candidate, f.Mint(t, nil)))
+		}, fault.ErrNotFound},
 		"an owner who is blocked": {func() error {
 			return last(f.Store.CreateToken(ctx, blocked, f.Candidate(t, blocked), nil))
-		}, principal.ErrBlocked},
+		}, account.ErrBlocked},
 		"an owner whose tokens were revoked meanwhile": {func() error {
 			return last(f.Store.CreateToken(ctx, stale, f.Candidate(t, stale), nil))
-		}, token.ErrMoved},
+		}, fault.ErrMoved},
 		"the rotation of a token that has ended": {func() error {
 			return last(f.Store.RotateToken(ctx, f.Fresh(t, owner), ended, f.Successor(t, owner, ended), nil))
 		}, token.ErrRevoked},
 		"a token that has ended":      {func() error { return f.Store.RevokeToken(ctx, ended) }, nil},
 		"a bot that has gone":         {func() error { return f.Store.RevokeToken(ctx, endedBot) }, nil},
-		"a token without a record":    {func() error { return f.Store.RevokeToken(ctx, storetest.Ended(f.Candidate(t, owner))) }, token.ErrNotFound},
-		"everything of nobody":        {func() error { return f.Store.RevokeEverything(ctx, 4711) }, token.ErrNotFound},
-		"an account that is blocked":  {func() error { return f.Store.SetUserState(ctx, blocked.ID, principal.Active, principal.Blocked) }, nil},
-		"an account in a third state": {func() error { return f.Store.SetUserState(ctx, blocked.ID, principal.Deactivated, principal.Active) }, token.ErrMoved},
+		"a token without a record":    {func() error { return f.Store.RevokeToken(ctx, storetest.Ended(f.Candidate(t, owner))) }, fault.ErrNotFound},
+		"everything of nobody":        {func() error { return f.Store.RevokeEverything(ctx, 4711) }, fault.ErrNotFound},
+		"an account that is blocked":  {func() error { return f.Store.SetAccountState(ctx, blocked.ID, account.Active, account.Blocked) }, nil},
+		"an account in a third state": {func() error { return f.Store.SetAccountState(ctx, blocked.ID, account.Deactivated, account.Active) }, fault.ErrMoved},
 		"a username that is taken": {func() error {
 			u := f.Account(owner.Username)
-			return last(f.Store.CreateUser(ctx, u))
-		}, token.ErrUsernameTaken},
+			return last(f.Store.CreateAccount(ctx, u))
+		}, account.ErrUsernameTaken},
 		"an address that is taken": {func() error {
 			u := f.Account("somebody-else")
 			u.Email = owner.Email
-			return last(f.Store.CreateUser(ctx, u))
-		}, token.ErrEmailTaken},
+			return last(f.Store.CreateAccount(ctx, u))
+		}, account.ErrEmailTaken},
 		"a new address that is taken": {func() error {
 			after := f.Fresh(t, owner)
 			before := after
 			after.Username, after.Email = "renamed", blocked.Email
-			return f.Store.UpdateUser(ctx, before, after)
-		}, token.ErrEmailTaken},
+			return f.Store.UpdateAccount(ctx, before, after)
+		}, account.ErrEmailTaken},
 		"a new username that is taken": {func() error {
 			after := f.Fresh(t, owner)
 			before := after
 			after.Username = blocked.Username
-			return f.Store.UpdateUser(ctx, before, after)
-		}, token.ErrUsernameTaken},
-		"an account that did not change": {func() error { return f.Store.UpdateUser(ctx, owner, owner) }, nil},
-		"an account that is not there":   {func() error { return f.Store.DeleteUser(ctx, principal.User{ID: 4711, Username: "nobody"}) }, token.ErrNotFound},
+			return f.Store.UpdateAccount(ctx, before, after)
+		}, account.ErrUsernameTaken},
+		"an account that did not change": {func() error { return f.Store.UpdateAccount(ctx, owner, owner) }, nil},
+		"an account that is not there":   {func() error { return f.Store.DeleteAccount(ctx, account.Account{ID: 4711, Username: "nobody"}) }, fault.ErrNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantErr(t, f, c.run(), c.want)
@@ -264,7 +267,7 @@ func TestAChangeThatIsTriedAgainIsOneEvent(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	ctx := expected(t.Context())
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	stale := owner
 	var events int
 	for name, run := range map[string]func(){
@@ -275,7 +278,7 @@ func TestAChangeThatIsTriedAgainIsOneEvent(t *testing.T) {
 			wantErr(t, f, f.Store.RevokeToken(ctx, storetest.Ended(tok)), nil)
 		},
 		"a bot whose pointer is missing": func() {
-			tok := f.AddBot(t, f.AddResource(t, principal.Project))
+			tok := f.AddBot(t, f.AddProject(t, project.KindProject))
 			pk, sk := pointerKey(tok.ID)
 			f.Drop(t, pk, sk)
 			wantErr(t, f, f.Store.RevokeToken(ctx, storetest.Ended(tok)), nil)
@@ -295,15 +298,15 @@ func TestAChangeThatIsTriedAgainIsOneEvent(t *testing.T) {
 			}
 		},
 		"8 ends of a bot at once": func() {
-			tok := f.AddBot(t, f.AddResource(t, principal.Project))
+			tok := f.AddBot(t, f.AddProject(t, project.KindProject))
 			for _, err := range together(8, func(int) error { return f.Store.RevokeToken(ctx, storetest.Ended(tok)) }) {
 				wantErr(t, f, err, nil)
 			}
 		},
 		"8 blocks at once": func() {
-			u := f.AddUser(t)
+			u := f.AddAccount(t)
 			for _, err := range together(8, func(int) error {
-				return f.Store.SetUserState(ctx, u.ID, principal.Active, principal.Blocked)
+				return f.Store.SetAccountState(ctx, u.ID, account.Active, account.Blocked)
 			}) {
 				wantErr(t, f, err, nil)
 			}
@@ -326,7 +329,7 @@ func TestABotThatOutlivedItsTokenIsRemovedOnce(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-	tok := f.AddBot(t, f.AddResource(t, principal.Project))
+	tok := f.AddBot(t, f.AddProject(t, project.KindProject))
 	ended := storetest.Ended(tok)
 	pk, sk := recordKey(tok.Digest)
 	f.Set(t, pk, sk, "revoked_at", storetest.N(strconv.FormatInt(ended.RevokedAt.Unix(), 10)))
@@ -393,7 +396,7 @@ func TestAnEventIsStoredTwiceForAYear(t *testing.T) {
 	})
 	for _, other := range []int64{id + 1, id - 1, id + 16, id - 16, 0, -1, 1<<63 - 1} {
 		_, err := f.Store.Event(t.Context(), other)
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 	}
 }
 
@@ -402,12 +405,12 @@ func TestEventsAreReadNewestFirst(t *testing.T) {
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	through := f.Through(proxy.Client())
-	entity := audit.UserEntity(58)
+	entity := audit.AccountEntity(58)
 	other := audit.Entity{Type: audit.Group, ID: 58} // another entity with the same id
 	// storetest.Now is the last second of a day.
 	record := func(seconds int, entity audit.Entity, target string) {
 		wantErr(t, f, f.Store.Record(t.Context(), storetest.Now.Add(time.Duration(seconds)*time.Second), audit.Event{
-			Name: audit.UserUpdated, Entity: entity, Target: target,
+			Name: audit.AccountUpdated, Entity: entity, Target: target,
 		}), nil)
 	}
 	for i, seconds := range []int{0, 0, 0, -1, 1, 2, -3600, 0} {
@@ -459,11 +462,11 @@ func TestEventsComeInPages(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-	entity := audit.UserEntity(58)
+	entity := audit.AccountEntity(58)
 	const count = 230
 	batch := make([]audit.Event, 0, 20)
 	for i := range count {
-		batch = append(batch, audit.Event{Name: audit.UserUpdated, Entity: entity, Target: fmt.Sprint(i)})
+		batch = append(batch, audit.Event{Name: audit.AccountUpdated, Entity: entity, Target: fmt.Sprint(i)})
 		if len(batch) == cap(batch) || i == count-1 {
 			wantErr(t, f, f.Store.Record(t.Context(), storetest.Now.Add(time.Duration(i)*time.Second), batch...), nil)
 			batch = batch[:0]
@@ -480,7 +483,7 @@ func TestEventsComeInPages(t *testing.T) {
 		}, 1, 3},
 		"of all entities": {func(each func(audit.Event) bool) error { return through.EveryEvent(t.Context(), longAgo, farOff, each) }, 16, 16},
 		"of somebody without events": {func(each func(audit.Event) bool) error {
-			return through.Events(t.Context(), audit.UserEntity(59), longAgo, farOff, each)
+			return through.Events(t.Context(), audit.AccountEntity(59), longAgo, farOff, each)
 		}, 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -519,10 +522,10 @@ func TestMalformedEventsArePassedOver(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	table, faults := reporting(f)
-	entity := audit.UserEntity(58)
+	entity := audit.AccountEntity(58)
 	for i := range 3 {
 		wantErr(t, f, f.Store.Record(t.Context(), storetest.Now.Add(time.Duration(i)*time.Second), audit.Event{
-			Name: audit.UserUpdated, Entity: entity, Target: fmt.Sprint(i),
+			Name: audit.AccountUpdated, Entity: entity, Target: fmt.Sprint(i),
 		}), nil)
 	}
 	middle := eventsOf(t, f, entity)[1]
@@ -545,7 +548,7 @@ func TestMalformedEventsArePassedOver(t *testing.T) {
 		}
 	}
 	_, err := table.Event(t.Context(), middle.ID)
-	wantErr(t, f, err, token.ErrCorrupt)
+	wantErr(t, f, err, fault.ErrCorrupt)
 }
 
 // What an event costs: its two items, and a change of one item becomes a
@@ -554,10 +557,10 @@ func TestAnEventAddsTwoItems(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-	u := f.AddUser(t)
-	one := audit.Expect(t.Context(), storetest.Now, audit.Event{Name: audit.UserBlocked, Entity: audit.UserEntity(u.ID)})
+	u := f.AddAccount(t)
+	one := audit.Expect(t.Context(), storetest.Now, audit.Event{Name: audit.AccountBlocked, Entity: audit.AccountEntity(u.ID)})
 	s := f.Through(proxy.Client(func(*dynamodb.Options) {}))
-	wantErr(t, f, s.SetUserState(one, u.ID, principal.Active, principal.Blocked), nil)
+	wantErr(t, f, s.SetAccountState(one, u.ID, account.Active, account.Blocked), nil)
 	requests := proxy.Requests()
 	if len(requests) != 1 || requests[0].Operation != "TransactWriteItems" {
 		t.Fatalf("%v", proxy.Counts())

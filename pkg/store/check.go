@@ -5,8 +5,10 @@ import (
 	"errors"
 	"strings"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -18,7 +20,7 @@ import (
 // half of the processor time for the same latency (see `make bench`).
 //
 // The settings, where they are asked for, are a third item of the same request.
-func (t *Table) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error) {
+func (t *Table) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
 	keys := append(make([]key, 0, 3), tokenKey(digest))
 	if hint != 0 {
 		keys = append(keys, profileKey(hint))
@@ -30,13 +32,13 @@ func (t *Table) Check(ctx context.Context, digest secret.Digest, hint token.Owne
 	if len(keys) == 1 {
 		it, err := t.get(ctx, keys[0])
 		if err != nil {
-			return token.Token{}, principal.User{}, err
+			return token.Token{}, account.Account{}, err
 		}
 		record = it
 	} else {
 		items, err := t.getPage(ctx, keys)
 		if err != nil {
-			return token.Token{}, principal.User{}, err
+			return token.Token{}, account.Account{}, err
 		}
 		for _, it := range items {
 			r := reader{item: it}
@@ -53,28 +55,28 @@ func (t *Table) Check(ctx context.Context, digest secret.Digest, hint token.Owne
 	if policy != nil {
 		s, err := t.readSettings(settings)
 		if err != nil {
-			return token.Token{}, principal.User{}, err
+			return token.Token{}, account.Account{}, err
 		}
-		*policy = s.Policy
+		*policy = s.Settings
 	}
 	if record == nil {
-		return token.Token{}, principal.User{}, token.ErrNotFound
+		return token.Token{}, account.Account{}, fault.ErrNotFound
 	}
 	tok, err := readToken(record)
 	if err != nil {
-		return token.Token{}, principal.User{}, err
+		return token.Token{}, account.Account{}, err
 	}
-	var user principal.User
+	var acct account.Account
 	if profile == nil || tok.Owner != hint {
-		user, err = t.User(ctx, tok.Owner)
+		acct, err = t.Account(ctx, tok.Owner)
 	} else {
-		user, err = readProfile(profile)
+		acct, err = readProfile(profile)
 	}
 	switch {
-	case errors.Is(err, token.ErrNotFound):
-		return tok, principal.User{}, err // the owner was deleted
+	case errors.Is(err, fault.ErrNotFound):
+		return tok, account.Account{}, err // the owner was deleted
 	case err != nil:
-		return token.Token{}, principal.User{}, err
+		return token.Token{}, account.Account{}, err
 	}
-	return tok, user, nil
+	return tok, acct, nil
 }

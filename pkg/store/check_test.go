@@ -3,10 +3,10 @@ package store_test
 import (
 	"testing"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
-	"latchkey/pkg/token"
 )
 
 // A check is on the path of every request of every API behind the authorizer:
@@ -16,13 +16,13 @@ func TestCheckRequests(t *testing.T) {
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	through := f.Through(proxy.Client())
-	owner, other := f.AddUser(t), f.AddUser(t)
+	owner, other := f.AddAccount(t), f.AddAccount(t)
 	tok := f.AddToken(t, owner)
 	want := f.Fresh(t, owner)
 
 	for _, c := range []struct {
 		name   string
-		hint   token.OwnerID
+		hint   account.ID
 		counts map[string]int
 	}{
 		{"with the owner's hint record and profile come in one request", owner.ID, map[string]int{"BatchGetItem": 1}},
@@ -32,11 +32,11 @@ func TestCheckRequests(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			proxy.Reset()
-			got, user, err := through.Check(t.Context(), tok.Digest, c.hint, nil)
+			got, acct, err := through.Check(t.Context(), tok.Digest, c.hint, nil)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "requests", proxy.Counts(), c.counts)
 			wantEqual(t, "token", got, tok)
-			wantEqual(t, "owner", user, want)
+			wantEqual(t, "owner", acct, want)
 		})
 	}
 }
@@ -44,13 +44,13 @@ func TestCheckRequests(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 
 	t.Run("a digest without a record is not found, with a hint and without", func(t *testing.T) {
 		nobody := f.Candidate(t, owner).Digest
-		for _, hint := range []token.OwnerID{0, owner.ID} {
+		for _, hint := range []account.ID{0, owner.ID} {
 			_, _, err := f.Store.Check(t.Context(), nobody, hint, nil)
-			wantErr(t, f, err, token.ErrNotFound)
+			wantErr(t, f, err, fault.ErrNotFound)
 		}
 	})
 
@@ -59,7 +59,7 @@ func TestCheck(t *testing.T) {
 	t.Run("a revocation is seen by the next check", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
-		for _, hint := range []token.OwnerID{0, owner.ID} {
+		for _, hint := range []account.ID{0, owner.ID} {
 			got, _, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "token", got, storetest.Ended(tok))
@@ -67,45 +67,45 @@ func TestCheck(t *testing.T) {
 	})
 
 	t.Run("blocking the owner is seen by the next check", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner)
-		set(t, f, owner.ID, principal.Active, principal.Blocked)
-		for _, hint := range []token.OwnerID{0, owner.ID} {
-			_, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+		set(t, f, owner.ID, account.Active, account.Blocked)
+		for _, hint := range []account.ID{0, owner.ID} {
+			_, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)
-			wantErr(t, f, user.Usable(), principal.ErrBlocked)
+			wantErr(t, f, acct.Usable(), account.ErrBlocked)
 		}
 	})
 
 	t.Run("revoking everything is seen by the next check", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
-		for _, hint := range []token.OwnerID{0, owner.ID} {
-			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+		for _, hint := range []account.ID{0, owner.ID} {
+			got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)
-			if !got.RevokedIn(storetest.Now, user.TokensValidFrom) {
+			if !got.RevokedIn(storetest.Now, acct.TokensValidFrom) {
 				t.Error("the token is not revoked")
 			}
 		}
 	})
 
 	t.Run("a record whose owner was deleted comes beside not found, and no owner", func(t *testing.T) {
-		gone := f.AddUser(t)
+		gone := f.AddAccount(t)
 		tok := f.AddToken(t, gone)
 		f.Drop(t, "USER#"+gone.ID.String(), "PROFILE")
-		for _, hint := range []token.OwnerID{0, gone.ID, owner.ID} {
-			got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
-			wantErr(t, f, err, token.ErrNotFound)
+		for _, hint := range []account.ID{0, gone.ID, owner.ID} {
+			got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			wantErr(t, f, err, fault.ErrNotFound)
 			wantEqual(t, "token", got, tok)
-			wantEqual(t, "owner", user, principal.User{})
+			wantEqual(t, "owner", acct, account.Account{})
 		}
 	})
 
 	t.Run("a digest is matched in its exact case", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		_, _, err := f.Store.Check(t.Context(), secret.DigestFromKey(swapCase(tok.Digest.Key())), owner.ID, nil)
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 	})
 }
 

@@ -6,15 +6,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
 // CreateToken implements lifecycle.Store: record, pointer, the owner's next
 // number and the use of the idempotency key are written together.
-func (t *Table) CreateToken(ctx context.Context, owner principal.User, tok token.Token, use *secret.Use) (token.Token, error) {
+func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok token.Token, use *secret.Use) (token.Token, error) {
 	for attempt := 0; ; attempt++ {
 		var err error
 		if tok, err = numbered(tok, owner); err != nil {
@@ -54,7 +55,7 @@ const (
 )
 
 // numbered gives tok the owner's next id.
-func numbered(tok token.Token, owner principal.User) (token.Token, error) {
+func numbered(tok token.Token, owner account.Account) (token.Token, error) {
 	id, err := token.NewID(owner.ID, owner.NextNumber)
 	if err != nil {
 		return token.Token{}, err
@@ -69,13 +70,13 @@ func numbered(tok token.Token, owner principal.User) (token.Token, error) {
 // bumpNumber takes the owner's next number under the condition that the owner
 // is as it was seen: active, and with no bulk revocation in between, which
 // would otherwise miss the token that is being made.
-func (t *Table) bumpNumber(owner principal.User) types.TransactWriteItem {
+func (t *Table) bumpNumber(owner account.Account) types.TransactWriteItem {
 	update := t.update(profileKey(owner.ID),
 		"SET next_number = next_number + :one",
 		"#state = :active AND next_number = :next AND tokens_valid_from = :valid_from",
 		item{
 			":one":        number(1),
-			":active":     text(string(principal.Active)),
+			":active":     text(string(account.Active)),
 			":next":       number(owner.NextNumber),
 			":valid_from": number(owner.TokensValidFrom),
 		})
@@ -98,21 +99,21 @@ func sameToken(stored, tok token.Token) bool {
 		stored.Description == tok.Description && slices.Equal(stored.Scopes, tok.Scopes) &&
 		stored.CreatedAt.Equal(tok.CreatedAt) && stored.CreatedBy == tok.CreatedBy &&
 		stored.ExpiresOn == tok.ExpiresOn && stored.Previous == tok.Previous &&
-		stored.Resource == tok.Resource && stored.Level == tok.Level &&
+		stored.Project == tok.Project && stored.Level == tok.Level &&
 		slices.Equal(stored.Networks, tok.Networks)
 }
 
 // afterRefusal reads why a transaction that makes a token was refused. It
 // returns the owner to try again with, or the error that ends the attempt.
-func afterRefusal(reasons []types.CancellationReason, owner principal.User) (principal.User, error) {
+func afterRefusal(reasons []types.CancellationReason, owner account.Account) (account.Account, error) {
 	if failed(reasons, recordPosition) {
-		return owner, token.ErrTaken
+		return owner, fault.ErrTaken
 	}
 	if !failed(reasons, ownerPosition) {
 		return owner, nil
 	}
 	if len(reasons[ownerPosition].Item) == 0 {
-		return owner, token.ErrNotFound
+		return owner, fault.ErrNotFound
 	}
 	fresh, err := readProfile(reasons[ownerPosition].Item)
 	if err != nil {
@@ -122,7 +123,7 @@ func afterRefusal(reasons []types.CancellationReason, owner principal.User) (pri
 		return owner, err
 	}
 	if fresh.TokensValidFrom != owner.TokensValidFrom {
-		return owner, token.ErrMoved
+		return owner, fault.ErrMoved
 	}
 	return fresh, nil
 }

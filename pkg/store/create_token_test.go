@@ -6,7 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -16,7 +17,7 @@ func TestCreateToken(t *testing.T) {
 	f := open(t)
 
 	t.Run("a token is counted under its owner", func(t *testing.T) {
-		owner, other := f.AddUser(t), f.AddUser(t)
+		owner, other := f.AddAccount(t), f.AddAccount(t)
 		for n := int64(1); n <= 3; n++ {
 			tok := f.AddToken(t, owner)
 			if tok.ID.Owner() != owner.ID || tok.ID.Number() != n || tok.Family != tok.ID {
@@ -32,7 +33,7 @@ func TestCreateToken(t *testing.T) {
 	})
 
 	t.Run("record and pointer have the documented keys and attributes", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner)
 		pk, sk := recordKey(tok.Digest)
 		wantEqual(t, "record", f.Item(t, pk, sk), map[string]any{
@@ -57,7 +58,7 @@ func TestCreateToken(t *testing.T) {
 		{"an impersonation token is not in the expiry index", impersonation, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			owner := f.AddUser(t)
+			owner := f.AddAccount(t)
 			tok := f.AddToken(t, owner, c.change)
 			entries := f.Indexed(t, bucketOf(owner.ID, "2031-05-13"))
 			if got := slices.Contains(entries, orderOf(tok.ID)); got != c.indexed {
@@ -80,7 +81,7 @@ func TestCreateToken(t *testing.T) {
 	}
 
 	t.Run("one owner's tokens of one day lie side by side in the order of their ids", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		var want []string
 		for range 12 {
 			want = append(want, orderOf(f.AddToken(t, owner).ID))
@@ -92,13 +93,13 @@ func TestCreateToken(t *testing.T) {
 	})
 
 	t.Run("the last number of an owner is given out, and none after it", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		f.Set(t, "USER#"+owner.ID.String(), "PROFILE", "next_number", storetest.N(fmt.Sprint(token.MaxNumber)))
 		if last := f.AddToken(t, owner); last.ID.Number() != token.MaxNumber {
 			t.Errorf("number %d", last.ID.Number())
 		}
 		before := f.Snapshot(t)
-		for name, seen := range map[string]principal.User{"seen": f.Fresh(t, owner), "unseen": {ID: owner.ID, NextNumber: token.MaxNumber}} {
+		for name, seen := range map[string]account.Account{"seen": f.Fresh(t, owner), "unseen": {ID: owner.ID, NextNumber: token.MaxNumber}} {
 			_, err := f.Store.CreateToken(t.Context(), seen, f.Candidate(t, owner), nil)
 			if !errors.Is(err, token.ErrOutOfNumbers) {
 				t.Errorf("%s: err = %v", name, err)
@@ -118,42 +119,42 @@ func TestCreateTokenRefusals(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		// prepare changes the stored owner after it was read.
-		prepare func(*testing.T, principal.User)
+		prepare func(*testing.T, account.Account)
 		change  func(*token.Token)
 		want    error
 	}{
-		{"creating for a blocked owner writes nothing", func(t *testing.T, u principal.User) {
-			set(t, f, u.ID, principal.Active, principal.Blocked)
-		}, nil, principal.ErrBlocked},
-		{"creating for a deactivated owner writes nothing", func(t *testing.T, u principal.User) {
-			set(t, f, u.ID, principal.Active, principal.Deactivated)
-		}, nil, principal.ErrDeactivated},
-		{"creating for an owner in an unknown state writes nothing", func(t *testing.T, u principal.User) {
-			set(t, f, u.ID, principal.Active, "asleep")
-		}, nil, principal.ErrInactive},
-		{"creating for an owner who is gone writes nothing", func(t *testing.T, u principal.User) {
+		{"creating for a blocked owner writes nothing", func(t *testing.T, u account.Account) {
+			set(t, f, u.ID, account.Active, account.Blocked)
+		}, nil, account.ErrBlocked},
+		{"creating for a deactivated owner writes nothing", func(t *testing.T, u account.Account) {
+			set(t, f, u.ID, account.Active, account.Deactivated)
+		}, nil, account.ErrDeactivated},
+		{"creating for an owner in an unknown state writes nothing", func(t *testing.T, u account.Account) {
+			set(t, f, u.ID, account.Active, "asleep")
+		}, nil, account.ErrInactive},
+		{"creating for an owner who is gone writes nothing", func(t *testing.T, u account.Account) {
 			f.Drop(t, "USER#"+u.ID.String(), "PROFILE")
-		}, nil, token.ErrNotFound},
-		{"a bulk revocation between reading and writing refuses the token", func(t *testing.T, u principal.User) {
+		}, nil, fault.ErrNotFound},
+		{"a bulk revocation between reading and writing refuses the token", func(t *testing.T, u account.Account) {
 			wantErr(t, f, f.Store.RevokeEverything(t.Context(), u.ID), nil)
-		}, nil, token.ErrMoved},
-		{"a bulk revocation and a new token between reading and writing refuse the token", func(t *testing.T, u principal.User) {
+		}, nil, fault.ErrMoved},
+		{"a bulk revocation and a new token between reading and writing refuse the token", func(t *testing.T, u account.Account) {
 			wantErr(t, f, f.Store.RevokeEverything(t.Context(), u.ID), nil)
 			f.AddToken(t, u)
-		}, nil, token.ErrMoved},
-		{"a value that is in use is taken", func(*testing.T, principal.User) {}, func(tok *token.Token) {
+		}, nil, fault.ErrMoved},
+		{"a value that is in use is taken", func(*testing.T, account.Account) {}, func(tok *token.Token) {
 			tok.Digest = taken.Digest
-		}, token.ErrTaken},
-		{"a value that was in use and is revoked is taken", func(t *testing.T, _ principal.User) {
+		}, fault.ErrTaken},
+		{"a value that was in use and is revoked is taken", func(t *testing.T, _ account.Account) {
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(taken)), nil)
-		}, func(tok *token.Token) { tok.Digest = taken.Digest }, token.ErrTaken},
-		{"a malformed owner is corrupt", func(t *testing.T, u principal.User) {
+		}, func(tok *token.Token) { tok.Digest = taken.Digest }, fault.ErrTaken},
+		{"a malformed owner is corrupt", func(t *testing.T, u account.Account) {
 			f.Set(t, "USER#"+u.ID.String(), "PROFILE", "next_number", storetest.S("many"))
-		}, nil, token.ErrCorrupt},
+		}, nil, fault.ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			taken = f.AddToken(t, f.AddUser(t))
-			owner := f.AddUser(t)
+			taken = f.AddToken(t, f.AddAccount(t))
+			owner := f.AddAccount(t)
 			f.AddToken(t, owner)
 			owner = f.Fresh(t, owner)
 			c.prepare(t, owner)
@@ -172,17 +173,17 @@ func TestCreateTokenRefusals(t *testing.T) {
 
 	// Its pointer is the only way to a token by id.
 	t.Run("a pointer that is there already is not overwritten", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		f.AddToken(t, owner)
 		f.Set(t, "USER#"+owner.ID.String(), "PROFILE", "next_number", storetest.N("1"))
 		before := f.Snapshot(t)
 		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), nil)
-		wantErr(t, f, err, token.ErrUnavailable)
+		wantErr(t, f, err, fault.ErrUnavailable)
 		wantUnchanged(t, f, before)
 	})
 
 	t.Run("an owner who is out of date only in the number gets the next one", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		f.AddToken(t, owner)
 		f.AddToken(t, owner)
 		tok, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
@@ -193,16 +194,16 @@ func TestCreateTokenRefusals(t *testing.T) {
 	})
 
 	t.Run("a value somebody else has is taken even with the same name at the same second", func(t *testing.T) {
-		theirs := f.AddToken(t, f.AddUser(t))
-		owner := f.AddUser(t)
+		theirs := f.AddToken(t, f.AddAccount(t))
+		owner := f.AddAccount(t)
 		tok := f.Candidate(t, owner)
 		tok.Digest = theirs.Digest
 		_, err := f.Store.CreateToken(t.Context(), owner, tok, nil)
-		wantErr(t, f, err, token.ErrTaken)
+		wantErr(t, f, err, fault.ErrTaken)
 	})
 
 	t.Run("an owner's own value is taken when the wanted token differs from the stored one", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		first := f.AddToken(t, owner)
 		for name, change := range map[string]func(*token.Token){
 			"scopes": func(tok *token.Token) { tok.Scopes = tok.Scopes[:1] },
@@ -214,7 +215,7 @@ func TestCreateTokenRefusals(t *testing.T) {
 			tok := f.Candidate(t, owner)
 			tok.Digest = first.Digest
 			change(&tok)
-			if _, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), tok, nil); !errors.Is(err, token.ErrTaken) {
+			if _, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), tok, nil); !errors.Is(err, fault.ErrTaken) {
 				t.Errorf("another %s: err = %v", name, err)
 			}
 		}
@@ -226,7 +227,7 @@ func TestCreateTokenTogether(t *testing.T) {
 	f := open(t)
 
 	t.Run("16 creations at once for one owner get the numbers 1 to 16", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		made := make([]token.Token, 16)
 		for _, err := range together(len(made), func(i int) (err error) {
 			made[i], err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
@@ -246,10 +247,10 @@ func TestCreateTokenTogether(t *testing.T) {
 	})
 
 	t.Run("of 8 creations at once with one chosen value one wins", func(t *testing.T) {
-		value := f.Candidate(t, principal.User{ID: 1}).Digest
-		var owners []principal.User
+		value := f.Candidate(t, account.Account{ID: 1}).Digest
+		var owners []account.Account
 		for range 8 {
-			owners = append(owners, f.AddUser(t))
+			owners = append(owners, f.AddAccount(t))
 		}
 		winners := 0
 		for _, err := range together(len(owners), func(i int) error {
@@ -262,7 +263,7 @@ func TestCreateTokenTogether(t *testing.T) {
 				winners++
 				continue
 			}
-			wantErr(t, f, err, token.ErrTaken)
+			wantErr(t, f, err, fault.ErrTaken)
 		}
 		if winners != 1 {
 			t.Errorf("%d winners", winners)
@@ -272,7 +273,7 @@ func TestCreateTokenTogether(t *testing.T) {
 	// Otherwise a token made during the revocation would stay good.
 	t.Run("no creation slips past a bulk revocation that was answered", func(t *testing.T) {
 		for range 5 {
-			owner := f.AddUser(t)
+			owner := f.AddAccount(t)
 			var answered int64
 			made := make([]token.Token, 4)
 			together(5, func(i int) error {
@@ -295,7 +296,7 @@ func TestCreateTokenTogether(t *testing.T) {
 
 // bucketOf writes down the shards that these owners were given, independent of
 // the code that gives them: FNV-1a of the decimal id, modulo 16.
-func bucketOf(owner token.OwnerID, day string) string {
+func bucketOf(owner account.ID, day string) string {
 	sum := uint32(2166136261)
 	for _, c := range []byte(owner.String()) {
 		sum = (sum ^ uint32(c)) * 16777619

@@ -13,7 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
@@ -70,7 +72,7 @@ func (t *Table) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
 }
 
 // afterOwner sorts behind all of an owner's entries: ids have digits only.
-func afterOwner(owner token.OwnerID) string { return fmt.Sprintf("%010d#~", int64(owner)) }
+func afterOwner(owner account.ID) string { return fmt.Sprintf("%010d#~", int64(owner)) }
 
 // place writes where a page ended in a form that has no SDK types in it.
 func place(last key) (string, error) {
@@ -86,7 +88,7 @@ func place(last key) (string, error) {
 func readPlace(next string) (key, error) {
 	var parts [3]string
 	if err := json.Unmarshal([]byte(next), &parts); err != nil {
-		return nil, fmt.Errorf("%w: place in the expiry index", token.ErrCorrupt)
+		return nil, fmt.Errorf("%w: place in the expiry index", fault.ErrCorrupt)
 	}
 	return key{"expiry_order": text(parts[0]), "pk": text(parts[1]), "sk": text(parts[2])}, nil
 }
@@ -128,7 +130,7 @@ func (t *Table) Tokens(ctx context.Context, digests []secret.Digest, each func(t
 }
 
 // Owners implements sweep.Records.
-func (t *Table) Owners(ctx context.Context, ids []token.OwnerID, each func(principal.User, error)) error {
+func (t *Table) Owners(ctx context.Context, ids []account.ID, each func(account.Account, error)) error {
 	keys := make([]key, len(ids))
 	for i, id := range ids {
 		keys[i] = profileKey(id)
@@ -138,13 +140,13 @@ func (t *Table) Owners(ctx context.Context, ids []token.OwnerID, each func(princ
 		return err
 	}
 	for _, it := range items {
-		user, err := readProfile(it)
+		acct, err := readProfile(it)
 		if err != nil {
 			r := reader{item: it}
 			// The key is one of ids, whatever else is wrong.
-			user.ID, _ = token.ParseOwnerID(strings.TrimPrefix(r.text("pk"), "USER#"))
+			acct.ID, _ = account.ParseID(strings.TrimPrefix(r.text("pk"), "USER#"))
 		}
-		each(user, err)
+		each(acct, err)
 	}
 	return nil
 }
@@ -158,12 +160,12 @@ func (t *Table) Mark(ctx context.Context, tok token.Token, mark string, now time
 	values := item{":mark": &types.AttributeValueMemberSS{Value: []string{mark}}}
 	switch {
 	case mark != string(sweep.Expired):
-	case tok.Kind.OfResource():
+	case tok.Kind.OfProject():
 		t = t.retaining(ctx, now)
 		expression += " SET expiry_bucket = :bucket, expiry_order = :order"
 		// A revoked one has left the index for good, and its bot may have another token.
 		condition += " AND attribute_not_exists(revoked_at)"
-		values[":bucket"] = text(endBucket(token.DayOf(tok.ExpiresOn.Start().Add(t.opts.Retention)), shardOf(tok.Owner, t.opts.Shards)))
+		values[":bucket"] = text(endBucket(clock.DayOf(tok.ExpiresOn.Start().Add(t.opts.Retention)), shardOf(tok.Owner, t.opts.Shards)))
 		values[":order"] = text(expiryOrder(tok.ID))
 	default:
 		expression += " REMOVE expiry_bucket, expiry_order"

@@ -8,7 +8,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
@@ -16,7 +19,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-var dueDay = token.DayOf(storetest.Now).AddDays(7)
+var dueDay = clock.DayOf(storetest.Now).AddDays(7)
 
 // due reads all pages of a query.
 func due(t *testing.T, f *storetest.Fixture, s *store.Table, q sweep.Query) (entries []sweep.Entry, malformed, pages int) {
@@ -42,7 +45,7 @@ func ids(entries []sweep.Entry) []token.ID {
 }
 
 // shardOf finds the shard that holds an owner's tokens of dueDay.
-func shardOf(t *testing.T, f *storetest.Fixture, owner token.OwnerID) int {
+func shardOf(t *testing.T, f *storetest.Fixture, owner account.ID) int {
 	t.Helper()
 	for shard := range storetest.Shards {
 		entries, _, _ := due(t, f, f.Store, sweep.Query{Day: dueDay, Shard: shard, Without: "none"})
@@ -60,11 +63,11 @@ func TestDue(t *testing.T) {
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	loader, err := storetest.NewLoader(t.Context(), f.Client, f.Name, storetest.Shards)
 	wantErr(t, f, err, nil)
-	crowd := storetest.Crowd{Owners: 40, TokensEach: 3, First: 95, On: func(_ token.OwnerID, n int) token.Day { return dueDay.AddDays(n / 2) }}
+	crowd := storetest.Crowd{Owners: 40, TokensEach: 3, First: 95, On: func(_ account.ID, n int) clock.Day { return dueDay.AddDays(n / 2) }}
 	wantErr(t, f, loader.Crowd(t.Context(), crowd), nil)
 
 	t.Run("every token is in one shard of its day, by owner and id", func(t *testing.T) {
-		for day, wanted := range map[token.Day]int{dueDay: 80, dueDay.AddDays(1): 40, dueDay.AddDays(2): 0, dueDay.AddDays(-1): 0} {
+		for day, wanted := range map[clock.Day]int{dueDay: 80, dueDay.AddDays(1): 40, dueDay.AddDays(2): 0, dueDay.AddDays(-1): 0} {
 			seen := map[token.ID]bool{}
 			filled := 0
 			for shard := range storetest.Shards {
@@ -88,7 +91,7 @@ func TestDue(t *testing.T) {
 		}
 	})
 
-	const owner = token.OwnerID(100)
+	const owner = account.ID(100)
 	shard := shardOf(t, f, owner)
 	query := sweep.Query{Day: dueDay, Shard: shard, Without: "expiring-7"}
 	all, _, _ := due(t, f, f.Store, query)
@@ -106,7 +109,7 @@ func TestDue(t *testing.T) {
 	})
 
 	t.Run("owners up to and including the cursor are left out", func(t *testing.T) {
-		for _, after := range []token.OwnerID{0, 94, 95, 99, owner - 1, owner, owner + 1, 134, token.MaxOwner} {
+		for _, after := range []account.ID{0, 94, 95, 99, owner - 1, owner, owner + 1, 134, account.MaxID} {
 			q := query
 			q.After = after
 			entries, _, _ := due(t, f, f.Store, q)
@@ -120,7 +123,7 @@ func TestDue(t *testing.T) {
 			q := query
 			q.Next = next
 			_, err := f.Store.Due(t.Context(), q)
-			wantErr(t, f, err, token.ErrCorrupt)
+			wantErr(t, f, err, fault.ErrCorrupt)
 		}
 	})
 
@@ -174,7 +177,7 @@ func TestDue(t *testing.T) {
 		} {
 			proxy.Fail(storetest.On("Query", action))
 			page, err := f.Through(proxy.Client()).Due(t.Context(), query)
-			wantErr(t, f, err, token.ErrUnavailable)
+			wantErr(t, f, err, fault.ErrUnavailable)
 			wantEqual(t, "entries", len(page.Entries), 0)
 		}
 		proxy.Fail(nil)
@@ -187,16 +190,16 @@ func TestDueRecords(t *testing.T) {
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	var digests []secret.Digest
-	var owners []token.OwnerID
+	var owners []account.ID
 	for range 6 {
-		u := f.AddUser(t)
+		u := f.AddAccount(t)
 		owners = append(owners, u.ID)
 		digests = append(digests, f.AddToken(t, u).Digest)
 	}
 	pk, sk := recordKey(digests[2])
 	f.Set(t, pk, sk, "scopes", nil)
 	f.Set(t, "USER#"+owners[3].String(), "PROFILE", "state", nil)
-	stranger := f.Candidate(t, principal.User{ID: 9999}).Digest
+	stranger := f.Candidate(t, account.Account{ID: 9999}).Digest
 	digests, owners = append(digests, stranger), append(owners, 9999)
 
 	for name, rule := range map[string]storetest.Rule{
@@ -210,30 +213,30 @@ func TestDueRecords(t *testing.T) {
 			wantErr(t, f, s.Tokens(t.Context(), digests, func(tok token.Token, err error) { got[tok.Digest] = err }), nil)
 			wantEqual(t, "tokens", len(got), 6)
 			for i, digest := range digests[:6] {
-				want := map[bool]error{true: token.ErrCorrupt}[i == 2]
+				want := map[bool]error{true: fault.ErrCorrupt}[i == 2]
 				wantErr(t, f, got[digest], want)
 			}
 			proxy.Fail(rule)
-			accounts := map[token.OwnerID]error{}
-			wantErr(t, f, s.Owners(t.Context(), owners, func(u principal.User, err error) { accounts[u.ID] = err }), nil)
+			accounts := map[account.ID]error{}
+			wantErr(t, f, s.Owners(t.Context(), owners, func(u account.Account, err error) { accounts[u.ID] = err }), nil)
 			wantEqual(t, "owners", len(accounts), 6)
 			for i, owner := range owners[:6] {
-				want := map[bool]error{true: token.ErrCorrupt}[i == 3]
+				want := map[bool]error{true: fault.ErrCorrupt}[i == 3]
 				wantErr(t, f, accounts[owner], want)
 			}
 		})
 	}
 	proxy.Fail(storetest.Always(storetest.LoseReply))
 	s := f.Through(proxy.Client())
-	wantErr(t, f, s.Tokens(t.Context(), digests, func(token.Token, error) { t.Error("a token came") }), token.ErrUnavailable)
-	wantErr(t, f, s.Owners(t.Context(), owners, func(principal.User, error) { t.Error("an owner came") }), token.ErrUnavailable)
+	wantErr(t, f, s.Tokens(t.Context(), digests, func(token.Token, error) { t.Error("a token came") }), fault.ErrUnavailable)
+	wantErr(t, f, s.Owners(t.Context(), owners, func(account.Account, error) { t.Error("an owner came") }), fault.ErrUnavailable)
 }
 
 func TestMark(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	notices := func(t *testing.T, tok token.Token) []string {
 		t.Helper()
 		stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
@@ -273,8 +276,8 @@ func TestMark(t *testing.T) {
 	})
 
 	t.Run("an announced end of a bot's token goes on to the bot's last day", func(t *testing.T) {
-		for _, kind := range []principal.ResourceKind{principal.Project, principal.Group} {
-			tok := f.PutBot(t, principal.Resource{ID: 3, Kind: kind}, dueDay)
+		for _, kind := range []project.Kind{project.KindProject, project.KindGroup} {
+			tok := f.PutBot(t, project.Project{ID: 3, Kind: kind}, dueDay)
 			shard := shardOf(t, f, tok.Owner)
 			end := sweep.Query{Day: dueDay.AddDays(90), Shard: shard, Bots: true}
 			for range 2 {
@@ -313,7 +316,7 @@ func TestMark(t *testing.T) {
 	})
 
 	t.Run("other marks leave a bot's token where it is", func(t *testing.T) {
-		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+		tok := f.PutBot(t, project.Project{ID: 3, Kind: project.KindProject}, dueDay)
 		before := bucket(t, tok)
 		for _, mark := range []string{"expiring-7", "expired@7"} {
 			wantErr(t, f, f.Store.Mark(t.Context(), tok, mark, storetest.Now), nil)
@@ -322,7 +325,7 @@ func TestMark(t *testing.T) {
 	})
 
 	t.Run("a bot's token that was revoked meanwhile does not come back", func(t *testing.T) {
-		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+		tok := f.PutBot(t, project.Project{ID: 3, Kind: project.KindProject}, dueDay)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
 		before := f.Snapshot(t)
 		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired), storetest.Now), nil)
@@ -330,7 +333,7 @@ func TestMark(t *testing.T) {
 	})
 
 	t.Run("a bot's record that is gone stays gone", func(t *testing.T) {
-		tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+		tok := f.PutBot(t, project.Project{ID: 3, Kind: project.KindProject}, dueDay)
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
@@ -340,7 +343,7 @@ func TestMark(t *testing.T) {
 
 	t.Run("a bot's end whose reply is lost is made good", func(t *testing.T) {
 		for _, action := range []storetest.Action{storetest.LoseReply, storetest.CutReply, storetest.LoseRequest, busy("UpdateItem")} {
-			tok := f.PutBot(t, principal.Resource{ID: 3, Kind: principal.Project}, dueDay)
+			tok := f.PutBot(t, project.Project{ID: 3, Kind: project.KindProject}, dueDay)
 			proxy.Fail(storetest.First("UpdateItem", action))
 			wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, string(sweep.Expired), storetest.Now), nil)
 			wantEqual(t, "marks", notices(t, tok), []string{"expired"})
@@ -389,7 +392,7 @@ func TestMark(t *testing.T) {
 	t.Run("a mark that cannot be written is unavailable", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		proxy.Fail(storetest.On("UpdateItem", storetest.LoseRequest))
-		wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, "expiring-7", storetest.Now), token.ErrUnavailable)
+		wantErr(t, f, f.Through(proxy.Client()).Mark(t.Context(), tok, "expiring-7", storetest.Now), fault.ErrUnavailable)
 		wantEqual(t, "marks", len(notices(t, tok)), 0)
 	})
 
@@ -411,7 +414,7 @@ func TestMark(t *testing.T) {
 			pk, sk := recordKey(tok.Digest)
 			f.Set(t, pk, sk, "notices", value)
 			_, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
-			wantErr(t, f, err, token.ErrCorrupt)
+			wantErr(t, f, err, fault.ErrCorrupt)
 		}
 	})
 }

@@ -3,8 +3,8 @@ package store
 import (
 	"strings"
 
-	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/account"
+	"latchkey/pkg/feature"
 )
 
 // Switch: SETTINGS / FEATURE#<name>, for everybody
@@ -16,52 +16,52 @@ const (
 	featurePrefix     = "FEATURE#"
 )
 
-var targetPrefixes = map[principal.TargetKind]string{
-	principal.ProjectOnly: "PROJECT#",
-	principal.GroupOnly:   "GROUP#",
-	principal.UserOnly:    "USER#",
+var targetPrefixes = map[feature.TargetKind]string{
+	feature.ProjectOnly: "PROJECT#",
+	feature.GroupOnly:   "GROUP#",
+	feature.AccountOnly: "USER#",
 }
 
-func switchKey(feature string, target principal.Target) key {
-	sort := featurePrefix + feature
-	if target.Kind != principal.Everybody {
+func switchKey(name string, target feature.Target) key {
+	sort := featurePrefix + name
+	if target.Kind != feature.Everybody {
 		sort += "#" + targetPrefixes[target.Kind] + itoa(target.ID)
 	}
 	return keyOf(settingsPartition, sort)
 }
 
-func switchItem(s principal.Switch) item {
+func switchItem(s feature.Switch) item {
 	it := switchKey(s.Feature, s.Target)
 	it["enabled"] = boolean(s.On)
 	return it
 }
 
-func readSwitch(it item) (principal.Switch, error) {
+func readSwitch(it item) (feature.Switch, error) {
 	r := reader{item: it}
-	feature, target, targeted := strings.Cut(strings.TrimPrefix(r.text("sk"), featurePrefix), "#")
-	s := principal.Switch{Feature: feature, On: r.flag("enabled")}
+	name, target, targeted := strings.Cut(strings.TrimPrefix(r.text("sk"), featurePrefix), "#")
+	s := feature.Switch{Feature: name, On: r.flag("enabled")}
 	if _, there := it["enabled"]; !there {
 		r.fault("enabled") // a switch that says nothing must not pass for one that says off
 	}
 	if targeted {
 		s.Target = readTarget(target)
 	}
-	if feature == "" || targeted && s.Target.Kind == principal.Everybody {
+	if name == "" || targeted && s.Target.Kind == feature.Everybody {
 		r.fault("sk")
 	}
 	if r.err != nil {
-		return principal.Switch{}, r.err
+		return feature.Switch{}, r.err
 	}
 	return s, nil
 }
 
 // readTarget returns everybody for what is no target's name.
-func readTarget(s string) principal.Target {
+func readTarget(s string) feature.Target {
 	for kind, prefix := range targetPrefixes {
 		digits, ours := strings.CutPrefix(s, prefix)
-		if id, err := token.ParseOwnerID(digits); ours && err == nil { // ids of resources have the same form
-			return principal.Target{Kind: kind, ID: int64(id)}
+		if id, err := account.ParseID(digits); ours && err == nil { // ids of projects have the same form
+			return feature.Target{Kind: kind, ID: int64(id)}
 		}
 	}
-	return principal.Target{}
+	return feature.Target{}
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/audit"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/feature"
 )
 
 // maxTransaction is how many items one transaction may have beside the two of an
 // audit event (DynamoDB: TransactWriteItems takes 100).
 const maxTransaction = 98
 
-// SetSwitches implements policy.Store: all or nothing.
-func (t *Table) SetSwitches(ctx context.Context, switches []principal.Switch) error {
+// SetSwitches implements administration.SwitchStore: all or nothing.
+func (t *Table) SetSwitches(ctx context.Context, switches []feature.Switch) error {
 	writes := make([]types.TransactWriteItem, len(switches))
 	keys := make([]key, len(switches))
 	for i, s := range switches {
@@ -37,11 +37,11 @@ func (t *Table) SetSwitches(ctx context.Context, switches []principal.Switch) er
 	return err
 }
 
-// ClearSwitches implements policy.Store. More switches than fit into one
+// ClearSwitches implements administration.SwitchStore. More switches than fit into one
 // transaction go one after the other, everybody's first; a second call takes
 // what the first one left.
-func (t *Table) ClearSwitches(ctx context.Context, feature string) error {
-	items, err := t.switchItems(ctx, feature)
+func (t *Table) ClearSwitches(ctx context.Context, name string) error {
+	items, err := t.switchItems(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -64,14 +64,14 @@ func (t *Table) ClearSwitches(ctx context.Context, feature string) error {
 	return nil
 }
 
-// Switches implements policy.Reader: everybody's switch of a feature comes
+// Switches implements administration.SwitchReader: everybody's switch of a feature comes
 // before those of targets. Malformed ones are passed over.
-func (t *Table) Switches(ctx context.Context, feature string) ([]principal.Switch, error) {
-	items, err := t.switchItems(ctx, feature)
+func (t *Table) Switches(ctx context.Context, name string) ([]feature.Switch, error) {
+	items, err := t.switchItems(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	switches := make([]principal.Switch, 0, len(items))
+	switches := make([]feature.Switch, 0, len(items))
 	for _, it := range items {
 		s, err := readSwitch(it)
 		if err != nil {
@@ -83,22 +83,22 @@ func (t *Table) Switches(ctx context.Context, feature string) ([]principal.Switc
 	return switches, nil
 }
 
-// SwitchesFor implements policy.Reader, in one request. A malformed switch is
-// token.ErrCorrupt: what it would decide is not to be guessed.
-func (t *Table) SwitchesFor(ctx context.Context, feature string, targets ...principal.Target) ([]principal.Switch, error) {
+// SwitchesFor implements administration.SwitchReader, in one request. A malformed switch is
+// fault.ErrCorrupt: what it would decide is not to be guessed.
+func (t *Table) SwitchesFor(ctx context.Context, name string, targets ...feature.Target) ([]feature.Switch, error) {
 	keys := make([]key, len(targets))
 	for i, target := range targets {
-		keys[i] = switchKey(feature, target)
+		keys[i] = switchKey(name, target)
 	}
 	return t.switchesAt(ctx, keys)
 }
 
-func (t *Table) switchesAt(ctx context.Context, keys []key) ([]principal.Switch, error) {
+func (t *Table) switchesAt(ctx context.Context, keys []key) ([]feature.Switch, error) {
 	items, err := t.getBatch(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	switches := make([]principal.Switch, len(items))
+	switches := make([]feature.Switch, len(items))
 	for i, it := range items {
 		if switches[i], err = readSwitch(it); err != nil {
 			return nil, err
@@ -108,9 +108,9 @@ func (t *Table) switchesAt(ctx context.Context, keys []key) ([]principal.Switch,
 }
 
 // switchItems returns the items of one feature, or of all for "", by sort key.
-func (t *Table) switchItems(ctx context.Context, feature string) ([]item, error) {
-	first, last := featurePrefix+feature, featurePrefix+feature+"#~"
-	if feature == "" {
+func (t *Table) switchItems(ctx context.Context, name string) ([]item, error) {
+	first, last := featurePrefix+name, featurePrefix+name+"#~"
+	if name == "" {
 		last = featurePrefix + "~"
 	}
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{

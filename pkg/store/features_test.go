@@ -9,59 +9,60 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/feature"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
-	"latchkey/pkg/token"
 )
 
 var (
-	everybody = principal.Target{}
-	project90 = principal.Target{Kind: principal.ProjectOnly, ID: 90}
-	group90   = principal.Target{Kind: principal.GroupOnly, ID: 90}
-	user90    = principal.Target{Kind: principal.UserOnly, ID: 90}
+	everybody = feature.Target{}
+	project90 = feature.Target{Kind: feature.ProjectOnly, ID: 90}
+	group90   = feature.Target{Kind: feature.GroupOnly, ID: 90}
+	user90    = feature.Target{Kind: feature.AccountOnly, ID: 90}
 )
 
-func switched(feature string, on bool, targets ...principal.Target) []principal.Switch {
-	switches := make([]principal.Switch, len(targets))
+func switched(name string, on bool, targets ...feature.Target) []feature.Switch {
+	switches := make([]feature.Switch, len(targets))
 	for i, target := range targets {
-		switches[i] = principal.Switch{Feature: feature, Target: target, On: on}
+		switches[i] = feature.Switch{Feature: name, Target: target, On: on}
 	}
 	return switches
 }
 
 // featureOf is a feature of a test's own: one for each account.
-func featureOf(u principal.User) string { return "f" + u.ID.String() }
+func featureOf(u account.Account) string { return "f" + u.ID.String() }
 
 var switchesSet = write{"set switches", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-	feature := featureOf(f.AddUser(t))
-	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(feature, true, project90, user90)), nil)
+	name := featureOf(f.AddAccount(t))
+	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, true, project90, user90)), nil)
 	return func(ctx context.Context, s *store.Table) error {
-			return s.SetSwitches(ctx, switched(feature, false, everybody, project90))
+			return s.SetSwitches(ctx, switched(name, false, everybody, project90))
 		}, func(t *testing.T) {
-			got, err := f.Store.Switches(t.Context(), feature)
+			got, err := f.Store.Switches(t.Context(), name)
 			wantErr(t, f, err, nil)
-			wantEqual(t, "switches", got, append(switched(feature, false, everybody, project90), switched(feature, true, user90)...))
+			wantEqual(t, "switches", got, append(switched(name, false, everybody, project90), switched(name, true, user90)...))
 		}
 }}
 
 var switchesCleared = write{"clear switches", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-	feature := featureOf(f.AddUser(t))
-	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(feature, true, everybody, project90)), nil)
-	return func(ctx context.Context, s *store.Table) error { return s.ClearSwitches(ctx, feature) }, func(t *testing.T) {
-		got, err := f.Store.Switches(t.Context(), feature)
+	name := featureOf(f.AddAccount(t))
+	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, true, everybody, project90)), nil)
+	return func(ctx context.Context, s *store.Table) error { return s.ClearSwitches(ctx, name) }, func(t *testing.T) {
+		got, err := f.Store.Switches(t.Context(), name)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "switches", len(got), 0)
 	}
 }}
 
-func readSwitches(t *testing.T, f *storetest.Fixture, u principal.User) read {
+func readSwitches(t *testing.T, f *storetest.Fixture, u account.Account) read {
 	t.Helper()
 	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(featureOf(u), true, everybody)), nil)
 	return read{"switches", func(ctx context.Context, s *store.Table) (any, error) { return s.Switches(ctx, featureOf(u)) }}
 }
 
-func readSwitchesFor(t *testing.T, f *storetest.Fixture, u principal.User) read {
+func readSwitchesFor(t *testing.T, f *storetest.Fixture, u account.Account) read {
 	t.Helper()
 	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(featureOf(u), true, everybody)), nil)
 	return read{"switches for somebody", func(ctx context.Context, s *store.Table) (any, error) {
@@ -74,16 +75,16 @@ func TestSwitches(t *testing.T) {
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	through := f.Through(proxy.Client())
-	switches := func(feature string) []principal.Switch {
+	switches := func(name string) []feature.Switch {
 		t.Helper()
-		got, err := f.Store.Switches(t.Context(), feature)
+		got, err := f.Store.Switches(t.Context(), name)
 		wantErr(t, f, err, nil)
 		return got
 	}
 	// Names that a prefix or a careless range of another's would meet.
 	neighbours := []string{"a", "a-b", "a1", "aA", "a_", "b", "0", "zz"}
-	for _, feature := range neighbours {
-		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(feature, true, everybody, project90, group90, user90)), nil)
+	for _, name := range neighbours {
+		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, true, everybody, project90, group90, user90)), nil)
 	}
 
 	t.Run("the items are in their places", func(t *testing.T) {
@@ -104,8 +105,8 @@ func TestSwitches(t *testing.T) {
 	})
 
 	t.Run("every feature has its own, everybody's first", func(t *testing.T) {
-		for _, feature := range neighbours {
-			wantEqual(t, feature, switches(feature), switched(feature, true, everybody, group90, project90, user90))
+		for _, name := range neighbours {
+			wantEqual(t, name, switches(name), switched(name, true, everybody, group90, project90, user90))
 		}
 		wantEqual(t, "of none", len(switches("c")), 0)
 	})
@@ -115,18 +116,18 @@ func TestSwitches(t *testing.T) {
 		defer proxy.Fail(nil)
 		got, err := through.Switches(t.Context(), "")
 		wantErr(t, f, err, nil)
-		var want []principal.Switch
-		for _, feature := range slices.Sorted(slices.Values(neighbours)) {
-			want = append(want, switched(feature, true, everybody, group90, project90, user90)...)
+		var want []feature.Switch
+		for _, name := range slices.Sorted(slices.Values(neighbours)) {
+			want = append(want, switched(name, true, everybody, group90, project90, user90)...)
 		}
 		wantEqual(t, "switches", got, want)
 	})
 
 	t.Run("those for some targets come in one request", func(t *testing.T) {
 		proxy.Reset()
-		got, err := through.SwitchesFor(t.Context(), "a", everybody, project90, principal.Target{Kind: principal.ProjectOnly, ID: 91})
+		got, err := through.SwitchesFor(t.Context(), "a", everybody, project90, feature.Target{Kind: feature.ProjectOnly, ID: 91})
 		wantErr(t, f, err, nil)
-		slices.SortFunc(got, func(a, b principal.Switch) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
+		slices.SortFunc(got, func(a, b feature.Switch) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
 		wantEqual(t, "switches", got, switched("a", true, everybody, project90))
 		wantEqual(t, "requests", proxy.Counts(), map[string]int{"BatchGetItem": 1})
 	})
@@ -138,9 +139,9 @@ func TestSwitches(t *testing.T) {
 	})
 
 	t.Run("as many as one transaction takes are set together, and more are cleared", func(t *testing.T) {
-		targets := make([]principal.Target, 100)
+		targets := make([]feature.Target, 100)
 		for i := range targets {
-			targets[i] = principal.Target{Kind: principal.UserOnly, ID: int64(i + 1)}
+			targets[i] = feature.Target{Kind: feature.AccountOnly, ID: int64(i + 1)}
 		}
 		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("many", true, targets...)), nil)
 		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("many", true, everybody, project90)), nil)
@@ -180,21 +181,21 @@ func TestMalformedSwitches(t *testing.T) {
 		"a list of nothing": &types.AttributeValueMemberL{},
 	} {
 		t.Run(name, func(t *testing.T) {
-			feature := featureOf(f.AddUser(t))
-			wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(feature, false, everybody, project90)), nil)
-			f.Set(t, "SETTINGS", "FEATURE#"+feature, "enabled", change)
-			_, err := f.Store.SwitchesFor(t.Context(), feature, project90, everybody)
-			wantErr(t, f, err, token.ErrCorrupt)
+			name := featureOf(f.AddAccount(t))
+			wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, false, everybody, project90)), nil)
+			f.Set(t, "SETTINGS", "FEATURE#"+name, "enabled", change)
+			_, err := f.Store.SwitchesFor(t.Context(), name, project90, everybody)
+			wantErr(t, f, err, fault.ErrCorrupt)
 			var faults []error
 			reporting := store.Open(f.Client, f.Name, store.Options{
 				Shards: storetest.Shards, Malformed: func(err error) { faults = append(faults, err) },
 			})
-			got, err := reporting.Switches(t.Context(), feature)
+			got, err := reporting.Switches(t.Context(), name)
 			wantErr(t, f, err, nil)
-			wantEqual(t, "switches", got, switched(feature, false, project90))
+			wantEqual(t, "switches", got, switched(name, false, project90))
 			wantEqual(t, "faults", len(faults), 1)
-			wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(feature, false, everybody)), nil)
-			_, err = f.Store.SwitchesFor(t.Context(), feature, project90, everybody)
+			wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, false, everybody)), nil)
+			_, err = f.Store.SwitchesFor(t.Context(), name, project90, everybody)
 			wantErr(t, f, err, nil)
 		})
 	}

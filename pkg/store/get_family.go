@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
 // Newest returns the newest token of the rotation chain that started with
-// first. A token that was never rotated has no chain: token.ErrNotFound.
+// first. A token that was never rotated has no chain: fault.ErrNotFound.
 func (t *Table) Newest(ctx context.Context, first token.ID) (token.Token, error) {
 	it, err := t.get(ctx, familyKey(first))
 	if err != nil {
@@ -22,7 +23,7 @@ func (t *Table) Newest(ctx context.Context, first token.ID) (token.Token, error)
 	}
 	tok, err := t.TokenByDigest(ctx, digest)
 	if err == nil && tok.Family != first {
-		return token.Token{}, fmt.Errorf("%w: family %s names a token of another", token.ErrCorrupt, first)
+		return token.Token{}, fmt.Errorf("%w: family %s names a token of another", fault.ErrCorrupt, first)
 	}
 	return tok, err
 }

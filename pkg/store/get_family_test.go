@@ -3,6 +3,7 @@ package store_test
 import (
 	"testing"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -10,7 +11,7 @@ import (
 func TestNewest(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	rotated := func(t *testing.T) (first, newest token.Token) {
 		first = f.AddToken(t, owner)
 		newest, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), first, f.Successor(t, owner, first), nil)
@@ -20,7 +21,7 @@ func TestNewest(t *testing.T) {
 
 	t.Run("a token that was never rotated has no chain", func(t *testing.T) {
 		_, err := f.Store.Newest(t.Context(), f.AddToken(t, owner).ID)
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 	})
 
 	t.Run("the newest token of a chain is found in whatever state it is", func(t *testing.T) {
@@ -39,7 +40,7 @@ func TestNewest(t *testing.T) {
 		pk, sk := recordKey(newest.Digest)
 		f.Drop(t, pk, sk)
 		_, err := f.Store.Newest(t.Context(), first.ID)
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 	})
 
 	t.Run("a family that names a token of another chain is corrupt", func(t *testing.T) {
@@ -47,7 +48,7 @@ func TestNewest(t *testing.T) {
 		pk, sk := familyKey(first.ID)
 		f.Set(t, pk, sk, "digest", storetest.S(f.AddToken(t, owner).Digest.Key()))
 		_, err := f.Store.Newest(t.Context(), first.ID)
-		wantErr(t, f, err, token.ErrCorrupt)
+		wantErr(t, f, err, fault.ErrCorrupt)
 	})
 
 	t.Run("a family without a digest is corrupt", func(t *testing.T) {
@@ -55,6 +56,6 @@ func TestNewest(t *testing.T) {
 		pk, sk := familyKey(first.ID)
 		f.Set(t, pk, sk, "digest", nil)
 		_, err := f.Store.Newest(t.Context(), first.ID)
-		wantErr(t, f, err, token.ErrCorrupt)
+		wantErr(t, f, err, fault.ErrCorrupt)
 	})
 }

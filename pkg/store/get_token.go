@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
 // Token returns the token with this id, through its owner's pointer: two
-// reads in a row. Absence is token.ErrNotFound.
+// reads in a row. Absence is fault.ErrNotFound.
 func (t *Table) Token(ctx context.Context, id token.ID) (token.Token, error) {
 	it, err := t.get(ctx, pointerKey(id))
 	if err != nil {
@@ -21,13 +22,13 @@ func (t *Table) Token(ctx context.Context, id token.ID) (token.Token, error) {
 	}
 	tok, err := t.TokenByDigest(ctx, p.digest())
 	if err == nil && tok.ID != id {
-		return token.Token{}, fmt.Errorf("%w: pointer of token %s names another", token.ErrCorrupt, id)
+		return token.Token{}, fmt.Errorf("%w: pointer of token %s names another", fault.ErrCorrupt, id)
 	}
 	return tok, err
 }
 
 // TokenByDigest returns the token whose bearer has this digest, in whatever
-// state it is. Absence is token.ErrNotFound.
+// state it is. Absence is fault.ErrNotFound.
 func (t *Table) TokenByDigest(ctx context.Context, digest secret.Digest) (token.Token, error) {
 	it, err := t.get(ctx, tokenKey(digest))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -13,7 +14,7 @@ import (
 func TestToken(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 
 	for _, c := range []struct {
 		name   string
@@ -51,7 +52,7 @@ func TestToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = f.Store.Token(t.Context(), unused)
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 	})
 
 	t.Run("a token whose record clean-up has taken is not found", func(t *testing.T) {
@@ -59,19 +60,19 @@ func TestToken(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		_, err := f.Store.Token(t.Context(), tok.ID)
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 		_, err = f.Store.TokenByDigest(t.Context(), tok.Digest)
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 	})
 
 	// The caller is asked about the token it named; somebody else's in its place
 	// would be shown, rotated or revoked by the wrong person.
 	t.Run("a pointer to another token's record is corrupt", func(t *testing.T) {
-		mine, theirs := f.AddToken(t, owner), f.AddToken(t, f.AddUser(t))
+		mine, theirs := f.AddToken(t, owner), f.AddToken(t, f.AddAccount(t))
 		pk, sk := pointerKey(mine.ID)
 		f.Set(t, pk, sk, "digest", storetest.S(theirs.Digest.Key()))
 		got, err := f.Store.Token(t.Context(), mine.ID)
-		wantErr(t, f, err, token.ErrCorrupt)
+		wantErr(t, f, err, fault.ErrCorrupt)
 		wantEqual(t, "token", got, token.Token{})
 	})
 
@@ -88,7 +89,7 @@ func TestToken(t *testing.T) {
 func TestTokensByDigest(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 
 	// Three pages of the engine's, of which most find nothing: a thousand values
 	// that somebody found are mostly not ours.
@@ -131,6 +132,6 @@ func TestTokensByDigest(t *testing.T) {
 		wantErr(t, f, err, nil)
 		wantEqual(t, "tokens", found, []token.Token{good})
 		wantEqual(t, "faults", len(*faults), 1)
-		wantErr(t, f, (*faults)[0], token.ErrCorrupt)
+		wantErr(t, f, (*faults)[0], fault.ErrCorrupt)
 	})
 }

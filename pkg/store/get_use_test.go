@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -13,7 +14,7 @@ import (
 func TestUse(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	create := func(t *testing.T, use secret.Use) error {
 		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use)
 		return err
@@ -21,7 +22,7 @@ func TestUse(t *testing.T) {
 
 	t.Run("a key that was not used is not found", func(t *testing.T) {
 		_, err := f.Store.Use(t.Context(), "nothing")
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 	})
 
 	t.Run("a use is read as it was written", func(t *testing.T) {
@@ -82,7 +83,7 @@ func TestUse(t *testing.T) {
 	})
 
 	t.Run("of 8 requests at once under one key one makes a token", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		made := 0
 		for _, err := range together(8, func(int) error {
 			use := f.Use(t, "together", storetest.Now)
@@ -107,10 +108,10 @@ func TestUse(t *testing.T) {
 			pk, sk := useKey(use.Handle)
 			f.Set(t, pk, sk, attribute, storetest.S(value))
 			_, err := f.Store.Use(t.Context(), use.Handle)
-			wantErr(t, f, err, token.ErrCorrupt)
+			wantErr(t, f, err, fault.ErrCorrupt)
 			f.Set(t, pk, sk, attribute, nil)
 			_, err = f.Store.Use(t.Context(), use.Handle)
-			wantErr(t, f, err, token.ErrCorrupt)
+			wantErr(t, f, err, fault.ErrCorrupt)
 		}
 	})
 }

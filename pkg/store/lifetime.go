@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
@@ -32,7 +34,7 @@ func (t *Table) ExpiryIgnored(ctx context.Context) (bool, error) {
 // Begun implements sweep.Accounts.
 func (t *Table) Begun(ctx context.Context, job sweep.Job) (bool, error) {
 	_, err := t.get(ctx, jobKey(job))
-	if errors.Is(err, token.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
@@ -40,7 +42,7 @@ func (t *Table) Begun(ctx context.Context, job sweep.Job) (bool, error) {
 
 // PageOfTokens implements sweep.Accounts, with as many tokens as one request
 // reads.
-func (t *Table) PageOfTokens(ctx context.Context, owner token.OwnerID, page string) ([]token.Token, string, error) {
+func (t *Table) PageOfTokens(ctx context.Context, owner account.ID, page string) ([]token.Token, string, error) {
 	in := &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),

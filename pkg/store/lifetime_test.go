@@ -6,8 +6,9 @@ import (
 	"time"
 
 	"latchkey/pkg/audit"
-	"latchkey/pkg/policy"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/project"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
@@ -15,16 +16,16 @@ import (
 
 func TestLifetimeRun(t *testing.T) {
 	t.Parallel()
-	at := storetest.Now.Add(policy.Grace)
+	at := storetest.Now.Add(settings.Grace)
 	for _, c := range []struct {
 		name     string
-		settings policy.Settings
+		settings settings.Application
 		days     int
 		from     time.Time
 	}{
-		{"a limit with its run", policy.Settings{Policy: token.Policy{LifetimeDays: 30}, Run: policy.Run{At: at}}, 30, at},
-		{"a limit without", policy.Settings{Policy: token.Policy{LifetimeDays: 30}}, 30, time.Time{}},
-		{"ends are not enforced", policy.Settings{Policy: token.Policy{LifetimeDays: 30, ExpiryIgnored: true}, Run: policy.Run{At: at}}, 30, time.Time{}},
+		{"a limit with its run", settings.Application{Settings: settings.Settings{LifetimeDays: 30}, Run: settings.Run{At: at}}, 30, at},
+		{"a limit without", settings.Application{Settings: settings.Settings{LifetimeDays: 30}}, 30, time.Time{}},
+		{"ends are not enforced", settings.Application{Settings: settings.Settings{LifetimeDays: 30, ExpiryIgnored: true}, Run: settings.Run{At: at}}, 30, time.Time{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := open(t)
@@ -51,7 +52,7 @@ func TestJobsOfLifetimeRuns(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	now := storetest.Now
-	one := sweep.Job{Kind: sweep.Lifetime, At: now, Day: token.DayOf(now), Shard: 3}
+	one := sweep.Job{Kind: sweep.Lifetime, At: now, Day: clock.DayOf(now), Shard: 3}
 	other := one
 	other.At = now.Add(time.Second)
 	begun := func(j sweep.Job, want bool) {
@@ -80,7 +81,7 @@ func TestJobsOfLifetimeRuns(t *testing.T) {
 func TestPageOfTokens(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner, other := f.AddUser(t), f.AddUser(t)
+	owner, other := f.AddAccount(t), f.AddAccount(t)
 	f.AddToken(t, other)
 	const tokens = 230 // over two pages
 	var want []token.ID
@@ -144,17 +145,17 @@ func TestRetention(t *testing.T) {
 	}
 	save := func(t *testing.T, f *storetest.Fixture, days int, revision int64) {
 		t.Helper()
-		wantErr(t, f, f.Store.SaveSettings(t.Context(), policy.Settings{Policy: token.Policy{RetentionDays: days, LastUsedInterval: time.Hour}, Revision: revision}), nil)
+		wantErr(t, f, f.Store.SaveSettings(t.Context(), settings.Application{Settings: settings.Settings{RetentionDays: days, LastUsedInterval: time.Hour}, Revision: revision}), nil)
 	}
 	t.Run("the operator's, until something is set", func(t *testing.T) {
 		f := open(t)
-		ended := storetest.Ended(f.AddToken(t, f.AddUser(t)))
+		ended := storetest.Ended(f.AddToken(t, f.AddAccount(t)))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
 		wantEqual(t, "delete after", deleteAfter(t, f, ended), want(ended, storetest.Retention))
 	})
 	t.Run("what is set, within ten seconds", func(t *testing.T) {
 		f := open(t)
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		for i, c := range []struct {
 			set   int           // days, before
 			after time.Duration // of the first revocation
@@ -181,7 +182,7 @@ func TestRetention(t *testing.T) {
 	t.Run("of a token that was rotated", func(t *testing.T) {
 		f := open(t)
 		save(t, f, 7, 1)
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 		wantErr(t, f, err, nil)
@@ -191,7 +192,7 @@ func TestRetention(t *testing.T) {
 	t.Run("of a project's token", func(t *testing.T) {
 		f := open(t)
 		save(t, f, 7, 1)
-		ended := storetest.Ended(f.AddBot(t, f.AddResource(t, principal.Project)))
+		ended := storetest.Ended(f.AddBot(t, f.AddProject(t, project.KindProject)))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
 		wantEqual(t, "delete after", deleteAfter(t, f, ended), want(ended, 7*day))
 	})
@@ -205,7 +206,7 @@ func TestRetention(t *testing.T) {
 			if rule == nil {
 				f.Set(t, "SETTINGS", "APPLICATION", "retention_days", storetest.S("many"))
 			}
-			ended := storetest.Ended(f.AddToken(t, f.AddUser(t)))
+			ended := storetest.Ended(f.AddToken(t, f.AddAccount(t)))
 			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 			proxy.Fail(rule)
 			wantErr(t, f, f.Through(proxy.Client()).RevokeToken(t.Context(), ended), nil)
@@ -218,8 +219,8 @@ func TestRetention(t *testing.T) {
 func TestRevocationWithItsEvent(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
-	entity := audit.UserEntity(owner.ID)
+	owner := f.AddAccount(t)
+	entity := audit.AccountEntity(owner.ID)
 	ended := storetest.Ended(f.AddToken(t, owner))
 	ended.RevokedReason = token.ReasonPolicy
 	for range 2 {

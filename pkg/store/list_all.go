@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
 	"latchkey/pkg/token"
 )
 
@@ -21,14 +21,14 @@ func (t *Table) EveryToken(ctx context.Context, each func(token.Token, int64)) e
 		ExpressionAttributeValues: map[string]types.AttributeValue{":token": text(tokenSort)},
 		ConsistentRead:            aws.Bool(true),
 	})
-	validFrom := map[token.OwnerID]int64{} // of those who were deleted, beyond every number
+	validFrom := map[account.ID]int64{} // of those who were deleted, beyond every number
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return translate(err)
 		}
 		tokens := make([]token.Token, 0, len(page.Items))
-		var unseen []token.OwnerID
+		var unseen []account.ID
 		for _, it := range page.Items {
 			tok, err := readToken(it)
 			if err != nil {
@@ -41,7 +41,7 @@ func (t *Table) EveryToken(ctx context.Context, each func(token.Token, int64)) e
 				unseen = append(unseen, tok.Owner)
 			}
 		}
-		err = t.Users(ctx, unseen, func(u principal.User) { validFrom[u.ID] = u.TokensValidFrom })
+		err = t.Accounts(ctx, unseen, func(u account.Account) { validFrom[u.ID] = u.TokensValidFrom })
 		if err != nil {
 			return err
 		}

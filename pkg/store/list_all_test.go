@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -16,7 +17,7 @@ func TestEveryToken(t *testing.T) {
 	through := f.Through(proxy.Client())
 
 	t.Run("a table without tokens has none", func(t *testing.T) {
-		f.AddUser(t)
+		f.AddAccount(t)
 		err := f.Store.EveryToken(t.Context(), func(token.Token, int64) { t.Error("there is one") })
 		wantErr(t, f, err, nil)
 	})
@@ -28,7 +29,7 @@ func TestEveryToken(t *testing.T) {
 	byID := func(a, b listed) int { return int(a.token.ID - b.token.ID) }
 	var want []listed
 	for i := range 6 {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		var tokens []token.Token
 		for range i {
 			tokens = append(tokens, f.AddToken(t, owner))
@@ -78,7 +79,7 @@ func TestEveryToken(t *testing.T) {
 		wantErr(t, f, err, nil)
 		wantEqual(t, "tokens", count, len(want)-1)
 		wantEqual(t, "faults", len(*faults), 1)
-		wantErr(t, f, (*faults)[0], token.ErrCorrupt)
+		wantErr(t, f, (*faults)[0], fault.ErrCorrupt)
 	})
 }
 

@@ -9,13 +9,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/token"
 )
 
 // TokensOfOwner implements lifecycle.Store: every token of an owner by
 // ascending id, those that were just made included. Pointers whose record
 // clean-up has taken already are passed over.
-func (t *Table) TokensOfOwner(ctx context.Context, owner token.OwnerID) ([]token.Token, error) {
+func (t *Table) TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error) {
 	pointers, err := t.pointers(ctx, userPartition(owner))
 	if err != nil {
 		return nil, err
@@ -26,7 +27,7 @@ func (t *Table) TokensOfOwner(ctx context.Context, owner token.OwnerID) ([]token
 // PageOfOwner implements lifecycle.Store: limit of an owner's tokens from
 // offset on, by id, and how many there are in all. It reads the pointers of
 // all and the records of the page.
-func (t *Table) PageOfOwner(ctx context.Context, owner token.OwnerID, q token.Page) ([]token.Token, int, error) {
+func (t *Table) PageOfOwner(ctx context.Context, owner account.ID, q token.Page) ([]token.Token, int, error) {
 	pointers, err := t.pointers(ctx, userPartition(owner))
 	if err != nil {
 		return nil, 0, err
@@ -45,7 +46,7 @@ func (t *Table) PageOfOwner(ctx context.Context, owner token.OwnerID, q token.Pa
 	return tokens, len(pointers), err
 }
 
-// pointers returns those of one partition, an owner's or a resource's.
+// pointers returns those of one partition, an owner's or a project's.
 func (t *Table) pointers(ctx context.Context, partition string) ([]pointer, error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:              &t.name,

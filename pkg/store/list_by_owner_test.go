@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -13,7 +14,7 @@ func TestTokensOfOwner(t *testing.T) {
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	through := f.Through(proxy.Client())
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	tokens := make([]token.Token, 250)
 	var people []token.Token // without impersonation tokens
 	for i := range tokens {
@@ -28,7 +29,7 @@ func TestTokensOfOwner(t *testing.T) {
 	}
 	// Owners whose partitions would be met by a prefix of this one's.
 	for range 10 {
-		f.AddToken(t, f.AddUser(t))
+		f.AddToken(t, f.AddAccount(t))
 	}
 	backwards := slices.Clone(tokens)
 	slices.Reverse(backwards)
@@ -100,7 +101,7 @@ func TestTokensOfOwner(t *testing.T) {
 	})
 
 	t.Run("an owner without tokens has an empty list", func(t *testing.T) {
-		got, total, err := f.Store.PageOfOwner(t.Context(), f.AddUser(t).ID, token.Page{Limit: 20})
+		got, total, err := f.Store.PageOfOwner(t.Context(), f.AddAccount(t).ID, token.Page{Limit: 20})
 		wantErr(t, f, err, nil)
 		if len(got) != 0 || total != 0 {
 			t.Errorf("%d tokens of %d", len(got), total)
@@ -108,7 +109,7 @@ func TestTokensOfOwner(t *testing.T) {
 	})
 
 	t.Run("pointers whose record clean-up has taken are passed over", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		first, gone, last := f.AddToken(t, owner), f.AddToken(t, owner), f.AddToken(t, owner)
 		pk, sk := recordKey(gone.Digest)
 		f.Drop(t, pk, sk)
@@ -125,7 +126,7 @@ func TestTokensOfOwner(t *testing.T) {
 				return pk, sk, "scopes"
 			},
 		} {
-			owner := f.AddUser(t)
+			owner := f.AddAccount(t)
 			whole := f.AddToken(t, owner)
 			pk, sk, attribute := damage(f.AddToken(t, owner))
 			f.Set(t, pk, sk, attribute, storetest.N("7"))
@@ -134,7 +135,7 @@ func TestTokensOfOwner(t *testing.T) {
 			wantErr(t, f, err, nil)
 			wantEqual(t, "tokens", got, []token.Token{whole})
 			wantEqual(t, "faults", len(*faults), 1)
-			wantErr(t, f, (*faults)[0], token.ErrCorrupt)
+			wantErr(t, f, (*faults)[0], fault.ErrCorrupt)
 		}
 	})
 }

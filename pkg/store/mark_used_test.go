@@ -12,7 +12,7 @@ import (
 func TestMarkUsed(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	now := storetest.Now.Add(24 * time.Hour)
 	before := now.Add(-10 * time.Minute)
 

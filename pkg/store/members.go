@@ -8,15 +8,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 )
 
 // Members implements directory.MemberReader with one Query: the direct members
-// of a resource by ascending user id, those whose account is gone and those
+// of a project by ascending user id, those whose account is gone and those
 // whose membership is over included.
-func (t *Table) Members(ctx context.Context, resource token.ResourceID) ([]principal.Member, error) {
-	items, err := t.query(ctx, resourcePartition(resource), memberPrefix)
+func (t *Table) Members(ctx context.Context, pid project.ID) ([]project.Member, error) {
+	items, err := t.query(ctx, projectPartition(pid), memberPrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -24,28 +25,28 @@ func (t *Table) Members(ctx context.Context, resource token.ResourceID) ([]princ
 }
 
 // Memberships implements directory.MemberReader: what an account is a direct
-// member of, by ascending resource id. It reads what names the memberships, and
+// member of, by ascending project id. It reads what names the memberships, and
 // then them.
-func (t *Table) Memberships(ctx context.Context, user token.OwnerID) ([]principal.Member, error) {
-	ids, err := t.named(ctx, userPartition(user), memberPrefix)
+func (t *Table) Memberships(ctx context.Context, acct account.ID) ([]project.Member, error) {
+	ids, err := t.named(ctx, userPartition(acct), memberPrefix)
 	if err != nil {
 		return nil, err
 	}
 	keys := make([]key, len(ids))
 	for i, id := range ids {
-		keys[i] = memberKey(id, user)
+		keys[i] = memberKey(id, acct)
 	}
 	items, err := t.getBatch(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
 	members := t.readMembers(items)
-	slices.SortFunc(members, func(a, b principal.Member) int { return cmp.Compare(a.Resource, b.Resource) })
+	slices.SortFunc(members, func(a, b project.Member) int { return cmp.Compare(a.Project, b.Project) })
 	return members, nil
 }
 
-func (t *Table) readMembers(items []item) []principal.Member {
-	var members []principal.Member
+func (t *Table) readMembers(items []item) []project.Member {
+	var members []project.Member
 	for _, it := range items {
 		m, err := readMember(it)
 		if err != nil {
@@ -59,9 +60,9 @@ func (t *Table) readMembers(items []item) []principal.Member {
 
 // AddMember implements directory.MemberStore: both items, under the condition
 // that the account is there.
-func (t *Table) AddMember(ctx context.Context, m, over principal.Member) error {
+func (t *Table) AddMember(ctx context.Context, m, over project.Member) error {
 	add := t.put(memberItem(m), absent, nil)
-	if over != (principal.Member{}) {
+	if over != (project.Member{}) {
 		condition, names, values := unchanged(over)
 		add = t.put(memberItem(m), condition, values)
 		add.Put.ExpressionAttributeNames = names
@@ -69,20 +70,20 @@ func (t *Table) AddMember(ctx context.Context, m, over principal.Member) error {
 	reasons, err := t.transact(ctx, []types.TransactWriteItem{
 		add,
 		t.put(membershipItem(m), "", nil),
-		t.exists(profileKey(m.User)),
+		t.exists(profileKey(m.Account)),
 	}, t.holds(m))
 	switch {
 	case err != nil || reasons == nil:
 		return err
 	case failed(reasons, 0):
-		return token.ErrTaken
+		return fault.ErrTaken
 	default:
-		return token.ErrNotFound
+		return fault.ErrNotFound
 	}
 }
 
 // ChangeMember implements directory.MemberStore.
-func (t *Table) ChangeMember(ctx context.Context, before, after, besides principal.Member) error {
+func (t *Table) ChangeMember(ctx context.Context, before, after, besides project.Member) error {
 	condition, names, values := unchanged(before)
 	change := t.put(memberItem(after), condition, values)
 	change.Put.ExpressionAttributeNames = names
@@ -90,14 +91,14 @@ func (t *Table) ChangeMember(ctx context.Context, before, after, besides princip
 }
 
 // RemoveMember implements directory.MemberStore: both items.
-func (t *Table) RemoveMember(ctx context.Context, m, besides principal.Member) error {
+func (t *Table) RemoveMember(ctx context.Context, m, besides project.Member) error {
 	condition, names, values := unchanged(m)
-	remove := t.remove(memberKey(m.Resource, m.User), condition, values)
+	remove := t.remove(memberKey(m.Project, m.Account), condition, values)
 	remove.Delete.ExpressionAttributeNames = names
-	return t.writeMember(ctx, []types.TransactWriteItem{remove, t.remove(membershipKey(m.Resource, m.User), "", nil)}, besides,
+	return t.writeMember(ctx, []types.TransactWriteItem{remove, t.remove(membershipKey(m.Project, m.Account), "", nil)}, besides,
 		func(ctx context.Context) (bool, error) {
-			_, err := t.get(ctx, memberKey(m.Resource, m.User))
-			if errors.Is(err, token.ErrNotFound) {
+			_, err := t.get(ctx, memberKey(m.Project, m.Account))
+			if errors.Is(err, fault.ErrNotFound) {
 				return true, nil
 			}
 			return false, err
@@ -105,25 +106,25 @@ func (t *Table) RemoveMember(ctx context.Context, m, besides principal.Member) e
 }
 
 // writeMember writes while besides, unless it is nobody, is the member that it
-// was. Any condition that fails is token.ErrMoved.
-func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem, besides principal.Member, done func(context.Context) (bool, error)) error {
-	if besides != (principal.Member{}) {
+// was. Any condition that fails is fault.ErrMoved.
+func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem, besides project.Member, done func(context.Context) (bool, error)) error {
+	if besides != (project.Member{}) {
 		condition, names, values := unchanged(besides)
-		still := t.depends(memberKey(besides.Resource, besides.User), condition)
+		still := t.depends(memberKey(besides.Project, besides.Account), condition)
 		still.ConditionCheck.ExpressionAttributeNames, still.ConditionCheck.ExpressionAttributeValues = names, values
 		items = append(items, still)
 	}
 	reasons, err := t.transact(ctx, items, done)
 	if err == nil && reasons != nil {
-		return token.ErrMoved
+		return fault.ErrMoved
 	}
 	return err
 }
 
 // holds reads whether m is stored as it is.
-func (t *Table) holds(m principal.Member) func(context.Context) (bool, error) {
+func (t *Table) holds(m project.Member) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
-		it, err := t.get(ctx, memberKey(m.Resource, m.User))
+		it, err := t.get(ctx, memberKey(m.Project, m.Account))
 		if err != nil {
 			return false, err
 		}
@@ -134,7 +135,7 @@ func (t *Table) holds(m principal.Member) func(context.Context) (bool, error) {
 }
 
 // unchanged is the condition that a member's item says what m says.
-func unchanged(m principal.Member) (condition string, names map[string]string, values item) {
+func unchanged(m project.Member) (condition string, names map[string]string, values item) {
 	it := memberItem(m)
 	return "#level = :level AND expires_on = :expires_on AND created_at = :created_at AND created_by = :created_by",
 		map[string]string{"#level": "level"}, // a reserved word

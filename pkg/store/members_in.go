@@ -3,15 +3,14 @@ package store
 import (
 	"context"
 
-	"latchkey/pkg/principal"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
-// MembersIn implements sweep.Teams: one Query for each resource, which grows
+// MembersIn implements sweep.Teams: one Query for each project, which grows
 // with its members.
-func (t *Table) MembersIn(ctx context.Context, resources []token.ResourceID, each func(principal.Member, error)) error {
-	for _, id := range resources {
-		items, err := t.query(ctx, resourcePartition(id), memberPrefix)
+func (t *Table) MembersIn(ctx context.Context, projects []project.ID, each func(project.Member, error)) error {
+	for _, id := range projects {
+		items, err := t.query(ctx, projectPartition(id), memberPrefix)
 		if err != nil {
 			return err
 		}

@@ -6,15 +6,17 @@ import (
 	"slices"
 	"testing"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
-	"latchkey/pkg/token"
 )
 
 // membersIn returns the users of members, and how many could not be read.
-func membersIn(ctx context.Context, s *store.Table, resources ...token.ResourceID) (members []principal.Member, malformed int, err error) {
-	err = s.MembersIn(ctx, resources, func(m principal.Member, err error) {
+func membersIn(ctx context.Context, s *store.Table, projects ...project.ID) (members []project.Member, malformed int, err error) {
+	err = s.MembersIn(ctx, projects, func(m project.Member, err error) {
 		if err != nil {
 			malformed++
 			return
@@ -28,27 +30,27 @@ func TestMembersIn(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-	member := func(res token.ResourceID, user token.OwnerID, level token.Level, on token.Day) principal.Member {
-		m := principal.Member{Resource: res, User: user, Level: level, ExpiresOn: on, CreatedAt: storetest.Now, CreatedBy: 1}
+	member := func(res project.ID, acct account.ID, level project.Level, on clock.Day) project.Member {
+		m := project.Member{Project: res, Account: acct, Level: level, ExpiresOn: on, CreatedAt: storetest.Now, CreatedBy: 1}
 		f.PutMember(t, m)
 		return m
 	}
-	// Resources 3 and 30, whose keys have a part in common, and 4.
-	all := []principal.Member{
-		member(3, 7, token.Guest, token.Day{}), member(3, 12, token.Owner, dueDay), member(4, 7, token.Maintainer, token.Day{}),
+	// Projects 3 and 30, whose keys have a part in common, and 4.
+	all := []project.Member{
+		member(3, 7, project.Guest, clock.Day{}), member(3, 12, project.Owner, dueDay), member(4, 7, project.Maintainer, clock.Day{}),
 	}
-	other := member(30, 9, token.Owner, token.Day{})
-	f.PutResource(t, principal.Resource{ID: 3, Kind: principal.Group, Path: "a", FullPath: "a"}) // no member
+	other := member(30, 9, project.Owner, clock.Day{})
+	f.PutProject(t, project.Project{ID: 3, Kind: project.KindGroup, Path: "a", FullPath: "a"}) // no member
 
 	t.Run("everybody in each of the resources, and nobody else", func(t *testing.T) {
 		for _, c := range []struct {
-			resources []token.ResourceID
-			want      []principal.Member
+			projects []project.ID
+			want     []project.Member
 		}{
-			{[]token.ResourceID{3, 4}, all}, {[]token.ResourceID{4, 3}, []principal.Member{all[2], all[0], all[1]}},
-			{[]token.ResourceID{30}, []principal.Member{other}}, {[]token.ResourceID{5}, nil}, {nil, nil},
+			{[]project.ID{3, 4}, all}, {[]project.ID{4, 3}, []project.Member{all[2], all[0], all[1]}},
+			{[]project.ID{30}, []project.Member{other}}, {[]project.ID{5}, nil}, {nil, nil},
 		} {
-			got, malformed, err := membersIn(t.Context(), f.Store, c.resources...)
+			got, malformed, err := membersIn(t.Context(), f.Store, c.projects...)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "members", got, c.want)
 			wantEqual(t, "malformed", malformed, 0)
@@ -76,9 +78,9 @@ func TestMembersIn(t *testing.T) {
 		for _, action := range []storetest.Action{storetest.LoseRequest, storetest.LoseReply, storetest.CutReply, busy("Query")} {
 			proxy.Fail(storetest.On("Query", action))
 			_, _, err := membersIn(t.Context(), f.Through(proxy.Client()), 3)
-			wantErr(t, f, err, token.ErrUnavailable)
+			wantErr(t, f, err, fault.ErrUnavailable)
 		}
-		// The second resource, too.
+		// The second project, too.
 		second := 0
 		proxy.Fail(func(op string, _ int) storetest.Action {
 			if second++; op == "Query" && second > 1 {
@@ -87,7 +89,7 @@ func TestMembersIn(t *testing.T) {
 			return nil
 		})
 		_, _, err := membersIn(t.Context(), f.Through(proxy.Client()), 3, 4)
-		wantErr(t, f, err, token.ErrUnavailable)
+		wantErr(t, f, err, fault.ErrUnavailable)
 		proxy.Fail(nil)
 	})
 }
@@ -97,15 +99,15 @@ func TestMembersIn(t *testing.T) {
 func TestMembersInOfABot(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	res := principal.Resource{ID: 3, Kind: principal.Project, Path: "web", FullPath: "acme/web", Ancestors: []token.ResourceID{2}}
-	f.PutResource(t, res)
-	tok := f.PutBot(t, res, token.DayOf(storetest.Now).AddDays(-1))
-	got, _, err := membersIn(t.Context(), f.Store, res.ID)
+	proj := project.Project{ID: 3, Kind: project.KindProject, Path: "web", FullPath: "acme/web", Ancestors: []project.ID{2}}
+	f.PutProject(t, proj)
+	tok := f.PutBot(t, proj, clock.DayOf(storetest.Now).AddDays(-1))
+	got, _, err := membersIn(t.Context(), f.Store, proj.ID)
 	wantErr(t, f, err, nil)
-	wantEqual(t, "user", slices.ContainsFunc(got, func(m principal.Member) bool { return m.User == tok.Owner }), true)
-	stored, err := f.Store.Resource(t.Context(), tok.Resource)
+	wantEqual(t, "user", slices.ContainsFunc(got, func(m project.Member) bool { return m.Account == tok.Owner }), true)
+	stored, err := f.Store.Project(t.Context(), tok.Project)
 	wantErr(t, f, err, nil)
 	wantEqual(t, "full path", stored.FullPath, "acme/web")
-	_, err = f.Store.Resource(t.Context(), 99)
-	wantEqual(t, "absent", errors.Is(err, token.ErrNotFound), true)
+	_, err = f.Store.Project(t.Context(), 99)
+	wantEqual(t, "absent", errors.Is(err, fault.ErrNotFound), true)
 }

@@ -5,31 +5,33 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
-	"latchkey/pkg/token"
 )
 
 // nobody stands for a member that is not there.
-var nobody principal.Member
+var nobody project.Member
 
 // memberIn returns a membership that is not stored yet.
-func memberIn(res principal.Resource, user principal.User, level token.Level) principal.Member {
-	return principal.Member{Resource: res.ID, User: user.ID, Level: level, CreatedAt: storetest.Now, CreatedBy: 1}
+func memberIn(proj project.Project, acct account.Account, level project.Level) project.Member {
+	return project.Member{Project: proj.ID, Account: acct.ID, Level: level, CreatedAt: storetest.Now, CreatedBy: 1}
 }
 
 // joined stores a membership.
-func joined(t *testing.T, f *storetest.Fixture, m principal.Member) principal.Member {
+func joined(t *testing.T, f *storetest.Fixture, m project.Member) project.Member {
 	t.Helper()
 	wantErr(t, f, f.Store.AddMember(t.Context(), m, nobody), nil)
 	return m
 }
 
 // direct returns what is stored of a membership, the zero Member for nothing.
-func direct(t *testing.T, f *storetest.Fixture, res principal.Resource, user token.OwnerID) principal.Member {
+func direct(t *testing.T, f *storetest.Fixture, proj project.Project, acct account.ID) project.Member {
 	t.Helper()
-	standing, err := f.Store.Standing(t.Context(), res, user)
+	standing, err := f.Store.Standing(t.Context(), proj, acct)
 	wantErr(t, f, err, nil)
 	return standing.Direct
 }
@@ -37,14 +39,14 @@ func direct(t *testing.T, f *storetest.Fixture, res principal.Resource, user tok
 func TestMembers(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	acme := made(t, f, groupAt("acme"), 0)
 	web := made(t, f, projectAt("web", acme), 0)
-	until := token.DayOf(storetest.Now).AddDays(3)
+	until := clock.DayOf(storetest.Now).AddDays(3)
 
 	t.Run("both items have the documented keys and attributes, and go together", func(t *testing.T) {
 		before := f.Snapshot(t)
-		m := memberIn(web, owner, token.Reporter)
+		m := memberIn(web, owner, project.Reporter)
 		m.ExpiresOn = until
 		joined(t, f, m)
 		pk, sk := fmt.Sprintf("PROJECT#%d", web.ID), fmt.Sprintf("MEMBER#%010d", owner.ID)
@@ -59,59 +61,59 @@ func TestMembers(t *testing.T) {
 	})
 
 	t.Run("a member is not added twice, nor over somebody who has changed", func(t *testing.T) {
-		m := joined(t, f, memberIn(web, f.AddUser(t), token.Reporter))
+		m := joined(t, f, memberIn(web, f.AddAccount(t), project.Reporter))
 		other := m
-		other.Level = token.Maintainer
+		other.Level = project.Maintainer
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.AddMember(t.Context(), other, nobody), token.ErrTaken)
-		wantErr(t, f, f.Store.AddMember(t.Context(), m, other), token.ErrTaken)
+		wantErr(t, f, f.Store.AddMember(t.Context(), other, nobody), fault.ErrTaken)
+		wantErr(t, f, f.Store.AddMember(t.Context(), m, other), fault.ErrTaken)
 		wantUnchanged(t, f, before)
 	})
 
 	t.Run("a membership is replaced by one that knows it", func(t *testing.T) {
-		old := joined(t, f, memberIn(web, f.AddUser(t), token.Reporter))
+		old := joined(t, f, memberIn(web, f.AddAccount(t), project.Reporter))
 		m := old
-		m.Level, m.CreatedAt = token.Developer, old.CreatedAt.Add(time.Hour)
+		m.Level, m.CreatedAt = project.Developer, old.CreatedAt.Add(time.Hour)
 		wantErr(t, f, f.Store.AddMember(t.Context(), m, old), nil)
-		wantEqual(t, "member", direct(t, f, web, old.User), m)
+		wantEqual(t, "member", direct(t, f, web, old.Account), m)
 	})
 
 	t.Run("an account that is not there is not found", func(t *testing.T) {
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.AddMember(t.Context(), memberIn(web, principal.User{ID: 4711}, token.Guest), nobody), token.ErrNotFound)
+		wantErr(t, f, f.Store.AddMember(t.Context(), memberIn(web, account.Account{ID: 4711}, project.Guest), nobody), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
 	// What was decided was decided about another member.
 	t.Run("a member who has changed meanwhile is neither changed nor removed", func(t *testing.T) {
-		m := joined(t, f, memberIn(web, f.AddUser(t), token.Reporter))
-		for name, change := range map[string]func(*principal.Member){
-			"level":   func(m *principal.Member) { m.Level = token.Guest },
-			"end":     func(m *principal.Member) { m.ExpiresOn = until },
-			"start":   func(m *principal.Member) { m.CreatedAt = m.CreatedAt.Add(time.Second) },
-			"author":  func(m *principal.Member) { m.CreatedBy = 2 },
-			"absence": func(m *principal.Member) { m.User = owner.ID },
+		m := joined(t, f, memberIn(web, f.AddAccount(t), project.Reporter))
+		for name, change := range map[string]func(*project.Member){
+			"level":   func(m *project.Member) { m.Level = project.Guest },
+			"end":     func(m *project.Member) { m.ExpiresOn = until },
+			"start":   func(m *project.Member) { m.CreatedAt = m.CreatedAt.Add(time.Second) },
+			"author":  func(m *project.Member) { m.CreatedBy = 2 },
+			"absence": func(m *project.Member) { m.Account = owner.ID },
 		} {
 			seen := m
 			change(&seen)
 			after := seen
-			after.Level = token.Owner
+			after.Level = project.Owner
 			before := f.Snapshot(t)
 			t.Run(name, func(t *testing.T) {
-				wantErr(t, f, f.Store.ChangeMember(t.Context(), seen, after, nobody), token.ErrMoved)
-				wantErr(t, f, f.Store.RemoveMember(t.Context(), seen, nobody), token.ErrMoved)
+				wantErr(t, f, f.Store.ChangeMember(t.Context(), seen, after, nobody), fault.ErrMoved)
+				wantErr(t, f, f.Store.RemoveMember(t.Context(), seen, nobody), fault.ErrMoved)
 				wantUnchanged(t, f, before)
 			})
 		}
 	})
 
 	t.Run("a member is changed and nobody else", func(t *testing.T) {
-		m, other := joined(t, f, memberIn(web, f.AddUser(t), token.Reporter)), joined(t, f, memberIn(web, f.AddUser(t), token.Reporter))
+		m, other := joined(t, f, memberIn(web, f.AddAccount(t), project.Reporter)), joined(t, f, memberIn(web, f.AddAccount(t), project.Reporter))
 		after := m
-		after.Level, after.ExpiresOn = token.Developer, until
+		after.Level, after.ExpiresOn = project.Developer, until
 		wantErr(t, f, f.Store.ChangeMember(t.Context(), m, after, nobody), nil)
-		wantEqual(t, "member", direct(t, f, web, m.User), after)
-		wantEqual(t, "other", direct(t, f, web, other.User), other)
+		wantEqual(t, "member", direct(t, f, web, m.Account), after)
+		wantEqual(t, "other", direct(t, f, web, other.Account), other)
 	})
 }
 
@@ -120,31 +122,31 @@ func TestMembersWhoRemain(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	acme := made(t, f, groupAt("acme"), 0)
-	pair := func(t *testing.T) (a, b principal.Member) {
-		return joined(t, f, memberIn(acme, f.AddUser(t), token.Owner)), joined(t, f, memberIn(acme, f.AddUser(t), token.Owner))
+	pair := func(t *testing.T) (a, b project.Member) {
+		return joined(t, f, memberIn(acme, f.AddAccount(t), project.Owner)), joined(t, f, memberIn(acme, f.AddAccount(t), project.Owner))
 	}
-	lowered := func(m principal.Member) principal.Member {
-		m.Level = token.Guest
+	lowered := func(m project.Member) project.Member {
+		m.Level = project.Guest
 		return m
 	}
 
 	t.Run("an owner goes while another one is what he was", func(t *testing.T) {
 		a, b := pair(t)
 		wantErr(t, f, f.Store.RemoveMember(t.Context(), a, b), nil)
-		wantEqual(t, "removed", direct(t, f, acme, a.User), nobody)
+		wantEqual(t, "removed", direct(t, f, acme, a.Account), nobody)
 		a, b = pair(t)
 		wantErr(t, f, f.Store.ChangeMember(t.Context(), a, lowered(a), b), nil)
-		wantEqual(t, "lowered", direct(t, f, acme, a.User), lowered(a))
+		wantEqual(t, "lowered", direct(t, f, acme, a.Account), lowered(a))
 	})
 
 	t.Run("and not once that one has gone or was lowered", func(t *testing.T) {
 		a, b := pair(t)
 		wantErr(t, f, f.Store.RemoveMember(t.Context(), b, nobody), nil)
-		wantErr(t, f, f.Store.RemoveMember(t.Context(), a, b), token.ErrMoved)
+		wantErr(t, f, f.Store.RemoveMember(t.Context(), a, b), fault.ErrMoved)
 		a, b = pair(t)
 		wantErr(t, f, f.Store.ChangeMember(t.Context(), b, lowered(b), nobody), nil)
-		wantErr(t, f, f.Store.ChangeMember(t.Context(), a, lowered(a), b), token.ErrMoved)
-		wantEqual(t, "owner", direct(t, f, acme, a.User), a)
+		wantErr(t, f, f.Store.ChangeMember(t.Context(), a, lowered(a), b), fault.ErrMoved)
+		wantEqual(t, "owner", direct(t, f, acme, a.Account), a)
 	})
 
 	t.Run("of two who go at once one stays", func(t *testing.T) {
@@ -168,20 +170,20 @@ func TestListsOfMembers(t *testing.T) {
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	through := f.Through(proxy.Client())
-	acme, web := made(t, f, groupAt("acme"), 0), principal.Resource{}
-	var inAcme, ofFirst []principal.Member
-	first := f.AddUser(t)
+	acme, web := made(t, f, groupAt("acme"), 0), project.Project{}
+	var inAcme, ofFirst []project.Member
+	first := f.AddAccount(t)
 	for i := range 12 { // so that 10 comes after 9
-		user := first
+		acct := first
 		if i > 0 {
-			user = f.AddUser(t)
+			acct = f.AddAccount(t)
 		}
-		inAcme = append(inAcme, joined(t, f, memberIn(acme, user, token.Levels[i%len(token.Levels)])))
+		inAcme = append(inAcme, joined(t, f, memberIn(acme, acct, project.Levels[i%len(project.Levels)])))
 	}
 	ofFirst = append(ofFirst, inAcme[0])
 	for i := range 11 {
 		web = made(t, f, projectAt(fmt.Sprintf("p%d", i), acme), 0)
-		ofFirst = append(ofFirst, joined(t, f, memberIn(web, first, token.Guest)))
+		ofFirst = append(ofFirst, joined(t, f, memberIn(web, first, project.Guest)))
 	}
 
 	t.Run("members come by ascending user id, memberships by ascending resource id", func(t *testing.T) {
@@ -200,9 +202,9 @@ func TestListsOfMembers(t *testing.T) {
 	})
 
 	t.Run("nobody is a member of nothing", func(t *testing.T) {
-		for _, list := range []func(*store.Table) ([]principal.Member, error){
-			func(s *store.Table) ([]principal.Member, error) { return s.Members(t.Context(), 4711) },
-			func(s *store.Table) ([]principal.Member, error) { return s.Memberships(t.Context(), 4711) },
+		for _, list := range []func(*store.Table) ([]project.Member, error){
+			func(s *store.Table) ([]project.Member, error) { return s.Members(t.Context(), 4711) },
+			func(s *store.Table) ([]project.Member, error) { return s.Memberships(t.Context(), 4711) },
 		} {
 			got, err := list(f.Store)
 			wantErr(t, f, err, nil)
@@ -223,6 +225,6 @@ func TestListsOfMembers(t *testing.T) {
 		wantErr(t, f, err, nil)
 		wantEqual(t, "members", got, inAcme[1:])
 		_, err = f.Store.Standing(t.Context(), acme, first.ID)
-		wantErr(t, f, err, token.ErrCorrupt)
+		wantErr(t, f, err, fault.ErrCorrupt)
 	})
 }

@@ -6,7 +6,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -29,7 +30,7 @@ func TestNetworksAreStored(t *testing.T) {
 	}
 	for name, texts := range map[string][]string{"none": nil, "one": {"192.0.2.7"}, "several": {"10.0.0.0/8", "::/0"}, "as many as there may be": many} {
 		t.Run(name, func(t *testing.T) {
-			owner := f.AddUser(t)
+			owner := f.AddAccount(t)
 			tok := f.AddToken(t, owner, restricted(t, texts...))
 			got, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 			wantErr(t, f, err, nil)
@@ -48,17 +49,17 @@ func TestNetworksAreStored(t *testing.T) {
 		})
 	}
 	t.Run("one of several that is lost", func(t *testing.T) {
-		tok := f.AddToken(t, f.AddUser(t), restricted(t, "10.0.0.0/8", "192.0.2.7"))
+		tok := f.AddToken(t, f.AddAccount(t), restricted(t, "10.0.0.0/8", "192.0.2.7"))
 		pk, sk := recordKey(tok.Digest)
 		f.Set(t, pk, sk, "allowed_cidrs", &types.AttributeValueMemberL{Value: []types.AttributeValue{storetest.S("10.0.0.0/8")}})
 		_, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
-		wantErr(t, f, err, token.ErrCorrupt)
+		wantErr(t, f, err, fault.ErrCorrupt)
 	})
 	t.Run("a bot's", func(t *testing.T) {
-		res := f.AddResource(t, principal.Project)
-		bot, tok := f.Bot(res)
+		proj := f.AddProject(t, project.KindProject)
+		bot, tok := f.Bot(proj)
 		restricted(t, "192.0.2.0/24")(&tok)
-		tok, err := f.Store.CreateResourceToken(t.Context(), res, bot, tok, f.Mint(t, nil))
+		tok, err := f.Store.CreateProjectToken(t.Context(), proj, bot, tok, f.Mint(t, nil))
 		wantErr(t, f, err, nil)
 		got, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 		wantErr(t, f, err, nil)
@@ -78,19 +79,19 @@ func TestNetworksAreStored(t *testing.T) {
 		"an IPv4 as an IPv6": list(storetest.S("::ffff:10.0.0.0/104")),
 	} {
 		t.Run("a record with "+name+" is refused", func(t *testing.T) {
-			owner := f.AddUser(t)
+			owner := f.AddAccount(t)
 			tok := f.AddToken(t, owner, restricted(t, "10.0.0.0/8"))
 			pk, sk := recordKey(tok.Digest)
 			f.Set(t, pk, sk, "allowed_cidrs", value)
 			_, _, err := f.Store.Check(t.Context(), tok.Digest, owner.ID, nil)
-			wantErr(t, f, err, token.ErrCorrupt)
+			wantErr(t, f, err, fault.ErrCorrupt)
 		})
 	}
 
 	// A chosen value that somebody else took in the same second must not be
 	// taken for one's own.
 	t.Run("a token with other networks is another token", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner, restricted(t, "10.0.0.0/8"))
 		proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 		proxy.Fail(storetest.On("TransactWriteItems", storetest.LoseRequest))
@@ -98,6 +99,6 @@ func TestNetworksAreStored(t *testing.T) {
 		restricted(t, "10.0.0.0/9")(&other)
 		other.ID, other.Family = 0, 0
 		_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, other, nil)
-		wantErr(t, f, err, token.ErrUnavailable)
+		wantErr(t, f, err, fault.ErrUnavailable)
 	})
 }

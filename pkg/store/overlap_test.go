@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -14,9 +17,9 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	// rotated makes a token of a new account and rotates it with an overlap.
-	rotated := func(t *testing.T) (owner principal.User, old, next token.Token) {
+	rotated := func(t *testing.T) (owner account.Account, old, next token.Token) {
 		t.Helper()
-		owner = f.AddUser(t)
+		owner = f.AddAccount(t)
 		old = storetest.Overlapping(f.AddToken(t, owner), time.Hour)
 		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 		wantErr(t, f, err, nil)
@@ -29,7 +32,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 		stored, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "tokens", stored, []token.Token{old, next})
-		if state := stored[0].StateAt(old.WorksUntil.Add(-time.Second), 0, token.Policy{}); state != token.Active {
+		if state := stored[0].StateAt(old.WorksUntil.Add(-time.Second), 0, settings.Settings{}); state != token.Active {
 			t.Errorf("it is %s in the last second of its overlap", state)
 		}
 		deleteAfter := int(old.WorksUntil.Add(storetest.Retention).Unix())
@@ -71,7 +74,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 	})
 
 	t.Run("one that was revoked is not given an overlap", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old)), nil)
 		before := f.Snapshot(t)
@@ -81,7 +84,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 	})
 
 	t.Run("8 rotations at once have one winner, with and without an overlap", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		seen := f.Fresh(t, owner)
 		won := 0
@@ -137,7 +140,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 		for _, value := range []string{"0", "-1", "253402300800"} {
 			f.Set(t, pk, sk, "works_until", storetest.N(value))
 			_, err := f.Store.TokenByDigest(t.Context(), old.Digest)
-			wantErr(t, f, err, token.ErrCorrupt)
+			wantErr(t, f, err, fault.ErrCorrupt)
 		}
 	})
 }
@@ -148,14 +151,14 @@ func TestOverlapOfABot(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	// rotated makes a bot and rotates its token with an overlap.
-	rotated := func(t *testing.T) (res principal.Resource, old, next token.Token) {
+	rotated := func(t *testing.T) (proj project.Project, old, next token.Token) {
 		t.Helper()
-		res = f.AddResource(t, principal.Project)
-		old = storetest.Overlapping(f.AddBot(t, res), time.Hour)
-		bot := f.Fresh(t, principal.User{ID: old.Owner})
+		proj = f.AddProject(t, project.KindProject)
+		old = storetest.Overlapping(f.AddBot(t, proj), time.Hour)
+		bot := f.Fresh(t, account.Account{ID: old.Owner})
 		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
 		wantErr(t, f, err, nil)
-		return res, old, next
+		return proj, old, next
 	}
 	unaware := func(tok token.Token) token.Token { // as it was read before the rotation
 		tok.WorksUntil = time.Time{}
@@ -163,11 +166,11 @@ func TestOverlapOfABot(t *testing.T) {
 	}
 
 	t.Run("all that names the old token is cleaned up after its overlap", func(t *testing.T) {
-		res, old, _ := rotated(t)
+		proj, old, _ := rotated(t)
 		for _, key := range []func() (string, string){
 			func() (string, string) { return recordKey(old.Digest) },
 			func() (string, string) { return pointerKey(old.ID) },
-			func() (string, string) { return resourcePointerKey(res.ID, old.ID) },
+			func() (string, string) { return projectPointerKey(proj.ID, old.ID) },
 		} {
 			pk, sk := key()
 			wantEqual(t, pk+" / "+sk, f.Item(t, pk, sk)["delete_after"], any(int(old.WorksUntil.Add(storetest.Retention).Unix())))
@@ -176,35 +179,35 @@ func TestOverlapOfABot(t *testing.T) {
 
 	for name, end := range map[string]func(token.Token) token.Token{"known": storetest.Ended, "not known": unaware} {
 		t.Run("revoking the old token ends it alone, its rotation being "+name, func(t *testing.T) {
-			res, old, next := rotated(t)
+			proj, old, next := rotated(t)
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), end(old)), nil)
-			stored, err := f.Store.TokensOfResource(t.Context(), res.ID)
+			stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "tokens", stored, []token.Token{storetest.Ended(old), next})
-			wantBot(t, f, res, next, "_bot")
+			wantBot(t, f, proj, next, "_bot")
 			before := f.Snapshot(t)
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), end(old)), nil)
 			wantUnchanged(t, f, before)
 
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next)), nil)
-			wantNoBot(t, f, res, next)
+			wantNoBot(t, f, proj, next)
 		})
 	}
 
 	t.Run("revoking the successor takes the bot, and the old token with it", func(t *testing.T) {
-		res, old, next := rotated(t)
+		proj, old, next := rotated(t)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next)), nil)
-		wantNoBot(t, f, res, next)
+		wantNoBot(t, f, proj, next)
 		_, _, err := f.Store.Check(t.Context(), old.Digest, old.Owner, nil)
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old)), nil)
 	})
 
 	t.Run("against a rotation with an overlap at the same time, bot and live token stay together", func(t *testing.T) {
 		for range 8 {
-			res := f.AddResource(t, principal.Project)
-			tok := f.AddBot(t, res)
-			bot := f.Fresh(t, principal.User{ID: tok.Owner})
+			proj := f.AddProject(t, project.KindProject)
+			tok := f.AddBot(t, proj)
+			bot := f.Fresh(t, account.Account{ID: tok.Owner})
 			next := f.Successor(t, bot, tok)
 			errs := together(2, func(i int) (err error) {
 				if i == 0 {
@@ -219,10 +222,10 @@ func TestOverlapOfABot(t *testing.T) {
 			if old.RevokedAt.IsZero() {
 				t.Error("the revoked token lives on")
 			}
-			if _, err = f.Store.User(t.Context(), tok.Owner); errs[1] == nil {
+			if _, err = f.Store.Account(t.Context(), tok.Owner); errs[1] == nil {
 				wantErr(t, f, err, nil)
 			} else {
-				wantErr(t, f, err, token.ErrNotFound)
+				wantErr(t, f, err, fault.ErrNotFound)
 			}
 		}
 	})

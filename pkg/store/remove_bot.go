@@ -6,7 +6,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/token"
 )
 
@@ -18,10 +19,10 @@ import (
 func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
 	end := []types.TransactWriteItem{t.endLast(ended)}
 	for attempt := 0; ; attempt++ {
-		bot, err := t.User(ctx, ended.Owner)
+		bot, err := t.Account(ctx, ended.Owner)
 		// A profile that makes no sense lets nobody in, and must not keep the
 		// token from ending. It stays for somebody to look at.
-		gone := errors.Is(err, token.ErrNotFound) || errors.Is(err, token.ErrCorrupt)
+		gone := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrCorrupt)
 		if err != nil && !gone {
 			return err
 		}
@@ -29,8 +30,8 @@ func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
 			return nil // somebody else has removed it meanwhile
 		}
 		needed := append(end[:len(end):len(end)],
-			t.remove(memberKey(ended.Resource, ended.Owner), "", nil),
-			t.remove(membershipKey(ended.Resource, ended.Owner), "", nil))
+			t.remove(memberKey(ended.Project, ended.Owner), "", nil),
+			t.remove(membershipKey(ended.Project, ended.Owner), "", nil))
 		extra := t.retirements(ended)
 		if !gone {
 			needed = append(needed, t.remove(profileKey(bot.ID), "username = :username", item{":username": text(bot.Username)}))
@@ -42,7 +43,7 @@ func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
 			return err
 		case len(end) > 0 && failed(reasons, 0):
 			if len(reasons[0].Item) == 0 {
-				return token.ErrNotFound
+				return fault.ErrNotFound
 			}
 			earlier, err := readToken(reasons[0].Item)
 			switch {
@@ -99,8 +100,8 @@ func (t *Table) endedWithBot(ctx context.Context, ended token.Token) (bool, erro
 	if err != nil || stored.RevokedAt.IsZero() {
 		return false, err
 	}
-	_, err = t.User(ctx, ended.Owner)
-	if errors.Is(err, token.ErrNotFound) || errors.Is(err, token.ErrCorrupt) {
+	_, err = t.Account(ctx, ended.Owner)
+	if errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrCorrupt) {
 		return true, nil
 	}
 	return stored.Superseded(), err
@@ -109,8 +110,8 @@ func (t *Table) endedWithBot(ctx context.Context, ended token.Token) (bool, erro
 // retirements date everything that names an ended token.
 func (t *Table) retirements(ended token.Token) []types.TransactWriteItem {
 	items := []types.TransactWriteItem{t.retirePointer(ended)}
-	if ended.Kind.OfResource() {
-		items = append(items, t.retireResourcePointer(ended))
+	if ended.Kind.OfProject() {
+		items = append(items, t.retireProjectPointer(ended))
 	}
 	if ended.Previous != 0 && !ended.Superseded() {
 		items = append(items, t.retireFamily(ended))
@@ -118,13 +119,13 @@ func (t *Table) retirements(ended token.Token) []types.TransactWriteItem {
 	return items
 }
 
-func (t *Table) retireResourcePointer(ended token.Token) types.TransactWriteItem {
-	return t.update(resourcePointerKey(ended.Resource, ended.ID), "SET delete_after = :delete", "attribute_exists(pk)",
+func (t *Table) retireProjectPointer(ended token.Token) types.TransactWriteItem {
+	return t.update(projectPointerKey(ended.Project, ended.ID), "SET delete_after = :delete", "attribute_exists(pk)",
 		item{":delete": epoch(ended.Ended().Add(t.opts.Retention))})
 }
 
 // removeNames frees the names of a deleted account and counts it.
-func (t *Table) removeNames(u principal.User) []types.TransactWriteItem {
+func (t *Table) removeNames(u account.Account) []types.TransactWriteItem {
 	const own = "attribute_not_exists(pk) OR uid = :uid"
 	uid := item{":uid": number(int64(u.ID))}
 	items := []types.TransactWriteItem{

@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -22,11 +24,11 @@ func goneAccounts(t *testing.T, f *storetest.Fixture) int {
 }
 
 // wantNoBot fails the test while anything is left of the bot that owned tok but its tokens.
-func wantNoBot(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
+func wantNoBot(t *testing.T, f *storetest.Fixture, proj project.Project, tok token.Token) {
 	t.Helper()
 	for name, key := range map[string]func() (string, string){
-		"member":     func() (string, string) { return memberKey(res.ID, tok.Owner) },
-		"membership": func() (string, string) { return membershipKey(res.ID, tok.Owner) },
+		"member":     func() (string, string) { return memberKey(proj.ID, tok.Owner) },
+		"membership": func() (string, string) { return membershipKey(proj.ID, tok.Owner) },
 		"profile":    func() (string, string) { return "USER#" + tok.Owner.String(), "PROFILE" },
 	} {
 		if pk, sk := key(); f.Item(t, pk, sk) != nil {
@@ -40,14 +42,14 @@ func wantNoBot(t *testing.T, f *storetest.Fixture, res principal.Resource, tok t
 	}
 }
 
-func TestRevokeTokenOfAResource(t *testing.T) {
+func TestRevokeTokenOfAProject(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 
 	t.Run("record and pointers are dated and nothing else is left", func(t *testing.T) {
-		res := f.AddResource(t, principal.Project)
+		proj := f.AddProject(t, project.KindProject)
 		before := f.Snapshot(t)
-		ended := storetest.Ended(f.AddBot(t, res))
+		ended := storetest.Ended(f.AddBot(t, proj))
 		gone := goneAccounts(t, f)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
 		deleteAfter := int(ended.RevokedAt.Add(storetest.Retention).Unix())
@@ -55,7 +57,7 @@ func TestRevokeTokenOfAResource(t *testing.T) {
 		for _, key := range []func() (string, string){
 			func() (string, string) { return recordKey(ended.Digest) },
 			func() (string, string) { return pointerKey(ended.ID) },
-			func() (string, string) { return resourcePointerKey(res.ID, ended.ID) },
+			func() (string, string) { return projectPointerKey(proj.ID, ended.ID) },
 		} {
 			pk, sk := key()
 			name := pk + " / " + sk
@@ -77,10 +79,10 @@ func TestRevokeTokenOfAResource(t *testing.T) {
 	})
 
 	t.Run("again, it changes nothing and is no error", func(t *testing.T) {
-		res := f.AddResource(t, principal.Group)
-		ended := storetest.Ended(f.AddBot(t, res))
+		proj := f.AddProject(t, project.KindGroup)
+		ended := storetest.Ended(f.AddBot(t, proj))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
-		wantNoBot(t, f, res, ended)
+		wantNoBot(t, f, proj, ended)
 		before := f.Snapshot(t)
 		again := ended
 		again.RevokedAt, again.RevokedReason = ended.RevokedAt.Add(time.Hour), token.ReasonExpired
@@ -90,9 +92,9 @@ func TestRevokeTokenOfAResource(t *testing.T) {
 
 	// A predecessor that took the bot with it would end its successor.
 	t.Run("a token that was rotated away leaves its successor and bot alone", func(t *testing.T) {
-		res := f.AddResource(t, principal.Project)
-		old := f.AddBot(t, res)
-		bot := f.Fresh(t, principal.User{ID: old.Owner})
+		proj := f.AddProject(t, project.KindProject)
+		old := f.AddBot(t, proj)
+		bot := f.Fresh(t, account.Account{ID: old.Owner})
 		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
 		wantErr(t, f, err, nil)
 		before := f.Snapshot(t)
@@ -101,7 +103,7 @@ func TestRevokeTokenOfAResource(t *testing.T) {
 
 		ended := storetest.Ended(next)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
-		wantNoBot(t, f, res, ended)
+		wantNoBot(t, f, proj, ended)
 		pk, sk := familyKey(old.ID)
 		if f.Item(t, pk, sk)["delete_after"] != int(ended.RevokedAt.Add(storetest.Retention).Unix()) {
 			t.Errorf("family %v", f.Item(t, pk, sk))
@@ -109,37 +111,37 @@ func TestRevokeTokenOfAResource(t *testing.T) {
 	})
 
 	t.Run("a token without a record is not found, and its bot stays", func(t *testing.T) {
-		tok := f.AddBot(t, f.AddResource(t, principal.Project))
+		tok := f.AddBot(t, f.AddProject(t, project.KindProject))
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), token.ErrNotFound)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
-	for name, damage := range map[string]func(*testing.T, *storetest.Fixture, principal.Resource, token.Token){
-		"whose account is gone already": func(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
-			username, email := botNames(res, "_bot")
+	for name, damage := range map[string]func(*testing.T, *storetest.Fixture, project.Project, token.Token){
+		"whose account is gone already": func(t *testing.T, f *storetest.Fixture, proj project.Project, tok token.Token) {
+			username, email := botNames(proj, "_bot")
 			f.Drop(t, "USER#"+tok.Owner.String(), "PROFILE")
 			f.Drop(t, "USERNAME#"+username, "USERNAME")
 			f.Drop(t, "EMAIL#"+email, "EMAIL")
 		},
-		"that has lost its membership": func(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
-			pk, sk := memberKey(res.ID, tok.Owner)
+		"that has lost its membership": func(t *testing.T, f *storetest.Fixture, proj project.Project, tok token.Token) {
+			pk, sk := memberKey(proj.ID, tok.Owner)
 			f.Drop(t, pk, sk)
-			pk, sk = membershipKey(res.ID, tok.Owner)
+			pk, sk = membershipKey(proj.ID, tok.Owner)
 			f.Drop(t, pk, sk)
 		},
-		"without pointers": func(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
+		"without pointers": func(t *testing.T, f *storetest.Fixture, proj project.Project, tok token.Token) {
 			pk, sk := pointerKey(tok.ID)
 			f.Drop(t, pk, sk)
-			pk, sk = resourcePointerKey(res.ID, tok.ID)
+			pk, sk = projectPointerKey(proj.ID, tok.ID)
 			f.Drop(t, pk, sk)
 		},
-		"without a counter": func(t *testing.T, f *storetest.Fixture, _ principal.Resource, _ token.Token) {
+		"without a counter": func(t *testing.T, f *storetest.Fixture, _ project.Project, _ token.Token) {
 			f.Drop(t, "SEQUENCE", "USER")
 		},
-		"whose record has ended and whose bot has not": func(t *testing.T, f *storetest.Fixture, _ principal.Resource, tok token.Token) {
+		"whose record has ended and whose bot has not": func(t *testing.T, f *storetest.Fixture, _ project.Project, tok token.Token) {
 			pk, sk := recordKey(tok.Digest)
 			f.Set(t, pk, sk, "revoked_at", storetest.N(fmt.Sprint(storetest.Now.Unix())))
 			f.Set(t, pk, sk, "revoked_reason", storetest.S("request"))
@@ -147,53 +149,53 @@ func TestRevokeTokenOfAResource(t *testing.T) {
 	} {
 		t.Run("a bot "+name+" ends all the same", func(t *testing.T) {
 			f := open(t)
-			f.AddUser(t)
-			res := f.AddResource(t, principal.Project)
-			tok := f.AddBot(t, res)
-			damage(t, f, res, tok)
+			f.AddAccount(t)
+			proj := f.AddProject(t, project.KindProject)
+			tok := f.AddBot(t, proj)
+			damage(t, f, proj, tok)
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
 			stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 			wantErr(t, f, err, nil)
 			if stored.RevokedAt.IsZero() {
 				t.Error("the token has not ended")
 			}
-			wantNoBot(t, f, res, tok)
+			wantNoBot(t, f, proj, tok)
 		})
 	}
 
 	t.Run("a profile that makes no sense stays, and its token ends", func(t *testing.T) {
-		res := f.AddResource(t, principal.Project)
-		ended := storetest.Ended(f.AddBot(t, res))
+		proj := f.AddProject(t, project.KindProject)
+		ended := storetest.Ended(f.AddBot(t, proj))
 		f.Set(t, "USER#"+ended.Owner.String(), "PROFILE", "state", nil)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
 		stored, err := f.Store.TokenByDigest(t.Context(), ended.Digest)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "token", stored, ended)
-		if pk, sk := memberKey(res.ID, ended.Owner); f.Item(t, pk, sk) != nil {
+		if pk, sk := memberKey(proj.ID, ended.Owner); f.Item(t, pk, sk) != nil {
 			t.Error("the bot is still a member")
 		}
 	})
 
 	t.Run("a name that somebody else has by now stays theirs", func(t *testing.T) {
-		res := f.AddResource(t, principal.Project)
-		tok := f.AddBot(t, res)
-		username, _ := botNames(res, "_bot")
+		proj := f.AddProject(t, project.KindProject)
+		tok := f.AddBot(t, proj)
+		username, _ := botNames(proj, "_bot")
 		f.Set(t, "USERNAME#"+username, "USERNAME", "uid", storetest.N("1"))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
 		if f.Item(t, "USERNAME#"+username, "USERNAME")["uid"] != 1 {
 			t.Error("somebody has lost their name")
 		}
-		wantNoBot(t, f, res, tok)
+		wantNoBot(t, f, proj, tok)
 	})
 
 	t.Run("8 at once are all answered and one account is counted", func(t *testing.T) {
-		res := f.AddResource(t, principal.Project)
-		tok := f.AddBot(t, res)
+		proj := f.AddProject(t, project.KindProject)
+		tok := f.AddBot(t, proj)
 		gone := goneAccounts(t, f)
 		for _, err := range together(8, func(int) error { return f.Store.RevokeToken(t.Context(), storetest.Ended(tok)) }) {
 			wantErr(t, f, err, nil)
 		}
-		wantNoBot(t, f, res, tok)
+		wantNoBot(t, f, proj, tok)
 		if goneAccounts(t, f) != gone+1 {
 			t.Errorf("%d accounts are gone, after %d", goneAccounts(t, f), gone)
 		}
@@ -202,9 +204,9 @@ func TestRevokeTokenOfAResource(t *testing.T) {
 	// Whoever wins, a bot is there exactly as long as a live token is.
 	t.Run("against a rotation at the same time, bot and live token stay together", func(t *testing.T) {
 		for range 8 {
-			res := f.AddResource(t, principal.Project)
-			tok := f.AddBot(t, res)
-			bot := f.Fresh(t, principal.User{ID: tok.Owner})
+			proj := f.AddProject(t, project.KindProject)
+			tok := f.AddBot(t, proj)
+			bot := f.Fresh(t, account.Account{ID: tok.Owner})
 			next := f.Successor(t, bot, tok)
 			errs := together(2, func(i int) (err error) {
 				if i == 0 {
@@ -214,12 +216,12 @@ func TestRevokeTokenOfAResource(t *testing.T) {
 				return err
 			})
 			wantErr(t, f, errs[0], nil)
-			_, err := f.Store.User(t.Context(), tok.Owner)
+			_, err := f.Store.Account(t.Context(), tok.Owner)
 			switch {
 			case errs[1] == nil:
 				wantErr(t, f, err, nil)
-			case errors.Is(errs[1], token.ErrRevoked), errors.Is(errs[1], token.ErrNotFound):
-				wantErr(t, f, err, token.ErrNotFound)
+			case errors.Is(errs[1], token.ErrRevoked), errors.Is(errs[1], fault.ErrNotFound):
+				wantErr(t, f, err, fault.ErrNotFound)
 			default:
 				t.Errorf("rotation: %v", errs[1])
 			}
@@ -235,7 +237,7 @@ func TestEndingABotIsFinishedByTheRetry(t *testing.T) {
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	end := func(ctx context.Context, s *store.Table, ended token.Token) error { return s.RevokeToken(ctx, ended) }
 	proxy.Reset()
-	wantErr(t, f, end(t.Context(), f.Through(proxy.Client()), storetest.Ended(f.AddBot(t, f.AddResource(t, principal.Project)))), nil)
+	wantErr(t, f, end(t.Context(), f.Through(proxy.Client()), storetest.Ended(f.AddBot(t, f.AddProject(t, project.KindProject)))), nil)
 	requests := len(proxy.Requests())
 	if requests < 2 {
 		t.Fatalf("only %d requests end a bot", requests)
@@ -244,8 +246,8 @@ func TestEndingABotIsFinishedByTheRetry(t *testing.T) {
 	for n := range requests + 1 {
 		for name, action := range maps.All(actions) {
 			t.Run(fmt.Sprintf("%s request %d", name, n), func(t *testing.T) {
-				res := f.AddResource(t, principal.Project)
-				ended := storetest.Ended(f.AddBot(t, res))
+				proj := f.AddProject(t, project.KindProject)
+				ended := storetest.Ended(f.AddBot(t, proj))
 				seen := 0
 				proxy.Fail(func(string, int) storetest.Action {
 					if seen++; seen > n {
@@ -255,11 +257,11 @@ func TestEndingABotIsFinishedByTheRetry(t *testing.T) {
 				})
 				err := end(t.Context(), f.Through(proxy.Client()), ended)
 				if err != nil {
-					wantErr(t, f, err, token.ErrUnavailable)
+					wantErr(t, f, err, fault.ErrUnavailable)
 				}
 				proxy.Fail(nil)
 				wantErr(t, f, end(t.Context(), f.Store, ended), nil)
-				wantNoBot(t, f, res, ended)
+				wantNoBot(t, f, proj, ended)
 				stored, err := f.Store.TokenByDigest(t.Context(), ended.Digest)
 				wantErr(t, f, err, nil)
 				wantEqual(t, "token", stored, ended)
@@ -268,48 +270,48 @@ func TestEndingABotIsFinishedByTheRetry(t *testing.T) {
 	}
 }
 
-func TestRotateTokenOfAResource(t *testing.T) {
+func TestRotateTokenOfAProject(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 
 	t.Run("the bot keeps everything and its membership ends with the successor", func(t *testing.T) {
-		res := f.AddResource(t, principal.Project)
-		old := f.AddBot(t, res)
-		bot := f.Fresh(t, principal.User{ID: old.Owner})
+		proj := f.AddProject(t, project.KindProject)
+		old := f.AddBot(t, proj)
+		bot := f.Fresh(t, account.Account{ID: old.Owner})
 		next := f.Successor(t, bot, old)
 		next.ExpiresOn = old.ExpiresOn.AddDays(20)
 		next, err := f.Store.RotateToken(t.Context(), bot, old, next, nil)
 		wantErr(t, f, err, nil)
-		wantBot(t, f, res, next, "_bot")
-		pk, sk := resourcePointerKey(res.ID, old.ID)
+		wantBot(t, f, proj, next, "_bot")
+		pk, sk := projectPointerKey(proj.ID, old.ID)
 		if f.Item(t, pk, sk)["delete_after"] != int(next.CreatedAt.Add(storetest.Retention).Unix()) {
 			t.Errorf("the predecessor's pointer is %v", f.Item(t, pk, sk))
 		}
 	})
 
 	for name, c := range map[string]struct {
-		damage func(*testing.T, *storetest.Fixture, principal.Resource, token.Token)
+		damage func(*testing.T, *storetest.Fixture, project.Project, token.Token)
 		want   error
 	}{
-		"a resource that is gone": {func(t *testing.T, f *storetest.Fixture, res principal.Resource, _ token.Token) {
-			f.Drop(t, "PROJECT#"+res.ID.String(), "PROFILE")
-		}, token.ErrNotFound},
-		"a bot that is no member any more": {func(t *testing.T, f *storetest.Fixture, res principal.Resource, tok token.Token) {
-			pk, sk := memberKey(res.ID, tok.Owner)
+		"a resource that is gone": {func(t *testing.T, f *storetest.Fixture, proj project.Project, _ token.Token) {
+			f.Drop(t, "PROJECT#"+proj.ID.String(), "PROFILE")
+		}, fault.ErrNotFound},
+		"a bot that is no member any more": {func(t *testing.T, f *storetest.Fixture, proj project.Project, tok token.Token) {
+			pk, sk := memberKey(proj.ID, tok.Owner)
 			f.Drop(t, pk, sk)
-		}, token.ErrNotFound},
-		"a bot that is gone": {func(t *testing.T, f *storetest.Fixture, _ principal.Resource, tok token.Token) {
+		}, fault.ErrNotFound},
+		"a bot that is gone": {func(t *testing.T, f *storetest.Fixture, _ project.Project, tok token.Token) {
 			f.Drop(t, "USER#"+tok.Owner.String(), "PROFILE")
-		}, token.ErrNotFound},
-		"a token that has ended": {func(t *testing.T, f *storetest.Fixture, _ principal.Resource, tok token.Token) {
+		}, fault.ErrNotFound},
+		"a token that has ended": {func(t *testing.T, f *storetest.Fixture, _ project.Project, tok token.Token) {
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
-		}, token.ErrNotFound},
+		}, fault.ErrNotFound},
 	} {
 		t.Run("nothing is rotated for "+name, func(t *testing.T) {
-			res := f.AddResource(t, principal.Project)
-			old := f.AddBot(t, res)
-			bot := f.Fresh(t, principal.User{ID: old.Owner})
-			c.damage(t, f, res, old)
+			proj := f.AddProject(t, project.KindProject)
+			old := f.AddBot(t, proj)
+			bot := f.Fresh(t, account.Account{ID: old.Owner})
+			c.damage(t, f, proj, old)
 			before := f.Snapshot(t)
 			_, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
 			wantErr(t, f, err, c.want)
@@ -318,22 +320,22 @@ func TestRotateTokenOfAResource(t *testing.T) {
 	}
 }
 
-func TestTokensOfResource(t *testing.T) {
+func TestTokensOfProject(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	res := f.AddResource(t, principal.Project)
-	f.AddBot(t, f.AddResource(t, principal.Project))
-	f.AddToken(t, f.AddUser(t))
+	proj := f.AddProject(t, project.KindProject)
+	f.AddBot(t, f.AddProject(t, project.KindProject))
+	f.AddToken(t, f.AddAccount(t))
 	list := func() []token.Token {
 		t.Helper()
-		tokens, err := f.Store.TokensOfResource(t.Context(), res.ID)
+		tokens, err := f.Store.TokensOfProject(t.Context(), proj.ID)
 		wantErr(t, f, err, nil)
 		return tokens
 	}
 	if tokens := list(); len(tokens) != 0 {
 		t.Errorf("a new resource has %d tokens", len(tokens))
 	}
-	want := []token.Token{f.AddBot(t, res), f.AddBot(t, res), f.AddBot(t, res)}
+	want := []token.Token{f.AddBot(t, proj), f.AddBot(t, proj), f.AddBot(t, proj)}
 	want[0] = storetest.Ended(want[0])
 	wantErr(t, f, f.Store.RevokeToken(t.Context(), want[0]), nil)
 	wantEqual(t, "tokens", list(), want)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/token"
 )
 
@@ -14,7 +15,7 @@ import (
 // project's or group's token goes with it.
 func (t *Table) RevokeToken(ctx context.Context, ended token.Token) error {
 	t = t.retaining(ctx, ended.RevokedAt)
-	if ended.Kind.OfResource() && !ended.Superseded() {
+	if ended.Kind.OfProject() && !ended.Superseded() {
 		return t.endWithBot(ctx, ended)
 	}
 	return t.endAlone(ctx, ended)
@@ -36,7 +37,7 @@ func (t *Table) endAlone(ctx context.Context, ended token.Token) error {
 			// clean-up and lookup; a token must end all the same.
 			items = items[:1]
 		case len(reasons[0].Item) == 0:
-			return token.ErrNotFound
+			return fault.ErrNotFound
 		default:
 			return nil // it is over already, which is what was asked for
 		}

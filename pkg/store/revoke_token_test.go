@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -13,7 +14,7 @@ func TestRevokeToken(t *testing.T) {
 	f := open(t)
 
 	t.Run("a revoked token leaves the index and may be cleaned up after the retention", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		ended := storetest.Ended(f.AddToken(t, owner))
 		stays := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
@@ -38,7 +39,7 @@ func TestRevokeToken(t *testing.T) {
 	})
 
 	t.Run("the newest of a family takes the family with it", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 		wantErr(t, f, err, nil)
@@ -51,7 +52,7 @@ func TestRevokeToken(t *testing.T) {
 	})
 
 	t.Run("a token that ended earlier keeps its own end, and that is no error", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		ended := storetest.Ended(f.AddToken(t, owner))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
 		before := f.Snapshot(t)
@@ -62,7 +63,7 @@ func TestRevokeToken(t *testing.T) {
 	})
 
 	t.Run("revoking a token that was rotated away leaves its successor's family alone", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		first := f.AddToken(t, owner)
 		second, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), first, f.Successor(t, owner, first), nil)
 		wantErr(t, f, err, nil)
@@ -75,7 +76,7 @@ func TestRevokeToken(t *testing.T) {
 	})
 
 	t.Run("a family that names another token is left alone", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 		wantErr(t, f, err, nil)
@@ -90,12 +91,12 @@ func TestRevokeToken(t *testing.T) {
 	})
 
 	t.Run("a token without a record is not found", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner)
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), token.ErrNotFound)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
@@ -105,7 +106,7 @@ func TestRevokeToken(t *testing.T) {
 			"pointer": func(tok token.Token) (string, string) { return pointerKey(tok.ID) },
 			"family":  func(tok token.Token) (string, string) { return familyKey(tok.Family) },
 		} {
-			owner := f.AddUser(t)
+			owner := f.AddAccount(t)
 			old := f.AddToken(t, owner)
 			next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 			wantErr(t, f, err, nil)
@@ -122,7 +123,7 @@ func TestRevokeToken(t *testing.T) {
 	})
 
 	t.Run("8 revocations at once are all answered and one counts", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner)
 		for _, err := range together(8, func(i int) error {
 			ended := storetest.Ended(tok)

@@ -5,8 +5,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -16,7 +17,7 @@ import (
 // rotations at once wins. A token in its overlap leaves the expiry index like
 // one that has ended: its successor is what its owner has to know of. The
 // membership of a project's or group's bot moves its end to that of next.
-func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next token.Token, use *secret.Use) (token.Token, error) {
+func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, next token.Token, use *secret.Use) (token.Token, error) {
 	t = t.retaining(ctx, next.CreatedAt)
 	for attempt := 0; ; attempt++ {
 		var err error
@@ -36,12 +37,12 @@ func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next
 			t.put(familyItem(next), "", nil),
 		}
 		const endPosition, memberPosition, checkPosition = 3, 6, 7
-		if next.Kind.OfResource() {
+		if next.Kind.OfProject() {
 			items = append(items,
-				t.update(memberKey(next.Resource, next.Owner), "SET expires_on = :on", "attribute_exists(pk)", item{":on": text(next.ExpiresOn.String())}),
-				t.exists(resourceKey(next.Resource)),
-				t.put(resourcePointerItem(next), absent, nil),
-				t.retireResourcePointer(ended))
+				t.update(memberKey(next.Project, next.Owner), "SET expires_on = :on", "attribute_exists(pk)", item{":on": text(next.ExpiresOn.String())}),
+				t.exists(projectKey(next.Project)),
+				t.put(projectPointerItem(next), absent, nil),
+				t.retireProjectPointer(ended))
 		}
 		if use != nil {
 			items = append(items, t.putUse(*use))
@@ -62,8 +63,8 @@ func (t *Table) RotateToken(ctx context.Context, owner principal.User, old, next
 		if failed(reasons, endPosition) {
 			return token.Token{}, whyEnded(reasons[endPosition].Item)
 		}
-		if next.Kind.OfResource() && (failed(reasons, memberPosition) || failed(reasons, checkPosition)) {
-			return token.Token{}, token.ErrNotFound
+		if next.Kind.OfProject() && (failed(reasons, memberPosition) || failed(reasons, checkPosition)) {
+			return token.Token{}, fault.ErrNotFound
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return token.Token{}, err

@@ -4,7 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -14,7 +15,7 @@ func TestRotateToken(t *testing.T) {
 	f := open(t)
 
 	t.Run("a rotation ends the old token and puts the next in its place", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 		wantErr(t, f, err, nil)
@@ -54,7 +55,7 @@ func TestRotateToken(t *testing.T) {
 	})
 
 	t.Run("a chain keeps its family and its last token", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		first := f.AddToken(t, owner)
 		current := first
 		for range 3 {
@@ -72,32 +73,32 @@ func TestRotateToken(t *testing.T) {
 
 	for _, c := range []struct {
 		name    string
-		prepare func(*testing.T, principal.User, token.Token)
+		prepare func(*testing.T, account.Account, token.Token)
 		want    error
 	}{
-		{"the loser of two rotations is told the token was revoked", func(t *testing.T, u principal.User, old token.Token) {
+		{"the loser of two rotations is told the token was revoked", func(t *testing.T, u account.Account, old token.Token) {
 			_, err := f.Store.RotateToken(t.Context(), u, old, f.Successor(t, u, old), nil)
 			wantErr(t, f, err, nil)
 		}, token.ErrRevoked},
-		{"a token that was revoked between reading and writing is not rotated", func(t *testing.T, _ principal.User, old token.Token) {
+		{"a token that was revoked between reading and writing is not rotated", func(t *testing.T, _ account.Account, old token.Token) {
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old)), nil)
 		}, token.ErrRevoked},
-		{"rotating for a blocked owner writes nothing", func(t *testing.T, u principal.User, _ token.Token) {
-			set(t, f, u.ID, principal.Active, principal.Blocked)
-		}, principal.ErrBlocked},
-		{"a bulk revocation between reading and writing refuses the rotation", func(t *testing.T, u principal.User, _ token.Token) {
+		{"rotating for a blocked owner writes nothing", func(t *testing.T, u account.Account, _ token.Token) {
+			set(t, f, u.ID, account.Active, account.Blocked)
+		}, account.ErrBlocked},
+		{"a bulk revocation between reading and writing refuses the rotation", func(t *testing.T, u account.Account, _ token.Token) {
 			wantErr(t, f, f.Store.RevokeEverything(t.Context(), u.ID), nil)
-		}, token.ErrMoved},
-		{"rotating for an owner who is gone writes nothing", func(t *testing.T, u principal.User, _ token.Token) {
+		}, fault.ErrMoved},
+		{"rotating for an owner who is gone writes nothing", func(t *testing.T, u account.Account, _ token.Token) {
 			f.Drop(t, "USER#"+u.ID.String(), "PROFILE")
-		}, token.ErrNotFound},
-		{"a record that clean-up has taken is not rotated", func(t *testing.T, _ principal.User, old token.Token) {
+		}, fault.ErrNotFound},
+		{"a record that clean-up has taken is not rotated", func(t *testing.T, _ account.Account, old token.Token) {
 			pk, sk := recordKey(old.Digest)
 			f.Drop(t, pk, sk)
 		}, token.ErrRevoked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			owner := f.AddUser(t)
+			owner := f.AddAccount(t)
 			old := f.AddToken(t, owner)
 			owner = f.Fresh(t, owner)
 			c.prepare(t, owner, old)
@@ -111,7 +112,7 @@ func TestRotateToken(t *testing.T) {
 	}
 
 	t.Run("tokens made meanwhile only move the number", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		seen := f.Fresh(t, owner)
 		f.AddToken(t, owner)
@@ -123,7 +124,7 @@ func TestRotateToken(t *testing.T) {
 	})
 
 	t.Run("8 rotations at once have one winner", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		seen := f.Fresh(t, owner)
 		next := make([]token.Token, 8)
@@ -158,7 +159,7 @@ func TestRotateToken(t *testing.T) {
 	// Whoever wins, nobody who was told that the token has ended holds a good one.
 	t.Run("a rotation and a revocation at once leave one outcome", func(t *testing.T) {
 		for range 8 {
-			owner := f.AddUser(t)
+			owner := f.AddAccount(t)
 			old := f.AddToken(t, owner)
 			seen := f.Fresh(t, owner)
 			errs := together(2, func(i int) error {
@@ -182,7 +183,7 @@ func TestRotateToken(t *testing.T) {
 	})
 
 	t.Run("a rotated impersonation token stays out of the index", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner, impersonation)
 		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 		wantErr(t, f, err, nil)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
@@ -83,7 +84,7 @@ func readDebt(element types.AttributeValue) (sweep.Debt, bool) {
 	case *types.AttributeValueMemberS:
 		one, two, _ := strings.Cut(v.Value, "@")
 		id, err := token.ParseID(one)
-		to, errTo := token.ParseOwnerID(two)
+		to, errTo := account.ParseID(two)
 		return sweep.Debt{Token: id, To: to}, err == nil && errTo == nil
 	default:
 		return sweep.Debt{}, false
@@ -92,7 +93,7 @@ func readDebt(element types.AttributeValue) (sweep.Debt, bool) {
 
 func readProgress(it item) (sweep.Progress, error) {
 	r := reader{item: it}
-	p := sweep.Progress{Cursor: token.OwnerID(r.optionalNumber("cursor")), Done: r.flag("done"), Unmarked: readDebts(it["unmarked"])}
+	p := sweep.Progress{Cursor: account.ID(r.optionalNumber("cursor")), Done: r.flag("done"), Unmarked: readDebts(it["unmarked"])}
 	if counts, ok := it["counts"].(*types.AttributeValueMemberM); ok {
 		for name, value := range counts.Value {
 			n, ok := value.(*types.AttributeValueMemberN)

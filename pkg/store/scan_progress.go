@@ -9,8 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/sweep"
-	"latchkey/pkg/token"
 )
 
 // Acquire implements sweep.Ledger.
@@ -44,7 +45,7 @@ func (t *Table) Acquire(ctx context.Context, job sweep.Job, holder string, now, 
 // progress returns how far a job is; one that was never begun is at its start.
 func (t *Table) progress(ctx context.Context, job sweep.Job) (sweep.Progress, error) {
 	it, err := t.get(ctx, jobKey(job))
-	if errors.Is(err, token.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) {
 		return sweep.Progress{}, nil
 	}
 	if err != nil {
@@ -97,16 +98,16 @@ func (t *Table) setProgress(job sweep.Job, p sweep.Progress) types.TransactWrite
 }
 
 // Finished implements sweep.Ledger.
-func (t *Table) Finished(ctx context.Context, kind sweep.Kind, shard int) (token.Day, error) {
+func (t *Table) Finished(ctx context.Context, kind sweep.Kind, shard int) (clock.Day, error) {
 	it, err := t.get(ctx, scanKey(kind, shard))
 	if err != nil {
-		return token.Day{}, err
+		return clock.Day{}, err
 	}
 	if _, finished := it["finished_on"]; !finished {
-		return token.Day{}, token.ErrNotFound // leased, for the first time
+		return clock.Day{}, fault.ErrNotFound // leased, for the first time
 	}
 	r := reader{item: it}
-	day, err := token.ParseDay(r.text("finished_on"))
+	day, err := clock.ParseDay(r.text("finished_on"))
 	if err != nil {
 		r.fault("finished_on")
 	}

@@ -7,15 +7,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/sweep"
-	"latchkey/pkg/token"
 )
 
 const minutes = 2 * time.Minute // what a lease lasts
 
 func job(day string, shard int) sweep.Job {
-	d, err := token.ParseDay(day)
+	d, err := clock.ParseDay(day)
 	if err != nil {
 		panic(err)
 	}
@@ -117,7 +118,7 @@ func TestAcquire(t *testing.T) {
 		for _, action := range []storetest.Action{storetest.LoseReply, storetest.LoseRequest, storetest.Answer(http.StatusOK, `<html>`)} {
 			proxy.Fail(storetest.Always(action))
 			_, err := f.Through(proxy.Client()).Acquire(t.Context(), job("2031-07-01", 1), "first", now, now.Add(minutes))
-			wantErr(t, f, err, token.ErrUnavailable)
+			wantErr(t, f, err, fault.ErrUnavailable)
 		}
 	})
 
@@ -129,7 +130,7 @@ func TestAcquire(t *testing.T) {
 		for attribute, value := range map[string]string{"cursor": "x", "done": "x"} {
 			f.Set(t, "SCAN#expiring#2031-05-07", "SHARD#03", attribute, storetest.S(value))
 			_, err = f.Store.Acquire(t.Context(), tonight, "second", now, now)
-			wantErr(t, f, err, token.ErrCorrupt)
+			wantErr(t, f, err, fault.ErrCorrupt)
 			f.Set(t, "SCAN#expiring#2031-05-07", "SHARD#03", attribute, nil)
 		}
 	})
@@ -244,7 +245,7 @@ func TestSave(t *testing.T) {
 			_, err := f.Store.Acquire(t.Context(), job("2031-05-08", 3), "first", now, now.Add(minutes))
 			wantErr(t, f, err, nil)
 			proxy.Fail(storetest.On("TransactWriteItems", storetest.LoseRequest))
-			wantErr(t, f, f.Through(proxy.Client()).Save(t.Context(), tonight, "first", c.p, c.until), token.ErrUnavailable)
+			wantErr(t, f, f.Through(proxy.Client()).Save(t.Context(), tonight, "first", c.p, c.until), fault.ErrUnavailable)
 		})
 	}
 }
@@ -261,11 +262,11 @@ func TestFinished(t *testing.T) {
 
 	t.Run("a shard that never finished has no day", func(t *testing.T) {
 		_, err := f.Store.Finished(t.Context(), sweep.Expiring, 3)
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 		_, err = f.Store.Acquire(t.Context(), tonight, "first", storetest.Now, storetest.Now)
 		wantErr(t, f, err, nil)
 		_, err = f.Store.Finished(t.Context(), sweep.Expiring, 3) // nor has one that was only begun
-		wantErr(t, f, err, token.ErrNotFound)
+		wantErr(t, f, err, fault.ErrNotFound)
 	})
 
 	t.Run("it moves forwards only", func(t *testing.T) {
@@ -278,7 +279,7 @@ func TestFinished(t *testing.T) {
 		}
 		for kind, shard := range map[sweep.Kind]int{sweep.Expiring: 4, sweep.Expired: 3} {
 			_, err := f.Store.Finished(t.Context(), kind, shard)
-			wantErr(t, f, err, token.ErrNotFound)
+			wantErr(t, f, err, fault.ErrNotFound)
 		}
 	})
 
@@ -296,16 +297,16 @@ func TestFinished(t *testing.T) {
 		wantErr(t, f, f.Through(proxy.Client()).SetFinished(t.Context(), job("2031-05-07", 6)), nil)
 		wantEqual(t, "day", finished(t, sweep.Expiring, 6), "2031-05-07")
 		proxy.Fail(storetest.Always(storetest.LoseRequest))
-		wantErr(t, f, f.Through(proxy.Client()).SetFinished(t.Context(), job("2031-05-08", 6)), token.ErrUnavailable)
+		wantErr(t, f, f.Through(proxy.Client()).SetFinished(t.Context(), job("2031-05-08", 6)), fault.ErrUnavailable)
 	})
 
 	t.Run("a day that cannot be read is malformed", func(t *testing.T) {
 		f.Set(t, "SCAN#expiring", "SHARD#03", "finished_on", storetest.S("soon"))
 		_, err := f.Store.Finished(t.Context(), sweep.Expiring, 3)
-		wantErr(t, f, err, token.ErrCorrupt)
+		wantErr(t, f, err, fault.ErrCorrupt)
 		f.Set(t, "SCAN#expiring", "SHARD#03", "finished_on", storetest.N("7"))
 		_, err = f.Store.Finished(t.Context(), sweep.Expiring, 3)
-		wantErr(t, f, err, token.ErrCorrupt)
+		wantErr(t, f, err, fault.ErrCorrupt)
 	})
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/policy"
-	"latchkey/pkg/token"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/settings"
 )
 
 // Settings: SETTINGS / APPLICATION. What was never set is absent, so that the
@@ -18,47 +18,47 @@ import (
 
 func settingsKey() key { return keyOf(settingsPartition, "APPLICATION") }
 
-// Settings implements policy.SettingsStore.
-func (t *Table) Settings(ctx context.Context) (policy.Settings, error) {
+// Settings implements administration.SettingsStore.
+func (t *Table) Settings(ctx context.Context) (settings.Application, error) {
 	it, err := t.get(ctx, settingsKey())
-	if err != nil && !errors.Is(err, token.ErrNotFound) {
-		return policy.Settings{}, err
+	if err != nil && !errors.Is(err, fault.ErrNotFound) {
+		return settings.Application{}, err
 	}
 	return t.readSettings(it)
 }
 
 // Policy returns what administrators have set for every token.
-func (t *Table) Policy(ctx context.Context) (token.Policy, error) {
+func (t *Table) Policy(ctx context.Context) (settings.Settings, error) {
 	s, err := t.Settings(ctx)
-	return s.Policy, err
+	return s.Settings, err
 }
 
-// SaveSettings implements policy.SettingsStore. Only what differs from the
+// SaveSettings implements administration.SettingsStore. Only what differs from the
 // operator's defaults is written, and what was written once stays.
-func (t *Table) SaveSettings(ctx context.Context, s policy.Settings) error {
+func (t *Table) SaveSettings(ctx context.Context, s settings.Application) error {
 	condition, values := absent, item(nil)
 	if s.Revision > 1 {
 		condition, values = "revision = :before", item{":before": number(s.Revision - 1)}
 	}
 	before, err := t.get(ctx, settingsKey())
-	if err != nil && !errors.Is(err, token.ErrNotFound) {
+	if err != nil && !errors.Is(err, fault.ErrNotFound) {
 		return err
 	}
 	put := t.put(t.settingsItem(s, before), condition, values)
 	reasons, err := t.transact(ctx, []types.TransactWriteItem{put}, func(ctx context.Context) (bool, error) {
 		stored, err := t.Settings(ctx)
-		return stored.Revision == s.Revision && stored.Run == s.Run && stored.Policy == s.Policy, err
+		return stored.Revision == s.Revision && stored.Run == s.Run && stored.Settings == s.Settings, err
 	})
 	if err == nil && reasons != nil {
-		return token.ErrMoved
+		return fault.ErrMoved
 	}
 	return err
 }
 
-func (t *Table) settingsItem(s policy.Settings, before item) item {
+func (t *Table) settingsItem(s settings.Application, before item) item {
 	it := settingsKey()
 	it["revision"] = number(s.Revision)
-	p, d := s.Policy, t.opts.Policy
+	p, d := s.Settings, t.opts.Policy
 	for name, n := range map[string][2]int64{
 		"lifetime_days":              {int64(p.LifetimeDays), int64(d.LifetimeDays)},
 		"last_used_interval_seconds": {int64(p.LastUsedInterval.Seconds()), int64(d.LastUsedInterval.Seconds())},
@@ -92,8 +92,8 @@ func (t *Table) settingsItem(s policy.Settings, before item) item {
 
 // readSettings reads the item, which may be nil. What makes no sense is
 // malformed: a rule that cannot be read must not be taken for a looser one.
-func (t *Table) readSettings(it item) (policy.Settings, error) {
-	s := policy.Settings{Policy: t.opts.Policy}
+func (t *Table) readSettings(it item) (settings.Application, error) {
+	s := settings.Application{Settings: t.opts.Policy}
 	if len(it) == 0 {
 		return s, nil
 	}
@@ -108,10 +108,10 @@ func (t *Table) readSettings(it item) (policy.Settings, error) {
 			*target = int(n)
 		}
 	}
-	integer(&s.LifetimeDays, "lifetime_days", 0, token.MaxLifetimeDays)
-	integer(&s.RetentionDays, "retention_days", 1, token.MaxRetentionDays)
+	integer(&s.LifetimeDays, "lifetime_days", 0, settings.MaxLifetimeDays)
+	integer(&s.RetentionDays, "retention_days", 1, settings.MaxRetentionDays)
 	var interval int
-	integer(&interval, "last_used_interval_seconds", 1, int64(policy.MaxLastUsedInterval.Seconds()))
+	integer(&interval, "last_used_interval_seconds", 1, int64(settings.MaxLastUsedInterval.Seconds()))
 	if interval != 0 {
 		s.LastUsedInterval = time.Duration(interval) * time.Second
 	}
@@ -126,11 +126,11 @@ func (t *Table) readSettings(it item) (policy.Settings, error) {
 		s.Prefix = r.text("prefix")
 	}
 	s.Prefixes = slices.Sorted(slices.Values(r.optionalSet("prefixes")))
-	s.Run = policy.Run{At: r.optionalInstant("run_at")}
-	integer(&s.Run.Before, "run_before", 0, token.MaxLifetimeDays)
+	s.Run = settings.Run{At: r.optionalInstant("run_at")}
+	integer(&s.Run.Before, "run_before", 0, settings.MaxLifetimeDays)
 	s.Revision = r.number("revision")
 	if r.err != nil {
-		return policy.Settings{}, fmt.Errorf("settings: %w", r.err)
+		return settings.Application{}, fmt.Errorf("settings: %w", r.err)
 	}
 	return s, nil
 }

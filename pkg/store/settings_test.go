@@ -9,30 +9,30 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/audit"
-	"latchkey/pkg/policy"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
-	"latchkey/pkg/token"
 )
 
 // someSettings differ from every default.
-func someSettings(revision int64) policy.Settings {
-	return policy.Settings{
-		Policy: token.Policy{
+func someSettings(revision int64) settings.Application {
+	return settings.Application{
+		Settings: settings.Settings{
 			LifetimeDays: 30, ExpiryOptional: true, ExpiryIgnored: true, ImpersonationOff: true,
 			Prefix: "acme-", LastUsedInterval: time.Hour, RetentionDays: 7,
 		},
-		Run:      policy.Run{At: storetest.Now.Add(policy.Grace), Before: 90},
+		Run:      settings.Run{At: storetest.Now.Add(settings.Grace), Before: 90},
 		Prefixes: []string{"acme-", "old-"},
 		Revision: revision,
 	}
 }
 
-var operators = token.Policy{Prefix: "lkpat_", LastUsedInterval: 24 * time.Hour, RetentionDays: 90}
+var operators = settings.Settings{Prefix: "lkpat_", LastUsedInterval: 24 * time.Hour, RetentionDays: 90}
 
 // withDefaults returns a store on f's table whose operator has set these.
-func withDefaults(f *storetest.Fixture, p token.Policy) *store.Table {
+func withDefaults(f *storetest.Fixture, p settings.Settings) *store.Table {
 	return store.Open(f.Client, f.Name, store.Options{Shards: storetest.Shards, Retention: storetest.Retention, Policy: p})
 }
 
@@ -42,15 +42,15 @@ func TestSettings(t *testing.T) {
 		f := open(t)
 		got, err := withDefaults(f, operators).Settings(t.Context())
 		wantErr(t, f, err, nil)
-		wantEqual(t, "settings", got, policy.Settings{Policy: operators})
+		wantEqual(t, "settings", got, settings.Application{Settings: operators})
 	})
 	t.Run("what was set is read", func(t *testing.T) {
 		f := open(t)
 		s := withDefaults(f, operators)
-		for revision, settings := range []policy.Settings{
+		for revision, settings := range []settings.Application{
 			someSettings(1),
-			{Policy: operators, Revision: 2},
-			{Policy: token.Policy{LastUsedInterval: time.Minute, RetentionDays: 1}, Prefixes: []string{"x"}, Run: policy.Run{At: storetest.Now}, Revision: 3},
+			{Settings: operators, Revision: 2},
+			{Settings: settings.Settings{LastUsedInterval: time.Minute, RetentionDays: 1}, Prefixes: []string{"x"}, Run: settings.Run{At: storetest.Now}, Revision: 3},
 		} {
 			wantErr(t, f, s.SaveSettings(t.Context(), settings), nil)
 			got, err := s.Settings(t.Context())
@@ -58,32 +58,32 @@ func TestSettings(t *testing.T) {
 			wantEqual(t, fmt.Sprintf("settings %d", revision+1), got, settings)
 			p, err := s.Policy(t.Context())
 			wantErr(t, f, err, nil)
-			wantEqual(t, "policy", p, settings.Policy)
+			wantEqual(t, "policy", p, settings.Settings)
 		}
 	})
 	t.Run("what was never set stays the operator's", func(t *testing.T) {
 		f := open(t)
-		one := policy.Settings{Policy: operators, Revision: 1}
+		one := settings.Application{Settings: operators, Revision: 1}
 		one.RetentionDays = 7
 		wantErr(t, f, withDefaults(f, operators).SaveSettings(t.Context(), one), nil)
 		wantEqual(t, "item", f.Item(t, "SETTINGS", "APPLICATION"), map[string]any{
 			"pk": "SETTINGS", "sk": "APPLICATION", "revision": 1, "retention_days": 7,
 		})
-		others := token.Policy{Prefix: "new_", LastUsedInterval: time.Hour, RetentionDays: 30}
+		others := settings.Settings{Prefix: "new_", LastUsedInterval: time.Hour, RetentionDays: 30}
 		got, err := withDefaults(f, others).Settings(t.Context())
 		wantErr(t, f, err, nil)
 		others.RetentionDays = 7
-		wantEqual(t, "under other defaults", got, policy.Settings{Policy: others, Revision: 1})
+		wantEqual(t, "under other defaults", got, settings.Application{Settings: others, Revision: 1})
 	})
 	t.Run("what was set to the operator's own value once stays when that changes", func(t *testing.T) {
 		f := open(t)
 		s := withDefaults(f, operators)
 		changed := someSettings(1)
 		wantErr(t, f, s.SaveSettings(t.Context(), changed), nil)
-		wantErr(t, f, s.SaveSettings(t.Context(), policy.Settings{Policy: operators, Revision: 2}), nil)
-		got, err := withDefaults(f, token.Policy{Prefix: "new_", LastUsedInterval: time.Hour, RetentionDays: 30, ExpiryIgnored: true}).Settings(t.Context())
+		wantErr(t, f, s.SaveSettings(t.Context(), settings.Application{Settings: operators, Revision: 2}), nil)
+		got, err := withDefaults(f, settings.Settings{Prefix: "new_", LastUsedInterval: time.Hour, RetentionDays: 30, ExpiryIgnored: true}).Settings(t.Context())
 		wantErr(t, f, err, nil)
-		wantEqual(t, "policy", got.Policy, operators)
+		wantEqual(t, "policy", got.Settings, operators)
 	})
 }
 
@@ -95,12 +95,12 @@ func TestSaveSettingsOverOthers(t *testing.T) {
 		revision int64
 		want     error
 	}{
-		{"a second change where there is none", 2, token.ErrMoved},
+		{"a second change where there is none", 2, fault.ErrMoved},
 		{"a first one", 1, nil},
-		{"a first one where there is one", 1, token.ErrMoved},
-		{"a third one where there is one", 3, token.ErrMoved},
+		{"a first one where there is one", 1, fault.ErrMoved},
+		{"a third one where there is one", 3, fault.ErrMoved},
 		{"a second one", 2, nil},
-		{"a second one again", 2, token.ErrMoved},
+		{"a second one again", 2, fault.ErrMoved},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := f.Snapshot(t)
@@ -139,7 +139,7 @@ func TestSaveSettingsOverOthers(t *testing.T) {
 				wantEqual(t, "the winner's", got.RetentionDays, i+1)
 				continue
 			}
-			wantErr(t, f, err, token.ErrMoved)
+			wantErr(t, f, err, fault.ErrMoved)
 		}
 		wantEqual(t, "winners", winners, 1)
 	})
@@ -160,10 +160,10 @@ func TestSaveSettingsWithLostReplies(t *testing.T) {
 		{"the reply is cut", storetest.First("TransactWriteItems", storetest.CutReply), nil},
 		{"the request is lost", storetest.First("TransactWriteItems", storetest.LoseRequest), nil},
 		{"every reply is lost", storetest.On("TransactWriteItems", storetest.LoseReply), nil},
-		{"every request is lost", storetest.On("TransactWriteItems", storetest.LoseRequest), token.ErrUnavailable},
-		{"the engine is busy", storetest.First("TransactWriteItems", busy("TransactWriteItems")), token.ErrUnavailable},
+		{"every request is lost", storetest.On("TransactWriteItems", storetest.LoseRequest), fault.ErrUnavailable},
+		{"the engine is busy", storetest.First("TransactWriteItems", busy("TransactWriteItems")), fault.ErrUnavailable},
 		{"another transaction is at it", storetest.First("TransactWriteItems", conflict("TransactWriteItems")), nil},
-		{"nothing can be read before", storetest.On("GetItem", storetest.LoseRequest), token.ErrUnavailable},
+		{"nothing can be read before", storetest.On("GetItem", storetest.LoseRequest), fault.ErrUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := someSettings(revision + 1)
@@ -187,7 +187,7 @@ func TestSaveSettingsWithLostReplies(t *testing.T) {
 func TestSettingsThatMakeNoSense(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner)
 	wantErr(t, f, f.Store.SaveSettings(t.Context(), someSettings(1)), nil)
 	whole := f.Item(t, "SETTINGS", "APPLICATION")
@@ -216,13 +216,13 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 				wantErr(t, damaged, damaged.Store.SaveSettings(t.Context(), someSettings(1)), nil)
 				damaged.Set(t, "SETTINGS", "APPLICATION", name, value)
 				_, err := damaged.Store.Settings(t.Context())
-				wantErr(t, damaged, err, token.ErrCorrupt)
+				wantErr(t, damaged, err, fault.ErrCorrupt)
 				_, err = damaged.Store.Policy(t.Context())
-				wantErr(t, damaged, err, token.ErrCorrupt)
+				wantErr(t, damaged, err, fault.ErrCorrupt)
 				_, _, err = damaged.Store.LifetimeRun(t.Context())
-				wantErr(t, damaged, err, token.ErrCorrupt)
-				_, _, err = damaged.Store.Check(t.Context(), secret.DigestFromKey("nothing"), 0, new(token.Policy))
-				wantErr(t, damaged, err, token.ErrCorrupt)
+				wantErr(t, damaged, err, fault.ErrCorrupt)
+				_, _, err = damaged.Store.Check(t.Context(), secret.DigestFromKey("nothing"), 0, new(settings.Settings))
+				wantErr(t, damaged, err, fault.ErrCorrupt)
 			})
 		}
 	}
@@ -230,9 +230,9 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		f.Set(t, "SETTINGS", "APPLICATION", "expiry_ignored", storetest.S("true"))
 		_, _, err := f.Store.Check(t.Context(), tok.Digest, owner.ID, nil)
 		wantErr(t, f, err, nil)
-		p := token.Policy{}
+		p := settings.Settings{}
 		_, _, err = f.Store.Check(t.Context(), tok.Digest, owner.ID, &p)
-		wantErr(t, f, err, token.ErrCorrupt)
-		wantEqual(t, "policy that came with the error", p, token.Policy{})
+		wantErr(t, f, err, fault.ErrCorrupt)
+		wantEqual(t, "policy that came with the error", p, settings.Settings{})
 	})
 }

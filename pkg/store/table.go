@@ -26,7 +26,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"latchkey/pkg/audit"
-	"latchkey/pkg/token"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/settings"
 )
 
 // DefaultShards is how many parts one day's expiries are split into unless
@@ -41,7 +42,7 @@ type Options struct {
 	// Retention is how long a revoked token stays before clean-up may take it.
 	Retention time.Duration
 	// Policy holds until administrators set something else.
-	Policy token.Policy
+	Policy settings.Settings
 	// Malformed is told of items that a list passes over because they make no
 	// sense: one of them must not hide all others. It may be nil.
 	Malformed func(error)
@@ -106,7 +107,7 @@ func keyOf(pk, sk string) key {
 	return key{"pk": text(pk), "sk": text(sk)}
 }
 
-// get reads one item. Absence is token.ErrNotFound.
+// get reads one item. Absence is fault.ErrNotFound.
 func (t *Table) get(ctx context.Context, k key) (item, error) {
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &t.name, Key: k, ConsistentRead: aws.Bool(true),
@@ -115,7 +116,7 @@ func (t *Table) get(ctx context.Context, k key) (item, error) {
 		return nil, translate(err)
 	}
 	if len(out.Item) == 0 {
-		return nil, token.ErrNotFound
+		return nil, fault.ErrNotFound
 	}
 	return out.Item, nil
 }
@@ -153,7 +154,7 @@ func (t *Table) getPage(ctx context.Context, keys []key) ([]item, error) {
 			return items, nil
 		}
 		if err := pause(ctx, attempt); err != nil {
-			return nil, fmt.Errorf("%w: engine left keys unread", token.ErrUnavailable)
+			return nil, fmt.Errorf("%w: engine left keys unread", fault.ErrUnavailable)
 		}
 		pending.Keys = left.Keys
 	}
@@ -173,20 +174,20 @@ const (
 // attempts are used up or the context ends.
 func pause(ctx context.Context, attempt int) error {
 	if attempt+1 >= maxAttempts {
-		return token.ErrUnavailable
+		return fault.ErrUnavailable
 	}
 	limit := min(firstPause<<attempt, longestPause)
 	timer := time.NewTimer(rand.N(limit)) //nolint:gosec // jitter, not a secret
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", token.ErrUnavailable, ctx.Err())
+		return fmt.Errorf("%w: %w", fault.ErrUnavailable, ctx.Err())
 	case <-timer.C:
 		return nil
 	}
 }
 
-// translate turns an SDK error into token.ErrUnavailable. Only what kind of
+// translate turns an SDK error into fault.ErrUnavailable. Only what kind of
 // error it was goes into the text: the service's messages may repeat the
 // request (those of ValidationException do), and with it digests and mail
 // addresses. The SDK's error itself does not leave the package for the same
@@ -203,22 +204,22 @@ func translate(err error) error {
 	var status *smithyhttp.ResponseError
 	switch {
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%w: %s: %w", token.ErrUnavailable, operation, context.Canceled)
+		return fmt.Errorf("%w: %s: %w", fault.ErrUnavailable, operation, context.Canceled)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %s: %w", token.ErrUnavailable, operation, context.DeadlineExceeded)
+		return fmt.Errorf("%w: %s: %w", fault.ErrUnavailable, operation, context.DeadlineExceeded)
 	case errors.As(err, &canceled):
 		codes := make([]string, len(canceled.CancellationReasons))
 		for i, reason := range canceled.CancellationReasons {
 			codes[i] = code(reason)
 		}
-		return fmt.Errorf("%w: %s: %s %v", token.ErrUnavailable, operation, canceled.ErrorCode(), codes)
+		return fmt.Errorf("%w: %s: %s %v", fault.ErrUnavailable, operation, canceled.ErrorCode(), codes)
 	case errors.As(err, &api):
-		return fmt.Errorf("%w: %s: %s", token.ErrUnavailable, operation, api.ErrorCode())
+		return fmt.Errorf("%w: %s: %s", fault.ErrUnavailable, operation, api.ErrorCode())
 	case errors.As(err, &unsent):
-		return fmt.Errorf("%w: %s: %v", token.ErrUnavailable, operation, unsent)
+		return fmt.Errorf("%w: %s: %v", fault.ErrUnavailable, operation, unsent)
 	case errors.As(err, &status):
-		return fmt.Errorf("%w: %s: reply with status %d not understood", token.ErrUnavailable, operation, status.HTTPStatusCode())
+		return fmt.Errorf("%w: %s: reply with status %d not understood", fault.ErrUnavailable, operation, status.HTTPStatusCode())
 	default:
-		return fmt.Errorf("%w: %s: not sent", token.ErrUnavailable, operation)
+		return fmt.Errorf("%w: %s: not sent", fault.ErrUnavailable, operation)
 	}
 }

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
@@ -26,36 +28,36 @@ type read struct {
 // reads returns every read there is, each of something that is there.
 func reads(t *testing.T, f *storetest.Fixture) []read {
 	t.Helper()
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	use := f.Use(t, "read "+owner.Username, storetest.Now)
 	old, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), &use)
 	wantErr(t, f, err, nil)
 	tok, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
 	wantErr(t, f, err, nil)
 	wantErr(t, f, f.Store.SaveSettings(t.Context(), someSettings(1)), nil)
-	ofBot := f.AddBot(t, f.AddResource(t, principal.Project))
-	res := made(t, f, groupAt("read-"+owner.Username), owner.ID)
-	made(t, f, projectAt("child", res), 0)
+	ofBot := f.AddBot(t, f.AddProject(t, project.KindProject))
+	proj := made(t, f, groupAt("read-"+owner.Username), owner.ID)
+	made(t, f, projectAt("child", proj), 0)
 	made(t, f, projectOf(owner, "own"), 0)
-	check := func(hint token.OwnerID) func(context.Context, *store.Table) (any, error) {
+	check := func(hint account.ID) func(context.Context, *store.Table) (any, error) {
 		return func(ctx context.Context, s *store.Table) (any, error) {
-			got, user, err := s.Check(ctx, tok.Digest, hint, nil)
+			got, acct, err := s.Check(ctx, tok.Digest, hint, nil)
 			return struct {
 				token token.Token
-				user  principal.User
-			}{got, user}, err
+				acct  account.Account
+			}{got, acct}, err
 		}
 	}
-	f.PutMember(t, principal.Member{Resource: 3, User: owner.ID, Level: token.Owner})
-	wantErr(t, f, f.Store.Record(t.Context(), storetest.Now, audit.Event{Name: audit.SudoUsed, Entity: audit.UserEntity(owner.ID)}), nil)
-	trail := eventsOf(t, f, audit.UserEntity(owner.ID))
+	f.PutMember(t, project.Member{Project: 3, Account: owner.ID, Level: project.Owner})
+	wantErr(t, f, f.Store.Record(t.Context(), storetest.Now, audit.Event{Name: audit.SudoUsed, Entity: audit.AccountEntity(owner.ID)}), nil)
+	trail := eventsOf(t, f, audit.AccountEntity(owner.ID))
 	if len(trail) != 1 {
 		t.Fatalf("%d events", len(trail))
 	}
 	return []read{
 		{"events", func(ctx context.Context, s *store.Table) (any, error) {
 			var events []audit.Event
-			err := s.Events(ctx, audit.UserEntity(owner.ID), storetest.Now, storetest.Now, collect(&events))
+			err := s.Events(ctx, audit.AccountEntity(owner.ID), storetest.Now, storetest.Now, collect(&events))
 			return events, err
 		}},
 		{"every event", func(ctx context.Context, s *store.Table) (any, error) {
@@ -77,20 +79,20 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 		}},
 		{"newest", func(ctx context.Context, s *store.Table) (any, error) { return s.Newest(ctx, old.ID) }},
 		{"use", func(ctx context.Context, s *store.Table) (any, error) { return s.Use(ctx, use.Handle) }},
-		{"user", func(ctx context.Context, s *store.Table) (any, error) { return s.User(ctx, owner.ID) }},
-		{"user by name", func(ctx context.Context, s *store.Table) (any, error) { return s.UserByName(ctx, owner.Username) }},
+		{"user", func(ctx context.Context, s *store.Table) (any, error) { return s.Account(ctx, owner.ID) }},
+		{"user by name", func(ctx context.Context, s *store.Table) (any, error) { return s.AccountByName(ctx, owner.Username) }},
 		{"users", func(ctx context.Context, s *store.Table) (any, error) {
-			var users []principal.User
-			return users, s.Users(ctx, []token.OwnerID{owner.ID}, func(u principal.User) { users = append(users, u) })
+			var accts []account.Account
+			return accts, s.Accounts(ctx, []account.ID{owner.ID}, func(u account.Account) { accts = append(accts, u) })
 		}},
 		readSwitches(t, f, owner), readSwitchesFor(t, f, owner),
-		{"last user id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastUserID(ctx) }},
+		{"last user id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastAccountID(ctx) }},
 		{"tokens of owner", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfOwner(ctx, owner.ID) }},
 		{"page of owner", func(ctx context.Context, s *store.Table) (any, error) {
 			page, _, err := s.PageOfOwner(ctx, owner.ID, token.Page{Limit: 20})
 			return page, err
 		}},
-		{"tokens of resource", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfResource(ctx, ofBot.Resource) }},
+		{"tokens of resource", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfProject(ctx, ofBot.Project) }},
 		{"settings", func(ctx context.Context, s *store.Table) (any, error) { return s.Settings(ctx) }},
 		{"policy", func(ctx context.Context, s *store.Table) (any, error) { return s.Policy(ctx) }},
 		{"lifetime run", func(ctx context.Context, s *store.Table) (any, error) {
@@ -108,17 +110,17 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			var tokens []token.Token
 			return tokens, s.EveryToken(ctx, func(tok token.Token, _ int64) { tokens = append(tokens, tok) })
 		}},
-		{"resource", func(ctx context.Context, s *store.Table) (any, error) { return s.Resource(ctx, res.ID) }},
-		{"resource by path", func(ctx context.Context, s *store.Table) (any, error) { return s.ResourceByPath(ctx, res.FullPath) }},
+		{"resource", func(ctx context.Context, s *store.Table) (any, error) { return s.Project(ctx, proj.ID) }},
+		{"resource by path", func(ctx context.Context, s *store.Table) (any, error) { return s.ProjectByPath(ctx, proj.FullPath) }},
 		{"resources by id", func(ctx context.Context, s *store.Table) (any, error) {
-			var found []principal.Resource
-			return found, s.ResourcesByID(ctx, []token.ResourceID{res.ID}, func(r principal.Resource) { found = append(found, r) })
+			var found []project.Project
+			return found, s.ProjectsByID(ctx, []project.ID{proj.ID}, func(r project.Project) { found = append(found, r) })
 		}},
-		{"last resource id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastResourceID(ctx) }},
-		{"in group", func(ctx context.Context, s *store.Table) (any, error) { return s.InGroup(ctx, res.ID) }},
+		{"last resource id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastProjectID(ctx) }},
+		{"in group", func(ctx context.Context, s *store.Table) (any, error) { return s.InGroup(ctx, proj.ID) }},
 		{"in account", func(ctx context.Context, s *store.Table) (any, error) { return s.InAccount(ctx, owner.ID) }},
-		{"standing", func(ctx context.Context, s *store.Table) (any, error) { return s.Standing(ctx, res, owner.ID) }},
-		{"members", func(ctx context.Context, s *store.Table) (any, error) { return s.Members(ctx, res.ID) }},
+		{"standing", func(ctx context.Context, s *store.Table) (any, error) { return s.Standing(ctx, proj, owner.ID) }},
+		{"members", func(ctx context.Context, s *store.Table) (any, error) { return s.Members(ctx, proj.ID) }},
 		{"memberships", func(ctx context.Context, s *store.Table) (any, error) { return s.Memberships(ctx, owner.ID) }},
 	}
 }
@@ -182,7 +184,7 @@ func TestFailedReads(t *testing.T) {
 						proxy.Fail(storetest.Always(action))
 					}
 					got, err := r.run(ctx, f.Through(proxy.Client()))
-					wantErr(t, f, err, token.ErrUnavailable)
+					wantErr(t, f, err, fault.ErrUnavailable)
 					if !reflect.ValueOf(got).IsZero() {
 						t.Errorf("something came with the error: %v", got)
 					}
@@ -212,7 +214,7 @@ func TestFailedSecondReads(t *testing.T) {
 					return nil
 				})
 				got, err := r.run(t.Context(), f.Through(proxy.Client()))
-				wantErr(t, f, err, token.ErrUnavailable)
+				wantErr(t, f, err, fault.ErrUnavailable)
 				if !reflect.ValueOf(got).IsZero() && r.name != "every token" {
 					t.Errorf("something came with the error: %v", got)
 				}
@@ -226,7 +228,7 @@ func TestPatience(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner)
 
 	t.Run("an attempt that hangs is given up and the next one answers", func(t *testing.T) {
@@ -242,7 +244,7 @@ func TestPatience(t *testing.T) {
 		t.Parallel()
 		proxy.Fail(storetest.Always(storetest.HangBefore))
 		_, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID, nil)
-		wantErr(t, f, err, token.ErrUnavailable)
+		wantErr(t, f, err, fault.ErrUnavailable)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v does not say that time ran out", err)
 		}
@@ -256,7 +258,7 @@ func TestPatience(t *testing.T) {
 		} {
 			proxy.Fail(storetest.On("UpdateItem", action))
 			err := f.Through(proxy.Client()).MarkUsed(t.Context(), tok.Digest, storetest.Now, storetest.Now, nil)
-			wantErr(t, f, err, token.ErrUnavailable)
+			wantErr(t, f, err, fault.ErrUnavailable)
 		}
 	})
 }
@@ -279,7 +281,7 @@ func TestEveryReadIsConsistent(t *testing.T) {
 		check(t)
 	}
 	proxy.Fail(storetest.First("BatchGetItem", storetest.LeaveUnread(1)))
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	_, _, err := through.Check(t.Context(), f.AddToken(t, owner).Digest, owner.ID, nil)
 	wantErr(t, f, err, nil)
 

@@ -8,7 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -47,7 +48,7 @@ func show(v any) any {
 			"id": v.ID, "kind": v.Kind, "owner": v.Owner, "name": v.Name, "description": v.Description,
 			"scopes": v.Scopes.String(), "created_at": v.CreatedAt, "created_by": v.CreatedBy, "expires_on": v.ExpiresOn.String(),
 			"revoked_at": v.RevokedAt, "reason": v.RevokedReason, "last_used_at": v.LastUsedAt,
-			"family": v.Family, "previous": v.Previous, "resource": v.Resource, "level": v.Level, "digest": v.Digest.Key(),
+			"family": v.Family, "previous": v.Previous, "resource": v.Project, "level": v.Level, "digest": v.Digest.Key(),
 		}
 	case []token.Token:
 		all := make([]any, len(v))
@@ -93,11 +94,11 @@ func pointerKey(id token.ID) (pk, sk string) {
 	return "USER#" + id.Owner().String(), "TOKEN#" + pad16(id)
 }
 func pad16(id token.ID) string       { return ("0000000000000000" + id.String())[len(id.String()):] }
-func withoutExpiry(tok *token.Token) { tok.ExpiresOn = token.Day{} }
+func withoutExpiry(tok *token.Token) { tok.ExpiresOn = clock.Day{} }
 func impersonation(tok *token.Token) { tok.Kind = token.Impersonation }
-func set(t *testing.T, f *storetest.Fixture, id token.OwnerID, from, to principal.State) {
+func set(t *testing.T, f *storetest.Fixture, id account.ID, from, to account.State) {
 	t.Helper()
-	if err := f.Store.SetUserState(t.Context(), id, from, to); err != nil {
+	if err := f.Store.SetAccountState(t.Context(), id, from, to); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -20,8 +23,8 @@ const (
 	tokenSort   = "TOKEN"
 )
 
-// never is what the zero token.Day prints.
-var never = token.Day{}.String()
+// never is what the zero clock.Day prints.
+var never = clock.Day{}.String()
 
 func tokenKey(d secret.Digest) key { return keyOf(tokenPrefix+d.Key(), tokenSort) }
 
@@ -36,21 +39,21 @@ func familyKey(first token.ID) key { return keyOf("FAMILY#"+first.String(), "CUR
 // expiryBucket and expiryOrder place a token in the expiry index: all of one
 // owner's tokens that end on a day lie side by side, and a day is split evenly
 // between shards so that no partition takes all the writes of one date.
-func expiryBucket(on token.Day, owner token.OwnerID, shards int) string {
+func expiryBucket(on clock.Day, owner account.ID, shards int) string {
 	return bucketOf(on, shardOf(owner, shards))
 }
 
-func bucketOf(on token.Day, shard int) string { return fmt.Sprintf("%s#%02d", on, shard) }
+func bucketOf(on clock.Day, shard int) string { return fmt.Sprintf("%s#%02d", on, shard) }
 
 // endBucket holds the announced ends of bots' tokens by the day on which the
 // bots are to be removed. No day starts like it.
-func endBucket(on token.Day, shard int) string { return "END#" + bucketOf(on, shard) }
+func endBucket(on clock.Day, shard int) string { return "END#" + bucketOf(on, shard) }
 
 func expiryOrder(id token.ID) string {
 	return fmt.Sprintf("%010d#%016d", int64(id.Owner()), int64(id))
 }
 
-func shardOf(owner token.OwnerID, shards int) int {
+func shardOf(owner account.ID, shards int) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(owner.String()))
 	return int(h.Sum32() % uint32(shards)) //nolint:gosec // shards is a small positive number
@@ -82,8 +85,8 @@ func (t *Table) tokenItem(tok token.Token) item {
 	if tok.Previous != 0 {
 		it["previous"] = number(int64(tok.Previous))
 	}
-	if tok.Kind.OfResource() {
-		it["resource"] = number(int64(tok.Resource))
+	if tok.Kind.OfProject() {
+		it["resource"] = number(int64(tok.Project))
 		it["level"] = number(int64(tok.Level))
 	}
 	if len(tok.Networks) > 0 {
@@ -108,7 +111,7 @@ func readToken(it item) (token.Token, error) {
 		Name:          r.text("name"),
 		Description:   r.optionalText("description"),
 		CreatedAt:     r.instant("created_at"),
-		CreatedBy:     token.OwnerID(r.number("created_by")),
+		CreatedBy:     account.ID(r.number("created_by")),
 		RevokedAt:     r.optionalInstant("revoked_at"),
 		RevokedReason: token.Reason(r.optionalText("revoked_reason")),
 		WorksUntil:    r.optionalInstant("works_until"),
@@ -117,8 +120,8 @@ func readToken(it item) (token.Token, error) {
 		Notices:       r.optionalSet("notices"),
 		Family:        token.ID(r.number("family")),
 		Previous:      token.ID(r.optionalNumber("previous")),
-		Resource:      token.ResourceID(r.optionalNumber("resource")),
-		Level:         token.Level(r.optionalNumber("level")),
+		Project:       project.ID(r.optionalNumber("resource")),
+		Level:         project.Level(r.optionalNumber("level")),
 		Digest:        secret.DigestFromKey(strings.TrimPrefix(pk, tokenPrefix)),
 	}
 	tok.Owner = tok.ID.Owner()
@@ -130,7 +133,7 @@ func readToken(it item) (token.Token, error) {
 	tok.Networks = readNetworks(&r)
 	// Never is written out: a record that lost its day must not be endless.
 	if day := r.text("expires_on"); day != never {
-		on, err := token.ParseDay(day)
+		on, err := clock.ParseDay(day)
 		if err != nil {
 			r.fault("expires_on")
 		}
@@ -162,7 +165,7 @@ func readNetworks(r *reader) token.Networks {
 
 // checkToken faults what no token can be.
 func checkToken(r *reader, tok token.Token) {
-	if tok.Owner < 1 || tok.Owner > token.MaxOwner || tok.ID.Number() < 1 {
+	if tok.Owner < 1 || tok.Owner > account.MaxID || tok.ID.Number() < 1 {
 		r.fault("id")
 	}
 	switch tok.Kind {
@@ -170,13 +173,13 @@ func checkToken(r *reader, tok token.Token) {
 	default:
 		r.fault("kind")
 	}
-	if tok.Kind.OfResource() != (tok.Resource != 0) || tok.Resource < 0 || tok.Resource > token.MaxOwner {
+	if tok.Kind.OfProject() != (tok.Project != 0) || tok.Project < 0 || tok.Project > account.MaxID {
 		r.fault("resource")
 	}
-	if tok.Kind.OfResource() != (tok.Level != token.NoLevel) || tok.Level != token.NoLevel && !slices.Contains(token.Levels, tok.Level) {
+	if tok.Kind.OfProject() != (tok.Level != project.NoLevel) || tok.Level != project.NoLevel && !slices.Contains(project.Levels, tok.Level) {
 		r.fault("level")
 	}
-	if tok.CreatedBy < 0 || tok.CreatedBy > token.MaxOwner {
+	if tok.CreatedBy < 0 || tok.CreatedBy > account.MaxID {
 		r.fault("created_by")
 	}
 	// A chain starts with its family's token, and every other one follows one.

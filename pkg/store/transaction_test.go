@@ -11,7 +11,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -28,7 +30,7 @@ type write struct {
 
 var writes = []write{
 	{"create", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		tok, use := f.Candidate(t, owner), f.Use(t, "create "+owner.Username, storetest.Now)
 		var made token.Token
 		return func(ctx context.Context, s *store.Table) (err error) {
@@ -47,7 +49,7 @@ var writes = []write{
 			}
 	}},
 	{"rotate", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		owner = f.Fresh(t, owner)
 		next := f.Successor(t, owner, old)
@@ -67,7 +69,7 @@ var writes = []write{
 			}
 	}},
 	{"rotate with an overlap", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		old := storetest.Overlapping(f.AddToken(t, owner), time.Minute)
 		owner = f.Fresh(t, owner)
 		next, use := f.Successor(t, owner, old), f.Use(t, "overlap "+owner.Username, storetest.Now)
@@ -88,21 +90,21 @@ var writes = []write{
 			}
 	}},
 	{"revoke a bot's token in its overlap", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		res := f.AddResource(t, principal.Group)
-		old := storetest.Overlapping(f.AddBot(t, res), time.Hour)
-		bot := f.Fresh(t, principal.User{ID: old.Owner})
+		proj := f.AddProject(t, project.KindGroup)
+		old := storetest.Overlapping(f.AddBot(t, proj), time.Hour)
+		bot := f.Fresh(t, account.Account{ID: old.Owner})
 		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
 		wantErr(t, f, err, nil)
 		ended := storetest.Ended(old)
 		return func(ctx context.Context, s *store.Table) error { return s.RevokeToken(ctx, ended) }, func(t *testing.T) {
-			stored, err := f.Store.TokensOfResource(t.Context(), res.ID)
+			stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "tokens", stored, []token.Token{ended, next})
-			wantBot(t, f, res, next, "_bot")
+			wantBot(t, f, proj, next, "_bot")
 		}
 	}},
 	{"revoke", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		ended := storetest.Ended(f.AddToken(t, f.AddUser(t)))
+		ended := storetest.Ended(f.AddToken(t, f.AddAccount(t)))
 		return func(ctx context.Context, s *store.Table) error { return s.RevokeToken(ctx, ended) }, func(t *testing.T) {
 			stored, err := f.Store.Token(t.Context(), ended.ID)
 			wantErr(t, f, err, nil)
@@ -110,20 +112,20 @@ var writes = []write{
 		}
 	}},
 	{"create a bot", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		res := f.AddResource(t, principal.Project)
-		bot, tok := f.Bot(res)
-		use := f.Use(t, "create a bot of "+res.ID.String(), storetest.Now)
-		last, err := f.Store.LastUserID(t.Context())
+		proj := f.AddProject(t, project.KindProject)
+		bot, tok := f.Bot(proj)
+		use := f.Use(t, "create a bot of "+proj.ID.String(), storetest.Now)
+		last, err := f.Store.LastAccountID(t.Context())
 		wantErr(t, f, err, nil)
 		var made token.Token
 		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.CreateResourceToken(ctx, res, bot, tok, f.Mint(t, &use))
+				made, err = s.CreateProjectToken(ctx, proj, bot, tok, f.Mint(t, &use))
 				return err
 			}, func(t *testing.T) {
-				stored, err := f.Store.TokensOfResource(t.Context(), res.ID)
+				stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
 				wantErr(t, f, err, nil)
 				wantEqual(t, "tokens", stored, []token.Token{made})
-				wantBot(t, f, res, made, "_bot")
+				wantBot(t, f, proj, made, "_bot")
 				if made.Owner != last+1 {
 					t.Errorf("bot %d after account %d", made.Owner, last)
 				}
@@ -133,9 +135,9 @@ var writes = []write{
 			}
 	}},
 	{"rotate a bot's token", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		res := f.AddResource(t, principal.Group)
-		old := f.AddBot(t, res)
-		bot := f.Fresh(t, principal.User{ID: old.Owner})
+		proj := f.AddProject(t, project.KindGroup)
+		old := f.AddBot(t, proj)
+		bot := f.Fresh(t, account.Account{ID: old.Owner})
 		next := f.Successor(t, bot, old)
 		next.ExpiresOn = old.ExpiresOn.AddDays(3)
 		var made token.Token
@@ -143,38 +145,38 @@ var writes = []write{
 				made, err = s.RotateToken(ctx, bot, old, next, nil)
 				return err
 			}, func(t *testing.T) {
-				stored, err := f.Store.TokensOfResource(t.Context(), res.ID)
+				stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
 				wantErr(t, f, err, nil)
 				ended := old
 				ended.RevokedAt, ended.RevokedReason = next.CreatedAt, token.ReasonRotated
 				wantEqual(t, "tokens", stored, []token.Token{ended, made})
-				wantBot(t, f, res, made, "_bot")
+				wantBot(t, f, proj, made, "_bot")
 			}
 	}},
 	{"end a bot", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		res := f.AddResource(t, principal.Project)
-		ended := storetest.Ended(f.AddBot(t, res))
+		proj := f.AddProject(t, project.KindProject)
+		ended := storetest.Ended(f.AddBot(t, proj))
 		gone := goneAccounts(t, f)
 		return func(ctx context.Context, s *store.Table) error { return s.RevokeToken(ctx, ended) }, func(t *testing.T) {
 			stored, err := f.Store.Token(t.Context(), ended.ID)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "token", stored, ended)
-			wantNoBot(t, f, res, ended)
+			wantNoBot(t, f, proj, ended)
 			if now := goneAccounts(t, f); now != gone+1 {
 				t.Errorf("%d accounts are gone, after %d", now, gone)
 			}
 		}
 	}},
 	{"create user", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		u := f.Account(f.AddUser(t).Username + "-2")
-		last, err := f.Store.LastUserID(t.Context())
+		u := f.Account(f.AddAccount(t).Username + "-2")
+		last, err := f.Store.LastAccountID(t.Context())
 		wantErr(t, f, err, nil)
-		var made principal.User
+		var made account.Account
 		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.CreateUser(ctx, u)
+				made, err = s.CreateAccount(ctx, u)
 				return err
 			}, func(t *testing.T) {
-				stored, err := f.Store.UserByName(t.Context(), u.Username)
+				stored, err := f.Store.AccountByName(t.Context(), u.Username)
 				wantErr(t, f, err, nil)
 				wantEqual(t, "account", stored, made)
 				if made.ID != last+1 {
@@ -183,18 +185,18 @@ var writes = []write{
 			}
 	}},
 	{"block", "UpdateItem", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		u := f.AddUser(t)
+		u := f.AddAccount(t)
 		return func(ctx context.Context, s *store.Table) error {
-				return s.SetUserState(ctx, u.ID, principal.Active, principal.Blocked)
+				return s.SetAccountState(ctx, u.ID, account.Active, account.Blocked)
 			}, func(t *testing.T) {
-				if state := f.Fresh(t, u).State; state != principal.Blocked {
+				if state := f.Fresh(t, u).State; state != account.Blocked {
 					t.Errorf("the account is %s", state)
 				}
 			}
 	}},
 	switchesSet, switchesCleared,
 	{"revoke everything", "UpdateItem", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner)
 		return func(ctx context.Context, s *store.Table) error { return s.RevokeEverything(ctx, owner.ID) }, func(t *testing.T) {
 			if validFrom := f.Fresh(t, owner).TokensValidFrom; !tok.RevokedIn(storetest.Now, validFrom) {
@@ -203,42 +205,42 @@ var writes = []write{
 		}
 	}},
 	{"create resource", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		owner := f.AddUser(t)
-		last, err := f.Store.LastResourceID(t.Context())
+		owner := f.AddAccount(t)
+		last, err := f.Store.LastProjectID(t.Context())
 		wantErr(t, f, err, nil)
-		var made principal.Resource
+		var made project.Project
 		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.CreateResource(ctx, groupAt(owner.Username+"-group"), owner.ID)
+				made, err = s.CreateProject(ctx, groupAt(owner.Username+"-group"), owner.ID)
 				return err
 			}, func(t *testing.T) {
-				stored, err := f.Store.ResourceByPath(t.Context(), owner.Username+"-group")
+				stored, err := f.Store.ProjectByPath(t.Context(), owner.Username+"-group")
 				wantErr(t, f, err, nil)
 				wantEqual(t, "resource", stored, made)
-				if made.ID != last+1 || direct(t, f, made, owner.ID).Level != token.Owner {
+				if made.ID != last+1 || direct(t, f, made, owner.ID).Level != project.Owner {
 					t.Errorf("id %s after %s, with %v", made.ID, last, direct(t, f, made, owner.ID))
 				}
 			}
 	}},
 	{"add member", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		res := made(t, f, projectOf(f.AddUser(t), "p"), 0)
-		m := memberIn(res, f.AddUser(t), token.Guest)
+		proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
+		m := memberIn(proj, f.AddAccount(t), project.Guest)
 		return func(ctx context.Context, s *store.Table) error { return s.AddMember(ctx, m, nobody) },
-			func(t *testing.T) { wantEqual(t, "member", direct(t, f, res, m.User), m) }
+			func(t *testing.T) { wantEqual(t, "member", direct(t, f, proj, m.Account), m) }
 	}},
 	{"change member", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		res := made(t, f, projectOf(f.AddUser(t), "p"), 0)
-		m := joined(t, f, memberIn(res, f.AddUser(t), token.Guest))
+		proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
+		m := joined(t, f, memberIn(proj, f.AddAccount(t), project.Guest))
 		after := m
-		after.Level = token.Developer
+		after.Level = project.Developer
 		return func(ctx context.Context, s *store.Table) error { return s.ChangeMember(ctx, m, after, nobody) },
-			func(t *testing.T) { wantEqual(t, "member", direct(t, f, res, m.User), after) }
+			func(t *testing.T) { wantEqual(t, "member", direct(t, f, proj, m.Account), after) }
 	}},
 	{"remove member", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
-		res := made(t, f, projectOf(f.AddUser(t), "p"), 0)
-		m := joined(t, f, memberIn(res, f.AddUser(t), token.Guest))
+		proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
+		m := joined(t, f, memberIn(proj, f.AddAccount(t), project.Guest))
 		return func(ctx context.Context, s *store.Table) error { return s.RemoveMember(ctx, m, nobody) }, func(t *testing.T) {
-			wantEqual(t, "member", direct(t, f, res, m.User), nobody)
-			left, err := f.Store.Memberships(t.Context(), m.User)
+			wantEqual(t, "member", direct(t, f, proj, m.Account), nobody)
+			left, err := f.Store.Memberships(t.Context(), m.Account)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "memberships", len(left), 0)
 		}
@@ -365,7 +367,7 @@ func TestFailedWrites(t *testing.T) {
 					run, _ := w.prepare(t, f)
 					before := f.Snapshot(t)
 					proxy.Fail(rule)
-					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(storetest.Hurried))), token.ErrUnavailable)
+					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(storetest.Hurried))), fault.ErrUnavailable)
 					wantUnchanged(t, f, before)
 				})
 			}
@@ -377,7 +379,7 @@ func TestFailedWrites(t *testing.T) {
 				cancel()
 				proxy.Fail(nil)
 				err := run(ctx, f.Through(proxy.Client()))
-				wantErr(t, f, err, token.ErrUnavailable)
+				wantErr(t, f, err, fault.ErrUnavailable)
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("err = %v does not say that the caller gave up", err)
 				}
@@ -395,7 +397,7 @@ func TestReadBackTellsWritesApart(t *testing.T) {
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 
 	t.Run("everything was revoked and a token made before the read", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		f.AddToken(t, owner)
 		reads := 0
 		proxy.Fail(func(op string, _ int) storetest.Action {
@@ -413,10 +415,10 @@ func TestReadBackTellsWritesApart(t *testing.T) {
 	})
 
 	t.Run("nothing was revoked and a token made before the read", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		f.AddToken(t, owner)
 		proxy.Fail(storetest.On("UpdateItem", storetest.LoseRequest))
-		wantErr(t, f, f.Through(proxy.Client()).RevokeEverything(t.Context(), owner.ID), token.ErrUnavailable)
+		wantErr(t, f, f.Through(proxy.Client()).RevokeEverything(t.Context(), owner.ID), fault.ErrUnavailable)
 	})
 
 	t.Run("a username that somebody else took meanwhile is not this account's", func(t *testing.T) {
@@ -428,19 +430,19 @@ func TestReadBackTellsWritesApart(t *testing.T) {
 			}
 			return func(x *storetest.Exchange) {
 				if n == 1 {
-					if _, err := f.Store.CreateUser(context.Background(), theirs); err != nil {
+					if _, err := f.Store.CreateAccount(context.Background(), theirs); err != nil {
 						t.Error(err)
 					}
 				}
 				storetest.LoseRequest(x)
 			}
 		})
-		_, err := f.Through(proxy.Client()).CreateUser(t.Context(), mine)
-		wantErr(t, f, err, token.ErrUnavailable)
+		_, err := f.Through(proxy.Client()).CreateAccount(t.Context(), mine)
+		wantErr(t, f, err, fault.ErrUnavailable)
 	})
 
 	t.Run("a chosen value that somebody else took meanwhile is not this token's", func(t *testing.T) {
-		owner := f.AddUser(t)
+		owner := f.AddAccount(t)
 		mine := f.Candidate(t, owner)
 		theirs := mine
 		theirs.Scopes = theirs.Scopes[:1]
@@ -458,7 +460,7 @@ func TestReadBackTellsWritesApart(t *testing.T) {
 			}
 		})
 		_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, mine, nil)
-		wantErr(t, f, err, token.ErrUnavailable)
+		wantErr(t, f, err, fault.ErrUnavailable)
 	})
 }
 
@@ -467,7 +469,7 @@ func TestTransactionsKeepTheirRequestToken(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	proxy.Fail(storetest.First("TransactWriteItems", storetest.LoseReply, conflict("TransactWriteItems"), conflict("TransactWriteItems")))
 	_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
 	wantErr(t, f, err, nil)

@@ -10,53 +10,56 @@ import (
 	"testing/synctest"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
 
 // The groups acme and acme/apps, and the projects acme/apps/web and that of account 70.
 const (
-	acme token.ResourceID = iota + 1
+	acme project.ID = iota + 1
 	apps
 	web
 	own
 )
 
 // bot is the owner of the token that is due, in shard 0.
-const bot token.OwnerID = 40
+const bot account.ID = 40
 
-// addResources fills a world with what there is to work on. Nobody does yet.
-func addResources(w *world) {
-	w.resources[acme] = principal.Resource{ID: acme, Kind: principal.Group, Path: "acme", FullPath: "acme"}
-	w.resources[apps] = principal.Resource{ID: apps, Kind: principal.Group, Path: "apps", FullPath: "acme/apps", Ancestors: []token.ResourceID{acme}}
-	w.resources[web] = principal.Resource{ID: web, Kind: principal.Project, Path: "web", FullPath: "acme/apps/web", Ancestors: []token.ResourceID{acme, apps}}
-	w.resources[own] = principal.Resource{ID: own, Kind: principal.Project, Path: "tools", Owner: 70}
-	w.addUser(70)
+// addProjects fills a world with what there is to work on. Nobody does yet.
+func addProjects(w *world) {
+	w.projects[acme] = project.Project{ID: acme, Kind: project.KindGroup, Path: "acme", FullPath: "acme"}
+	w.projects[apps] = project.Project{ID: apps, Kind: project.KindGroup, Path: "apps", FullPath: "acme/apps", Ancestors: []project.ID{acme}}
+	w.projects[web] = project.Project{ID: web, Kind: project.KindProject, Path: "web", FullPath: "acme/apps/web", Ancestors: []project.ID{acme, apps}}
+	w.projects[own] = project.Project{ID: own, Kind: project.KindProject, Path: "tools", Owner: 70}
+	w.addAccount(70)
 }
 
 // join makes user a member, and an account when there is none.
-func (w *world) join(res token.ResourceID, user token.OwnerID, level token.Level, changes ...func(*principal.Member)) {
-	if _, there := w.users[user]; !there {
-		w.addUser(user)
+func (w *world) join(res project.ID, acct account.ID, level project.Level, changes ...func(*project.Member)) {
+	if _, there := w.accts[acct]; !there {
+		w.addAccount(acct)
 	}
-	m := principal.Member{Resource: res, User: user, Level: level}
+	m := project.Member{Project: res, Account: acct, Level: level}
 	for _, change := range changes {
 		change(&m)
 	}
 	w.members = append(w.members, m)
 }
 
-// addBot gives the bot a token for a resource that ends on a day.
-func (w *world) addBot(res token.ResourceID, on token.Day) token.ID { return w.addBotOf(bot, res, on) }
+// addBot gives the bot a token for a project that ends on a day.
+func (w *world) addBot(res project.ID, on clock.Day) token.ID { return w.addBotOf(bot, res, on) }
 
-func (w *world) addBotOf(owner token.OwnerID, res token.ResourceID, on token.Day) token.ID {
-	w.addUser(owner, func(u *principal.User) {
+func (w *world) addBotOf(owner account.ID, res project.ID, on clock.Day) token.ID {
+	w.addAccount(owner, func(u *account.Account) {
 		u.Username, u.Bot, u.Email = fmt.Sprintf("project_%s_bot", res), true, fmt.Sprintf("project%s_bot@example.com", res)
 	})
-	w.join(res, owner, token.Maintainer, func(m *principal.Member) { m.ExpiresOn = on })
+	w.join(res, owner, project.Maintainer, func(m *project.Member) { m.ExpiresOn = on })
 	return w.add(owner, on, func(tok *token.Token) {
-		tok.Kind, tok.Resource, tok.Level = w.resources[res].Kind.TokenKind(), res, token.Maintainer
+		tok.Kind, tok.Project, tok.Level = token.KindIn(w.projects[res].Kind), res, project.Maintainer
 	})
 }
 
@@ -66,7 +69,7 @@ func (w *world) addressees() string {
 	defer w.mu.Unlock()
 	var all []string
 	for _, n := range w.mails {
-		all = append(all, n.Recipient.User.String())
+		all = append(all, n.Recipient.Account.String())
 	}
 	return strings.Join(all, " ")
 }
@@ -75,83 +78,83 @@ func (w *world) addressees() string {
 func TestManagersAreTold(t *testing.T) {
 	t.Parallel()
 	const day0 = "2031-05-07"
-	until := func(s string) func(*principal.Member) {
-		return func(m *principal.Member) { m.ExpiresOn = day(s) }
+	until := func(s string) func(*project.Member) {
+		return func(m *project.Member) { m.ExpiresOn = day(s) }
 	}
-	user := func(id token.OwnerID, change func(*principal.User)) func(*world) {
-		return func(w *world) { w.addUser(id, change) }
+	acct := func(id account.ID, change func(*account.Account)) func(*world) {
+		return func(w *world) { w.addAccount(id, change) }
 	}
-	member := func(res token.ResourceID, id token.OwnerID, level token.Level, changes ...func(*principal.Member)) func(*world) {
+	member := func(res project.ID, id account.ID, level project.Level, changes ...func(*project.Member)) func(*world) {
 		return func(w *world) { w.join(res, id, level, changes...) }
 	}
 	for _, c := range []struct {
 		name    string
-		on      token.ResourceID
+		on      project.ID
 		arrange []func(*world)
 		want    string // ids of the recipients
 		skipped string
 		path    string
 	}{
 		{"maintainers and owners of a project", web, []func(*world){
-			member(web, 12, token.Owner), member(web, 9, token.Maintainer), member(web, 10, token.Developer), member(web, 11, token.Guest), member(web, 100, token.Maintainer),
+			member(web, 12, project.Owner), member(web, 9, project.Maintainer), member(web, 10, project.Developer), member(web, 11, project.Guest), member(web, 100, project.Maintainer),
 		}, "9 12 100", "", "acme/apps/web"},
 		{"maintainers and owners of the groups above it", web, []func(*world){
-			member(acme, 8, token.Owner), member(apps, 9, token.Maintainer), member(apps, 10, token.Developer),
+			member(acme, 8, project.Owner), member(apps, 9, project.Maintainer), member(apps, 10, project.Developer),
 		}, "8 9", "", "acme/apps/web"},
 		{"the highest level counts, and everybody once", web, []func(*world){
-			member(web, 9, token.Guest), member(apps, 9, token.Maintainer), member(acme, 9, token.Owner),
+			member(web, 9, project.Guest), member(apps, 9, project.Maintainer), member(acme, 9, project.Owner),
 		}, "9", "", "acme/apps/web"},
 		{"owners of a group, not its maintainers", apps, []func(*world){
-			member(apps, 9, token.Owner), member(apps, 10, token.Maintainer), member(acme, 8, token.Owner), member(acme, 7, token.Maintainer),
+			member(apps, 9, project.Owner), member(apps, 10, project.Maintainer), member(acme, 8, project.Owner), member(acme, 7, project.Maintainer),
 		}, "8 9", "", "acme/apps"},
 		{"members of a project below a group are no members of the group", apps, []func(*world){
-			member(web, 9, token.Owner),
+			member(web, 9, project.Owner),
 		}, "", "no_recipient", ""},
-		{"nobody manages it", web, []func(*world){member(web, 9, token.Developer)}, "", "no_recipient", ""},
+		{"nobody manages it", web, []func(*world){member(web, 9, project.Developer)}, "", "no_recipient", ""},
 		{"nobody is in it", web, nil, "", "no_recipient", ""},
-		{"a membership that ended yesterday", web, []func(*world){member(web, 9, token.Owner, until("2031-05-06"))}, "", "no_recipient", ""},
-		{"a membership that ends today", web, []func(*world){member(web, 9, token.Owner, until(day0))}, "", "no_recipient", ""},
-		{"a membership that ends tomorrow", web, []func(*world){member(web, 9, token.Owner, until("2031-05-08"))}, "9", "", "acme/apps/web"},
+		{"a membership that ended yesterday", web, []func(*world){member(web, 9, project.Owner, until("2031-05-06"))}, "", "no_recipient", ""},
+		{"a membership that ends today", web, []func(*world){member(web, 9, project.Owner, until(day0))}, "", "no_recipient", ""},
+		{"a membership that ends tomorrow", web, []func(*world){member(web, 9, project.Owner, until("2031-05-08"))}, "9", "", "acme/apps/web"},
 		{"a membership that ended, and an inherited one", web, []func(*world){
-			member(web, 9, token.Owner, until(day0)), member(acme, 9, token.Maintainer),
+			member(web, 9, project.Owner, until(day0)), member(acme, 9, project.Maintainer),
 		}, "9", "", "acme/apps/web"},
 		{"a blocked manager is not told", web, []func(*world){
-			user(9, func(u *principal.User) { u.State = principal.Blocked }), member(web, 9, token.Owner), member(web, 10, token.Owner),
+			acct(9, func(u *account.Account) { u.State = account.Blocked }), member(web, 9, project.Owner), member(web, 10, project.Owner),
 		}, "10", "", "acme/apps/web"},
 		{"a deactivated manager is not told", web, []func(*world){
-			user(9, func(u *principal.User) { u.State = principal.Deactivated }), member(web, 9, token.Owner),
+			acct(9, func(u *account.Account) { u.State = account.Deactivated }), member(web, 9, project.Owner),
 		}, "", "no_recipient", ""},
 		{"a manager without an address is not told", web, []func(*world){
-			user(9, func(u *principal.User) { u.Email = "" }), member(web, 9, token.Owner),
+			acct(9, func(u *account.Account) { u.Email = "" }), member(web, 9, project.Owner),
 		}, "", "no_recipient", ""},
 		{"another bot is not told", web, []func(*world){
-			user(9, func(u *principal.User) { u.Bot = true }), member(web, 9, token.Owner),
+			acct(9, func(u *account.Account) { u.Bot = true }), member(web, 9, project.Owner),
 		}, "", "no_recipient", ""},
 		{"a manager whose account is gone is passed over", web, []func(*world){
-			member(web, 9, token.Owner), member(web, 10, token.Owner), func(w *world) { delete(w.users, 9) },
+			member(web, 9, project.Owner), member(web, 10, project.Owner), func(w *world) { delete(w.accts, 9) },
 		}, "10", "", "acme/apps/web"},
 		{"a manager whose profile cannot be read is passed over", web, []func(*world){
-			user(9, func(u *principal.User) { u.Username = "" }), member(web, 9, token.Owner), member(web, 10, token.Owner),
+			acct(9, func(u *account.Account) { u.Username = "" }), member(web, 9, project.Owner), member(web, 10, project.Owner),
 		}, "10", "", "acme/apps/web"},
 		{"a member who cannot be read is passed over", web, []func(*world){
-			member(web, 0, token.Owner), member(web, 10, token.Owner),
+			member(web, 0, project.Owner), member(web, 10, project.Owner),
 		}, "10", "", "acme/apps/web"},
 		{"a blocked bot's token", web, []func(*world){
-			func(w *world) { w.changeUser(bot, func(u *principal.User) { u.State = principal.Blocked }) }, member(web, 9, token.Owner),
+			func(w *world) { w.changeAccount(bot, func(u *account.Account) { u.State = account.Blocked }) }, member(web, 9, project.Owner),
 		}, "9", "", "acme/apps/web"},
-		{"a project that is gone", web, []func(*world){member(web, 9, token.Owner), func(w *world) { delete(w.resources, web) }}, "", "no_recipient", ""},
+		{"a project that is gone", web, []func(*world){member(web, 9, project.Owner), func(w *world) { delete(w.projects, web) }}, "", "no_recipient", ""},
 		{"a project that cannot be read", web, []func(*world){
-			member(web, 9, token.Owner), func(w *world) { w.resources[web] = principal.Resource{} },
+			member(web, 9, project.Owner), func(w *world) { w.projects[web] = project.Project{} },
 		}, "", "malformed", ""},
-		{"a project in an account's namespace", own, []func(*world){member(own, 9, token.Maintainer), member(own, 70, token.Owner)}, "9 70", "", "user70/tools"},
-		{"one whose owner is not its member", own, []func(*world){member(own, 9, token.Maintainer)}, "9", "", "user70/tools"},
-		{"one whose owner is gone", own, []func(*world){member(own, 9, token.Maintainer), func(w *world) { delete(w.users, 70) }}, "9", "", "ghost/tools"},
+		{"a project in an account's namespace", own, []func(*world){member(own, 9, project.Maintainer), member(own, 70, project.Owner)}, "9 70", "", "user70/tools"},
+		{"one whose owner is not its member", own, []func(*world){member(own, 9, project.Maintainer)}, "9", "", "user70/tools"},
+		{"one whose owner is gone", own, []func(*world){member(own, 9, project.Maintainer), func(w *world) { delete(w.accts, 70) }}, "9", "", "ghost/tools"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				addResources(w)
+				addProjects(w)
 				id := w.addBot(c.on, today.AddDays(4))
 				for _, arrange := range c.arrange {
 					arrange(w)
@@ -165,10 +168,10 @@ func TestManagersAreTold(t *testing.T) {
 				want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(skipped))
 				want(t, "marked", slices.Contains(w.marks(id), "expiring-7"), c.skipped != "malformed")
 				for _, n := range w.mails {
-					want(t, "place", n.Place, sweep.Place{Kind: w.resources[c.on].Kind, FullPath: c.path})
+					want(t, "place", n.Place, sweep.Place{Kind: w.projects[c.on].Kind, FullPath: c.path})
 					want(t, "owner", n.Owner, bot)
 					want(t, "tokens", fmt.Sprint(len(n.Tokens), n.Total, n.Tokens[0].ID), fmt.Sprint(1, 1, id))
-					want(t, "address", n.Recipient.Address, "user"+n.Recipient.User.String()+"@example.com")
+					want(t, "address", n.Recipient.Address, "user"+n.Recipient.Account.String()+"@example.com")
 				}
 				mails := len(w.mails)
 				w.wantRun(t, sweep.Expiring)
@@ -194,9 +197,9 @@ func TestMembershipAtTheEventsTime(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				addResources(w)
+				addProjects(w)
 				w.addBot(web, today.AddDays(4))
-				w.join(web, 9, token.Maintainer, func(m *principal.Member) { m.ExpiresOn = today })
+				w.join(web, 9, project.Maintainer, func(m *project.Member) { m.ExpiresOn = today })
 				_, err := w.scanner(sweep.Expiring).Run(t.Context(), t.Context(), sweep.Event{Time: c.at})
 				wantErr(t, err, nil)
 				want(t, "recipients", w.addressees(), c.want)
@@ -210,7 +213,7 @@ func TestTeamsAreReadForBotsOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		addResources(w)
+		addProjects(w)
 		populate(w, 30)
 		w.wantRun(t, sweep.Expiring)
 		want(t, "resources read", w.count("Resource")+w.count("MembersIn"), 0)
@@ -218,19 +221,19 @@ func TestTeamsAreReadForBotsOnly(t *testing.T) {
 }
 
 // staff adds a bot with four managers: 9, 10, 11 and 12.
-func staff(w *world, on token.Day) token.ID {
-	addResources(w)
+func staff(w *world, on clock.Day) token.ID {
+	addProjects(w)
 	id := w.addBot(web, on)
-	for user := token.OwnerID(9); user <= 12; user++ {
-		w.join(web, user, token.Maintainer)
+	for acct := account.ID(9); acct <= 12; acct++ {
+		w.join(web, acct, project.Maintainer)
 	}
 	return id
 }
 
-// toUser fails mails to users.
-func toUser(err error, users ...token.OwnerID) func(sweep.Notice) error {
+// toAccount fails mails to users.
+func toAccount(err error, accts ...account.ID) func(sweep.Notice) error {
 	return func(n sweep.Notice) error {
-		if slices.Contains(users, n.Recipient.User) {
+		if slices.Contains(accts, n.Recipient.Account) {
 			return err
 		}
 		return nil
@@ -261,28 +264,28 @@ func TestOneRecipientFails(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		fails []token.OwnerID
+		fails []account.ID
 		err   error
 		want  string // addressees of the first run, and of the retry
 	}{
-		{"the first", []token.OwnerID{9}, errOdd, "10 11 12|9"},
-		{"one in the middle", []token.OwnerID{11}, errOdd, "9 10 12|11"},
-		{"the last", []token.OwnerID{12}, errOdd, "9 10 11|12"},
-		{"all but one", []token.OwnerID{9, 10, 12}, errOdd, "11|9 10 12"},
-		{"all", []token.OwnerID{9, 10, 11, 12}, errOdd, "|9 10 11 12"},
-		{"the first has a rejected address", []token.OwnerID{9}, sweep.ErrRejected, "10 11 12|"},
-		{"the last has a rejected address", []token.OwnerID{12}, sweep.ErrRejected, "9 10 11|"},
-		{"all have a rejected address", []token.OwnerID{9, 10, 11, 12}, sweep.ErrRejected, "|"},
-		{"the quota is used up at the third", []token.OwnerID{11}, sweep.ErrQuota, "9 10|11 12"},
-		{"the account is paused at the first", []token.OwnerID{9}, sweep.ErrPaused, "|9 10 11 12"},
-		{"throttled for ever at the last", []token.OwnerID{12}, sweep.ErrThrottled, "9 10 11|12"},
+		{"the first", []account.ID{9}, errOdd, "10 11 12|9"},
+		{"one in the middle", []account.ID{11}, errOdd, "9 10 12|11"},
+		{"the last", []account.ID{12}, errOdd, "9 10 11|12"},
+		{"all but one", []account.ID{9, 10, 12}, errOdd, "11|9 10 12"},
+		{"all", []account.ID{9, 10, 11, 12}, errOdd, "|9 10 11 12"},
+		{"the first has a rejected address", []account.ID{9}, sweep.ErrRejected, "10 11 12|"},
+		{"the last has a rejected address", []account.ID{12}, sweep.ErrRejected, "9 10 11|"},
+		{"all have a rejected address", []account.ID{9, 10, 11, 12}, sweep.ErrRejected, "|"},
+		{"the quota is used up at the third", []account.ID{11}, sweep.ErrQuota, "9 10|11 12"},
+		{"the account is paused at the first", []account.ID{9}, sweep.ErrPaused, "|9 10 11 12"},
+		{"throttled for ever at the last", []account.ID{12}, sweep.ErrThrottled, "9 10 11|12"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				id := staff(w, today.AddDays(4))
-				w.sending = toUser(fmt.Errorf("%w: really", c.err), c.fails...)
+				w.sending = toAccount(fmt.Errorf("%w: really", c.err), c.fails...)
 				result, err := w.run(t, sweep.Expiring)
 				failed := !errors.Is(c.err, sweep.ErrRejected)
 				want(t, "failed", err != nil, failed)
@@ -307,10 +310,10 @@ func TestEveryRecipientFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		addResources(w)
+		addProjects(w)
 		w.addBot(web, today.AddDays(4))
-		for user := range token.OwnerID(300) {
-			w.join(web, 100+user, token.Maintainer)
+		for acct := range account.ID(300) {
+			w.join(web, 100+acct, project.Maintainer)
 		}
 		broken := true
 		w.sending = to(&broken, errOdd)
@@ -328,11 +331,11 @@ func TestLargeTeam(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		addResources(w)
+		addProjects(w)
 		id := w.addBot(web, today.AddDays(4))
 		const people = 300
-		for user := range token.OwnerID(people) {
-			w.join(web, 100+user, token.Maintainer)
+		for acct := range account.ID(people) {
+			w.join(web, 100+acct, project.Maintainer)
 		}
 		w.rate = func() (float64, error) { return 1, nil }
 		calls := 0
@@ -344,9 +347,9 @@ func TestLargeTeam(t *testing.T) {
 		if calls < 3 || calls > 6 {
 			t.Errorf("%d calls", calls)
 		}
-		told := map[token.OwnerID]int{}
+		told := map[account.ID]int{}
 		for _, n := range w.mails {
-			told[n.Recipient.User]++
+			told[n.Recipient.Account]++
 		}
 		want(t, "mails", len(w.mails), people)
 		want(t, "people", len(told), people)
@@ -369,13 +372,13 @@ func TestOwnMarksAreTriedAgain(t *testing.T) {
 					w.refuseMark = func(mark string) error {
 						if mark == refused && left > 0 {
 							left--
-							return token.ErrUnavailable
+							return fault.ErrUnavailable
 						}
 						return nil
 					}
 					for range c.runs {
 						_, err := w.run(t, sweep.Expiring)
-						wantErr(t, err, token.ErrUnavailable)
+						wantErr(t, err, fault.ErrUnavailable)
 					}
 					w.wantRun(t, sweep.Expiring)
 					want(t, "recipients", w.addressees(), "9 10 11 12")
@@ -389,11 +392,11 @@ func TestOwnMarksAreTriedAgain(t *testing.T) {
 // What changes between two of the mails: this guards promise 4 of the architecture.
 func TestChangesBetweenRecipients(t *testing.T) {
 	t.Parallel()
-	leave := func(user token.OwnerID) func(*world, token.ID) {
+	leave := func(acct account.ID) func(*world, token.ID) {
 		return func(w *world, _ token.ID) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.members = slices.DeleteFunc(slices.Clone(w.members), func(m principal.Member) bool { return m.User == user })
+			w.members = slices.DeleteFunc(slices.Clone(w.members), func(m project.Member) bool { return m.Account == acct })
 		}
 	}
 	for _, c := range []struct {
@@ -408,17 +411,17 @@ func TestChangesBetweenRecipients(t *testing.T) {
 		{"the managers left all leave", func(w *world, id token.ID) { leave(11)(w, id); leave(12)(w, id) }, "9 10", true},
 		{"one who was told leaves", leave(9), "9 10 11 12", true},
 		{"the next manager is blocked", func(w *world, _ token.ID) {
-			w.changeUser(11, func(u *principal.User) { u.State = principal.Blocked })
+			w.changeAccount(11, func(u *account.Account) { u.State = account.Blocked })
 		}, "9 10 12", true},
 		{"another manager comes", func(w *world, _ token.ID) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.join(web, 13, token.Owner)
+			w.join(web, 13, project.Owner)
 		}, "9 10 11 12 13", true},
 		{"the bot is deleted", func(w *world, _ token.ID) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			delete(w.users, bot)
+			delete(w.accts, bot)
 		}, "9 10", true},
 	} {
 		for _, moment := range []string{"when the mail is out", "as the next last look begins"} {
@@ -429,7 +432,7 @@ func TestChangesBetweenRecipients(t *testing.T) {
 					id := staff(w, today.AddDays(4))
 					looks := 0
 					w.sent = func(n sweep.Notice) error {
-						if moment == "when the mail is out" && n.Recipient.User == 10 {
+						if moment == "when the mail is out" && n.Recipient.Account == 10 {
 							c.change(w, id)
 						}
 						return nil
@@ -462,12 +465,12 @@ func TestTeamUnavailable(t *testing.T) {
 				id := staff(w, today.AddDays(4))
 				w.fail = func(name string) error {
 					if name == call {
-						return token.ErrUnavailable
+						return fault.ErrUnavailable
 					}
 					return nil
 				}
 				_, err := w.run(t, sweep.Expiring)
-				wantErr(t, err, token.ErrUnavailable)
+				wantErr(t, err, fault.ErrUnavailable)
 				want(t, "marks", fmt.Sprint(w.marks(id)), "[]")
 				w.fail = nil
 				w.wantRun(t, sweep.Expiring)
@@ -497,12 +500,12 @@ func TestDeathBetweenRecipients(t *testing.T) {
 	const bots, people, workers = 5, 3, 2
 	build := func(t *testing.T) *world {
 		w := newWorld(t)
-		addResources(w)
-		for n := range token.OwnerID(bots) {
+		addProjects(w)
+		for n := range account.ID(bots) {
 			w.addBotOf(40+4*n, web, today.AddDays(int(n)))
 		}
-		for user := range token.OwnerID(people) {
-			w.join(web, 9+user, token.Maintainer)
+		for acct := range account.ID(people) {
+			w.join(web, 9+acct, project.Maintainer)
 		}
 		w.add(8, today) // a person among them
 		return w
@@ -540,7 +543,7 @@ func TestDeathBetweenRecipients(t *testing.T) {
 					want(t, "done", result.Done, true)
 					got := map[told]int{}
 					for _, m := range w.mails {
-						got[told{m.Owner, m.Recipient.User}]++
+						got[told{m.Owner, m.Recipient.Account}]++
 					}
 					want(t, "bots and people", len(got), bots*people+1)
 					for who, mails := range got {
@@ -558,15 +561,15 @@ func TestDeathBetweenRecipients(t *testing.T) {
 }
 
 // told is who was told of whose token.
-type told struct{ owner, user token.OwnerID }
+type told struct{ owner, acct account.ID }
 
 // unmarkedMails returns the mails that are out without a mark that says so.
 func (w *world) unmarkedMails() map[told]bool {
 	unmarked := map[told]bool{}
 	for _, m := range w.mails {
 		marks := w.marks(m.Tokens[0].ID)
-		if !slices.Contains(marks, "expiring-7") && !slices.Contains(marks, "expiring-7@"+m.Recipient.User.String()) {
-			unmarked[told{m.Owner, m.Recipient.User}] = true
+		if !slices.Contains(marks, "expiring-7") && !slices.Contains(marks, "expiring-7@"+m.Recipient.Account.String()) {
+			unmarked[told{m.Owner, m.Recipient.Account}] = true
 		}
 	}
 	return unmarked

@@ -11,8 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup" // bounds what runs at once; the extended standard library's
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 )
 
@@ -54,9 +55,9 @@ func (m *Messenger) Leaked(ctx context.Context, tokens []token.Token, publicURL 
 		}
 	}
 	order := slices.SortedFunc(maps.Keys(groups), func(a, b addressee) int {
-		return cmp.Or(cmp.Compare(a.person, b.person), cmp.Compare(a.resource, b.resource))
+		return cmp.Or(cmp.Compare(a.person, b.person), cmp.Compare(a.project, b.project))
 	})
-	people := make([]token.OwnerID, 0, len(order))
+	people := make([]account.ID, 0, len(order))
 	for _, to := range order {
 		if to.person != 0 {
 			people = append(people, to.person)
@@ -84,16 +85,16 @@ func (m *Messenger) Leaked(ctx context.Context, tokens []token.Token, publicURL 
 
 // An addressee is an account, or those who manage a project or group.
 type addressee struct {
-	person   token.OwnerID
-	resource token.ResourceID
+	person  account.ID
+	project project.ID
 }
 
 // addresseeOf returns who is told about t, the zero addressee for nobody: the
 // console made an impersonation token.
 func addresseeOf(t token.Token) addressee {
 	switch {
-	case t.Kind.OfResource():
-		return addressee{resource: t.Resource}
+	case t.Kind.OfProject():
+		return addressee{project: t.Project}
 	case t.Kind == token.Impersonation:
 		return addressee{person: t.CreatedBy}
 	default:
@@ -103,19 +104,19 @@ func addresseeOf(t token.Token) addressee {
 
 // tell sends what one addressee is to know, and marks it when everybody who
 // can be told was.
-func (m *Messenger) tell(r *run, to addressee, profiles map[token.OwnerID]principal.User, tokens []token.Token, page string) (mails int, err error) {
+func (m *Messenger) tell(r *run, to addressee, profiles map[account.ID]account.Account, tokens []token.Token, page string) (mails int, err error) {
 	var a audience
-	if to.resource != 0 {
-		a, err = r.managers(to.resource)
+	if to.project != 0 {
+		a, err = r.managers(to.project)
 	} else {
 		profile, known := profiles[to.person]
 		a, err = r.audienceOf(profile, known, nil)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("find recipients of account %s or resource %s: %w", to.person, to.resource, err)
+		return 0, fmt.Errorf("find recipients of account %s or resource %s: %w", to.person, to.project, err)
 	}
 	slices.SortFunc(tokens, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
-	notice := Notice{Kind: Leaked, Owner: tokens[0].Owner, Place: a.place, Today: token.DayOf(r.at), Total: len(tokens), Page: page}
+	notice := Notice{Kind: Leaked, Owner: tokens[0].Owner, Place: a.place, Today: clock.DayOf(r.at), Total: len(tokens), Page: page}
 	for _, t := range tokens[:min(len(tokens), MaxListed)] {
 		notice.Tokens = append(notice.Tokens, Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: t.ExpiresOn})
 	}
@@ -125,7 +126,7 @@ func (m *Messenger) tell(r *run, to addressee, profiles map[token.OwnerID]princi
 		case fault == nil:
 			mails++
 		case !errors.Is(fault, ErrRejected): // a dead address is finished work
-			err = errors.Join(err, fmt.Errorf("mail to user %s about token %s: %w", recipient.User, tokens[0].ID, fault))
+			err = errors.Join(err, fmt.Errorf("mail to user %s about token %s: %w", recipient.Account, tokens[0].ID, fault))
 		}
 	}
 	if err != nil {

@@ -9,7 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
@@ -21,14 +24,14 @@ func (w *world) messenger() *sweep.Messenger {
 }
 
 // leaked adds a token of an account that a report has ended.
-func (w *world) leaked(owner token.OwnerID, changes ...func(*token.Token)) token.ID {
-	return w.add(owner, token.Day{}, append(changes, func(tok *token.Token) {
+func (w *world) leaked(owner account.ID, changes ...func(*token.Token)) token.ID {
+	return w.add(owner, clock.Day{}, append(changes, func(tok *token.Token) {
 		tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonLeak
 	})...)
 }
 
-func ofResource(kind token.Kind, id token.ResourceID) func(*token.Token) {
-	return func(tok *token.Token) { tok.Kind, tok.Resource = kind, id }
+func ofTheProject(kind token.Kind, id project.ID) func(*token.Token) {
+	return func(tok *token.Token) { tok.Kind, tok.Project = kind, id }
 }
 
 // stored returns the tokens with these ids as they are now.
@@ -47,7 +50,7 @@ func (w *world) sentTo() []string {
 	defer w.mu.Unlock()
 	var all []string
 	for _, n := range w.mails {
-		line := fmt.Sprintf("%s:", n.Recipient.User)
+		line := fmt.Sprintf("%s:", n.Recipient.Account)
 		for _, tok := range n.Tokens {
 			line += " " + tok.Name
 		}
@@ -66,7 +69,7 @@ func named(name string) func(*token.Token) { return func(tok *token.Token) { tok
 // nobody else does.
 func TestLeaksAreAnnounced(t *testing.T) {
 	t.Parallel()
-	impersonation := func(by token.OwnerID) func(*token.Token) {
+	impersonation := func(by account.ID) func(*token.Token) {
 		return func(tok *token.Token) { tok.Kind, tok.CreatedBy = token.Impersonation, by }
 	}
 	for _, test := range []struct {
@@ -82,36 +85,36 @@ func TestLeaksAreAnnounced(t *testing.T) {
 			return []token.ID{w.leaked(5, named("old"), func(tok *token.Token) { tok.Notices = []string{"expiring/7", "leaked"} }), w.leaked(5, named("new"))}
 		}, []string{"5: new"}},
 		{"whoever made an impersonation token, and not its owner", func(w *world) []token.ID {
-			w.addUser(9)
+			w.addAccount(9)
 			return []token.ID{w.leaked(5, named("of 5"), impersonation(9)), w.leaked(9, named("own")), w.leaked(6, named("of nobody"), impersonation(0))}
 		}, []string{"9: of 5 own"}},
 		{"the managers of a project whose bot is gone, once for all its bots", func(w *world) []token.ID {
-			addResources(w)
-			w.join(web, 7, token.Maintainer)
-			w.join(web, 8, token.Developer)
-			w.join(acme, 9, token.Owner)
-			ids := []token.ID{w.leaked(40, named("x"), ofResource(token.Project, web)), w.leaked(41, named("y"), ofResource(token.Project, web)), w.leaked(7, named("own"))}
-			delete(w.users, 40)
-			delete(w.users, 41)
+			addProjects(w)
+			w.join(web, 7, project.Maintainer)
+			w.join(web, 8, project.Developer)
+			w.join(acme, 9, project.Owner)
+			ids := []token.ID{w.leaked(40, named("x"), ofTheProject(token.Project, web)), w.leaked(41, named("y"), ofTheProject(token.Project, web)), w.leaked(7, named("own"))}
+			delete(w.accts, 40)
+			delete(w.accts, 41)
 			return ids
 		}, []string{"7: own", "7: x y for project acme/apps/web", "9: x y for project acme/apps/web"}},
 		{"the owners of a group", func(w *world) []token.ID {
-			addResources(w)
-			w.join(apps, 7, token.Maintainer)
-			w.join(apps, 8, token.Owner)
-			return []token.ID{w.leaked(40, named("x"), ofResource(token.Group, apps))}
+			addProjects(w)
+			w.join(apps, 7, project.Maintainer)
+			w.join(apps, 8, project.Owner)
+			return []token.ID{w.leaked(40, named("x"), ofTheProject(token.Group, apps))}
 		}, []string{"8: x for group acme/apps"}},
 		{"nobody of a project that nobody manages, or that is gone", func(w *world) []token.ID {
-			addResources(w)
-			delete(w.resources, own)
-			return []token.ID{w.leaked(40, ofResource(token.Project, web)), w.leaked(41, ofResource(token.Project, own))}
+			addProjects(w)
+			delete(w.projects, own)
+			return []token.ID{w.leaked(40, ofTheProject(token.Project, web)), w.leaked(41, ofTheProject(token.Project, own))}
 		}, nil},
 		{"nobody who is blocked, gone or without an address", func(w *world) []token.ID {
-			w.addUser(5, func(u *principal.User) { u.State = principal.Blocked })
-			w.addUser(6, func(u *principal.User) { u.State = principal.Deactivated })
-			w.addUser(7, func(u *principal.User) { u.Email = "" })
+			w.addAccount(5, func(u *account.Account) { u.State = account.Blocked })
+			w.addAccount(6, func(u *account.Account) { u.State = account.Deactivated })
+			w.addAccount(7, func(u *account.Account) { u.Email = "" })
 			ids := []token.ID{w.leaked(5), w.leaked(6), w.leaked(7), w.leaked(8)}
-			delete(w.users, 8)
+			delete(w.accts, 8)
 			return ids
 		}, nil},
 	} {
@@ -181,7 +184,7 @@ func TestLeaksThatCannotBeAnnounced(t *testing.T) {
 				w := newWorld(t)
 				failing := true
 				w.sending = func(n sweep.Notice) error {
-					if failing && n.Recipient.User == 5 {
+					if failing && n.Recipient.Account == 5 {
 						return test.first
 					}
 					return nil
@@ -206,16 +209,16 @@ func TestLeaksThatCannotBeAnnounced(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				addResources(w)
-				w.join(web, 7, token.Maintainer)
-				ids := []token.ID{w.leaked(40, named("x"), ofResource(token.Project, web))}
+				addProjects(w)
+				w.join(web, 7, project.Maintainer)
+				ids := []token.ID{w.leaked(40, named("x"), ofTheProject(token.Project, web))}
 				w.fail = func(name string) error {
 					if name == call {
-						return token.ErrUnavailable
+						return fault.ErrUnavailable
 					}
 					return nil
 				}
-				if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); !errors.Is(err, token.ErrUnavailable) {
+				if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); !errors.Is(err, fault.ErrUnavailable) {
 					t.Errorf("error %v", err)
 				}
 				w.revive()

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/sweep"
-	"latchkey/pkg/token"
 )
 
 // A job that another run is at is left to it.
@@ -69,7 +69,7 @@ func TestLeaseLost(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				for n := range token.OwnerID(60) {
+				for n := range account.ID(60) {
 					w.add(4+4*n, today)
 				}
 				w.rate = func() (float64, error) { return 1e6, nil }
@@ -95,7 +95,7 @@ func TestLeaseLost(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			for n := range token.OwnerID(160) {
+			for n := range account.ID(160) {
 				w.add(4+4*n, today)
 			}
 			taken := leased{"another", atOne.Add(time.Hour)}
@@ -113,7 +113,7 @@ func TestLeaseLost(t *testing.T) {
 			want(t, "mails", len(w.mails), 100) // it cannot know before the batch ends
 			want(t, "lease", w.leases[scanOf{sweep.Expiring, 0}], taken)
 			job := sweep.Job{Kind: sweep.Expiring, Day: today, Shard: 0}
-			want(t, "saved by the one who lost", w.jobs[job].Cursor, token.OwnerID(4*50))
+			want(t, "saved by the one who lost", w.jobs[job].Cursor, account.ID(4*50))
 		})
 	})
 }
@@ -138,7 +138,7 @@ func TestStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		for n := range token.OwnerID(220) {
+		for n := range account.ID(220) {
 			w.add(4+4*n, today)
 		}
 		s := w.scanner(sweep.Expiring)
@@ -150,7 +150,7 @@ func TestStop(t *testing.T) {
 			want(t, "done", result.Done, false)
 			want(t, "mails", len(w.mails), mails)
 			job := sweep.Job{Kind: sweep.Expiring, Day: today, Shard: 0}
-			want(t, "cursor", w.jobs[job].Cursor, token.OwnerID(4*mails))
+			want(t, "cursor", w.jobs[job].Cursor, account.ID(4*mails))
 		}
 		calls := w.calls
 		stopped, cancel := context.WithCancel(t.Context())
@@ -170,7 +170,7 @@ func TestNoTimeForTheNextMail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		for n := range token.OwnerID(20) {
+		for n := range account.ID(20) {
 			w.add(4+4*n, today)
 		}
 		w.rate = func() (float64, error) { return 1, nil }
@@ -205,7 +205,7 @@ func TestRunsAtOnce(t *testing.T) {
 				w := newWorld(t)
 				w.pageSize = 7
 				w.lagging = true
-				for owner := token.OwnerID(1); owner <= 200; owner++ {
+				for owner := account.ID(1); owner <= 200; owner++ {
 					w.add(owner, today.AddDays(int(owner)%5))
 				}
 				w.sent = func(sweep.Notice) error { time.Sleep(30 * time.Millisecond); return nil }
@@ -253,7 +253,7 @@ func TestDeathAtEveryCall(t *testing.T) {
 	build := func(t *testing.T) *world {
 		w := newWorld(t)
 		w.pageSize = 3
-		for n := range token.OwnerID(56) { // more than a batch
+		for n := range account.ID(56) { // more than a batch
 			for i := range 1 + n%2 {
 				w.add(4+4*n, today.AddDays(-int(i)))
 			}
@@ -295,7 +295,7 @@ func dieAt(t *testing.T, w *world, n int, after bool, workers int, scan func(*te
 		t.Fatal("the run did not die")
 	}
 	// In flight are the owners with a mail whose tokens are not all marked.
-	inFlight := map[token.OwnerID]bool{}
+	inFlight := map[account.ID]bool{}
 	for owner := range w.mailsTo() {
 		for _, e := range w.entries {
 			if e.entry.ID.Owner() == owner && len(w.tokens[e.entry.Digest].Notices) == 0 {

@@ -11,8 +11,10 @@ import (
 
 	"golang.org/x/sync/errgroup" // bounds the workers
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/token"
 )
 
@@ -27,15 +29,15 @@ type Limits interface {
 
 // Accounts are all accounts and their tokens, strongly consistent.
 type Accounts interface {
-	// LastUserID returns the highest account id that was given out, 0 for none.
-	LastUserID(ctx context.Context) (token.OwnerID, error)
+	// LastAccountID returns the highest account id that was given out, 0 for none.
+	LastAccountID(ctx context.Context) (account.ID, error)
 	// PageOfTokens returns the next of an owner's tokens by ascending id, and
 	// how to ask for those behind them, "" for the first and after the last.
 	// What cannot be read is passed over.
-	PageOfTokens(ctx context.Context, owner token.OwnerID, page string) (tokens []token.Token, next string, err error)
+	PageOfTokens(ctx context.Context, owner account.ID, page string) (tokens []token.Token, next string, err error)
 	// RevokeToken writes RevokedAt and RevokedReason of ended, and the audit
 	// events that ctx expects with it. A token that ended earlier keeps its own;
-	// that is no error. token.ErrNotFound when there is no record.
+	// that is no error. fault.ErrNotFound when there is no record.
 	RevokeToken(ctx context.Context, ended token.Token) error
 	// Begun reports whether anything was ever saved of a job.
 	Begun(ctx context.Context, job Job) (bool, error)
@@ -57,7 +59,7 @@ const (
 )
 
 // errLeft means that some tokens beyond the limit could not be ended.
-var errLeft = fmt.Errorf("%w: tokens left beyond the limit", token.ErrUnavailable)
+var errLeft = fmt.Errorf("%w: tokens left beyond the limit", fault.ErrUnavailable)
 
 // lifetime works through a shard of a lifetime run: it ends what is beyond the
 // limit, helps with the other shards, and only then tells the shard's owners. A
@@ -128,15 +130,15 @@ func (r *run) tell(job Job, days int) (bool, error) {
 
 // A walk goes through the accounts of a shard.
 type walk struct {
-	last   token.OwnerID // there is
-	next   token.OwnerID
-	stride token.OwnerID
+	last   account.ID // there is
+	next   account.ID
+	stride account.ID
 }
 
-func (r *run) walk(after token.OwnerID) (*walk, error) {
-	last, err := r.Accounts.LastUserID(r.ctx)
-	w := &walk{last: last, stride: token.OwnerID(r.Shards)}
-	w.next = after - after%w.stride + token.OwnerID(r.job.Shard)
+func (r *run) walk(after account.ID) (*walk, error) {
+	last, err := r.Accounts.LastAccountID(r.ctx)
+	w := &walk{last: last, stride: account.ID(r.Shards)}
+	w.next = after - after%w.stride + account.ID(r.job.Shard)
 	for w.next <= after || w.next == 0 {
 		w.next += w.stride
 	}
@@ -144,8 +146,8 @@ func (r *run) walk(after token.OwnerID) (*walk, error) {
 }
 
 // take returns the ids of the next accounts, none at the end.
-func (w *walk) take() []token.OwnerID {
-	var ids []token.OwnerID
+func (w *walk) take() []account.ID {
+	var ids []account.ID
 	for ; w.next <= w.last && len(ids) < stepAccounts; w.next += w.stride {
 		ids = append(ids, w.next)
 	}
@@ -154,9 +156,9 @@ func (w *walk) take() []token.OwnerID {
 
 // profiles reads those of ids that are there. One that cannot be read comes
 // with its id only.
-func (r *run) profiles(ids []token.OwnerID) (map[token.OwnerID]principal.User, error) {
-	found := make(map[token.OwnerID]principal.User, len(ids))
-	err := r.Records.Owners(r.ctx, ids, func(u principal.User, err error) {
+func (r *run) profiles(ids []account.ID) (map[account.ID]account.Account, error) {
+	found := make(map[account.ID]account.Account, len(ids))
+	err := r.Records.Owners(r.ctx, ids, func(u account.Account, err error) {
 		if err != nil {
 			r.malformed(err)
 		}
@@ -167,7 +169,7 @@ func (r *run) profiles(ids []token.OwnerID) (map[token.OwnerID]principal.User, e
 
 // hadTokens reports whether an account may have any. Of one that cannot be read
 // nothing is known.
-func hadTokens(u principal.User) bool { return u.NextNumber != 1 }
+func hadTokens(u account.Account) bool { return u.NextNumber != 1 }
 
 // ending returns the steps that end what is beyond the limit.
 func (r *run) ending(p Progress) (step, error) {
@@ -179,7 +181,7 @@ func (r *run) ending(p Progress) (step, error) {
 	if err := r.save(p); err != nil {
 		return nil, err
 	}
-	return func() (token.OwnerID, outcome, error) {
+	return func() (account.ID, outcome, error) {
 		ids := w.take()
 		if len(ids) == 0 {
 			return 0, outcome{}, nil
@@ -191,7 +193,7 @@ func (r *run) ending(p Progress) (step, error) {
 
 // endOf ends what is beyond the limit of some accounts. The limit is read anew,
 // so that a change of it stops the run at once.
-func (r *run) endOf(ids []token.OwnerID) (outcome, error) {
+func (r *run) endOf(ids []account.ID) (outcome, error) {
 	days, applies, err := r.limit()
 	if err != nil {
 		return outcome{}, err
@@ -199,7 +201,7 @@ func (r *run) endOf(ids []token.OwnerID) (outcome, error) {
 	if !applies {
 		return outcome{late: true}, nil
 	}
-	e := &ender{run: r, latest: token.DayOf(r.at).AddDays(days), inHand: make(chan struct{}, enders)}
+	e := &ender{run: r, latest: clock.DayOf(r.at).AddDays(days), inHand: make(chan struct{}, enders)}
 	owners, err := r.profiles(ids)
 	if err != nil {
 		return outcome{}, err
@@ -219,7 +221,7 @@ func (r *run) endOf(ids []token.OwnerID) (outcome, error) {
 // An ender ends tokens of several accounts at the same time.
 type ender struct {
 	*run
-	latest token.Day // on which a token may end
+	latest clock.Day // on which a token may end
 	// bots go one at a time: each is counted in one item, and transactions that
 	// meet there refuse each other.
 	bots sync.Mutex
@@ -232,7 +234,7 @@ type ender struct {
 }
 
 // account ends what is beyond the limit of one account.
-func (e *ender) account(owner principal.User) {
+func (e *ender) account(owner account.Account) {
 	for page, more := "", true; more && e.goesOn(); more = page != "" {
 		tokens, next, err := e.Accounts.PageOfTokens(e.ctx, owner.ID, page)
 		if err != nil {
@@ -278,13 +280,13 @@ func (e *ender) goesOn() bool {
 
 // beyond reports whether t works and would for longer than is allowed. A token
 // that was rotated does not: its overlap ends within a day, as the shortest limit.
-func (e *ender) beyond(t token.Token, owner principal.User) bool {
+func (e *ender) beyond(t token.Token, owner account.Account) bool {
 	return !t.Superseded() && !t.RevokedIn(e.Clock.Now(), owner.TokensValidFrom) && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(e.latest))
 }
 
 // token ends t. A record that is gone in the meantime has ended, too.
 func (e *ender) token(t token.Token) error {
-	if t.Kind.OfResource() {
+	if t.Kind.OfProject() {
 		e.bots.Lock()
 		defer e.bots.Unlock()
 	}
@@ -298,7 +300,7 @@ func (e *ender) token(t token.Token) error {
 	event := audit.OfToken(t, audit.Revoked)
 	event.Source = audit.Policy
 	err := e.Accounts.RevokeToken(audit.Expect(e.ctx, now, event), t)
-	if errors.Is(err, token.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -332,8 +334,8 @@ func (r *run) ended(p Progress) (step, error) {
 		return nil, err
 	}
 	var found queue // of the accounts up to reached
-	var reached token.OwnerID
-	return func() (token.OwnerID, outcome, error) {
+	var reached account.ID
+	return func() (account.ID, outcome, error) {
 		if len(found) == 0 {
 			ids := w.take()
 			if len(ids) == 0 {
@@ -371,7 +373,7 @@ func (q *queue) next(context.Context) (group, bool, error) {
 
 // endedOf finds what there is to tell of some accounts, by ascending id. Bots
 // are gone with their tokens, so accounts that are not there count.
-func (r *run) endedOf(ids []token.OwnerID) (queue, error) {
+func (r *run) endedOf(ids []account.ID) (queue, error) {
 	owners, err := r.profiles(ids)
 	if err != nil {
 		return nil, err
@@ -396,7 +398,7 @@ func (r *run) endedOf(ids []token.OwnerID) (queue, error) {
 
 // groupOf finds what there is to tell of one account, what would have ended
 // soonest first.
-func (r *run) groupOf(owner token.OwnerID) (group, error) {
+func (r *run) groupOf(owner account.ID) (group, error) {
 	g := group{owner: owner}
 	for page, more := "", true; more; more = page != "" {
 		tokens, next, err := r.Accounts.PageOfTokens(r.ctx, owner, page)
@@ -412,14 +414,14 @@ func (r *run) groupOf(owner token.OwnerID) (group, error) {
 		page = next
 	}
 	slices.SortStableFunc(g.dues, func(a, b due) int {
-		return cmp.Compare(daysLeft(a.slot.day, token.DayOf(r.at)), daysLeft(b.slot.day, token.DayOf(r.at)))
+		return cmp.Compare(daysLeft(a.slot.day, clock.DayOf(r.at)), daysLeft(b.slot.day, clock.DayOf(r.at)))
 	})
 	return g, nil
 }
 
 // daysLeft is how many days a token that ends on day had left; one that never
 // would have ended had the most.
-func daysLeft(day, today token.Day) int {
+func daysLeft(day, today clock.Day) int {
 	const never = 1 << 30
 	if day.IsZero() {
 		return never

@@ -11,8 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
@@ -23,7 +26,7 @@ type policed struct {
 	*world
 	days  int
 	from  time.Time
-	bots  map[token.OwnerID]bool // that went with their tokens
+	bots  map[account.ID]bool // that went with their tokens
 	trail []audit.Event
 	ended int // tokens
 }
@@ -33,7 +36,7 @@ const limitDays = 30
 // police has a run planned for atOne.
 func police(t *testing.T) *policed {
 	w := newWorld(t)
-	return &policed{world: w, days: limitDays, from: atOne, bots: map[token.OwnerID]bool{}}
+	return &policed{world: w, days: limitDays, from: atOne, bots: map[account.ID]bool{}}
 }
 
 // LifetimeRun implements sweep.Limits.
@@ -42,10 +45,10 @@ func (p *policed) LifetimeRun(context.Context) (days int, from time.Time, err er
 	return days, from, err
 }
 
-// LastUserID implements sweep.Accounts.
-func (p *policed) LastUserID(context.Context) (last token.OwnerID, err error) {
+// LastAccountID implements sweep.Accounts.
+func (p *policed) LastAccountID(context.Context) (last account.ID, err error) {
 	err = p.call("LastUserID", func() {
-		for id := range p.users {
+		for id := range p.accts {
 			last = max(last, id)
 		}
 		for id := range p.bots {
@@ -56,7 +59,7 @@ func (p *policed) LastUserID(context.Context) (last token.OwnerID, err error) {
 }
 
 // PageOfTokens implements sweep.Accounts.
-func (p *policed) PageOfTokens(_ context.Context, owner token.OwnerID, page string) (tokens []token.Token, next string, err error) {
+func (p *policed) PageOfTokens(_ context.Context, owner account.ID, page string) (tokens []token.Token, next string, err error) {
 	err = p.call("PageOfTokens", func() {
 		var all []token.Token
 		for n := int64(1); ; n++ { // numbers have no gaps
@@ -86,14 +89,14 @@ func (p *policed) RevokeToken(ctx context.Context, ended token.Token) (err error
 		stored, there := p.tokens[ended.Digest]
 		switch {
 		case !there:
-			err = token.ErrNotFound
+			err = fault.ErrNotFound
 		case stored.RevokedAt.IsZero():
 			stored.RevokedAt, stored.RevokedReason = ended.RevokedAt, ended.RevokedReason
 			p.tokens[ended.Digest] = stored
 			p.ended++
 			p.trail = append(p.trail, audit.Expected(ctx)...)
-			if stored.Kind.OfResource() {
-				delete(p.users, stored.Owner)
+			if stored.Kind.OfProject() {
+				delete(p.accts, stored.Owner)
 				p.bots[stored.Owner] = true
 			}
 		}
@@ -136,9 +139,9 @@ func (p *policed) revoked() int {
 	return p.ended
 }
 
-func never(tok *token.Token) { tok.ExpiresOn = token.Day{} }
+func never(tok *token.Token) { tok.ExpiresOn = clock.Day{} }
 
-func ofProject(tok *token.Token) { tok.Kind, tok.Resource = token.Project, 77 }
+func ofProject(tok *token.Token) { tok.Kind, tok.Project = token.Project, 77 }
 
 // What is beyond the limit ends, and nothing else: a day too many is somebody's broken pipeline.
 func TestWhatALifetimeRunEnds(t *testing.T) {
@@ -146,9 +149,9 @@ func TestWhatALifetimeRunEnds(t *testing.T) {
 	last := today.AddDays(limitDays)
 	for _, c := range []struct {
 		name   string
-		on     token.Day
+		on     clock.Day
 		change func(*token.Token)
-		owner  func(*principal.User)
+		owner  func(*account.Account)
 		want   token.Reason
 	}{
 		{"one that ends on the last day that is allowed stays", last, nil, nil, ""},
@@ -160,15 +163,15 @@ func TestWhatALifetimeRunEnds(t *testing.T) {
 		{"one that was revoked keeps its reason", last.AddDays(1), func(tok *token.Token) {
 			tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRequest
 		}, nil, token.ReasonRequest},
-		{"one that was revoked in bulk stays", last.AddDays(1), nil, func(u *principal.User) { u.TokensValidFrom = 2 }, ""},
+		{"one that was revoked in bulk stays", last.AddDays(1), nil, func(u *account.Account) { u.TokensValidFrom = 2 }, ""},
 		{"one that works on beside its successor ends soon enough", last.AddDays(1), func(tok *token.Token) { tok.WorksUntil = atOne.Add(token.MaxOverlap) }, nil, ""},
-		{"one beside its successor without an end as well", last, func(tok *token.Token) { tok.ExpiresOn, tok.WorksUntil = token.Day{}, atOne.Add(time.Hour) }, nil, ""},
-		{"that of a blocked account goes", last.AddDays(1), nil, func(u *principal.User) { u.State = principal.Blocked }, token.ReasonPolicy},
-		{"that of an account that cannot be read goes", last.AddDays(1), nil, func(u *principal.User) { *u = principal.User{ID: u.ID} }, token.ReasonPolicy},
-		{"that of an administrator goes", last.AddDays(1), nil, func(u *principal.User) { u.Admin = true }, token.ReasonPolicy},
+		{"one beside its successor without an end as well", last, func(tok *token.Token) { tok.ExpiresOn, tok.WorksUntil = clock.Day{}, atOne.Add(time.Hour) }, nil, ""},
+		{"that of a blocked account goes", last.AddDays(1), nil, func(u *account.Account) { u.State = account.Blocked }, token.ReasonPolicy},
+		{"that of an account that cannot be read goes", last.AddDays(1), nil, func(u *account.Account) { *u = account.Account{ID: u.ID} }, token.ReasonPolicy},
+		{"that of an administrator goes", last.AddDays(1), nil, func(u *account.Account) { u.Admin = true }, token.ReasonPolicy},
 		{"an impersonation token goes", last.AddDays(1), func(tok *token.Token) { tok.Kind = token.Impersonation }, nil, token.ReasonPolicy},
-		{"that of a project goes", last.AddDays(1), ofProject, func(u *principal.User) { u.Bot = true }, token.ReasonPolicy},
-		{"that of a project within the limit stays", last, ofProject, func(u *principal.User) { u.Bot = true }, ""},
+		{"that of a project goes", last.AddDays(1), ofProject, func(u *account.Account) { u.Bot = true }, token.ReasonPolicy},
+		{"that of a project within the limit stays", last, ofProject, func(u *account.Account) { u.Bot = true }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -180,7 +183,7 @@ func TestWhatALifetimeRunEnds(t *testing.T) {
 				}
 				id := p.add(5, c.on, changes...)
 				if c.owner != nil {
-					p.changeUser(5, c.owner)
+					p.changeAccount(5, c.owner)
 				}
 				counts := p.enforce(t)
 				want(t, "reason", p.reason(id), c.want)
@@ -262,10 +265,10 @@ func TestMailsOfALifetimeRun(t *testing.T) {
 		p.add(5, today.AddDays(100), func(tok *token.Token) { tok.Kind = token.Impersonation })
 		p.add(6, today.AddDays(100), func(tok *token.Token) { tok.Kind = token.Impersonation })
 		p.add(7, today.AddDays(100))
-		p.changeUser(7, func(u *principal.User) { u.State = principal.Blocked })
+		p.changeAccount(7, func(u *account.Account) { u.State = account.Blocked })
 		p.add(8, today.AddDays(100), func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRequest })
-		addResources(p.world)
-		p.join(web, 60, token.Maintainer)
+		addProjects(p.world)
+		p.join(web, 60, project.Maintainer)
 		bot := p.addBotOf(9, web, today.AddDays(100))
 
 		counts := p.enforce(t)
@@ -278,7 +281,7 @@ func TestMailsOfALifetimeRun(t *testing.T) {
 			n, ofBot = ofBot, n
 		}
 		want(t, "address of the bot's mail", ofBot.Recipient.Address, "user60@example.com")
-		want(t, "its place", ofBot.Place, sweep.Place{Kind: principal.Project, FullPath: "acme/apps/web"})
+		want(t, "its place", ofBot.Place, sweep.Place{Kind: project.KindProject, FullPath: "acme/apps/web"})
 		want(t, "its token", fmt.Sprint(ofBot.Total, ofBot.Tokens[0].ID), fmt.Sprint(1, bot))
 		want(t, "kind", n.Kind, sweep.Lifetime)
 		want(t, "limit", n.LimitDays, limitDays)
@@ -314,7 +317,7 @@ func TestLifetimeRunWithoutMails(t *testing.T) {
 
 // populateLong gives each of n owners two tokens beyond the limit and one within.
 func populateLong(p *policed, n int) {
-	for owner := token.OwnerID(1); owner <= token.OwnerID(n); owner++ {
+	for owner := account.ID(1); owner <= account.ID(n); owner++ {
 		p.add(owner, today.AddDays(limitDays+int(owner)))
 		p.add(owner, today.AddDays(limitDays))
 		p.add(owner, today, never)
@@ -340,20 +343,20 @@ func TestAuditOfALifetimeRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := police(t)
 		expected := map[token.ID]audit.Event{}
-		for owner, c := range map[token.OwnerID]struct {
+		for owner, c := range map[account.ID]struct {
 			kind   token.Kind
 			name   audit.Name
 			entity audit.Entity
 		}{
-			5: {token.Personal, audit.TokenRevoked, audit.UserEntity(5)},
-			6: {token.Impersonation, audit.ImpersonationRevoked, audit.UserEntity(6)},
+			5: {token.Personal, audit.TokenRevoked, audit.AccountEntity(5)},
+			6: {token.Impersonation, audit.ImpersonationRevoked, audit.AccountEntity(6)},
 			7: {token.Project, audit.ProjectTokenRevoked, audit.Entity{Type: audit.Project, ID: 77}},
 			8: {token.Group, audit.GroupTokenRevoked, audit.Entity{Type: audit.Group, ID: 78}},
 		} {
 			id := p.add(owner, today.AddDays(200), func(tok *token.Token) {
 				tok.Kind = c.kind
-				if c.kind.OfResource() {
-					tok.Resource = token.ResourceID(c.entity.ID)
+				if c.kind.OfProject() {
+					tok.Project = project.ID(c.entity.ID)
 				}
 			})
 			expected[id] = audit.Event{
@@ -480,7 +483,7 @@ func TestTokenThatCannotBeEnded(t *testing.T) {
 		p := police(t)
 		populateLong(p, 1000)
 		stubborn := map[secret.Digest]bool{}
-		for _, owner := range []token.OwnerID{6, 450, 998} {
+		for _, owner := range []account.ID{6, 450, 998} {
 			id, err := token.NewID(owner, 3)
 			wantErr(t, err, nil)
 			stubborn[digestOf(id)] = true
@@ -488,7 +491,7 @@ func TestTokenThatCannotBeEnded(t *testing.T) {
 		s := p.lifetime()
 		s.Accounts = refusing{p, stubborn}
 		result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
-		wantErr(t, err, token.ErrUnavailable)
+		wantErr(t, err, fault.ErrUnavailable)
 		want(t, "done", result.Done, false)
 		want(t, "revoked", p.revoked(), 2000-3)
 		if again := p.told()[999]; again != 0 {
@@ -509,12 +512,12 @@ func TestTokenThatCannotBeEnded(t *testing.T) {
 			populateLong(p, 1000)
 			p.fail = func(call string) error {
 				if call == "RevokeToken" {
-					return token.ErrUnavailable
+					return fault.ErrUnavailable
 				}
 				return nil
 			}
 			_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
-			wantErr(t, err, token.ErrUnavailable)
+			wantErr(t, err, fault.ErrUnavailable)
 			if tries := p.count("RevokeToken"); tries < 20 || tries > 60*shards {
 				t.Errorf("%d tries", tries)
 			}
@@ -546,7 +549,7 @@ type refusing struct {
 
 func (r refusing) RevokeToken(ctx context.Context, ended token.Token) error {
 	if r.which[ended.Digest] {
-		return fmt.Errorf("%w: refused", token.ErrUnavailable)
+		return fmt.Errorf("%w: refused", fault.ErrUnavailable)
 	}
 	return r.policed.RevokeToken(ctx, ended)
 }
@@ -695,7 +698,7 @@ func TestLifetimeDeathAtEveryCall(t *testing.T) {
 	build := func(t *testing.T) *policed {
 		p := police(t)
 		p.pageSize = 2
-		for n := range token.OwnerID(25) {
+		for n := range account.ID(25) {
 			owner := 4 + 4*n
 			p.add(owner, today.AddDays(limitDays+1))
 			p.add(owner, today.AddDays(limitDays))
@@ -740,7 +743,7 @@ func TestLifetimeDeathAtEveryCall(t *testing.T) {
 					if _, err := run(t, p); err == nil && !p.dead {
 						t.Fatal("the run did not die")
 					}
-					inFlight := map[token.OwnerID]bool{}
+					inFlight := map[account.ID]bool{}
 					for owner := range p.mailsTo() {
 						for _, tok := range p.tokens {
 							if tok.Owner == owner && tok.RevokedReason != "" && len(tok.Notices) == 0 {
@@ -795,8 +798,8 @@ func TestEveryAccountIsReached(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			p := police(t)
-			for owner := token.OwnerID(1); owner <= 300; owner++ {
-				p.addUser(owner)
+			for owner := account.ID(1); owner <= 300; owner++ {
+				p.addAccount(owner)
 			}
 			p.add(17, today.AddDays(200))
 			p.enforce(t)
@@ -819,7 +822,7 @@ func TestCalledOffAfterDeathInTheFirstStep(t *testing.T) {
 			return nil
 		}
 		_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
-		wantErr(t, err, token.ErrUnavailable)
+		wantErr(t, err, fault.ErrUnavailable)
 		revoked := p.revoked()
 		if revoked == 0 {
 			t.Fatal("nothing was revoked, which shows nothing")

@@ -3,6 +3,7 @@ package sweep
 import (
 	"context"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/token"
 )
 
@@ -16,7 +17,7 @@ type due struct {
 
 // A group is everything of one owner that may be due, soonest first.
 type group struct {
-	owner token.OwnerID
+	owner account.ID
 	dues  []due
 }
 
@@ -36,7 +37,7 @@ type merger struct {
 	counts  *Counts
 }
 
-func newMerger(index Index, slots []slot, shard int, after token.OwnerID, counts *Counts) *merger {
+func newMerger(index Index, slots []slot, shard int, after account.ID, counts *Counts) *merger {
 	m := &merger{index: index, counts: counts}
 	for _, s := range slots {
 		m.streams = append(m.streams, &stream{

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 )
@@ -38,11 +40,11 @@ type Notice struct {
 	Kind      Kind
 	Recipient Recipient
 	// Owner is whose tokens they are: the recipient, or a bot.
-	Owner token.OwnerID
+	Owner account.ID
 	// Place is what a bot's tokens are for, and none for a person's.
 	Place Place
 	// Today is the UTC day of the scan.
-	Today token.Day
+	Today clock.Day
 	// Tokens are the first MaxListed of them, soonest first.
 	Tokens []Token
 	// Total is how many there are.
@@ -57,7 +59,7 @@ type Notice struct {
 
 // A Place is the project or group that a bot's tokens are for.
 type Place struct {
-	Kind principal.ResourceKind
+	Kind project.Kind
 	// FullPath starts with the username of the account whose namespace it is
 	// in, if it is in one.
 	FullPath string
@@ -65,8 +67,8 @@ type Place struct {
 
 // A Recipient is who gets a mail.
 type Recipient struct {
-	User token.OwnerID
-	Name string
+	Account account.ID
+	Name    string
 	// Address is never logged.
 	Address string
 }
@@ -77,7 +79,7 @@ type Token struct {
 	Name       string
 	Scopes     scope.Set
 	LastUsedAt time.Time // zero for never
-	ExpiresOn  token.Day // no day is never, in a Lifetime notice only
+	ExpiresOn  clock.Day // no day is never, in a Lifetime notice only
 }
 
 // A Mailer sends notices. It is safe for concurrent use.

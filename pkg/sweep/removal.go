@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sync/errgroup" // bounds the workers
 
 	"latchkey/pkg/audit"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -24,7 +26,7 @@ const removalLookBack = 7
 type Bots interface {
 	// RevokeToken ends a token of a project or group, and its bot with it. A
 	// token that has been revoked before stays as it is, and its bot too: it
-	// may have another token since. Absence is token.ErrNotFound.
+	// may have another token since. Absence is fault.ErrNotFound.
 	RevokeToken(ctx context.Context, ended token.Token) error
 }
 
@@ -103,9 +105,9 @@ func (r *run) removeBatch(batch []Entry) error {
 			switch {
 			case err == nil:
 				r.counts.Ended++
-			case errors.Is(err, token.ErrNotFound):
+			case errors.Is(err, fault.ErrNotFound):
 				r.counts.skip(gone, 1)
-			case errors.Is(err, token.ErrCorrupt):
+			case errors.Is(err, fault.ErrCorrupt):
 				r.malformed(err)
 				r.counts.skip(malformed, 1)
 			default:
@@ -147,11 +149,11 @@ func (r *run) endedBots(batch []Entry) ([]token.Token, error) {
 // notRemoved says why the bot of an index entry is not to be removed after all,
 // or "". The day on which it is was set when its end was announced: to change
 // how long bots stay changes nothing for those that have ended.
-func notRemoved(t token.Token, id token.ID, today token.Day) string {
+func notRemoved(t token.Token, id token.ID, today clock.Day) string {
 	switch {
 	case !t.RevokedAt.IsZero(): // rotated, for one: the bot lives on with another token
 		return revoked
-	case t.ID != id, !t.Kind.OfResource(), t.ExpiresOn.IsZero(), t.ExpiresOn.After(today):
+	case t.ID != id, !t.Kind.OfProject(), t.ExpiresOn.IsZero(), t.ExpiresOn.After(today):
 		return "moved"
 	default:
 		return ""

@@ -8,7 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
@@ -42,7 +45,7 @@ func TestBotIsRemoved(t *testing.T) {
 		person := w.add(8, today)
 		want(t, "removed in 90 nights", w.nights(t, 0, 89), 0)
 		want(t, "mails", len(w.mails), 5)
-		_, there := w.users[bot]
+		_, there := w.accts[bot]
 		want(t, "the bot is there", there, true)
 		counts := w.scanAt(t, atOne.AddDate(0, 0, 90))
 		want(t, "removed", counts.Ended, 1)
@@ -97,7 +100,7 @@ func TestNoBotIsRemovedWhileEndsAreNotEnforced(t *testing.T) {
 		with := func(e sweep.Enforcement) (sweep.Result, error) {
 			return w.scanner(sweep.Expired, func(s *sweep.Scanner) { s.Enforcement, s.AnyTime = e, true }).Run(t.Context(), t.Context(), event)
 		}
-		result, err := with(ignoring{token.ErrUnavailable})
+		result, err := with(ignoring{fault.ErrUnavailable})
 		if result.Done || result.Counts.Ended != 0 || err == nil {
 			t.Errorf("undecided: %+v, %v", result, err)
 		}
@@ -124,18 +127,18 @@ func TestBotsThatStay(t *testing.T) {
 		{"malformed", "an entry that cannot be read", func(w *world, id token.ID) { w.entries[0].broken = true }},
 		{"moved", "a record of another token", func(w *world, id token.ID) { w.change(id, func(tok *token.Token) { tok.ID++ }) }},
 		{"moved", "a person's token", func(w *world, id token.ID) {
-			w.change(id, func(tok *token.Token) { tok.Kind, tok.Resource, tok.Level = token.Personal, 0, 0 })
+			w.change(id, func(tok *token.Token) { tok.Kind, tok.Project, tok.Level = token.Personal, 0, 0 })
 		}},
 		{"moved", "a token that ends tomorrow", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.ExpiresOn = today.AddDays(91) })
 		}},
 		{"moved", "a token that never ends", func(w *world, id token.ID) {
-			w.change(id, func(tok *token.Token) { tok.ExpiresOn = token.Day{} })
+			w.change(id, func(tok *token.Token) { tok.ExpiresOn = clock.Day{} })
 		}},
 		{"", "a token that ends today", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.ExpiresOn = today.AddDays(90) })
 		}},
-		{"", "a token whose bot is gone", func(w *world, _ token.ID) { delete(w.users, bot) }},
+		{"", "a token whose bot is gone", func(w *world, _ token.ID) { delete(w.accts, bot) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -171,8 +174,8 @@ func TestBotRevokedInBulk(t *testing.T) {
 				id := staff(w, today)
 				personal := w.add(8, today)
 				revoke := func() {
-					for _, user := range []token.OwnerID{bot, 8} {
-						w.changeUser(user, func(u *principal.User) { u.TokensValidFrom = u.NextNumber })
+					for _, acct := range []account.ID{bot, 8} {
+						w.changeAccount(acct, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
 					}
 				}
 				looks := 0
@@ -201,8 +204,8 @@ func TestBotRevokedInBulk(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			id := staff(w, today)
-			w.changeUser(bot, func(u *principal.User) { u.TokensValidFrom = u.NextNumber })
-			w.add(bot, today, func(tok *token.Token) { tok.Kind, tok.Resource, tok.Level = token.Project, web, token.Maintainer })
+			w.changeAccount(bot, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
+			w.add(bot, today, func(tok *token.Token) { tok.Kind, tok.Project, tok.Level = token.Project, web, project.Maintainer })
 			counts := w.scanAt(t, atOne)
 			want(t, "mails and marked", fmt.Sprint(counts.Mails, counts.Marked), "4 2")
 			want(t, "marks", fmt.Sprint(w.marks(id)), "[expired]")
@@ -213,7 +216,7 @@ func TestBotRevokedInBulk(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			id := staff(w, today)
-			w.changeUser(bot, func(u *principal.User) { u.TokensValidFrom = u.NextNumber })
+			w.changeAccount(bot, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
 			w.wantRun(t, sweep.Expiring)
 			want(t, "marks", fmt.Sprint(w.marks(id)), "[]")
 		})
@@ -325,9 +328,9 @@ func TestRemovalWindow(t *testing.T) {
 
 // crew adds n bots of shard 0 whose time is up at atOne.
 func crew(w *world, n int) {
-	addResources(w)
-	w.join(web, 9, token.Maintainer)
-	for i := range token.OwnerID(n) {
+	addProjects(w)
+	w.join(web, 9, project.Maintainer)
+	for i := range account.ID(n) {
 		id := w.addBotOf(bot+4*i, web, today.AddDays(-90))
 		w.change(id, func(tok *token.Token) { tok.Notices = []string{"expired"} })
 	}
@@ -434,10 +437,10 @@ func TestRemovalFails(t *testing.T) {
 		err     error
 		skipped string // when the scan goes on
 	}{
-		{"the table does not answer", token.ErrUnavailable, ""},
+		{"the table does not answer", fault.ErrUnavailable, ""},
 		{"for an odd reason", errOdd, ""},
-		{"items that make no sense", token.ErrCorrupt, "malformed"},
-		{"a record that went away", token.ErrNotFound, "gone"},
+		{"items that make no sense", fault.ErrCorrupt, "malformed"},
+		{"a record that went away", fault.ErrNotFound, "gone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -503,9 +506,9 @@ func TestDeathAtEveryRemoval(t *testing.T) {
 		w := newWorld(t)
 		w.pageSize = 2
 		crew(w, 5)
-		w.join(web, 10, token.Maintainer)
+		w.join(web, 10, project.Maintainer)
 		w.keep = 0 // so that one scan announces and removes
-		for i := range token.OwnerID(2) {
+		for i := range account.ID(2) {
 			w.addBotOf(bot+100+4*i, web, today)
 		}
 		return w
@@ -541,9 +544,9 @@ func TestDeathAtEveryRemoval(t *testing.T) {
 					wantErr(t, err, nil)
 					want(t, "done", result.Done, true)
 					wantAllRemoved(t, w, 7)
-					for _, owner := range []token.OwnerID{bot + 100, bot + 104} {
-						for _, user := range []token.OwnerID{9, 10} {
-							want(t, "told", slices.ContainsFunc(w.mails, func(m sweep.Notice) bool { return m.Owner == owner && m.Recipient.User == user }), true)
+					for _, owner := range []account.ID{bot + 100, bot + 104} {
+						for _, acct := range []account.ID{9, 10} {
+							want(t, "told", slices.ContainsFunc(w.mails, func(m sweep.Notice) bool { return m.Owner == owner && m.Recipient.Account == acct }), true)
 						}
 					}
 				})

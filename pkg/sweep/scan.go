@@ -9,8 +9,9 @@ import (
 
 	"golang.org/x/time/rate" // paces mails; the extended standard library's token bucket
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
-	"latchkey/pkg/token"
+	"latchkey/pkg/fault"
 )
 
 const (
@@ -135,7 +136,7 @@ type Result struct {
 //
 // Errors: ErrTime and ErrShard for an event that cannot be; ErrQuota, ErrPaused
 // and ErrSender when mails cannot be sent now; ErrUnsent when some could not
-// for another reason; token.ErrUnavailable when the table does not answer. What
+// for another reason; fault.ErrUnavailable when the table does not answer. What
 // was done until then is kept, and the Result counts it.
 func (s *Scanner) Run(ctx, stop context.Context, e Event) (Result, error) {
 	if err := s.check(e); err != nil {
@@ -159,7 +160,7 @@ func (s *Scanner) Run(ctx, stop context.Context, e Event) (Result, error) {
 			result.Done = false
 			break
 		}
-		job := Job{Kind: s.Kind, Day: token.DayOf(e.Time), Shard: shard}
+		job := Job{Kind: s.Kind, Day: clock.DayOf(e.Time), Shard: shard}
 		run := &run{Scanner: s, ctx: ctx, stop: stop, lastCall: lastCall, at: e.Time, job: job, holder: s.NewHolder(), pace: &pace}
 		done, err := run.all()
 		result.Done = result.Done && done
@@ -216,7 +217,7 @@ func (r *run) all() (bool, error) {
 
 // A step does the next part of a job and returns the last owner in it, or 0
 // when there was nothing left to do.
-type step func() (reached token.OwnerID, o outcome, err error)
+type step func() (reached account.ID, o outcome, err error)
 
 // work does a job in steps, which begin makes for what is left.
 // What steps leave undone for reasons that do not concern the others is
@@ -295,7 +296,7 @@ func (r *run) announcing(p Progress) (step, error) {
 	}
 	r.days = slots
 	groups := newMerger(r.Index, slots, r.job.Shard, p.Cursor, &r.counts)
-	return func() (token.OwnerID, outcome, error) {
+	return func() (account.ID, outcome, error) {
 		batch, err := r.collect(groups)
 		if err != nil || len(batch) == 0 {
 			return 0, outcome{}, err
@@ -336,7 +337,7 @@ func (r *run) slots() ([]slot, error) {
 		return expiringSlots(r.job.Day, r.Days), nil
 	}
 	last, err := r.Ledger.Finished(r.ctx, r.Kind, r.job.Shard)
-	if err != nil && !errors.Is(err, token.ErrNotFound) {
+	if err != nil && !errors.Is(err, fault.ErrNotFound) {
 		return nil, err
 	}
 	return expiredSlots(r.job.Day, last), nil

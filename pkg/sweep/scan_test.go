@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
@@ -22,9 +22,9 @@ func TestOneMailPerOwner(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.pageSize = pageSize
-				tokens := map[token.OwnerID][]token.ID{}
+				tokens := map[account.ID][]token.ID{}
 				total := 0
-				for owner := token.OwnerID(1); owner <= 25; owner++ {
+				for owner := account.ID(1); owner <= 25; owner++ {
 					for left := 7; left >= 0; left-- { // the furthest is made first
 						if (int(owner)+left)%3 != 0 {
 							tokens[owner] = append([]token.ID{w.add(owner, today.AddDays(left))}, tokens[owner]...)
@@ -66,7 +66,7 @@ func TestNoticeContent(t *testing.T) {
 		w.wantRun(t, sweep.Expiring)
 		want(t, "mails", len(w.mails), 1)
 		want(t, "notice", fmt.Sprintf("%+v", w.mails[0]), fmt.Sprintf("%+v", sweep.Notice{
-			Kind: sweep.Expiring, Recipient: sweep.Recipient{User: 5, Name: "User 5", Address: "user5@example.com"}, Owner: 5, Today: today,
+			Kind: sweep.Expiring, Recipient: sweep.Recipient{Account: 5, Name: "User 5", Address: "user5@example.com"}, Owner: 5, Today: today,
 			Tokens: []sweep.Token{{ID: id, Name: "token " + id.String(), Scopes: w.tokens[digestOf(id)].Scopes, LastUsedAt: atOne, ExpiresOn: today.AddDays(3)}},
 			Total:  1,
 		}))
@@ -78,8 +78,8 @@ func TestNoticeContent(t *testing.T) {
 func TestSkipped(t *testing.T) {
 	t.Parallel()
 	const owner = 9
-	user := func(change func(*principal.User)) func(*world, token.ID) {
-		return func(w *world, _ token.ID) { w.changeUser(owner, change) }
+	acct := func(change func(*account.Account)) func(*world, token.ID) {
+		return func(w *world, _ token.ID) { w.changeAccount(owner, change) }
 	}
 	record := func(change func(*token.Token)) func(*world, token.ID) {
 		return func(w *world, id token.ID) { w.change(id, change) }
@@ -92,7 +92,7 @@ func TestSkipped(t *testing.T) {
 		{"revoked", "a revoked token", record(func(tok *token.Token) { tok.RevokedAt = atOne }), false},
 		{"revoked", "a token whose overlap with its successor is over", record(func(tok *token.Token) { tok.WorksUntil = atOne }), false},
 		{"rotated", "a token in its overlap with a successor", record(func(tok *token.Token) { tok.WorksUntil = atOne.Add(24 * time.Hour) }), false},
-		{"revoked", "a token revoked in bulk", user(func(u *principal.User) { u.TokensValidFrom = u.NextNumber }), false},
+		{"revoked", "a token revoked in bulk", acct(func(u *account.Account) { u.TokensValidFrom = u.NextNumber }), false},
 		{"moved", "a token whose day moved away", record(func(tok *token.Token) { tok.ExpiresOn = today.AddDays(90) }), false},
 		{"moved", "a token whose day moved within the window", record(func(tok *token.Token) { tok.ExpiresOn = today.AddDays(2) }), false},
 		{"moved", "a record of another token", record(func(tok *token.Token) { tok.ID++ }), false},
@@ -100,12 +100,12 @@ func TestSkipped(t *testing.T) {
 		{"impersonation", "an impersonation token", record(func(tok *token.Token) { tok.Kind = token.Impersonation }), false},
 		{"announced", "a token that the index does not know to be announced", record(func(tok *token.Token) { tok.Notices = []string{"expiring-7"} }), true},
 		{"malformed", "a record that cannot be read", record(func(tok *token.Token) { tok.Owner = 0 }), false},
-		{"malformed", "a profile that cannot be read", user(func(u *principal.User) { u.Username = "" }), false},
-		{"owner_gone", "an owner who is gone", func(w *world, _ token.ID) { delete(w.users, owner) }, true},
-		{"owner_inactive", "a blocked owner", user(func(u *principal.User) { u.State = principal.Blocked }), true},
-		{"owner_inactive", "a deactivated owner", user(func(u *principal.User) { u.State = principal.Deactivated }), true},
-		{"no_recipient", "an owner without an address", user(func(u *principal.User) { u.Email = "" }), true},
-		{"no_recipient", "a bot without a project", user(func(u *principal.User) { u.Bot = true }), true},
+		{"malformed", "a profile that cannot be read", acct(func(u *account.Account) { u.Username = "" }), false},
+		{"owner_gone", "an owner who is gone", func(w *world, _ token.ID) { delete(w.accts, owner) }, true},
+		{"owner_inactive", "a blocked owner", acct(func(u *account.Account) { u.State = account.Blocked }), true},
+		{"owner_inactive", "a deactivated owner", acct(func(u *account.Account) { u.State = account.Deactivated }), true},
+		{"no_recipient", "an owner without an address", acct(func(u *account.Account) { u.Email = "" }), true},
+		{"no_recipient", "a bot without a project", acct(func(u *account.Account) { u.Bot = true }), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +134,7 @@ func TestMalformedIndexEntries(t *testing.T) {
 		w := newWorld(t)
 		w.pageSize = 2
 		var good []token.ID
-		for owner := token.OwnerID(1); owner <= 12; owner++ {
+		for owner := account.ID(1); owner <= 12; owner++ {
 			w.add(owner, today.AddDays(1))
 			good = append(good, w.add(owner+100, today.AddDays(1)))
 		}
@@ -201,7 +201,7 @@ func TestOneShard(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		for owner := token.OwnerID(1); owner <= 20; owner++ {
+		for owner := account.ID(1); owner <= 20; owner++ {
 			w.add(owner, today.AddDays(1))
 		}
 		for shard := range shards {
@@ -221,7 +221,7 @@ func TestProgressSumsAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		for n := token.OwnerID(0); n < 70; n++ {
+		for n := account.ID(0); n < 70; n++ {
 			w.add(4+4*n, today)
 		}
 		failing := true

@@ -12,7 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup" // bounds the workers
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -105,7 +106,7 @@ func (r *run) process(batch []group) outcome {
 
 // ends reports whether an error concerns every mail and not one.
 func ends(err error) bool {
-	for _, fatal := range []error{ErrQuota, ErrPaused, ErrSender, ErrThrottled, errRate, token.ErrUnavailable} {
+	for _, fatal := range []error{ErrQuota, ErrPaused, ErrSender, ErrThrottled, errRate, fault.ErrUnavailable} {
 		if errors.Is(err, fatal) {
 			return true
 		}
@@ -120,15 +121,15 @@ func late(err error) bool { return errors.Is(err, ErrLeaseLost) || errors.Is(err
 // profiles, said at a time. A key with an error stands for what cannot be read.
 type sight struct {
 	tokens map[secret.Digest]token.Token
-	owners map[token.OwnerID]principal.User
+	owners map[account.ID]account.Account
 	broken map[any]bool // digests and owners
 }
 
 // look reads the records and profiles of groups as they are now.
 func (r *run) look(groups ...group) (sight, error) {
-	s := sight{map[secret.Digest]token.Token{}, map[token.OwnerID]principal.User{}, map[any]bool{}}
+	s := sight{map[secret.Digest]token.Token{}, map[account.ID]account.Account{}, map[any]bool{}}
 	var digests []secret.Digest
-	owners := make([]token.OwnerID, len(groups))
+	owners := make([]account.ID, len(groups))
 	for i, g := range groups {
 		owners[i] = g.owner
 		for _, d := range g.dues {
@@ -146,7 +147,7 @@ func (r *run) look(groups ...group) (sight, error) {
 	if err != nil {
 		return sight{}, err
 	}
-	err = r.Records.Owners(r.ctx, owners, func(u principal.User, err error) {
+	err = r.Records.Owners(r.ctx, owners, func(u account.Account, err error) {
 		if err != nil {
 			s.broken[u.ID] = true
 			r.malformed(err)
@@ -193,7 +194,7 @@ func (r *run) plan(g group, s sight) (plan, error) {
 		d.record = t
 		if reason != "" {
 			p.skipped.skip(reason, 1)
-			if reason == revoked && r.Kind == Expired && t.Kind.OfResource() && t.RevokedAt.IsZero() {
+			if reason == revoked && r.Kind == Expired && t.Kind.OfProject() && t.RevokedAt.IsZero() {
 				p.silent = append(p.silent, d) // revoked in bulk, which leaves the bot
 			}
 			continue
@@ -230,19 +231,19 @@ func (r *run) announce(g group, s sight) (Counts, error) {
 	p, err := r.plan(g, s)
 	counts.add(p.skipped)
 	var unsent error
-	tried, failed := map[token.OwnerID]bool{}, 0
+	tried, failed := map[account.ID]bool{}, 0
 	for err == nil && len(p.dues) > 0 && failed < hopeless {
 		to, more := next(p.recipients, tried)
 		if !more {
 			break
 		}
-		tried[to.User] = true
+		tried[to.Account] = true
 		finished, fault := r.send(&p, to, &counts)
 		switch {
 		case finished:
 			// The last one needs no mark of its own, unless the others have to be tried again.
 			if _, more := next(p.recipients, tried); more || unsent != nil {
-				err = r.settleOwn(p.dues, to.User)
+				err = r.settleOwn(p.dues, to.Account)
 			}
 		case fault == nil: // not to be told any more
 		case ends(fault) || late(fault):
@@ -262,9 +263,9 @@ func (r *run) announce(g group, s sight) (Counts, error) {
 
 // next returns the first recipient that was not tried; ok is false after the
 // last.
-func next(recipients []Recipient, tried map[token.OwnerID]bool) (to Recipient, ok bool) {
+func next(recipients []Recipient, tried map[account.ID]bool) (to Recipient, ok bool) {
 	for _, to := range recipients {
-		if !tried[to.User] {
+		if !tried[to.Account] {
 			return to, true
 		}
 	}
@@ -306,7 +307,7 @@ func (r *run) settle(dues []due, counts *Counts) error {
 
 // settleOwn marks what was announced to one recipient while others are still to
 // be told.
-func (r *run) settleOwn(dues []due, to token.OwnerID) error {
+func (r *run) settleOwn(dues []due, to account.ID) error {
 	err := r.mark(dues, to)
 	if err != nil {
 		r.debts.add(dues, to)
@@ -340,7 +341,7 @@ func (d *debts) has(one Debt) bool {
 }
 
 // told returns the single recipients whose mails about a token are out.
-func (d *debts) told(id token.ID) (told []token.OwnerID) {
+func (d *debts) told(id token.ID) (told []account.ID) {
 	for _, one := range d.list() {
 		if one.Token == id && one.To != 0 {
 			told = append(told, one.To)
@@ -349,7 +350,7 @@ func (d *debts) told(id token.ID) (told []token.OwnerID) {
 	return told
 }
 
-func (d *debts) add(dues []due, to token.OwnerID) {
+func (d *debts) add(dues []due, to account.ID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, one := range dues {
@@ -368,7 +369,7 @@ func (d *debts) list() []Debt {
 }
 
 // notDue says why an index entry is not to be announced after all, or "".
-func notDue(t token.Token, there bool, d due, owner principal.User, now time.Time) string {
+func notDue(t token.Token, there bool, d due, owner account.Account, now time.Time) string {
 	if d.slot.mark == string(Lifetime) {
 		return notEnded(t, there, d)
 	}
@@ -415,7 +416,7 @@ func (r *run) send(p *plan, to Recipient, counts *Counts) (finished bool, err er
 		}
 		p.silent = append(silent, p.silent...)
 		counts.add(p.skipped)
-		still := slices.IndexFunc(p.recipients, func(other Recipient) bool { return other.User == to.User })
+		still := slices.IndexFunc(p.recipients, func(other Recipient) bool { return other.Account == to.Account })
 		if still < 0 {
 			return false, nil
 		}
@@ -462,7 +463,7 @@ func (r *run) pacer() (*pacer, error) {
 // mark notes on all records that they were announced, to one recipient or, for
 // 0, to all. It goes on after a fault: every mark that is missing is a mail that
 // is repeated.
-func (r *run) mark(dues []due, to token.OwnerID) error {
+func (r *run) mark(dues []due, to account.ID) error {
 	var mu sync.Mutex
 	var faults error
 	workers := errgroup.Group{}
@@ -482,7 +483,7 @@ func (r *run) mark(dues []due, to token.OwnerID) error {
 }
 
 // markOne goes on whatever becomes of the run: the mail is out.
-func (r *run) markOne(d due, to token.OwnerID) error {
+func (r *run) markOne(d due, to account.ID) error {
 	ctx := context.WithoutCancel(r.ctx)
 	mark, record := d.slot.mark, d.record
 	record.Digest = d.Digest // of one that is gone, too

@@ -9,7 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
@@ -19,7 +20,7 @@ var errOdd = errors.New("odd")
 
 // populate gives each of n owners two tokens that are due.
 func populate(w *world, n int) {
-	for owner := token.OwnerID(1); owner <= token.OwnerID(n); owner++ {
+	for owner := account.ID(1); owner <= account.ID(n); owner++ {
 		w.add(owner, today.AddDays(int(owner)%8))
 		w.add(owner, today.AddDays(7))
 	}
@@ -40,7 +41,7 @@ func wantAllOnce(t *testing.T, w *world, mark string) {
 }
 
 // to fails mails of owners, while it is told to.
-func to(broken *bool, err error, owners ...token.OwnerID) func(sweep.Notice) error {
+func to(broken *bool, err error, owners ...account.ID) func(sweep.Notice) error {
 	return func(n sweep.Notice) error {
 		if *broken && (len(owners) == 0 || slices.Contains(owners, n.Owner)) {
 			return err
@@ -160,7 +161,7 @@ func TestRateFaults(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			w.addUser(1, func(u *principal.User) { u.State = principal.Blocked })
+			w.addAccount(1, func(u *account.Account) { u.State = account.Blocked })
 			w.add(1, today)
 			w.wantRun(t, sweep.Expiring)
 			want(t, "asked", w.count("Rate"), 0)
@@ -230,13 +231,13 @@ func TestUnknownFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		owners []token.OwnerID
+		owners []account.ID
 	}{
-		{"of the first owner", []token.OwnerID{1}},
-		{"of one in the middle", []token.OwnerID{200}},
-		{"of the last owner", []token.OwnerID{260}},
-		{"of one in each batch", []token.OwnerID{10, 100, 220}},
-		{"of 15 in a row", []token.OwnerID{4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60}},
+		{"of the first owner", []account.ID{1}},
+		{"of one in the middle", []account.ID{200}},
+		{"of the last owner", []account.ID{260}},
+		{"of one in each batch", []account.ID{10, 100, 220}},
+		{"of 15 in a row", []account.ID{4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -317,15 +318,15 @@ func TestChangesWhileMailsGoOut(t *testing.T) {
 		{"one token is revoked", func(w *world, first, _ token.ID) { w.change(first, revoke) }, "0 1 [] [expiring-7]"},
 		{"both tokens are revoked", func(w *world, first, second token.ID) { w.change(first, revoke); w.change(second, revoke) }, "0 0 [] []"},
 		{"everything is revoked", func(w *world, _, _ token.ID) {
-			w.changeUser(8, func(u *principal.User) { u.TokensValidFrom = u.NextNumber })
+			w.changeAccount(8, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
 		}, "0 0 [] []"},
 		{"the owner is blocked", func(w *world, _, _ token.ID) {
-			w.changeUser(8, func(u *principal.User) { u.State = principal.Blocked })
+			w.changeAccount(8, func(u *account.Account) { u.State = account.Blocked })
 		}, "0 0 [expiring-7] [expiring-7]"},
 		{"the owner is deleted", func(w *world, _, _ token.ID) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			delete(w.users, 8)
+			delete(w.accts, 8)
 		}, "0 0 [expiring-7] [expiring-7]"},
 		{"one token is announced by somebody else", func(w *world, first, _ token.ID) {
 			w.change(first, func(tok *token.Token) { tok.Notices = []string{"expiring-7"} })
@@ -392,14 +393,14 @@ func TestMarksAreTriedAgain(t *testing.T) {
 				w.fail = func(call string) error {
 					if call == "Mark" {
 						if left--; left >= 0 {
-							return token.ErrUnavailable
+							return fault.ErrUnavailable
 						}
 					}
 					return nil
 				}
 				for range c.runs {
 					_, err := w.run(t, sweep.Expiring)
-					wantErr(t, err, token.ErrUnavailable)
+					wantErr(t, err, fault.ErrUnavailable)
 				}
 				w.wantRun(t, sweep.Expiring)
 				want(t, "told", w.told()[id], 1)

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -18,7 +19,7 @@ type Entry struct {
 
 // A Query asks the expiry index for one day of one shard.
 type Query struct {
-	Day   token.Day
+	Day   clock.Day
 	Shard int
 	// Bots asks for the tokens whose bots are to be removed on Day, in the
 	// place of those that end on it.
@@ -26,7 +27,7 @@ type Query struct {
 	// Without leaves out tokens that carry this mark; "" leaves out none.
 	Without string
 	// After leaves out owners up to and including this one.
-	After token.OwnerID
+	After account.ID
 	// Next is what the page before said, "" for the first page.
 	Next string
 }
@@ -49,12 +50,12 @@ type Index interface {
 type Records interface {
 	// Tokens hands the records of digests to each, in no order. Absent ones
 	// are passed over; one that cannot be read comes with its digest only and
-	// token.ErrCorrupt.
+	// fault.ErrCorrupt.
 	Tokens(ctx context.Context, digests []secret.Digest, each func(token.Token, error)) error
 	// Owners hands the profiles of ids to each, in no order. Absent ones are
 	// passed over; one that cannot be read comes with its id only and
-	// token.ErrCorrupt.
-	Owners(ctx context.Context, ids []token.OwnerID, each func(principal.User, error)) error
+	// fault.ErrCorrupt.
+	Owners(ctx context.Context, ids []account.ID, each func(account.Account, error)) error
 	// Mark notes on the record of t that it was announced. A second call, and
 	// one for a record that is gone, change nothing and are no error. The mark
 	// Expired takes the token out of its day in the index; one of a project
@@ -69,7 +70,7 @@ type Job struct {
 	// At is the instant that names a job of which a day may have several, and
 	// otherwise the zero time.
 	At    time.Time
-	Day   token.Day
+	Day   clock.Day
 	Shard int
 }
 
@@ -77,13 +78,13 @@ type Job struct {
 type Debt struct {
 	Token token.ID
 	// To is who was told, when there are more to tell; otherwise 0.
-	To token.OwnerID
+	To account.ID
 }
 
 // Progress of a job.
 type Progress struct {
 	// Cursor is the last owner that needs no further look.
-	Cursor token.OwnerID
+	Cursor account.ID
 	Done   bool
 	// Unmarked are mails that went out and whose marks could not be written:
 	// a retry marks the tokens and sends nothing.
@@ -111,7 +112,7 @@ type Ledger interface {
 	// the lease is not holder's any more.
 	Save(ctx context.Context, job Job, holder string, p Progress, until time.Time) error
 	// Finished returns the last day that a shard has finished a scan for, or
-	// token.ErrNotFound. SetFinished notes it and never moves it back.
-	Finished(ctx context.Context, kind Kind, shard int) (token.Day, error)
+	// fault.ErrNotFound. SetFinished notes it and never moves it back.
+	Finished(ctx context.Context, kind Kind, shard int) (clock.Day, error)
 	SetFinished(ctx context.Context, job Job) error
 }

@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/notify"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/sweep"
@@ -33,7 +34,7 @@ func deploy(t *testing.T, owners, tokensEach int) *deployment {
 	f := storetest.NewFixture(t, storetest.Engine(t))
 	loader, err := storetest.NewLoader(t.Context(), f.Client, f.Name, storetest.Shards)
 	wantErr(t, err, nil)
-	crowd := storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner token.OwnerID, n int) token.Day {
+	crowd := storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner account.ID, n int) clock.Day {
 		return today.AddDays((int(owner) + n) % 8)
 	}}
 	wantErr(t, loader.Crowd(t.Context(), crowd), nil)
@@ -64,7 +65,7 @@ func untilDone(t *testing.T, s *sweep.Scanner, e sweep.Event) {
 // be in no mail.
 func (d *deployment) check(t *testing.T, mark string, except ...token.ID) {
 	t.Helper()
-	told, mails := map[token.ID]int{}, map[token.OwnerID]int{}
+	told, mails := map[token.ID]int{}, map[account.ID]int{}
 	for _, n := range d.mails.Sent() {
 		mails[n.Owner]++
 		for _, tok := range n.Tokens {
@@ -213,7 +214,7 @@ func TestTableGoesAway(t *testing.T) {
 				})
 				_, err := d.scanner(d.Through(proxy.Client()), sweep.Expiring).Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
 				if err != nil {
-					wantErr(t, err, token.ErrUnavailable)
+					wantErr(t, err, fault.ErrUnavailable)
 				}
 			}
 			s := d.scanner(d.Store, sweep.Expiring)
@@ -229,30 +230,30 @@ func TestChangesInTheTable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		change func(t *testing.T, d *deployment, owner principal.User, first, second token.Token)
+		change func(t *testing.T, d *deployment, owner account.Account, first, second token.Token)
 		except int // how many of the owner's two tokens are not announced
 		marked bool
 	}{
-		{"a token is revoked", func(t *testing.T, d *deployment, _ principal.User, first, _ token.Token) {
+		{"a token is revoked", func(t *testing.T, d *deployment, _ account.Account, first, _ token.Token) {
 			first.CreatedAt = atOne
 			wantErr(t, d.Store.RevokeToken(t.Context(), storetest.Ended(first)), nil)
 		}, 1, false},
-		{"everything is revoked", func(t *testing.T, d *deployment, owner principal.User, _, _ token.Token) {
+		{"everything is revoked", func(t *testing.T, d *deployment, owner account.Account, _, _ token.Token) {
 			wantErr(t, d.Store.RevokeEverything(t.Context(), owner.ID), nil)
 		}, 2, false},
-		{"the owner is deleted", func(t *testing.T, d *deployment, owner principal.User, _, _ token.Token) {
+		{"the owner is deleted", func(t *testing.T, d *deployment, owner account.Account, _, _ token.Token) {
 			d.Drop(t, "USER#"+owner.ID.String(), "PROFILE")
 		}, 2, true},
-		{"the owner is blocked", func(t *testing.T, d *deployment, owner principal.User, _, _ token.Token) {
-			wantErr(t, d.Store.SetUserState(t.Context(), owner.ID, principal.Active, principal.Blocked), nil)
+		{"the owner is blocked", func(t *testing.T, d *deployment, owner account.Account, _, _ token.Token) {
+			wantErr(t, d.Store.SetAccountState(t.Context(), owner.ID, account.Active, account.Blocked), nil)
 		}, 2, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			d := deploy(t, 3, 2)
-			var owner principal.User
+			var owner account.Account
 			var tokens []token.Token
-			for u := range d.crowd.Users() {
+			for u := range d.crowd.Accounts() {
 				owner = u
 			}
 			for tok := range d.crowd.Tokens() {

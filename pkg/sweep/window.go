@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"latchkey/pkg/token"
+	"latchkey/pkg/clock"
 )
 
 // MaxNoticeDays is how many days ahead a notice may come: the longest life of
@@ -45,14 +45,14 @@ func (d *Days) UnmarshalText(text []byte) (err error) {
 // A slot is one day of expiries and the mark that an announcement of them
 // leaves on a token.
 type slot struct {
-	day  token.Day
+	day  clock.Day
 	mark string
 }
 
 // expiringSlots are the days from today to the furthest notice day, both
 // included. A day belongs to the smallest notice day that reaches it, so a
 // token that is made with 20 days left is announced for 30 and later for 7.
-func expiringSlots(today token.Day, days Days) []slot {
+func expiringSlots(today clock.Day, days Days) []slot {
 	slots := make([]slot, 0, days[len(days)-1]+1)
 	for left := range days[len(days)-1] + 1 {
 		threshold := days[slices.IndexFunc(days, func(n int) bool { return left <= n })]
@@ -71,7 +71,7 @@ const (
 
 // expiredSlots are the days after the last finished one up to today. last may
 // be no day.
-func expiredSlots(today, last token.Day) []slot {
+func expiredSlots(today, last clock.Day) []slot {
 	from := today.AddDays(-firstLookBack)
 	if !last.IsZero() {
 		from = last.AddDays(1)

@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"latchkey/pkg/clock"
 	"latchkey/pkg/sweep"
-	"latchkey/pkg/token"
 )
 
 func TestParseDays(t *testing.T) {
@@ -310,7 +310,7 @@ func TestClockAroundMidnight(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		clock, at  time.Time
-		first      token.Day
+		first      clock.Day
 		wantExpire bool // whether the token of today+7 is announced
 	}{
 		{"started a second early", atOne.Add(-time.Second), atOne, today, true},

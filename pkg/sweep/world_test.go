@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/sweep"
@@ -24,8 +27,8 @@ var (
 	atOne = today.Start().Add(time.Hour)
 )
 
-func day(s string) token.Day {
-	d, err := token.ParseDay(s)
+func day(s string) clock.Day {
+	d, err := clock.ParseDay(s)
 	if err != nil {
 		panic(err)
 	}
@@ -40,19 +43,19 @@ type world struct {
 	started time.Time // of the bubble
 	now     time.Time // when the world was made
 	tokens  map[secret.Digest]token.Token
-	users   map[token.OwnerID]principal.User
+	accts   map[account.ID]account.Account
 	entries []indexed
 	// What there is to work on, and who does.
-	resources map[token.ResourceID]principal.Resource
-	members   []principal.Member
-	ended     map[token.ID]int // how often a token's bot was removed
-	pageSize  int
-	lagging   bool // the index does not learn of marks
-	keep      int  // days that a bot stays after its token's end
+	projects map[project.ID]project.Project
+	members  []project.Member
+	ended    map[token.ID]int // how often a token's bot was removed
+	pageSize int
+	lagging  bool // the index does not learn of marks
+	keep     int  // days that a bot stays after its token's end
 
 	jobs     map[sweep.Job]sweep.Progress
 	leases   map[scanOf]leased
-	finished map[scanOf]token.Day
+	finished map[scanOf]clock.Day
 
 	mails   []sweep.Notice
 	sending func(sweep.Notice) error // before a mail is accepted
@@ -69,7 +72,7 @@ type world struct {
 }
 
 type indexed struct {
-	day     token.Day
+	day     clock.Day
 	bots    bool // the day is that of a bot's removal
 	entry   sweep.Entry
 	broken  bool
@@ -89,9 +92,9 @@ type leased struct {
 func newWorld(*testing.T) *world {
 	return &world{
 		started: time.Now(), now: atOne, pageSize: 100, keep: 90,
-		tokens: map[secret.Digest]token.Token{}, users: map[token.OwnerID]principal.User{}, resources: map[token.ResourceID]principal.Resource{},
+		tokens: map[secret.Digest]token.Token{}, accts: map[account.ID]account.Account{}, projects: map[project.ID]project.Project{},
 		ended: map[token.ID]int{},
-		jobs:  map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]token.Day{},
+		jobs:  map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]clock.Day{},
 	}
 }
 
@@ -134,29 +137,29 @@ func (w *world) wantRun(t *testing.T, kind sweep.Kind, changes ...func(*sweep.Sc
 	return result.Counts
 }
 
-func (w *world) addUser(id token.OwnerID, changes ...func(*principal.User)) {
-	u := principal.User{
+func (w *world) addAccount(id account.ID, changes ...func(*account.Account)) {
+	u := account.Account{
 		ID: id, Username: "user" + id.String(), Name: "User " + id.String(), Email: "user" + id.String() + "@example.com",
-		State: principal.Active, NextNumber: 1,
+		State: account.Active, NextNumber: 1,
 	}
 	for _, change := range changes {
 		change(&u)
 	}
-	w.users[id] = u
+	w.accts[id] = u
 }
 
 // add puts a token of owner into records and index, and its owner when there is none.
-func (w *world) add(owner token.OwnerID, on token.Day, changes ...func(*token.Token)) token.ID {
-	if _, there := w.users[owner]; !there {
-		w.addUser(owner)
+func (w *world) add(owner account.ID, on clock.Day, changes ...func(*token.Token)) token.ID {
+	if _, there := w.accts[owner]; !there {
+		w.addAccount(owner)
 	}
-	u := w.users[owner]
+	u := w.accts[owner]
 	id, err := token.NewID(owner, u.NextNumber)
 	if err != nil {
 		panic(err)
 	}
 	u.NextNumber++
-	w.users[owner] = u
+	w.accts[owner] = u
 	tok := token.Token{
 		ID: id, Kind: token.Personal, Owner: owner, Name: "token " + id.String(), Scopes: scope.Set{scope.API},
 		ExpiresOn: on, Family: id, Digest: secret.DigestFromKey("digest-" + id.String()),
@@ -180,12 +183,12 @@ func (w *world) change(id token.ID, change func(*token.Token)) {
 	w.tokens[digestOf(id)] = tok
 }
 
-func (w *world) changeUser(id token.OwnerID, change func(*principal.User)) {
+func (w *world) changeAccount(id account.ID, change func(*account.Account)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	u := w.users[id]
+	u := w.accts[id]
 	change(&u)
-	w.users[id] = u
+	w.accts[id] = u
 }
 
 func digestOf(id token.ID) secret.Digest { return secret.DigestFromKey("digest-" + id.String()) }
@@ -212,17 +215,17 @@ func (w *world) told() map[token.ID]int {
 }
 
 // mailsTo returns how many mails each owner got.
-func (w *world) mailsTo() map[token.OwnerID]int {
+func (w *world) mailsTo() map[account.ID]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	mails := map[token.OwnerID]int{}
+	mails := map[account.ID]int{}
 	for _, n := range w.mails {
 		mails[n.Owner]++
 	}
 	return mails
 }
 
-var errDead = fmt.Errorf("%w: dead", token.ErrUnavailable)
+var errDead = fmt.Errorf("%w: dead", fault.ErrUnavailable)
 
 // call does what stands for one request: work runs with the lock held.
 func (w *world) call(name string, work func()) error {
@@ -335,7 +338,7 @@ func (w *world) Tokens(_ context.Context, digests []secret.Digest, each func(tok
 	}
 	for _, tok := range found {
 		if tok.Owner == 0 {
-			each(token.Token{Digest: tok.Digest}, token.ErrCorrupt)
+			each(token.Token{Digest: tok.Digest}, fault.ErrCorrupt)
 			continue
 		}
 		each(tok, nil)
@@ -344,11 +347,11 @@ func (w *world) Tokens(_ context.Context, digests []secret.Digest, each func(tok
 }
 
 // Owners implements sweep.Records. An account without a username cannot be read.
-func (w *world) Owners(_ context.Context, ids []token.OwnerID, each func(principal.User, error)) error {
-	var found []principal.User
+func (w *world) Owners(_ context.Context, ids []account.ID, each func(account.Account, error)) error {
+	var found []account.Account
 	err := w.call("Owners", func() {
 		for _, id := range ids {
-			if u, there := w.users[id]; there {
+			if u, there := w.accts[id]; there {
 				found = append(found, u)
 			}
 		}
@@ -358,7 +361,7 @@ func (w *world) Owners(_ context.Context, ids []token.OwnerID, each func(princip
 	}
 	for _, u := range found {
 		if u.Username == "" {
-			each(principal.User{ID: u.ID}, token.ErrCorrupt)
+			each(account.Account{ID: u.ID}, fault.ErrCorrupt)
 			continue
 		}
 		each(u, nil)
@@ -366,27 +369,27 @@ func (w *world) Owners(_ context.Context, ids []token.OwnerID, each func(princip
 	return nil
 }
 
-// Resource implements sweep.Teams. A resource without an id cannot be read.
-func (w *world) Resource(_ context.Context, id token.ResourceID) (res principal.Resource, err error) {
+// Project implements sweep.Teams. A project without an id cannot be read.
+func (w *world) Project(_ context.Context, id project.ID) (proj project.Project, err error) {
 	failed := w.call("Resource", func() {
 		var there bool
-		res, there = w.resources[id]
+		proj, there = w.projects[id]
 		switch {
 		case !there:
-			err = token.ErrNotFound
-		case res.ID == 0:
-			res, err = principal.Resource{}, token.ErrCorrupt
+			err = fault.ErrNotFound
+		case proj.ID == 0:
+			proj, err = project.Project{}, fault.ErrCorrupt
 		}
 	})
-	return res, cmp.Or(failed, err)
+	return proj, cmp.Or(failed, err)
 }
 
 // MembersIn implements sweep.Teams. A member without a user cannot be read.
-func (w *world) MembersIn(_ context.Context, resources []token.ResourceID, each func(principal.Member, error)) error {
-	var found []principal.Member
+func (w *world) MembersIn(_ context.Context, projects []project.ID, each func(project.Member, error)) error {
+	var found []project.Member
 	err := w.call("MembersIn", func() {
 		for _, m := range w.members {
-			if slices.Contains(resources, m.Resource) {
+			if slices.Contains(projects, m.Project) {
 				found = append(found, m)
 			}
 		}
@@ -395,8 +398,8 @@ func (w *world) MembersIn(_ context.Context, resources []token.ResourceID, each 
 		return err
 	}
 	for _, m := range found {
-		if m.User == 0 {
-			each(principal.Member{}, token.ErrCorrupt)
+		if m.Account == 0 {
+			each(project.Member{}, fault.ErrCorrupt)
 			continue
 		}
 		each(m, nil)
@@ -407,7 +410,7 @@ func (w *world) MembersIn(_ context.Context, resources []token.ResourceID, each 
 // Mark implements sweep.Records.
 func (w *world) Mark(ctx context.Context, t token.Token, mark string, _ time.Time) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", token.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
 	if w.refuseMark != nil {
 		if err := w.refuseMark(mark); err != nil {
@@ -417,7 +420,7 @@ func (w *world) Mark(ctx context.Context, t token.Token, mark string, _ time.Tim
 	return w.call("Mark", func() {
 		digest := t.Digest
 		tok, there := w.tokens[digest]
-		if !there || slices.Contains(tok.Notices, mark) || mark == "expired" && t.Kind.OfResource() && !tok.RevokedAt.IsZero() {
+		if !there || slices.Contains(tok.Notices, mark) || mark == "expired" && t.Kind.OfProject() && !tok.RevokedAt.IsZero() {
 			return
 		}
 		tok.Notices = append(slices.Clone(tok.Notices), mark)
@@ -427,7 +430,7 @@ func (w *world) Mark(ctx context.Context, t token.Token, mark string, _ time.Tim
 				continue
 			}
 			w.entries[i].notices = tok.Notices
-			if mark == "expired" && t.Kind.OfResource() {
+			if mark == "expired" && t.Kind.OfProject() {
 				w.entries[i].day, w.entries[i].bots = t.ExpiresOn.AddDays(w.keep), true
 			}
 		}
@@ -440,7 +443,7 @@ func (w *world) RevokeToken(_ context.Context, ended token.Token) (err error) {
 		tok, there := w.tokens[ended.Digest]
 		switch {
 		case !there:
-			err = token.ErrNotFound
+			err = fault.ErrNotFound
 		case tok.RevokedAt.IsZero():
 			w.ended[tok.ID]++
 			tok.RevokedAt, tok.RevokedReason = ended.RevokedAt, ended.RevokedReason
@@ -448,8 +451,8 @@ func (w *world) RevokeToken(_ context.Context, ended token.Token) (err error) {
 			if !w.lagging {
 				w.entries = slices.DeleteFunc(w.entries, func(e indexed) bool { return e.entry.Digest == ended.Digest })
 			}
-			w.members = slices.DeleteFunc(w.members, func(m principal.Member) bool { return m.User == tok.Owner })
-			delete(w.users, tok.Owner)
+			w.members = slices.DeleteFunc(w.members, func(m project.Member) bool { return m.Account == tok.Owner })
+			delete(w.accts, tok.Owner)
 		}
 	})
 	return cmp.Or(failed, err)
@@ -490,11 +493,11 @@ func (w *world) Save(_ context.Context, job sweep.Job, holder string, p sweep.Pr
 }
 
 // Finished implements sweep.Ledger.
-func (w *world) Finished(_ context.Context, kind sweep.Kind, shard int) (d token.Day, err error) {
+func (w *world) Finished(_ context.Context, kind sweep.Kind, shard int) (d clock.Day, err error) {
 	failed := w.call("Finished", func() {
 		var there bool
 		if d, there = w.finished[scanOf{kind, shard}]; !there {
-			err = token.ErrNotFound
+			err = fault.ErrNotFound
 		}
 	})
 	return d, cmp.Or(failed, err)

@@ -3,33 +3,16 @@ package token
 import (
 	"fmt"
 	"strconv"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 )
 
 const (
 	numberBits = 22
 	// MaxNumber is how many tokens one owner can have in a lifetime.
 	MaxNumber = 1<<numberBits - 1
-	// MaxOwner is the largest owner id. With MaxNumber it keeps token ids
-	// below 2^53, the largest integer that JSON clients in JavaScript read
-	// exactly (RFC 8259 section 6).
-	MaxOwner = 1<<31 - 1
 )
-
-// An OwnerID names a user, person or bot: 1 to MaxOwner.
-type OwnerID int64
-
-// String returns the decimal digits of the id.
-func (o OwnerID) String() string { return strconv.FormatInt(int64(o), 10) }
-
-// ParseOwnerID accepts the one spelling of an owner id that String writes.
-// Anything else is ErrNotFound: no user has such an id.
-func ParseOwnerID(s string) (OwnerID, error) {
-	n, err := parseCanonical(s, MaxOwner)
-	if err != nil {
-		return 0, fmt.Errorf("owner id: %w", err)
-	}
-	return OwnerID(n), nil
-}
 
 // An ID is the public handle of a token: safe in logs, paths and mails. It is
 // owner * 2^22 + number, so it names its owner, and an owner's ids ascend in
@@ -38,9 +21,9 @@ type ID int64
 
 // NewID returns the id of an owner's n-th token. n starts at 1. Beyond
 // MaxNumber it returns ErrOutOfNumbers.
-func NewID(owner OwnerID, n int64) (ID, error) {
-	if owner < 1 || owner > MaxOwner {
-		return 0, fmt.Errorf("owner %d is outside 1 to %d", owner, MaxOwner)
+func NewID(owner account.ID, n int64) (ID, error) {
+	if owner < 1 || owner > account.MaxID {
+		return 0, fmt.Errorf("owner %d is outside 1 to %d", owner, account.MaxID)
 	}
 	if n < 1 || n > MaxNumber {
 		return 0, ErrOutOfNumbers
@@ -49,7 +32,7 @@ func NewID(owner OwnerID, n int64) (ID, error) {
 }
 
 // Owner returns whose token the id names.
-func (id ID) Owner() OwnerID { return OwnerID(id >> numberBits) }
+func (id ID) Owner() account.ID { return account.ID(id >> numberBits) }
 
 // Number returns which of its owner's tokens the id names.
 func (id ID) Number() int64 { return int64(id) & MaxNumber }
@@ -60,23 +43,13 @@ func (id ID) String() string { return strconv.FormatInt(int64(id), 10) }
 // ParseID accepts the one spelling of a token id that String writes. Anything
 // else is ErrNotFound: no token has such an id.
 func ParseID(s string) (ID, error) {
-	n, err := parseCanonical(s, MaxOwner<<numberBits+MaxNumber)
+	n, err := account.ParseNumber(s, account.MaxID<<numberBits+MaxNumber)
 	if err != nil {
 		return 0, fmt.Errorf("token id: %w", err)
 	}
 	id := ID(n)
 	if id.Owner() < 1 || id.Number() < 1 {
-		return 0, fmt.Errorf("token id: %w", ErrNotFound)
+		return 0, fmt.Errorf("token id: %w", fault.ErrNotFound)
 	}
 	return id, nil
-}
-
-// parseCanonical refuses signs, leading zeros, spaces and everything else
-// that strconv would read as a second spelling.
-func parseCanonical(s string, largest int64) (int64, error) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 1 || n > largest || strconv.FormatInt(n, 10) != s {
-		return 0, ErrNotFound
-	}
-	return n, nil
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/token"
 )
 
@@ -14,7 +16,7 @@ const largestID = 1<<53 - 1
 func TestNewID(t *testing.T) {
 	tests := []struct {
 		name  string
-		owner token.OwnerID
+		owner account.ID
 		n     int64
 		want  token.ID
 		fails bool
@@ -23,13 +25,13 @@ func TestNewID(t *testing.T) {
 		{"first token of the first owner", 1, 1, 1<<22 + 1, false, nil},
 		{"last token of the first owner", 1, token.MaxNumber, 2<<22 - 1, false, nil},
 		{"first token of the next owner", 2, 1, 2<<22 + 1, false, nil},
-		{"last token of the last owner is the largest exact integer of JavaScript", token.MaxOwner, token.MaxNumber, largestID, false, nil},
+		{"last token of the last owner is the largest exact integer of JavaScript", account.MaxID, token.MaxNumber, largestID, false, nil},
 		{"number 0 is out of numbers", 1, 0, 0, true, token.ErrOutOfNumbers},
 		{"a negative number is out of numbers", 1, -1, 0, true, token.ErrOutOfNumbers},
 		{"one number more than there are is out of numbers", 1, token.MaxNumber + 1, 0, true, token.ErrOutOfNumbers},
 		{"owner 0 is refused", 0, 1, 0, true, nil},
 		{"a negative owner is refused", -1, 1, 0, true, nil},
-		{"an owner beyond the largest is refused", token.MaxOwner + 1, 1, 0, true, nil},
+		{"an owner beyond the largest is refused", account.MaxID + 1, 1, 0, true, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -42,7 +44,7 @@ func TestNewID(t *testing.T) {
 			}
 		})
 	}
-	if !errors.Is(token.ErrOutOfNumbers, token.ErrInput) {
+	if !errors.Is(token.ErrOutOfNumbers, fault.ErrInput) {
 		t.Error("running out of numbers is not the caller's to see")
 	}
 }
@@ -78,19 +80,19 @@ func TestParseIDAcceptsExactlyOneSpelling(t *testing.T) {
 		"what wraps to a good number": "18446744073952821255",
 		"very many digits":            strings.Repeat("9", 1000),
 	} {
-		if id, err := token.ParseID(s); !errors.Is(err, token.ErrNotFound) || id != 0 {
+		if id, err := token.ParseID(s); !errors.Is(err, fault.ErrNotFound) || id != 0 {
 			t.Errorf("%s: ParseID(%q) = %d, %v", name, s, id, err)
 		}
 	}
 }
 
 func TestParseOwnerID(t *testing.T) {
-	for s, want := range map[string]token.OwnerID{
-		"1": 1, "58": 58, "2147483647": token.MaxOwner,
+	for s, want := range map[string]account.ID{
+		"1": 1, "58": 58, "2147483647": account.MaxID,
 		"": 0, "0": 0, "-1": 0, "+1": 0, "01": 0, " 1": 0, "1 ": 0, "2147483648": 0, "4294967297": 0, "1.0": 0, "0x1": 0, "me": 0,
 	} {
-		id, err := token.ParseOwnerID(s)
-		if id != want || (err == nil) != (want != 0) || err != nil && !errors.Is(err, token.ErrNotFound) {
+		id, err := account.ParseID(s)
+		if id != want || (err == nil) != (want != 0) || err != nil && !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("ParseOwnerID(%q) = %d, %v, want %d", s, id, err, want)
 		}
 	}
@@ -103,7 +105,7 @@ func FuzzParseID(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		id, err := token.ParseID(s)
 		if err != nil {
-			if !errors.Is(err, token.ErrNotFound) || id != 0 {
+			if !errors.Is(err, fault.ErrNotFound) || id != 0 {
 				t.Errorf("ParseID(%q) = %d, %v", s, id, err)
 			}
 			return
@@ -122,9 +124,9 @@ func FuzzParseOwnerID(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		id, err := token.ParseOwnerID(s)
+		id, err := account.ParseID(s)
 		if err != nil {
-			if !errors.Is(err, token.ErrNotFound) || id != 0 {
+			if !errors.Is(err, fault.ErrNotFound) || id != 0 {
 				t.Errorf("ParseOwnerID(%q) = %d, %v", s, id, err)
 			}
 			return

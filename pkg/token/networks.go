@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"latchkey/pkg/fault"
 )
 
 // Networks are the addresses from which a token may be used: none in the list
@@ -16,7 +18,7 @@ type Networks []netip.Prefix
 const MaxNetworks = 20
 
 // ErrNetworks means that something is no list of networks.
-var ErrNetworks = fmt.Errorf("%w: not a list of 1 to %d IPv4 or IPv6 addresses and CIDR blocks", ErrInput, MaxNetworks)
+var ErrNetworks = fmt.Errorf("%w: not a list of 1 to %d IPv4 or IPv6 addresses and CIDR blocks", fault.ErrInput, MaxNetworks)
 
 // ParseNetworks reads CIDR blocks and single addresses. Bits behind a block's
 // length are dropped. IPv4 addresses that are written as IPv6 are refused: the

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"latchkey/pkg/fault"
 	"latchkey/pkg/token"
 )
 
@@ -58,7 +59,7 @@ func TestParseNetworks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := token.ParseNetworks(test.texts)
 			if test.want == nil {
-				if !errors.Is(err, token.ErrNetworks) || !errors.Is(err, token.ErrInput) || got != nil {
+				if !errors.Is(err, token.ErrNetworks) || !errors.Is(err, fault.ErrInput) || got != nil {
 					t.Errorf("ParseNetworks() = %v, %v", got, err)
 				}
 				return

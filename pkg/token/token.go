@@ -4,8 +4,12 @@ import (
 	"net/netip"
 	"time"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 )
 
 // A Kind says what a token stands for.
@@ -24,8 +28,8 @@ const (
 	Group Kind = "group"
 )
 
-// OfResource reports whether tokens of this kind belong to a project or group.
-func (k Kind) OfResource() bool { return k == Project || k == Group }
+// OfProject reports whether tokens of this kind belong to a project or group.
+func (k Kind) OfProject() bool { return k == Project || k == Group }
 
 // A Reason says why a token was revoked.
 type Reason string
@@ -45,16 +49,16 @@ const (
 type Token struct {
 	ID          ID
 	Kind        Kind
-	Owner       OwnerID
+	Owner       account.ID
 	Name        string
 	Description string // "" is none
 	Scopes      scope.Set
 	CreatedAt   time.Time
 	// CreatedBy is the user who asked for the token, 0 for the console.
-	CreatedBy OwnerID
+	CreatedBy account.ID
 	// ExpiresOn is the UTC day from whose first second the token is dead.
 	// Never is the zero Day.
-	ExpiresOn Day
+	ExpiresOn clock.Day
 	// RevokedAt is the zero time while nobody has revoked the token itself.
 	RevokedAt     time.Time
 	RevokedReason Reason
@@ -74,10 +78,10 @@ type Token struct {
 	Family ID
 	// Previous is the id of the token that this one replaced, or 0.
 	Previous ID
-	// Resource is the project or group that the token belongs to, and Level
+	// Project is the project or group that the token belongs to, and Level
 	// its bot's level there; 0 for tokens of people.
-	Resource ResourceID
-	Level    Level
+	Project project.ID
+	Level   project.Level
 	// Networks are where the token may be used from; none is anywhere.
 	Networks Networks
 	Digest   secret.Digest
@@ -97,7 +101,7 @@ const (
 // StateAt returns the state of the token at now. validFrom is the owner's
 // first token number that has not been revoked in bulk (0 when nothing was).
 // Under a policy that ignores ends, no token is expired.
-func (t Token) StateAt(now time.Time, validFrom int64, p Policy) State {
+func (t Token) StateAt(now time.Time, validFrom int64, p settings.Settings) State {
 	switch {
 	case !p.ExpiryIgnored && !t.ExpiresOn.IsZero() && !now.Before(t.ExpiresOn.Start()):
 		return Expired

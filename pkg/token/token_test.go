@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/clock"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -14,7 +16,7 @@ func TestStateAt(t *testing.T) {
 	long := midnight.AddDate(-1, 0, 0)
 	tests := []struct {
 		name      string
-		expiresOn token.Day
+		expiresOn clock.Day
 		revokedAt time.Time
 		number    int64
 		validFrom int64
@@ -27,10 +29,10 @@ func TestStateAt(t *testing.T) {
 		{"expired a second later", expires, time.Time{}, 1, 0, after, token.Expired},
 		{"expired at midnight in UTC, whatever the zone of the clock", expires, time.Time{}, 1, 0, midnight.In(time.FixedZone("", -12*3600)), token.Expired},
 		{"active before midnight in UTC, whatever the zone of the clock", expires, time.Time{}, 1, 0, before.In(time.FixedZone("", 14*3600)), token.Active},
-		{"active for ever without a day", token.Day{}, time.Time{}, 1, 0, midnight.AddDate(5000, 0, 0), token.Active},
+		{"active for ever without a day", clock.Day{}, time.Time{}, 1, 0, midnight.AddDate(5000, 0, 0), token.Active},
 		{"revoked", expires, long, 1, 0, before, token.Revoked},
 		{"revoked also by an instant that is still to come", expires, after, 1, 0, before, token.Revoked},
-		{"revoked without a day", token.Day{}, long, 1, 0, after, token.Revoked},
+		{"revoked without a day", clock.Day{}, long, 1, 0, after, token.Revoked},
 		// Clients are told the one that time alone would have caused, and an
 		// expired token never triggers the end of its family.
 		{"expired rather than revoked", expires, long, 1, 0, midnight, token.Expired},
@@ -48,7 +50,7 @@ func TestStateAt(t *testing.T) {
 				t.Fatal(err)
 			}
 			tok := token.Token{ID: id, ExpiresOn: test.expiresOn, RevokedAt: test.revokedAt}
-			if got := tok.StateAt(test.now, test.validFrom, token.Policy{}); got != test.want {
+			if got := tok.StateAt(test.now, test.validFrom, settings.Settings{}); got != test.want {
 				t.Errorf("StateAt() = %s, want %s", got, test.want)
 			}
 			// Expiry that is not enforced never lets a revoked token live.
@@ -59,7 +61,7 @@ func TestStateAt(t *testing.T) {
 					unenforced = token.Revoked
 				}
 			}
-			if got := tok.StateAt(test.now, test.validFrom, token.Policy{ExpiryIgnored: true}); got != unenforced {
+			if got := tok.StateAt(test.now, test.validFrom, settings.Settings{ExpiryIgnored: true}); got != unenforced {
 				t.Errorf("StateAt() = %s while expiry is not enforced, want %s", got, unenforced)
 			}
 			revoked := !test.revokedAt.IsZero() || test.number < test.validFrom
@@ -100,12 +102,12 @@ func TestStateOfATokenInItsOverlap(t *testing.T) {
 				t.Fatal(err)
 			}
 			tok := token.Token{ID: id, ExpiresOn: day(t, test.expiresOn), RevokedAt: test.revokedAt, WorksUntil: until}
-			if got := tok.StateAt(test.now, test.validFrom, token.Policy{}); got != test.want {
+			if got := tok.StateAt(test.now, test.validFrom, settings.Settings{}); got != test.want {
 				t.Errorf("StateAt() = %s, want %s", got, test.want)
 			}
 			// Expiry that is not enforced does not lengthen an overlap.
 			revoked := !test.now.Before(until) || !test.revokedAt.IsZero() || test.validFrom > 1
-			unenforced := tok.StateAt(test.now, test.validFrom, token.Policy{ExpiryIgnored: true})
+			unenforced := tok.StateAt(test.now, test.validFrom, settings.Settings{ExpiryIgnored: true})
 			if got := tok.RevokedIn(test.now, test.validFrom); got != revoked || (unenforced == token.Revoked) != revoked {
 				t.Errorf("RevokedIn() = %t, state %s while expiry is not enforced; revoked is %t", got, unenforced, revoked)
 			}
@@ -138,4 +140,14 @@ func TestWhenATokenHasEnded(t *testing.T) {
 			t.Errorf("revoked because of %q: superseded is %t", reason, got)
 		}
 	}
+}
+
+// day returns the day that s spells.
+func day(t testing.TB, s string) clock.Day {
+	t.Helper()
+	d, err := clock.ParseDay(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }

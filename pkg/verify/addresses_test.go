@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/pkg/token"
+	"latchkey/pkg/fault"
 )
 
 func addresses(texts ...string) (list []netip.Addr) {
@@ -92,8 +92,8 @@ func TestAddressesOfUses(t *testing.T) {
 	})
 	t.Run("an address that cannot be recorded refuses nobody", func(t *testing.T) {
 		f := newFixture(t)
-		f.store.markUsed = func(context.Context) error { return token.ErrUnavailable }
-		if _, err := f.Verify(t.Context(), f.bearer, netip.MustParseAddr(a)); err != nil || !errors.Is(f.unmarked[0], token.ErrUnavailable) {
+		f.store.markUsed = func(context.Context) error { return fault.ErrUnavailable }
+		if _, err := f.Verify(t.Context(), f.bearer, netip.MustParseAddr(a)); err != nil || !errors.Is(f.unmarked[0], fault.ErrUnavailable) {
 			t.Errorf("Verify() = %v, told of %v", err, f.unmarked)
 		}
 	})

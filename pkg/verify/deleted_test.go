@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
@@ -27,16 +28,16 @@ func TestTokenOfADeletedOwner(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
 			f.clock.Set(test.at)
-			f.store.check = func(context.Context, secret.Digest, token.OwnerID) (token.Token, principal.User, error) {
-				return f.token, principal.User{}, token.ErrNotFound
+			f.store.check = func(context.Context, secret.Digest, account.ID) (token.Token, account.Account, error) {
+				return f.token, account.Account{}, fault.ErrNotFound
 			}
 			p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
 			var refusal *verify.Refusal
 			if !errors.Is(err, test.want) || !errors.As(err, &refusal) || !isNobody(p) {
 				t.Fatalf("Verify() = %+v, %v", p, err)
 			}
-			if refusal.Token.ID != f.token.ID || refusal.User.ID != owner || refusal.User.Usable() == nil {
-				t.Errorf("refusal of %+v", refusal.User)
+			if refusal.Token.ID != f.token.ID || refusal.Account.ID != owner || refusal.Account.Usable() == nil {
+				t.Errorf("refusal of %+v", refusal.Account)
 			}
 			if len(f.store.marks) != 0 {
 				t.Error("the use was recorded")

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
 	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
 )
@@ -33,8 +33,8 @@ func TestATokenIsGoodFromItsNetworksOnly(t *testing.T) {
 		{"outside, while impersonation is switched off", outside, func(f *fixture) {
 			f.token.Kind, f.store.policy.ImpersonationOff = token.Impersonation, true
 		}, token.ErrImpersonation, false},
-		{"outside, of a blocked owner", outside, func(f *fixture) { f.user.State = principal.Blocked }, token.ErrAddress, false},
-		{"inside, of a blocked owner", inside, func(f *fixture) { f.user.State = principal.Blocked }, principal.ErrBlocked, true},
+		{"outside, of a blocked owner", outside, func(f *fixture) { f.acct.State = account.Blocked }, token.ErrAddress, false},
+		{"inside, of a blocked owner", inside, func(f *fixture) { f.acct.State = account.Blocked }, account.ErrBlocked, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)

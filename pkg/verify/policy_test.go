@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
@@ -66,8 +67,8 @@ func TestExpiryThatIsNotEnforced(t *testing.T) {
 	f.store.policy.ExpiryIgnored = true
 	f.clock.Set(midnight.Add(time.Hour))
 	p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
-	if err != nil || !p.Policy.ExpiryIgnored {
-		t.Fatalf("%+v, %v", p.Policy, err)
+	if err != nil || !p.Settings.ExpiryIgnored {
+		t.Fatalf("%+v, %v", p.Settings, err)
 	}
 	f.store.policy.ExpiryIgnored = false
 	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
@@ -85,8 +86,8 @@ func TestExpiryThatIsNotEnforced(t *testing.T) {
 	}
 }
 
-func undecided(context.Context, secret.Digest, token.OwnerID) (token.Token, principal.User, error) {
-	return token.Token{}, principal.User{}, token.ErrUnavailable
+func undecided(context.Context, secret.Digest, account.ID) (token.Token, account.Account, error) {
+	return token.Token{}, account.Account{}, fault.ErrUnavailable
 }
 
 func TestImpersonationThatIsSwitchedOff(t *testing.T) {
@@ -116,7 +117,7 @@ func TestSettingsOfAFailedReadAreNotKept(t *testing.T) {
 	working := f.store.check
 	f.store.policy.ExpiryIgnored = true
 	f.store.check = undecided
-	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrUnavailable) {
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, fault.ErrUnavailable) {
 		t.Fatal(err)
 	}
 	f.store.check, f.store.policy.ExpiryIgnored = working, false

@@ -20,9 +20,12 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -31,9 +34,9 @@ type Store interface {
 	// Check returns the record of digest and the profile of its owner. hint
 	// is the owner to read at the same time, or 0. Unless it is nil, policy is
 	// set to what administrators have set, read in the same request, also when
-	// there is no record. A missing record is token.ErrNotFound; a record whose
+	// there is no record. A missing record is fault.ErrNotFound; a record whose
 	// owner was deleted comes back beside it. It may be called again safely.
-	Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error)
+	Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error)
 	// MarkUsed sets the record's last use to at, and the addresses of its uses
 	// to from unless that is empty; but if its last use is already later than
 	// before, it changes nothing and returns nil.
@@ -71,15 +74,15 @@ type Verifier struct {
 // The zero Kept holds nothing yet. It is safe for concurrent use.
 type Kept struct {
 	mu     sync.Mutex
-	policy token.Policy
+	policy settings.Settings
 	readAt time.Time // zero for never
 }
 
 // get returns the policy, and whether it is too old to go by. A clock that went
 // backwards makes it too old.
-func (k *Kept) get(now time.Time) (p token.Policy, old bool) {
+func (k *Kept) get(now time.Time) (p settings.Settings, old bool) {
 	if k == nil {
-		return token.Policy{}, true
+		return settings.Settings{}, true
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -87,7 +90,7 @@ func (k *Kept) get(now time.Time) (p token.Policy, old bool) {
 	return k.policy, k.readAt.IsZero() || age < 0 || age >= PolicyAge
 }
 
-func (k *Kept) set(p token.Policy, now time.Time) {
+func (k *Kept) set(p settings.Settings, now time.Time) {
 	if k == nil {
 		return
 	}
@@ -100,9 +103,9 @@ func (k *Kept) set(p token.Policy, now time.Time) {
 // all the same. It tells which token it was; only code that knows why it may
 // tell should unwrap it.
 type Refusal struct {
-	Token token.Token
-	User  principal.User
-	Err   error // token.ErrExpired, ErrRevoked, ErrImpersonation or ErrAddress, or a child of principal.ErrInactive
+	Token   token.Token
+	Account account.Account
+	Err     error // token.ErrExpired, ErrRevoked, ErrImpersonation or ErrAddress, or a child of account.ErrInactive
 }
 
 // Error implements error.
@@ -118,8 +121,8 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // is no bearer or belongs to no record; a *Refusal around token.ErrExpired or
 // token.ErrRevoked (expired where both are true), around token.ErrImpersonation
 // while impersonation is switched off, around token.ErrAddress for a token that
-// may not be used from there, or around a child of principal.ErrInactive;
-// token.ErrUnavailable or token.ErrCorrupt when it
+// may not be used from there, or around a child of account.ErrInactive;
+// fault.ErrUnavailable or fault.ErrCorrupt when it
 // could not be decided. A use is recorded for every token that is neither
 // expired nor revoked and may be used from there, at most once in the interval
 // that is set, or in a minute when it comes from an address that is new to the
@@ -137,46 +140,46 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 
 	now := v.Clock.Now()
 	policy, old := v.Kept.get(now)
-	var fresh *token.Policy
+	var fresh *settings.Settings
 	if old {
-		fresh = new(token.Policy)
+		fresh = new(settings.Settings)
 	}
-	t, user, err := v.Store.Check(ctx, digest, token.OwnerID(hint), fresh)
-	if fresh != nil && (err == nil || errors.Is(err, token.ErrNotFound)) {
+	t, acct, err := v.Store.Check(ctx, digest, account.ID(hint), fresh)
+	if fresh != nil && (err == nil || errors.Is(err, fault.ErrNotFound)) {
 		policy = *fresh
 		v.Kept.set(policy, now)
 	}
 	switch {
-	case errors.Is(err, token.ErrNotFound) && t.ID != 0 && t.Digest == digest:
+	case errors.Is(err, fault.ErrNotFound) && t.ID != 0 && t.Digest == digest:
 		// Whoever is deleted takes their tokens along.
-		user = principal.User{ID: t.Owner, NextNumber: token.MaxNumber + 1, TokensValidFrom: token.MaxNumber + 1}
-	case errors.Is(err, token.ErrNotFound):
+		acct = account.Gone(t.Owner)
+	case errors.Is(err, fault.ErrNotFound):
 		return principal.Principal{}, token.ErrUnknown
 	case err != nil:
 		return principal.Principal{}, fmt.Errorf("check bearer: %w", err)
 	}
-	if t.Digest != digest || t.Owner != user.ID {
-		return principal.Principal{}, fmt.Errorf("check bearer: %w: record of another bearer or owner", token.ErrCorrupt)
+	if t.Digest != digest || t.Owner != acct.ID {
+		return principal.Principal{}, fmt.Errorf("check bearer: %w: record of another bearer or owner", fault.ErrCorrupt)
 	}
 
-	switch t.StateAt(now, user.TokensValidFrom, policy) {
+	switch t.StateAt(now, acct.TokensValidFrom, policy) {
 	case token.Active:
 	case token.Expired:
-		return principal.Principal{}, &Refusal{t, user, token.ErrExpired}
+		return principal.Principal{}, &Refusal{t, acct, token.ErrExpired}
 	default:
-		return principal.Principal{}, &Refusal{t, user, token.ErrRevoked}
+		return principal.Principal{}, &Refusal{t, acct, token.ErrRevoked}
 	}
 	if policy.ImpersonationOff && t.Kind == token.Impersonation {
-		return principal.Principal{}, &Refusal{t, user, token.ErrImpersonation}
+		return principal.Principal{}, &Refusal{t, acct, token.ErrImpersonation}
 	}
 	if !t.Networks.Allow(from) {
-		return principal.Principal{}, &Refusal{t, user, token.ErrAddress}
+		return principal.Principal{}, &Refusal{t, acct, token.ErrAddress}
 	}
 	v.markUsed(ctx, t, now, policy.LastUsedInterval, from)
-	if err := user.Usable(); err != nil {
-		return principal.Principal{}, &Refusal{t, user, err}
+	if err := acct.Usable(); err != nil {
+		return principal.Principal{}, &Refusal{t, acct, err}
 	}
-	return principal.Principal{User: user, Token: t, Policy: policy}, nil
+	return principal.Principal{Account: acct, Token: t, Settings: policy}, nil
 }
 
 func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, interval time.Duration, from netip.Addr) {

@@ -13,16 +13,19 @@ import (
 	"testing/synctest"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
 )
 
 const (
 	prefix   = "lkpat_"
-	owner    = token.OwnerID(58)
+	owner    = account.ID(58)
 	interval = 10 * time.Minute
 )
 
@@ -38,16 +41,16 @@ type mark struct {
 
 // fakeStore answers like the table and counts what it is asked.
 type fakeStore struct {
-	check    func(context.Context, secret.Digest, token.OwnerID) (token.Token, principal.User, error)
+	check    func(context.Context, secret.Digest, account.ID) (token.Token, account.Account, error)
 	markUsed func(context.Context) error
 	checks   int
-	hints    []token.OwnerID
+	hints    []account.ID
 	marks    []mark
-	policy   token.Policy
+	policy   settings.Settings
 	policies int // how often it was asked for the policy
 }
 
-func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint token.OwnerID, policy *token.Policy) (token.Token, principal.User, error) {
+func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
 	f.checks++
 	if policy != nil {
 		f.policies++
@@ -71,7 +74,7 @@ type fixture struct {
 	clock    *clock.Fake
 	bearer   string
 	token    token.Token
-	user     principal.User
+	acct     account.Account
 	unmarked []error
 }
 
@@ -89,14 +92,14 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{clock: clock.NewFake(noon), bearer: bearer.Reveal()}
 	f.token = token.Token{
 		ID: token.ID(int64(owner)<<22 + 7), Kind: token.Personal, Owner: owner, Name: "nightly-export",
-		ExpiresOn: token.DayOf(midnight), Digest: pepper.Digest(bearer),
+		ExpiresOn: clock.DayOf(midnight), Digest: pepper.Digest(bearer),
 	}
-	f.user = principal.User{ID: owner, Username: "owner", State: principal.Active}
-	f.store = &fakeStore{policy: token.Policy{LastUsedInterval: interval}, check: func(_ context.Context, digest secret.Digest, _ token.OwnerID) (token.Token, principal.User, error) {
+	f.acct = account.Account{ID: owner, Username: "owner", State: account.Active}
+	f.store = &fakeStore{policy: settings.Settings{LastUsedInterval: interval}, check: func(_ context.Context, digest secret.Digest, _ account.ID) (token.Token, account.Account, error) {
 		if digest != f.token.Digest {
-			return token.Token{}, principal.User{}, token.ErrNotFound
+			return token.Token{}, account.Account{}, fault.ErrNotFound
 		}
-		return f.token, f.user, nil
+		return f.token, f.acct, nil
 	}}
 	f.Verifier = &verify.Verifier{
 		Store: f.store, Pepper: pepper, Format: secret.Format{Prefixes: []string{prefix}}, Clock: f.clock, Kept: &verify.Kept{},
@@ -116,7 +119,7 @@ func TestAGoodBearerIsItsOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.User != f.user || !reflect.DeepEqual(p.Token, f.token) {
+	if p.Account != f.acct || !reflect.DeepEqual(p.Token, f.token) {
 		t.Errorf("principal = %+v", p)
 	}
 	if f.store.checks != 1 || f.store.hints[0] != owner {
@@ -182,7 +185,7 @@ func isNobody(p principal.Principal) bool { return reflect.DeepEqual(p, principa
 func TestARefusedBearerIsNobody(t *testing.T) {
 	revoked := func(f *fixture) { f.token.RevokedAt = noon.Add(-time.Hour) }
 	at := func(now time.Time) func(*fixture) { return func(f *fixture) { f.clock.Set(now) } }
-	state := func(s principal.State) func(*fixture) { return func(f *fixture) { f.user.State = s } }
+	state := func(s account.State) func(*fixture) { return func(f *fixture) { f.acct.State = s } }
 	all := func(changes ...func(*fixture)) func(*fixture) {
 		return func(f *fixture) {
 			for _, change := range changes {
@@ -200,17 +203,17 @@ func TestARefusedBearerIsNobody(t *testing.T) {
 		{"at midnight it is expired", at(midnight), token.ErrExpired, false},
 		{"a second later it is expired", at(midnight.Add(time.Second)), token.ErrExpired, false},
 		{"revoked", revoked, token.ErrRevoked, false},
-		{"revoked in bulk", func(f *fixture) { f.user.TokensValidFrom = 8 }, token.ErrRevoked, false},
-		{"made after everything was revoked in bulk it is good", func(f *fixture) { f.user.TokensValidFrom = 7 }, nil, true},
+		{"revoked in bulk", func(f *fixture) { f.acct.TokensValidFrom = 8 }, token.ErrRevoked, false},
+		{"made after everything was revoked in bulk it is good", func(f *fixture) { f.acct.TokensValidFrom = 7 }, nil, true},
 		{"expired and revoked is expired", all(revoked, at(midnight)), token.ErrExpired, false},
-		{"expired and revoked in bulk is expired", all(func(f *fixture) { f.user.TokensValidFrom = 8 }, at(midnight)), token.ErrExpired, false},
-		{"a blocked owner", state(principal.Blocked), principal.ErrBlocked, true},
-		{"a deactivated owner", state(principal.Deactivated), principal.ErrDeactivated, true},
-		{"an owner in an unknown state", state("banned"), principal.ErrInactive, true},
-		{"an owner without a state", state(""), principal.ErrInactive, true},
-		{"a blocked administrator", all(state(principal.Blocked), func(f *fixture) { f.user.Admin = true }), principal.ErrBlocked, true},
-		{"revoked before blocked", all(revoked, state(principal.Blocked)), token.ErrRevoked, false},
-		{"expired before blocked", all(at(midnight), state(principal.Blocked)), token.ErrExpired, false},
+		{"expired and revoked in bulk is expired", all(func(f *fixture) { f.acct.TokensValidFrom = 8 }, at(midnight)), token.ErrExpired, false},
+		{"a blocked owner", state(account.Blocked), account.ErrBlocked, true},
+		{"a deactivated owner", state(account.Deactivated), account.ErrDeactivated, true},
+		{"an owner in an unknown state", state("banned"), account.ErrInactive, true},
+		{"an owner without a state", state(""), account.ErrInactive, true},
+		{"a blocked administrator", all(state(account.Blocked), func(f *fixture) { f.acct.Admin = true }), account.ErrBlocked, true},
+		{"revoked before blocked", all(revoked, state(account.Blocked)), token.ErrRevoked, false},
+		{"expired before blocked", all(at(midnight), state(account.Blocked)), token.ErrExpired, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -230,7 +233,7 @@ func TestARefusedBearerIsNobody(t *testing.T) {
 				t.Errorf("principal = %+v", p)
 			}
 			var refusal *verify.Refusal
-			if !errors.As(err, &refusal) || !reflect.DeepEqual(refusal.Token, f.token) || refusal.User != f.user {
+			if !errors.As(err, &refusal) || !reflect.DeepEqual(refusal.Token, f.token) || refusal.Account != f.acct {
 				t.Errorf("the refusal does not carry the token and its owner: %v", err)
 			}
 			checkText(t, f, err)
@@ -251,50 +254,50 @@ func checkText(t *testing.T, f *fixture, err error) {
 
 // What cannot be decided is refused, whatever the reason.
 func TestWhatCannotBeDecidedIsRefused(t *testing.T) {
-	answer := func(tok func(token.Token) token.Token, user func(principal.User) principal.User, err error) func(*fixture) {
+	answer := func(tok func(token.Token) token.Token, acct func(account.Account) account.Account, err error) func(*fixture) {
 		return func(f *fixture) {
-			f.store.check = func(context.Context, secret.Digest, token.OwnerID) (token.Token, principal.User, error) {
-				return tok(f.token), user(f.user), err
+			f.store.check = func(context.Context, secret.Digest, account.ID) (token.Token, account.Account, error) {
+				return tok(f.token), acct(f.acct), err
 			}
 		}
 	}
 	none := func(token.Token) token.Token { return token.Token{} }
-	same, sameUser := func(t token.Token) token.Token { return t }, func(u principal.User) principal.User { return u }
+	same, sameAccount := func(t token.Token) token.Token { return t }, func(u account.Account) account.Account { return u }
 	odd := errors.New("something nobody expected")
 	tests := []struct {
 		name   string
 		change func(*fixture)
 		want   error
 	}{
-		{"no record", answer(none, sameUser, token.ErrNotFound), token.ErrUnknown},
-		{"no record, wrapped", answer(none, sameUser, fmt.Errorf("get: %w", token.ErrNotFound)), token.ErrUnknown},
+		{"no record", answer(none, sameAccount, fault.ErrNotFound), token.ErrUnknown},
+		{"no record, wrapped", answer(none, sameAccount, fmt.Errorf("get: %w", fault.ErrNotFound)), token.ErrUnknown},
 		{"the record of another digest whose owner is gone", answer(func(t token.Token) token.Token {
 			t.Digest = secret.DigestFromKey("another")
 			return t
-		}, sameUser, token.ErrNotFound), token.ErrUnknown},
-		{"unavailable", answer(same, sameUser, token.ErrUnavailable), token.ErrUnavailable},
-		{"a malformed item", answer(same, sameUser, fmt.Errorf("read: %w", token.ErrCorrupt)), token.ErrCorrupt},
-		{"an error of an unknown kind beside a good record", answer(same, sameUser, odd), odd},
-		{"a deadline", answer(same, sameUser, context.DeadlineExceeded), context.DeadlineExceeded},
-		{"the end of a stream", answer(same, sameUser, io.EOF), io.EOF},
+		}, sameAccount, fault.ErrNotFound), token.ErrUnknown},
+		{"unavailable", answer(same, sameAccount, fault.ErrUnavailable), fault.ErrUnavailable},
+		{"a malformed item", answer(same, sameAccount, fmt.Errorf("read: %w", fault.ErrCorrupt)), fault.ErrCorrupt},
+		{"an error of an unknown kind beside a good record", answer(same, sameAccount, odd), odd},
+		{"a deadline", answer(same, sameAccount, context.DeadlineExceeded), context.DeadlineExceeded},
+		{"the end of a stream", answer(same, sameAccount, io.EOF), io.EOF},
 		{"the record of another digest", answer(func(t token.Token) token.Token {
 			t.Digest = secret.DigestFromKey("another")
 			return t
-		}, sameUser, nil), token.ErrCorrupt},
+		}, sameAccount, nil), fault.ErrCorrupt},
 		{"a record without a digest", answer(func(t token.Token) token.Token {
 			t.Digest = secret.Digest{}
 			return t
-		}, sameUser, nil), token.ErrCorrupt},
+		}, sameAccount, nil), fault.ErrCorrupt},
 		{"the record of another owner", answer(func(t token.Token) token.Token {
 			t.Owner++
 			return t
-		}, sameUser, nil), token.ErrCorrupt},
-		{"the profile of another user", answer(same, func(u principal.User) principal.User {
+		}, sameAccount, nil), fault.ErrCorrupt},
+		{"the profile of another user", answer(same, func(u account.Account) account.Account {
 			u.ID++
 			return u
-		}, nil), token.ErrCorrupt},
+		}, nil), fault.ErrCorrupt},
 		{"nothing at all and no error", answer(func(token.Token) token.Token { return token.Token{} },
-			func(principal.User) principal.User { return principal.User{} }, nil), token.ErrCorrupt},
+			func(account.Account) account.Account { return account.Account{} }, nil), fault.ErrCorrupt},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -363,7 +366,7 @@ func TestAUseThatCannotBeRecordedChangesNothing(t *testing.T) {
 		took     time.Duration
 	}{
 		{"a failure", func(context.Context) error { return failed }, failed, 0},
-		{"a record that is gone", func(context.Context) error { return token.ErrNotFound }, token.ErrNotFound, 0},
+		{"a record that is gone", func(context.Context) error { return fault.ErrNotFound }, fault.ErrNotFound, 0},
 		{"a hang", func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -380,7 +383,7 @@ func TestAUseThatCannotBeRecordedChangesNothing(t *testing.T) {
 					}
 					start := time.Now()
 					p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
-					if err != nil || p.User != f.user {
+					if err != nil || p.Account != f.acct {
 						t.Errorf("Verify() = %+v, %v", p, err)
 					}
 					if took := time.Since(start); took != test.took {
@@ -427,11 +430,11 @@ func TestNothingIsRemembered(t *testing.T) {
 		t.Errorf("after the revocation: %v", err)
 	}
 	f.token.RevokedAt = time.Time{}
-	f.user.State = principal.Blocked
-	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, principal.ErrBlocked) {
+	f.acct.State = account.Blocked
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, account.ErrBlocked) {
 		t.Errorf("after the block: %v", err)
 	}
-	f.user.State = principal.Active
+	f.acct.State = account.Active
 	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil || f.store.checks != 4 {
 		t.Errorf("after the unblock: %v, %d checks", err, f.store.checks)
 	}

@@ -16,7 +16,7 @@ import (
 	gitlab "gitlab.com/gitlab-org/api/client-go"
 
 	"latchkey/infra/local/localtest"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 // auditEvent is what tests read of an audit event.
@@ -38,11 +38,11 @@ type auditEvent struct {
 
 // auditedWorld is a world in which one thing happens each second: to anna's account and tokens, to
 // the project web and the group acme.
-func auditedWorld(t *testing.T, o localtest.Options) (w *localtest.World, anna, bert account) {
+func auditedWorld(t *testing.T, o localtest.Options) (w *localtest.World, anna, bert holder) {
 	t.Helper()
 	w = localtest.Start(t, o)
 	anna, bert = newAccount(t, w, "anna"), newAccount(t, w, "bert")
-	withProject(t, w, map[int64]token.Level{anna.ID: token.Maintainer, bert.ID: token.Developer})
+	withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer, bert.ID: project.Developer})
 	step := func(bearer, method, path, body string, status int) string {
 		t.Helper()
 		w.Clock.Advance(time.Second)

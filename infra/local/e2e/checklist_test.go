@@ -11,7 +11,7 @@ import (
 	gitlab "gitlab.com/gitlab-org/api/client-go"
 
 	"latchkey/infra/local/localtest"
-	"latchkey/pkg/policy"
+	"latchkey/pkg/settings"
 )
 
 // scan runs one of the two scans as the schedule does, and returns the mails that it sent.
@@ -326,10 +326,10 @@ func TestEdgeCases(t *testing.T) {
 		ada := newAccount(t, w, "ada")
 		long := newToken(t, w, ada.ID, "long", "2026-09-01")
 		change(t, w, root.Bearer, `{"max_personal_access_token_lifetime":30}`)
-		w.Clock.Set(w.Clock.Now().Add(policy.Grace - time.Second))
+		w.Clock.Set(w.Clock.Now().Add(settings.Grace - time.Second))
 		change(t, w, root.Bearer, `{"max_personal_access_token_lifetime":365}`)
 		for range 2 { // when the first run would have been, and when the second is
-			w.Clock.Set(w.Clock.Now().Add(policy.Grace))
+			w.Clock.Set(w.Clock.Now().Add(settings.Grace))
 			w.RunPlans(t)
 			want(t, w, long.Token, "GET", "/api/v4/user", "", http.StatusOK)
 		}

@@ -11,7 +11,7 @@ import (
 	"latchkey/infra/local/localtest"
 )
 
-// servesResourceTokens is for as long as nothing serves the tokens of projects and groups.
+// servesProjectTokens is for as long as nothing serves the tokens of projects and groups.
 const servesResourceTokens = true
 
 // resourceChecks are those of a project's tokens and of a group's.

@@ -17,7 +17,7 @@ import (
 type place struct {
 	*localtest.World
 	group, project                        int64
-	owner, maintainer, developer, outside account
+	owner, maintainer, developer, outside holder
 }
 
 const (
@@ -29,8 +29,8 @@ func newPlace(tb testing.TB, w *localtest.World) place {
 	tb.Helper()
 	p := place{World: w}
 	admin := client(tb, w, root.Bearer)
-	for username, account := range map[string]*account{"olive": &p.owner, "mona": &p.maintainer, "dana": &p.developer, "otto": &p.outside} {
-		*account = newAccount(tb, w, username)
+	for username, holder := range map[string]*holder{"olive": &p.owner, "mona": &p.maintainer, "dana": &p.developer, "otto": &p.outside} {
+		*holder = newAccount(tb, w, username)
 	}
 	group := must[*gitlab.Group](tb)(admin.Groups.CreateGroup(&gitlab.CreateGroupOptions{Name: gitlab.Ptr("Acme"), Path: gitlab.Ptr(groupPath)}))
 	project := must[*gitlab.Project](tb)(admin.Projects.CreateProject(&gitlab.CreateProjectOptions{
@@ -591,7 +591,7 @@ func TestDirectoryThroughTheGoClient(t *testing.T) {
 				t.Errorf("made %+v", made)
 			}
 			_, response, err := maintainer.Groups.CreateGroup(&gitlab.CreateGroupOptions{Name: gitlab.Ptr("x"), Path: gitlab.Ptr("DANA")})
-			refused(t, http.StatusBadRequest, response, err) // an account has the name
+			refused(t, http.StatusBadRequest, response, err) // an holder has the name
 		},
 		"ListGroups": func(t *testing.T) {
 			list := must[[]*gitlab.Group](t)(client(t, p.World, p.owner.Bearer).Groups.ListGroups(nil))

@@ -178,7 +178,7 @@ func TestEveryMethodOfTheTokenService(t *testing.T) {
 
 // listed is a world whose user has tokens of every sort. Each is made, used and ended on days of its
 // own, so that every filter can tell them apart.
-func listed(t *testing.T) (*localtest.World, account) {
+func listed(t *testing.T) (*localtest.World, holder) {
 	t.Helper()
 	w := localtest.Start(t, localtest.Options{})
 	w.Clock.Set(instant("2026-01-10T12:00:00Z"))

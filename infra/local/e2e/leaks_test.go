@@ -10,7 +10,7 @@ import (
 
 	"latchkey/infra/local/localtest"
 	"latchkey/pkg/clock"
-	"latchkey/pkg/token"
+	"latchkey/pkg/project"
 )
 
 // Somebody who is nobody reports what they found. Through the gateway's route and under the permissions
@@ -19,7 +19,7 @@ func TestReportedLeaksEnd(t *testing.T) {
 	t.Parallel()
 	w := localtest.Start(t, embedded())
 	anna, bert := newAccount(t, w, "anna"), newAccount(t, w, "bert")
-	withProject(t, w, map[int64]token.Level{anna.ID: token.Maintainer, bert.ID: token.Developer})
+	withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer, bert.ID: project.Developer})
 	second := newToken(t, w, bert.ID, "second", "2026-09-01")
 	stays := newToken(t, w, bert.ID, "stays", "2026-09-01")
 	acting := newImpersonation(t, w, bert.ID, "acting")

@@ -178,24 +178,24 @@ func TestExpiredTokenIsRotatedByAnother(t *testing.T) {
 func TestDaysThatATokenMayEndOn(t *testing.T) {
 	t.Parallel()
 	const dead = "Expiration date must be after %s, because a token is dead from 00:00 UTC of that date"
-	ways := map[string]func(t *testing.T, w *localtest.World, user account, on string) (refusal string){
-		"create for a user": func(t *testing.T, w *localtest.World, user account, on string) string {
+	ways := map[string]func(t *testing.T, w *localtest.World, user holder, on string) (refusal string){
+		"create for a user": func(t *testing.T, w *localtest.World, user holder, on string) string {
 			response := w.Do(t, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", user.ID),
 				encode(t, map[string]any{"name": "x", "scopes": []string{"api"}, "expires_at": on}))
 			return refusalOf(t, response, http.StatusCreated, http.StatusUnprocessableEntity)
 		},
-		"create for oneself": func(t *testing.T, w *localtest.World, user account, on string) string {
+		"create for oneself": func(t *testing.T, w *localtest.World, user holder, on string) string {
 			response := w.Do(t, user.Bearer, "POST", "/api/v4/user/personal_access_tokens",
 				encode(t, map[string]any{"name": "x", "scopes": []string{"api"}, "expires_at": on}))
 			return refusalOf(t, response, http.StatusCreated, http.StatusUnprocessableEntity)
 		},
-		"rotate": func(t *testing.T, w *localtest.World, user account, on string) string {
+		"rotate": func(t *testing.T, w *localtest.World, user holder, on string) string {
 			old := newToken(t, w, user.ID, "old", "2026-09-01")
 			response := w.Do(t, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", old.ID), encode(t, map[string]any{"expires_at": on}))
 			refusal := refusalOf(t, response, http.StatusOK, http.StatusBadRequest)
 			return strings.TrimPrefix(refusal, "400 Bad request - ")
 		},
-		"console": func(t *testing.T, w *localtest.World, user account, on string) string {
+		"console": func(t *testing.T, w *localtest.World, user holder, on string) string {
 			_, err := console(t, w, "issue", encode(t, map[string]any{"action": "create_token", "username": user.Username, "name": "x", "scopes": []string{"api"}, "expires_at": on}))
 			if err == nil {
 				return ""

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid" // draws the steps, and shortens those that fail
 
 	"latchkey/infra/local/localtest"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/store/storetest"
-	"latchkey/pkg/token"
 )
 
 // A modelToken is what the documentation says of a token.
@@ -21,7 +21,7 @@ type modelToken struct {
 	id      int64
 	bearer  string // "" for one whose reply was lost
 	owner   *modelOwner
-	expires token.Day
+	expires clock.Day
 	chain   *[]*modelToken // all that were rotated from one, oldest first
 
 	ended      bool      // revoked, in whatever way but a rotation or in bulk
@@ -31,7 +31,7 @@ type modelToken struct {
 }
 
 type modelOwner struct {
-	account
+	holder
 	blocked bool
 	tokens  []*modelToken
 }
@@ -258,8 +258,8 @@ func (m *machine) key() string {
 	return key
 }
 
-func (m *machine) day() token.Day {
-	return token.DayOf(m.now()).AddDays(rapid.IntRange(1, 3).Draw(m.T, "days"))
+func (m *machine) day() clock.Day {
+	return clock.DayOf(m.now()).AddDays(rapid.IntRange(1, 3).Draw(m.T, "days"))
 }
 
 // replay returns what was made under a key, or that it stands for another request.
@@ -301,14 +301,14 @@ func (m *machine) issue() {
 }
 
 // rotation draws the parameters of one.
-func (m *machine) rotation() (body string, expires token.Day, overlap time.Duration) {
+func (m *machine) rotation() (body string, expires clock.Day, overlap time.Duration) {
 	expires = m.day()
 	seconds := rapid.SampledFrom([]int{0, 0, 1, 3600, 86400, 86400}).Draw(m.T, "overlap")
 	return fmt.Sprintf(`{"expires_at":%q,"overlap_seconds":%d}`, expires, seconds), expires, time.Duration(seconds) * time.Second
 }
 
 // succeed gives t a successor.
-func (m *machine) succeed(c call, t *modelToken, expires token.Day, overlap time.Duration) (int, string, *modelToken) {
+func (m *machine) succeed(c call, t *modelToken, expires clock.Day, overlap time.Duration) (int, string, *modelToken) {
 	t.superseded, t.worksUntil = true, m.now().Add(overlap)
 	return m.make(c, http.StatusOK, &modelToken{owner: t.owner, expires: expires, chain: t.chain})
 }
@@ -424,7 +424,7 @@ func (m *machine) setBlocked(action string, blocked bool) {
 // something ends, and the second before.
 func (m *machine) wait() {
 	now := m.now()
-	instants := []time.Time{now.Add(time.Second), now.Add(time.Hour), now.Add(23 * time.Hour), token.DayOf(now).AddDays(1).Start()}
+	instants := []time.Time{now.Add(time.Second), now.Add(time.Hour), now.Add(23 * time.Hour), clock.DayOf(now).AddDays(1).Start()}
 	for _, t := range m.recent {
 		instants = append(instants, t.worksUntil)
 	}
@@ -433,7 +433,7 @@ func (m *machine) wait() {
 	}
 	instants = slices.DeleteFunc(instants, func(instant time.Time) bool { return !instant.After(now) })
 	m.world.Clock.Set(rapid.SampledFrom(instants).Draw(m.T, "until"))
-	if token.DayOf(m.now()) != token.DayOf(now) {
+	if clock.DayOf(m.now()) != clock.DayOf(now) {
 		m.calls = nil // they may ask for a day that has come
 	}
 }
@@ -497,9 +497,9 @@ func TestProductAgainstModel(t *testing.T) {
 		run := runs.Add(1)
 		for _, name := range []string{"ada", "bob"} {
 			a := newAccount(t, w, fmt.Sprintf("%s-%d", name, run))
-			owner := &modelOwner{account: a}
+			owner := &modelOwner{holder: a}
 			m.owners = append(m.owners, owner)
-			m.add(&modelToken{id: a.TokenID, bearer: a.Bearer, owner: owner, expires: token.DayOf(instant("2026-09-01T00:00:00Z"))})
+			m.add(&modelToken{id: a.TokenID, bearer: a.Bearer, owner: owner, expires: clock.DayOf(instant("2026-09-01T00:00:00Z"))})
 		}
 		step := func(do func()) func(*rapid.T) {
 			return func(*rapid.T) {

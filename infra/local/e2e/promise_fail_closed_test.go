@@ -248,7 +248,7 @@ func batchReply(tb testing.TB, w *localtest.World, items []item) string {
 }
 
 // stored returns the two items that decide about an account's first token.
-func stored(tb testing.TB, w *localtest.World, a account) (record, profile item) {
+func stored(tb testing.TB, w *localtest.World, a holder) (record, profile item) {
 	tb.Helper()
 	for _, it := range everyItem(tb, w) {
 		id, _ := it["id"].(*types.AttributeValueMemberN)
@@ -338,19 +338,19 @@ var harmless = map[string][]string{
 // fails, a half-written item or a slip in a migration turns a dead token into a good one.
 func TestDamagedItemsNeverAllow(t *testing.T) {
 	t.Parallel()
-	for name, spoil := range map[string]func(*testing.T, *localtest.World, account){
+	for name, spoil := range map[string]func(*testing.T, *localtest.World, holder){
 		"good token": nil,
-		"revoked token": func(t *testing.T, w *localtest.World, a account) {
+		"revoked token": func(t *testing.T, w *localtest.World, a holder) {
 			want(t, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", a.TokenID), "", http.StatusNoContent)
 		},
-		"rotated token": func(t *testing.T, w *localtest.World, a account) {
+		"rotated token": func(t *testing.T, w *localtest.World, a holder) {
 			want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", a.TokenID), "", http.StatusOK)
 		},
-		"rotated token whose overlap is over": func(t *testing.T, w *localtest.World, a account) {
+		"rotated token whose overlap is over": func(t *testing.T, w *localtest.World, a holder) {
 			want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", a.TokenID), `{"overlap_seconds":60}`, http.StatusOK)
 			w.Clock.Advance(time.Minute)
 		},
-		"token of another network": func(t *testing.T, w *localtest.World, a account) {
+		"token of another network": func(t *testing.T, w *localtest.World, a holder) {
 			record, _ := stored(t, w, a)
 			record["allowed_cidrs"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{&types.AttributeValueMemberS{Value: "192.0.2.0/24"}}}
 			record["allowed_cidr_count"] = &types.AttributeValueMemberN{Value: "1"}
@@ -358,11 +358,11 @@ func TestDamagedItemsNeverAllow(t *testing.T) {
 				t.Fatal("the engine refuses the record")
 			}
 		},
-		"expired token": func(_ *testing.T, w *localtest.World, _ account) { w.Clock.Set(instant("2026-09-01T00:00:00Z")) },
-		"token revoked with all others": func(t *testing.T, w *localtest.World, a account) {
+		"expired token": func(_ *testing.T, w *localtest.World, _ holder) { w.Clock.Set(instant("2026-09-01T00:00:00Z")) },
+		"token revoked with all others": func(t *testing.T, w *localtest.World, a holder) {
 			mustConsole(t, w, "revoke", map[string]any{"action": "revoke_everything", "username": a.Username})
 		},
-		"token of a blocked owner": func(t *testing.T, w *localtest.World, a account) {
+		"token of a blocked owner": func(t *testing.T, w *localtest.World, a holder) {
 			want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", a.ID), "", http.StatusCreated)
 		},
 	} {
@@ -405,7 +405,7 @@ func TestDamagedItemsNeverAllow(t *testing.T) {
 }
 
 // describedAccount has every optional attribute.
-func describedAccount(t *testing.T, w *localtest.World) account {
+func describedAccount(t *testing.T, w *localtest.World) holder {
 	t.Helper()
 	var user struct{ ID int64 }
 	decode(t, want(t, w, root.Bearer, "POST", "/api/v4/users", `{"username":"vera","name":"Vera","email":"vera@example.test",
@@ -413,7 +413,7 @@ func describedAccount(t *testing.T, w *localtest.World) account {
 	var token personalToken
 	decode(t, want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", user.ID),
 		`{"name":"all","description":"of it","scopes":["api"],"expires_at":"2026-09-01"}`, http.StatusCreated), &token)
-	return account{user.ID, token.ID, "vera", token.Token}
+	return holder{user.ID, token.ID, "vera", token.Token}
 }
 
 // replace writes an item over the one there is and reports whether the engine took it.

@@ -440,10 +440,10 @@ func TestRetryOfACreationThatCouldNotBeMadeAnyMore(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		change func(t *testing.T, w *localtest.World, owner account)
+		change func(t *testing.T, w *localtest.World, owner holder)
 	}{
-		{"its date has come", func(_ *testing.T, w *localtest.World, _ account) { w.Clock.Set(instant("2026-03-20T00:00:00Z")) }},
-		{"its owner was blocked", func(t *testing.T, w *localtest.World, owner account) {
+		{"its date has come", func(_ *testing.T, w *localtest.World, _ holder) { w.Clock.Set(instant("2026-03-20T00:00:00Z")) }},
+		{"its owner was blocked", func(t *testing.T, w *localtest.World, owner holder) {
 			want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", owner.ID), "", http.StatusCreated)
 		}},
 	} {

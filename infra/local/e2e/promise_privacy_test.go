@@ -121,7 +121,7 @@ func TestForeignAndMissingLookTheSame(t *testing.T) {
 		})
 	}
 	// Nothing of all this may have had an effect.
-	for _, a := range []account{yuri, root} {
+	for _, a := range []holder{yuri, root} {
 		want(t, w, a.Bearer, "GET", "/api/v4/personal_access_tokens/self", "", http.StatusOK)
 	}
 }

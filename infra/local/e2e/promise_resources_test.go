@@ -12,7 +12,7 @@ import (
 	"latchkey/infra/local/localtest"
 )
 
-// ofResource makes a token of a project or group over HTTP.
+// ofProject makes a token of a project or group over HTTP.
 func (p place) ofResource(tb testing.TB, kind, name string, scopes ...string) personalToken {
 	tb.Helper()
 	if len(scopes) == 0 {
@@ -32,8 +32,8 @@ func (p place) tokensOf(kind string) (path, by string) {
 	return fmt.Sprintf("/api/v4/projects/%d/access_tokens", p.project), p.maintainer.Bearer
 }
 
-// checksOf are the places where the token of a resource can be presented: the authorizer on a path of
-// the resource, and the API.
+// checksOf are the places where the token of a project can be presented: the authorizer on a path of
+// the project, and the API.
 func (p place) checksOf(kind, bearer string) []check {
 	path := fmt.Sprintf("/api/v4/%ss/%d/members", kind, map[string]int64{"project": p.project, "group": p.group}[kind])
 	at := func(f format, method string) check {

@@ -106,48 +106,48 @@ func TestNothingPassesOnceTheEndIsAnswered(t *testing.T) {
 	const rounds = 3
 	w := localtest.Start(t, localtest.Options{})
 	var accounts atomic.Int64
-	for name, end := range map[string]func(testing.TB, account){
-		"revoked by id": func(tb testing.TB, a account) {
+	for name, end := range map[string]func(testing.TB, holder){
+		"revoked by id": func(tb testing.TB, a holder) {
 			want(tb, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", a.TokenID), "", http.StatusNoContent)
 		},
-		"revoked by itself": func(tb testing.TB, a account) {
+		"revoked by itself": func(tb testing.TB, a holder) {
 			want(tb, w, a.Bearer, "DELETE", "/api/v4/personal_access_tokens/self", "", http.StatusNoContent)
 		},
-		"revoked by value": func(tb testing.TB, a account) {
+		"revoked by value": func(tb testing.TB, a holder) {
 			want(tb, w, root.Bearer, "DELETE", "/api/v4/admin/token", encode(tb, map[string]string{"token": a.Bearer}), http.StatusNoContent)
 		},
-		"revoked by id from the console": func(tb testing.TB, a account) {
+		"revoked by id from the console": func(tb testing.TB, a holder) {
 			mustConsole(tb, w, "revoke", map[string]any{"action": "revoke_token", "id": a.TokenID})
 		},
-		"revoked by value from the console": func(tb testing.TB, a account) {
+		"revoked by value from the console": func(tb testing.TB, a holder) {
 			mustConsole(tb, w, "revoke", map[string]any{"action": "revoke_token", "value": a.Bearer})
 		},
-		"everything revoked": func(tb testing.TB, a account) {
+		"everything revoked": func(tb testing.TB, a holder) {
 			mustConsole(tb, w, "revoke", map[string]any{"action": "revoke_everything", "username": a.Username})
 		},
-		"everything revoked by its owner": func(tb testing.TB, a account) {
+		"everything revoked by its owner": func(tb testing.TB, a holder) {
 			want(tb, w, a.Bearer, "DELETE", "/api/v4/user/personal_access_tokens", "", http.StatusNoContent)
 		},
-		"everything revoked by an administrator": func(tb testing.TB, a account) {
+		"everything revoked by an administrator": func(tb testing.TB, a holder) {
 			want(tb, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", a.ID), "", http.StatusNoContent)
 		},
-		"everything revoked by sudo": func(tb testing.TB, a account) {
+		"everything revoked by sudo": func(tb testing.TB, a holder) {
 			want(tb, w, root.Bearer, "DELETE", "/api/v4/user/personal_access_tokens?sudo="+a.Username, "", http.StatusNoContent)
 			want(tb, w, root.Bearer, "GET", "/api/v4/user", "", http.StatusOK)
 		},
-		"owner blocked": func(tb testing.TB, a account) {
+		"owner blocked": func(tb testing.TB, a holder) {
 			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", a.ID), "", http.StatusCreated)
 		},
-		"owner deactivated": func(tb testing.TB, a account) {
+		"owner deactivated": func(tb testing.TB, a holder) {
 			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/deactivate", a.ID), "", http.StatusCreated)
 		},
-		"owner deleted": func(tb testing.TB, a account) {
+		"owner deleted": func(tb testing.TB, a holder) {
 			want(tb, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/users/%d", a.ID), "", http.StatusNoContent)
 		},
-		"rotated by id": func(tb testing.TB, a account) {
+		"rotated by id": func(tb testing.TB, a holder) {
 			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", a.TokenID), "", http.StatusOK)
 		},
-		"rotated by itself": func(tb testing.TB, a account) {
+		"rotated by itself": func(tb testing.TB, a holder) {
 			want(tb, w, a.Bearer, "POST", "/api/v4/personal_access_tokens/self/rotate", "", http.StatusOK)
 		},
 	} {
@@ -173,29 +173,29 @@ func TestNothingPassesOnceTheEndIsAnswered(t *testing.T) {
 func TestNoImpersonationPassesOnceItsEndIsAnswered(t *testing.T) {
 	t.Parallel()
 	w := localtest.Start(t, localtest.Options{})
-	for name, end := range map[string]func(testing.TB, account, personalToken){
-		"revoked": func(tb testing.TB, a account, token personalToken) {
+	for name, end := range map[string]func(testing.TB, holder, personalToken){
+		"revoked": func(tb testing.TB, a holder, token personalToken) {
 			want(tb, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/users/%d/impersonation_tokens/%d", a.ID, token.ID), "", http.StatusNoContent)
 		},
-		"revoked like any token": func(tb testing.TB, _ account, token personalToken) {
+		"revoked like any token": func(tb testing.TB, _ holder, token personalToken) {
 			want(tb, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", token.ID), "", http.StatusNoContent)
 		},
-		"revoked by itself": func(tb testing.TB, _ account, token personalToken) {
+		"revoked by itself": func(tb testing.TB, _ holder, token personalToken) {
 			want(tb, w, token.Token, "DELETE", "/api/v4/personal_access_tokens/self", "", http.StatusNoContent)
 		},
-		"revoked by value": func(tb testing.TB, _ account, token personalToken) {
+		"revoked by value": func(tb testing.TB, _ holder, token personalToken) {
 			want(tb, w, root.Bearer, "DELETE", "/api/v4/admin/token", encode(tb, map[string]string{"token": token.Token}), http.StatusNoContent)
 		},
-		"rotated": func(tb testing.TB, _ account, token personalToken) {
+		"rotated": func(tb testing.TB, _ holder, token personalToken) {
 			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", token.ID), "", http.StatusOK)
 		},
-		"everything revoked": func(tb testing.TB, a account, _ personalToken) {
+		"everything revoked": func(tb testing.TB, a holder, _ personalToken) {
 			mustConsole(tb, w, "revoke", map[string]any{"action": "revoke_everything", "username": a.Username})
 		},
-		"everything revoked by its owner": func(tb testing.TB, a account, _ personalToken) {
+		"everything revoked by its owner": func(tb testing.TB, a holder, _ personalToken) {
 			want(tb, w, a.Bearer, "DELETE", "/api/v4/user/personal_access_tokens", "", http.StatusNoContent)
 		},
-		"owner blocked": func(tb testing.TB, a account, _ personalToken) {
+		"owner blocked": func(tb testing.TB, a holder, _ personalToken) {
 			want(tb, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", a.ID), "", http.StatusCreated)
 		},
 	} {

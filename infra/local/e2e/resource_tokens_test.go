@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"latchkey/infra/local/localtest"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/project"
 	"latchkey/pkg/store/storetest"
-	"latchkey/pkg/token"
 )
 
 // A resourceToken is what tests read of the reply about a project's or group's token.
@@ -19,14 +19,14 @@ type resourceToken struct {
 }
 
 // withProject makes the group acme (1) and in it the project web (2), with members of these levels.
-func withProject(tb testing.TB, w *localtest.World, members map[int64]token.Level) {
+func withProject(tb testing.TB, w *localtest.World, members map[int64]project.Level) {
 	tb.Helper()
-	storetest.PutResource(tb, w.Engine, w.Table, principal.Resource{ID: 1, Kind: principal.Group, Name: "Acme", Path: "acme", FullPath: "acme"})
-	storetest.PutResource(tb, w.Engine, w.Table, principal.Resource{
-		ID: 2, Kind: principal.Project, Name: "Web", Path: "web", FullPath: "acme/web", Ancestors: []token.ResourceID{1},
+	storetest.PutProject(tb, w.Engine, w.Table, project.Project{ID: 1, Kind: project.KindGroup, Name: "Acme", Path: "acme", FullPath: "acme"})
+	storetest.PutProject(tb, w.Engine, w.Table, project.Project{
+		ID: 2, Kind: project.KindProject, Name: "Web", Path: "web", FullPath: "acme/web", Ancestors: []project.ID{1},
 	})
 	for user, level := range members {
-		storetest.PutMember(tb, w.Engine, w.Table, principal.Member{Resource: 2, User: token.OwnerID(user), Level: level})
+		storetest.PutMember(tb, w.Engine, w.Table, project.Member{Project: 2, Account: account.ID(user), Level: level})
 	}
 }
 
@@ -36,7 +36,7 @@ func TestLifeOfAProjectsToken(t *testing.T) {
 	t.Parallel()
 	w := localtest.Start(t, embedded())
 	anna, bert := newAccount(t, w, "anna"), newAccount(t, w, "bert")
-	withProject(t, w, map[int64]token.Level{anna.ID: token.Maintainer, bert.ID: token.Developer})
+	withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer, bert.ID: project.Developer})
 	const tokens = "/api/v4/projects/acme%2Fweb/access_tokens"
 	next := func(bearer, path, body string, status int) (made resourceToken) {
 		t.Helper()

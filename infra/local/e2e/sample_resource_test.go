@@ -81,7 +81,7 @@ func TestSampleAPIWithTokensOfProjects(t *testing.T) {
 	}
 }
 
-// giveToResource makes an account's token one of a project or group, past
+// giveToProject makes an account's token one of a project or group, past
 // everything that makes such tokens: here it is about the authorizer alone.
 func giveToResource(t *testing.T, w *localtest.World, owner, id int64, kind string, resource int) {
 	t.Helper()

@@ -16,8 +16,9 @@ import (
 	gitlab "gitlab.com/gitlab-org/api/client-go"
 
 	"latchkey/infra/local/localtest"
-	"latchkey/pkg/policy"
-	"latchkey/pkg/token"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/project"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/verify"
 )
 
@@ -112,7 +113,7 @@ func change(t *testing.T, w *localtest.World, bearer, body string) {
 func settle(w *localtest.World) { w.Clock.Set(w.Clock.Now().Add(verify.PolicyAge)) }
 
 func dayOf(w *localtest.World, ahead int) string {
-	return token.DayOf(w.Clock.Now()).AddDays(ahead).String()
+	return clock.DayOf(w.Clock.Now()).AddDays(ahead).String()
 }
 
 // subjects returns the subjects of the mails to an address.
@@ -133,10 +134,10 @@ func TestLimitOnLifetimes(t *testing.T) {
 		personalToken
 		beyond bool
 	}
-	build := func(t *testing.T) (*localtest.World, account, map[string]made) {
+	build := func(t *testing.T) (*localtest.World, holder, map[string]made) {
 		w := localtest.Start(t, embedded())
 		anna := newAccount(t, w, "anna")
-		withProject(t, w, map[int64]token.Level{anna.ID: token.Maintainer})
+		withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer})
 		all := map[string]made{
 			"the administrator's": {personalToken{ID: root.TokenID, UserID: root.ID, Token: root.Bearer}, true},
 			"far ahead":           {newToken(t, w, anna.ID, "far ahead", dayOf(w, 31)), true},
@@ -163,10 +164,10 @@ func TestLimitOnLifetimes(t *testing.T) {
 		w, anna, all := build(t)
 		change(t, w, root.Bearer, `{"max_personal_access_token_lifetime":30}`)
 		fresh := newToken(t, w, root.ID, "within", dayOf(w, 30), "api", "read_api", "read_user", "self_rotate", "sudo")
-		if plans := w.Plans.All(); len(plans) != 1 || plans[0].Function != "lifetime" || !plans[0].At.Equal(localtest.Now.Add(policy.Grace)) {
+		if plans := w.Plans.All(); len(plans) != 1 || plans[0].Function != "lifetime" || !plans[0].At.Equal(localtest.Now.Add(settings.Grace)) {
 			t.Fatalf("planned: %+v", plans)
 		}
-		w.Clock.Set(localtest.Now.Add(policy.Grace - time.Second))
+		w.Clock.Set(localtest.Now.Add(settings.Grace - time.Second))
 		if runs := w.RunPlans(t); len(runs) > 0 {
 			t.Errorf("a second before: %v", runs)
 		}
@@ -175,7 +176,7 @@ func TestLimitOnLifetimes(t *testing.T) {
 				t.Errorf("%s, a second before: %d", name, reply.Status)
 			}
 		}
-		w.Clock.Set(localtest.Now.Add(policy.Grace))
+		w.Clock.Set(localtest.Now.Add(settings.Grace))
 		// anna's first token, from newAccount, is one more.
 		if runs := w.RunPlans(t); len(runs) != 1 || !strings.HasPrefix(runs[0], `{"done":true,"tokens":6,`) {
 			t.Errorf("run: %v", runs)
@@ -210,8 +211,8 @@ func TestLimitOnLifetimes(t *testing.T) {
 			t.Errorf("it still applies at %s", *s.AppliesAt)
 		}
 		if sent := len(w.Mailbox.Mails()); sent > 0 {
-			mustConsole(t, w, "lifetime", map[string]any{"time": localtest.Now.Add(policy.Grace).Format(time.RFC3339)})
-			mustConsole(t, w, "lifetime", map[string]any{"time": localtest.Now.Add(policy.Grace + time.Minute).Format(time.RFC3339)})
+			mustConsole(t, w, "lifetime", map[string]any{"time": localtest.Now.Add(settings.Grace).Format(time.RFC3339)})
+			mustConsole(t, w, "lifetime", map[string]any{"time": localtest.Now.Add(settings.Grace + time.Minute).Format(time.RFC3339)})
 			if got := len(w.Mailbox.Mails()); got != sent {
 				t.Errorf("%d mails were sent again", got-sent)
 			}
@@ -222,12 +223,12 @@ func TestLimitOnLifetimes(t *testing.T) {
 		t.Parallel()
 		w, _, all := build(t)
 		change(t, w, root.Bearer, `{"max_personal_access_token_lifetime":30}`)
-		w.Clock.Set(localtest.Now.Add(policy.Grace - time.Second))
+		w.Clock.Set(localtest.Now.Add(settings.Grace - time.Second))
 		change(t, w, root.Bearer, `{"max_personal_access_token_lifetime":null}`)
 		if plans := w.Plans.All(); len(plans) > 0 {
 			t.Errorf("planned: %+v", plans)
 		}
-		w.Clock.Set(localtest.Now.Add(policy.Grace))
+		w.Clock.Set(localtest.Now.Add(settings.Grace))
 		// Also when the scheduler could not be told in time.
 		if reply := mustConsole(t, w, "lifetime", map[string]any{"time": w.Clock.Now().Format(time.RFC3339)}); reply != `{"done":true,"tokens":0,"mails":0,"failed":0}` {
 			t.Errorf("run: %s", reply)
@@ -245,7 +246,7 @@ func TestLimitForNewTokens(t *testing.T) {
 	t.Parallel()
 	w := localtest.Start(t, embedded())
 	anna := newAccount(t, w, "anna")
-	withProject(t, w, map[int64]token.Level{anna.ID: token.Maintainer})
+	withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer})
 	old := newToken(t, w, anna.ID, "old", dayOf(w, 200))
 	change(t, w, root.Bearer, `{"max_personal_access_token_lifetime":30}`)
 	for _, c := range []struct {
@@ -326,7 +327,7 @@ func TestEnforcementOffAndOn(t *testing.T) {
 		w.Clock.Set(at)
 		mustConsole(t, w, function, map[string]any{"time": at.Format(time.RFC3339)})
 	}
-	midnight := token.DayOf(localtest.Now).AddDays(1).Start()
+	midnight := clock.DayOf(localtest.Now).AddDays(1).Start()
 	change(t, w, keeper.Token, `{"enforce_pat_expiration":false}`)
 	w.Clock.Set(midnight.Add(-time.Second))
 	self("a second before its end", "")
@@ -463,7 +464,7 @@ func TestRetentionOfBots(t *testing.T) {
 	t.Parallel()
 	w := localtest.Start(t, embedded())
 	anna := newAccount(t, w, "anna")
-	withProject(t, w, map[int64]token.Level{anna.ID: token.Maintainer})
+	withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer})
 	change(t, w, root.Bearer, `{"inactive_resource_access_tokens_delete_after_days":7}`)
 	var bot personalToken
 	decode(t, want(t, w, anna.Bearer, "POST", "/api/v4/projects/2/access_tokens", `{"name":"bot","scopes":["api"],"expires_at":"2026-03-25"}`, http.StatusCreated), &bot)

@@ -25,10 +25,10 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 func embedded() localtest.Options { return localtest.Options{Client: engine.New().Client} }
 
 // root is the world's administrator.
-var root = account{ID: 1, TokenID: 4194305, Username: "root", Bearer: localtest.AdminBearer}
+var root = holder{ID: 1, TokenID: 4194305, Username: "root", Bearer: localtest.AdminBearer}
 
 // An account is a user with one token.
-type account struct {
+type holder struct {
 	ID, TokenID      int64
 	Username, Bearer string
 }
@@ -47,13 +47,13 @@ type personalToken struct {
 }
 
 // newAccount makes a user and a token with these scopes, api without any.
-func newAccount(tb testing.TB, w *localtest.World, username string, scopes ...string) account {
+func newAccount(tb testing.TB, w *localtest.World, username string, scopes ...string) holder {
 	tb.Helper()
 	body := fmt.Sprintf(`{"username":%q,"name":%q,"email":"%s@example.test","force_random_password":true}`, username, username, username)
 	var user struct{ ID int64 }
 	decode(tb, want(tb, w, root.Bearer, "POST", "/api/v4/users", body, http.StatusCreated), &user)
 	token := newToken(tb, w, user.ID, username+"'s", "2026-09-01", scopes...)
-	return account{user.ID, token.ID, username, token.Token}
+	return holder{user.ID, token.ID, username, token.Token}
 }
 
 // newToken makes a token as the administrator.
@@ -212,7 +212,7 @@ func permits(raw []byte, arn string) (bool, error) {
 	return allowed, nil
 }
 
-// wildcards turns a resource of a policy into an expression: * is any run of characters, ? any one.
+// wildcards turns a project of a policy into an expression: * is any run of characters, ? any one.
 func wildcards(pattern string) *regexp.Regexp {
 	quoted := regexp.QuoteMeta(pattern)
 	return regexp.MustCompile("^" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(quoted) + "$")

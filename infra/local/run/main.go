@@ -34,8 +34,8 @@ import (
 	"latchkey/infra/local/mailbox"
 	"latchkey/infra/local/seed"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/telemetry"
-	"latchkey/pkg/token"
 )
 
 func main() {
@@ -86,7 +86,7 @@ func run(ctx context.Context) (err error) {
 	}
 	var world *seed.Bearers
 	if seeded {
-		bearers, err := seed.Make(ctx, cloud.URL(), bearer, clock.System{}.Now().AddDate(0, 0, token.MaxLifetimeDays).Format(time.DateOnly))
+		bearers, err := seed.Make(ctx, cloud.URL(), bearer, clock.System{}.Now().AddDate(0, 0, settings.MaxLifetimeDays).Format(time.DateOnly))
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func greet(url, bearer, engineName string, world *seed.Bearers) error {
 	if err := os.WriteFile(env, []byte(content), 0o600); err != nil {
 		return err
 	}
-	nextYear := clock.System{}.Now().Truncate(24*time.Hour).AddDate(0, 0, token.MaxLifetimeDays-5).Add(time.Hour)
+	nextYear := clock.System{}.Now().Truncate(24*time.Hour).AddDate(0, 0, settings.MaxLifetimeDays-5).Add(time.Hour)
 	fmt.Printf(`
 Latchkey runs at %[1]s
 Engine: %[3]s

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/project"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -39,32 +41,32 @@ func newBotNight(t *testing.T, function string) *botNight {
 		night:   &night{Fixture: f, cloud: newCloud(t, function, f), at: at, mark: "expiring-7"},
 		managed: map[string]int{}, twice: map[string]int{},
 	}
-	on := token.DayOf(at).AddDays(3)
+	on := clock.DayOf(at).AddDays(3)
 	if function == "expired" {
-		n.mark, on = "expired", token.DayOf(at)
+		n.mark, on = "expired", clock.DayOf(at)
 	}
-	group := principal.Resource{ID: 1, Kind: principal.Group, Name: "Acme", Path: "acme", FullPath: "acme"}
-	project := principal.Resource{ID: 2, Kind: principal.Project, Name: "Web", Path: "web", FullPath: "acme/web", Ancestors: []token.ResourceID{1}}
-	f.PutResource(t, group)
-	f.PutResource(t, project)
-	member := func(res token.ResourceID, level token.Level, bots int) principal.User {
-		u := f.AddUser(t)
-		f.PutMember(t, principal.Member{Resource: res, User: u.ID, Level: level})
+	group := project.Project{ID: 1, Kind: project.KindGroup, Name: "Acme", Path: "acme", FullPath: "acme"}
+	web := project.Project{ID: 2, Kind: project.KindProject, Name: "Web", Path: "web", FullPath: "acme/web", Ancestors: []project.ID{1}}
+	f.PutProject(t, group)
+	f.PutProject(t, web)
+	member := func(res project.ID, level project.Level, bots int) account.Account {
+		u := f.AddAccount(t)
+		f.PutMember(t, project.Member{Project: res, Account: u.ID, Level: level})
 		n.managed[u.Email] = bots
 		return u
 	}
 	for range 3 {
-		member(2, token.Maintainer, projectBots)
+		member(2, project.Maintainer, projectBots)
 	}
-	member(1, token.Owner, projectBots+groupBots)
-	member(1, token.Maintainer, projectBots)
-	member(2, token.Developer, 0)
-	blocked := member(2, token.Owner, 0)
-	if err := f.Store.SetUserState(t.Context(), blocked.ID, principal.Active, principal.Blocked); err != nil {
+	member(1, project.Owner, projectBots+groupBots)
+	member(1, project.Maintainer, projectBots)
+	member(2, project.Developer, 0)
+	blocked := member(2, project.Owner, 0)
+	if err := f.Store.SetAccountState(t.Context(), blocked.ID, account.Active, account.Blocked); err != nil {
 		t.Fatal(err)
 	}
 	for i := range projectBots + groupBots {
-		res := project
+		res := web
 		if i >= projectBots {
 			res = group
 		}
@@ -85,8 +87,8 @@ func (n *botNight) marks(t *testing.T) (known map[string]int, open int) {
 		if !slices.Contains(tok.Notices, n.mark) {
 			open++
 		}
-		for id := token.OwnerID(1); id <= 7; id++ {
-			u, err := n.Store.User(t.Context(), id)
+		for id := account.ID(1); id <= 7; id++ {
+			u, err := n.Store.Account(t.Context(), id)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -35,20 +37,20 @@ type night struct {
 	mark  string
 	crowd storetest.Crowd
 	// repeated are the mails that each owner may have got once more: those in flight at a death.
-	repeated map[token.OwnerID]int
+	repeated map[account.ID]int
 }
 
 func newNight(t *testing.T, function string) *night {
 	t.Helper()
 	f := storetest.NewFixture(t, storetest.Engine(t))
 	at := time.Now().UTC().Add(-24 * time.Hour)
-	n := &night{Fixture: f, cloud: newCloud(t, function, f), at: at, repeated: map[token.OwnerID]int{}}
-	first := token.DayOf(at).AddDays(1) // in the window of the next day's scan too
+	n := &night{Fixture: f, cloud: newCloud(t, function, f), at: at, repeated: map[account.ID]int{}}
+	first := clock.DayOf(at).AddDays(1) // in the window of the next day's scan too
 	n.mark = "expiring-7"
 	if function == "expired" {
-		first, n.mark = token.DayOf(at), "expired"
+		first, n.mark = clock.DayOf(at), "expired"
 	}
-	n.crowd = storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner token.OwnerID, i int) token.Day {
+	n.crowd = storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner account.ID, i int) clock.Day {
 		if function == "expired" {
 			return first.AddDays(-i)
 		}
@@ -64,12 +66,12 @@ func newNight(t *testing.T, function string) *night {
 	return n
 }
 
-func addressOf(owner token.OwnerID) string { return fmt.Sprintf("user-%s@example.com", owner) }
+func addressOf(owner account.ID) string { return fmt.Sprintf("user-%s@example.com", owner) }
 
 // unmarked returns how many tokens of each owner have no mark.
-func (n *night) unmarked(t *testing.T) map[token.OwnerID]int {
+func (n *night) unmarked(t *testing.T) map[account.ID]int {
 	t.Helper()
-	unmarked := map[token.OwnerID]int{}
+	unmarked := map[account.ID]int{}
 	err := n.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) {
 		if !slices.Contains(tok.Notices, n.mark) {
 			unmarked[tok.Owner]++
@@ -151,7 +153,7 @@ func (n *night) noteInFlight(t *testing.T, sent []string) {
 	t.Helper()
 	unmarked := n.unmarked(t)
 	inFlight := 0
-	for owner := token.OwnerID(1); owner <= owners; owner++ {
+	for owner := account.ID(1); owner <= owners; owner++ {
 		if unmarked[owner] > 0 && slices.Contains(sent, addressOf(owner)) {
 			n.repeated[owner]++
 			inFlight++
@@ -172,7 +174,7 @@ func (n *night) check(t *testing.T) {
 	for _, address := range n.sent() {
 		got[address]++
 	}
-	for owner := token.OwnerID(1); owner <= owners; owner++ {
+	for owner := account.ID(1); owner <= owners; owner++ {
 		if wanted := 1 + n.repeated[owner]; got[addressOf(owner)] != wanted {
 			t.Errorf("owner %s got %d mails, want %d", owner, got[addressOf(owner)], wanted)
 		}

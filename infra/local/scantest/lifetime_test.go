@@ -15,7 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/infra/local/engine"
-	"latchkey/pkg/policy"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
@@ -31,15 +33,15 @@ type enforcement struct {
 	at       time.Time
 	crowd    storetest.Crowd
 	beyond   int
-	repeated map[token.OwnerID]int
+	repeated map[account.ID]int
 }
 
 func newEnforcement(t *testing.T, f *storetest.Fixture, owners, tokensEach, beyond int) *enforcement {
 	t.Helper()
 	at := time.Now().UTC().Truncate(time.Second).Add(-time.Hour)
-	e := &enforcement{Fixture: f, cloud: newCloud(t, "lifetime", f), at: at, beyond: beyond, repeated: map[token.OwnerID]int{}}
-	last := token.DayOf(at).AddDays(limitDays)
-	e.crowd = storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner token.OwnerID, n int) token.Day {
+	e := &enforcement{Fixture: f, cloud: newCloud(t, "lifetime", f), at: at, beyond: beyond, repeated: map[account.ID]int{}}
+	last := clock.DayOf(at).AddDays(limitDays)
+	e.crowd = storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner account.ID, n int) clock.Day {
 		switch {
 		case n < beyond:
 			return last.AddDays(1 + n*100)
@@ -52,9 +54,9 @@ func newEnforcement(t *testing.T, f *storetest.Fixture, owners, tokensEach, beyo
 		err = errors.Join(loader.Crowd(t.Context(), e.crowd), loader.Walkable(t.Context(), e.crowd))
 	}
 	if err == nil {
-		err = f.Store.SaveSettings(t.Context(), policy.Settings{
-			Policy: token.Policy{LifetimeDays: limitDays, LastUsedInterval: time.Hour, RetentionDays: 90},
-			Run:    policy.Run{At: at}, Revision: 1,
+		err = f.Store.SaveSettings(t.Context(), settings.Application{
+			Settings: settings.Settings{LifetimeDays: limitDays, LastUsedInterval: time.Hour, RetentionDays: 90},
+			Run:      settings.Run{At: at}, Revision: 1,
 		})
 	}
 	if err != nil {
@@ -86,9 +88,9 @@ func (e *enforcement) endLeases(t *testing.T) {
 
 // look returns how many tokens were revoked by the run, how many of them and of the others were to be,
 // and whose revoked tokens are not all marked.
-func (e *enforcement) look(t *testing.T) (revoked, wrong int, unmarked map[token.OwnerID]bool) {
+func (e *enforcement) look(t *testing.T) (revoked, wrong int, unmarked map[account.ID]bool) {
 	t.Helper()
-	unmarked = map[token.OwnerID]bool{}
+	unmarked = map[account.ID]bool{}
 	err := e.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) {
 		ended := tok.RevokedReason == token.ReasonPolicy
 		if ended {
@@ -166,7 +168,7 @@ func (e *enforcement) check(t *testing.T) {
 		got[address]++
 	}
 	for i := range e.crowd.Owners {
-		owner := e.crowd.First + token.OwnerID(i)
+		owner := e.crowd.First + account.ID(i)
 		if wanted := 1 + e.repeated[owner]; got[addressOf(owner)] != wanted {
 			t.Errorf("owner %s got %d mails, want %d", owner, got[addressOf(owner)], wanted)
 		}

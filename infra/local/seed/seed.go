@@ -138,7 +138,7 @@ func (a *api) findOrCreate(ctx context.Context, what, one, all string, wanted fi
 	return got, err
 }
 
-// member adds an account to a resource unless it is a member, at whatever level.
+// member adds an account to a project unless it is a member, at whatever level.
 func (a *api) member(ctx context.Context, resource, username string, user int64, level int) error {
 	_, err := a.findOrCreate(ctx, "member "+username+" of "+resource, fmt.Sprintf("%s/members/%d", resource, user), resource+"/members",
 		fields{"user_id": user, "access_level": level})

@@ -21,8 +21,9 @@ const (
 
 // layers names every package below pkg. A new one must be put somewhere on purpose.
 var layers = map[string]layer{
-	"token": domain, "audit": domain, "scope": domain, "secret": domain, "principal": domain, "clock": domain,
-	"lifecycle": useCase, "verify": useCase, "sweep": useCase, "directory": useCase, "policy": useCase,
+	"fault": domain, "clock": domain, "secret": domain, "scope": domain, "account": domain, "project": domain,
+	"settings": domain, "feature": domain, "token": domain, "principal": domain, "audit": domain,
+	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase,
 	"httpapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
 	"schedule": adapter, "planner": adapter,
 	"compose": wiring,

@@ -11,7 +11,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 )
 
@@ -58,13 +61,13 @@ func same[T any](t *testing.T, what string, got, wanted T) {
 }
 
 func readsWhatWasWritten(t *testing.T, f *Fixture) {
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner, func(tok *token.Token) { tok.Name = "bâtiment 建物 \x01\"'" })
-	for _, hint := range []token.OwnerID{0, owner.ID, owner.ID + 1} {
-		got, user, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+	for _, hint := range []account.ID{0, owner.ID, owner.ID + 1} {
+		got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 		want(t, f, err, nil)
 		same(t, "checked token", got, tok)
-		same(t, "checked owner", user.ID, owner.ID)
+		same(t, "checked owner", acct.ID, owner.ID)
 	}
 	got, err := f.Store.Token(t.Context(), tok.ID)
 	want(t, f, err, nil)
@@ -75,14 +78,14 @@ func readsWhatWasWritten(t *testing.T, f *Fixture) {
 	var all []token.Token
 	want(t, f, f.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) { all = append(all, tok) }), nil)
 	same(t, "scan", all, []token.Token{tok})
-	user, err := f.Store.UserByName(t.Context(), owner.Username)
+	acct, err := f.Store.AccountByName(t.Context(), owner.Username)
 	want(t, f, err, nil)
 	owner.NextNumber = 2
-	same(t, "user by name", user, owner)
+	same(t, "user by name", acct, owner)
 }
 
 func tellsAbsence(t *testing.T, f *Fixture) {
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	stranger := f.Candidate(t, owner)
 	ctx := t.Context()
 	for name, err := range map[string]error{
@@ -91,14 +94,14 @@ func tellsAbsence(t *testing.T, f *Fixture) {
 		"id":      last(f.Store.Token(ctx, token.ID(owner.ID<<22+1))),
 		"newest":  last(f.Store.Newest(ctx, token.ID(owner.ID<<22+1))),
 		"use":     last(f.Store.Use(ctx, "nothing")),
-		"user":    last(f.Store.User(ctx, owner.ID+1)),
-		"name":    last(f.Store.UserByName(ctx, "nobody")),
-		"state":   f.Store.SetUserState(ctx, owner.ID+1, principal.Active, principal.Blocked),
+		"user":    last(f.Store.Account(ctx, owner.ID+1)),
+		"name":    last(f.Store.AccountByName(ctx, "nobody")),
+		"state":   f.Store.SetAccountState(ctx, owner.ID+1, account.Active, account.Blocked),
 		"bulk":    f.Store.RevokeEverything(ctx, owner.ID+1),
 		"revoked": f.Store.RevokeToken(ctx, Ended(stranger)),
 	} {
-		if f.CheckError(t, err); !errors.Is(err, token.ErrNotFound) {
-			t.Errorf("%s: err = %v, want %v", name, err, token.ErrNotFound)
+		if f.CheckError(t, err); !errors.Is(err, fault.ErrNotFound) {
+			t.Errorf("%s: err = %v, want %v", name, err, fault.ErrNotFound)
 		}
 	}
 	want(t, f, f.Store.MarkUsed(ctx, stranger.Digest, Now, Now, nil), nil)
@@ -109,7 +112,7 @@ func second[A, B any](_ A, _ B, err error) error { return err }
 func last[A any](_ A, err error) error           { return err }
 
 func keepsTransactionsWhole(t *testing.T, f *Fixture) {
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner)
 	use := f.Use(t, "used", Now)
 	_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use)
@@ -121,38 +124,38 @@ func keepsTransactionsWhole(t *testing.T, f *Fixture) {
 	before := f.Snapshot(t)
 
 	_, err = f.Store.CreateToken(t.Context(), stale, again, &unused)
-	want(t, f, err, token.ErrTaken)
+	want(t, f, err, fault.ErrTaken)
 	_, err = f.Store.CreateToken(t.Context(), stale, f.Candidate(t, owner), &use)
 	want(t, f, err, token.ErrKeyUsed)
-	account := f.Account("fresh-name")
-	account.Email = owner.Email
-	_, err = f.Store.CreateUser(t.Context(), account)
-	want(t, f, err, token.ErrEmailTaken)
-	account = f.Account(owner.Username)
-	_, err = f.Store.CreateUser(t.Context(), account)
-	want(t, f, err, token.ErrUsernameTaken)
+	rival := f.Account("fresh-name")
+	rival.Email = owner.Email
+	_, err = f.Store.CreateAccount(t.Context(), rival)
+	want(t, f, err, account.ErrEmailTaken)
+	rival = f.Account(owner.Username)
+	_, err = f.Store.CreateAccount(t.Context(), rival)
+	want(t, f, err, account.ErrUsernameTaken)
 	same(t, "table", f.Snapshot(t), before)
 }
 
 func returnsOldItems(t *testing.T, f *Fixture) {
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	f.AddToken(t, owner)
 	tok, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil) // owner is out of date
 	want(t, f, err, nil)
 	same(t, "number", tok.ID.Number(), 2)
 	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
 	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
-	want(t, f, err, token.ErrMoved)
-	want(t, f, f.Store.SetUserState(t.Context(), owner.ID, principal.Active, principal.Blocked), nil)
+	want(t, f, err, fault.ErrMoved)
+	want(t, f, f.Store.SetAccountState(t.Context(), owner.ID, account.Active, account.Blocked), nil)
 	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
-	want(t, f, err, principal.ErrBlocked)
+	want(t, f, err, account.ErrBlocked)
 	f.Drop(t, "USER#"+owner.ID.String(), "PROFILE")
 	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
-	want(t, f, err, token.ErrNotFound)
+	want(t, f, err, fault.ErrNotFound)
 }
 
 func revokesAtOnce(t *testing.T, f *Fixture) {
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	first, second := f.AddToken(t, owner), f.AddToken(t, owner)
 	want(t, f, f.Store.RevokeToken(t.Context(), Ended(first)), nil)
 	later := Ended(first)
@@ -162,9 +165,9 @@ func revokesAtOnce(t *testing.T, f *Fixture) {
 	want(t, f, err, nil)
 	same(t, "revoked token", got, Ended(first))
 	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
-	got, user, err := f.Store.Check(t.Context(), second.Digest, owner.ID, nil)
+	got, acct, err := f.Store.Check(t.Context(), second.Digest, owner.ID, nil)
 	want(t, f, err, nil)
-	if !got.RevokedIn(Now, user.TokensValidFrom) {
+	if !got.RevokedIn(Now, acct.TokensValidFrom) {
 		t.Error("a token is good after everything was revoked")
 	}
 	for _, sort := range []string{"USER#%[1]d / TOKEN#%016[2]d", "TOKEN#%[3]s / TOKEN"} {
@@ -185,7 +188,7 @@ func atOnce(n int, call func(int) error) []error {
 }
 
 func rotatesOnce(t *testing.T, f *Fixture) {
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	old := f.AddToken(t, owner)
 	owner = f.Fresh(t, owner)
 	made := make([]token.Token, 8)
@@ -216,20 +219,20 @@ func rotatesOnce(t *testing.T, f *Fixture) {
 }
 
 func countsWithoutGaps(t *testing.T, f *Fixture) {
-	users := make([]principal.User, 6)
-	for _, err := range atOnce(len(users), func(i int) (err error) {
-		users[i], err = f.Store.CreateUser(t.Context(), f.Account(fmt.Sprintf("person-%d", i)))
+	accts := make([]account.Account, 6)
+	for _, err := range atOnce(len(accts), func(i int) (err error) {
+		accts[i], err = f.Store.CreateAccount(t.Context(), f.Account(fmt.Sprintf("person-%d", i)))
 		return err
 	}) {
 		want(t, f, err, nil)
 	}
-	slices.SortFunc(users, func(a, b principal.User) int { return int(a.ID - b.ID) })
-	for i, u := range users {
-		same(t, "user id", u.ID, token.OwnerID(i+1))
+	slices.SortFunc(accts, func(a, b account.Account) int { return int(a.ID - b.ID) })
+	for i, u := range accts {
+		same(t, "user id", u.ID, account.ID(i+1))
 	}
 	tokens := make([]token.Token, 8)
 	for _, err := range atOnce(len(tokens), func(i int) (err error) {
-		tokens[i], err = f.Store.CreateToken(t.Context(), users[0], f.Candidate(t, users[0]), nil)
+		tokens[i], err = f.Store.CreateToken(t.Context(), accts[0], f.Candidate(t, accts[0]), nil)
 		return err
 	}) {
 		want(t, f, err, nil)
@@ -241,7 +244,7 @@ func countsWithoutGaps(t *testing.T, f *Fixture) {
 }
 
 func keepsUses(t *testing.T, f *Fixture) {
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	first := f.Use(t, "handle", Now)
 	create := func(at time.Duration) error {
 		use := f.Use(t, "handle", Now.Add(at))
@@ -259,7 +262,7 @@ func keepsUses(t *testing.T, f *Fixture) {
 }
 
 func marksForwards(t *testing.T, f *Fixture) {
-	tok := f.AddToken(t, f.AddUser(t))
+	tok := f.AddToken(t, f.AddAccount(t))
 	for _, c := range []struct{ at, before, want time.Duration }{
 		{0, -time.Minute, 0},
 		{time.Second, -time.Second, 0},
@@ -274,12 +277,12 @@ func marksForwards(t *testing.T, f *Fixture) {
 }
 
 func indexesSparsely(t *testing.T, f *Fixture) {
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	tokens := make([]token.Token, 12)
 	for i := range tokens {
 		tokens[i] = f.AddToken(t, owner)
 	}
-	f.AddToken(t, owner, func(tok *token.Token) { tok.ExpiresOn = token.Day{} })
+	f.AddToken(t, owner, func(tok *token.Token) { tok.ExpiresOn = clock.Day{} })
 	f.AddToken(t, owner, func(tok *token.Token) { tok.Kind = token.Impersonation })
 	f.AddToken(t, owner, func(tok *token.Token) { tok.ExpiresOn = tok.ExpiresOn.AddDays(1) })
 	want(t, f, f.Store.RevokeToken(t.Context(), Ended(tokens[3])), nil)
@@ -298,12 +301,12 @@ func indexesSparsely(t *testing.T, f *Fixture) {
 }
 
 func listsInOrder(t *testing.T, f *Fixture) {
-	owner := f.AddUser(t)
+	owner := f.AddAccount(t)
 	tokens := make([]token.Token, 130) // more than one batch
 	for i := range tokens {
 		tokens[i] = f.AddToken(t, owner)
 	}
-	f.AddToken(t, f.AddUser(t))
+	f.AddToken(t, f.AddAccount(t))
 	got, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
 	want(t, f, err, nil)
 	same(t, "list", got, tokens)
@@ -316,45 +319,45 @@ func listsInOrder(t *testing.T, f *Fixture) {
 }
 
 func movesStates(t *testing.T, f *Fixture) {
-	u := f.AddUser(t)
+	u := f.AddAccount(t)
 	ctx := t.Context()
-	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Active, principal.Blocked), nil)
-	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Active, principal.Blocked), nil)
-	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Active, principal.Deactivated), token.ErrMoved)
-	want(t, f, f.Store.SetUserState(ctx, u.ID, principal.Blocked, principal.Active), nil)
+	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Blocked), nil)
+	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Blocked), nil)
+	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Deactivated), fault.ErrMoved)
+	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Blocked, account.Active), nil)
 	same(t, "account", f.Fresh(t, u), u)
 }
 
 func keepsPathsAndOwners(t *testing.T, f *Fixture) {
-	ctx, owner, other := t.Context(), f.AddUser(t), f.AddUser(t)
-	group := principal.Resource{
-		Kind: principal.Group, Name: "Acme", Path: "acme", FullPath: "acme", Visibility: "private", CreatedAt: Now, CreatedBy: owner.ID,
+	ctx, owner, other := t.Context(), f.AddAccount(t), f.AddAccount(t)
+	group := project.Project{
+		Kind: project.KindGroup, Name: "Acme", Path: "acme", FullPath: "acme", Visibility: "private", CreatedAt: Now, CreatedBy: owner.ID,
 	}
-	group, err := f.Store.CreateResource(ctx, group, owner.ID)
+	group, err := f.Store.CreateProject(ctx, group, owner.ID)
 	want(t, f, err, nil)
 	before := f.Snapshot(t)
-	_, err = f.Store.CreateResource(ctx, group, owner.ID)
-	want(t, f, err, token.ErrPathTaken)
+	_, err = f.Store.CreateProject(ctx, group, owner.ID)
+	want(t, f, err, project.ErrPathTaken)
 	named := group
 	named.Path, named.FullPath = other.Username, other.Username
-	_, err = f.Store.CreateResource(ctx, named, owner.ID)
-	want(t, f, err, token.ErrPathTaken)
-	_, err = f.Store.CreateUser(ctx, f.Account("ACME"))
-	want(t, f, err, token.ErrUsernameTaken)
-	first := principal.Member{Resource: group.ID, User: owner.ID, Level: token.Owner, CreatedAt: Now, CreatedBy: owner.ID}
+	_, err = f.Store.CreateProject(ctx, named, owner.ID)
+	want(t, f, err, project.ErrPathTaken)
+	_, err = f.Store.CreateAccount(ctx, f.Account("ACME"))
+	want(t, f, err, account.ErrUsernameTaken)
+	first := project.Member{Project: group.ID, Account: owner.ID, Level: project.Owner, CreatedAt: Now, CreatedBy: owner.ID}
 	second := first
-	second.User = other.ID
-	want(t, f, f.Store.RemoveMember(ctx, first, second), token.ErrMoved)
-	want(t, f, f.Store.AddMember(ctx, first, principal.Member{}), token.ErrTaken)
+	second.Account = other.ID
+	want(t, f, f.Store.RemoveMember(ctx, first, second), fault.ErrMoved)
+	want(t, f, f.Store.AddMember(ctx, first, project.Member{}), fault.ErrTaken)
 	same(t, "table", f.Snapshot(t), before)
 
-	want(t, f, f.Store.AddMember(ctx, second, principal.Member{}), nil)
+	want(t, f, f.Store.AddMember(ctx, second, project.Member{}), nil)
 	members, err := f.Store.Members(ctx, group.ID)
 	want(t, f, err, nil)
-	same(t, "members", members, []principal.Member{first, second})
+	same(t, "members", members, []project.Member{first, second})
 	want(t, f, f.Store.RemoveMember(ctx, first, second), nil)
-	want(t, f, f.Store.RemoveMember(ctx, second, first), token.ErrMoved)
+	want(t, f, f.Store.RemoveMember(ctx, second, first), fault.ErrMoved)
 	standing, err := f.Store.Standing(ctx, group, owner.ID)
 	want(t, f, err, nil)
-	same(t, "standing of who went", standing, principal.Standing{})
+	same(t, "standing of who went", standing, project.Standing{})
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
@@ -40,7 +41,7 @@ type Fixture struct {
 	mu     sync.Mutex
 	made   []string // what no error may show
 
-	resources int // how many projects and groups were made
+	projects int // how many projects and groups were made
 }
 
 // NewFixture makes a table on the engine behind client.
@@ -61,19 +62,19 @@ func (f *Fixture) Through(client *dynamodb.Client) *store.Table {
 }
 
 // Account returns an active account that is not stored yet, with a mail address of its own.
-func (f *Fixture) Account(username string) principal.User {
-	u := principal.User{
+func (f *Fixture) Account(username string) account.Account {
+	u := account.Account{
 		Username: username, Name: "The " + username, Email: username + "." + strings.ToLower(rand.Text()) + "@example.com",
-		State: principal.Active, CreatedAt: Now, NextNumber: 1,
+		State: account.Active, CreatedAt: Now, NextNumber: 1,
 	}
 	f.guard(u.Email)
 	return u
 }
 
-// AddUser stores an active account with a username of its own.
-func (f *Fixture) AddUser(tb testing.TB) principal.User {
+// AddAccount stores an active account with a username of its own.
+func (f *Fixture) AddAccount(tb testing.TB) account.Account {
 	tb.Helper()
-	u, err := f.Store.CreateUser(tb.Context(), f.Account("user-"+strings.ToLower(rand.Text())))
+	u, err := f.Store.CreateAccount(tb.Context(), f.Account("user-"+strings.ToLower(rand.Text())))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func (f *Fixture) AddUser(tb testing.TB) principal.User {
 }
 
 // Bearer returns a new bearer of owner.
-func (f *Fixture) Bearer(tb testing.TB, owner token.OwnerID) secret.Bearer {
+func (f *Fixture) Bearer(tb testing.TB, owner account.ID) secret.Bearer {
 	tb.Helper()
 	bearer, err := secret.New("lkpat_", int64(owner), rand.Reader)
 	if err != nil {
@@ -92,19 +93,19 @@ func (f *Fixture) Bearer(tb testing.TB, owner token.OwnerID) secret.Bearer {
 }
 
 // Candidate returns a token of owner that is not stored yet. It ends a week after Now.
-func (f *Fixture) Candidate(tb testing.TB, owner principal.User) token.Token {
+func (f *Fixture) Candidate(tb testing.TB, owner account.Account) token.Token {
 	tb.Helper()
 	digest := f.pepper.Digest(f.Bearer(tb, owner.ID))
 	f.guard(digest.Key())
 	return token.Token{
 		Kind: token.Personal, Owner: owner.ID, Name: "deploy", Description: "for the pipeline",
 		Scopes: scope.Set{scope.API, scope.ReadUser}, CreatedAt: Now, CreatedBy: owner.ID,
-		ExpiresOn: token.DayOf(Now).AddDays(7), Digest: digest,
+		ExpiresOn: clock.DayOf(Now).AddDays(7), Digest: digest,
 	}
 }
 
 // AddToken stores a token of owner, changed as told.
-func (f *Fixture) AddToken(tb testing.TB, owner principal.User, change ...func(*token.Token)) token.Token {
+func (f *Fixture) AddToken(tb testing.TB, owner account.Account, change ...func(*token.Token)) token.Token {
 	tb.Helper()
 	tok := f.Candidate(tb, owner)
 	for _, c := range change {
@@ -118,9 +119,9 @@ func (f *Fixture) AddToken(tb testing.TB, owner principal.User, change ...func(*
 }
 
 // Fresh returns owner as stored.
-func (f *Fixture) Fresh(tb testing.TB, owner principal.User) principal.User {
+func (f *Fixture) Fresh(tb testing.TB, owner account.Account) account.Account {
 	tb.Helper()
-	u, err := f.Store.User(tb.Context(), owner.ID)
+	u, err := f.Store.Account(tb.Context(), owner.ID)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -128,11 +129,11 @@ func (f *Fixture) Fresh(tb testing.TB, owner principal.User) principal.User {
 }
 
 // Successor returns the token that is to replace old.
-func (f *Fixture) Successor(tb testing.TB, owner principal.User, old token.Token) token.Token {
+func (f *Fixture) Successor(tb testing.TB, owner account.Account, old token.Token) token.Token {
 	tb.Helper()
 	next := f.Candidate(tb, owner)
 	next.Family, next.Previous, next.Kind = old.Family, old.ID, old.Kind
-	next.Resource, next.Level = old.Resource, old.Level
+	next.Project, next.Level = old.Project, old.Level
 	next.CreatedAt = old.CreatedAt.Add(time.Hour)
 	return next
 }

@@ -15,7 +15,8 @@ import (
 
 	"latchkey/infra/local/engine"
 	"latchkey/infra/local/tabledef"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
@@ -50,15 +51,15 @@ func NewLoader(ctx context.Context, client *dynamodb.Client, table string, shard
 		return nil, err
 	}
 	s := store.Open(example, name, store.Options{Shards: shards, Retention: Retention})
-	user, err := s.CreateUser(ctx, principal.User{
-		Username: name, Name: name, Email: name + "@example.com", State: principal.Active, CreatedAt: Now, NextNumber: 1,
+	acct, err := s.CreateAccount(ctx, account.Account{
+		Username: name, Name: name, Email: name + "@example.com", State: account.Active, CreatedAt: Now, NextNumber: 1,
 	})
 	if err != nil {
 		return nil, err
 	}
-	tok, err := s.CreateToken(ctx, user, token.Token{
-		Kind: token.Personal, Owner: user.ID, Name: name, Scopes: scope.Set{scope.API}, CreatedAt: Now,
-		ExpiresOn: token.DayOf(Now).AddDays(1), Digest: secret.DigestFromKey(name),
+	tok, err := s.CreateToken(ctx, acct, token.Token{
+		Kind: token.Personal, Owner: acct.ID, Name: name, Scopes: scope.Set{scope.API}, CreatedAt: Now,
+		ExpiresOn: clock.DayOf(Now).AddDays(1), Digest: secret.DigestFromKey(name),
 	}, nil)
 	if err != nil {
 		return nil, err
@@ -72,14 +73,14 @@ func NewLoader(ctx context.Context, client *dynamodb.Client, table string, shard
 		return out.Item
 	}
 	l.record = get("TOKEN#"+tok.Digest.Key(), "TOKEN")
-	l.profile = get("USER#"+user.ID.String(), "PROFILE")
+	l.profile = get("USER#"+acct.ID.String(), "PROFILE")
 	return l, err
 }
 
-// Users writes profiles of accounts that differ in id, name, address and next number only.
-func (l *Loader) Users(ctx context.Context, users iter.Seq[principal.User]) error {
+// Accounts writes profiles of accounts that differ in id, name, address and next number only.
+func (l *Loader) Accounts(ctx context.Context, accts iter.Seq[account.Account]) error {
 	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
-		for u := range users {
+		for u := range accts {
 			it := maps.Clone(l.profile)
 			it["pk"] = S("USER#" + u.ID.String())
 			it["username"], it["name"], it["email"] = S(u.Username), S(u.Name), S(u.Email)
@@ -171,19 +172,19 @@ func (l *Loader) write(ctx context.Context, requests []types.WriteRequest) error
 type Crowd struct {
 	Owners, TokensEach int
 	// First is the id of the first owner.
-	First token.OwnerID
+	First account.ID
 	// On returns the day on which an owner's n-th token, from 0, ends.
-	On func(owner token.OwnerID, n int) token.Day
+	On func(owner account.ID, n int) clock.Day
 }
 
-// Users returns the crowd's accounts.
-func (c Crowd) Users() iter.Seq[principal.User] {
-	return func(yield func(principal.User) bool) {
+// Accounts returns the crowd's accounts.
+func (c Crowd) Accounts() iter.Seq[account.Account] {
+	return func(yield func(account.Account) bool) {
 		for i := range c.Owners {
-			id := c.First + token.OwnerID(i)
+			id := c.First + account.ID(i)
 			name := "user-" + id.String()
-			if !yield(principal.User{
-				ID: id, Username: name, Name: name, Email: name + "@example.com", State: principal.Active,
+			if !yield(account.Account{
+				ID: id, Username: name, Name: name, Email: name + "@example.com", State: account.Active,
 				CreatedAt: Now, NextNumber: int64(c.TokensEach) + 1,
 			}) {
 				return
@@ -196,7 +197,7 @@ func (c Crowd) Users() iter.Seq[principal.User] {
 func (c Crowd) Tokens() iter.Seq[token.Token] {
 	return func(yield func(token.Token) bool) {
 		for i := range c.Owners {
-			owner := c.First + token.OwnerID(i)
+			owner := c.First + account.ID(i)
 			for n := range c.TokensEach {
 				id, err := token.NewID(owner, int64(n)+1)
 				if err != nil {
@@ -215,7 +216,7 @@ func (c Crowd) Tokens() iter.Seq[token.Token] {
 
 // Crowd puts a crowd into the fixture's table.
 func (l *Loader) Crowd(ctx context.Context, c Crowd) error {
-	if err := l.Users(ctx, c.Users()); err != nil {
+	if err := l.Accounts(ctx, c.Accounts()); err != nil {
 		return err
 	}
 	return l.Tokens(ctx, c.Tokens())

@@ -5,16 +5,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/store/storetest"
-	"latchkey/pkg/token"
 )
 
 // A table that was filled by a loader is one that the store could have made.
 func TestLoader(t *testing.T) {
 	t.Parallel()
 	client := storetest.Engine(t)
-	crowd := storetest.Crowd{Owners: 30, TokensEach: 2, First: 1, On: func(owner token.OwnerID, n int) token.Day {
-		return token.DayOf(storetest.Now).AddDays(int(owner) + n)
+	crowd := storetest.Crowd{Owners: 30, TokensEach: 2, First: 1, On: func(owner account.ID, n int) clock.Day {
+		return clock.DayOf(storetest.Now).AddDays(int(owner) + n)
 	}}
 	loaded, made := storetest.NewFixture(t, client), storetest.NewFixture(t, client)
 	loader, err := storetest.NewLoader(t.Context(), client, loaded.Name, storetest.Shards)
@@ -24,14 +25,14 @@ func TestLoader(t *testing.T) {
 	if err := loader.Crowd(t.Context(), crowd); err != nil {
 		t.Fatal(err)
 	}
-	for u := range crowd.Users() {
+	for u := range crowd.Accounts() {
 		u.NextNumber = 1
-		if _, err := made.Store.CreateUser(t.Context(), u); err != nil {
+		if _, err := made.Store.CreateAccount(t.Context(), u); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for tok := range crowd.Tokens() {
-		owner, err := made.Store.User(t.Context(), tok.Owner)
+		owner, err := made.Store.Account(t.Context(), tok.Owner)
 		if err != nil {
 			t.Fatal(err)
 		}

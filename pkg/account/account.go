@@ -1,0 +1,94 @@
+// Package account has accounts of people and bots: their ids, names and states.
+//
+// Start with Account and its Usable, the only judge of whether an account may
+// use the API. The package does no I/O and reads no clock.
+package account
+
+import (
+	"fmt"
+	"time"
+
+	"latchkey/pkg/fault"
+)
+
+// An Account is the profile of a person or a bot.
+type Account struct {
+	ID        ID
+	Username  string
+	Name      string
+	Email     string // never logged
+	State     State
+	Admin     bool
+	Bot       bool
+	External  bool
+	Note      string // for administrators only
+	CreatedAt time.Time
+	// CreatedBy is the administrator who made the account, 0 for the console.
+	CreatedBy ID
+	// NextNumber is the number that the account's next token gets.
+	NextNumber int64
+	// TokensValidFrom is the first token number that has not been revoked in
+	// bulk. A number and not an instant: it is exact however many tokens are
+	// made within the second of the revocation.
+	TokensValidFrom int64
+}
+
+// A State is what an account may do.
+type State string
+
+// The states of an account.
+const (
+	Active      State = "active"
+	Blocked     State = "blocked"
+	Deactivated State = "deactivated"
+)
+
+var (
+	// ErrInactive means that a good bearer belongs to an account that may
+	// not use the API.
+	ErrInactive = fault.New(fault.Forbidden, "account inactive")
+	// ErrBlocked means that an administrator blocked the account.
+	ErrBlocked = fmt.Errorf("%w: blocked", ErrInactive)
+	// ErrDeactivated means that the account is dormant.
+	ErrDeactivated = fmt.Errorf("%w: deactivated", ErrInactive)
+
+	// ErrUsernameTaken means that another account has the username.
+	ErrUsernameTaken = fmt.Errorf("%w: username", fault.ErrTaken)
+	// ErrEmailTaken means that another account has the mail address.
+	ErrEmailTaken = fmt.Errorf("%w: mail address", fault.ErrTaken)
+)
+
+// Usable returns nil when the account may use the API, otherwise a child of
+// ErrInactive. A state it does not know is not usable.
+func (a Account) Usable() error {
+	switch a.State {
+	case Active:
+		return nil
+	case Blocked:
+		return ErrBlocked
+	case Deactivated:
+		return ErrDeactivated
+	default:
+		return ErrInactive
+	}
+}
+
+// GhostID is the id of the account that stands for authors who were deleted.
+// No other account can have it, and it is not stored.
+const GhostID ID = MaxID
+
+// Ghost returns the account that stands for authors who were deleted: whatever
+// they made is shown under its name. It can do nothing, and no token number is
+// valid for it.
+func Ghost() Account {
+	ghost := Gone(GhostID)
+	ghost.Username, ghost.Name, ghost.State, ghost.CreatedAt = "ghost", "Ghost User", Deactivated, time.Unix(0, 0).UTC()
+	return ghost
+}
+
+// Gone returns the account with this id as it is after its deletion: without a
+// name, and with every token revoked.
+func Gone(id ID) Account { return Account{ID: id, NextNumber: noToken, TokensValidFrom: noToken} }
+
+// noToken is above every token number (see token.MaxNumber).
+const noToken = 1 << 22

@@ -1,0 +1,187 @@
+package administration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey/pkg/audit"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/settings"
+)
+
+// A SettingsStore keeps the settings, strongly consistent.
+type SettingsStore interface {
+	// Settings returns what was set, and the defaults for the rest.
+	Settings(ctx context.Context) (settings.Application, error)
+	// SaveSettings writes s over the settings of the revision before its own.
+	// It returns fault.ErrMoved when they have another.
+	SaveSettings(ctx context.Context, s settings.Application) error
+}
+
+// A Planner starts things later.
+type Planner interface {
+	// Plan has the lifetime run started at an instant. It may be called again.
+	Plan(ctx context.Context, at time.Time) error
+	// Cancel undoes Plan. What was not planned, or has started, is no error.
+	Cancel(ctx context.Context, at time.Time) error
+}
+
+// An Administration reads and changes the settings. It is safe for concurrent
+// use.
+type Administration struct {
+	Store   SettingsStore
+	Planner Planner
+	Clock   clock.Clock
+	// Reserved are the prefixes of this deployment that are not in the settings.
+	Reserved []string
+	// Uncancelled is told of a planned run that could not be called off, which
+	// then finds nothing to do. It may be nil.
+	Uncancelled func(context.Context, error)
+}
+
+// Settings returns the settings, as administrators may see them; others get
+// fault.ErrForbidden.
+func (a *Administration) Settings(ctx context.Context, by principal.Principal) (settings.Application, error) {
+	if !by.Account.Admin {
+		return settings.Application{}, fault.ErrForbidden
+	}
+	return a.Store.Settings(ctx)
+}
+
+// saveTries is how many other changes at the same time one change outlasts.
+const saveTries = 5
+
+// Update changes the settings, as administrators may, and returns them as they
+// are then. Errors: fault.Faults for values that cannot be, fault.ErrMoved when
+// others change them all the time, fault.ErrUnavailable.
+//
+// A lower limit on lifetimes revokes nothing yet: the run that does is planned
+// for three hours later, and called off by a change back. Every change of the
+// limit gives the owners the whole three hours again.
+func (a *Administration) Update(ctx context.Context, by principal.Principal, change settings.Change) (settings.Application, error) {
+	if !by.Account.Admin {
+		return settings.Application{}, fault.ErrForbidden
+	}
+	if err := change.Check(); err != nil {
+		return settings.Application{}, err
+	}
+	var err error
+	for range saveTries {
+		var s settings.Application
+		if s, err = a.update(ctx, change); !errors.Is(err, fault.ErrMoved) {
+			return s, err
+		}
+	}
+	return settings.Application{}, err
+}
+
+func (a *Administration) update(ctx context.Context, change settings.Change) (settings.Application, error) {
+	before, err := a.Store.Settings(ctx)
+	if err != nil {
+		return settings.Application{}, err
+	}
+	now := a.Clock.Now()
+	next := change.Apply(before)
+	if next.Prefix != before.Prefix {
+		if err := a.checkPrefix(before, next.Prefix); err != nil {
+			return settings.Application{}, err
+		}
+		if next.Prefix != "" && !slices.Contains(next.Prefixes, next.Prefix) {
+			next.Prefixes = append(slices.Clip(next.Prefixes), next.Prefix)
+		}
+	}
+	if next.LifetimeDays != before.LifetimeDays {
+		next.Run = settings.RunAfter(before, next.LifetimeDays, now)
+	}
+	events := changes(before, next)
+	if len(events) == 0 {
+		return before, nil
+	}
+	next.Revision++
+	// The plan comes first: a run that finds nothing to do is harmless, a change
+	// without its run is not.
+	if next.Run != before.Run && !next.Run.At.IsZero() {
+		if err := a.Planner.Plan(ctx, next.Run.At); err != nil {
+			return settings.Application{}, fmt.Errorf("plan lifetime run: %w", err)
+		}
+	}
+	if err := a.Store.SaveSettings(audit.Expect(ctx, now, events...), next); err != nil {
+		return settings.Application{}, err
+	}
+	if next.Run != before.Run && before.Run.At.After(now) {
+		if err := a.Planner.Cancel(ctx, before.Run.At); err != nil && a.Uncancelled != nil {
+			a.Uncancelled(ctx, err)
+		}
+	}
+	return next, nil
+}
+
+// maxPrefixes bounds the item that the settings are kept in, and the work of a
+// check.
+const maxPrefixes = 100
+
+// checkPrefix refuses a prefix that would make earlier bearers look misspelt:
+// one with which an earlier prefix starts.
+func (a *Administration) checkPrefix(before settings.Application, prefix string) error {
+	if prefix == "" {
+		return nil
+	}
+	faults := fault.Faults{}
+	for _, earlier := range slices.Concat(a.Reserved, before.Prefixes) {
+		if earlier != prefix && strings.HasPrefix(earlier, prefix) {
+			faults.Add(settings.PrefixField, "is the start of an earlier one, whose tokens would be refused")
+			break
+		}
+	}
+	if len(before.Prefixes) >= maxPrefixes && !slices.Contains(before.Prefixes, prefix) {
+		faults.Add(settings.PrefixField, fmt.Sprintf("was changed too often (%d prefixes are in use)", maxPrefixes))
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+func set[T any](target, value *T) {
+	if value != nil {
+		*target = *value
+	}
+}
+
+// changes are the audit events of a change, one a setting.
+func changes(before, after settings.Application) (events []audit.Event) {
+	for _, setting := range []struct{ name, from, to string }{
+		{"max_personal_access_token_lifetime", days(before.LifetimeDays), days(after.LifetimeDays)},
+		{"require_personal_access_token_expiry", strconv.FormatBool(!before.ExpiryOptional), strconv.FormatBool(!after.ExpiryOptional)},
+		{"enforce_pat_expiration", strconv.FormatBool(!before.ExpiryIgnored), strconv.FormatBool(!after.ExpiryIgnored)},
+		{"impersonation_enabled", strconv.FormatBool(!before.ImpersonationOff), strconv.FormatBool(!after.ImpersonationOff)},
+		{settings.PrefixField, before.Prefix, after.Prefix},
+		{"last_used_interval_seconds", seconds(before.LastUsedInterval), seconds(after.LastUsedInterval)},
+		{"inactive_resource_access_tokens_delete_after_days", strconv.Itoa(before.RetentionDays), strconv.Itoa(after.RetentionDays)},
+	} {
+		if setting.from != setting.to {
+			events = append(events, audit.Event{
+				Name: audit.SettingsUpdated, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID},
+				Origin: audit.Origin{Source: audit.Admin},
+				Target: setting.name, Change: setting.name, From: setting.from, To: setting.to,
+			})
+		}
+	}
+	return events
+}
+
+func days(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return strconv.Itoa(n)
+}
+
+func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }

@@ -1,0 +1,493 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
+)
+
+// Projects keeps projects, groups and their members, strongly consistent.
+type Projects interface {
+	principal.Projects
+	ProjectStore
+	Tree
+	MemberReader
+	MemberStore
+}
+
+// A ProjectStore makes projects and groups.
+type ProjectStore interface {
+	// CreateProject gives res an id and writes it, with owner, unless it is
+	// 0, as its first member. It returns project.ErrPathTaken when something lies
+	// at the path already, and fault.ErrNotFound when owner or the group above
+	// is not there, and then writes nothing.
+	CreateProject(ctx context.Context, proj project.Project, owner account.ID) (project.Project, error)
+}
+
+// A Tree finds projects and groups by where they lie.
+type Tree interface {
+	// ProjectsByID hands those of ids that exist to each, in no order.
+	ProjectsByID(ctx context.Context, ids []project.ID, each func(project.Project)) error
+	// InGroup and InAccount return what lies directly in a group, and in an
+	// account's own namespace, by ascending id.
+	InGroup(ctx context.Context, group project.ID) ([]project.ID, error)
+	InAccount(ctx context.Context, owner account.ID) ([]project.ID, error)
+	// LastProjectID returns the highest id that was given out, or 0.
+	LastProjectID(ctx context.Context) (project.ID, error)
+}
+
+// A View is a project or group as somebody sees it.
+type View struct {
+	Project project.Project
+	// Above are the groups that it lies in, outermost first.
+	Above []project.Project
+	// Owner is the account whose namespace it lies in: the ghost when that is
+	// gone, the zero User for what lies in a group or in nothing.
+	Owner account.Account
+	// Creator is the ghost's id when the author is gone.
+	Creator account.ID
+	// Direct and Inherited are what who asked is in it and in the groups above.
+	Direct, Inherited project.Level
+}
+
+// FullPath returns the path from the root, such as `acme/sub/web`.
+func (v View) FullPath() string {
+	if v.Owner.ID != 0 {
+		return v.Owner.Username + "/" + v.Project.Path
+	}
+	return v.Project.FullPath
+}
+
+// FullName returns the name with those of everything above it, outermost
+// first, such as `Acme / Sub / Web`.
+func (v View) FullName() string {
+	var names []string
+	if v.Owner.ID != 0 {
+		names = append(names, v.Owner.Name)
+	}
+	for _, group := range v.Above {
+		names = append(names, group.Name)
+	}
+	return strings.Join(append(names, v.Project.Name), " / ")
+}
+
+// levels are an account's direct memberships that are not over.
+type levels map[project.ID]project.Level
+
+func (l levels) inherited(proj project.Project) (level project.Level) {
+	for _, group := range proj.Ancestors {
+		level = max(level, l[group])
+	}
+	return level
+}
+
+func (l levels) of(proj project.Project) project.Level { return max(l[proj.ID], l.inherited(proj)) }
+
+func (d *Directory) levelsOf(ctx context.Context, acct account.ID) (levels, error) {
+	members, err := d.Projects.Memberships(ctx, acct)
+	if err != nil {
+		return nil, err
+	}
+	now, l := d.Clock.Now(), levels{}
+	for _, m := range members {
+		if level := m.LevelAt(now); level != project.NoLevel {
+			l[m.Project] = level
+		}
+	}
+	return l, nil
+}
+
+// GetProject returns the project or group that ref names, an id or a full
+// path. Errors are those of principal.FindAccess.
+func (d *Directory) GetProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (View, error) {
+	access, err := principal.FindAccess(ctx, d.Projects, by, kind, ref, d.Clock.Now())
+	if err != nil {
+		return View{}, err
+	}
+	return d.viewOf(ctx, access.Project, access.Standing, d.Clock.Now())
+}
+
+// viewOf is views for one project, in which the caller's standing is known.
+func (d *Directory) viewOf(ctx context.Context, proj project.Project, standing project.Standing, now time.Time) (View, error) {
+	l := levels{proj.ID: standing.Direct.LevelAt(now)}
+	for _, m := range standing.Inherited {
+		l[m.Project] = m.LevelAt(now)
+	}
+	views, err := d.views(ctx, []project.Project{proj}, l)
+	if err != nil {
+		return View{}, err
+	}
+	return views[0], nil
+}
+
+// views adds what a reply shows beside each project: two batches of reads for
+// all of them together.
+func (d *Directory) views(ctx context.Context, projects []project.Project, l levels) ([]View, error) {
+	var groups []project.ID
+	var people []account.ID
+	for _, proj := range projects {
+		groups = append(groups, proj.Ancestors...)
+		for _, id := range []account.ID{proj.Owner, proj.CreatedBy} {
+			if id != 0 {
+				people = append(people, id)
+			}
+		}
+	}
+	above := map[project.ID]project.Project{}
+	err := d.Projects.ProjectsByID(ctx, unique(groups), func(g project.Project) { above[g.ID] = g })
+	if err != nil {
+		return nil, err
+	}
+	accts, err := d.accountsOf(ctx, people)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]View, len(projects))
+	for i, proj := range projects {
+		views[i] = View{
+			Project: proj, Owner: accts.author(proj.Owner), Creator: accts.author(proj.CreatedBy).ID,
+			Direct: l[proj.ID], Inherited: l.inherited(proj),
+		}
+		for _, id := range proj.Ancestors {
+			group, there := above[id]
+			if !there {
+				return nil, fmt.Errorf("%w: resource %s lies in group %s, which is not there", fault.ErrCorrupt, proj.ID, id)
+			}
+			views[i].Above = append(views[i].Above, group)
+		}
+	}
+	return views, nil
+}
+
+// accounts are profiles by id; those that are gone are not in it.
+type accounts map[account.ID]account.Account
+
+// author returns the account of an author: the ghost for one that is gone, and
+// nobody for 0.
+func (a accounts) author(id account.ID) account.Account {
+	if id == 0 {
+		return account.Account{}
+	}
+	if u, there := a[id]; there {
+		return u
+	}
+	return account.Ghost()
+}
+
+func (d *Directory) accountsOf(ctx context.Context, ids []account.ID) (accounts, error) {
+	accts := accounts{}
+	err := d.Reader.Accounts(ctx, unique(ids), func(u account.Account) { accts[u.ID] = u })
+	return accts, err
+}
+
+// unique returns ids once each: a batch of reads must not name one twice.
+func unique[ID cmp.Ordered](ids []ID) []ID {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// A ProjectFilter narrows a list of projects or groups. Zero fields do not
+// narrow.
+type ProjectFilter struct {
+	Kind       project.Kind // always given
+	Search     string       // words, each part of name, path or description
+	Visibility string
+	// Mine leaves an administrator what they are a member of, which is all
+	// that others ever see. MinLevel does that too.
+	Mine     bool
+	MinLevel project.Level
+	// TopLevel leaves what lies in no group.
+	TopLevel      bool
+	Without       []project.ID
+	After, Before project.ID // exclusive
+	// Nothing leaves nothing: what is asked for does not exist here.
+	Nothing bool
+}
+
+func (f ProjectFilter) matches(proj project.Project, l levels) bool {
+	for word := range strings.FieldsSeq(strings.ToLower(f.Search)) {
+		if !slices.ContainsFunc([]string{proj.Name, proj.Path, proj.Description}, func(text string) bool {
+			return strings.Contains(strings.ToLower(text), word)
+		}) {
+			return false
+		}
+	}
+	return proj.Kind == f.Kind && !f.Nothing &&
+		(f.Visibility == "" || proj.Visibility == f.Visibility) &&
+		l.of(proj) >= f.MinLevel &&
+		(!f.TopLevel || proj.Parent() == 0) &&
+		!slices.Contains(f.Without, proj.ID) &&
+		proj.ID > f.After && (f.Before == 0 || proj.ID < f.Before)
+}
+
+// A ProjectSort is the order of a list; ids break ties. The zero value is by
+// descending id.
+type ProjectSort struct {
+	By        ProjectSortKey
+	Ascending bool
+}
+
+// A ProjectSortKey is what projects and groups are ordered by.
+type ProjectSortKey int
+
+// The sort keys. Case does not matter.
+const (
+	ProjectsByID ProjectSortKey = iota
+	ProjectsByName
+	ProjectsByPath
+	ProjectsByCreation
+)
+
+func (s ProjectSort) compare(a, b project.Project) int {
+	var order int
+	switch s.By {
+	case ProjectsByName:
+		order = cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+	case ProjectsByPath:
+		order = cmp.Compare(strings.ToLower(a.Path), strings.ToLower(b.Path))
+	case ProjectsByCreation:
+		order = a.CreatedAt.Compare(b.CreatedAt)
+	}
+	order = cmp.Or(order, cmp.Compare(a.ID, b.ID))
+	if s.Ascending {
+		return order
+	}
+	return -order
+}
+
+// ListProjects returns limit projects or groups from offset on and how many
+// match: for an administrator all there are, for others those that they are
+// members of, directly or by a group above. The former reads every project and
+// group; the latter the caller's memberships, and everything that lies in the
+// groups among them.
+func (d *Directory) ListProjects(ctx context.Context, by principal.Principal, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+	l, err := d.levelsOf(ctx, by.Account.ID)
+	if err != nil {
+		return nil, 0, err
+	}
+	find := d.reachable
+	if by.Account.Admin && !f.Mine && f.MinLevel == project.NoLevel {
+		find = d.every
+	}
+	projects, err := find(ctx, by, l)
+	if err != nil {
+		return nil, 0, err
+	}
+	return d.page(ctx, projects, l, f, s, offset, limit)
+}
+
+// ListInGroup is ListProjects for what lies directly in a group. Errors are
+// those of principal.FindAccess for the group.
+func (d *Directory) ListInGroup(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+	access, err := principal.FindAccess(ctx, d.Projects, by, project.KindGroup, ref, d.Clock.Now())
+	if err != nil {
+		return nil, 0, err
+	}
+	ids, err := d.Projects.InGroup(ctx, access.Project.ID)
+	if err != nil {
+		return nil, 0, err
+	}
+	return d.listOf(ctx, by, ids, f, s, offset, limit)
+}
+
+// ListOfAccount is ListProjects for the projects in an account's own
+// namespace. Somebody else's account is fault.ErrNotFound, for administrators
+// only one that is not there.
+func (d *Directory) ListOfAccount(ctx context.Context, by principal.Principal, owner account.ID, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+	if _, err := d.Get(ctx, by, owner); err != nil {
+		return nil, 0, err
+	}
+	ids, err := d.Projects.InAccount(ctx, owner)
+	if err != nil {
+		return nil, 0, err
+	}
+	return d.listOf(ctx, by, ids, f, s, offset, limit)
+}
+
+func (d *Directory) listOf(ctx context.Context, by principal.Principal, ids []project.ID, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+	l, err := d.levelsOf(ctx, by.Account.ID)
+	if err != nil {
+		return nil, 0, err
+	}
+	var projects []project.Project
+	err = d.Projects.ProjectsByID(ctx, ids, func(proj project.Project) {
+		// Asked again although the caller has a right to what they lie in: it
+		// may have ended since.
+		if by.Reaches(proj) && (by.Account.Admin || l.of(proj) != project.NoLevel) {
+			projects = append(projects, proj)
+		}
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return d.page(ctx, projects, l, f, s, offset, limit)
+}
+
+// Associations are what a token reaches: pages of its owner's groups and
+// projects, and how many there are.
+type Associations struct {
+	Groups, Projects           []View
+	GroupsTotal, ProjectsTotal int
+}
+
+// Associations returns what the presented token reaches at a level of least or
+// more, with groups by name and projects by descending id.
+func (d *Directory) Associations(ctx context.Context, by principal.Principal, least project.Level, offset, limit int) (Associations, error) {
+	holder := principal.Principal{Account: by.Holder(), Token: by.Token}
+	l, err := d.levelsOf(ctx, holder.Account.ID)
+	if err != nil {
+		return Associations{}, err
+	}
+	projects, err := d.reachable(ctx, holder, l)
+	if err != nil {
+		return Associations{}, err
+	}
+	var a Associations
+	groups := ProjectFilter{Kind: project.KindGroup, MinLevel: least}
+	if a.Groups, a.GroupsTotal, err = d.page(ctx, projects, l, groups, ProjectSort{By: ProjectsByName, Ascending: true}, offset, limit); err != nil {
+		return Associations{}, err
+	}
+	single := ProjectFilter{Kind: project.KindProject, MinLevel: least}
+	a.Projects, a.ProjectsTotal, err = d.page(ctx, projects, l, single, ProjectSort{}, offset, limit)
+	return a, err
+}
+
+// page returns the views of a page of those projects that match.
+func (d *Directory) page(ctx context.Context, projects []project.Project, l levels, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+	var matching []project.Project
+	for _, proj := range projects {
+		if f.matches(proj, l) {
+			matching = append(matching, proj)
+		}
+	}
+	slices.SortFunc(matching, s.compare)
+	total := len(matching)
+	views, err := d.views(ctx, matching[min(offset, total):min(offset+limit, total)], l)
+	return views, total, err
+}
+
+// every returns everything there is.
+func (d *Directory) every(ctx context.Context, _ principal.Principal, _ levels) ([]project.Project, error) {
+	last, err := d.Projects.LastProjectID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]project.ID, last)
+	for i := range ids {
+		ids[i] = project.ID(i + 1)
+	}
+	projects := make([]project.Project, 0, last)
+	err = d.Projects.ProjectsByID(ctx, ids, func(proj project.Project) { projects = append(projects, proj) })
+	return projects, err
+}
+
+// reachable returns what an account is a member of, and what lies below the
+// groups among it: generation by generation, with one request for each group.
+func (d *Directory) reachable(ctx context.Context, by principal.Principal, l levels) ([]project.Project, error) {
+	var found []project.Project
+	seen := map[project.ID]bool{}
+	var next []project.ID
+	add := func(id project.ID) {
+		if !seen[id] {
+			seen[id] = true
+			next = append(next, id)
+		}
+	}
+	for id := range l {
+		add(id)
+	}
+	for len(next) > 0 {
+		var groups []project.ID
+		err := d.Projects.ProjectsByID(ctx, next, func(proj project.Project) {
+			if !by.Reaches(proj) {
+				return
+			}
+			found = append(found, proj)
+			if proj.Kind == project.KindGroup {
+				groups = append(groups, proj.ID)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		next = nil
+		for _, id := range groups {
+			children, err := d.Projects.InGroup(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			for _, child := range children {
+				add(child)
+			}
+		}
+	}
+	return found, nil
+}
+
+// The longest descriptions, in characters, as GitLab has them.
+const (
+	maxProjectDescription = 2000
+	maxGroupDescription   = 500
+)
+
+// maxFullPath is how long a path from the root may be, in bytes. It is the
+// partition key of an item, of which DynamoDB takes 2048 (Quotas: "Partition
+// key length"), and clients send it encoded.
+const maxFullPath = 1024
+
+// projectFaults returns the rules that a new project breaks.
+func projectFaults(proj project.Project) Faults {
+	faults := Faults{}
+	add := func(field, problem string) { faults[field] = append(faults[field], problem) }
+	tooLong := func(most int) string { return fmt.Sprintf("is too long (maximum is %d characters)", most) }
+	if strings.TrimSpace(proj.Name) == "" {
+		add("name", "can't be blank")
+	}
+	for field, value := range map[string]string{"name": proj.Name, "path": proj.Path} {
+		if utf8.RuneCountInString(value) > maxNameLength {
+			add(field, tooLong(maxNameLength))
+		}
+	}
+	if !validUsername(proj.Path) {
+		add("path", "can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only")
+	}
+	if proj.Owner == 0 && proj.Parent() == 0 && reservedPath(proj.Path) {
+		add("path", "is reserved")
+	}
+	if len(proj.FullPath) > maxFullPath {
+		add("path", "lies too deep (a full path has at most "+fmt.Sprint(maxFullPath)+" characters)")
+	}
+	most := maxProjectDescription
+	if proj.Kind == project.KindGroup {
+		most = maxGroupDescription
+	}
+	if utf8.RuneCountInString(proj.Description) > most {
+		add("description", tooLong(most))
+	}
+	return faults
+}
+
+// reservedPath reports whether a group at the root, or a person, would have the
+// name of the ghost or one that a bot may get: their names are one name space.
+func reservedPath(path string) bool {
+	path = strings.ToLower(path)
+	for _, kind := range []project.Kind{project.KindProject, project.KindGroup} {
+		if rest, found := strings.CutPrefix(path, string(kind)+"_"); found {
+			id, number, bot := strings.Cut(rest, "_bot")
+			if bot && id != "" && strings.Trim(id+number, "0123456789") == "" {
+				return true
+			}
+		}
+	}
+	return path == account.Ghost().Username
+}

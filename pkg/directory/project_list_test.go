@@ -1,0 +1,152 @@
+package directory_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/infra/local/engine"
+	"latchkey/infra/local/tabledef"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
+	"latchkey/pkg/store"
+)
+
+// newTree returns a directory on a table of its own, with one account.
+func newTree(t *testing.T) (*directory.Directory, principal.Principal) {
+	t.Helper()
+	client := engine.New().Client()
+	path, err := tabledef.Path()
+	if err == nil {
+		err = tabledef.Create(t.Context(), client, path, "latchkey")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := store.Open(client, "latchkey", store.Options{Shards: 16, Retention: time.Hour})
+	d := &directory.Directory{Store: table, Reader: table, Projects: table, Clock: clock.NewFake(now)}
+	acct, err := d.CreateByConsole(t.Context(), directory.Candidate{Username: "owner", Name: "Owner", Email: "owner@example.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, principal.Principal{Account: acct}
+}
+
+// A name and a path follow from each other as they do in GitLab.
+func TestNamesAndPathsOfProjects(t *testing.T) {
+	d, by := newTree(t)
+	for _, c := range []struct{ name, path, wantName, wantPath string }{
+		{"web", "", "web", "web"},
+		{"Web.Site_2", "", "Web.Site_2", "Web.Site_2"},
+		{"My  Web -- Site!", "", "My  Web -- Site!", "my-web-site"},
+		{"_private", "", "_private", "_private"},
+		{"A & B", "", "A & B", "a-b"},
+		{"Grüße", "", "Grüße", "gr-e"},
+		{"ends.git", "", "ends.git", "ends-git"},
+		{"", "Some-Path", "Some-Path", "Some-Path"},
+		{"A name", "and-a-path", "A name", "and-a-path"},
+	} {
+		view, err := d.CreateProject(t.Context(), by, directory.ProjectCandidate{Name: c.name, Path: c.path})
+		if err != nil || view.Project.Name != c.wantName || view.Project.Path != c.wantPath {
+			t.Errorf("%q, %q: %q, %q, %v", c.name, c.path, view.Project.Name, view.Project.Path, err)
+		}
+	}
+	for _, name := range []string{"建物", "!!!", "12", "1 2 3"} {
+		var faults directory.Faults
+		_, err := d.CreateProject(t.Context(), by, directory.ProjectCandidate{Name: name})
+		if name == "1 2 3" { // digits with dashes are a path
+			if err != nil {
+				t.Errorf("%q: %v", name, err)
+			}
+		} else if !errors.As(err, &faults) || len(faults["path"]) != 1 {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestRulesOfProjects(t *testing.T) {
+	d, by := newTree(t)
+	long := strings.Repeat("é", 255)
+	for _, c := range []struct {
+		what      string
+		candidate directory.GroupCandidate
+		want      []string
+	}{
+		{"the longest name, path and description", directory.GroupCandidate{Name: long, Path: strings.Repeat("p", 255), Description: long + strings.Repeat("é", 245)}, nil},
+		{"longer ones", directory.GroupCandidate{Name: long + "é", Path: strings.Repeat("p", 256), Description: long + strings.Repeat("é", 246)}, []string{"description", "name", "path"}},
+		{"a blank name", directory.GroupCandidate{Name: " \t", Path: "a"}, []string{"name"}},
+		{"no path", directory.GroupCandidate{Name: "a"}, []string{"path"}},
+		{"the ghost's name", directory.GroupCandidate{Name: "a", Path: "Ghost"}, []string{"path"}},
+		{"a first bot's name", directory.GroupCandidate{Name: "a", Path: "group_7_bot"}, []string{"path"}},
+		{"a later bot's name", directory.GroupCandidate{Name: "a", Path: "PROJECT_7_BOT12"}, []string{"path"}},
+		{"what is no bot's name", directory.GroupCandidate{Name: "a", Path: "project_x_bot"}, nil},
+		{"what is no bot's name either", directory.GroupCandidate{Name: "a", Path: "project_7_bots"}, nil},
+		{"a bot's name without an id", directory.GroupCandidate{Name: "a", Path: "project__bot"}, nil},
+		{"a path that starts with a dash", directory.GroupCandidate{Name: "a", Path: "-a"}, []string{"path"}},
+		{"a path with a slash", directory.GroupCandidate{Name: "a", Path: "a/b"}, []string{"path"}},
+		{"a path that reads as an id", directory.GroupCandidate{Name: "a", Path: "42"}, []string{"path"}},
+		{"a path that ends in .atom", directory.GroupCandidate{Name: "a", Path: "a.ATOM"}, []string{"path"}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			var faults directory.Faults
+			_, err := d.CreateGroup(t.Context(), by, c.candidate)
+			errors.As(err, &faults)
+			if got := slices.Sorted(maps.Keys(faults)); !slices.Equal(got, c.want) || (err == nil) != (c.want == nil) {
+				t.Errorf("faults %v, want %v: %v", got, c.want, err)
+			}
+		})
+	}
+}
+
+func TestDepthOfGroups(t *testing.T) {
+	t.Run("20 groups may lie in each other, and a project in the last", func(t *testing.T) {
+		d, by := newTree(t)
+		parent := project.ID(0)
+		for i := range 21 {
+			view, err := d.CreateGroup(t.Context(), by, directory.GroupCandidate{Name: "g", Path: fmt.Sprintf("g%d", i), Parent: parent})
+			var faults directory.Faults
+			if i < 20 {
+				if err != nil {
+					t.Fatalf("group %d: %v", i+1, err)
+				}
+				parent = view.Project.ID
+			} else if !errors.As(err, &faults) || !slices.Equal(faults["parent_id"], []string{"has too deep level of nesting"}) {
+				t.Errorf("group %d: %v", i+1, err)
+			}
+		}
+		view, err := d.CreateProject(t.Context(), by, directory.ProjectCandidate{Name: "p", Namespace: directory.Namespace{Group: parent}})
+		if err != nil || len(view.Above) != 20 || view.Inherited != project.Owner || strings.Count(view.FullPath(), "/") != 20 {
+			t.Errorf("%+v, %v", view, err)
+		}
+		listed, total, err := d.ListProjects(t.Context(), by, directory.ProjectFilter{Kind: project.KindProject}, directory.ProjectSort{}, 0, 10)
+		if err != nil || total != 1 || len(listed) != 1 {
+			t.Errorf("%d of %d listed, %v", len(listed), total, err)
+		}
+	})
+
+	// DynamoDB would refuse the key of a longer one.
+	t.Run("a full path has 1024 characters at most", func(t *testing.T) {
+		d, by := newTree(t)
+		parent := project.ID(0)
+		for range 4 {
+			view, err := d.CreateGroup(t.Context(), by, directory.GroupCandidate{Name: "g", Path: strings.Repeat("g", 254), Parent: parent})
+			if err != nil {
+				t.Fatal(err)
+			}
+			parent = view.Project.ID
+		}
+		for length, ok := range map[int]bool{4: true, 5: false} { // after 1019 and a slash
+			_, err := d.CreateProject(t.Context(), by, directory.ProjectCandidate{Name: strings.Repeat("p", length), Namespace: directory.Namespace{Group: parent}})
+			if (err == nil) != ok || !ok && !errors.Is(err, fault.ErrInput) {
+				t.Errorf("%d characters more: %v", length, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,260 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
+	"latchkey/pkg/token"
+)
+
+// A ProjectSpec says what token of a project or group is wanted.
+type ProjectSpec struct {
+	Spec
+	// Level of its bot; no level asks for project.Maintainer.
+	Level project.Level
+}
+
+// A Gate says whether new tokens may be made for a project now.
+type Gate interface {
+	// Allows returns nil, or fault.ErrSwitchedOff when an administrator has
+	// switched them off.
+	Allows(ctx context.Context, proj project.Project) error
+}
+
+var (
+	// ErrNotManager means that somebody who is a member of a project has too
+	// low a level there to manage its tokens, or is a bot that asks for one.
+	ErrNotManager = fmt.Errorf("%w: not a manager of the resource", fault.ErrForbidden)
+	// ErrNoProjectToken means that a project which is there has no token
+	// with this id.
+	ErrNoProjectToken = fmt.Errorf("%w: token of the resource", fault.ErrNotFound)
+	// ErrNotOfProject means that somebody presented a token that belongs to
+	// no project or group for an operation of those that do.
+	ErrNotOfProject = errors.New("presented token belongs to no resource")
+	// ErrOwnerLevel means that somebody who is no owner asked for a token with
+	// the level of one. It is the only level above that of a manager.
+	ErrOwnerLevel = fmt.Errorf("%w: level above the caller's", fault.ErrForbidden)
+)
+
+// errLevelAbove is for a manager who would get hold of a level above their own.
+var errLevelAbove = &Fault{Reasons: []string{"Not eligible to rotate token with access level higher than the user"}}
+
+// CreateForProject makes a token for the project that ref names, and a bot
+// that owns it. Errors: those of principal.FindAccess; ErrNotManager;
+// fault.ErrSwitchedOff; ErrOwnerLevel; *Fault for a token that cannot be.
+func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, spec ProjectSpec) (Issued, error) {
+	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
+		return issued, err // whatever has changed since the first reply
+	}
+	access, err := principal.FindAccess(ctx, i.Projects, by, kind, ref, i.Clock.Now())
+	if err != nil {
+		return Issued{}, err
+	}
+	// A bot's tokens would outlive what its own was made for.
+	if by.Account.Bot || !access.AtLeast(kind.ManageLevel()) {
+		return Issued{}, ErrNotManager
+	}
+	if i.Gate != nil {
+		if err := i.Gate.Allows(ctx, access.Project); err != nil {
+			return Issued{}, err
+		}
+	}
+	if spec.Level == project.NoLevel {
+		spec.Level = project.Maintainer
+	}
+	if !access.AtLeast(spec.Level) {
+		return Issued{}, ErrOwnerLevel
+	}
+	bot := account.Account{
+		Name: spec.Name, State: account.Active, Bot: true,
+		CreatedAt: i.Clock.Now(), CreatedBy: by.Asker(),
+	}
+	rules, err := i.rules(ctx)
+	if err != nil {
+		return Issued{}, err
+	}
+	spec.Spec = rules.withDefaults(spec.Spec)
+	if err := i.check(bot, spec.Spec, rules.latest); err != nil {
+		return Issued{}, err
+	}
+	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (issued Issued, err error) {
+		t := i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec)
+		t.Project, t.Level = access.Project.ID, spec.Level
+		ctx := audit.Expect(ctx, t.CreatedAt, eventBy(by, t, audit.Issued))
+		issued.Token, err = i.Bots.CreateProjectToken(ctx, access.Project, bot, t, func(owner account.ID) (digest secret.Digest, use *secret.Use, err error) {
+			issued.Bearer, use, err = mint(owner)
+			return i.Pepper.Digest(issued.Bearer), use, err
+		})
+		return issued, err
+	})
+	if errors.Is(err, fault.ErrNotFound) {
+		return Issued{}, kind.Missing()
+	}
+	return issued, err
+}
+
+// RotateOfProject ends a project's token and issues its successor, for the
+// same bot with the same level. Errors: those of principal.FindAccess and
+// Rotate; ErrNotManager; ErrNoProjectToken.
+func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID, r Rotation) (Issued, error) {
+	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
+		return issued, err
+	}
+	access, err := principal.FindAccess(ctx, i.Projects, by, kind, ref, i.Clock.Now())
+	if err != nil {
+		return Issued{}, err
+	}
+	if !access.AtLeast(kind.ManageLevel()) {
+		return Issued{}, ErrNotManager
+	}
+	old, err := findOfProject(ctx, i.Reader, access.Project, id)
+	if err != nil {
+		return Issued{}, err
+	}
+	if !access.AtLeast(old.Level) {
+		return Issued{}, errLevelAbove
+	}
+	bot, err := ownerOf(ctx, i.Reader, old)
+	if err != nil {
+		return Issued{}, err
+	}
+	issued, err := i.rotate(ctx, by, bot, old, r)
+	return issued, rotatedIsRevoked(err)
+}
+
+// RotateSelfOfProject ends the token that was presented, if it belongs to the
+// project that ref names, and issues its successor. Errors: ErrNotOfProject;
+// those of principal.FindAccess; ErrNotManager for the token of another
+// project; those of RotateSelf.
+func (i *Issuer) RotateSelfOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, r Rotation) (Issued, error) {
+	if !by.Token.Kind.OfProject() {
+		return Issued{}, ErrNotOfProject
+	}
+	access, err := principal.FindAccess(ctx, i.Projects, by, kind, ref, i.Clock.Now())
+	if err != nil {
+		return Issued{}, err
+	}
+	if by.Token.Project != access.Project.ID {
+		return Issued{}, ErrNotManager
+	}
+	return i.RotateSelf(ctx, by, r)
+}
+
+// ListOfProject returns limit of a project's tokens from offset on. Errors:
+// those of principal.FindAccess; ErrNotManager.
+func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, f Filter, s Sort, offset, limit int) (Listing, error) {
+	access, err := l.manages(ctx, by, kind, ref)
+	if err != nil {
+		return Listing{}, err
+	}
+	tokens, err := l.Projects.TokensOfProject(ctx, access.Project.ID)
+	if err != nil {
+		return Listing{}, err
+	}
+	bots := map[account.ID]account.Account{}
+	var ids []account.ID
+	for _, t := range tokens {
+		if _, seen := bots[t.Owner]; !seen {
+			bots[t.Owner] = account.Ghost()
+			ids = append(ids, t.Owner)
+		}
+	}
+	if err := l.Projects.Accounts(ctx, ids, func(u account.Account) { bots[u.ID] = u }); err != nil {
+		return Listing{}, err
+	}
+	now := l.Clock.Now()
+	top := newTop(s, offset+limit)
+	for _, t := range tokens {
+		if v := viewOfBot(t, now, bots[t.Owner], by.Settings); f.matches(v) {
+			top.add(v)
+		}
+	}
+	return top.page(offset), nil
+}
+
+// GetOfProject returns one of a project's tokens. Errors: those of
+// principal.FindAccess; ErrNotManager; ErrNoProjectToken.
+func (l *Lister) GetOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID) (View, error) {
+	access, err := l.manages(ctx, by, kind, ref)
+	if err != nil {
+		return View{}, err
+	}
+	t, err := findOfProject(ctx, l.Reader, access.Project, id)
+	if err != nil {
+		return View{}, err
+	}
+	bot, err := ownerOf(ctx, l.Reader, t)
+	if err != nil {
+		return View{}, err
+	}
+	return viewOfBot(t, l.Clock.Now(), bot, by.Settings), nil
+}
+
+func (l *Lister) manages(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (principal.Access, error) {
+	access, err := principal.FindAccess(ctx, l.Projects, by, kind, ref, l.Clock.Now())
+	if err == nil && !access.AtLeast(kind.ManageLevel()) {
+		return access, ErrNotManager
+	}
+	return access, err
+}
+
+// viewOfBot returns t as it stands at now. bot is its owner or the ghost.
+func viewOfBot(t token.Token, now time.Time, bot account.Account, p settings.Settings) View {
+	v := ViewOf(t, now, bot.TokensValidFrom, p)
+	v.Gone = bot.ID != t.Owner
+	return v
+}
+
+// A NotManager is an ErrNotManager that names whose token was to be ended.
+type NotManager struct{ Token token.Token }
+
+// Error leaves out names, which a person chose.
+func (n *NotManager) Error() string { return ErrNotManager.Error() }
+
+// Unwrap returns ErrNotManager.
+func (n *NotManager) Unwrap() error { return ErrNotManager }
+
+// RevokeOfProject ends one of a project's tokens, and its bot. Errors: those
+// of principal.FindAccess; ErrNoProjectToken; *NotManager.
+func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID) error {
+	access, err := principal.FindAccess(ctx, r.Projects, by, kind, ref, r.Clock.Now())
+	if err != nil {
+		return err
+	}
+	t, err := findOfProject(ctx, r.Reader, access.Project, id)
+	if err != nil {
+		return err
+	}
+	if !access.AtLeast(kind.ManageLevel()) {
+		return &NotManager{t}
+	}
+	return r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
+}
+
+// findOfProject returns a project's token in whatever state it is.
+func findOfProject(ctx context.Context, reader TokenReader, proj project.Project, id token.ID) (token.Token, error) {
+	t, err := reader.Token(ctx, id)
+	if errors.Is(err, fault.ErrNotFound) || err == nil && t.Project != proj.ID {
+		return token.Token{}, ErrNoProjectToken
+	}
+	return t, err
+}
+
+// ownerOf returns the owner of a token, the ghost when it was deleted:
+// nothing that it owned is good any more.
+func ownerOf(ctx context.Context, reader TokenReader, t token.Token) (account.Account, error) {
+	bot, err := reader.Account(ctx, t.Owner)
+	if errors.Is(err, fault.ErrNotFound) {
+		return account.Ghost(), nil
+	}
+	return bot, err
+}

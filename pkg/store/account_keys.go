@@ -1,0 +1,90 @@
+package store
+
+import (
+	"strings"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/token"
+)
+
+// Profile:  USER#<uid> / PROFILE
+// Username: USERNAME#<lower> / USERNAME, for uniqueness
+// Address:  EMAIL#<lower> / EMAIL, for uniqueness
+// Counter:  SEQUENCE / USER, the last user id given out
+
+const profileSort = "PROFILE"
+
+func userPartition(id account.ID) string { return "USER#" + id.String() }
+
+func profileKey(id account.ID) key { return keyOf(userPartition(id), profileSort) }
+
+func usernameKey(username string) key {
+	return keyOf("USERNAME#"+strings.ToLower(username), "USERNAME")
+}
+
+func emailKey(email string) key { return keyOf("EMAIL#"+strings.ToLower(email), "EMAIL") }
+
+func userSequenceKey() key { return keyOf("SEQUENCE", "USER") }
+
+func profileItem(u account.Account) item {
+	it := profileKey(u.ID)
+	it["username"] = text(u.Username)
+	it["name"] = text(u.Name)
+	it["state"] = text(string(u.State))
+	it["created_at"] = epoch(u.CreatedAt)
+	it["created_by"] = number(int64(u.CreatedBy))
+	it["next_number"] = number(u.NextNumber)
+	it["tokens_valid_from"] = number(u.TokensValidFrom)
+	if u.Email != "" {
+		it["email"] = text(u.Email)
+	}
+	if u.Note != "" {
+		it["note"] = text(u.Note)
+	}
+	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External} {
+		if set {
+			it[name] = boolean(true)
+		}
+	}
+	return it
+}
+
+func readProfile(it item) (account.Account, error) {
+	r := reader{item: it}
+	pk := r.text("pk")
+	id, err := account.ParseID(strings.TrimPrefix(pk, "USER#"))
+	if err != nil {
+		r.fault("pk")
+	}
+	u := account.Account{
+		ID:              id,
+		Username:        r.text("username"),
+		Name:            r.text("name"),
+		Email:           r.optionalText("email"),
+		State:           account.State(r.text("state")),
+		Admin:           r.flag("admin"),
+		Bot:             r.flag("bot"),
+		External:        r.flag("external"),
+		Note:            r.optionalText("note"),
+		CreatedAt:       r.instant("created_at"),
+		CreatedBy:       account.ID(r.number("created_by")),
+		NextNumber:      r.number("next_number"),
+		TokensValidFrom: r.number("tokens_valid_from"),
+	}
+	if u.Username == "" {
+		r.fault("username")
+	}
+	if u.CreatedBy < 0 || u.CreatedBy > account.MaxID {
+		r.fault("created_by")
+	}
+	if u.NextNumber < 1 || u.NextNumber > token.MaxNumber+1 {
+		r.fault("next_number")
+	}
+	if u.TokensValidFrom < 0 || u.TokensValidFrom > u.NextNumber {
+		r.fault("tokens_valid_from")
+	}
+	if r.err != nil {
+		return account.Account{}, r.err
+	}
+	return u, nil
+}

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
+)
+
+// CreateAccount implements directory.Store. Profile, username, address and the
+// next id are written together, so every id below it was somebody's and a list in
+// their order needs no index.
+func (t *Table) CreateAccount(ctx context.Context, u account.Account) (account.Account, error) {
+	for attempt := 0; ; attempt++ {
+		last, err := t.LastAccountID(ctx)
+		if err != nil {
+			return account.Account{}, err
+		}
+		if last+1 >= account.GhostID {
+			return account.Account{}, fmt.Errorf("%w: all user ids are given out", fault.ErrInput)
+		}
+		u.ID = last + 1
+		items := []types.TransactWriteItem{
+			t.takeAccountID(u.ID),
+			t.put(profileItem(u), absent, nil),
+			t.put(owned(usernameKey(u.Username), u.ID), absent, nil),
+		}
+		if u.Email != "" {
+			items = append(items, t.put(owned(emailKey(u.Email), u.ID), absent, nil))
+		}
+		// Usernames and groups at the root have one name space: both start
+		// paths of projects.
+		items = append(items, t.lacks(pathKey(u.Username)))
+		reasons, err := t.transact(audit.AboutAccount(ctx, u.ID), items, func(ctx context.Context) (bool, error) {
+			stored, err := t.Account(ctx, u.ID)
+			return sameAccount(stored, u), err
+		})
+		switch {
+		case err != nil:
+			return account.Account{}, err
+		case reasons == nil:
+			return u, nil
+		case u.Email != "" && failed(reasons, emailPosition):
+			return account.Account{}, account.ErrEmailTaken
+		case failed(reasons, usernamePosition), failed(reasons, len(items)-1):
+			return account.Account{}, account.ErrUsernameTaken
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return account.Account{}, err
+		}
+	}
+}
+
+// The positions in a transaction that makes an account.
+const (
+	usernamePosition = 2
+	emailPosition    = 3
+)
+
+// sameAccount reports whether stored was made by the request that makes u.
+func sameAccount(stored, u account.Account) bool {
+	return stored.ID == u.ID && stored.Username == u.Username && stored.Email == u.Email && stored.Name == u.Name &&
+		stored.Note == u.Note && stored.Admin == u.Admin && stored.External == u.External && stored.Bot == u.Bot &&
+		stored.CreatedAt.Equal(u.CreatedAt) && stored.CreatedBy == u.CreatedBy
+}
+
+// takeAccountID moves the counter to id from the one before it.
+func (t *Table) takeAccountID(id account.ID) types.TransactWriteItem {
+	take := t.update(userSequenceKey(), "SET #last = :id", "attribute_not_exists(pk) OR #last = :before",
+		item{":id": number(int64(id)), ":before": number(int64(id) - 1)})
+	take.Update.ExpressionAttributeNames = map[string]string{"#last": "last"}
+	return take
+}
+
+func owned(k key, id account.ID) item {
+	k["uid"] = number(int64(id))
+	return k
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
+)
+
+// CreateProject implements directory.ProjectStore. Everything there is of a
+// new project or group is written together with the next id, so ids have no
+// gaps, no path is given out twice, and none is without its first member.
+func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner account.ID) (project.Project, error) {
+	for attempt := 0; ; attempt++ {
+		last, err := t.LastProjectID(ctx)
+		if err != nil {
+			return project.Project{}, err
+		}
+		if last == account.MaxID {
+			return project.Project{}, fmt.Errorf("%w: all ids of projects and groups are given out", fault.ErrInput)
+		}
+		proj.ID = last + 1
+		items := []types.TransactWriteItem{
+			t.takeProjectID(proj.ID),
+			t.put(projectItem(proj), absent, nil),
+			t.put(pathItem(proj), absent, nil),
+		}
+		if child, listed := childKey(proj); listed {
+			items = append(items, t.put(child, absent, nil))
+		}
+		if owner != 0 {
+			first := project.Member{
+				Project: proj.ID, Account: owner, Level: project.Owner, CreatedAt: proj.CreatedAt, CreatedBy: proj.CreatedBy,
+			}
+			items = append(items, t.put(memberItem(first), absent, nil), t.put(membershipItem(first), absent, nil))
+		}
+		needed := len(items)
+		if owner != 0 {
+			items = append(items, t.exists(profileKey(owner)))
+		}
+		if proj.Parent() != 0 {
+			items = append(items, t.exists(projectKey(proj.Parent())))
+		}
+		named := len(items)
+		if proj.Owner == 0 && proj.Parent() == 0 {
+			items = append(items, t.lacks(usernameKey(proj.Path)))
+		}
+		reasons, err := t.transact(audit.AboutProject(ctx, int64(proj.ID)), items, func(ctx context.Context) (bool, error) {
+			stored, err := t.Project(ctx, proj.ID)
+			return sameProject(stored, proj), err
+		})
+		switch {
+		case err != nil:
+			return project.Project{}, err
+		case reasons == nil:
+			return proj, nil
+		case failed(reasons, pathPosition), failed(reasons, named):
+			return project.Project{}, project.ErrPathTaken
+		}
+		for i := needed; i < named; i++ {
+			if failed(reasons, i) {
+				return project.Project{}, fault.ErrNotFound
+			}
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return project.Project{}, err
+		}
+	}
+}
+
+// pathPosition is that of a path in a transaction that makes a project.
+const pathPosition = 2
+
+// sameProject reports whether stored was made by the request that makes res.
+func sameProject(stored, proj project.Project) bool {
+	return stored.ID == proj.ID && stored.Kind == proj.Kind && stored.Name == proj.Name && stored.Path == proj.Path &&
+		stored.FullPath == proj.FullPath && stored.Description == proj.Description && stored.Visibility == proj.Visibility &&
+		slices.Equal(stored.Ancestors, proj.Ancestors) && stored.Owner == proj.Owner &&
+		stored.CreatedAt.Equal(proj.CreatedAt) && stored.CreatedBy == proj.CreatedBy
+}
+
+// takeProjectID moves the counter to id from the one before it.
+func (t *Table) takeProjectID(id project.ID) types.TransactWriteItem {
+	take := t.update(projectSequenceKey(), "SET #last = :id", "attribute_not_exists(pk) OR #last = :before",
+		item{":id": number(int64(id)), ":before": number(int64(id) - 1)})
+	take.Update.ExpressionAttributeNames = map[string]string{"#last": "last"}
+	return take
+}
+
+func pathItem(proj project.Project) item {
+	it := pathKey(pathOf(proj))
+	it["id"] = number(int64(proj.ID))
+	return it
+}
+
+// lacks makes a transaction depend on an item's not being there.
+func (t *Table) lacks(k key) types.TransactWriteItem { return t.depends(k, absent) }
+
+// exists makes a transaction depend on an item that it does not change.
+func (t *Table) exists(k key) types.TransactWriteItem { return t.depends(k, "attribute_exists(pk)") }
+
+func (t *Table) depends(k key, condition string) types.TransactWriteItem {
+	return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: &t.name, Key: k, ConditionExpression: &condition}}
+}

@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+)
+
+// Account returns a profile. Absence is fault.ErrNotFound.
+func (t *Table) Account(ctx context.Context, id account.ID) (account.Account, error) {
+	it, err := t.get(ctx, profileKey(id))
+	if err != nil {
+		return account.Account{}, err
+	}
+	return readProfile(it)
+}
+
+// AccountByName returns the profile of a username, whose case does not matter.
+// Absence is fault.ErrNotFound.
+func (t *Table) AccountByName(ctx context.Context, username string) (account.Account, error) {
+	if username == "" {
+		return account.Account{}, fault.ErrNotFound
+	}
+	it, err := t.get(ctx, usernameKey(username))
+	if err != nil {
+		return account.Account{}, err
+	}
+	r := reader{item: it}
+	id := account.ID(r.number("uid"))
+	if r.err != nil {
+		return account.Account{}, r.err
+	}
+	acct, err := t.Account(ctx, id)
+	if err == nil && !strings.EqualFold(acct.Username, username) {
+		return account.Account{}, fmt.Errorf("%w: a username names account %s, which has another", fault.ErrCorrupt, id)
+	}
+	return acct, err
+}
+
+// Accounts hands the profiles of ids to each, in no order. Absent ones are
+// passed over.
+func (t *Table) Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error {
+	keys := make([]key, len(ids))
+	for i, id := range ids {
+		keys[i] = profileKey(id)
+	}
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		acct, err := readProfile(it)
+		if err != nil {
+			t.passOver(err)
+			continue
+		}
+		each(acct)
+	}
+	return nil
+}

@@ -1,0 +1,19 @@
+package store
+
+import (
+	"context"
+
+	"latchkey/pkg/project"
+	"latchkey/pkg/token"
+)
+
+// TokensOfProject implements lifecycle.BotStore: every token of a project or
+// group by ascending id, those that were just made included. Pointers whose
+// record clean-up has taken already are passed over.
+func (t *Table) TokensOfProject(ctx context.Context, pid project.ID) ([]token.Token, error) {
+	pointers, err := t.pointers(ctx, projectPartition(pid))
+	if err != nil {
+		return nil, err
+	}
+	return t.recordsOf(ctx, pointers)
+}

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
+)
+
+// LastProjectID implements directory.Tree: the highest id that was given out,
+// 0 before the first. Ids have no gaps, so counting up to it meets everything.
+func (t *Table) LastProjectID(ctx context.Context) (project.ID, error) {
+	it, err := t.get(ctx, projectSequenceKey())
+	if errors.Is(err, fault.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	r := reader{item: it}
+	last := project.ID(r.number("last"))
+	return last, r.err
+}
+
+// ProjectsByID implements directory.Tree, in batches.
+func (t *Table) ProjectsByID(ctx context.Context, ids []project.ID, each func(project.Project)) error {
+	keys := make([]key, len(ids))
+	for i, id := range ids {
+		keys[i] = projectKey(id)
+	}
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		proj, err := readProject(it)
+		if err != nil {
+			t.passOver(err)
+			continue
+		}
+		each(proj)
+	}
+	return nil
+}
+
+// InGroup implements directory.Tree with one Query.
+func (t *Table) InGroup(ctx context.Context, group project.ID) ([]project.ID, error) {
+	return t.named(ctx, projectPartition(group), childPrefix)
+}
+
+// InAccount implements directory.Tree with one Query.
+func (t *Table) InAccount(ctx context.Context, owner account.ID) ([]project.ID, error) {
+	return t.named(ctx, userPartition(owner), childPrefix)
+}
+
+// named returns the ids of projects that sort keys of a partition end in, in
+// their order.
+func (t *Table) named(ctx context.Context, partition, prefix string) ([]project.ID, error) {
+	items, err := t.query(ctx, partition, prefix)
+	if err != nil {
+		return nil, err
+	}
+	var ids []project.ID
+	for _, it := range items {
+		r := reader{item: it}
+		id, err := project.ParseID(strings.TrimLeft(strings.TrimPrefix(r.text("sk"), prefix), "0"))
+		if err != nil {
+			t.passOver(fmt.Errorf("%w: attribute sk", fault.ErrCorrupt))
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// query reads the items of a partition whose sort keys start with prefix, in
+// their order.
+func (t *Table) query(ctx context.Context, partition, prefix string) ([]item, error) {
+	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
+		TableName:                 &t.name,
+		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :sk)"),
+		ExpressionAttributeValues: item{":pk": text(partition), ":sk": text(prefix)},
+		ConsistentRead:            aws.Bool(true),
+	})
+	var items []item
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, translate(err)
+		}
+		items = append(items, page.Items...)
+	}
+	return items, nil
+}

@@ -1,0 +1,222 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
+)
+
+// SetAccountState implements directory.Store: one write, which every check that
+// starts after it sees.
+func (t *Table) SetAccountState(ctx context.Context, id account.ID, from, to account.State) error {
+	return t.updateAccount(ctx, id, "SET #state = :to", "#state = :from",
+		map[string]string{"#state": "state"},
+		item{":from": text(string(from)), ":to": text(string(to))},
+		func(u account.Account) bool { return u.State == to })
+}
+
+// RevokeEverything implements lifecycle.Store: one write, however many tokens
+// the owner has. The next token's number becomes the first valid one. The read
+// before it tells, should the answer be lost, whether the write took place,
+// also when a token was made right after it.
+func (t *Table) RevokeEverything(ctx context.Context, owner account.ID) error {
+	before, err := t.Account(ctx, owner)
+	if err != nil {
+		return err
+	}
+	return t.updateAccount(ctx, owner, "SET tokens_valid_from = next_number", "attribute_exists(pk)", nil, nil,
+		func(u account.Account) bool { return u.TokensValidFrom >= before.NextNumber })
+}
+
+// updateAccount changes a profile. A condition that fails is fault.ErrNotFound
+// when there is no profile, and fault.ErrMoved when it is not as expected and
+// not as wanted either.
+func (t *Table) updateAccount(ctx context.Context, id account.ID, expression, condition string,
+	names map[string]string, values item, wanted func(account.Account) bool) error {
+	isWanted := func(ctx context.Context) (bool, error) {
+		u, err := t.Account(ctx, id)
+		return wanted(u), err
+	}
+	refused, err := t.updateOne(ctx, types.Update{
+		TableName:                 &t.name,
+		Key:                       profileKey(id),
+		UpdateExpression:          &expression,
+		ConditionExpression:       &condition,
+		ExpressionAttributeNames:  names,
+		ExpressionAttributeValues: values,
+	}, isWanted)
+	if err != nil || !refused {
+		return err
+	}
+	done, err := isWanted(ctx)
+	switch {
+	case err != nil:
+		return err
+	case done:
+		return nil
+	default:
+		return fault.ErrMoved
+	}
+}
+
+// updateOne changes one item, with the audit events that ctx expects in the same
+// transaction if there are any. refused says that the condition failed; wanted
+// reads whether a change whose answer was lost took place.
+func (t *Table) updateOne(ctx context.Context, update types.Update, wanted func(context.Context) (bool, error)) (refused bool, err error) {
+	if len(audit.Expected(ctx)) > 0 {
+		reasons, err := t.transact(ctx, []types.TransactWriteItem{{Update: &update}}, wanted)
+		return failed(reasons, 0), err
+	}
+	err = t.updateFree(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 update.TableName,
+		Key:                       update.Key,
+		UpdateExpression:          update.UpdateExpression,
+		ConditionExpression:       update.ConditionExpression,
+		ExpressionAttributeNames:  update.ExpressionAttributeNames,
+		ExpressionAttributeValues: update.ExpressionAttributeValues,
+	})
+	var condition *types.ConditionalCheckFailedException
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.As(err, &condition):
+		return true, nil
+	default:
+		return false, t.readBack(ctx, err, wanted)
+	}
+}
+
+// updateFree writes when no transaction is under way on the item. Somebody who
+// makes tokens all the time must not be able to put off being blocked.
+func (t *Table) updateFree(ctx context.Context, in *dynamodb.UpdateItemInput) error {
+	for attempt := 0; ; attempt++ {
+		_, err := t.client.UpdateItem(ctx, in)
+		var collision *types.TransactionConflictException
+		if !errors.As(err, &collision) || pause(ctx, attempt) != nil {
+			return err
+		}
+	}
+}
+
+// UpdateAccount implements directory.Store: the profile changes together with the
+// names that it is found by. Only what differs is written, so that two changes
+// at once of different things both last.
+func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account) error {
+	set := userChange{values: item{":username": text(before.Username)}, names: map[string]string{}}
+	set.text("username", before.Username, after.Username)
+	set.text("name", before.Name, after.Name)
+	set.text("email", before.Email, after.Email)
+	set.text("note", before.Note, after.Note)
+	set.flag("admin", before.Admin, after.Admin)
+	set.flag("external", before.External, after.External)
+	if len(set.sets) == 0 && len(set.removes) == 0 {
+		return nil
+	}
+	condition := "username = :username"
+	if before.Email != after.Email {
+		condition += " AND " + set.was("email", before.Email)
+	}
+	items := []types.TransactWriteItem{t.update(profileKey(before.ID), set.expression(), condition, set.values)}
+	items[0].Update.ExpressionAttributeNames = set.names
+	own := item{":uid": number(int64(before.ID))}
+	usernamePosition, emailPosition, pathPosition := -1, -1, -1
+	move := func(from, to key) int {
+		items = append(items, t.put(owned(to, before.ID), absent, nil), t.remove(from, "attribute_not_exists(pk) OR uid = :uid", own))
+		return len(items) - 2
+	}
+	if !strings.EqualFold(before.Username, after.Username) {
+		usernamePosition = move(usernameKey(before.Username), usernameKey(after.Username))
+		// Usernames and groups at the root start the same paths.
+		pathPosition = len(items)
+		items = append(items, t.lacks(pathKey(after.Username)))
+	}
+	switch {
+	case strings.EqualFold(before.Email, after.Email):
+	case before.Email == "":
+		emailPosition = len(items)
+		items = append(items, t.put(owned(emailKey(after.Email), before.ID), absent, nil))
+	default:
+		emailPosition = move(emailKey(before.Email), emailKey(after.Email))
+	}
+	reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
+		stored, err := t.Account(ctx, before.ID)
+		return sameAccount(stored, after), err
+	})
+	refused := func(position int) bool { return position >= 0 && failed(reasons, position) }
+	switch {
+	case err != nil || reasons == nil:
+		return err
+	case refused(emailPosition):
+		return account.ErrEmailTaken
+	case refused(usernamePosition), refused(pathPosition):
+		return account.ErrUsernameTaken
+	case failed(reasons, 0) && len(reasons[0].Item) == 0:
+		return fault.ErrNotFound
+	default:
+		return fault.ErrMoved
+	}
+}
+
+// A userChange collects what is to be set and removed of a profile.
+type userChange struct {
+	sets, removes []string
+	names         map[string]string
+	values        item
+}
+
+func (c *userChange) put(name string, value types.AttributeValue) {
+	c.names["#"+name] = name // several are reserved words
+	if value == nil {
+		c.removes = append(c.removes, "#"+name)
+		return
+	}
+	c.sets = append(c.sets, "#"+name+" = :new_"+name)
+	c.values[":new_"+name] = value
+}
+
+func (c *userChange) text(name, before, after string) {
+	switch {
+	case before == after:
+	case after == "":
+		c.put(name, nil)
+	default:
+		c.put(name, text(after))
+	}
+}
+
+func (c *userChange) flag(name string, before, after bool) {
+	switch {
+	case before == after:
+	case !after:
+		c.put(name, nil)
+	default:
+		c.put(name, boolean(true))
+	}
+}
+
+// was is the condition that an attribute which is changed is still as it was.
+func (c *userChange) was(name, before string) string {
+	if before == "" {
+		return "attribute_not_exists(#" + name + ")"
+	}
+	c.values[":old_"+name] = text(before)
+	return "#" + name + " = :old_" + name
+}
+
+func (c *userChange) expression() string {
+	var parts []string
+	if len(c.sets) > 0 {
+		parts = append(parts, "SET "+strings.Join(c.sets, ", "))
+	}
+	if len(c.removes) > 0 {
+		parts = append(parts, "REMOVE "+strings.Join(c.removes, ", "))
+	}
+	return strings.Join(parts, " ")
+}

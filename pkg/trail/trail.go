@@ -1,0 +1,310 @@
+// Package trail reads the audit trail for those who may see it.
+//
+// Start with Trail. The package promises that nobody sees an event of an account,
+// project or group that is not theirs, and that a list which would have to look
+// at too many events says so. It writes nothing.
+package trail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
+	"latchkey/pkg/token"
+)
+
+// A Store keeps the audit events, strongly consistent.
+type Store interface {
+	// Events hands the events of an entity from one instant to another, both
+	// included, to each, newest first, until it returns false.
+	Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error
+	// EveryEvent does the same for the events of all entities.
+	EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error
+	// Event returns one of them. Absence is fault.ErrNotFound.
+	Event(ctx context.Context, id int64) (audit.Event, error)
+}
+
+// A Reader finds what events are about, strongly consistent. Absence is
+// fault.ErrNotFound.
+type Reader interface {
+	Token(ctx context.Context, id token.ID) (token.Token, error)
+	Account(ctx context.Context, id account.ID) (account.Account, error)
+	// Users hands the accounts of ids that are there to each, in no order.
+	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
+}
+
+// A Trail reads the audit trail for those who may. It is safe for concurrent
+// use.
+type Trail struct {
+	Store    Store
+	Reader   Reader
+	Projects principal.Projects
+	Clock    clock.Clock
+}
+
+// A Query narrows a list of events. Zero fields do not narrow.
+type Query struct {
+	From, To time.Time // both included
+	Type     audit.EntityType
+	EntityID int64 // of Type
+	// Token is one that it happened to.
+	Token         token.ID
+	Offset, Limit int
+}
+
+// maxExamined is how many events one list looks at: enough for the last page
+// that may be asked for, where every event matches.
+const maxExamined = 50_200
+
+// ErrTooFar means that a list would have to look at too many events. Narrower
+// instants help.
+var ErrTooFar = errors.New("too many events to look through")
+
+// A Page is a part of a list, newest first.
+type Page struct {
+	Events []audit.Event
+	// More says that there are further events behind them.
+	More bool
+	// Users are the authors and the accounts that the events are about. The
+	// ghost stands for those who were deleted.
+	Accounts map[account.ID]account.Account
+	// Paths are the full paths of the projects and groups that they are about,
+	// as far as those are there.
+	Paths map[project.ID]string
+}
+
+// Every lists the events of all entities, as administrators may see them;
+// others get fault.ErrForbidden. Errors: ErrTooFar.
+func (t *Trail) Every(ctx context.Context, by principal.Principal, q Query) (Page, error) {
+	if !by.Account.Admin {
+		return Page{}, fault.ErrForbidden
+	}
+	entity := audit.Entity{Type: q.Type, ID: q.EntityID}
+	if q.Token != 0 && entity.ID == 0 {
+		var err error
+		if entity, err = t.entityOf(ctx, q.Token); err != nil {
+			return Page{}, err
+		}
+	}
+	matches := func(e audit.Event) bool { return q.Type == "" || e.Entity.Type == q.Type }
+	if entity.ID != 0 {
+		return t.list(ctx, q, matches, t.of(entity))
+	}
+	return t.list(ctx, q, matches, t.Store.EveryEvent)
+}
+
+// entityOf returns whose trail the events of a token are in. One that was
+// cleaned up, of which nothing but its id is known, was its owner's.
+func (t *Trail) entityOf(ctx context.Context, id token.ID) (audit.Entity, error) {
+	tok, err := t.Reader.Token(ctx, id)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return audit.AccountEntity(id.Owner()), nil
+	case err != nil:
+		return audit.Entity{}, err
+	default:
+		return audit.TokenEntity(tok), nil
+	}
+}
+
+// OfAccount lists the events of an account, which may have been deleted, as
+// administrators may see them; others get fault.ErrForbidden. Errors:
+// fault.ErrNotFound for an account that never was, ErrTooFar.
+func (t *Trail) OfAccount(ctx context.Context, by principal.Principal, id account.ID, q Query) (Page, error) {
+	if !by.Account.Admin {
+		return Page{}, fault.ErrForbidden
+	}
+	page, err := t.list(ctx, q, everything, t.of(audit.AccountEntity(id)))
+	if err == nil && len(page.Events) == 0 {
+		_, err = t.Reader.Account(ctx, id)
+	}
+	return page, err
+}
+
+// Own lists the events of the account that asks, without those of impersonation
+// tokens, of which it does not know. From where somebody else acted is not told.
+// Errors: ErrTooFar.
+func (t *Trail) Own(ctx context.Context, by principal.Principal, q Query) (Page, error) {
+	page, err := t.list(ctx, q, func(e audit.Event) bool { return !e.Name.OfImpersonation() }, t.of(audit.AccountEntity(by.Account.ID)))
+	for i := range page.Events {
+		e := &page.Events[i]
+		e.Presented = 0
+		// Where nobody is known, as behind a token that had ended, the address is
+		// all that its owner can go by.
+		if e.Author != 0 && e.Author != by.Account.ID || e.Asker != 0 {
+			e.Address = ""
+		}
+	}
+	return page, err
+}
+
+// OfProject lists the events of the project or group that ref names, as those
+// may see them who manage its tokens. Errors: those of principal.FindAccess;
+// fault.ErrForbidden for other members; ErrTooFar.
+func (t *Trail) OfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, q Query) (Page, error) {
+	proj, err := t.manages(ctx, by, kind, ref)
+	if err != nil {
+		return Page{}, err
+	}
+	page, err := t.list(ctx, q, everything, t.of(audit.ProjectEntity(token.KindIn(kind), proj.ID)))
+	hidePresented(by, page)
+	return page, err
+}
+
+// Get returns one event, as administrators may see it; others get
+// fault.ErrForbidden. Absence is fault.ErrNotFound.
+func (t *Trail) Get(ctx context.Context, by principal.Principal, id int64) (Page, error) {
+	if !by.Account.Admin {
+		return Page{}, fault.ErrForbidden
+	}
+	return t.get(ctx, id, everything)
+}
+
+// GetOfProject returns one event of a project or group. Errors: those of
+// OfProject; fault.ErrNotFound.
+func (t *Trail) GetOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id int64) (Page, error) {
+	proj, err := t.manages(ctx, by, kind, ref)
+	if err != nil {
+		return Page{}, err
+	}
+	entity := audit.ProjectEntity(token.KindIn(kind), proj.ID)
+	page, err := t.get(ctx, id, func(e audit.Event) bool { return e.Entity == entity })
+	hidePresented(by, page)
+	return page, err
+}
+
+func everything(audit.Event) bool { return true }
+
+// hidePresented leaves out the tokens that others made their requests with:
+// they are those others' own.
+func hidePresented(by principal.Principal, page Page) {
+	for i := range page.Events {
+		if !by.Account.Admin {
+			page.Events[i].Presented = 0
+		}
+	}
+}
+
+func (t *Trail) manages(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (project.Project, error) {
+	access, err := principal.FindAccess(ctx, t.Projects, by, kind, ref, t.Clock.Now())
+	if err == nil && !access.AtLeast(kind.ManageLevel()) {
+		err = fault.ErrForbidden
+	}
+	return access.Project, err
+}
+
+func (t *Trail) get(ctx context.Context, id int64, mine func(audit.Event) bool) (Page, error) {
+	event, err := t.Store.Event(ctx, id)
+	if err == nil && (!mine(event) || !event.At.After(t.oldest())) {
+		err = fault.ErrNotFound
+	}
+	if err != nil {
+		return Page{}, err
+	}
+	page := Page{Events: []audit.Event{event}}
+	return page, t.look(ctx, &page)
+}
+
+// oldest is the instant from before which no events are shown: clean-up may
+// take them at any time.
+func (t *Trail) oldest() time.Time { return t.Clock.Now().Add(-audit.Life) }
+
+// A walk hands events to each; see TrailStore.
+type walk func(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error
+
+func (t *Trail) of(entity audit.Entity) walk {
+	return func(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
+		return t.Store.Events(ctx, entity, from, to, each)
+	}
+}
+
+// list returns the page of q. It looks at no event behind the one that shows
+// that there are more.
+func (t *Trail) list(ctx context.Context, q Query, matches func(audit.Event) bool, walk walk) (Page, error) {
+	// Clocks differ a little, and what was just done is to be seen.
+	const skew = time.Hour
+	from, to := t.oldest().Add(time.Second), t.Clock.Now().Add(skew)
+	if q.From.After(from) {
+		from = q.From
+	}
+	if !q.To.IsZero() && q.To.Before(to) {
+		to = q.To
+	}
+	page := Page{}
+	if to.Before(from) {
+		return page, nil
+	}
+	examined, passed, tooFar := 0, 0, false
+	err := walk(ctx, from, to, func(e audit.Event) bool {
+		switch {
+		case q.Token != 0 && !e.Is(q.Token), !matches(e):
+		case passed < q.Offset:
+			passed++
+		case len(page.Events) == q.Limit:
+			page.More = true
+			return false
+		default:
+			page.Events = append(page.Events, e)
+		}
+		examined++
+		tooFar = examined >= maxExamined
+		return !tooFar
+	})
+	switch {
+	case err != nil:
+		return Page{}, fmt.Errorf("read audit trail: %w", err)
+	case tooFar:
+		return Page{}, ErrTooFar
+	}
+	return page, t.look(ctx, &page)
+}
+
+// look finds whom and what the events of a page name.
+func (t *Trail) look(ctx context.Context, page *Page) error {
+	page.Accounts, page.Paths = map[account.ID]account.Account{}, map[project.ID]string{}
+	var ids []account.ID
+	want := func(id account.ID) {
+		if _, seen := page.Accounts[id]; id != 0 && !seen {
+			page.Accounts[id] = account.Ghost()
+			ids = append(ids, id)
+		}
+	}
+	own := map[project.ID]project.Project{} // in an account's namespace
+	for _, e := range page.Events {
+		want(e.Author)
+		switch e.Entity.Type {
+		case audit.Account:
+			want(account.ID(e.Entity.ID))
+		case audit.Project, audit.Group:
+			id := project.ID(e.Entity.ID)
+			if _, seen := page.Paths[id]; seen {
+				continue
+			}
+			proj, err := t.Projects.Project(ctx, id)
+			if err != nil && !errors.Is(err, fault.ErrNotFound) {
+				return err
+			}
+			page.Paths[id] = proj.FullPath
+			if proj.Owner != 0 {
+				own[id] = proj
+				want(proj.Owner)
+			}
+		}
+	}
+	if len(ids) > 0 {
+		if err := t.Reader.Accounts(ctx, ids, func(u account.Account) { page.Accounts[u.ID] = u }); err != nil {
+			return err
+		}
+	}
+	for id, proj := range own {
+		page.Paths[id] = page.Accounts[proj.Owner].Username + "/" + proj.Path
+	}
+	return nil
+}
