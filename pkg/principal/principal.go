@@ -7,6 +7,7 @@ package principal
 
 import (
 	"context"
+	"net/netip"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/settings"
@@ -19,12 +20,32 @@ type Principal struct {
 	Account account.Account
 	// Token is what was presented. Under sudo it is not User's.
 	Token token.Token
-	// Policy is what administrators have set for every token, as the check
-	// knew it.
+	// Settings are what administrators have set for every token, as the check
+	// knew them.
 	Settings settings.Settings
-	// By is the administrator who acts as User by sudo and owns Token; nil
+	// By is the administrator who acts as Account by sudo and owns Token; nil
 	// without sudo.
 	By *account.Account
+	// Request is the request that the principal makes.
+	Request Request
+}
+
+// A Request is what is known of the request that a principal makes, for the audit
+// trail and for decisions that depend on where a client is.
+type Request struct {
+	// ID is what log lines and replies name the request by.
+	ID string
+	// Address is the client's as the gateway reports it, the zero Addr where it
+	// is not known.
+	Address netip.Addr
+	// Console says that an operator with credentials of the AWS account invoked
+	// the function. Account and Token are then zero.
+	Console bool
+}
+
+// Console returns the principal of an operator's direct invocation.
+func Console(requestID string) Principal {
+	return Principal{Request: Request{ID: requestID, Console: true}}
 }
 
 // Holder returns the account that owns the presented token: the administrator
@@ -51,9 +72,11 @@ func (p Principal) Asker() account.ID {
 func (p Principal) As(target account.Account) Principal {
 	holder := p.Holder()
 	if target.ID == holder.ID {
-		return Principal{Account: holder, Token: p.Token, Settings: p.Settings}
+		p.Account, p.By = holder, nil
+		return p
 	}
-	return Principal{Account: target, Token: p.Token, Settings: p.Settings, By: &holder}
+	p.Account, p.By = target, &holder
+	return p
 }
 
 // MayManage reports whether the principal may see and end t: it is the
