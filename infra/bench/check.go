@@ -21,16 +21,17 @@ import (
 	"latchkey/infra/local/dynamodblocal"
 	"latchkey/infra/local/tabledef"
 	"latchkey/pkg/account"
+	"latchkey/pkg/authorizer"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
-	"latchkey/pkg/httpapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
+	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
 	"latchkey/pkg/verify"
 )
@@ -93,9 +94,9 @@ func checks(ctx context.Context, r *report) error {
 
 // A decision is an authorizer on a table with one token in it.
 type decision struct {
-	authorizer *httpapi.Authorizer
-	event      httpapi.AuthorizerEvent // with a good bearer
-	garbage    httpapi.AuthorizerEvent // with a wrong checksum
+	authorizer *authorizer.Authorizer
+	event      authorizer.Event // with a good bearer
+	garbage    authorizer.Event // with a wrong checksum
 	keys       []map[string]types.AttributeValue
 	known      memory
 }
@@ -141,7 +142,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	digest := pepper.Digest(issued.Bearer)
 	issued.Token.LastUsedAt, issued.Token.LastUsedIPs = clock.System{}.Now(), []netip.Addr{netip.MustParseAddr(address)}
 	d := &decision{known: memory{issued.Token, user, policy}}
-	d.authorizer = authorizer(table, pepper, format)
+	d.authorizer = authorizerOn(table, pepper, format)
 	d.event = event(issued.Bearer.Reveal())
 	d.garbage = event(issued.Bearer.Reveal()[:41] + "!")
 	d.keys = []map[string]types.AttributeValue{
@@ -150,11 +151,11 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	return d, nil
 }
 
-func authorizer(s verify.Store, pepper secret.Pepper, format secret.Format) *httpapi.Authorizer {
-	return &httpapi.Authorizer{
+func authorizerOn(s verify.Store, pepper secret.Pepper, format secret.Format) *authorizer.Authorizer {
+	return &authorizer.Authorizer{
 		Log: telemetry.NewLogger(io.Discard, "authorizer"), Scopes: scope.GitLab(),
 		Count:     func(string, string) {},
-		Throttles: httpapi.NewThrottles(httpapi.Limits{WrongBearers: 1_000_000}), // never used up
+		Throttles: throttle.New(throttle.Limits{WrongBearers: 1_000_000}), // never used up
 		Verifier: &verify.Verifier{
 			Store: s, Pepper: pepper, Format: format, Clock: clock.System{}, Kept: &verify.Kept{},
 		},
@@ -166,8 +167,8 @@ const address = "192.0.2.7"
 
 // event is one of a REST API's REQUEST authorizer, decoded as the Lambda runtime
 // hands it over.
-func event(bearer string) httpapi.AuthorizerEvent {
-	e := httpapi.AuthorizerEvent{
+func event(bearer string) authorizer.Event {
+	e := authorizer.Event{
 		Type: "REQUEST", Path: "/orders/42",
 		Headers:   map[string]string{"Authorization": "Bearer " + bearer},
 		MethodARN: "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/prod/GET/orders/42",
@@ -176,15 +177,15 @@ func event(bearer string) httpapi.AuthorizerEvent {
 	return e
 }
 
-func (d *decision) allowed(ctx context.Context, event httpapi.AuthorizerEvent) error {
+func (d *decision) allowed(ctx context.Context, event authorizer.Event) error {
 	return d.decide(ctx, event, "Allow")
 }
 
-func (d *decision) denied(ctx context.Context, event httpapi.AuthorizerEvent) error {
+func (d *decision) denied(ctx context.Context, event authorizer.Event) error {
 	return d.decide(ctx, event, "Deny")
 }
 
-func (d *decision) decide(ctx context.Context, event httpapi.AuthorizerEvent, want string) error {
+func (d *decision) decide(ctx context.Context, event authorizer.Event, want string) error {
 	answer, err := d.authorizer.Authorize(ctx, event)
 	if err != nil {
 		return err
@@ -198,7 +199,7 @@ func (d *decision) decide(ctx context.Context, event httpapi.AuthorizerEvent, wa
 
 // allocs counts the allocations of a decision whose two items are at hand.
 func (d *decision) allocs(ctx context.Context) (float64, error) {
-	offline := authorizer(d.known, d.authorizer.Verifier.Pepper, d.authorizer.Verifier.Format)
+	offline := authorizerOn(d.known, d.authorizer.Verifier.Pepper, d.authorizer.Verifier.Format)
 	var failure error
 	const runs = 1000
 	count := testing.AllocsPerRun(runs, func() {

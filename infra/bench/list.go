@@ -20,7 +20,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
-	"latchkey/pkg/httpapi"
+	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -116,7 +116,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 		}
 	}
 	log := telemetry.NewLogger(io.Discard, "tokens")
-	l.tokens = httpapi.Tokens(&httpapi.API{
+	l.tokens = gitlabapi.Tokens(&gitlabapi.API{
 		Log: log, Accounts: table, Clock: clock.System{}, PublicURL: "https://tokens.example.test", Count: func(string, string) {},
 		Verifier: &verify.Verifier{
 			Store: table, Pepper: pepper, Format: format, Clock: clock.System{},

@@ -16,14 +16,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/administration"
+	"latchkey/pkg/authorizer"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
-	"latchkey/pkg/httpapi"
+	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/store"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/telemetry"
+	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
@@ -57,7 +59,7 @@ func (d Deployment) Issue() lambda.Handler {
 		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
 		Clock: d.Clock, Random: d.Random,
 	}
-	return httpapi.Lambda(httpapi.Issue(api, issuer, d.revoker(table)), httpapi.IssueConsole(api, issuer, d.accounts(table)))
+	return gitlabapi.Lambda(gitlabapi.Issue(api, issuer, d.revoker(table)), gitlabapi.IssueConsole(api, issuer, d.accounts(table)))
 }
 
 // Revoke returns the handler of functions/revoke.
@@ -65,14 +67,14 @@ func (d Deployment) Revoke() lambda.Handler {
 	api := d.api("revoke")
 	table := d.table(api.Log)
 	revoker := d.revoker(table)
-	return httpapi.Lambda(httpapi.Revoke(api, revoker), httpapi.RevokeConsole(api, revoker, d.accounts(table)))
+	return gitlabapi.Lambda(gitlabapi.Revoke(api, revoker), gitlabapi.RevokeConsole(api, revoker, d.accounts(table)))
 }
 
 // Tokens returns the handler of functions/tokens.
 func (d Deployment) Tokens() lambda.Handler {
 	api := d.api("tokens")
 	table := d.table(api.Log)
-	return httpapi.Lambda(httpapi.Tokens(api, &lifecycle.Lister{
+	return gitlabapi.Lambda(gitlabapi.Tokens(api, &lifecycle.Lister{
 		Store: table, Reader: table, Projects: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
 	}, d.accounts(table)), nil)
 }
@@ -80,7 +82,7 @@ func (d Deployment) Tokens() lambda.Handler {
 // Directory returns the handler of functions/directory.
 func (d Deployment) Directory() lambda.Handler {
 	api := d.api("directory")
-	return httpapi.Lambda(httpapi.Directory(api, d.accounts(d.table(api.Log))), nil)
+	return gitlabapi.Lambda(gitlabapi.Directory(api, d.accounts(d.table(api.Log))), nil)
 }
 
 // Settings returns the handler of functions/settings, which plans with planner.
@@ -93,7 +95,7 @@ func (d Deployment) Settings(planner administration.Planner) lambda.Handler {
 		},
 	}
 	table := d.table(api.Log)
-	return httpapi.Lambda(httpapi.Settings(api, d.features(table), administration, d.trail(table)), nil)
+	return gitlabapi.Lambda(gitlabapi.Settings(api, d.features(table), administration, d.trail(table)), nil)
 }
 
 // Leaks returns the handler of functions/leaks, which sends with mailer, or
@@ -102,20 +104,20 @@ func (d Deployment) Leaks(mailer sweep.Mailer) lambda.Handler {
 	const workers = 8
 	api := d.api("leaks")
 	table := d.table(api.Log)
-	var messenger httpapi.LeakMessenger
+	var messenger gitlabapi.LeakMessenger
 	if mailer != nil {
 		messenger = &sweep.Messenger{
 			Records: table, Teams: table, Mailer: mailer, Clock: d.Clock, Workers: workers,
 			Malformed: func(_ context.Context, err error) { api.Log.Error("record malformed", "reason", err.Error()) },
 		}
 	}
-	return httpapi.Lambda(httpapi.Leaks(api, d.revoker(table), messenger, httpapi.LeakStep), nil)
+	return gitlabapi.Lambda(gitlabapi.Leaks(api, d.revoker(table), messenger, gitlabapi.LeakStep), nil)
 }
 
 // Authorizer returns the handler of functions/authorizer.
 func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 	log := d.Log("authorizer")
-	authorizer := &httpapi.Authorizer{
+	authorizer := &authorizer.Authorizer{
 		Log: log, Verifier: d.verifier(log), Scopes: d.Config.Scopes,
 		SimpleResponses: simpleResponses, Count: d.metrics(log, "authorizer").Count,
 		Throttles: d.throttles(), Trail: d.table(log),
@@ -147,10 +149,10 @@ func (d Deployment) trail(table *store.Table) *trail.Trail {
 	return &trail.Trail{Store: table, Reader: table, Projects: table, Clock: d.Clock}
 }
 
-func (d Deployment) api(function string) *httpapi.API {
+func (d Deployment) api(function string) *gitlabapi.API {
 	log := d.Log(function)
 	table := d.table(log)
-	return &httpapi.API{
+	return &gitlabapi.API{
 		Log: log, Verifier: d.verifier(log), Accounts: table, Trail: table, Clock: d.Clock,
 		PublicURL: d.Config.PublicURL, Count: d.metrics(log, function).Count,
 		Throttles: d.throttles(),
@@ -158,8 +160,8 @@ func (d Deployment) api(function string) *httpapi.API {
 }
 
 // throttles returns new ones: what a function has seen is its own.
-func (d Deployment) throttles() *httpapi.Throttles {
-	return httpapi.NewThrottles(httpapi.Limits{
+func (d Deployment) throttles() *throttle.Throttles {
+	return throttle.New(throttle.Limits{
 		WrongBearers: d.Config.WrongBearers, Creations: d.Config.Creations, LeakReports: d.Config.LeakReports,
 	})
 }

@@ -15,6 +15,7 @@ const (
 	unknown layer = iota
 	domain
 	useCase
+	shared // by adapters
 	adapter
 	wiring // what the mains have in common
 )
@@ -24,7 +25,8 @@ var layers = map[string]layer{
 	"fault": domain, "clock": domain, "secret": domain, "scope": domain, "account": domain, "project": domain,
 	"settings": domain, "feature": domain, "token": domain, "principal": domain, "audit": domain,
 	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase,
-	"httpapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
+	"apigateway": shared, "throttle": shared,
+	"authorizer": adapter, "gitlabapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
 	"schedule": adapter, "planner": adapter,
 	"compose": wiring,
 }
@@ -112,7 +114,8 @@ var restricted = []struct{ module, owner string }{
 	{"github.com/aws/aws-sdk-go-v2/service/ses", "pkg/notify"},
 	{"github.com/aws/aws-sdk-go-v2/service/sesv2", "pkg/notify"},
 	{"github.com/aws/aws-sdk-go-v2/service/scheduler", "pkg/planner"},
-	{"github.com/aws/aws-lambda-go/events", "pkg/httpapi"},
+	{"github.com/aws/aws-lambda-go/events", "pkg/gitlabapi"},
+	{"github.com/aws/aws-lambda-go/events", "pkg/authorizer"},
 }
 
 // restrictedModules keeps each wire format in one package, so that the others see domain values.

@@ -41,7 +41,7 @@ var cases = []struct {
 		"pkg/verify/v_test.go": "package verify_test\nimport (\n\"latchkey/pkg/store\"\n\"latchkey/pkg/store/storetest\"\n)",
 	}, nil},
 	{"adapter imports a use case and its own parts", importDirection, map[string]string{
-		"pkg/httpapi/h.go": "package httpapi\nimport (\n\"latchkey/pkg/lifecycle\"\n\"latchkey/pkg/httpapi/pages\"\n)",
+		"pkg/httpapi/h.go": "package httpapi\nimport (\n\"latchkey/pkg/lifecycle\"\n\"latchkey/pkg/gitlabapi/pages\"\n)",
 	}, nil},
 	{"adapter imports another adapter", importDirection, map[string]string{
 		"pkg/web/w.go": "package web\nimport \"latchkey/pkg/telemetry\"",
@@ -50,7 +50,7 @@ var cases = []struct {
 		"pkg/httpapi/h.go": "package httpapi\nimport \"latchkey/pkg/compose\"",
 	}, []string{"pkg/httpapi/h.go:2: only mains import pkg/compose"}},
 	{"wiring imports adapters", importDirection, map[string]string{
-		"pkg/compose/c.go": "package compose\nimport (\n\"latchkey/pkg/httpapi\"\n\"latchkey/pkg/store\"\n)",
+		"pkg/compose/c.go": "package compose\nimport (\n\"latchkey/pkg/gitlabapi\"\n\"latchkey/pkg/store\"\n)",
 	}, nil},
 	{"package in no layer", importDirection, map[string]string{
 		"pkg/novel/n.go": "package novel\nimport \"fmt\"",
@@ -68,7 +68,7 @@ var cases = []struct {
 		"pkg/web/w.go": "package web\nimport \"latchkey/functions/web\"",
 	}, []string{"pkg/web/w.go:2: pkg must not import functions/web"}},
 	{"function imports everything below", importDirection, map[string]string{
-		"functions/issue/main.go": "package main\nimport (\n\"latchkey/pkg/store\"\n\"latchkey/pkg/httpapi\"\n)",
+		"functions/issue/main.go": "package main\nimport (\n\"latchkey/pkg/store\"\n\"latchkey/pkg/gitlabapi\"\n)",
 	}, nil},
 	{"function imports another function", importDirection, map[string]string{
 		"functions/issue/main.go": "package main\nimport \"latchkey/functions/revoke\"",

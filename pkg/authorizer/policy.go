@@ -1,0 +1,131 @@
+package authorizer
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
+)
+
+const (
+	policyVersion = "2012-10-17"
+	invoke        = "execute-api:Invoke"
+)
+
+// maxPolicies bounds how many policies a warm function keeps: one for each
+// API in front of it, each set of scopes that its tokens have, and each project
+// and group.
+const maxPolicies = 512
+
+// policies keeps the policies that were made, because they are the same for
+// every token with the same scopes and reach, and making one costs more than
+// the rest of a decision. Nobody may change a policy that it returns.
+type policies struct {
+	mu   sync.RWMutex
+	kept map[policyKey]events.APIGatewayCustomAuthorizerPolicy
+}
+
+// A policyKey is everything that a policy depends on beside the catalog.
+type policyKey struct {
+	api    string
+	scopes string
+	reach  scope.Reach
+}
+
+func (p *policies) get(catalog *scope.Catalog, t token.Token, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
+	key := policyKey{route.api, t.Scopes.String(), reach(t)}
+	p.mu.RLock()
+	policy, kept := p.kept[key]
+	p.mu.RUnlock()
+	if kept {
+		return policy
+	}
+	policy = policyFor(catalog, t, route)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept == nil || len(p.kept) >= maxPolicies {
+		p.kept = map[policyKey]events.APIGatewayCustomAuthorizerPolicy{}
+	}
+	p.kept[key] = policy
+	return policy
+}
+
+// reach returns where a token may be used at most.
+func reach(t token.Token) scope.Reach {
+	switch t.Kind {
+	case token.Personal, token.Impersonation:
+		return scope.Everywhere()
+	case token.Project:
+		return scope.InProject(int64(t.Project))
+	case token.Group:
+		return scope.InGroup(int64(t.Project))
+	}
+	return scope.Reach{} // a kind that is new opens nothing until it is named here
+}
+
+// policyFor returns a policy with everything that t opens on the route's API
+// and stage. It depends on the token's scopes and reach and on the table alone,
+// so it stays right when the gateway keeps it and applies it to other routes.
+// Paths that can be read in two ways are denied in it too, because a kept
+// policy is applied without asking again.
+func policyFor(catalog *scope.Catalog, t token.Token, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
+	grants := catalog.Grants(t.Scopes, reach(t))
+	if len(grants) == 0 {
+		return denyEverything(route)
+	}
+	patterns := scope.AmbiguousPatterns
+	if len(catalog.LoosePaths) > 0 {
+		patterns = scope.DotPatterns
+	}
+	allowed := projectsAndGroups(route.api, len(grants), func(i int) (method, path string) {
+		return grants[i].Method, grants[i].Path
+	})
+	denied := projectsAndGroups(route.api, len(patterns), func(i int) (method, path string) {
+		return "", patterns[i]
+	})
+	return events.APIGatewayCustomAuthorizerPolicy{
+		Version: policyVersion,
+		Statement: []events.IAMPolicyStatement{
+			{Effect: "Allow", Action: []string{invoke}, Resource: allowed},
+			{Effect: "Deny", Action: []string{invoke}, Resource: denied},
+		},
+	}
+}
+
+func denyEverything(route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
+	return events.APIGatewayCustomAuthorizerPolicy{
+		Version:   policyVersion,
+		Statement: []events.IAMPolicyStatement{{Effect: "Deny", Action: []string{invoke}, Resource: []string{route.api + "/*"}}},
+	}
+}
+
+// everyMethod are those that API Gateway has routes for.
+var everyMethod = []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+
+// resources writes methods and path patterns as the resources of a policy.
+func projectsAndGroups(api string, n int, grant func(int) (method, path string)) []string {
+	list := make([]string, 0, n)
+	for i := range n {
+		method, path := grant(i)
+		if method == "*" && path[0] == '/' {
+			// A wildcard takes slashes too: `*/user` would open /any/user.
+			for _, each := range everyMethod {
+				list = append(list, api+"/"+each+path)
+			}
+			continue
+		}
+		if method != "" && path[0] == '*' {
+			// Every path starts with a slash: either the wildcard takes it, or
+			// the wildcard takes nothing.
+			if rest := strings.TrimLeft(path, "*"); strings.HasPrefix(rest, "/") {
+				list = append(list, api+"/"+method+rest)
+			}
+			method += "/"
+		}
+		list = append(list, api+"/"+method+path)
+	}
+	return list
+}

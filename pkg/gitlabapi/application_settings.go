@@ -1,0 +1,138 @@
+package gitlabapi
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/settings"
+)
+
+// applicationSettingsJSON are the settings on the wire, with GitLab's names where
+// it has the setting.
+type applicationSettingsJSON struct {
+	ID                    int64   `json:"id"`
+	Lifetime              *int    `json:"max_personal_access_token_lifetime"`
+	LifetimeAppliesAt     *string `json:"max_personal_access_token_lifetime_applies_at"`
+	ExpiryRequired        bool    `json:"require_personal_access_token_expiry"`
+	ServiceExpiryRequired bool    `json:"service_access_tokens_expiration_enforced"`
+	ExpiryEnforced        bool    `json:"enforce_pat_expiration"`
+	Prefix                string  `json:"personal_access_token_prefix"`
+	TokensDisabled        bool    `json:"disable_personal_access_tokens"`
+	Impersonation         bool    `json:"impersonation_enabled"`
+	LastUsedInterval      int     `json:"last_used_interval_seconds"`
+	RetentionDays         int     `json:"inactive_resource_access_tokens_delete_after_days"`
+}
+
+func applicationSettingsWire(s settings.Application, now time.Time) applicationSettingsJSON {
+	wire := applicationSettingsJSON{
+		ID:             1,
+		ExpiryRequired: !s.ExpiryOptional, ServiceExpiryRequired: !s.ExpiryOptional,
+		ExpiryEnforced: !s.ExpiryIgnored, Impersonation: !s.ImpersonationOff,
+		Prefix: s.Prefix, LastUsedInterval: int(s.LastUsedInterval.Seconds()), RetentionDays: s.RetentionDays,
+	}
+	if s.LifetimeDays != 0 {
+		wire.Lifetime = &s.LifetimeDays
+	}
+	if s.Run.At.After(now) {
+		wire.LifetimeAppliesAt = optionalTimestamp(s.Run.At)
+	}
+	return wire
+}
+
+// settingNames are the parameters of a change, in the order in which faults
+// name them.
+var settingNames = []string{
+	"max_personal_access_token_lifetime", "require_personal_access_token_expiry", "enforce_pat_expiration",
+	"personal_access_token_prefix", "impersonation_enabled", "last_used_interval_seconds",
+	"inactive_resource_access_tokens_delete_after_days", "service_access_tokens_expiration_enforced", "disable_personal_access_tokens",
+}
+
+func (api *settingsAPI) applicationSettings(w http.ResponseWriter, r *http.Request) error {
+	s, err := api.administration.Settings(r.Context(), principal.From(r.Context()))
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, applicationSettingsWire(s, api.Clock.Now()))
+	return nil
+}
+
+func (api *settingsAPI) updateApplicationSettings(w http.ResponseWriter, r *http.Request) error {
+	change, err := settingsChange(r)
+	if err != nil {
+		return err
+	}
+	s, err := api.administration.Update(r.Context(), principal.From(r.Context()), change)
+	if err != nil {
+		return err
+	}
+	api.Log.Info("settings changed", facts(r, "revision", s.Revision)...)
+	writeJSON(w, http.StatusOK, applicationSettingsWire(s, api.Clock.Now()))
+	return nil
+}
+
+func settingsChange(r *http.Request) (settings.Change, error) {
+	b, err := paramsOf(r.Context())
+	if err != nil {
+		return settings.Change{}, err
+	}
+	given := 0
+	for _, name := range settingNames {
+		given += len(b.params[name])
+	}
+	if given == 0 {
+		return settings.Change{}, paramError(strings.Join(settingNames, ", ") + " are missing, at least one parameter must be provided")
+	}
+	change := settings.Change{
+		LifetimeDays:   b.days("max_personal_access_token_lifetime"),
+		ExpiryRequired: b.boolean("require_personal_access_token_expiry"),
+		ExpiryEnforced: b.boolean("enforce_pat_expiration"),
+		Impersonation:  b.boolean("impersonation_enabled"),
+		RetentionDays:  b.positive("inactive_resource_access_tokens_delete_after_days"),
+	}
+	if value, present := b.scalar("personal_access_token_prefix"); present {
+		change.Prefix = &value
+	}
+	if seconds := b.positive("last_used_interval_seconds"); seconds != nil {
+		interval := time.Duration(*seconds) * time.Second
+		change.LastUsedInterval = &interval
+	}
+	b.boolean("service_access_tokens_expiration_enforced") // there are no service accounts
+	disabled := b.truth("disable_personal_access_tokens")
+	if err := b.fault(); err != nil {
+		return settings.Change{}, err
+	}
+	if disabled {
+		return settings.Change{}, fault.Faults{"disable_personal_access_tokens": {"is not supported: block accounts instead"}}
+	}
+	return change, nil
+}
+
+// days returns an optional number of days, of which null, 0 and an empty text
+// stand for none: the official Go client cannot send null.
+func (b *binder) days(name string) *int {
+	values := b.params[name]
+	if len(values) == 1 && (values[0] == nil || values[0] == "") {
+		return new(int)
+	}
+	return b.positive(name)
+}
+
+// positive returns an optional whole number that fits an int on any machine.
+// Its limits are the use case's to check.
+func (b *binder) positive(name string) *int {
+	value, given := b.scalar(name)
+	if !given || value == "" {
+		return nil
+	}
+	const largest = 1<<31 - 1
+	n := b.integer(name, 0)
+	if n < 0 || n > largest {
+		b.reject(name, "is invalid")
+		n = 0
+	}
+	short := int(n)
+	return &short
+}

@@ -1,0 +1,249 @@
+package gitlabapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
+	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
+)
+
+func (api *settingsAPI) auditRoutes() []route {
+	return []route{
+		{method: "GET", path: "/audit_events", handle: api.listAuditEvents, adminOnly: true},
+		{method: "GET", path: "/audit_events/{event_id}", handle: api.getAuditEvent, adminOnly: true},
+		{method: "GET", path: "/user/audit_events", handle: api.listOwnAuditEvents},
+		{method: "GET", path: "/users/{user_id}/audit_events", handle: api.listAuditEventsOfUser, adminOnly: true},
+		{method: "GET", path: "/projects/{resource}/audit_events", handle: api.listAuditEventsOf(project.KindProject)},
+		{method: "GET", path: "/projects/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf(project.KindProject)},
+		{method: "GET", path: "/groups/{resource}/audit_events", handle: api.listAuditEventsOf(project.KindGroup)},
+		{method: "GET", path: "/groups/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf(project.KindGroup)},
+	}
+}
+
+// auditEventJSON is an audit event on the wire: GitLab's, with some details of
+// our own behind.
+type auditEventJSON struct {
+	ID         int64            `json:"id"`
+	AuthorID   int64            `json:"author_id"`
+	EntityID   int64            `json:"entity_id"`
+	EntityType string           `json:"entity_type"`
+	EventName  string           `json:"event_name"`
+	EventType  string           `json:"event_type"`
+	Details    auditDetailsJSON `json:"details"`
+	CreatedAt  string           `json:"created_at"`
+}
+
+type auditDetailsJSON struct {
+	EventName     string  `json:"event_name"`
+	AuthorName    string  `json:"author_name"`
+	AuthorClass   string  `json:"author_class"`
+	TargetID      *int64  `json:"target_id"`
+	TargetType    string  `json:"target_type"`
+	TargetDetails string  `json:"target_details"`
+	CustomMessage string  `json:"custom_message"`
+	Change        string  `json:"change,omitempty"`
+	From          string  `json:"from,omitempty"`
+	To            string  `json:"to,omitempty"`
+	IPAddress     *string `json:"ip_address"`
+	EntityPath    string  `json:"entity_path"`
+
+	Source           string  `json:"source"`
+	RequestID        *string `json:"request_id"`
+	TokenID          *int64  `json:"token_id"`
+	SudoBy           *int64  `json:"sudo_by"`
+	PresentedTokenID *int64  `json:"presented_token_id,omitempty"`
+}
+
+// nobody is the author of what no account did, as in GitLab.
+const nobody = -1
+
+func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
+	wire := auditEventJSON{
+		ID: e.ID, AuthorID: nobody, EntityID: e.Entity.ID, EntityType: string(e.Entity.Type),
+		EventName: string(e.Name), EventType: string(e.Name), CreatedAt: timestamp(e.At),
+		Details: auditDetailsJSON{
+			EventName: string(e.Name), CustomMessage: e.Text(), TargetDetails: e.Target,
+			AuthorName: nobodyBehind(e.Source), AuthorClass: "Gitlab::Audit::UnauthenticatedAuthor",
+			Change: e.Change, From: e.From, To: e.To, IPAddress: optional(e.Address),
+			Source: string(e.Source), RequestID: optional(e.RequestID),
+			TokenID: optionalID(int64(e.Token)), SudoBy: optionalID(int64(e.Asker)), PresentedTokenID: optionalID(int64(e.Presented)),
+		},
+	}
+	if e.Author != 0 {
+		author := page.Accounts[e.Author]
+		wire.AuthorID = int64(author.ID)
+		wire.Details.AuthorName, wire.Details.AuthorClass = author.Name, "User"
+	}
+	wire.Details.TargetID, wire.Details.TargetType = auditTarget(e)
+	if e.Previous != 0 {
+		wire.Details.Change, wire.Details.From, wire.Details.To = "token", e.Previous.String(), e.Token.String()
+	}
+	switch e.Entity.Type {
+	case audit.Account:
+		if user := page.Accounts[account.ID(e.Entity.ID)]; user.ID != account.GhostID {
+			wire.Details.EntityPath = user.Username
+		}
+	case audit.Project, audit.Group:
+		wire.Details.EntityPath = page.Paths[project.ID(e.Entity.ID)]
+	}
+	return wire
+}
+
+// nobodyBehind is what stands in the place of the author's name where no
+// account did it.
+func nobodyBehind(source audit.Source) string {
+	switch source {
+	case audit.Console:
+		return "An operator"
+	case audit.Policy:
+		return "A policy"
+	default:
+		return "An unauthenticated user"
+	}
+}
+
+// auditTarget is what an event happened to.
+func auditTarget(e audit.Event) (id *int64, kind string) {
+	switch e.Name {
+	case audit.SettingsUpdated:
+		return optionalID(e.Entity.ID), "ApplicationSetting"
+	case audit.FeatureSet, audit.FeatureDeleted:
+		return nil, "Feature"
+	case audit.MemberAdded, audit.MemberUpdated, audit.MemberRemoved:
+		return nil, "User"
+	}
+	if e.Token != 0 {
+		return optionalID(int64(e.Token)), "PersonalAccessToken"
+	}
+	return optionalID(e.Entity.ID), string(e.Entity.Type)
+}
+
+// trailQuery reads what narrows every list of events.
+func trailQuery(r *http.Request) (*binder, trail.Query, paging, error) {
+	b, err := paramsOf(r.Context())
+	if err != nil {
+		return nil, trail.Query{}, paging{}, err
+	}
+	page := b.paging()
+	return b, trail.Query{
+		From: b.instant("created_after"), To: b.instant("created_before"),
+		Token:  token.ID(b.atLeastOne("token_id")),
+		Offset: page.offset(), Limit: page.perPage,
+	}, page, nil
+}
+
+// atLeastOne returns an optional number of something there can be, 0 without
+// it.
+func (b *binder) atLeastOne(name string) int64 {
+	before := len(b.faults)
+	n := b.integer(name, 0)
+	if value, given := b.scalar(name); given && value != "" && len(b.faults) == before && n < 1 {
+		b.reject(name, "does not have a valid value")
+	}
+	return max(n, 0)
+}
+
+func (api *settingsAPI) listAuditEvents(w http.ResponseWriter, r *http.Request) error {
+	b, q, page, err := trailQuery(r)
+	if err != nil {
+		return err
+	}
+	q.Type = audit.EntityType(b.oneOf("entity_type", string(audit.Account), string(audit.Project), string(audit.Group), string(audit.Instance)))
+	if q.EntityID = b.atLeastOne("entity_id"); q.EntityID != 0 && q.Type == "" {
+		b.reject("entity_type", "is missing")
+	}
+	if err := b.faultWith(page); err != nil {
+		return err
+	}
+	events, err := api.trail.Every(r.Context(), principal.From(r.Context()), q)
+	return api.auditPage(w, r, page, events, err)
+}
+
+func (api *settingsAPI) listOwnAuditEvents(w http.ResponseWriter, r *http.Request) error {
+	b, q, page, err := trailQuery(r)
+	if err != nil {
+		return err
+	}
+	if err := b.faultWith(page); err != nil {
+		return err
+	}
+	events, err := api.trail.Own(r.Context(), principal.From(r.Context()), q)
+	return api.auditPage(w, r, page, events, err)
+}
+
+func (api *settingsAPI) listAuditEventsOfUser(w http.ResponseWriter, r *http.Request) error {
+	b, q, page, err := trailQuery(r)
+	if err != nil {
+		return err
+	}
+	if err := b.faultWith(page); err != nil {
+		return err
+	}
+	events, err := withUser(r, func(id account.ID) (trail.Page, error) {
+		return api.trail.OfAccount(r.Context(), principal.From(r.Context()), id, q)
+	})
+	return api.auditPage(w, r, page, events, err)
+}
+
+func (api *settingsAPI) listAuditEventsOf(kind project.Kind) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		b, q, page, err := trailQuery(r)
+		if err != nil {
+			return err
+		}
+		if err := b.faultWith(page); err != nil {
+			return err
+		}
+		events, err := api.trail.OfProject(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), q)
+		return api.auditPage(w, r, page, events, err)
+	}
+}
+
+func (api *settingsAPI) auditPage(w http.ResponseWriter, r *http.Request, p paging, page trail.Page, err error) error {
+	if err != nil {
+		return err
+	}
+	api.writeOpenPageHeaders(w, r, p, page.More)
+	wire := make([]auditEventJSON, len(page.Events))
+	for i, e := range page.Events {
+		wire[i] = auditEventWire(e, page)
+	}
+	writeJSON(w, http.StatusOK, wire)
+	return nil
+}
+
+func (api *settingsAPI) getAuditEvent(w http.ResponseWriter, r *http.Request) error {
+	page, err := api.trail.Get(r.Context(), principal.From(r.Context()), eventID(r))
+	return writeAuditEvent(w, page, err)
+}
+
+func (api *settingsAPI) getAuditEventOf(kind project.Kind) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		page, err := api.trail.GetOfProject(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), eventID(r))
+		return writeAuditEvent(w, page, err)
+	}
+}
+
+// eventID reads the id in the path. One in no spelling of an id is no event's,
+// which is reported only to those who may see events.
+func eventID(r *http.Request) int64 {
+	text := r.PathValue("event_id")
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || strconv.FormatInt(id, 10) != text {
+		return 0
+	}
+	return id
+}
+
+func writeAuditEvent(w http.ResponseWriter, page trail.Page, err error) error {
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, auditEventWire(page.Events[0], page))
+	return nil
+}

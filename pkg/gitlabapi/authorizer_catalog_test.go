@@ -1,0 +1,250 @@
+package gitlabapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+	"pgregory.net/rapid"
+
+	"latchkey/pkg/authorizer"
+	"latchkey/pkg/scope"
+)
+
+// spellings returns the corpus of paths, each with its verdict.
+func spellings(tb testing.TB) (all [][2]string) {
+	tb.Helper()
+	for line := range strings.Lines(corpus(tb)) {
+		verdict, path, found := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if !found || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if strings.HasPrefix(path, `"`) {
+			unquoted, err := strconv.Unquote(path)
+			check(tb, err)
+			path = unquoted
+		}
+		all = append(all, [2]string{verdict, path})
+	}
+	return all
+}
+
+// An operator's table makes policies that mean the same as the table, for
+// whatever route they were made and on whatever route they are applied.
+func TestPoliciesOfAnyTableStayRight(t *testing.T) {
+	catalog := scope.GitLab()
+	auth, bearerOf := withScopes(t, catalog)
+	var paths []string
+	for _, entry := range spellings(t) {
+		if entry[0] == "fine" {
+			paths = append(paths, entry[1])
+		}
+	}
+	paths = append(paths, "/a", "/b", "/a/b", "/b/a", "/a/b/a", "/ab", "/a-b", "/a/a", "/b/b/b")
+	methods := []string{"GET", "HEAD", "POST", "DELETE", "PUT"}
+	rapid.Check(t, func(rt *rapid.T) {
+		own := scope.Catalog{Scopes: []scope.Definition{{Name: "x"}, {Name: "y"}, {Name: "z"}}}
+		for range rapid.IntRange(0, 6).Draw(rt, "rules") {
+			pattern := rapid.StringMatching(`[/*](a|b|/|\*|api/v4|user|-|T){0,6}`).Draw(rt, "pattern")
+			own.Rules = append(own.Rules, scope.Rule{
+				Methods: rapid.SliceOfNDistinct(rapid.SampledFrom(methods), 0, 3, rapid.ID).Draw(rt, "methods"),
+				Path:    pattern,
+				Scopes:  rapid.SliceOfN(rapid.SampledFrom([]scope.Scope{"x", "y", "z", scope.AnyScope}), 1, 2).Draw(rt, "scopes"),
+			})
+		}
+		loaded, err := scope.Load(strings.NewReader(string(raw(t, map[string]any{"scopes": own.Scopes, "rules": rulesOf(own)}))))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		asking := scope.Set(rapid.SliceOfNDistinct(rapid.SampledFrom([]scope.Scope{"x", "y", "z"}), 0, 3, rapid.ID).Draw(rt, "set"))
+		one := &authorizer.Authorizer{Log: slog.New(slog.DiscardHandler), Verifier: auth.Verifier, Scopes: loaded, Count: func(string, string) {}}
+		asked := rapid.SampledFrom(paths).Draw(rt, "asked")
+		answer, err := one.Decide(t.Context(), raw(t, restEvent(bearerOf(asking), "GET", asked)))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
+		for _, path := range paths {
+			for _, method := range methods {
+				got, want := evaluate(policy, apiARN+"/prod/"+method+path), loaded.Allows(asking, scope.Everywhere(), method, path)
+				if got != want {
+					rt.Fatalf("%v with %v: %s %s passes = %t, want %t\n%v", asking, own.Rules, method, path, got, want, policy)
+				}
+			}
+		}
+	})
+}
+
+func rulesOf(c scope.Catalog) []map[string]any {
+	rules := make([]map[string]any, len(c.Rules))
+	for i, r := range c.Rules {
+		rules[i] = map[string]any{"methods": r.Methods, "path": r.Path, "scopes": r.Scopes}
+	}
+	return rules
+}
+
+// What a kept policy lets through although CheckPath refuses it is pinned
+// here: nobody asks CheckPath while an answer is kept. The list may only get
+// shorter.
+func TestWhatAKeptPolicyCannotTell(t *testing.T) {
+	auth, bearerOf := withScopes(t, scope.GitLab())
+	answer, err := auth.Decide(t.Context(), raw(t, restEvent(bearerOf(scope.Set{scope.API}), "GET", "/orders")))
+	check(t, err)
+	policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
+	var passing []string
+	for _, entry := range spellings(t) {
+		path := entry[1]
+		if !strings.HasPrefix(path, "/") {
+			continue
+		}
+		resource := apiARN + "/prod/GET" + path
+		claimed := slices.ContainsFunc(scope.AmbiguousPatterns, func(pattern string) bool {
+			return glob(apiARN + "/prod/" + pattern).MatchString(resource)
+		})
+		passes := evaluate(policy, resource)
+		switch {
+		case entry[0] == "fine" && !passes:
+			t.Errorf("%q is fine and denied", path)
+		case claimed && passes:
+			t.Errorf("%q is matched by a pattern and passes", path)
+		case entry[0] != "fine" && passes:
+			passing = append(passing, fmt.Sprintf("%q", path))
+		}
+	}
+	golden(t, "paths that a kept policy lets through", strings.Join(passing, "\n")+"\n")
+}
+
+// Answers are kept in the function, and one function guards many APIs. If this
+// fails, one API's policy is handed to another.
+func TestOneAuthorizerForManyAPIs(t *testing.T) {
+	w := newWorld(t)
+	auth := w.authorizer(false)
+	for _, api := range []string{apiARN + "/prod", apiARN + "/test", "arn:aws:execute-api:eu-central-1:123456789012:other/prod", apiARN + "/prod"} {
+		for _, name := range []string{"owner", "reading", "profile", "owner"} {
+			event := restEvent(w.bearers[name], "POST", "/orders")
+			event["methodArn"] = api + "/POST/orders"
+			answer, err := auth.Decide(t.Context(), raw(t, event))
+			check(t, err)
+			policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
+			if got, want := evaluate(policy, api+"/POST/orders"), name == "owner"; got != want {
+				t.Errorf("%s of %s: passes = %t", name, api, got)
+			}
+			for _, statement := range policy.Statement {
+				for _, resource := range statement.Resource {
+					if !strings.HasPrefix(resource, api+"/") {
+						t.Errorf("%s of %s: %s", name, api, resource)
+					}
+				}
+			}
+		}
+	}
+}
+
+// REST APIs hand on strings unchanged and nothing else.
+func TestContextValuesAreStrings(t *testing.T) {
+	w := newWorld(t)
+	w.impersonate(t, "owner")
+	for _, f := range formats {
+		for _, name := range []string{"owner", "impersonation", "expired", "revoked", "blocked", "profile"} {
+			for _, path := range []string{"/orders", "/orders//"} {
+				answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(w.bearers[name], "GET", path)))
+				check(t, err)
+				out, err := json.Marshal(answer)
+				check(t, err)
+				var decoded struct {
+					Context        map[string]any
+					IsAuthorized   *bool
+					PolicyDocument *struct{ Version string }
+				}
+				check(t, json.Unmarshal(out, &decoded))
+				if len(decoded.Context) == 0 {
+					t.Errorf("%s, %s: no context in %s", f.name, name, out)
+				}
+				for key, value := range decoded.Context {
+					if _, ok := value.(string); !ok {
+						t.Errorf("%s, %s: %s is a %T", f.name, name, key, value)
+					}
+				}
+				if (decoded.IsAuthorized != nil) != f.simple || (decoded.PolicyDocument != nil) == f.simple {
+					t.Errorf("%s, %s: answer in the other form: %s", f.name, name, out)
+				}
+				if strings.Contains(string(out), w.bearers[name]) {
+					t.Errorf("%s, %s: the answer shows the bearer", f.name, name)
+				}
+			}
+		}
+	}
+}
+
+// The stage of an HTTP API is in front of the path, unless it is $default.
+func TestStages(t *testing.T) {
+	w := newWorld(t)
+	bearer := w.bearers["profile"]
+	for _, c := range []struct {
+		stage, rawPath, path string
+		want                 bool
+	}{
+		{"$default", "/api/v4/user", "/api/v4/user", true},
+		{"$default", "/orders", "/orders", false},
+		{"test", "/test/api/v4/user", "/api/v4/user", true},
+		{"test", "/api/v4/user", "/api/v4/user", true}, // a custom domain
+		{"test", "/shop/v1/api/v4/user", "/api/v4/user", true},
+		{"test", "/testing/api/v4/user", "/api/v4/user", true},
+		{"test", "/test/orders/api/v4/user", "/orders/api/v4/user", false},
+		{"test", "/test/api/v4/user/", "/api/v4/user/", false},
+		{"test", "/test/../api/v4/user", "/api/v4/user", false},
+		{"test", "/test", "/api/v4/user", false},
+		{"test", "", "/api/v4/user", false},
+		{"test", "/test/xapi/v4/user", "/api/v4/user", false},
+	} {
+		event := map[string]any{
+			"version": "2.0", "type": "REQUEST", "routeArn": apiARN + "/" + c.stage + "/GET" + c.path,
+			"rawPath": c.rawPath, "headers": map[string]string{"private-token": bearer},
+		}
+		for _, simple := range []bool{true, false} {
+			answer, err := w.authorizer(simple).Decide(t.Context(), raw(t, event))
+			check(t, err)
+			got := false
+			switch answer := answer.(type) {
+			case events.APIGatewayV2CustomAuthorizerSimpleResponse:
+				got = answer.IsAuthorized
+			case events.APIGatewayCustomAuthorizerResponse:
+				got = evaluate(answer.PolicyDocument, event["routeArn"].(string))
+				for _, statement := range answer.PolicyDocument.Statement {
+					for _, resource := range statement.Resource {
+						if !strings.HasPrefix(resource, apiARN+"/"+c.stage+"/") {
+							t.Errorf("%s reaches beyond its stage: %s", c.stage, resource)
+						}
+					}
+				}
+			}
+			if got != c.want {
+				t.Errorf("stage %s, %s for %s, simple %t: passes = %t", c.stage, c.rawPath, c.path, simple, got)
+			}
+		}
+	}
+}
+
+// An engine that is away, on the real store: nobody gets in, nobody is told
+// that their bearer is bad, and the answer does not wait for ever.
+func TestAuthorizerOnABrokenEngine(t *testing.T) {
+	for _, f := range formats {
+		w := newWorld(t)
+		w.breakEngine(func(string) bool { return true })
+		if answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(w.bearers["owner"], "GET", "/orders"))); err == nil || answer != nil {
+			t.Errorf("%s, engine away: %v, %v", f.name, answer, err)
+		} else if err.Error() != "could not decide" {
+			t.Errorf("%s: the gateway is told %v", f.name, err)
+		}
+		w = newWorld(t)
+		w.set(t, "owner", "expires_on", "soon")
+		if answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(w.bearers["owner"], "GET", "/orders"))); err == nil || answer != nil {
+			t.Errorf("%s, malformed record: %v, %v", f.name, answer, err)
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package gitlabapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/token"
+)
+
+// An issuePayload is what an operator invokes issue with. Action says which
+// of the fields count.
+type issuePayload struct {
+	Action   string `json:"action"`
+	Username string `json:"username"`
+
+	// create_administrator
+	Email       string `json:"email"`
+	DisplayName string `json:"display_name"`
+
+	// create_token, and the token that create_administrator may come with
+	Name        string   `json:"name"`
+	Description string   `json:"description"`
+	Scopes      []string `json:"scopes"`
+	ExpiresAt   string   `json:"expires_at"`
+	Value       string   `json:"value"`
+	// AllowedCIDRs are where the token may be used from.
+	AllowedCIDRs []string `json:"allowed_cidrs"`
+}
+
+type administratorJSON struct {
+	User  userJSON  `json:"user"`
+	Token tokenJSON `json:"token"`
+}
+
+// IssueConsole returns the console of issue. create_administrator makes an
+// administrator's account and a token for it (all scopes an administrator's
+// script needs unless scopes are given); create_token makes a token for a
+// username, with a value of the operator's choice if one is given.
+func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Directory) Console {
+	return func(ctx context.Context, raw json.RawMessage) (any, error) {
+		var p issuePayload
+		if err := strict(raw, &p); err != nil {
+			return nil, err
+		}
+		switch p.Action {
+		case "create_administrator":
+			return api.createAdministrator(ctx, issuer, accounts, p)
+		case "create_token":
+			user, err := accounts.ByName(ctx, p.Username)
+			if err != nil {
+				return nil, consoleError(p.Action, fmt.Errorf("username: %w", err))
+			}
+			wire, err := api.createByConsole(ctx, issuer, user, p)
+			return wire, consoleError(p.Action, err)
+		default:
+			return nil, fmt.Errorf("%w (action is create_administrator or create_token)", ErrEvent)
+		}
+	}
+}
+
+func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issuer, accounts *directory.Directory, p issuePayload) (any, error) {
+	if p.Name == "" {
+		p.Name = "first token"
+	}
+	if p.Scopes == nil {
+		p.Scopes = []string{string(scope.API), string(scope.Sudo)}
+	}
+	if p.DisplayName == "" {
+		p.DisplayName = p.Username
+	}
+	// What can be wrong with the token is found before the account is made.
+	candidate := directory.Candidate{Username: p.Username, Name: p.DisplayName, Email: p.Email, Admin: true}
+	spec, err := consoleSpec(issuer, p)
+	if err == nil {
+		err = issuer.Check(ctx, account.Account{Admin: true}, spec)
+	}
+	if err == nil && p.Value != "" {
+		err = valueTaken(issuer.CheckValue(ctx, p.Value))
+	}
+	if err != nil {
+		return nil, consoleError(p.Action, err)
+	}
+	user, err := accounts.CreateByConsole(ctx, candidate)
+	if err != nil {
+		return nil, consoleError(p.Action, err)
+	}
+	api.Log.Info("user created", "owner", int64(user.ID), "source", "console")
+	wire, err := api.createByConsole(ctx, issuer, user, p)
+	if err != nil {
+		return nil, consoleError(p.Action, fmt.Errorf("the account was made, its token was not: %w", err))
+	}
+	return administratorJSON{User: api.userWire(ctx, user, true), Token: wire}, nil
+}
+
+func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, user account.Account, p issuePayload) (tokenJSON, error) {
+	spec, err := consoleSpec(issuer, p)
+	if err != nil {
+		return tokenJSON{}, err
+	}
+	issued, err := issuer.CreateByConsole(ctx, user, spec, p.Value)
+	if err != nil {
+		return tokenJSON{}, valueTaken(err)
+	}
+	api.Count("TokensIssued", "console")
+	api.Log.Info("token issued", "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner),
+		"source", "console", "scopes", issued.Token.Scopes)
+	return issuedWire(issued), nil
+}
+
+// valueTaken names the field that is in use.
+func valueTaken(err error) error {
+	if errors.Is(err, fault.ErrTaken) {
+		return fmt.Errorf("value: %w", err)
+	}
+	return err
+}
+
+func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, error) {
+	spec := lifecycle.Spec{Name: p.Name, Description: p.Description}
+	var err error
+	if spec.Scopes, err = issuer.Scopes.Parse(p.Scopes); err != nil {
+		return spec, fmt.Errorf("scopes: %w", err)
+	}
+	if spec.Networks, err = networksOf(p.AllowedCIDRs); err != nil {
+		return spec, fmt.Errorf("allowed_cidrs: %w", err)
+	}
+	if p.ExpiresAt != "" {
+		if spec.ExpiresOn, err = clock.ParseDay(p.ExpiresAt); err != nil {
+			return spec, fmt.Errorf("expires_at: %w", err)
+		}
+	}
+	if p.Value != "" {
+		if _, err = issuer.Format.Choose(p.Value); err != nil {
+			return spec, fmt.Errorf("value: %w (%d to %d printable ASCII characters without spaces, and no prefix of generated ones)",
+				err, secret.MinLength, secret.MaxLength)
+		}
+	}
+	if !printable(p.Name) || !printable(p.Description) {
+		return spec, errors.New("name or description holds control characters or broken UTF-8")
+	}
+	return spec, nil
+}
+
+// consoleError names the action that failed. The reasons are the use case's
+// own words, which hold no values.
+func consoleError(action string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", action, err)
+}
+
+// A revokePayload is what an operator invokes revoke with: exactly one of the
+// fields beside action.
+type revokePayload struct {
+	Action   string `json:"action"`
+	Value    string `json:"value"`
+	ID       int64  `json:"id"`
+	Username string `json:"username"`
+}
+
+type revokedJSON struct {
+	Revoked bool  `json:"revoked"`
+	ID      int64 `json:"id,omitempty"`
+	UserID  int64 `json:"user_id,omitempty"`
+}
+
+// RevokeConsole returns the console of revoke. revoke_token ends a token by
+// value or by id; revoke_everything ends all tokens of a username.
+func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Directory) Console {
+	return func(ctx context.Context, raw json.RawMessage) (any, error) {
+		var p revokePayload
+		if err := strict(raw, &p); err != nil {
+			return nil, err
+		}
+		var done revokedJSON
+		var err error
+		switch {
+		case p == (revokePayload{Action: "revoke_token", Value: p.Value}) && p.Value != "":
+			var id token.ID
+			id, err = revoker.RevokeValueByConsole(ctx, p.Value)
+			done = revokedJSON{Revoked: true, ID: int64(id), UserID: int64(id.Owner())}
+		case p == (revokePayload{Action: "revoke_token", ID: p.ID}) && p.ID != 0:
+			err = revoker.RevokeByConsole(ctx, token.ID(p.ID))
+			done = revokedJSON{Revoked: true, ID: p.ID, UserID: int64(token.ID(p.ID).Owner())}
+		case p == (revokePayload{Action: "revoke_everything", Username: p.Username}) && p.Username != "":
+			var user account.Account
+			if user, err = accounts.ByName(ctx, p.Username); err == nil {
+				err = revoker.RevokeEverythingByConsole(ctx, user)
+			}
+			done = revokedJSON{Revoked: true, UserID: int64(user.ID)}
+		default:
+			return nil, fmt.Errorf("%w (action is revoke_token with value or id, or revoke_everything with username)", ErrEvent)
+		}
+		if err != nil {
+			return nil, consoleError(p.Action, err)
+		}
+		api.Count("TokensRevoked", "console")
+		if done.ID == 0 {
+			api.Log.Info("all tokens revoked", "owner", done.UserID, "source", "console")
+		} else {
+			api.Log.Info("token revoked", "token_id", done.ID, "owner", done.UserID, "source", "console")
+		}
+		return done, nil
+	}
+}

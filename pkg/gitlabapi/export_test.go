@@ -1,0 +1,17 @@
+package gitlabapi
+
+// A Served is the method and path of a route, the path as it is below the host
+// and in the form of http.ServeMux.
+type Served struct{ Method, Path string }
+
+// EveryRoute lists the routes of all functions that ask for a credential, so
+// that a test covers a new one without being told.
+func EveryRoute() (all []Served) {
+	for _, rt := range everyRoute() {
+		if rt.open {
+			continue
+		}
+		all = append(all, Served{rt.method, basePath + rt.path})
+	}
+	return all
+}

@@ -1,0 +1,226 @@
+package gitlabapi
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"latchkey/pkg/administration"
+	"latchkey/pkg/feature"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
+)
+
+// flagJSON is a feature on the wire.
+type flagJSON struct {
+	Name       string          `json:"name"`
+	State      string          `json:"state"`
+	Gates      []gateJSON      `json:"gates"`
+	Definition *definitionJSON `json:"definition"`
+}
+
+type gateJSON struct {
+	Key   string `json:"key"`
+	Value any    `json:"value"`
+}
+
+type definitionJSON struct {
+	Name            string  `json:"name"`
+	IntroducedByURL *string `json:"introduced_by_url"`
+	RolloutIssueURL *string `json:"rollout_issue_url"`
+	Milestone       *string `json:"milestone"`
+	LogStateChanges *bool   `json:"log_state_changes"`
+	Type            string  `json:"type"`
+	Group           *string `json:"group"`
+	DefaultEnabled  bool    `json:"default_enabled"`
+}
+
+func definitionWire(d feature.Definition) definitionJSON {
+	return definitionJSON{Name: d.Name, Type: "ops", DefaultEnabled: d.DefaultOn}
+}
+
+// flagWire shows whom a feature is on for. GitLab's store cannot switch a
+// target off, so there is no word for that there: disabled_actors is ours, and
+// clients pass over gates that they do not know.
+func flagWire(f feature.Flag) flagJSON {
+	wire := flagJSON{Name: f.Name, State: string(f.State()), Gates: []gateJSON{{"boolean", f.On}}}
+	for _, gate := range []struct {
+		key     string
+		targets []feature.Target
+	}{{"actors", f.Enabled}, {"disabled_actors", f.Disabled}} {
+		if len(gate.targets) > 0 {
+			wire.Gates = append(wire.Gates, gateJSON{gate.key, actors(gate.targets)})
+		}
+	}
+	if f.Definition != nil {
+		definition := definitionWire(*f.Definition)
+		wire.Definition = &definition
+	}
+	return wire
+}
+
+// actors writes targets as GitLab does: Project:90.
+func actors(targets []feature.Target) []string {
+	names := make([]string, len(targets))
+	for i, target := range targets {
+		kind := map[feature.TargetKind]string{
+			feature.ProjectOnly: "Project", feature.GroupOnly: "Group", feature.AccountOnly: "User",
+		}[target.Kind]
+		names[i] = fmt.Sprintf("%s:%d", kind, target.ID)
+	}
+	return names
+}
+
+func (api *settingsAPI) listFeatures(w http.ResponseWriter, r *http.Request) error {
+	flags, err := api.features.Flags(r.Context())
+	if err != nil {
+		return err
+	}
+	wire := make([]flagJSON, len(flags))
+	for i, flag := range flags {
+		wire[i] = flagWire(flag)
+	}
+	writeJSON(w, http.StatusOK, wire)
+	return nil
+}
+
+func (api *settingsAPI) listDefinitions(w http.ResponseWriter, _ *http.Request) error {
+	definitions := feature.Definitions()
+	wire := make([]definitionJSON, len(definitions))
+	for i, definition := range definitions {
+		wire[i] = definitionWire(definition)
+	}
+	writeJSON(w, http.StatusOK, wire)
+	return nil
+}
+
+func (api *settingsAPI) setFeature(w http.ResponseWriter, r *http.Request) error {
+	b, err := paramsOf(r.Context())
+	if err != nil {
+		return err
+	}
+	on, percentage := b.featureValue()
+	percentage = b.oneOf("key", "percentage_of_actors", "percentage_of_time") != "" || percentage
+	unsupported := b.unsupportedTarget()
+	names := administration.Names{
+		Accounts: b.names("user"), Groups: b.names("group"),
+		Namespaces: b.names("namespace"), Projects: b.names("project"),
+	}
+	b.exclusive("key", targetParameters...)
+	force := b.truth("force")
+	if err := b.fault(); err != nil {
+		return err
+	}
+	switch {
+	case percentage:
+		return &badRequest{errPercentage}
+	case unsupported != "":
+		return &badRequest{fmt.Errorf("%s is not supported as a target, only user, group, namespace and project are", unsupported)}
+	}
+	name := r.PathValue("name")
+	flag, err := api.features.Set(r.Context(), name, on, names, force)
+	if err != nil {
+		return fmt.Errorf("set feature: %w", err)
+	}
+	targets := len(names.Accounts) + len(names.Groups) + len(names.Namespaces) + len(names.Projects)
+	api.Log.Info("feature switched", facts(r, "feature", loggedFeature(name), "on", on, "targets", targets,
+		"switched_by", int64(principal.From(r.Context()).Account.ID))...)
+	writeJSON(w, http.StatusCreated, flagWire(flag))
+	return nil
+}
+
+func (api *settingsAPI) clearFeature(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	if err := api.features.Clear(r.Context(), name); err != nil {
+		return fmt.Errorf("clear feature: %w", err)
+	}
+	api.Log.Info("feature cleared", facts(r, "feature", loggedFeature(name),
+		"cleared_by", int64(principal.From(r.Context()).Account.ID))...)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// loggedFeature is a feature's name where the product gave it. Others are a
+// client's words, and could be a bearer that was put in the wrong place.
+func loggedFeature(name string) string {
+	for _, definition := range feature.Definitions() {
+		if definition.Name == name {
+			return name
+		}
+	}
+	return "undefined"
+}
+
+// targetParameters are GitLab's targets, those of which there is nothing here
+// included, in the order in which GitLab reports them.
+var targetParameters = []string{
+	"feature_group", "user", "group", "namespace", "project", "organization", "repository", "runner", "endpoint",
+}
+
+// unsupportedTarget returns the first target that is given and of which there
+// is nothing here, or "".
+func (b *binder) unsupportedTarget() string {
+	for _, name := range targetParameters {
+		switch name {
+		case "user", "group", "namespace", "project":
+		default:
+			if b.params.has(name) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// featureValue returns what a feature is set to. A number is a percentage, but
+// for 0, which is off either way.
+func (b *binder) featureValue() (on, percentage bool) {
+	value, given := b.scalar("value")
+	switch {
+	case !b.params.has("value"):
+		b.reject("value", "is missing")
+	case !given: // its fault is known already
+	case value == "0":
+	case strings.Trim(value, "0123456789.+-") == "":
+		return false, true
+	default:
+		on = b.truth("value")
+	}
+	return on, false
+}
+
+// names returns the parts of a list with commas. One that is given and names
+// nothing is a fault: without names, a change would be for everybody.
+func (b *binder) names(name string) []string {
+	text := b.text(name)
+	var names []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			names = append(names, part)
+		}
+	}
+	if len(names) == 0 && text != "" {
+		b.reject(name, "is invalid")
+	}
+	return names
+}
+
+// exclusive reports each of others that is given beside name. Empty ones count
+// as absent: the Go client sends every parameter there is.
+func (b *binder) exclusive(name string, others ...string) {
+	for _, other := range others {
+		if b.params.has(name) && b.params.has(other) {
+			b.reject(name+", "+other, "are mutually exclusive")
+		}
+	}
+}
+
+// noTargetWords are what an administrator is told about a target that is not
+// there. They repeat what was asked for only while it cannot be a bearer that
+// was put in the wrong place.
+func noTargetWords(t *administration.NoTarget) string {
+	if len(t.Name) >= secret.MinLength && !strings.Contains(t.Name, "/") {
+		return "400 Bad request - The target is not found!"
+	}
+	return "400 Bad request - " + t.Name + " is not found!"
+}

@@ -1,0 +1,150 @@
+package gitlabapi
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+)
+
+// Every text of a fault is made of these, and of nothing that a client sent.
+var (
+	faultOfField = regexp.MustCompile(`^[a-z_]+ (is invalid|is missing|is given more than once|does not have a valid value)$`)
+	faultOfAll   = regexp.MustCompile(`^(query is invalid|body is invalid|body is not valid UTF-8|body is not a valid JSON object|body is too large \(maximum is 65536 bytes\))$`)
+)
+
+// FuzzParams holds that whatever a client sends is read into clean values or
+// refused as the client's fault, in words that repeat nothing of it.
+func FuzzParams(f *testing.F) {
+	for _, seed := range []struct{ query, contentType, body string }{
+		{"name=n&scopes[]=api&scopes%5B%5D=read_api&page=2&revoked=True", "", ""},
+		{"name=%ff&expires_at=2026-06-02&created_after=2026-03-04T05:06:07%2B01:00", "", ""},
+		{"a;b", "", ""}, {"%zz=1", "", ""},
+		{"", "application/json", `{"name":"n","scopes":["api","x"],"expires_at":null,"page":5,"revoked":false,"private_token":"p"}`},
+		{"", "application/json; charset=utf-8", `{"name":"a","name":"b","scopes":{"a":[1,{}]}} `},
+		{"", "application/json", "null"}, {"", "application/json", `{"name":"\ud800\u0000","page":1e99}`}, {"", "application/json", "[[[["},
+		{"", "application/x-www-form-urlencoded", "name=n&scopes=api,read_api&per_page=0"},
+		{"", "application/x-www-form-urlencoded", "name=%&a;b"},
+		{"", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nn\r\n--b--\r\n"},
+		{"", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\nn\r\n--b--\r\n"},
+		{"", "text/plain\xff", "name=n"},
+	} {
+		f.Add(seed.query, seed.contentType, seed.body)
+	}
+	f.Fuzz(func(t *testing.T, query, contentType, body string) {
+		p, err := read(query, contentType, body)
+		checkRefusal(t, err)
+		for _, faulty := range checkValues(t, p) {
+			checkRefusal(t, faulty)
+		}
+		if err != nil || body != "" {
+			return
+		}
+		// The same in a form means the same.
+		form, err := read("", "application/x-www-form-urlencoded", query)
+		if err == nil && !sameParams(p, form) {
+			t.Errorf("%q is %v in a query and %v in a form", query, p, form)
+		}
+	})
+}
+
+func read(query, contentType, body string) (params, error) {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.URL = &url.URL{Path: "/", RawQuery: query}
+	r.Header.Set("Content-Type", contentType)
+	return readParams(httptest.NewRecorder(), r, MaxBody)
+}
+
+// checkRefusal wants a refusal to be the caller's fault, in fixed words.
+func checkRefusal(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	status := (&API{}).replyTo(context.Background(), err).status
+	var param *paramFault
+	var contentType *unsupportedType
+	switch {
+	case errors.As(err, &contentType):
+		if status != http.StatusUnsupportedMediaType || strings.ContainsFunc(contentType.contentType, func(c rune) bool { return c < ' ' || c > '~' }) {
+			t.Errorf("status %d for type %q", status, contentType.contentType)
+		}
+	case errors.As(err, &param):
+		if status != http.StatusBadRequest || !errors.Is(err, fault.ErrInput) {
+			t.Errorf("status %d for %v", status, err)
+		}
+		if faultOfAll.MatchString(param.text) {
+			return
+		}
+		for part := range strings.SplitSeq(param.text, ", ") {
+			if !faultOfField.MatchString(part) {
+				t.Errorf("text of a refusal: %q", param.text)
+			}
+		}
+	default:
+		t.Errorf("neither served nor the caller's fault: %v", err)
+	}
+}
+
+// checkValues takes every type of value out of p and returns what was refused.
+func checkValues(t *testing.T, p params) []error {
+	t.Helper()
+	b := &binder{params: p}
+	clean := func(value string) {
+		if !utf8.ValidString(value) || strings.ContainsFunc(value, func(c rune) bool {
+			return c == utf8.RuneError || unicode.IsControl(c) && !strings.ContainsRune("\r\n\t", c)
+		}) {
+			t.Errorf("text %q", value)
+		}
+	}
+	clean(b.text("description"))
+	before := len(b.faults)
+	name := b.line("name", b.required("name"))
+	clean(name)
+	if len(b.faults) == before && strings.ContainsAny(name, "\r\n\t") {
+		t.Errorf("name %q has several lines", name)
+	}
+	b.texts("scopes")
+	if day := b.day("expires_at"); !day.IsZero() {
+		if again, err := clock.ParseDay(day.String()); err != nil || again != day {
+			t.Errorf("day %v", day)
+		}
+	}
+	if at := b.instant("created_after"); at.Location().String() != "UTC" {
+		t.Errorf("instant %v", at)
+	}
+	b.boolean("revoked")
+	if state := b.oneOf("state", "active", "inactive"); state != "" && state != "active" && state != "inactive" {
+		t.Errorf("state %q", state)
+	}
+	page := b.paging()
+	if page.page < 1 || page.perPage < 1 || page.perPage > maxPerPage || page.offset() < 0 {
+		t.Errorf("page %+v", page)
+	}
+	_, secretErr := p.secret("private_token")
+	return []error{b.faultWith(paging{1, 1}), secretErr}
+}
+
+func sameParams(a, b params) bool {
+	return maps.EqualFunc(a, b, func(x, y []any) bool {
+		if len(x) != len(y) {
+			return false
+		}
+		for i := range x {
+			if x[i] != y[i] { // all are strings here
+				return false
+			}
+		}
+		return true
+	})
+}

@@ -1,0 +1,83 @@
+package gitlabapi
+
+import (
+	"net/http"
+	"runtime/debug"
+
+	"latchkey/pkg/administration"
+	"latchkey/pkg/trail"
+)
+
+// Version is the GitLab release whose token API is spoken here. Clients
+// compare it to decide which fields exist.
+const Version = "18.4.0"
+
+type settingsAPI struct {
+	*API
+	features       *administration.Features
+	administration *administration.Administration
+	trail          *trail.Trail
+}
+
+// Settings returns the routes that describe the service, change how it works,
+// turn its features on and off, and show what was done with it. It also answers
+// every path that no other function serves.
+func Settings(api *API, features *administration.Features, administration *administration.Administration, trail *trail.Trail) http.Handler {
+	return api.serve((&settingsAPI{api, features, administration, trail}).routes())
+}
+
+func (api *settingsAPI) routes() []route {
+	return append([]route{
+		{method: "GET", path: "/version", handle: api.version},
+		{method: "GET", path: "/metadata", handle: api.metadata},
+		{method: "GET", path: "/features", handle: api.listFeatures, adminOnly: true},
+		{method: "GET", path: "/features/definitions", handle: api.listDefinitions, adminOnly: true},
+		{method: "POST", path: "/features/{name}", handle: api.setFeature, adminOnly: true},
+		{method: "DELETE", path: "/features/{name}", handle: api.clearFeature, adminOnly: true},
+		{method: "GET", path: "/application/settings", handle: api.applicationSettings, adminOnly: true},
+		{method: "PUT", path: "/application/settings", handle: api.updateApplicationSettings, adminOnly: true},
+	}, api.auditRoutes()...)
+}
+
+type versionJSON struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"`
+}
+
+type metadataJSON struct {
+	versionJSON
+	Enterprise bool    `json:"enterprise"`
+	KAS        kasJSON `json:"kas"`
+}
+
+// kasJSON says that there is no agent server, in the shape that clients parse.
+type kasJSON struct {
+	Enabled             bool    `json:"enabled"`
+	ExternalURL         *string `json:"externalUrl"`
+	ExternalK8sProxyURL *string `json:"externalK8sProxyUrl"`
+	Version             *string `json:"version"`
+}
+
+func (api *settingsAPI) version(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, build())
+	return nil
+}
+
+func (api *settingsAPI) metadata(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, metadataJSON{versionJSON: build()})
+	return nil
+}
+
+// build names the commit that the binary was built from, where it knows it.
+func build() versionJSON {
+	const shortRevision = 11
+	revision := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" && len(setting.Value) >= shortRevision {
+				revision = setting.Value[:shortRevision]
+			}
+		}
+	}
+	return versionJSON{Version: Version, Revision: revision}
+}

@@ -1,0 +1,98 @@
+package gitlabapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/apigateway"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+)
+
+// maxSudoTarget is the longest id or username that is looked up, in bytes.
+const maxSudoTarget = 255
+
+var errSudoNotAdmin = fmt.Errorf("%w: sudo without being an administrator", fault.ErrForbidden)
+
+// A sudoMissing says that nobody is there whom an administrator wants to act
+// as. Error leaves out what was asked for, because a client can write anything
+// into it.
+type sudoMissing struct{ target string }
+
+func (*sudoMissing) Error() string { return "sudo to nobody" }
+
+// words are what the administrator is told. They repeat what was asked for
+// only while it is too short to be a bearer that was put in the wrong place.
+func (s *sudoMissing) words() string {
+	if len(s.target) >= secret.MinLength {
+		return "404 User Not Found"
+	}
+	return fmt.Sprintf("404 User with ID or username '%s' Not Found", s.target)
+}
+
+// sudo returns the caller that a request runs as: the account that it names,
+// where an administrator presents a token with the scope sudo, or else the
+// caller itself. It never falls back to the administrator's own rights: that
+// would do something that was not asked for.
+//
+// An account that may not use the API is refused with its own state, as if it
+// had called itself; GitLab does not document what it does then.
+func (api *API) sudo(r *http.Request, p params, caller principal.Principal) (principal.Principal, error) {
+	target, wanted, err := sudoTarget(r, p)
+	switch {
+	case !wanted && err == nil:
+		return caller, nil
+	case !caller.Account.Admin:
+		return caller, errSudoNotAdmin
+	case !caller.Token.Scopes.Has(scope.Sudo):
+		return caller, &insufficientScope{listed: scope.Set{scope.Sudo}}
+	case err != nil:
+		return caller, err
+	}
+	var user account.Account
+	if strings.Trim(target, "0123456789") == "" {
+		var id account.ID
+		if id, err = account.ParseID(target); err == nil {
+			user, err = api.Accounts.Account(r.Context(), id)
+		}
+	} else {
+		user, err = api.Accounts.AccountByName(r.Context(), target)
+	}
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return caller, &sudoMissing{target}
+	case err != nil:
+		return caller, fmt.Errorf("sudo: %w", err)
+	}
+	caller = caller.As(user)
+	recordOf(r.Context()).caller = caller
+	return caller, user.Usable()
+}
+
+// sudoTarget returns whom a request wants to act as, and whether it wants to
+// act as anybody. The parameter comes before the header; one that is empty
+// counts as absent.
+func sudoTarget(r *http.Request, p params) (target string, wanted bool, err error) {
+	b := binder{params: p}
+	target, _ = b.scalar("sudo")
+	if len(target) > maxSudoTarget {
+		b.reject("sudo", "is invalid")
+	}
+	if target != "" || b.fault() != nil {
+		return target, true, b.fault()
+	}
+	values := r.Header.Values("Sudo")
+	if strings.TrimSpace(strings.Join(values, "")) == "" {
+		return "", false, nil
+	}
+	target, err = apigateway.OnlyHeader(r.Header, "Sudo")
+	if err == nil && (!printable(target) || len(target) > maxSudoTarget) {
+		err = paramError("header SUDO is invalid")
+	}
+	return target, true, err
+}

@@ -1,0 +1,171 @@
+package gitlabapi
+
+import (
+	"context"
+	"time"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/secret"
+)
+
+// tokenJSON is a personal access token on the wire. The day from which it is
+// dead is called expires_at here, and nowhere else.
+type tokenJSON struct {
+	ID          int64    `json:"id"`
+	Name        string   `json:"name"`
+	Revoked     bool     `json:"revoked"`
+	CreatedAt   string   `json:"created_at"`
+	Description *string  `json:"description"`
+	Scopes      []string `json:"scopes"`
+	UserID      int64    `json:"user_id"`
+	LastUsedAt  *string  `json:"last_used_at"`
+	Active      bool     `json:"active"`
+	ExpiresAt   *string  `json:"expires_at"`
+	LastUsedIPs []string `json:"last_used_ips"`
+	// AllowedCIDRs are absent for a token that may be used from anywhere.
+	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
+	// SupersededUntil is there while the token works beside its successor.
+	SupersededUntil *string `json:"superseded_until,omitempty"`
+	Impersonation   *bool   `json:"impersonation,omitempty"`
+	Token           string  `json:"token,omitempty"`
+}
+
+func tokenWire(v lifecycle.View) tokenJSON {
+	t := v.Token
+	scopes := make([]string, len(t.Scopes))
+	for i, s := range t.Scopes {
+		scopes[i] = string(s)
+	}
+	wire := tokenJSON{
+		ID: int64(t.ID), Name: t.Name, Revoked: v.Revoked,
+		CreatedAt: timestamp(t.CreatedAt), Description: optional(t.Description),
+		Scopes: scopes, UserID: int64(t.Owner),
+		LastUsedAt: optionalTimestamp(t.LastUsedAt), Active: v.Active,
+		ExpiresAt: optionalDay(t.ExpiresOn), LastUsedIPs: make([]string, len(t.LastUsedIPs)),
+		AllowedCIDRs: t.Networks.Texts(),
+	}
+	for i, address := range t.LastUsedIPs {
+		wire.LastUsedIPs[i] = address.String()
+	}
+	if v.Active {
+		wire.SupersededUntil = optionalTimestamp(t.WorksUntil)
+	}
+	return wire
+}
+
+// issuedWire is the one reply that shows a bearer.
+func issuedWire(issued lifecycle.Issued) tokenJSON {
+	wire := tokenWire(lifecycle.View{Token: issued.Token, Active: true})
+	wire.Token = reveal(issued.Bearer)
+	return wire
+}
+
+func reveal(b secret.Bearer) string { return b.Reveal() }
+
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func optionalTimestamp(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	return optional(timestamp(t))
+}
+
+func optionalDay(d clock.Day) *string {
+	if d.IsZero() {
+		return nil
+	}
+	return optional(d.String())
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// basicUserJSON is what everybody who may know of an account sees of it.
+type basicUserJSON struct {
+	ID          int64   `json:"id"`
+	Username    string  `json:"username"`
+	PublicEmail *string `json:"public_email"`
+	Name        string  `json:"name"`
+	State       string  `json:"state"`
+	Locked      bool    `json:"locked"`
+	AvatarURL   *string `json:"avatar_url"`
+	WebURL      string  `json:"web_url"`
+}
+
+// userJSON is an account on the wire. Which fields are there depends on who
+// asks.
+type userJSON struct {
+	basicUserJSON
+	*userDetail
+	*userOwn
+	*userAdmin
+}
+
+type userDetail struct {
+	CreatedAt string `json:"created_at"`
+	Bot       bool   `json:"bot"`
+}
+
+type userOwn struct {
+	Email            string   `json:"email"`
+	ConfirmedAt      *string  `json:"confirmed_at"`
+	LastActivityOn   *string  `json:"last_activity_on"`
+	Identities       []string `json:"identities"`
+	External         bool     `json:"external"`
+	CanCreateGroup   bool     `json:"can_create_group"`
+	CanCreateProject bool     `json:"can_create_project"`
+	TwoFactorEnabled bool     `json:"two_factor_enabled"`
+	CommitEmail      string   `json:"commit_email"`
+}
+
+type userAdmin struct {
+	IsAdmin     bool           `json:"is_admin"`
+	Note        *string        `json:"note"`
+	NamespaceID int64          `json:"namespace_id"`
+	CreatedBy   *basicUserJSON `json:"created_by"`
+}
+
+// firstOwnNamespace is added to an account's id to name its namespace: those of
+// groups are named by the groups' ids, which are lower.
+const firstOwnNamespace = 1 << 31
+
+func (api *API) basicUserWire(ctx context.Context, u account.Account) *basicUserJSON {
+	return &basicUserJSON{
+		ID: int64(u.ID), Username: u.Username, Name: u.Name, State: string(u.State),
+		WebURL: api.publicURL(ctx) + "/" + u.Username,
+	}
+}
+
+// authorWire shows who made something: nobody where that was the console.
+func (api *API) authorWire(ctx context.Context, authors map[account.ID]account.Account, id account.ID) *basicUserJSON {
+	author, known := authors[id]
+	if !known {
+		return nil
+	}
+	return api.basicUserWire(ctx, author)
+}
+
+// userWire shows an account to somebody who may see it: its owner, or an
+// administrator, who sees more.
+func (api *API) userWire(ctx context.Context, u account.Account, admin bool) userJSON {
+	mayCreate := u.State == account.Active && !u.Bot && !u.External
+	wire := userJSON{
+		basicUserJSON: *api.basicUserWire(ctx, u),
+		userDetail:    &userDetail{CreatedAt: timestamp(u.CreatedAt), Bot: u.Bot},
+		userOwn: &userOwn{
+			Email: u.Email, ConfirmedAt: optional(timestamp(u.CreatedAt)), Identities: []string{},
+			External: u.External, CommitEmail: u.Email, CanCreateGroup: mayCreate, CanCreateProject: mayCreate,
+		},
+	}
+	if admin {
+		wire.userAdmin = &userAdmin{IsAdmin: u.Admin, Note: optional(u.Note), NamespaceID: firstOwnNamespace + int64(u.ID)}
+	}
+	return wire
+}

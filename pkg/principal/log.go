@@ -1,0 +1,14 @@
+package principal
+
+import "latchkey/pkg/token"
+
+// Behind returns the log attributes that say who acts as somebody else.
+func Behind(caller Principal) (attrs []any) {
+	if caller.By != nil {
+		attrs = append(attrs, "sudo_by", int64(caller.By.ID))
+	}
+	if caller.Token.Kind == token.Impersonation {
+		attrs = append(attrs, "impersonator_id", int64(caller.Token.CreatedBy))
+	}
+	return attrs
+}
