@@ -28,6 +28,45 @@ func clockReads(m module) ([]fault, error) {
 	return faults, nil
 }
 
+// requestData keeps what a request is in values that a reader can see passed on. A context carries
+// deadlines and cancellation.
+func requestData(m module) ([]fault, error) {
+	const reason = "request data in a context: pass it on as a value"
+	var faults []fault
+	for _, f := range m.files {
+		if !f.product() || !under(f.path, "pkg") {
+			continue
+		}
+		for _, use := range f.uses("context", "WithValue") {
+			faults = append(faults, f.fault(use.Pos(), reason))
+		}
+		ast.Inspect(f.syntax, func(node ast.Node) bool {
+			if call, ok := node.(*ast.CallExpr); ok && len(call.Args) == 1 {
+				if selector, ok := call.Fun.(*ast.SelectorExpr); ok && selector.Sel.Name == "Value" && isContext(selector.X) {
+					faults = append(faults, f.fault(call.Pos(), reason))
+				}
+			}
+			return true
+		})
+	}
+	return faults, nil
+}
+
+// isContext reports whether an expression is a context by the look of it: ctx, or what a method
+// Context returns.
+func isContext(x ast.Expr) bool {
+	switch x := x.(type) {
+	case *ast.Ident:
+		return strings.HasSuffix(strings.ToLower(x.Name), "ctx")
+	case *ast.SelectorExpr:
+		return strings.HasSuffix(strings.ToLower(x.Sel.Name), "ctx")
+	case *ast.CallExpr:
+		selector, ok := x.Fun.(*ast.SelectorExpr)
+		return ok && selector.Sel.Name == "Context"
+	}
+	return false
+}
+
 // mainLines is the length that a function's own code stays under, all its files together: splitting
 // a main would not make it wiring.
 const mainLines = 40

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,8 @@ const (
 	wiring // what the mains have in common
 )
 
-// layers names every package below pkg. A new one must be put somewhere on purpose.
+// layers says which way imports go: each package imports those of lower layers, and a domain package
+// others of the domain. It names every package below pkg. A new one must be put somewhere on purpose.
 var layers = map[string]layer{
 	"fault": domain, "clock": domain, "secret": domain, "scope": domain, "account": domain, "project": domain,
 	"settings": domain, "feature": domain, "token": domain, "principal": domain, "audit": domain,
@@ -91,6 +93,8 @@ func forbidden(f file, imported string) string {
 		return "domain packages import only each other, not pkg/" + to
 	case level == useCase && layers[to] != domain:
 		return "use cases import only the domain, not pkg/" + to
+	case level == shared && layers[to] >= shared:
+		return "what adapters share imports only use cases and the domain, not pkg/" + to
 	case level == adapter && layers[to] == adapter:
 		return "adapters must not import each other: pkg/" + to
 	}
@@ -108,14 +112,16 @@ func packageName(path string) string {
 
 // restricted lists foreign packages that one of ours keeps to itself. Mains build the clients, so
 // they may import all of them.
-var restricted = []struct{ module, owner string }{
-	{"github.com/aws/aws-sdk-go-v2/service/dynamodb", "pkg/store"},
-	{"github.com/aws/aws-sdk-go-v2/feature/dynamodb", "pkg/store"},
-	{"github.com/aws/aws-sdk-go-v2/service/ses", "pkg/notify"},
-	{"github.com/aws/aws-sdk-go-v2/service/sesv2", "pkg/notify"},
-	{"github.com/aws/aws-sdk-go-v2/service/scheduler", "pkg/planner"},
-	{"github.com/aws/aws-lambda-go/events", "pkg/gitlabapi"},
-	{"github.com/aws/aws-lambda-go/events", "pkg/authorizer"},
+var restricted = []struct {
+	module string
+	owners []string
+}{
+	{"github.com/aws/aws-sdk-go-v2/service/dynamodb", []string{"pkg/store"}},
+	{"github.com/aws/aws-sdk-go-v2/feature/dynamodb", []string{"pkg/store"}},
+	{"github.com/aws/aws-sdk-go-v2/service/ses", []string{"pkg/notify"}},
+	{"github.com/aws/aws-sdk-go-v2/service/sesv2", []string{"pkg/notify"}},
+	{"github.com/aws/aws-sdk-go-v2/service/scheduler", []string{"pkg/planner"}},
+	{"github.com/aws/aws-lambda-go/events", []string{"pkg/apigateway", "pkg/authorizer", "pkg/gitlabapi"}},
 }
 
 // restrictedModules keeps each wire format in one package, so that the others see domain values.
@@ -127,8 +133,9 @@ func restrictedModules(m module) ([]fault, error) {
 		}
 		for _, spec := range f.syntax.Imports {
 			for _, r := range restricted {
-				if under(importPath(spec), r.module) && !under(f.path, r.owner) {
-					faults = append(faults, f.fault(spec.Pos(), "only %s and mains import %s", r.owner, r.module))
+				owned := slices.ContainsFunc(r.owners, func(owner string) bool { return under(f.path, owner) })
+				if under(importPath(spec), r.module) && !owned {
+					faults = append(faults, f.fault(spec.Pos(), "only %s and mains import %s", strings.Join(r.owners, ", "), r.module))
 				}
 			}
 		}

@@ -17,6 +17,7 @@ type rule func(module) ([]fault, error)
 var rules = []rule{
 	importDirection,
 	restrictedModules,
+	requestData,
 	reachableModules,
 	clockReads,
 	functionMains,

@@ -29,8 +29,8 @@ var cases = []struct {
 		"pkg/sweep/s.go": "package sweep\nimport (\n\"latchkey/pkg/token\"\n\"golang.org/x/sync/errgroup\"\n)",
 	}, nil},
 	{"use case imports another use case", importDirection, map[string]string{
-		"pkg/sweep/s.go": "package sweep\nimport \"latchkey/pkg/policy\"",
-	}, []string{"pkg/sweep/s.go:2: use cases import only the domain, not pkg/policy"}},
+		"pkg/sweep/s.go": "package sweep\nimport \"latchkey/pkg/trail\"",
+	}, []string{"pkg/sweep/s.go:2: use cases import only the domain, not pkg/trail"}},
 	{"use case imports an adapter", importDirection, map[string]string{
 		"pkg/verify/v.go": "package verify\nimport \"latchkey/pkg/store\"",
 	}, []string{"pkg/verify/v.go:2: use cases import only the domain, not pkg/store"}},
@@ -41,14 +41,20 @@ var cases = []struct {
 		"pkg/verify/v_test.go": "package verify_test\nimport (\n\"latchkey/pkg/store\"\n\"latchkey/pkg/store/storetest\"\n)",
 	}, nil},
 	{"adapter imports a use case and its own parts", importDirection, map[string]string{
-		"pkg/httpapi/h.go": "package httpapi\nimport (\n\"latchkey/pkg/lifecycle\"\n\"latchkey/pkg/gitlabapi/pages\"\n)",
+		"pkg/gitlabapi/h.go": "package gitlabapi\nimport (\n\"latchkey/pkg/lifecycle\"\n\"latchkey/pkg/gitlabapi/pages\"\n)",
 	}, nil},
 	{"adapter imports another adapter", importDirection, map[string]string{
 		"pkg/web/w.go": "package web\nimport \"latchkey/pkg/telemetry\"",
 	}, []string{"pkg/web/w.go:2: adapters must not import each other: pkg/telemetry"}},
+	{"adapter imports what adapters share", importDirection, map[string]string{
+		"pkg/authorizer/a.go": "package authorizer\nimport \"latchkey/pkg/throttle\"",
+	}, nil},
+	{"what adapters share imports an adapter", importDirection, map[string]string{
+		"pkg/throttle/t.go": "package throttle\nimport \"latchkey/pkg/store\"",
+	}, []string{"pkg/throttle/t.go:2: what adapters share imports only use cases and the domain, not pkg/store"}},
 	{"adapter imports the mains' wiring", importDirection, map[string]string{
-		"pkg/httpapi/h.go": "package httpapi\nimport \"latchkey/pkg/compose\"",
-	}, []string{"pkg/httpapi/h.go:2: only mains import pkg/compose"}},
+		"pkg/gitlabapi/h.go": "package gitlabapi\nimport \"latchkey/pkg/compose\"",
+	}, []string{"pkg/gitlabapi/h.go:2: only mains import pkg/compose"}},
 	{"wiring imports adapters", importDirection, map[string]string{
 		"pkg/compose/c.go": "package compose\nimport (\n\"latchkey/pkg/gitlabapi\"\n\"latchkey/pkg/store\"\n)",
 	}, nil},
@@ -81,7 +87,7 @@ var cases = []struct {
 	{"owners, mains and tests import the clients", restrictedModules, map[string]string{
 		"pkg/store/s.go":          "package store\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb/types\"",
 		"pkg/notify/n.go":         "package notify\nimport \"github.com/aws/aws-sdk-go-v2/service/sesv2\"",
-		"pkg/httpapi/h.go":        "package httpapi\nimport \"github.com/aws/aws-lambda-go/events\"",
+		"pkg/gitlabapi/h.go":        "package gitlabapi\nimport \"github.com/aws/aws-lambda-go/events\"",
 		"pkg/verify/v_test.go":    "package verify\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb\"",
 		"functions/issue/main.go": "package main\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb\"",
 	}, nil},
@@ -92,7 +98,7 @@ var cases = []struct {
 	}, []string{
 		"pkg/config/c.go:2: only pkg/store and mains import",
 		"pkg/store/s.go:2: only pkg/notify and mains import",
-		"pkg/web/w.go:2: only pkg/httpapi and mains import",
+		"pkg/web/w.go:2: only pkg/apigateway, pkg/authorizer, pkg/gitlabapi and mains import",
 	}},
 
 	// reachableModules
@@ -105,6 +111,22 @@ var cases = []struct {
 		"functions/issue/main.go": "package main\nimport _ \"latchkey/pkg/store\"\nfunc main() {}",
 		"functions/clean/main.go": "package main\nimport _ \"latchkey/pkg/clock\"\nfunc main() {}",
 	}, []string{"functions/issue/main.go:1: links pgregory.net/rapid, which is for tests and local runs, through latchkey/pkg/store"}},
+
+	// requestData
+	{"a context carries deadlines", requestData, map[string]string{
+		"pkg/web/w.go": "package web\nimport \"context\"\nvar ctx, cancel = context.WithCancel(context.Background())\nvar n = slog.Value(1)",
+	}, nil},
+	{"a context carries request data", requestData, map[string]string{
+		"pkg/web/w.go":      "package web\nimport \"context\"\nvar ctx = context.WithValue(context.Background(), key{}, 1)",
+		"pkg/verify/v.go":   "package verify\nvar caller = r.Context().Value(key{})",
+		"pkg/verify/v2.go":  "package verify\nvar caller = ctx.Value(key{})",
+		"infra/local/l.go":  "package local\nimport \"context\"\nvar ctx = context.WithValue(context.Background(), key{}, 1)",
+		"pkg/web/w_test.go": "package web\nimport \"context\"\nvar ctx = context.WithValue(context.Background(), key{}, 1)",
+	}, []string{
+		"pkg/verify/v.go:2: request data in a context",
+		"pkg/verify/v2.go:2: request data in a context",
+		"pkg/web/w.go:3: request data in a context",
+	}},
 
 	// clockReads
 	{"the clock reads the time", clockReads, map[string]string{
