@@ -83,7 +83,7 @@ lint-tidy:
 
 .PHONY: lint-template
 lint-template: $(VENV)/.installed
-	$(VENV)/bin/cfn-lint template.yaml infra/table.yaml
+	$(VENV)/bin/cfn-lint template.yaml infra/*.yaml
 	$(VENV)/bin/python infra/translate.py
 
 .PHONY: lint-vulnerabilities

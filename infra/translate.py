@@ -1,7 +1,8 @@
-"""Prints template.yaml as the plain CloudFormation that the SAM transform makes of it.
+"""Runs the SAM transform on template.yaml and on every template that it nests.
 
 The transform normally runs in the cloud, at deployment, so its complaints come late. This runs the
-same library offline; `make lint` fails when it does. Needs `pip install aws-sam-translator`.
+same library offline. It prints one line per fault, and nothing if there is none. `make lint` fails
+when it does. Needs `pip install aws-sam-translator`.
 """
 
 import json
@@ -9,58 +10,96 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import yaml
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
+# The property of each kind of nested stack that holds the template's path.
+NESTED = {"AWS::CloudFormation::Stack": "TemplateURL", "AWS::Serverless::Application": "Location"}
 
-def check_definition(name: str, path: Path, properties: dict) -> list[str]:
+
+def locate(path: Path, target: object) -> Path:
+    """Returns where a path leads that a template names; one that is missing leads to no file."""
+    return Path(os.path.normpath(path.parent / str(target)))
+
+
+def check_definition(path: Path, properties: dict) -> Iterator[str]:
     """Compares the names in a state machine's file with the substitutions that it is given.
 
     Without a substitution the name would stay in the text, which nothing else notices before AWS does.
     """
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         json.loads(text)
-    except ValueError as error:
-        return [f"{name}: {path}: {error}"]
+    except (OSError, ValueError) as error:
+        yield f"{path.name}: {error}"
+        return
     wanted = set(re.findall(r"\$\{(\w+)\}", text))
     given = set(properties.get("DefinitionSubstitutions", {}))
-    return [f"{name}: {path}: {key} has no substitution" for key in sorted(wanted - given)] + [
-        f"{name}: {path}: {key} is not used" for key in sorted(given - wanted)
-    ]
+    yield from (f"{path.name}: {key} has no substitution" for key in sorted(wanted - given))
+    yield from (f"{path.name}: {key} is not used" for key in sorted(given - wanted))
+
+
+def check_code(folder: Path, root: Path) -> Iterator[str]:
+    """Finds a CodeUri that is no folder of `make build`, of which there may be none yet."""
+    if folder.parent != root / "build" or not (root / "functions" / folder.name).is_dir():
+        yield f"CodeUri: {folder} is not build/<function>"
+
+
+def check(path: Path, root: Path, seen: set[Path]) -> Iterator[str]:
+    """Yields the faults of a template and of those that it nests, each template once."""
+    if path in seen:
+        return
+    seen.add(path)
+    file = os.path.relpath(path, root)
+    try:
+        template = yaml_parse(path.read_text(encoding="utf-8"))
+        resources = list(template["Resources"].items())
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        yield f"{file}: not a template: {' '.join(str(error).split())}"
+        return
+    faults = []
+    for name, resource in resources:
+        kind, properties = resource.get("Type"), resource.get("Properties", {})
+        found: Iterable[str] = ()
+        # `sam build` and `sam deploy` put an uploaded file in the place of the folder or the file.
+        if kind == "AWS::Serverless::Function":
+            found = check_code(locate(path, properties.get("CodeUri")), root)
+            properties["CodeUri"] = "s3://offline/code.zip"
+        elif kind == "AWS::Serverless::StateMachine":
+            found = check_definition(locate(path, properties.get("DefinitionUri")), properties)
+            properties["DefinitionUri"] = "s3://offline/definition.json"
+        elif kind in NESTED:
+            nested = properties.get(NESTED[kind])
+            if locate(path, nested).is_file():
+                yield from check(locate(path, nested), root, seen)
+            else:
+                found = [f"{NESTED[kind]}: {nested} is no file"]
+        faults += [f"{file}: {name}: {fault}" for fault in found]
+    if faults:
+        yield from faults
+        return
+    try:
+        # The empty map would hold the ARNs of AWS's managed policies that functions name; none does.
+        Translator({}, Parser()).translate(template, {})
+    except InvalidDocumentException as error:
+        yield from (f"{file}: {cause.message}" for cause in error.causes)
 
 
 def main() -> int:
     logging.disable(logging.WARNING)  # the library reports its missing feature flags; errors still show
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "template.yaml"
-    template = yaml_parse(path.read_text(encoding="utf-8"))
-    complaints = []
-    for name, resource in template["Resources"].items():
-        properties = resource["Properties"]
-        # `sam build` and `sam deploy` put an uploaded file in the place of the folder or the file.
-        if resource["Type"] == "AWS::Serverless::Function":
-            properties["CodeUri"] = "s3://offline/code.zip"
-        elif resource["Type"] == "AWS::Serverless::StateMachine":
-            complaints += check_definition(name, path.parent / properties["DefinitionUri"], properties)
-            properties["DefinitionUri"] = "s3://offline/definition.json"
-    if complaints:
-        print("\n".join(complaints), file=sys.stderr)
-        return 1
-    try:
-        # The empty map would hold the ARNs of managed policies that functions name; none does.
-        plain = Translator({}, Parser()).translate(template, {})
-    except InvalidDocumentException as error:
-        for cause in error.causes:
-            print(cause.message, file=sys.stderr)
-        return 1
-    json.dump(plain, sys.stdout, indent=2, default=str)
-    print()
-    return 0
+    path = path.resolve()
+    faults = list(check(path, path.parent, set()))
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -62,14 +63,19 @@ func send(t *testing.T, handler http.Handler, method, target, body string, heade
 	return answer{result.StatusCode, result.Header, string(text)}
 }
 
-// productTemplate is the repository's own template.yaml.
-func productTemplate(t *testing.T) *Template {
+// templateFile is the repository's own template.yaml.
+func templateFile(t *testing.T) string {
 	t.Helper()
 	table, err := tabledef.Path()
 	if err != nil {
 		t.Fatal(err)
 	}
-	template, err := ReadTemplate(strings.TrimSuffix(table, "infra/table.yaml")+"template.yaml", map[string]string{"Stage": "test"})
+	return filepath.Join(filepath.Dir(table), "..", "template.yaml")
+}
+
+func productTemplate(t *testing.T) *Template {
+	t.Helper()
+	template, err := ReadTemplate(templateFile(t), map[string]string{"Stage": "test", "SenderAddress": Sender})
 	if err != nil {
 		t.Fatal(err)
 	}

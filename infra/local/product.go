@@ -1,7 +1,6 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,8 +83,8 @@ func (p Product) Functions() (map[string]lambda.Handler, error) {
 	return handlers, nil
 }
 
-// sender is where mails come from if the template's parameters do not say.
-const sender = "latchkey@example.test"
+// Sender is an address for the template's parameter SenderAddress, without which the scans are not deployed.
+const Sender = "latchkey@example.test"
 
 // environ is a function's environment: the template's, with what a deployment adds. What the template
 // does not give to a function, the function does not get here either.
@@ -99,8 +98,6 @@ func (p Product) environ(function Function) []string {
 			environment[name] = p.Pepper
 		case "SCHEDULE_GROUP":
 			environment[name] = "plans"
-		case "LIFETIME_RUN_ARN":
-			environment[name] = machineARN("lifetime")
 		case "LIFETIME_ROLE_ARN":
 			environment[name] = "arn:" + partition + ":iam::" + accountID + ":role/plans"
 		case "UNSTARTED_QUEUE_ARN":
@@ -108,8 +105,7 @@ func (p Product) environ(function Function) []string {
 		}
 	}
 	environment["PUBLIC_URL"] = p.PublicURL
-	if address, sends := environment["SENDER_ADDRESS"]; sends {
-		environment["SENDER_ADDRESS"] = cmp.Or(address, sender)
+	if _, sends := environment["SENDER_ADDRESS"]; sends {
 		environment["SCAN_ANY_TIME"] = "true"
 	}
 	environ := make([]string, 0, len(environment))

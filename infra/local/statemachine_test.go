@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,7 +24,9 @@ const scanTime = "2026-03-19T01:00:00Z"
 
 func template(tb testing.TB, parameters map[string]string) *local.Template {
 	tb.Helper()
-	t, err := local.ReadTemplate(filepath.Join(projectRoot(tb), "template.yaml"), parameters)
+	given := map[string]string{"SenderAddress": local.Sender}
+	maps.Copy(given, parameters)
+	t, err := local.ReadTemplate(filepath.Join(projectRoot(tb), "template.yaml"), given)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -155,7 +158,7 @@ func TestStateMachine(t *testing.T) {
 			template := template(t, map[string]string{"ShardCount": "3", "ScanConcurrency": "2"})
 			scan := &stub{behave: test.behave, calls: map[int]int{}}
 			cloud := start(t, template, scan)
-			got := execute(t, template.StateMachines["ExpiringScan"], cloud.URL())
+			got := execute(t, template.StateMachines["expiring"], cloud.URL())
 			if got.Error != test.err {
 				t.Errorf("ended with %q (%s), want %q", got.Error, got.Cause, test.err)
 			}
@@ -188,7 +191,7 @@ func TestStateMachineConcurrency(t *testing.T) {
 	t.Parallel()
 	template := template(t, map[string]string{"ShardCount": "3", "ScanConcurrency": "1"})
 	scan := &stub{behave: func(_, nth int) (bool, error) { return nth == 3, nil }, calls: map[int]int{}}
-	if got := execute(t, template.StateMachines["ExpiredScan"], start(t, template, scan).URL()); got.Error != "" {
+	if got := execute(t, template.StateMachines["expired"], start(t, template, scan).URL()); got.Error != "" {
 		t.Fatalf("%s: %s", got.Error, got.Cause)
 	}
 	scan.mu.Lock()
@@ -221,9 +224,9 @@ func start(tb testing.TB, template *local.Template, scan lambda.Handler) *local.
 func TestStateMachineTimes(t *testing.T) {
 	t.Parallel()
 	template := template(t, nil)
-	for _, id := range []string{"ExpiringScan", "ExpiredScan"} {
-		t.Run(id, func(t *testing.T) {
-			text, err := template.StateMachines[id].Definition()
+	for _, name := range []string{"expiring", "expired"} {
+		t.Run(name, func(t *testing.T) {
+			text, err := template.StateMachines[name].Definition()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,7 +249,7 @@ func TestStateMachineTimes(t *testing.T) {
 			if limit := time.Duration(machine.TimeoutSeconds) * time.Second; limit <= 12*time.Hour || limit >= 24*time.Hour {
 				t.Errorf("an execution may last %s", limit)
 			}
-			function := template.Functions[template.StateMachines[id].Function]
+			function := template.Functions[name]
 			if limit := time.Duration(states.Scan.TimeoutSeconds) * time.Second; limit <= function.Timeout {
 				t.Errorf("the state gives up after %s, before the function's %s are over", limit, function.Timeout)
 			}
@@ -266,7 +269,7 @@ func TestStateMachineDrivesTheScan(t *testing.T) {
 	for _, username := range owners {
 		newTokens(t, w, username, "2026-03-22", "2026-03-25")
 	}
-	machine := template(t, nil).StateMachines["ExpiringScan"]
+	machine := template(t, nil).StateMachines["expiring"]
 	for _, execution := range []string{"first", "second"} {
 		if got := execute(t, machine, w.URL); got.Error != "" {
 			t.Fatalf("%s execution: %s: %s", execution, got.Error, got.Cause)

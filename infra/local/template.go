@@ -3,10 +3,8 @@ package local
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,17 +14,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Template is what template.yaml says about functions, routes, gateway responses and schedules. The
-// local cloud has no other source for them, so it cannot drift from what is deployed. Conditions are
-// not looked at: everything that can be deployed is here.
+// Template is what template.yaml and the templates that it nests say about functions, routes, gateway
+// responses and schedules. The local cloud has no other source for them, so it cannot drift from what is
+// deployed. What its conditions leave out is not here either.
 type Template struct {
 	Stage            string
-	Parameters       map[string]string   // defaults, or what ReadTemplate was given instead
 	Functions        map[string]Function // by name
 	Routes           []Route
 	Responses        map[string]GatewayResponse // by type, such as DEFAULT_4XX
 	BinaryMediaTypes []string
-	StateMachines    map[string]StateMachine // by logical id
+	StateMachines    map[string]StateMachine // by function
 	Schedules        []Schedule
 }
 
@@ -55,7 +52,7 @@ type Route struct{ Method, Path, Function string }
 
 // StateMachine is one AWS::Serverless::StateMachine, which drives one function.
 type StateMachine struct {
-	Function string
+	ARN, Function string
 	// File holds the definition, in which Substitutions take the place of their names.
 	File          string
 	Substitutions map[string]string
@@ -64,15 +61,10 @@ type StateMachine struct {
 // Machines returns the functions behind the state machines, by ARN.
 func (t *Template) Machines() map[string]string {
 	functions := map[string]string{}
-	for _, m := range t.StateMachines {
-		functions[machineARN(m.Function)] = m.Function
+	for function, m := range t.StateMachines {
+		functions[m.ARN] = function
 	}
 	return functions
-}
-
-// machineARN is that of the state machine which drives a function.
-func machineARN(function string) string {
-	return "arn:" + partition + ":states:" + region + ":" + accountID + ":stateMachine:latchkey-" + function
 }
 
 // Definition reads the definition as it is deployed.
@@ -113,19 +105,13 @@ type GatewayResponse struct {
 // nodes until resolve.
 type resource struct {
 	Type       string `yaml:"Type"`
+	Condition  string `yaml:"Condition"`
 	Properties struct {
 		functionProperties `yaml:",inline"`
-		CodeURI            string `yaml:"CodeUri"`
-		Policies           []struct {
-			Statement []struct {
-				Effect   string    `yaml:"Effect"`
-				Action   yaml.Node `yaml:"Action"`
-				Resource yaml.Node `yaml:"Resource"`
-				// Condition: by operator, then by key.
-				Condition map[string]map[string]string `yaml:"Condition"`
-			} `yaml:"Statement"`
-		} `yaml:"Policies"`
-		Events map[string]struct {
+		CodeURI            string      `yaml:"CodeUri"`
+		Policies           []yaml.Node `yaml:"Policies"`
+		PolicyDocument     grants      `yaml:"PolicyDocument"`
+		Events             map[string]struct {
 			Type       string `yaml:"Type"`
 			Properties struct {
 				Path   string `yaml:"Path"`
@@ -133,14 +119,21 @@ type resource struct {
 			} `yaml:"Properties"`
 		} `yaml:"Events"`
 
+		Name                    yaml.Node            `yaml:"Name"`
 		DefinitionURI           string               `yaml:"DefinitionUri"`
 		DefinitionSubstitutions map[string]yaml.Node `yaml:"DefinitionSubstitutions"`
 
-		ScheduleExpression         string `yaml:"ScheduleExpression"`
-		ScheduleExpressionTimezone string `yaml:"ScheduleExpressionTimezone"`
+		ScheduleExpression         yaml.Node `yaml:"ScheduleExpression"`
+		ScheduleExpressionTimezone string    `yaml:"ScheduleExpressionTimezone"`
 		Target                     struct {
-			Arn yaml.Node `yaml:"Arn"`
+			Arn   yaml.Node `yaml:"Arn"`
+			Input string    `yaml:"Input"`
 		} `yaml:"Target"`
+
+		// The file of a nested template.
+		TemplateURL string               `yaml:"TemplateURL"`
+		Location    string               `yaml:"Location"`
+		Parameters  map[string]yaml.Node `yaml:"Parameters"`
 
 		StageName        yaml.Node `yaml:"StageName"`
 		BinaryMediaTypes []string  `yaml:"BinaryMediaTypes"`
@@ -161,91 +154,62 @@ type functionProperties struct {
 	} `yaml:"Environment"`
 }
 
+type grants struct {
+	Statement []struct {
+		Effect   string    `yaml:"Effect"`
+		Action   yaml.Node `yaml:"Action"`
+		Resource yaml.Node `yaml:"Resource"`
+		// Condition: by operator, then by key.
+		Condition map[string]map[string]string `yaml:"Condition"`
+	} `yaml:"Statement"`
+}
+
+// permissions are what the document allows.
+func (d grants) permissions() ([]Permission, error) {
+	var out []Permission
+	for _, statement := range d.Statement {
+		if statement.Effect != "Allow" {
+			return nil, fmt.Errorf("policy effect %s is not supported", statement.Effect)
+		}
+		keys := statement.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+		for _, action := range scalars(&statement.Action) {
+			for _, resource := range scalars(&statement.Resource) {
+				out = append(out, Permission{action, strings.Contains(resource, "/index/"), keys})
+			}
+		}
+	}
+	return out, nil
+}
+
 // defaultTimeout is Lambda's, in seconds (AWS::Lambda::Function, Timeout).
 const defaultTimeout = 3
 
-// ReadTemplate reads a SAM template. parameters take the place of the template's defaults.
+// ReadTemplate reads a SAM template and those that it nests. parameters take the place of its defaults.
 func ReadTemplate(file string, parameters map[string]string) (*Template, error) {
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read template: %w", err)
-	}
-	var source struct {
-		Parameters map[string]struct {
-			Default string `yaml:"Default"`
-		} `yaml:"Parameters"`
-		Globals struct {
-			Function functionProperties `yaml:"Function"`
-		} `yaml:"Globals"`
-		// Nodes first: only some types of resources are understood.
-		Resources map[string]yaml.Node `yaml:"Resources"`
-	}
-	if err := yaml.Unmarshal(raw, &source); err != nil {
-		return nil, fmt.Errorf("read template %s: %w", file, err)
-	}
 	t := &Template{
-		Parameters: map[string]string{}, Functions: map[string]Function{},
-		Responses: map[string]GatewayResponse{}, StateMachines: map[string]StateMachine{},
+		Functions: map[string]Function{}, Responses: map[string]GatewayResponse{}, StateMachines: map[string]StateMachine{},
 	}
-	for name, parameter := range source.Parameters {
-		t.Parameters[name] = parameter.Default
+	given := map[string]*string{}
+	for name, value := range parameters {
+		given[name] = &value
 	}
-	for name, given := range parameters {
-		if _, ok := t.Parameters[name]; !ok {
-			return nil, fmt.Errorf("read template %s: no parameter %s", file, name)
-		}
-		t.Parameters[name] = given
+	reader := &reader{Template: t, policies: map[string][]Permission{}}
+	s, err := reader.open("latchkey", file, given)
+	if err == nil {
+		err = s.read()
 	}
-	reader := reader{Template: t, folder: filepath.Dir(file), globals: source.Globals.Function, functions: map[string]string{}}
-	// What refers to another resource comes after it.
-	for _, pass := range []map[string]func(id string, r resource) error{
-		{"AWS::Serverless::Function": reader.addFunction, "AWS::Serverless::Api": reader.addAPI},
-		{"AWS::Serverless::StateMachine": reader.addStateMachine},
-		{"AWS::Scheduler::Schedule": reader.addSchedule},
-	} {
-		for _, id := range slices.Sorted(maps.Keys(source.Resources)) {
-			node := source.Resources[id]
-			if err := add(id, &node, pass); err != nil {
-				return nil, fmt.Errorf("read template %s: resource %s: %w", file, id, err)
-			}
-		}
+	if err = errors.Join(err, reader.faults); err != nil {
+		return nil, fmt.Errorf("read template: %w", err)
 	}
 	return t, nil
 }
 
-// reader fills a template from its resources.
-type reader struct {
-	*Template
-	folder    string // which relative paths start from
-	globals   functionProperties
-	functions map[string]string // names by logical id
-}
-
-func add(id string, node *yaml.Node, kinds map[string]func(string, resource) error) error {
-	var kind struct {
-		Type string `yaml:"Type"`
-	}
-	if err := node.Decode(&kind); err != nil {
-		return err
-	}
-	understand, ok := kinds[kind.Type]
-	if !ok {
-		return nil
-	}
-	var r resource
-	if err := node.Decode(&r); err != nil {
-		return err
-	}
-	return understand(id, r)
-}
-
-func (t *reader) addFunction(id string, r resource) error {
-	p, globals := r.Properties, t.globals
-	name := path.Base(strings.TrimSuffix(p.CodeURI, "/"))
-	if p.CodeURI == "" {
+func (s *stack) addFunction(r resource) error {
+	p, globals := r.Properties, s.source.Globals.Function
+	name := r.function()
+	if name == "" {
 		return errors.New("no CodeUri")
 	}
-	t.functions[id] = name
 	f := Function{Name: name, Environment: map[string]string{}}
 	for _, seconds := range []int{p.Timeout, globals.Timeout, defaultTimeout} {
 		if f.Timeout == 0 {
@@ -256,7 +220,7 @@ func (t *reader) addFunction(id string, r resource) error {
 		for key, node := range variables {
 			f.Deployment = slices.DeleteFunc(f.Deployment, func(earlier string) bool { return earlier == key })
 			delete(f.Environment, key)
-			if v, ok := t.resolve(&node); ok {
+			if v, ok := s.resolve(&node); ok {
 				f.Environment[key] = v
 			} else {
 				f.Deployment = append(f.Deployment, key)
@@ -265,77 +229,106 @@ func (t *reader) addFunction(id string, r resource) error {
 	}
 	slices.Sort(f.Deployment)
 	for _, policy := range p.Policies {
-		for _, statement := range policy.Statement {
-			if statement.Effect != "Allow" {
-				return fmt.Errorf("policy effect %s is not supported", statement.Effect)
-			}
-			keys := statement.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
-			for _, action := range scalars(&statement.Action) {
-				for _, resource := range scalars(&statement.Resource) {
-					f.Permissions = append(f.Permissions, Permission{action, strings.Contains(resource, "/index/"), keys})
-				}
-			}
+		allowed, err := s.policy(&policy)
+		if err != nil {
+			return err
 		}
+		f.Permissions = append(f.Permissions, allowed...)
 	}
 	for _, event := range p.Events {
 		if event.Type == "Api" {
-			t.Routes = append(t.Routes, Route{strings.ToUpper(event.Properties.Method), event.Properties.Path, name})
+			s.Routes = append(s.Routes, Route{strings.ToUpper(event.Properties.Method), event.Properties.Path, name})
 		}
 	}
-	t.Functions[name] = f
+	s.Functions[name] = f
 	return nil
 }
 
-// addStateMachine substitutes what resolve can, and the ARN of the one function that it names.
-func (t *reader) addStateMachine(id string, r resource) error {
-	p := r.Properties
-	m := StateMachine{File: filepath.Join(t.folder, filepath.FromSlash(p.DefinitionURI)), Substitutions: map[string]string{}}
-	for key, node := range p.DefinitionSubstitutions {
-		value, ok := t.resolve(&node)
-		if logical, isARN := strings.CutSuffix(node.Value, ".Arn"); node.Tag == "!GetAtt" && isARN {
-			if m.Function, ok = t.functions[logical]; ok {
-				value = functionARN(m.Function)
-			}
+// policy returns what an inline policy allows, or a managed one that a template defines.
+func (s *stack) policy(n *yaml.Node) ([]Permission, error) {
+	if arn, known := s.resolve(n); known {
+		allowed, ours := s.policies[arn]
+		if !ours {
+			return nil, fmt.Errorf("policy %s is in no template", arn)
 		}
+		return allowed, nil
+	}
+	var inline grants
+	if err := n.Decode(&inline); err != nil {
+		return nil, err
+	}
+	return inline.permissions()
+}
+
+// function is the name of an AWS::Serverless::Function, "" without a CodeUri.
+func (r resource) function() string {
+	if r.Properties.CodeURI == "" {
+		return ""
+	}
+	return path.Base(strings.TrimSuffix(r.Properties.CodeURI, "/"))
+}
+
+// machine substitutes what resolve can; one value is the ARN of a function, which the machine drives.
+func (s *stack) machine(id string) (StateMachine, error) {
+	r := s.resources[id]
+	if r.Type != "AWS::Serverless::StateMachine" {
+		return StateMachine{}, fmt.Errorf("%s is no state machine of the template", id)
+	}
+	m := StateMachine{File: s.locate(r.Properties.DefinitionURI), Substitutions: map[string]string{}}
+	m.ARN, _ = s.ref(id)
+	for key, node := range r.Properties.DefinitionSubstitutions {
+		value, ok := s.resolve(&node)
 		if !ok {
-			return fmt.Errorf("substitution %s cannot be resolved", key)
+			return m, fmt.Errorf("substitution %s cannot be resolved", key)
+		}
+		if function, ok := strings.CutPrefix(value, functionARN("")); ok {
+			m.Function = function
 		}
 		m.Substitutions[key] = value
 	}
 	if m.Function == "" {
-		return errors.New("state machine without a function")
+		return m, errors.New("state machine without a function")
 	}
-	t.StateMachines[id] = m
-	return nil
+	return m, nil
 }
 
 var daily = regexp.MustCompile(`^cron\((\d{1,2}) (\d{1,2}) \* \* \? \*\)$`)
 
-func (t *reader) addSchedule(_ string, r resource) error {
+// scheduledInput is what the scheduler fills in, and what the local one sends likewise.
+const scheduledInput = `{"time":"<aws.scheduler.scheduled-time>"}`
+
+func (s *stack) addSchedule(r resource) error {
 	p := r.Properties
-	machine, ok := t.StateMachines[p.Target.Arn.Value]
-	if !ok {
-		return fmt.Errorf("target %s is no state machine of the template", p.Target.Arn.Value)
+	machine, err := s.machine(p.Target.Arn.Value)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
 	}
-	at := daily.FindStringSubmatch(p.ScheduleExpression)
+	if p.Target.Input != scheduledInput {
+		return fmt.Errorf("input %s is not understood: only %s is", p.Target.Input, scheduledInput)
+	}
+	expression, _ := s.resolve(&p.ScheduleExpression)
+	at := daily.FindStringSubmatch(expression)
 	if at == nil || p.ScheduleExpressionTimezone != "UTC" {
-		return fmt.Errorf("schedule %s %s is not understood: only cron(minute hour * * ? *) UTC is", p.ScheduleExpression, p.ScheduleExpressionTimezone)
+		return fmt.Errorf("schedule %q %s is not understood: only cron(minute hour * * ? *) UTC is", expression, p.ScheduleExpressionTimezone)
 	}
 	offset, err := time.ParseDuration(at[2] + "h" + at[1] + "m")
 	if err != nil || offset >= 24*time.Hour || len(at[1]) == 2 && at[1] > "59" {
-		return fmt.Errorf("schedule %s names no time of a day", p.ScheduleExpression)
+		return fmt.Errorf("schedule %s names no time of a day", expression)
 	}
-	t.Schedules = append(t.Schedules, Schedule{machine.Function, offset})
+	s.Schedules = append(s.Schedules, Schedule{machine.Function, offset})
 	return nil
 }
 
-func (t *reader) addAPI(_ string, r resource) error {
+func (s *stack) addAPI(r resource) error {
 	p := r.Properties
-	stage, ok := t.resolve(&p.StageName)
+	if s.Stage != "" {
+		return errors.New("only one API is understood")
+	}
+	stage, ok := s.resolve(&p.StageName)
 	if !ok {
 		return errors.New("StageName cannot be resolved")
 	}
-	t.Stage, t.BinaryMediaTypes = stage, p.BinaryMediaTypes
+	s.Stage, s.BinaryMediaTypes = stage, p.BinaryMediaTypes
 	for kind, response := range p.GatewayResponses {
 		status := 0
 		if response.StatusCode != "" {
@@ -344,7 +337,7 @@ func (t *reader) addAPI(_ string, r resource) error {
 				return fmt.Errorf("gateway response %s: %w", kind, err)
 			}
 		}
-		t.Responses[kind] = GatewayResponse{status, response.ResponseParameters.Headers, response.ResponseTemplates}
+		s.Responses[kind] = GatewayResponse{status, response.ResponseParameters.Headers, response.ResponseTemplates}
 	}
 	return nil
 }
@@ -361,26 +354,3 @@ func scalars(n *yaml.Node) []string {
 }
 
 var reference = regexp.MustCompile(`\$\{([A-Za-z0-9:.]+)\}`)
-
-// resolve works out a value; ok is false if it depends on more than parameters.
-func (t *Template) resolve(n *yaml.Node) (v string, ok bool) {
-	if n.Kind != yaml.ScalarNode {
-		return "", false
-	}
-	switch n.Tag {
-	case "!Ref":
-		v, ok = t.Parameters[n.Value]
-		return v, ok
-	case "!Sub":
-		ok = true
-		v = reference.ReplaceAllStringFunc(n.Value, func(ref string) string {
-			value, known := t.Parameters[ref[2:len(ref)-1]]
-			ok = ok && known
-			return value
-		})
-		return v, ok
-	case "!GetAtt", "!ImportValue":
-		return "", false
-	}
-	return n.Value, true
-}

@@ -35,7 +35,8 @@ func TestProductTemplate(t *testing.T) {
 	// A scan that leaked its environment would leak the key of every digest.
 	t.Run("the pepper goes to functions that verify bearers and to no other", func(t *testing.T) {
 		for name, f := range template.Functions {
-			if has := slices.Contains(f.Deployment, "PEPPER"); has == slices.Contains(longRunning, name) {
+			_, known := f.Environment["PEPPER"]
+			if has := known || slices.Contains(f.Deployment, "PEPPER"); has == slices.Contains(longRunning, name) {
 				t.Errorf("%s is given the pepper: %t", name, has)
 			}
 		}
@@ -102,20 +103,19 @@ func TestProductTemplate(t *testing.T) {
 			}
 		}
 	})
-	// The settings function knows the state machine by a name of its own; see the template.
+	// The settings function and the role of its plans know the state machine by a name; see template.yaml.
 	t.Run("plans start the machine that there is", func(t *testing.T) {
-		m := template.StateMachines["LifetimeRun"]
-		raw, err := os.ReadFile(filepath.Join(filepath.Dir(m.File), "..", "template.yaml"))
+		arn := template.StateMachines["lifetime"].ARN
+		if got := template.Functions["settings"].Environment["LIFETIME_RUN_ARN"]; got != arn || arn == "" {
+			t.Errorf("what is planned is %q, the machine %q", got, arn)
+		}
+		raw, err := os.ReadFile(templateFile(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for text, want := range map[string]int{
-			"Name: !Sub ${AWS::StackName}-lifetime\n": 1, // the machine's
-			"!Sub arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${AWS::StackName}-lifetime\n": 2, // what is planned, and what the role may start
-		} {
-			if got := strings.Count(string(raw), text); got != want {
-				t.Errorf("%d times in the template: %s", got, text)
-			}
+		// What is planned, and what the role may start.
+		if text := ":stateMachine:${AWS::StackName}-scan-lifetime\n"; strings.Count(string(raw), text) != 2 {
+			t.Errorf("not twice in the template: %s", text)
 		}
 	})
 	t.Run("scans start at one and two o'clock through their state machines", func(t *testing.T) {
@@ -123,17 +123,33 @@ func TestProductTemplate(t *testing.T) {
 		if !slices.Equal(template.Schedules, want) {
 			t.Errorf("schedules = %v, want %v", template.Schedules, want)
 		}
-		for id, function := range map[string]string{"ExpiringScan": "expiring", "ExpiredScan": "expired", "LifetimeRun": "lifetime"} {
-			m := template.StateMachines[id]
+		for _, function := range longRunning {
+			m := template.StateMachines[function]
 			want := map[string]string{"FunctionArn": functionARN(function), "ShardCount": "16", "ScanConcurrency": "4"}
 			if m.Function != function || !maps.Equal(m.Substitutions, want) {
-				t.Errorf("%s = %+v", id, m)
+				t.Errorf("%s = %+v", function, m)
 			}
 			if text, err := m.Definition(); err != nil || strings.Contains(text, "${") || !strings.Contains(text, functionARN(function)) {
-				t.Errorf("%s: definition of %d characters, %v", id, len(text), err)
+				t.Errorf("%s: definition of %d characters, %v", function, len(text), err)
 			}
 		}
 	})
+}
+
+// Nobody can be told without a sender. Tokens beyond a changed limit end all the same.
+func TestProductTemplateWithoutSender(t *testing.T) {
+	template, err := ReadTemplate(templateFile(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, scan := range []string{"expired", "expiring"} {
+		if _, deployed := template.Functions[scan]; deployed {
+			t.Errorf("%s is deployed", scan)
+		}
+	}
+	if len(template.Schedules) != 0 || len(template.StateMachines) != 1 || template.StateMachines["lifetime"].Function != "lifetime" {
+		t.Errorf("schedules %v, state machines %v", template.Schedules, template.StateMachines)
+	}
 }
 
 // The routes of the real template, by the path a client sends.
@@ -261,7 +277,7 @@ Resources:
   M: { Type: AWS::Serverless::StateMachine, Properties: { DefinitionUri: m.json, DefinitionSubstitutions: { Arn: !GetAtt F.Arn, N: !Ref Seconds } } }`
 	schedule := func(target, expression, zone string) string {
 		return source + machine + `
-  A: { Type: AWS::Scheduler::Schedule, Properties: { ScheduleExpression: "` + expression + `", ScheduleExpressionTimezone: ` + zone + `, Target: { Arn: !Ref ` + target + ` } } }`
+  A: { Type: AWS::Scheduler::Schedule, Properties: { ScheduleExpression: "` + expression + `", ScheduleExpressionTimezone: ` + zone + `, Target: { Arn: !Ref ` + target + `, Input: '{"time":"<aws.scheduler.scheduled-time>"}' } } }`
 	}
 	t.Run("state machines and schedules", func(t *testing.T) {
 		got, err := read(schedule("M", "cron(59 23 * * ? *)", "UTC"), nil)
@@ -271,7 +287,7 @@ Resources:
 		if want := []Schedule{{"first", 24*time.Hour - time.Minute}}; !slices.Equal(got.Schedules, want) {
 			t.Errorf("schedules = %v, want %v", got.Schedules, want)
 		}
-		m := got.StateMachines["M"]
+		m := got.StateMachines["first"]
 		if err := os.WriteFile(m.File, []byte(`"${N} ${Arn}"`), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -290,6 +306,7 @@ Resources:
 		parameters map[string]string
 	}{
 		"schedule of no machine":            {schedule("Bucket", "cron(0 1 * * ? *)", "UTC"), nil},
+		"schedule with another input":       {strings.Replace(schedule("M", "cron(0 1 * * ? *)", "UTC"), "scheduled-time", "execution-id", 1), nil},
 		"schedule on weekdays":              {schedule("M", "cron(0 1 ? * MON *)", "UTC"), nil},
 		"schedule at a rate":                {schedule("M", "rate(1 day)", "UTC"), nil},
 		"schedule in another zone":          {schedule("M", "cron(0 1 * * ? *)", "Europe/Berlin"), nil},
@@ -299,6 +316,9 @@ Resources:
 		"substitution that nobody can make": {source + "  M: { Type: AWS::Serverless::StateMachine, Properties: { DefinitionUri: m.json, DefinitionSubstitutions: { A: !GetAtt Bucket.Arn } } }", nil},
 		"unknown parameter":                 {source, map[string]string{"Typo": "x"}},
 		"not YAML":                          {"\t", nil},
+		"condition that nobody can decide":  {"Conditions: { C: !Equals [!Ref AWS::Unknown, x] }\nResources: { F: { Type: AWS::Serverless::Function, Condition: C, Properties: { CodeUri: build/f } } }", nil},
+		"second API":                        {source + "  B: { Type: AWS::Serverless::Api, Properties: { StageName: two } }", nil},
+		"policy of somebody else":           {source + "  H: { Type: AWS::Serverless::Function, Properties: { CodeUri: build/h, Policies: [AdministratorAccess] } }", nil},
 		"no code":                           {"Resources: { F: { Type: AWS::Serverless::Function, Properties: { Timeout: 1 } } }", nil},
 		"unknown stage":                     {"Resources: { A: { Type: AWS::Serverless::Api, Properties: { StageName: !Ref Absent } } }", nil},
 	} {

@@ -86,7 +86,9 @@ func Start(tb testing.TB, o Options) *World {
 	tb.Helper()
 	table, err := tabledef.Path()
 	check(tb, err)
-	parameters := map[string]string{"WrongBearersPerMinute": "0", "CreationsPerMinute": "0", "LeakReportsPerMinute": "0"}
+	parameters := map[string]string{
+		"SenderAddress": local.Sender, "WrongBearersPerMinute": "0", "CreationsPerMinute": "0", "LeakReportsPerMinute": "0",
+	}
 	maps.Copy(parameters, o.Parameters)
 	template, err := local.ReadTemplate(filepath.Join(filepath.Dir(table), "..", "template.yaml"), parameters)
 	check(tb, err)

@@ -56,7 +56,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	template, err := local.ReadTemplate("template.yaml", nil)
+	template, err := local.ReadTemplate("template.yaml", map[string]string{"SenderAddress": local.Sender})
 	if err != nil {
 		return fmt.Errorf("%w (start it from the folder that holds template.yaml)", err)
 	}
