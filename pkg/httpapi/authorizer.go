@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/pkg/account"
-	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
@@ -99,14 +98,12 @@ func (a *Authorizer) Authorize(ctx context.Context, event AuthorizerEvent) (any,
 
 // note writes down that a bearer came from where it may not be used.
 func (a *Authorizer) note(ctx context.Context, event AuthorizerEvent, refusal *verify.Refusal) {
-	now := a.Verifier.Clock.Now()
-	stray, ok := a.Throttles.strayed(refusal, now)
+	request := principal.Request{ID: event.RequestContext.RequestID, Address: addressOf(withAddress(ctx, event.address()))}
+	stray, ok := a.Throttles.strayed(request, refusal, a.Verifier.Clock.Now())
 	if !ok {
 		return
 	}
-	from := ofNobody(withAddress(ctx, event.address()), refusal.Token)
-	from.RequestID = event.RequestContext.RequestID
-	if err := writeDown(audit.WithOrigin(ctx, from), a.Trail, now, stray); err != nil {
+	if err := writeDown(ctx, a.Trail, stray); err != nil {
 		a.Log.Warn("event not recorded", "event", string(stray.Name), "reason", err.Error())
 	}
 }
