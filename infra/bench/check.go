@@ -121,7 +121,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 		return nil, err
 	}
 	accounts := directory.Directory{Store: table, Reader: table, Clock: clock.System{}}
-	user, err := accounts.CreateByConsole(ctx, directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
+	user, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	if err != nil {
 		return nil, err
 	}
-	issued, err := issuer.CreateByConsole(ctx, user, lifecycle.Spec{
+	issued, err := issuer.CreateByConsole(ctx, "", user, lifecycle.Spec{
 		Name: "bench", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser}, Networks: networks,
 	}, "")
 	if err != nil {

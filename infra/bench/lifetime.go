@@ -11,6 +11,7 @@ import (
 	"latchkey/infra/local/dynamodblocal"
 	"latchkey/infra/local/engine"
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -155,7 +156,7 @@ func (p *policed) PageOfTokens(_ context.Context, owner account.ID, _ string) ([
 }
 
 // RevokeToken implements sweep.Accounts.
-func (p *policed) RevokeToken(context.Context, token.Token) error {
+func (p *policed) RevokeToken(context.Context, token.Token, audit.Event) error {
 	p.revoked.Add(1)
 	return nil
 }

@@ -89,7 +89,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	}
 	format := secret.Format{Prefixes: config.DefaultPrefixes}
 	accounts := directory.Directory{Store: table, Reader: table, Clock: clock.System{}}
-	user, err := accounts.CreateByConsole(ctx, directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
+	user, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	}
 	l := &listing{owner: user.ID}
 	for n := range tokensListed {
-		issued, err := issuer.CreateByConsole(ctx, user, lifecycle.Spec{
+		issued, err := issuer.CreateByConsole(ctx, "", user, lifecycle.Spec{
 			Name: fmt.Sprintf("bench %d", n), Description: "one of many", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser},
 		}, "")
 		if err != nil {

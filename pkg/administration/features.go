@@ -1,8 +1,8 @@
 // Package administration changes what administrators decide for the whole
 // installation: its settings, and which features are on, and for whom.
 //
-// Start with Administration for the settings and Features for the switches. The
-// caller of Features has to make sure that it is an administrator. The package
+// Start with Administration for the settings and Features for the switches. Both
+// ask whether the caller is an administrator. The package
 // promises that a switch counts from the answer on, and that what cannot be read
 // is not taken for switched on. It does not end anything: what was made while a
 // feature was on stays.
@@ -20,6 +20,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/feature"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 )
 
@@ -27,9 +28,9 @@ import (
 type SwitchStore interface {
 	// SetSwitches writes all of them or none. They are 1 to MaxTargets, no two
 	// of them for the same target of a feature.
-	SetSwitches(ctx context.Context, switches []feature.Switch) error
+	SetSwitches(ctx context.Context, switches []feature.Switch, set audit.Event) error
 	// ClearSwitches removes all switches of a feature; none is no error.
-	ClearSwitches(ctx context.Context, feature string) error
+	ClearSwitches(ctx context.Context, feature string, cleared audit.Event) error
 }
 
 // A SwitchReader finds switches, strongly consistent. Absence is an empty slice.
@@ -108,8 +109,12 @@ func (f *Features) Allows(ctx context.Context, proj project.Project) error {
 	return nil
 }
 
-// Flags returns every feature with at least one switch, by name.
-func (f *Features) Flags(ctx context.Context) ([]feature.Flag, error) {
+// Flags returns every feature with at least one switch, by name, as administrators
+// may see them; others get fault.ErrForbidden.
+func (f *Features) Flags(ctx context.Context, by principal.Principal) ([]feature.Flag, error) {
+	if !by.Account.Admin {
+		return nil, fault.ErrForbidden
+	}
 	switches, err := f.Reader.Switches(ctx, "")
 	if err != nil {
 		return nil, err
@@ -128,10 +133,12 @@ func (f *Features) Flags(ctx context.Context) ([]feature.Flag, error) {
 
 // Set turns a feature on or off for the targets that are named, or for
 // everybody, and returns what it is then. A feature without a definition is
-// refused unless force is set. Errors: ErrFeatureName, ErrUndefined,
+// refused unless force is set. Errors: fault.ErrForbidden, ErrFeatureName, ErrUndefined,
 // ErrTooManyTargets, NoTarget.
-func (f *Features) Set(ctx context.Context, name string, on bool, names Names, force bool) (feature.Flag, error) {
+func (f *Features) Set(ctx context.Context, by principal.Principal, name string, on bool, names Names, force bool) (feature.Flag, error) {
 	switch {
+	case !by.Account.Admin:
+		return feature.Flag{}, fault.ErrForbidden
 	case !feature.ValidName(name):
 		return feature.Flag{}, ErrFeatureName
 	case !force && feature.DefinitionOf(name) == nil:
@@ -154,28 +161,24 @@ func (f *Features) Set(ctx context.Context, name string, on bool, names Names, f
 		changed[i] = feature.Switch{Feature: name, Target: target, On: on}
 		switches = slices.DeleteFunc(switches, func(s feature.Switch) bool { return s.Target == target })
 	}
-	event := featureEvent(audit.FeatureSet, name)
-	event.Change, event.To = "value", fmt.Sprintf("%t for %s", on, inWords(targets))
-	if err := f.Store.SetSwitches(audit.Expect(ctx, f.Clock.Now(), event), changed); err != nil {
+	set := audit.OfInstance(f.Clock.Now(), audit.By(by, audit.Admin), audit.FeatureSet, name)
+	set.Change, set.To = "value", fmt.Sprintf("%t for %s", on, inWords(targets))
+	if err := f.Store.SetSwitches(ctx, changed, set); err != nil {
 		return feature.Flag{}, err
 	}
 	return feature.FlagOf(name, append(switches, changed...)), nil
 }
 
 // Clear forgets every switch of a feature, so that it is again what it is by
-// default. The error is ErrFeatureName.
-func (f *Features) Clear(ctx context.Context, name string) error {
-	if !feature.ValidName(name) {
+// default. Errors: fault.ErrForbidden, ErrFeatureName.
+func (f *Features) Clear(ctx context.Context, by principal.Principal, name string) error {
+	switch {
+	case !by.Account.Admin:
+		return fault.ErrForbidden
+	case !feature.ValidName(name):
 		return ErrFeatureName
 	}
-	return f.Store.ClearSwitches(audit.Expect(ctx, f.Clock.Now(), featureEvent(audit.FeatureDeleted, name)), name)
-}
-
-func featureEvent(name audit.Name, feature string) audit.Event {
-	return audit.Event{
-		Name: name, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID},
-		Origin: audit.Origin{Source: audit.Admin}, Target: feature,
-	}
+	return f.Store.ClearSwitches(ctx, name, audit.OfInstance(f.Clock.Now(), audit.By(by, audit.Admin), audit.FeatureDeleted, name))
 }
 
 // inWords lists targets by kind and id, the first ten of them.

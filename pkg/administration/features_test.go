@@ -11,6 +11,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/feature"
@@ -36,7 +37,7 @@ type fakeStore struct {
 	asked      []string
 }
 
-func (s *fakeStore) SetSwitches(_ context.Context, switches []feature.Switch) error {
+func (s *fakeStore) SetSwitches(_ context.Context, switches []feature.Switch, _ audit.Event) error {
 	s.writes++
 	if s.err == nil {
 		s.switches = append(s.switches, switches...)
@@ -44,7 +45,7 @@ func (s *fakeStore) SetSwitches(_ context.Context, switches []feature.Switch) er
 	return s.err
 }
 
-func (s *fakeStore) ClearSwitches(_ context.Context, name string) error {
+func (s *fakeStore) ClearSwitches(_ context.Context, name string, _ audit.Event) error {
 	s.writes++
 	if s.err == nil {
 		s.switches = slices.DeleteFunc(s.switches, func(sw feature.Switch) bool { return sw.Feature == name })
@@ -194,7 +195,7 @@ func TestSet(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := &fakeStore{}
-			got, err := featuresOn(s).Set(t.Context(), c.feature, true, c.names, c.force)
+			got, err := featuresOn(s).Set(t.Context(), admin, c.feature, true, c.names, c.force)
 			if missing := (*administration.NoTarget)(nil); errors.As(err, &missing) {
 				if !reflect.DeepEqual(err, c.err) {
 					t.Errorf("err = %v of %q", err, missing.Name)
@@ -224,11 +225,11 @@ func TestSet(t *testing.T) {
 		t.Run(fmt.Sprintf("no feature is called %q", name), func(t *testing.T) {
 			t.Parallel()
 			s := &fakeStore{}
-			_, err := featuresOn(s).Set(t.Context(), name, true, administration.Names{}, true)
+			_, err := featuresOn(s).Set(t.Context(), admin, name, true, administration.Names{}, true)
 			if !errors.Is(err, administration.ErrFeatureName) || s.writes != 0 {
 				t.Errorf("set: %v", err)
 			}
-			if err := featuresOn(s).Clear(t.Context(), name); !errors.Is(err, administration.ErrFeatureName) || s.writes != 0 {
+			if err := featuresOn(s).Clear(t.Context(), admin, name); !errors.Is(err, administration.ErrFeatureName) || s.writes != 0 {
 				t.Errorf("clear: %v", err)
 			}
 		})
@@ -238,7 +239,7 @@ func TestSet(t *testing.T) {
 		t.Parallel()
 		for length, want := range map[int]int{1024: 1, 1025: 0} {
 			s := &fakeStore{}
-			_, err := featuresOn(s).Set(t.Context(), flag, true, administration.Names{Accounts: []string{strings.Repeat("u", length)}}, false)
+			_, err := featuresOn(s).Set(t.Context(), admin, flag, true, administration.Names{Accounts: []string{strings.Repeat("u", length)}}, false)
 			if missing := (*administration.NoTarget)(nil); !errors.As(err, &missing) || len(s.asked) != want {
 				t.Errorf("%d bytes: %v after %d lookups", length, err, len(s.asked))
 			}
@@ -249,12 +250,12 @@ func TestSet(t *testing.T) {
 		t.Parallel()
 		for _, names := range []administration.Names{{}, {Accounts: []string{"nobody"}}, {Namespaces: []string{"nobody"}}} {
 			s := &fakeStore{unreadable: fault.ErrUnavailable}
-			if _, err := featuresOn(s).Set(t.Context(), flag, true, names, false); !errors.Is(err, fault.ErrUnavailable) || s.writes != 0 {
+			if _, err := featuresOn(s).Set(t.Context(), admin, flag, true, names, false); !errors.Is(err, fault.ErrUnavailable) || s.writes != 0 {
 				t.Errorf("%v: %v and %d writes", names, err, s.writes)
 			}
 		}
 		s := &fakeStore{err: fault.ErrUnavailable}
-		if got, err := featuresOn(s).Set(t.Context(), flag, true, administration.Names{}, false); !errors.Is(err, fault.ErrUnavailable) || got.Name != "" {
+		if got, err := featuresOn(s).Set(t.Context(), admin, flag, true, administration.Names{}, false); !errors.Is(err, fault.ErrUnavailable) || got.Name != "" {
 			t.Errorf("%v, %v", got, err)
 		}
 	})
@@ -281,7 +282,7 @@ func TestFlags(t *testing.T) {
 			nil, []feature.Target{feature.TargetOfProject(acme), feature.TargetOfProject(web), feature.TargetOfAccount(person)}, feature.Off},
 		{true, administration.Names{}, true, nil, []feature.Target{feature.TargetOfProject(acme), feature.TargetOfProject(web), feature.TargetOfAccount(person)}, feature.Conditional},
 	} {
-		got, err := f.Set(t.Context(), flag, step.on, step.names, false)
+		got, err := f.Set(t.Context(), admin, flag, step.on, step.names, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,26 +294,26 @@ func TestFlags(t *testing.T) {
 			t.Errorf("state %s, want %s", got.State(), step.state)
 		}
 		s.switches = tidy(s.switches)
-		flags, err := f.Flags(t.Context())
+		flags, err := f.Flags(t.Context(), admin)
 		if err != nil || !reflect.DeepEqual(flags, []feature.Flag{got}) {
 			t.Errorf("flags %+v (%v), want %+v", flags, err, got)
 		}
 	}
-	if _, err := f.Set(t.Context(), "other", false, administration.Names{}, true); err != nil {
+	if _, err := f.Set(t.Context(), admin, "other", false, administration.Names{}, true); err != nil {
 		t.Fatal(err)
 	}
-	flags, err := f.Flags(t.Context())
+	flags, err := f.Flags(t.Context(), admin)
 	if err != nil || len(flags) != 2 || flags[1].Name != "other" || flags[1].State() != feature.Off || flags[1].Definition != nil {
 		t.Errorf("%+v (%v)", flags, err)
 	}
-	if err := f.Clear(t.Context(), flag); err != nil {
+	if err := f.Clear(t.Context(), admin, flag); err != nil {
 		t.Fatal(err)
 	}
-	if flags, err = f.Flags(t.Context()); err != nil || len(flags) != 1 || flags[0].Name != "other" {
+	if flags, err = f.Flags(t.Context(), admin); err != nil || len(flags) != 1 || flags[0].Name != "other" {
 		t.Errorf("%+v (%v)", flags, err)
 	}
 	s.unreadable = fault.ErrUnavailable
-	if flags, err = f.Flags(t.Context()); !errors.Is(err, fault.ErrUnavailable) || flags != nil {
+	if flags, err = f.Flags(t.Context(), admin); !errors.Is(err, fault.ErrUnavailable) || flags != nil {
 		t.Errorf("%+v (%v)", flags, err)
 	}
 }

@@ -22,7 +22,7 @@ type SettingsStore interface {
 	Settings(ctx context.Context) (settings.Application, error)
 	// SaveSettings writes s over the settings of the revision before its own.
 	// It returns fault.ErrMoved when they have another.
-	SaveSettings(ctx context.Context, s settings.Application) error
+	SaveSettings(ctx context.Context, s settings.Application, changed []audit.Event) error
 }
 
 // A Planner starts things later.
@@ -75,14 +75,14 @@ func (a *Administration) Update(ctx context.Context, by principal.Principal, cha
 	var err error
 	for range saveTries {
 		var s settings.Application
-		if s, err = a.update(ctx, change); !errors.Is(err, fault.ErrMoved) {
+		if s, err = a.update(ctx, by, change); !errors.Is(err, fault.ErrMoved) {
 			return s, err
 		}
 	}
 	return settings.Application{}, err
 }
 
-func (a *Administration) update(ctx context.Context, change settings.Change) (settings.Application, error) {
+func (a *Administration) update(ctx context.Context, by principal.Principal, change settings.Change) (settings.Application, error) {
 	before, err := a.Store.Settings(ctx)
 	if err != nil {
 		return settings.Application{}, err
@@ -100,7 +100,7 @@ func (a *Administration) update(ctx context.Context, change settings.Change) (se
 	if next.LifetimeDays != before.LifetimeDays {
 		next.Run = settings.RunAfter(before, next.LifetimeDays, now)
 	}
-	events := changes(before, next)
+	events := changes(now, audit.By(by, audit.Admin), before, next)
 	if len(events) == 0 {
 		return before, nil
 	}
@@ -112,7 +112,7 @@ func (a *Administration) update(ctx context.Context, change settings.Change) (se
 			return settings.Application{}, fmt.Errorf("plan lifetime run: %w", err)
 		}
 	}
-	if err := a.Store.SaveSettings(audit.Expect(ctx, now, events...), next); err != nil {
+	if err := a.Store.SaveSettings(ctx, next, events); err != nil {
 		return settings.Application{}, err
 	}
 	if next.Run != before.Run && before.Run.At.After(now) {
@@ -156,7 +156,7 @@ func set[T any](target, value *T) {
 }
 
 // changes are the audit events of a change, one a setting.
-func changes(before, after settings.Application) (events []audit.Event) {
+func changes(at time.Time, from audit.Origin, before, after settings.Application) (events []audit.Event) {
 	for _, setting := range []struct{ name, from, to string }{
 		{"max_personal_access_token_lifetime", days(before.LifetimeDays), days(after.LifetimeDays)},
 		{"require_personal_access_token_expiry", strconv.FormatBool(!before.ExpiryOptional), strconv.FormatBool(!after.ExpiryOptional)},
@@ -167,11 +167,9 @@ func changes(before, after settings.Application) (events []audit.Event) {
 		{"inactive_resource_access_tokens_delete_after_days", strconv.Itoa(before.RetentionDays), strconv.Itoa(after.RetentionDays)},
 	} {
 		if setting.from != setting.to {
-			events = append(events, audit.Event{
-				Name: audit.SettingsUpdated, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID},
-				Origin: audit.Origin{Source: audit.Admin},
-				Target: setting.name, Change: setting.name, From: setting.from, To: setting.to,
-			})
+			event := audit.OfInstance(at, from, audit.SettingsUpdated, setting.name)
+			event.Change, event.From, event.To = setting.name, setting.from, setting.to
+			events = append(events, event)
 		}
 	}
 	return events

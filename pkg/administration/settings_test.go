@@ -58,7 +58,7 @@ func (d *desk) Settings(context.Context) (settings.Application, error) {
 }
 
 // SaveSettings implements administration.SettingsStore.
-func (d *desk) SaveSettings(ctx context.Context, s settings.Application) error {
+func (d *desk) SaveSettings(_ context.Context, s settings.Application, changed []audit.Event) error {
 	d.calls = append(d.calls, "save")
 	if d.moved > 0 {
 		d.moved--
@@ -71,7 +71,7 @@ func (d *desk) SaveSettings(ctx context.Context, s settings.Application) error {
 		return fault.ErrMoved
 	}
 	d.stored = s
-	d.events = append(d.events, audit.Expected(ctx)...)
+	d.events = append(d.events, changed...)
 	return nil
 }
 
@@ -211,7 +211,7 @@ func TestEachSettingByItself(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 			event := audit.Event{
-				At: start, Name: audit.SettingsUpdated, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID}, Origin: audit.Origin{Source: audit.Admin},
+				At: start, Name: audit.SettingsUpdated, Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID}, Origin: audit.By(admin, audit.Admin),
 				Target: c.setting, Change: c.setting, From: c.from, To: c.to,
 			}
 			if !slices.Equal(d.events, []audit.Event{event}) {

@@ -1,20 +1,42 @@
 // Package audit describes what happened, to whom and by whom: the events of the
 // audit trail.
 //
-// Start with Event. A use case says what it is about to do with Expect, and the
-// store writes the events that its context carries in the same transaction as
-// the change, so that no change goes without its event and no event without its
-// change. An event never holds a bearer, a digest or a mail address. The
-// package does no I/O.
+// Start with Event. A use case makes the events of a change and hands them to the
+// store together with the change; the store writes both in one transaction, so
+// that no change goes without its event and no event without its change. An event
+// is a value that is complete: it says when, by whom and about what. Only an id
+// that the store gives out is put in there. An event never holds a bearer, a
+// digest or a mail address; see Event.WithoutPrivate. The package does no I/O.
+//
+// The changes and their events:
+//
+//	token issued, rotated, revoked      one event of the token's kind
+//	every token of an account revoked   TokensRevoked
+//	account created, deleted            AccountCreated, AccountDeleted
+//	account changed                     AccountUpdated for each attribute
+//	account blocked, deactivated, ...   one event of the new state
+//	project or group created            ProjectCreated, GroupCreated
+//	member added, removed               MemberAdded, MemberRemoved
+//	member changed                      MemberUpdated for each attribute
+//	settings changed                    SettingsUpdated for each setting
+//	feature switched, forgotten         FeatureSet, FeatureDeleted
+//
+// The account and the membership of a bot live and end with its token, whose
+// event covers them, and so does ProjectCreated for a project's first owner. An
+// account that is deleted leaves every project with a MemberRemoved of its own.
+// Record of refusals and of sudo belong to no change. The last use of a token,
+// the marks of mails and the progress of scans change nobody's rights and have no
+// event.
 package audit
 
 import (
-	"context"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 )
@@ -152,10 +174,36 @@ func (n Name) OfImpersonation() bool {
 	return slices.Contains(names[:], n)
 }
 
-// OfToken is the event of something that is done with a token. One that is
-// only made then has no id yet; see About.
-func OfToken(t token.Token, deed Deed) Event {
-	return Event{Name: NameOf(t.Kind, deed), Entity: TokenEntity(t), Token: t.ID, Target: t.Name}
+// OfToken is the event of something that is done with a token. The store puts in
+// the id of one that is only made then.
+func OfToken(at time.Time, from Origin, t token.Token, deed Deed) Event {
+	return Event{At: at, Name: NameOf(t.Kind, deed), Entity: TokenEntity(t), Origin: from, Token: t.ID, Target: t.Name}
+}
+
+// OfAccount is the event of something that is done with an account.
+func OfAccount(at time.Time, from Origin, name Name, acct account.Account) Event {
+	return Event{At: at, Name: name, Entity: AccountEntity(acct.ID), Origin: from, Target: acct.Username}
+}
+
+// OfInstance is the event of something that holds for the whole installation.
+func OfInstance(at time.Time, from Origin, name Name, target string) Event {
+	return Event{At: at, Name: name, Entity: Entity{Instance, InstanceID}, Origin: from, Target: target}
+}
+
+// Left turns e, the event of an account that leaves whatever it is a member of,
+// into that of the project in which it had a level.
+func (e Event) Left(kind project.Kind, id project.ID, level project.Level) Event {
+	e.Entity = ProjectEntity(token.KindIn(kind), id)
+	e.Change, e.From = "access_level", LevelText(level)
+	return e
+}
+
+// LevelText is how an event writes a level, "" for none.
+func LevelText(level project.Level) string {
+	if level == project.NoLevel {
+		return ""
+	}
+	return strconv.Itoa(int(level))
 }
 
 // An Origin is where a request came from. The zero Origin is that of work
@@ -172,6 +220,22 @@ type Origin struct {
 	// Address is the one that the gateway reports, "" where it is not known.
 	Address string
 	Source  Source
+}
+
+// By is where a change comes from that by asks for in a capacity. What the console
+// asks for comes from the console.
+func By(by principal.Principal, source Source) Origin {
+	from := Origin{Author: by.Account.ID, Presented: by.Token.ID, RequestID: by.Request.ID, Source: source}
+	if asker := by.Asker(); asker != by.Account.ID {
+		from.Asker = asker
+	}
+	if by.Request.Address.IsValid() {
+		from.Address = by.Request.Address.String()
+	}
+	if by.Request.Console {
+		from.Source = Console
+	}
+	return from
 }
 
 // An Event is one thing that happened.
@@ -194,12 +258,21 @@ type Event struct {
 // what they like into names.
 var private = regexp.MustCompile(`[^\s@]@[^\s@]|[0-9A-Za-z]{36}`)
 
-// withoutPrivate returns s, or "" where it may hold what an event must not.
-func withoutPrivate(s string) string {
-	if private.MatchString(s) {
-		return ""
+// WithoutPrivate returns e without the texts that may hold what an event must
+// not. The store asks for it before it writes.
+func (e Event) WithoutPrivate() Event {
+	for _, text := range []*string{&e.Target, &e.From, &e.To} {
+		if private.MatchString(*text) {
+			*text = ""
+		}
 	}
-	return s
+	return e
+}
+
+// Complete reports whether e says what happened, when, to what and by what way.
+// Ids may be missing that the store gives out.
+func (e Event) Complete() bool {
+	return e.Name != "" && !e.At.IsZero() && e.Entity.Type != "" && e.Source != ""
 }
 
 // Is reports whether the event happened to the token with this id.
@@ -231,88 +304,3 @@ func FirstID(at time.Time) int64 { return min(max(at.Unix()-epoch, 0), maxSecond
 
 // Life is how long an event is kept.
 const Life = 365 * 24 * time.Hour
-
-type (
-	originKey   struct{}
-	expectedKey struct{}
-)
-
-// WithOrigin returns a context whose changes come from origin.
-func WithOrigin(ctx context.Context, origin Origin) context.Context {
-	return context.WithValue(ctx, originKey{}, origin)
-}
-
-// OriginOf returns where the context's changes come from.
-func OriginOf(ctx context.Context) Origin {
-	origin, _ := ctx.Value(originKey{}).(Origin)
-	return origin
-}
-
-// Expect returns a context for the next change that the store makes: it writes
-// events with it, all or nothing, as of the instant at. Missing parts are filled
-// in: the origin from the context (the source only where the event has none),
-// and by the store the id, and the ids of a token and an account that are only
-// made then. A text that may hold a mail address or a bearer is left out.
-func Expect(ctx context.Context, at time.Time, events ...Event) context.Context {
-	origin := OriginOf(ctx)
-	filled := slices.Clone(events)
-	for i := range filled {
-		source := filled[i].Source
-		filled[i].At = at
-		filled[i].Origin = origin
-		for _, text := range []*string{&filled[i].Target, &filled[i].From, &filled[i].To} {
-			*text = withoutPrivate(*text)
-		}
-		if source != "" {
-			filled[i].Source = source
-		}
-	}
-	return context.WithValue(ctx, expectedKey{}, filled)
-}
-
-// Expected returns what the next change is to be recorded as.
-func Expected(ctx context.Context) []Event {
-	events, _ := ctx.Value(expectedKey{}).([]Event)
-	return events
-}
-
-// About returns a context whose expected events are about the token with this
-// id, where they do not name one.
-func About(ctx context.Context, id token.ID) context.Context {
-	return fill(ctx, func(e *Event) {
-		if e.Token == 0 {
-			e.Token = id
-		}
-	})
-}
-
-// AboutAccount returns a context whose expected events are about the account with
-// this id, where they are about an account and do not name one.
-func AboutAccount(ctx context.Context, id account.ID) context.Context {
-	return fill(ctx, func(e *Event) {
-		if e.Entity == AccountEntity(0) {
-			e.Entity = AccountEntity(id)
-		}
-	})
-}
-
-// AboutProject returns a context whose expected events are about the project or
-// group with this id, where they are about one and do not name it.
-func AboutProject(ctx context.Context, id int64) context.Context {
-	return fill(ctx, func(e *Event) {
-		if e.Entity.ID == 0 && (e.Entity.Type == Project || e.Entity.Type == Group) {
-			e.Entity.ID = id
-		}
-	})
-}
-
-func fill(ctx context.Context, missing func(*Event)) context.Context {
-	events := slices.Clone(Expected(ctx))
-	if len(events) == 0 {
-		return ctx
-	}
-	for i := range events {
-		missing(&events[i])
-	}
-	return context.WithValue(ctx, expectedKey{}, events)
-}

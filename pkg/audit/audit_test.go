@@ -4,13 +4,15 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"reflect"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/principal"
 	latchkey "latchkey/pkg/token"
 )
 
@@ -39,34 +41,27 @@ func TestIDsAscendWithTime(t *testing.T) {
 	}
 }
 
-func TestExpectFillsInTheOrigin(t *testing.T) {
-	origin := audit.Origin{Author: 58, Asker: 1, Presented: 4194305, RequestID: "r", Address: "192.0.2.1", Source: audit.Console}
-	ctx := audit.WithOrigin(t.Context(), origin)
-	given := []audit.Event{
-		{Name: audit.TokenIssued, Entity: audit.AccountEntity(58)},
-		{Name: audit.AccountCreated, Entity: audit.AccountEntity(0), Origin: audit.Origin{Source: audit.Reuse, Author: 7}},
-	}
-	expecting := audit.AboutAccount(audit.About(audit.Expect(ctx, now, given...), 9), 60)
-	reuse := origin
-	reuse.Source = audit.Reuse
-	want := []audit.Event{
-		{At: now, Name: audit.TokenIssued, Entity: audit.AccountEntity(58), Origin: origin, Token: 9},
-		{At: now, Name: audit.AccountCreated, Entity: audit.AccountEntity(60), Origin: reuse, Token: 9},
-	}
-	if got := audit.Expected(expecting); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v\nwant %+v", got, want)
-	}
-	// A second attempt under the same context starts anew.
-	again := audit.About(audit.Expect(ctx, now, given...), 10)
-	if got := audit.Expected(again)[0].Token; got != 10 || given[0].Token != 0 || audit.Expected(expecting)[0].Token != 9 {
-		t.Errorf("token %s, given %s", got, given[0].Token)
-	}
-	if audit.Expected(t.Context()) != nil || audit.Expected(audit.About(t.Context(), 9)) != nil {
-		t.Error("something is expected of a context that says nothing")
-	}
-	named := audit.About(audit.Expect(ctx, now, audit.Event{Token: 5}), 9)
-	if got := audit.Expected(named)[0].Token; got != 5 {
-		t.Errorf("an event about token 5 is about %s", got)
+func TestOrigins(t *testing.T) {
+	root, anna := account.Account{ID: 1, Admin: true}, account.Account{ID: 58}
+	request := principal.Request{ID: "r", Address: netip.MustParseAddr("192.0.2.1")}
+	own := principal.Principal{Account: anna, Token: latchkey.Token{ID: 9, Owner: 58}, Request: request}
+	sudo := principal.Principal{Account: root, Token: latchkey.Token{ID: 5, Owner: 1}, Request: request}.As(anna)
+	lent := own
+	lent.Token.Kind, lent.Token.CreatedBy = latchkey.Impersonation, 1
+	for name, c := range map[string]struct {
+		by   principal.Principal
+		want audit.Origin
+	}{
+		"oneself":                     {own, audit.Origin{Author: 58, Presented: 9, RequestID: "r", Address: "192.0.2.1", Source: audit.Manager}},
+		"by sudo":                     {sudo, audit.Origin{Author: 58, Asker: 1, Presented: 5, RequestID: "r", Address: "192.0.2.1", Source: audit.Manager}},
+		"with an impersonation token": {lent, audit.Origin{Author: 58, Asker: 1, Presented: 9, RequestID: "r", Address: "192.0.2.1", Source: audit.Manager}},
+		"the console":                 {principal.Console("r"), audit.Origin{RequestID: "r", Source: audit.Console}},
+		"nobody":                      {principal.Principal{Request: request}, audit.Origin{RequestID: "r", Address: "192.0.2.1", Source: audit.Manager}},
+		"nobody from nowhere":         {principal.Principal{}, audit.Origin{Source: audit.Manager}},
+	} {
+		if got := audit.By(c.by, audit.Manager); got != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 
@@ -87,9 +82,8 @@ func TestPrivateTextsAreLeftOut(t *testing.T) {
 		strings.Repeat("words-with-hyphens-", 10): true,
 		"": true,
 	} {
-		ctx := audit.Expect(t.Context(), now, audit.Event{Target: text, From: text, To: text})
 		want := map[bool]string{true: text}[stays]
-		if e := audit.Expected(ctx)[0]; e.Target != want || e.From != want || e.To != want {
+		if e := (audit.Event{Target: text, From: text, To: text}).WithoutPrivate(); e.Target != want || e.From != want || e.To != want {
 			t.Errorf("%q became %q, %q, %q", text, e.Target, e.From, e.To)
 		}
 	}
@@ -167,7 +161,7 @@ func TestTokensBelongToTrails(t *testing.T) {
 		latchkey.Project:       {Type: audit.Project, ID: 8},
 		latchkey.Group:         {Type: audit.Group, ID: 8},
 	} {
-		e := audit.OfToken(latchkey.Token{ID: 21, Kind: kind, Owner: 58, Project: 8, Name: "n"}, audit.Revoked)
+		e := audit.OfToken(now, audit.Origin{}, latchkey.Token{ID: 21, Kind: kind, Owner: 58, Project: 8, Name: "n"}, audit.Revoked)
 		if e.Entity != want || e.Token != 21 || e.Target != "n" || e.Name == "" {
 			t.Errorf("%s: %+v", kind, e)
 		}

@@ -23,7 +23,6 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/apigateway"
-	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
@@ -109,16 +108,12 @@ func (a *Authorizer) Authorize(ctx context.Context, event Event) (any, error) {
 
 // note writes down that a bearer came from where it may not be used.
 func (a *Authorizer) note(ctx context.Context, event Event, refusal *verify.Refusal) {
-	now := a.Verifier.Clock.Now()
-	stray, ok := a.Throttles.Strayed(refusal, now)
+	request := principal.Request{ID: event.RequestContext.RequestID, Address: apigateway.Address(event.address())}
+	stray, ok := a.Throttles.Strayed(request, refusal, a.Verifier.Clock.Now())
 	if !ok {
 		return
 	}
-	from := audit.Origin{Presented: refusal.Token.ID, RequestID: event.RequestContext.RequestID}
-	if address := apigateway.Address(event.address()); address.IsValid() {
-		from.Address = address.String()
-	}
-	if err := trail.Note(audit.WithOrigin(ctx, from), a.Trail, now, stray); err != nil {
+	if err := trail.Note(ctx, a.Trail, stray); err != nil {
 		a.Log.Warn("event not recorded", "event", string(stray.Name), "reason", err.Error())
 	}
 }

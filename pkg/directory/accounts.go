@@ -52,14 +52,14 @@ func (d *Directory) Update(ctx context.Context, by principal.Principal, id accou
 	var err error
 	for range changeTries {
 		var u account.Account
-		if u, err = d.update(ctx, id, change); !errors.Is(err, fault.ErrMoved) {
+		if u, err = d.update(ctx, by, id, change); !errors.Is(err, fault.ErrMoved) {
 			return u, err
 		}
 	}
 	return account.Account{}, err
 }
 
-func (d *Directory) update(ctx context.Context, id account.ID, change Change) (account.Account, error) {
+func (d *Directory) update(ctx context.Context, by principal.Principal, id account.ID, change Change) (account.Account, error) {
 	before, err := d.Reader.Account(ctx, id)
 	switch {
 	case err != nil:
@@ -77,7 +77,11 @@ func (d *Directory) update(ctx context.Context, id account.ID, change Change) (a
 	if faults := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email}).faults(); len(faults) > 0 {
 		return account.Account{}, faults
 	}
-	return after, d.Store.UpdateAccount(audit.Expect(ctx, d.Clock.Now(), changes(before, after)...), before, after)
+	updated := changes(d.Clock.Now(), audit.By(by, audit.Admin), before, after)
+	if len(updated) == 0 {
+		return before, nil
+	}
+	return after, d.Store.UpdateAccount(ctx, before, after, updated)
 }
 
 func set[T any](field, value *T) {
@@ -100,10 +104,12 @@ func (d *Directory) Delete(ctx context.Context, by principal.Principal, id accou
 	case id == by.Account.ID:
 		return ErrSelfDeleted
 	}
+	now, from := d.Clock.Now(), audit.By(by, audit.Admin)
 	acct, err := d.Reader.Account(ctx, id)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
-		some, err := d.Store.LeaveAll(ctx, id)
+		// Its name is gone, and no name has only digits.
+		some, err := d.Store.LeaveAll(ctx, id, audit.OfAccount(now, from, audit.MemberRemoved, account.Account{ID: id, Username: id.String()}))
 		if err == nil && !some {
 			return fault.ErrNotFound
 		}
@@ -120,10 +126,10 @@ func (d *Directory) Delete(ctx context.Context, by principal.Principal, id accou
 	case sole:
 		return ErrSoleOwner
 	}
-	if err := d.Store.DeleteAccount(d.expect(byAdministrator(ctx), audit.AccountDeleted, acct), acct); err != nil {
+	if err := d.Store.DeleteAccount(ctx, acct, audit.OfAccount(now, from, audit.AccountDeleted, acct)); err != nil {
 		return err
 	}
-	_, err = d.Store.LeaveAll(ctx, id)
+	_, err = d.Store.LeaveAll(ctx, id, audit.OfAccount(now, from, audit.MemberRemoved, acct))
 	return err
 }
 

@@ -27,26 +27,28 @@ import (
 	"latchkey/pkg/principal"
 )
 
-// A Store keeps accounts, strongly consistent. Absence is fault.ErrNotFound.
+// A Store changes accounts, and writes the events with the change. Absence is
+// fault.ErrNotFound.
 type Store interface {
 	// CreateAccount gives u an id and writes it. It returns
 	// account.ErrUsernameTaken or account.ErrEmailTaken (the latter where both
 	// are true) and then writes nothing.
-	CreateAccount(ctx context.Context, u account.Account) (account.Account, error)
+	CreateAccount(ctx context.Context, u account.Account, created audit.Event) (account.Account, error)
 	// SetAccountState moves an account from one state to another. An account
 	// that is there already is no error; one in a third state is
 	// fault.ErrMoved. It may be called again safely.
-	SetAccountState(ctx context.Context, id account.ID, from, to account.State) error
+	SetAccountState(ctx context.Context, id account.ID, from, to account.State, moved audit.Event) error
 	// UpdateAccount writes what differs between before and after. Errors:
 	// fault.ErrNotFound, account.ErrUsernameTaken, account.ErrEmailTaken, and
 	// fault.ErrMoved when before is not what is stored any more.
-	UpdateAccount(ctx context.Context, before, after account.Account) error
+	UpdateAccount(ctx context.Context, before, after account.Account, updated []audit.Event) error
 	// DeleteAccount removes the account and frees its names. A second call is
 	// fault.ErrNotFound.
-	DeleteAccount(ctx context.Context, u account.Account) error
+	DeleteAccount(ctx context.Context, u account.Account, deleted audit.Event) error
 	// LeaveAll ends every membership of an account, which need not be there
-	// any more, and reports whether it had any. It may be called again safely.
-	LeaveAll(ctx context.Context, acct account.ID) (bool, error)
+	// any more, and reports whether it had any. left becomes an event of each of
+	// the projects and groups. It may be called again safely.
+	LeaveAll(ctx context.Context, acct account.ID, left audit.Event) (bool, error)
 }
 
 // A Reader finds accounts, strongly consistent.
@@ -93,25 +95,25 @@ func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candid
 	if !by.Account.Admin {
 		return account.Account{}, fault.ErrForbidden
 	}
-	return d.create(byAdministrator(ctx), by.Asker(), c)
+	return d.create(ctx, by, c)
 }
 
 // CreateByConsole makes an account. Errors are those of Create.
-func (d *Directory) CreateByConsole(ctx context.Context, c Candidate) (account.Account, error) {
-	return d.create(ctx, 0, c)
+func (d *Directory) CreateByConsole(ctx context.Context, requestID string, c Candidate) (account.Account, error) {
+	return d.create(ctx, principal.Console(requestID), c)
 }
 
-func (d *Directory) create(ctx context.Context, by account.ID, c Candidate) (account.Account, error) {
+func (d *Directory) create(ctx context.Context, by principal.Principal, c Candidate) (account.Account, error) {
 	if faults := c.faults(); len(faults) > 0 {
 		return account.Account{}, faults
 	}
 	acct := account.Account{
 		Username: c.Username, Name: c.Name, Email: c.Email, Note: c.Note,
 		State: account.Active, Admin: c.Admin, External: c.External,
-		CreatedAt: d.Clock.Now(), CreatedBy: by,
+		CreatedAt: d.Clock.Now(), CreatedBy: by.Asker(),
 		NextNumber: 1,
 	}
-	return d.Store.CreateAccount(d.expect(ctx, audit.AccountCreated, acct), acct)
+	return d.Store.CreateAccount(ctx, acct, audit.OfAccount(acct.CreatedAt, audit.By(by, audit.Admin), audit.AccountCreated, acct))
 }
 
 func (c Candidate) faults() Faults {
@@ -218,8 +220,8 @@ func (d *Directory) move(ctx context.Context, by principal.Principal, id account
 	if !may(acct.State) {
 		return false, nil
 	}
-	ctx = d.expect(byAdministrator(ctx), moved(acct.State, to), acct)
-	if err := d.Store.SetAccountState(ctx, id, acct.State, to); err != nil {
+	event := audit.OfAccount(d.Clock.Now(), audit.By(by, audit.Admin), moved(acct.State, to), acct)
+	if err := d.Store.SetAccountState(ctx, id, acct.State, to, event); err != nil {
 		return false, err
 	}
 	return true, nil

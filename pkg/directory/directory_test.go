@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
@@ -40,9 +41,11 @@ type fakeStore struct {
 	leave         func(account.ID) (bool, error)
 	updates       int
 	updateAccount func() error
+	events        []audit.Event // of all changes
 }
 
-func (s *fakeStore) UpdateAccount(_ context.Context, before, after account.Account) error {
+func (s *fakeStore) UpdateAccount(_ context.Context, before, after account.Account, updated []audit.Event) error {
+	s.events = append(s.events, updated...)
 	s.updates++
 	if s.updateAccount != nil {
 		return s.updateAccount()
@@ -54,7 +57,8 @@ func (s *fakeStore) UpdateAccount(_ context.Context, before, after account.Accou
 	return nil
 }
 
-func (s *fakeStore) DeleteAccount(_ context.Context, u account.Account) error {
+func (s *fakeStore) DeleteAccount(_ context.Context, u account.Account, deleted audit.Event) error {
+	s.events = append(s.events, deleted)
 	if _, there := s.accts[u.ID]; !there {
 		return fault.ErrNotFound
 	}
@@ -63,7 +67,8 @@ func (s *fakeStore) DeleteAccount(_ context.Context, u account.Account) error {
 	return nil
 }
 
-func (s *fakeStore) LeaveAll(_ context.Context, id account.ID) (bool, error) {
+func (s *fakeStore) LeaveAll(_ context.Context, id account.ID, left audit.Event) (bool, error) {
+	s.events = append(s.events, left)
 	if s.leave != nil {
 		return s.leave(id)
 	}
@@ -101,7 +106,8 @@ func (f fakeProjects) Memberships(_ context.Context, id account.ID) ([]project.M
 	return f.s.memberships[id], nil
 }
 
-func (s *fakeStore) CreateAccount(_ context.Context, u account.Account) (account.Account, error) {
+func (s *fakeStore) CreateAccount(_ context.Context, u account.Account, created audit.Event) (account.Account, error) {
+	s.events = append(s.events, created)
 	if s.createAccount != nil {
 		return s.createAccount(u)
 	}
@@ -111,7 +117,8 @@ func (s *fakeStore) CreateAccount(_ context.Context, u account.Account) (account
 	return u, nil
 }
 
-func (s *fakeStore) SetAccountState(_ context.Context, id account.ID, from, to account.State) error {
+func (s *fakeStore) SetAccountState(_ context.Context, id account.ID, from, to account.State, moved audit.Event) error {
+	s.events = append(s.events, moved)
 	s.writes++
 	if s.setAccountState != nil {
 		return s.setAccountState(from, to)
@@ -192,7 +199,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("Create() = %+v, %v, want %+v", got, err, want)
 	}
 	want.ID, want.CreatedBy = 4, 0
-	if got, err := d.CreateByConsole(t.Context(), candidate()); err != nil || got != want {
+	if got, err := d.CreateByConsole(t.Context(), "", candidate()); err != nil || got != want {
 		t.Errorf("CreateByConsole() = %+v, %v, want %+v", got, err, want)
 	}
 	// Breaks if a person can make accounts, administrators even.

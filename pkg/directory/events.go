@@ -1,8 +1,8 @@
 package directory
 
 import (
-	"context"
 	"strconv"
+	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -26,19 +26,6 @@ func moved(from, to account.State) audit.Name {
 	}
 }
 
-// expect has the next change written down as an event of an account. It is for
-// that change alone: whatever is written under the context repeats the event.
-func (d *Directory) expect(ctx context.Context, name audit.Name, acct account.Account) context.Context {
-	return audit.Expect(ctx, d.Clock.Now(), audit.Event{Name: name, Entity: audit.AccountEntity(acct.ID), Target: acct.Username})
-}
-
-// byAdministrator returns a context whose changes an administrator makes.
-func byAdministrator(ctx context.Context) context.Context {
-	origin := audit.OriginOf(ctx)
-	origin.Source = audit.Admin
-	return audit.WithOrigin(ctx, origin)
-}
-
 // sourceIn says by what right by changes something of an account in a project or
 // group.
 func sourceIn(by principal.Principal, about account.ID) audit.Source {
@@ -53,47 +40,47 @@ func sourceIn(by principal.Principal, about account.ID) audit.Source {
 }
 
 // made is the event of a new project or group, which has no id yet.
-func made(by principal.Principal, view View, owner account.ID) audit.Event {
+func made(at time.Time, by principal.Principal, view View, owner account.ID) audit.Event {
 	name := audit.ProjectCreated
 	if view.Project.Kind == project.KindGroup {
 		name = audit.GroupCreated
 	}
 	return audit.Event{
-		Name: name, Entity: audit.ProjectEntity(token.KindIn(view.Project.Kind), 0),
-		Origin: audit.Origin{Source: sourceIn(by, owner)}, Target: view.FullPath(),
+		At: at, Name: name, Entity: audit.ProjectEntity(token.KindIn(view.Project.Kind), 0),
+		Origin: audit.By(by, sourceIn(by, owner)), Target: view.FullPath(),
 	}
 }
 
-// memberEvents are the events of a membership that was before and is after, the
-// zero Member for none: one for each attribute that differs.
-func memberEvents(by principal.Principal, proj project.Project, acct account.Account, before, after project.Member) (events []audit.Event) {
-	name := audit.MemberUpdated
-	switch nobody := (project.Member{}); {
-	case before == nobody:
-		name = audit.MemberAdded
-	case after == nobody:
-		name = audit.MemberRemoved
+// memberEvent is an event of a membership.
+func memberEvent(at time.Time, by principal.Principal, name audit.Name, proj project.Project, acct account.Account) audit.Event {
+	return audit.Event{
+		At: at, Name: name, Entity: audit.ProjectEntity(token.KindIn(proj.Kind), proj.ID),
+		Origin: audit.By(by, sourceIn(by, acct.ID)), Target: acct.Username,
 	}
-	event := audit.Event{
-		Name: name, Entity: audit.ProjectEntity(token.KindIn(proj.Kind), proj.ID),
-		Origin: audit.Origin{Source: sourceIn(by, acct.ID)}, Target: acct.Username,
-	}
+}
+
+func added(at time.Time, by principal.Principal, proj project.Project, acct account.Account, level project.Level) audit.Event {
+	event := memberEvent(at, by, audit.MemberAdded, proj, acct)
+	event.Change, event.To = "access_level", audit.LevelText(level)
+	return event
+}
+
+func removed(at time.Time, by principal.Principal, proj project.Project, acct account.Account, level project.Level) audit.Event {
+	return memberEvent(at, by, audit.MemberRemoved, proj, acct).Left(proj.Kind, proj.ID, level)
+}
+
+// memberChanges are the events of a changed membership, one an attribute.
+func memberChanges(at time.Time, by principal.Principal, proj project.Project, acct account.Account, before, after project.Member) (events []audit.Event) {
+	event := memberEvent(at, by, audit.MemberUpdated, proj, acct)
 	if before.Level != after.Level {
-		event.Change, event.From, event.To = "access_level", levelText(before), levelText(after)
+		event.Change, event.From, event.To = "access_level", audit.LevelText(before.Level), audit.LevelText(after.Level)
 		events = append(events, event)
 	}
-	if name == audit.MemberUpdated && before.ExpiresOn != after.ExpiresOn {
+	if before.ExpiresOn != after.ExpiresOn {
 		event.Change, event.From, event.To = "expires_at", dayText(before), dayText(after)
 		events = append(events, event)
 	}
 	return events
-}
-
-func levelText(m project.Member) string {
-	if m.Level == project.NoLevel {
-		return ""
-	}
-	return strconv.Itoa(int(m.Level))
 }
 
 func dayText(m project.Member) string {
@@ -105,7 +92,7 @@ func dayText(m project.Member) string {
 
 // changes are the events of a changed account, one an attribute. What a mail
 // address or a note was and is, is nobody's to keep for a year.
-func changes(before, after account.Account) (events []audit.Event) {
+func changes(at time.Time, from audit.Origin, before, after account.Account) (events []audit.Event) {
 	for _, attribute := range []struct {
 		name, from, to string
 		private        bool
@@ -120,10 +107,8 @@ func changes(before, after account.Account) (events []audit.Event) {
 		if attribute.from == attribute.to {
 			continue
 		}
-		event := audit.Event{
-			Name: audit.AccountUpdated, Entity: audit.AccountEntity(after.ID), Origin: audit.Origin{Source: audit.Admin},
-			Target: after.Username, Change: attribute.name,
-		}
+		event := audit.OfAccount(at, from, audit.AccountUpdated, after)
+		event.Change = attribute.name
 		if !attribute.private {
 			event.From, event.To = attribute.from, attribute.to
 		}

@@ -28,17 +28,17 @@ type MemberReader interface {
 	Memberships(ctx context.Context, acct account.ID) ([]project.Member, error)
 }
 
-// A MemberStore changes memberships, all of one or nothing.
+// A MemberStore changes memberships together with the events, all or nothing.
 type MemberStore interface {
 	// AddMember writes m, in the place of over unless that is the zero Member.
 	// It returns fault.ErrTaken when the account is a member already, or over
 	// is not what it was, and fault.ErrNotFound when the account is gone.
-	AddMember(ctx context.Context, m, over project.Member) error
+	AddMember(ctx context.Context, m, over project.Member, added audit.Event) error
 	// ChangeMember turns before into after, and RemoveMember ends m. Both do so
 	// only while the member is as given, and so is another one, besides, unless
 	// that is the zero Member; otherwise they return fault.ErrMoved.
-	ChangeMember(ctx context.Context, before, after, besides project.Member) error
-	RemoveMember(ctx context.Context, m, besides project.Member) error
+	ChangeMember(ctx context.Context, before, after, besides project.Member, changed []audit.Event) error
+	RemoveMember(ctx context.Context, m, besides project.Member, removed audit.Event) error
 }
 
 // A MemberView is a membership as it is shown.
@@ -264,8 +264,7 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 		Project: access.Project.ID, Account: acct.ID, Level: a.Level, ExpiresOn: a.ExpiresOn,
 		CreatedAt: now, CreatedBy: by.Account.ID,
 	}
-	expected := audit.Expect(ctx, now, memberEvents(by, access.Project, acct, project.Member{}, m)...)
-	switch err := d.Projects.AddMember(expected, m, standing.Direct); {
+	switch err := d.Projects.AddMember(ctx, m, standing.Direct, added(now, by, access.Project, acct, m.Level)); {
 	case errors.Is(err, fault.ErrTaken):
 		return MemberView{}, ErrMemberExists
 	case errors.Is(err, fault.ErrNotFound):
@@ -363,8 +362,11 @@ func (d *Directory) changeMember(ctx context.Context, by principal.Principal, ki
 	if err != nil {
 		return MemberView{}, err
 	}
-	ctx = audit.Expect(ctx, now, memberEvents(by, access.Project, member, before, after)...)
-	return views[0], d.Projects.ChangeMember(ctx, before, after, besides)
+	changed := memberChanges(now, by, access.Project, member, before, after)
+	if len(changed) == 0 {
+		return views[0], nil
+	}
+	return views[0], d.Projects.ChangeMember(ctx, before, after, besides, changed)
 }
 
 // changeable returns a direct member that is not as it has to be, and its
@@ -459,8 +461,7 @@ func (d *Directory) removeMember(ctx context.Context, by principal.Principal, ki
 		return 0, err
 	}
 	for _, r := range append(removals, own) {
-		expected := audit.Expect(ctx, now, memberEvents(by, r.project, member, r.member, project.Member{})...)
-		if err := d.Projects.RemoveMember(expected, r.member, r.besides); err != nil {
+		if err := d.Projects.RemoveMember(ctx, r.member, r.besides, removed(now, by, r.project, member, r.member.Level)); err != nil {
 			return 0, err
 		}
 	}

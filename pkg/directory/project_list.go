@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
@@ -30,7 +31,7 @@ type ProjectStore interface {
 	// 0, as its first member. It returns project.ErrPathTaken when something lies
 	// at the path already, and fault.ErrNotFound when owner or the group above
 	// is not there, and then writes nothing.
-	CreateProject(ctx context.Context, proj project.Project, owner account.ID) (project.Project, error)
+	CreateProject(ctx context.Context, proj project.Project, owner account.ID, created audit.Event) (project.Project, error)
 }
 
 // A Tree finds projects and groups by where they lie.

@@ -32,7 +32,7 @@ func newTree(t *testing.T) (*directory.Directory, principal.Principal) {
 	}
 	table := store.Open(client, "latchkey", store.Options{Shards: 16, Retention: time.Hour})
 	d := &directory.Directory{Store: table, Reader: table, Projects: table, Clock: clock.NewFake(now)}
-	acct, err := d.CreateByConsole(t.Context(), directory.Candidate{Username: "owner", Name: "Owner", Email: "owner@example.test"})
+	acct, err := d.CreateByConsole(t.Context(), "", directory.Candidate{Username: "owner", Name: "Owner", Email: "owner@example.test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"latchkey/pkg/account"
-	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
@@ -121,7 +120,7 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 		return View{}, err
 	}
 	view := views[0]
-	view.Project, err = d.Projects.CreateProject(audit.Expect(ctx, d.Clock.Now(), made(by, view, owner)), proj, owner)
+	view.Project, err = d.Projects.CreateProject(ctx, proj, owner, made(proj.CreatedAt, by, view, owner))
 	switch {
 	case errors.Is(err, project.ErrPathTaken):
 		return View{}, taken(proj)

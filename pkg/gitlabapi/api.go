@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
-	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
@@ -191,8 +190,8 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 		}
 		if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
 			record.caller = principal.Principal{Account: refusal.Account, Token: refusal.Token}
-			if event, ok := api.Throttles.Strayed(refusal, api.Clock.Now()); ok {
-				api.note(r, ofNobody(r.Context(), refusal.Token), event)
+			if event, ok := api.Throttles.Strayed(requestOf(r.Context()), refusal, api.Clock.Now()); ok {
+				api.note(r, event)
 			}
 			if rt.refused != nil {
 				served, replayErr := rt.refused(w, r, refusal)
@@ -205,6 +204,7 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 			api.Count("BearersRefused", verify.RefusalCode(err))
 			return err
 		}
+		caller.Request = requestOf(r.Context())
 		record.caller = caller
 		if ends := caller.Token.ExpiresOn; !ends.IsZero() && ends.Start().Sub(api.Clock.Now()) < endsSoon {
 			w.Header().Set(expiresHeader, ends.String())
@@ -242,8 +242,7 @@ func (api *API) admitted(w http.ResponseWriter, r *http.Request, rt route, requi
 			return err
 		}
 	}
-	ctx := audit.WithOrigin(r.Context(), origin(r.Context(), caller))
-	return rt.handle(w, r.WithContext(principal.With(ctx, caller)))
+	return rt.handle(w, r.WithContext(principal.With(r.Context(), caller)))
 }
 
 // A record collects what the one log line at a request's end says.

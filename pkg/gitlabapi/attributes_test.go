@@ -12,6 +12,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
 
@@ -46,7 +47,7 @@ func (w *world) impersonate(tb testing.TB, username string) {
 	t, err := w.table.CreateToken(tb.Context(), user, token.Token{
 		Kind: token.Impersonation, Owner: user.ID, Name: "impersonation", Scopes: scope.Set{scope.API},
 		CreatedAt: now, CreatedBy: 1, ExpiresOn: clock.DayOf(now).AddDays(9), Digest: w.pepper.Digest(bearer),
-	}, nil)
+	}, nil, storetest.Event)
 	check(tb, err)
 	w.bearers["impersonation"], w.tokens["impersonation"] = bearer.Reveal(), t
 }

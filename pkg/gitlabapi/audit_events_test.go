@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ import (
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/settings"
+	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/trail"
 )
 
@@ -43,33 +45,30 @@ func story(tb testing.TB, w *world) {
 	tb.Helper()
 	w.withProjects(tb)
 	root, owner := principal.Principal{Account: w.users["root"], Token: w.tokens["root"]}, principal.Principal{Account: w.users["owner"], Token: w.tokens["owner"]}
-	// from is the context of a request.
-	from := func(by principal.Principal) context.Context {
+	request := principal.Request{ID: "a-request", Address: netip.MustParseAddr("192.0.2.7")}
+	root.Request, owner.Request = request, request
+	next := func() context.Context {
 		w.clock.Advance(time.Second)
-		origin := audit.Origin{Author: by.Account.ID, Presented: by.Token.ID, RequestID: "a-request", Address: "192.0.2.7"}
-		if by.Asker() != by.Account.ID {
-			origin.Asker = by.Asker()
-		}
-		return audit.WithOrigin(tb.Context(), origin)
+		return tb.Context()
 	}
-	_, err := w.issuer.CreateFor(from(root), root, w.users["owner"].ID, lifecycle.Spec{Name: "nightly", Scopes: w.tokens["owner"].Scopes[:1]})
+	_, err := w.issuer.CreateFor(next(), root, w.users["owner"].ID, lifecycle.Spec{Name: "nightly", Scopes: w.tokens["owner"].Scopes[:1]})
 	check(tb, err)
-	_, err = w.issuer.Rotate(from(owner), owner, w.tokens["reading"].ID, lifecycle.Rotation{})
+	_, err = w.issuer.Rotate(next(), owner, w.tokens["reading"].ID, lifecycle.Rotation{})
 	check(tb, err)
-	check(tb, w.revoker.Revoke(from(root.As(w.users["owner"])), root.As(w.users["owner"]), w.tokens["registry"].ID))
-	impersonation, err := w.issuer.CreateImpersonation(from(root), root, w.users["owner"].ID, lifecycle.Spec{Name: "look", Scopes: w.tokens["owner"].Scopes[:1]})
+	check(tb, w.revoker.Revoke(next(), root.As(w.users["owner"]), w.tokens["registry"].ID))
+	impersonation, err := w.issuer.CreateImpersonation(next(), root, w.users["owner"].ID, lifecycle.Spec{Name: "look", Scopes: w.tokens["owner"].Scopes[:1]})
 	check(tb, err)
-	acting := principal.Principal{Account: w.users["owner"], Token: impersonation.Token}
-	_, err = w.issuer.CreateForProject(from(acting), acting, project.KindProject, "8", lifecycle.ProjectSpec{
+	acting := principal.Principal{Account: w.users["owner"], Token: impersonation.Token, Request: request}
+	_, err = w.issuer.CreateForProject(next(), acting, project.KindProject, "8", lifecycle.ProjectSpec{
 		Spec: lifecycle.Spec{Name: "deploy", Scopes: w.tokens["owner"].Scopes[:1]}, Level: project.Developer,
 	})
 	check(tb, err)
-	_, err = w.accounts.Block(from(root), root, w.users["other"].ID)
+	_, err = w.accounts.Block(next(), root, w.users["other"].ID)
 	check(tb, err)
 	off := false
-	_, err = w.administration.Update(from(root), root, settings.Change{ExpiryRequired: &off})
+	_, err = w.administration.Update(next(), root, settings.Change{ExpiryRequired: &off})
 	check(tb, err)
-	check(tb, w.accounts.Delete(from(root), root, w.users["sleeper"].ID))
+	check(tb, w.accounts.Delete(next(), root, w.users["sleeper"].ID))
 	w.clock.Advance(time.Second)
 	w.logs.reset()
 	w.counts.reset()
@@ -248,10 +247,11 @@ func TestWhatIsWrittenDown(t *testing.T) {
 		"activate":       {request: post("directory", "/api/v4/users/5/activate", "root", ""), want: []string{"user_activated admin User/5 by 1" + asRoot + ", target sleeper"}},
 		"activate again": {request: post("directory", "/api/v4/users/3/activate", "root", "")},
 		"delete":         {request: request{function: "directory", method: "DELETE", target: "/api/v4/users/3", bearer: "root"}, want: []string{"user_destroyed admin User/3 by 1" + asRoot + ", target other"}},
-		"delete a member of projects is one event": {
+		"delete a member of projects": {
 			request: request{function: "directory", method: "DELETE", target: "/api/v4/users/3", bearer: "root"},
 			before:  func(tb testing.TB, w *world) { w.withProjects(tb) },
-			want:    []string{"user_destroyed admin User/3 by 1" + asRoot + ", target other"}},
+			want: []string{"user_destroyed admin User/3 by 1" + asRoot + ", target other",
+				"member_destroyed admin Project/8 by 1" + asRoot + ", target other, change access_level:30:"}},
 		"settings": {
 			request: request{function: "settings", method: "PUT", target: "/api/v4/application/settings", bearer: "root",
 				json: `{"require_personal_access_token_expiry":false,"personal_access_token_prefix":"acme_"}`},
@@ -291,7 +291,7 @@ func TestWhatIsWrittenDown(t *testing.T) {
 			"feature_flag_set admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target resource_access_token, change value::true for user 2, project 8"}},
 		"delete a feature": {request: request{function: "settings", method: "DELETE", target: "/api/v4/features/resource_access_token", bearer: "root"},
 			before: func(tb testing.TB, w *world) {
-				check(tb, w.table.SetSwitches(tb.Context(), []feature.Switch{{Feature: feature.ProjectAccessToken}}))
+				check(tb, w.table.SetSwitches(tb.Context(), []feature.Switch{{Feature: feature.ProjectAccessToken}}, storetest.Event))
 			}, want: []string{
 				"feature_flag_deleted admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target resource_access_token"}},
 		"delete a feature that nobody has set": {request: request{function: "settings", method: "DELETE", target: "/api/v4/features/resource_access_token", bearer: "root"}},

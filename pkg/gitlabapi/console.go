@@ -89,7 +89,7 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	if err != nil {
 		return nil, consoleError(p.Action, err)
 	}
-	user, err := accounts.CreateByConsole(ctx, candidate)
+	user, err := accounts.CreateByConsole(ctx, invocationID(ctx), candidate)
 	if err != nil {
 		return nil, consoleError(p.Action, err)
 	}
@@ -106,7 +106,7 @@ func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, u
 	if err != nil {
 		return tokenJSON{}, err
 	}
-	issued, err := issuer.CreateByConsole(ctx, user, spec, p.Value)
+	issued, err := issuer.CreateByConsole(ctx, invocationID(ctx), user, spec, p.Value)
 	if err != nil {
 		return tokenJSON{}, valueTaken(err)
 	}
@@ -187,15 +187,15 @@ func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Dir
 		switch {
 		case p == (revokePayload{Action: "revoke_token", Value: p.Value}) && p.Value != "":
 			var id token.ID
-			id, err = revoker.RevokeValueByConsole(ctx, p.Value)
+			id, err = revoker.RevokeValueByConsole(ctx, invocationID(ctx), p.Value)
 			done = revokedJSON{Revoked: true, ID: int64(id), UserID: int64(id.Owner())}
 		case p == (revokePayload{Action: "revoke_token", ID: p.ID}) && p.ID != 0:
-			err = revoker.RevokeByConsole(ctx, token.ID(p.ID))
+			err = revoker.RevokeByConsole(ctx, invocationID(ctx), token.ID(p.ID))
 			done = revokedJSON{Revoked: true, ID: p.ID, UserID: int64(token.ID(p.ID).Owner())}
 		case p == (revokePayload{Action: "revoke_everything", Username: p.Username}) && p.Username != "":
 			var user account.Account
 			if user, err = accounts.ByName(ctx, p.Username); err == nil {
-				err = revoker.RevokeEverythingByConsole(ctx, user)
+				err = revoker.RevokeEverythingByConsole(ctx, invocationID(ctx), user)
 			}
 			done = revokedJSON{Revoked: true, UserID: int64(user.ID)}
 		default:

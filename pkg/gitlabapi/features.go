@@ -72,7 +72,7 @@ func actors(targets []feature.Target) []string {
 }
 
 func (api *settingsAPI) listFeatures(w http.ResponseWriter, r *http.Request) error {
-	flags, err := api.features.Flags(r.Context())
+	flags, err := api.features.Flags(r.Context(), principal.From(r.Context()))
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (api *settingsAPI) setFeature(w http.ResponseWriter, r *http.Request) error
 		return &badRequest{fmt.Errorf("%s is not supported as a target, only user, group, namespace and project are", unsupported)}
 	}
 	name := r.PathValue("name")
-	flag, err := api.features.Set(r.Context(), name, on, names, force)
+	flag, err := api.features.Set(r.Context(), principal.From(r.Context()), name, on, names, force)
 	if err != nil {
 		return fmt.Errorf("set feature: %w", err)
 	}
@@ -131,7 +131,7 @@ func (api *settingsAPI) setFeature(w http.ResponseWriter, r *http.Request) error
 
 func (api *settingsAPI) clearFeature(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
-	if err := api.features.Clear(r.Context(), name); err != nil {
+	if err := api.features.Clear(r.Context(), principal.From(r.Context()), name); err != nil {
 		return fmt.Errorf("clear feature: %w", err)
 	}
 	api.Log.Info("feature cleared", facts(r, "feature", loggedFeature(name),

@@ -310,12 +310,11 @@ func (api *issueAPI) reuse(r *http.Request, refusal *verify.Refusal) (bool, erro
 		return false, nil
 	}
 	// Who presents a bearer that has ended is nobody: it may have been found.
-	from := ofNobody(r.Context(), refusal.Token)
-	from.Source = audit.Reuse
-	if err := api.revoker.EndFamily(audit.WithOrigin(r.Context(), from), refusal.Token); err != nil {
+	by := bearerOnly(requestOf(r.Context()), refusal.Token)
+	if err := api.revoker.EndFamily(r.Context(), by, refusal.Token); err != nil {
 		return false, err
 	}
-	api.note(r, from, audit.OfToken(refusal.Token, audit.Reused))
+	api.note(r, audit.OfToken(api.Clock.Now(), audit.By(by, audit.Reuse), refusal.Token, audit.Reused))
 	api.Log.Warn("revoked token presented for rotation", facts(r, "token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))...)
 	return false, nil
 }

@@ -37,7 +37,7 @@ func Lambda(h http.Handler, console Console) lambda.Handler {
 			if console == nil {
 				return nil, ErrEvent
 			}
-			return console(withOperator(ctx), raw)
+			return console(ctx, raw)
 		}
 		ctx = context.WithValue(ctx, requestIDKey{}, event.RequestContext.RequestID)
 		ctx = context.WithValue(ctx, gatewayURLKey{}, gatewayURL(event))

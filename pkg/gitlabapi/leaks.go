@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
@@ -75,8 +74,8 @@ func (api *leaksAPI) report(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx := audit.WithOrigin(r.Context(), origin(r.Context(), principal.Principal{}))
-	report, failure := api.revoker.ReportLeaked(ctx, values, source)
+	by := principal.Principal{Request: requestOf(r.Context())}
+	report, failure := api.revoker.ReportLeaked(r.Context(), by, values, source)
 	for _, t := range report.Ended {
 		api.Count("TokensRevoked", string(token.ReasonLeak))
 		api.Log.Warn("leaked token revoked", facts(r, "token_id", int64(t.ID), "owner", int64(t.Owner))...)

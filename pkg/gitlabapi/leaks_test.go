@@ -40,7 +40,7 @@ func leakForm(values ...string) request {
 // chosen gives an account a token with a value of its own.
 func (w *world) chosen(tb testing.TB, name, owner, value string) {
 	tb.Helper()
-	issued, err := w.issuer.CreateByConsole(tb.Context(), w.users[owner], lifecycle.Spec{
+	issued, err := w.issuer.CreateByConsole(tb.Context(), "", w.users[owner], lifecycle.Spec{
 		Name: name, Scopes: scope.Set{scope.API}, ExpiresOn: clock.DayOf(now).AddDays(100),
 	}, value)
 	check(tb, err)

@@ -30,7 +30,7 @@ func (w *world) restrict(tb testing.TB, name string, texts ...string) {
 	check(tb, err)
 	user, err := w.table.Account(tb.Context(), w.users["owner"].ID)
 	check(tb, err)
-	issued, err := w.issuer.CreateByConsole(tb.Context(), user, lifecycle.Spec{
+	issued, err := w.issuer.CreateByConsole(tb.Context(), "", user, lifecycle.Spec{
 		Name: name, Scopes: scope.Set{scope.API, scope.SelfRotate}, ExpiresOn: clock.DayOf(now).AddDays(100), Networks: networks,
 	}, "")
 	check(tb, err)

@@ -182,7 +182,7 @@ func projectTokenCases() []replyCase {
 	add("rotate by id of the token alone", rotate(everyToken+"/"+webToken, "root"), botsOfWeb)
 	add("rotate one of a blocked bot", rotate(ofWeb+"/"+webToken, "owner"), func(tb testing.TB, w *world) {
 		botsOfWeb(tb, w)
-		check(tb, w.table.SetAccountState(tb.Context(), w.tokens["web"].Owner, account.Active, account.Blocked))
+		check(tb, w.table.SetAccountState(tb.Context(), w.tokens["web"].Owner, account.Active, account.Blocked, storetest.Event))
 	})
 
 	// 7.5

@@ -20,6 +20,7 @@ import (
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
 
@@ -59,7 +60,7 @@ func team(tb testing.TB, w *world) {
 
 	bot, err := w.table.CreateAccount(ctx, account.Account{
 		Username: "project_3_bot", Name: "deploy", Email: "project3_bot@example.com", State: account.Active, Bot: true, CreatedAt: now, NextNumber: 1,
-	})
+	}, storetest.Event)
 	check(tb, err)
 	w.users["bot"] = bot
 	w.user(tb, "gone")
@@ -87,7 +88,7 @@ func (w *world) join(tb testing.TB, res project.ID, name string, level project.L
 	tb.Helper()
 	check(tb, w.table.AddMember(tb.Context(), project.Member{
 		Project: res, Account: w.users[name].ID, Level: level, ExpiresOn: until, CreatedAt: now, CreatedBy: by,
-	}, project.Member{}))
+	}, project.Member{}, storetest.Event))
 }
 
 // issueOf makes a bearer of the bot that belongs to a project.
@@ -100,7 +101,7 @@ func (w *world) issueOf(tb testing.TB, name string, res project.ID, kind token.K
 	tok, err := w.table.CreateToken(tb.Context(), bot, token.Token{
 		Kind: kind, Owner: bot.ID, Name: name, Scopes: scope.Set{scope.API}, CreatedAt: now, CreatedBy: 2,
 		ExpiresOn: clock.DayOf(now).AddDays(100), Digest: w.pepper.Digest(bearer), Project: res, Level: project.Maintainer,
-	}, nil)
+	}, nil, storetest.Event)
 	check(tb, err)
 	w.bearers[name], w.tokens[name] = bearer.Reveal(), tok
 	w.logs.secret(bearer.Reveal())
@@ -450,7 +451,7 @@ func TestRightsOverMembers(t *testing.T) {
 		standing, err := w.table.Standing(t.Context(), r, w.users[name].ID)
 		check(t, err)
 		if standing.Direct != (project.Member{}) {
-			check(t, w.table.RemoveMember(t.Context(), standing.Direct, project.Member{}))
+			check(t, w.table.RemoveMember(t.Context(), standing.Direct, project.Member{}, storetest.Event))
 		}
 		if level != project.NoLevel {
 			w.join(t, res, name, level, clock.Day{}, 1)
@@ -505,7 +506,7 @@ func TestRightsToMake(t *testing.T) {
 		standing, err := w.table.Standing(t.Context(), proj, 3)
 		check(t, err)
 		if standing.Direct != (project.Member{}) {
-			check(t, w.table.RemoveMember(t.Context(), standing.Direct, project.Member{}))
+			check(t, w.table.RemoveMember(t.Context(), standing.Direct, project.Member{}, storetest.Event))
 		}
 		if level != project.NoLevel {
 			w.join(t, foreignID, "other", level, clock.Day{}, 1)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
 
@@ -41,7 +42,7 @@ func TestSelfUnderSudoIsTheAdministratorsToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			// Everything that the account has was revoked: that is not about the administrator's token.
-			check(t, w.table.RevokeEverything(t.Context(), 2))
+			check(t, w.table.RevokeEverything(t.Context(), 2, storetest.Event))
 			before, err := w.table.TokensOfOwner(t.Context(), 2)
 			check(t, err)
 			r := c.request

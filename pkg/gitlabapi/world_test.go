@@ -38,6 +38,7 @@ import (
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
+	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
@@ -136,8 +137,8 @@ func newWorld(tb testing.TB) *world {
 	}
 	w.end(tb, "revoked")
 	w.expire(tb, "expired")
-	check(tb, w.table.SetAccountState(tb.Context(), w.users["blocked"].ID, account.Active, account.Blocked))
-	check(tb, w.table.SetAccountState(tb.Context(), w.users["sleeper"].ID, account.Active, account.Deactivated))
+	check(tb, w.table.SetAccountState(tb.Context(), w.users["blocked"].ID, account.Active, account.Blocked, storetest.Event))
+	check(tb, w.table.SetAccountState(tb.Context(), w.users["sleeper"].ID, account.Active, account.Deactivated, storetest.Event))
 	w.logs.reset()
 	w.counts.reset()
 	tb.Cleanup(func() { w.searchLogs(tb) })
@@ -185,7 +186,7 @@ func (w *world) user(tb testing.TB, name string, change ...func(*directory.Candi
 	for _, f := range change {
 		f(&c)
 	}
-	user, err := w.accounts.CreateByConsole(tb.Context(), c)
+	user, err := w.accounts.CreateByConsole(tb.Context(), "", c)
 	check(tb, err)
 	w.users[name] = user
 	w.logs.secret(c.Email)
@@ -195,7 +196,7 @@ func (w *world) issue(tb testing.TB, name, owner string, scopes ...scope.Scope) 
 	tb.Helper()
 	user, err := w.table.Account(tb.Context(), w.users[owner].ID)
 	check(tb, err)
-	issued, err := w.issuer.CreateByConsole(tb.Context(), user, lifecycle.Spec{
+	issued, err := w.issuer.CreateByConsole(tb.Context(), "", user, lifecycle.Spec{
 		Name: "of " + name, Scopes: scopes, ExpiresOn: clock.DayOf(now).AddDays(100),
 	}, "")
 	check(tb, err)
@@ -208,7 +209,7 @@ func (w *world) end(tb testing.TB, name string) {
 	tb.Helper()
 	t := w.tokens[name]
 	t.RevokedAt, t.RevokedReason = w.clock.Now(), token.ReasonRequest
-	check(tb, w.table.RevokeToken(tb.Context(), t))
+	check(tb, w.table.RevokeToken(tb.Context(), t, storetest.Event))
 }
 
 // expire moves the end of a token to today, which only time does otherwise.

@@ -68,7 +68,7 @@ type fakeStore struct {
 	tokensByDigest func() error
 	lookups        [][]secret.Digest
 	lookup         func() []token.Token // what is found, instead of what there is
-	events         []audit.Event        // what revocations were to be recorded as
+	events         []audit.Event        // of all changes
 	newest         func(token.ID) (token.Token, error)
 	pageOfOwner    func(account.ID, token.Page)
 
@@ -103,7 +103,8 @@ func (s *fakeStore) Standing(_ context.Context, proj project.Project, acct accou
 }
 
 func (s *fakeStore) CreateProjectToken(_ context.Context, proj project.Project, bot account.Account, t token.Token,
-	mint func(account.ID) (secret.Digest, *secret.Use, error)) (token.Token, error) {
+	mint func(account.ID) (secret.Digest, *secret.Use, error), issued audit.Event) (token.Token, error) {
+	s.events = append(s.events, issued)
 	if s.createProjectToken != nil {
 		return s.createProjectToken(mint)
 	}
@@ -173,7 +174,8 @@ func (s *fakeStore) Account(_ context.Context, id account.ID) (account.Account, 
 	return u, nil
 }
 
-func (s *fakeStore) CreateToken(_ context.Context, by account.Account, t token.Token, use *secret.Use) (token.Token, error) {
+func (s *fakeStore) CreateToken(_ context.Context, by account.Account, t token.Token, use *secret.Use, issued audit.Event) (token.Token, error) {
+	s.events = append(s.events, issued)
 	if s.createToken != nil {
 		return s.createToken(t, use)
 	}
@@ -201,7 +203,8 @@ func (s *fakeStore) add(id account.ID, t token.Token, use *secret.Use) (token.To
 	return t, nil
 }
 
-func (s *fakeStore) RotateToken(_ context.Context, by account.Account, old, next token.Token, use *secret.Use) (token.Token, error) {
+func (s *fakeStore) RotateToken(_ context.Context, by account.Account, old, next token.Token, use *secret.Use, rotated audit.Event) (token.Token, error) {
+	s.events = append(s.events, rotated)
 	if s.rotateToken != nil {
 		return s.rotateToken(old, next, use)
 	}
@@ -233,13 +236,13 @@ func (s *fakeStore) Use(_ context.Context, handle string) (secret.Use, error) {
 	return use, nil
 }
 
-func (s *fakeStore) RevokeToken(ctx context.Context, ended token.Token) error {
+func (s *fakeStore) RevokeToken(_ context.Context, ended token.Token, revoked audit.Event) error {
 	if s.revokeToken != nil {
 		return s.revokeToken(ended)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.events = append(s.events, audit.Expected(ctx)...)
+	s.events = append(s.events, revoked)
 	stored, ok := s.tokens[ended.ID]
 	if !ok {
 		return fault.ErrNotFound
@@ -272,7 +275,8 @@ func (s *fakeStore) TokensByDigest(_ context.Context, digests []secret.Digest) (
 	return found, nil
 }
 
-func (s *fakeStore) RevokeEverything(_ context.Context, id account.ID) error {
+func (s *fakeStore) RevokeEverything(_ context.Context, id account.ID, revoked audit.Event) error {
+	s.events = append(s.events, revoked)
 	acct, ok := s.accts[id]
 	if !ok {
 		return fault.ErrNotFound

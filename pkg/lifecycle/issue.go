@@ -285,7 +285,7 @@ func (r rules) withDefaults(spec Spec) Spec {
 // choice, or a generated one when value is "". Errors are those of CreateFor,
 // secret.ErrMalformed or secret.ErrReserved for a value that cannot be, and
 // fault.ErrTaken for one that is in use.
-func (i *Issuer) CreateByConsole(ctx context.Context, owner account.Account, spec Spec, value string) (Issued, error) {
+func (i *Issuer) CreateByConsole(ctx context.Context, requestID string, owner account.Account, spec Spec, value string) (Issued, error) {
 	rules, err := i.rules(ctx)
 	if err != nil {
 		return Issued{}, err
@@ -311,8 +311,7 @@ func (i *Issuer) CreateByConsole(ctx context.Context, owner account.Account, spe
 	}
 	t := i.fresh(owner, 0, token.Personal, spec)
 	t.Digest = i.Pepper.Digest(bearer)
-	ctx = audit.Expect(ctx, t.CreatedAt, audit.OfToken(t, audit.Issued))
-	t, err = i.Store.CreateToken(ctx, owner, t, nil)
+	t, err = i.Store.CreateToken(ctx, owner, t, nil, eventBy(principal.Console(requestID), t.CreatedAt, t, audit.Issued))
 	return Issued{Token: t, Bearer: bearer}, err
 }
 
@@ -405,8 +404,7 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 		}
 		t := i.fresh(owner, by.Asker(), kind, spec)
 		t.Digest = i.Pepper.Digest(bearer)
-		ctx := audit.Expect(ctx, t.CreatedAt, eventBy(by, t, audit.Issued))
-		t, err = i.Store.CreateToken(ctx, owner, t, use)
+		t, err = i.Store.CreateToken(ctx, owner, t, use, eventBy(by, t.CreatedAt, t, audit.Issued))
 		return Issued{Token: t, Bearer: bearer}, err
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
@@ -115,7 +116,7 @@ func TestDatesThatATokenMayEndOn(t *testing.T) {
 				return f.issuer.CreateFor(t.Context(), by, owner, s)
 			},
 			"by the console": func(f *fixture, _ principal.Principal, s lifecycle.Spec) (lifecycle.Issued, error) {
-				return f.issuer.CreateByConsole(t.Context(), f.accts[owner], s, "")
+				return f.issuer.CreateByConsole(t.Context(), "", f.accts[owner], s, "")
 			},
 			"with a token that never ends": func(f *fixture, by principal.Principal, s lifecycle.Spec) (lifecycle.Issued, error) {
 				by.Token.ExpiresOn = clock.Day{}
@@ -202,7 +203,7 @@ func TestFaultsAreNamedTogether(t *testing.T) {
 			}
 			issued, err := f.issuer.CreateFor(t.Context(), f.callerOf(t, admin), owner, wanted)
 			checkOutcome(t, issued, err, want)
-			issued, err = f.issuer.CreateByConsole(t.Context(), f.accts[owner], wanted, "")
+			issued, err = f.issuer.CreateByConsole(t.Context(), "", f.accts[owner], wanted, "")
 			checkOutcome(t, issued, err, want)
 		})
 	}
@@ -276,11 +277,11 @@ func TestCreateByConsole(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
-			_, err := f.issuer.CreateByConsole(t.Context(), f.accts[other], spec(), "value-that-is-taken-1")
+			_, err := f.issuer.CreateByConsole(t.Context(), "", f.accts[other], spec(), "value-that-is-taken-1")
 			checkErr(t, err, nil)
 			acct := f.accts[owner]
 			acct.State = test.state
-			issued, err := f.issuer.CreateByConsole(t.Context(), acct, spec(), test.value)
+			issued, err := f.issuer.CreateByConsole(t.Context(), "", acct, spec(), test.value)
 			checkErr(t, err, test.want)
 			if errors.Is(err, secret.ErrMalformed) && !errors.Is(err, fault.ErrInput) {
 				t.Errorf("%v is not the caller's to mend", err)
@@ -438,7 +439,7 @@ func TestTheLoserOfARaceForAKeyGetsTheWinnersReply(t *testing.T) {
 				var err error
 				winner, err = f.issuer.CreateForSelf(t.Context(), by, rival)
 				checkErr(t, err, nil)
-				return f.CreateToken(t.Context(), by.Account, tok, use)
+				return f.CreateToken(t.Context(), by.Account, tok, use, audit.Event{})
 			}
 			got, err := f.issuer.CreateForSelf(t.Context(), by, wanted)
 			checkErr(t, err, test.want)

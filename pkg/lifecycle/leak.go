@@ -13,6 +13,7 @@ import (
 
 	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -30,7 +31,7 @@ type LeakReport struct {
 }
 
 // ReportLeaked ends every token whose bearer is among values, whatever the rest
-// of them are. Nobody has to be known for that: who has a bearer can end it
+// of them are. by need not be anybody: who has a bearer can end it
 // anyway. Values of every form are looked up, so that how long it takes to look
 // tells nothing about them; a value given twice counts once. source says where
 // they were found, or is "".
@@ -38,7 +39,7 @@ type LeakReport struct {
 // One that cannot be ended does not keep the others from it. The error is then
 // fault.ErrUnavailable beside what was done, and the same report may be made
 // again.
-func (r *Revoker) ReportLeaked(ctx context.Context, values []string, source string) (LeakReport, error) {
+func (r *Revoker) ReportLeaked(ctx context.Context, by principal.Principal, values []string, source string) (LeakReport, error) {
 	digests := make([]secret.Digest, 0, len(values))
 	seen := make(map[secret.Digest]bool, len(values))
 	for _, value := range values {
@@ -51,7 +52,7 @@ func (r *Revoker) ReportLeaked(ctx context.Context, values []string, source stri
 	if err != nil {
 		return LeakReport{}, fmt.Errorf("look up %d reported values: %w", len(digests), err)
 	}
-	return r.endLeaked(ctx, found, r.speakable(source, values))
+	return r.endLeaked(ctx, found, audit.By(by, audit.Leak), r.speakable(source, values))
 }
 
 // speakable returns source for the audit trail, which holds no bearers: nothing
@@ -65,7 +66,7 @@ func (r *Revoker) speakable(source string, values []string) string {
 	return source
 }
 
-func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, source string) (LeakReport, error) {
+func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, from audit.Origin, source string) (LeakReport, error) {
 	var (
 		mu       sync.Mutex
 		report   LeakReport
@@ -82,7 +83,7 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, source str
 		}
 		group.Go(func() error {
 			t.RevokedAt, t.RevokedReason = r.Clock.Now(), token.ReasonLeak
-			err := r.Store.RevokeToken(audit.Expect(ctx, t.RevokedAt, leakEvent(t, source)), t)
+			err := r.Store.RevokeToken(ctx, t, leakEvent(t, from, source))
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -107,9 +108,8 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, source str
 
 // leakEvent is how the audit trail tells of the end of t, and of where it was
 // found, if the report says so.
-func leakEvent(t token.Token, source string) audit.Event {
-	event := audit.OfToken(t, audit.Revoked)
-	event.Source = audit.Leak
+func leakEvent(t token.Token, from audit.Origin, source string) audit.Event {
+	event := audit.OfToken(t.RevokedAt, from, t, audit.Revoked)
 	if source != "" {
 		event.Change, event.To = "found_in", source
 	}

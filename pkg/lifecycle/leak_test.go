@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -23,7 +25,7 @@ import (
 // issued makes a token and returns it with its bearer.
 func (f *fixture) issued(t *testing.T, id account.ID) (token.Token, string) {
 	t.Helper()
-	got, err := f.issuer.CreateByConsole(t.Context(), f.accts[id], spec(), "")
+	got, err := f.issuer.CreateByConsole(t.Context(), "", f.accts[id], spec(), "")
 	checkErr(t, err, nil)
 	return got.Token, got.Bearer.Reveal()
 }
@@ -41,14 +43,14 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 	second, secondBearer := f.issued(t, other)
 	over, overBearer := f.issued(t, owner)
 	bystander, _ := f.issued(t, owner)
-	chosen, err := f.issuer.CreateByConsole(t.Context(), f.accts[other], spec(), "token-string-here123")
+	chosen, err := f.issuer.CreateByConsole(t.Context(), "", f.accts[other], spec(), "token-string-here123")
 	checkErr(t, err, nil)
 	f.clock.Advance(time.Hour)
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), over.ID), nil)
+	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", over.ID), nil)
 	f.clock.Advance(time.Hour)
 	f.writes = 0
 
-	report, err := f.revoker.ReportLeaked(t.Context(), []string{
+	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{
 		"", "x", secondBearer, firstBearer, "somebody-elses-token-here", "token-string-here123", firstBearer, overBearer,
 		firstBearer + "0", strings.ToUpper(firstBearer), strings.Repeat("y", 5000), "\x00nul", "no \xff text", firstBearer,
 	}, "")
@@ -67,7 +69,7 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 	if !f.tokens[bystander.ID].RevokedAt.IsZero() || f.writes != 3 {
 		t.Errorf("ended somebody else, or wrote %d times for 3 tokens", f.writes)
 	}
-	again, err := f.revoker.ReportLeaked(t.Context(), []string{firstBearer, secondBearer, overBearer}, "")
+	again, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{firstBearer, secondBearer, overBearer}, "")
 	checkErr(t, err, nil)
 	if len(again.Ended) != 0 || f.writes != 3 {
 		t.Errorf("the same report again ended %v with %d writes", idsOf(again.Ended), f.writes)
@@ -89,7 +91,7 @@ func TestAReportEndsAnOverlap(t *testing.T) {
 		tok.WorksUntil = f.clock.Now().Add(until)
 		f.tokens[id] = tok
 	}
-	report, err := f.revoker.ReportLeaked(t.Context(), []string{overlappingBearer, overBearer}, "")
+	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{overlappingBearer, overBearer}, "")
 	checkErr(t, err, nil)
 	if want := []token.ID{overlapping.ID}; !slices.Equal(idsOf(report.Ended), want) || !slices.Equal(idsOf(report.Leaked), want) {
 		t.Errorf("ended %v and knows of %v, want %v", idsOf(report.Ended), idsOf(report.Leaked), want)
@@ -105,7 +107,7 @@ func TestAReportEndsWhatTheFormatOfTodayRefuses(t *testing.T) {
 	if _, err := f.revoker.Format.Parse(bearer); err == nil {
 		t.Fatal("not refused")
 	}
-	report, err := f.revoker.ReportLeaked(t.Context(), []string{bearer}, "")
+	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer}, "")
 	checkErr(t, err, nil)
 	if len(report.Ended) != 1 {
 		t.Error("not ended")
@@ -118,12 +120,12 @@ func TestEveryReportedValueIsLookedUpOnce(t *testing.T) {
 	f := newFixture(t)
 	_, bearer := f.issued(t, owner)
 	malformed := bearer[:len(bearer)-1] + "~"
-	_, err := f.revoker.ReportLeaked(t.Context(), []string{bearer, "x", malformed, "x", "", "\x00", bearer, "unknown-but-possible-value"}, "")
+	_, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer, "x", malformed, "x", "", "\x00", bearer, "unknown-but-possible-value"}, "")
 	checkErr(t, err, nil)
 	if len(f.lookups) != 1 || len(f.lookups[0]) != 6 {
 		t.Fatalf("lookups of %v", f.lookups)
 	}
-	_, err = f.revoker.ReportLeaked(t.Context(), nil, "")
+	_, err = f.revoker.ReportLeaked(t.Context(), principal.Principal{}, nil, "")
 	checkErr(t, err, nil)
 }
 
@@ -132,7 +134,7 @@ func TestAReportEndsTheBotOfAProject(t *testing.T) {
 	f.join(web, owner, project.Maintainer)
 	issued, err := f.issuer.CreateForProject(t.Context(), f.callerOf(t, owner), project.KindProject, web.String(), wantedBot(nil))
 	checkErr(t, err, nil)
-	report, err := f.revoker.ReportLeaked(t.Context(), []string{issued.Bearer.Reveal()}, "")
+	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{issued.Bearer.Reveal()}, "")
 	checkErr(t, err, nil)
 	if _, there := f.accts[issued.Token.Owner]; there || len(report.Ended) != 1 {
 		t.Errorf("ended %v, bot still there: %t", idsOf(report.Ended), there)
@@ -162,7 +164,7 @@ func TestAReportGoesOnAfterAFailure(t *testing.T) {
 		}
 		return nil
 	}
-	report, err := f.revoker.ReportLeaked(t.Context(), values, "")
+	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, values, "")
 	checkErr(t, err, fault.ErrUnavailable)
 	if !errors.Is(err, odd) || !strings.Contains(err.Error(), fmt.Sprintf("token %s: odd", tokens[2].ID)) {
 		t.Errorf("a failure is hidden: %v", err)
@@ -171,7 +173,7 @@ func TestAReportGoesOnAfterAFailure(t *testing.T) {
 		t.Errorf("ended %v by %d tries, want %v", idsOf(report.Ended), tries.Load(), want)
 	}
 	f.revokeToken = nil
-	report, err = f.revoker.ReportLeaked(t.Context(), values, "")
+	report, err = f.revoker.ReportLeaked(t.Context(), principal.Principal{}, values, "")
 	checkErr(t, err, nil)
 	if len(report.Ended) != 5 {
 		t.Errorf("again: ended %d", len(report.Ended))
@@ -182,7 +184,7 @@ func TestAReportThatCannotBeLookedUpFails(t *testing.T) {
 	f := newFixture(t)
 	_, bearer := f.issued(t, owner)
 	f.tokensByDigest = func() error { return fault.ErrUnavailable }
-	report, err := f.revoker.ReportLeaked(t.Context(), []string{bearer}, "")
+	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer}, "")
 	checkErr(t, err, fault.ErrUnavailable)
 	if len(report.Ended) != 0 || strings.Contains(err.Error(), bearer) {
 		t.Errorf("ended %v, %v", report.Ended, err)
@@ -207,7 +209,7 @@ func TestAReportEndsSoManyAtATime(t *testing.T) {
 		}
 		done := make(chan lifecycle.LeakReport)
 		go func() {
-			report, err := f.revoker.ReportLeaked(t.Context(), values, "")
+			report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, values, "")
 			checkErr(t, err, nil)
 			done <- report
 		}()
@@ -248,8 +250,8 @@ func TestAReportIsRecorded(t *testing.T) {
 				f.tokens[tok.ID] = tok
 			}
 			f.lookup = func() []token.Token { return []token.Token{first, impersonation, ofProject.Token, ofGroup.Token} }
-			ctx := audit.WithOrigin(t.Context(), audit.Origin{RequestID: "r", Address: "192.0.2.1"})
-			_, err := f.revoker.ReportLeaked(ctx, values, test.source)
+			by := principal.Principal{Request: principal.Request{ID: "r", Address: netip.MustParseAddr("192.0.2.1")}}
+			_, err := f.revoker.ReportLeaked(t.Context(), by, values, test.source)
 			checkErr(t, err, nil)
 			slices.SortFunc(f.events, func(a, b audit.Event) int { return cmp.Compare(a.Token, b.Token) })
 			change := ""

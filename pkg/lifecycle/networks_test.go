@@ -60,7 +60,7 @@ func TestNetworksAreThoseThatWereAskedFor(t *testing.T) {
 			return f.issuer.CreateImpersonation(t.Context(), f.callerOf(t, admin), owner, wanted)
 		},
 		"by the console": func() (lifecycle.Issued, error) {
-			return f.issuer.CreateByConsole(t.Context(), f.accts[owner], wanted, "")
+			return f.issuer.CreateByConsole(t.Context(), "", f.accts[owner], wanted, "")
 		},
 		"for a project": func() (lifecycle.Issued, error) {
 			return f.issuer.CreateForProject(t.Context(), f.callerAt(t, web, project.Maintainer), project.KindProject, "8", lifecycle.ProjectSpec{Spec: wanted})

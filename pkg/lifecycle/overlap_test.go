@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
@@ -155,7 +156,7 @@ func TestRevokingWithinAnOverlap(t *testing.T) {
 		old, _ := overlapping(t, f, f.give(t, owner, nil))
 		f.clock.Advance(time.Hour)
 		f.writes = 0
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), old.ID), nil)
+		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", old.ID), nil)
 		if f.writes != 0 {
 			t.Errorf("%d writes", f.writes)
 		}
@@ -166,11 +167,11 @@ func TestRevokingWithinAnOverlap(t *testing.T) {
 			lifecycle.ProjectSpec{Spec: spec()})
 		checkErr(t, err, nil)
 		old, next := overlapping(t, f, issued.Token)
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), old.ID), nil)
+		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", old.ID), nil)
 		if _, there := f.accts[old.Owner]; !there || stateOf(f, old) != token.Revoked || stateOf(f, next) != token.Active {
 			t.Errorf("bot %t, %s, successor %s", there, stateOf(f, old), stateOf(f, next))
 		}
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), next.ID), nil)
+		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", next.ID), nil)
 		if _, there := f.accts[old.Owner]; there {
 			t.Error("the bot outlives its last token")
 		}
@@ -209,7 +210,7 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 	t.Run("before and behind the one that is presented", func(t *testing.T) {
 		first, second, third, fourth := made(t)
 		want(t, live(first, second, third, fourth), true, false, true, true)
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[second.ID]), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
 		want(t, live(first, second, third, fourth), false, false, false, false)
 		for _, tok := range []token.Token{first, third, fourth} {
 			if f.tokens[tok.ID].RevokedReason != token.ReasonReuse {
@@ -222,8 +223,8 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 	})
 	t.Run("also when the newest had been revoked", func(t *testing.T) {
 		first, second, third, fourth := made(t)
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), fourth.ID), nil)
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[fourth.ID]), nil)
+		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", fourth.ID), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[fourth.ID]), nil)
 		want(t, live(first, second, third, fourth), false, false, false, false)
 		if f.tokens[fourth.ID].RevokedReason != token.ReasonRequest {
 			t.Errorf("%+v", f.tokens[fourth.ID])
@@ -237,14 +238,14 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 		second, third := overlapping(t, f, issued.Token)
 		f.clock.Advance(token.MaxOverlap - time.Second)
 		want(t, live(first, second, third), true, false, true)
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[second.ID]), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
 		want(t, live(first, second, third), false, false, false)
 	})
 	t.Run("and looks no further than the longest overlap", func(t *testing.T) {
 		_, second, _, fourth := made(t)
 		f.clock.Advance(token.MaxOverlap + time.Second)
 		f.writes = 0
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[second.ID]), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
 		if f.writes != 1 || f.tokens[fourth.ID].RevokedReason != token.ReasonReuse {
 			t.Errorf("%d writes, newest %+v", f.writes, f.tokens[fourth.ID])
 		}
@@ -252,7 +253,7 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 	t.Run("and passes over what clean-up has taken", func(t *testing.T) {
 		first, second, third, fourth := made(t)
 		delete(f.tokens, second.ID)
-		checkErr(t, f.revoker.EndFamily(t.Context(), second), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, second), nil)
 		want(t, live(third, fourth), false, false)
 		want(t, live(first), true) // nobody can follow the chain beyond a gap
 	})
@@ -266,9 +267,9 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 			f.tokens[ended.ID] = ended
 			return nil
 		}
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[second.ID]), odd)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), odd)
 		f.revokeToken = nil
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[second.ID]), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
 		if stateOf(f, third) == token.Active {
 			t.Error("the retry did not end it")
 		}

@@ -89,11 +89,10 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (issued Issued, err error) {
 		t := i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec)
 		t.Project, t.Level = access.Project.ID, spec.Level
-		ctx := audit.Expect(ctx, t.CreatedAt, eventBy(by, t, audit.Issued))
-		issued.Token, err = i.Bots.CreateProjectToken(ctx, access.Project, bot, t, func(owner account.ID) (digest secret.Digest, use *secret.Use, err error) {
+		issued.Token, err = i.Bots.CreateProjectToken(ctx, access.Project, bot, t, func(owner account.ID) (_ secret.Digest, use *secret.Use, err error) {
 			issued.Bearer, use, err = mint(owner)
 			return i.Pepper.Digest(issued.Bearer), use, err
-		})
+		}, eventBy(by, t.CreatedAt, t, audit.Issued))
 		return issued, err
 	})
 	if errors.Is(err, fault.ErrNotFound) {
@@ -237,7 +236,7 @@ func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, k
 	if !access.AtLeast(kind.ManageLevel()) {
 		return &NotManager{t}
 	}
-	return r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
+	return r.end(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
 // findOfProject returns a project's token in whatever state it is.

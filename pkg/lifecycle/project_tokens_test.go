@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
@@ -282,7 +283,7 @@ func TestRotatingATokenOfAProject(t *testing.T) {
 	ofOther := f.bot(t, project.KindProject, apps, project.Guest)
 	personal := f.give(t, owner, nil)
 	ended := f.bot(t, project.KindProject, web, project.Guest)
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), ended.ID), nil)
+	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", ended.ID), nil)
 	lost := f.bot(t, project.KindProject, web, project.Guest)
 	delete(f.accts, lost.Owner)
 	maintainer := f.callerAt(t, web, project.Maintainer)
@@ -373,9 +374,9 @@ func TestListingAndGettingTokensOfAProject(t *testing.T) {
 	f := newFixture(t)
 	good := f.bot(t, project.KindProject, web, project.Developer)
 	ended := f.bot(t, project.KindProject, web, project.Guest)
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), ended.ID), nil)
+	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", ended.ID), nil)
 	bulk := f.bot(t, project.KindProject, web, project.Guest)
-	checkErr(t, f.RevokeEverything(t.Context(), bulk.Owner), nil)
+	checkErr(t, f.RevokeEverything(t.Context(), bulk.Owner, audit.Event{}), nil)
 	lost := f.bot(t, project.KindProject, web, project.Guest)
 	delete(f.accts, lost.Owner)
 	foreign := f.bot(t, project.KindProject, apps, project.Guest)
@@ -461,7 +462,7 @@ func TestABotLeftBehindIsEndedByTheRetry(t *testing.T) {
 		ended := f.tokens[tok.ID]
 		ended.RevokedAt, ended.RevokedReason = now, reason
 		f.tokens[tok.ID], f.writes = ended, 0
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), tok.ID), nil)
+		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", tok.ID), nil)
 		if f.writes != asks {
 			t.Errorf("ended as %s: the store was asked %d times", reason, f.writes)
 		}

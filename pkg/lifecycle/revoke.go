@@ -36,12 +36,12 @@ func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.I
 	if !by.MayManage(t) {
 		return fault.ErrNotFound
 	}
-	return r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
+	return r.end(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
 // RevokeSelf ends the token that was presented.
 func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal) error {
-	return r.end(ctx, by.Token, token.ReasonRequest, sourceOf(by, by.Token))
+	return r.end(ctx, by.Token, token.ReasonRequest, audit.By(by, sourceOf(by, by.Token)))
 }
 
 // RevokeValue ends the token whose bearer is value, as administrators may;
@@ -54,8 +54,8 @@ func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value
 }
 
 // RevokeValueByConsole ends the token whose bearer is value.
-func (r *Revoker) RevokeValueByConsole(ctx context.Context, value string) (token.ID, error) {
-	return r.revokeValue(ctx, principal.Principal{}, value)
+func (r *Revoker) RevokeValueByConsole(ctx context.Context, requestID, value string) (token.ID, error) {
+	return r.revokeValue(ctx, principal.Console(requestID), value)
 }
 
 func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value string) (token.ID, error) {
@@ -63,16 +63,16 @@ func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value
 	if err != nil {
 		return 0, err
 	}
-	return t.ID, r.end(ctx, t, token.ReasonRequest, sourceOf(by, t))
+	return t.ID, r.end(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
 // RevokeByConsole ends the token with this id.
-func (r *Revoker) RevokeByConsole(ctx context.Context, id token.ID) error {
+func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id token.ID) error {
 	t, err := r.Reader.Token(ctx, id)
 	if err != nil {
 		return err
 	}
-	return r.end(ctx, t, token.ReasonRequest, "")
+	return r.end(ctx, t, token.ReasonRequest, audit.By(principal.Console(requestID), audit.Console))
 }
 
 // ErrBot means that all tokens of a bot were to be ended. The end of a bot's
@@ -90,33 +90,32 @@ func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, 
 	if err != nil {
 		return err
 	}
-	return r.endEverything(ctx, acct, sourceOf(by, token.Token{Owner: owner}))
+	return r.endEverything(ctx, by, acct)
 }
 
 // RevokeEverythingByConsole ends all tokens that owner has, in one write.
 // Errors: fault.ErrNotFound, ErrBot.
-func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, owner account.Account) error {
-	return r.endEverything(ctx, owner, "")
+func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, requestID string, owner account.Account) error {
+	return r.endEverything(ctx, principal.Console(requestID), owner)
 }
 
-// endEverything ends all tokens of owner. source is that of the event, "" for
-// the context's.
-func (r *Revoker) endEverything(ctx context.Context, owner account.Account, source audit.Source) error {
+func (r *Revoker) endEverything(ctx context.Context, by principal.Principal, owner account.Account) error {
 	if owner.Bot {
 		return ErrBot
 	}
-	return r.Store.RevokeEverything(audit.Expect(ctx, r.Clock.Now(), audit.Event{
-		Name: audit.TokensRevoked, Entity: audit.AccountEntity(owner.ID), Origin: audit.Origin{Source: source}, Target: owner.Username,
-	}), owner.ID)
+	from := audit.By(by, sourceOf(by, token.Token{Owner: owner.ID}))
+	return r.Store.RevokeEverything(ctx, owner.ID, audit.OfAccount(r.Clock.Now(), from, audit.TokensRevoked, owner))
 }
 
 // EndFamily ends what still works of the chain of a token that was presented
 // for rotation after it had ended: either its owner or somebody who found it
 // holds a successor, and nobody can tell who. That is the newest token, and
 // those that were rotated with an overlap which is not over. A chain that
-// rotates meanwhile is followed to its newest token.
-func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
+// rotates meanwhile is followed to its newest token. by is who presented it as far
+// as that is known.
+func (r *Revoker) EndFamily(ctx context.Context, by principal.Principal, presented token.Token) error {
 	const tries = 8
+	from := audit.By(by, audit.Reuse)
 	for range tries {
 		newest, err := r.Store.Newest(ctx, presented.Family)
 		switch {
@@ -127,9 +126,9 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 		case newest.Superseded():
 			continue // it was replaced between the two reads
 		case newest.ID <= presented.ID, !newest.RevokedAt.IsZero():
-			return r.endOverlaps(ctx, newest)
+			return r.endOverlaps(ctx, newest, from)
 		}
-		if err := r.end(ctx, newest, token.ReasonReuse, audit.Reuse); err != nil {
+		if err := r.end(ctx, newest, token.ReasonReuse, from); err != nil {
 			return fmt.Errorf("end newest of family %s: %w", presented.Family, err)
 		}
 		// Ending it may have lost to a rotation; look again until the newest
@@ -141,7 +140,7 @@ func (r *Revoker) EndFamily(ctx context.Context, presented token.Token) error {
 // endOverlaps ends the tokens before newest that work beside their successors.
 // Those do not rotate any more, so there will be no others; and one whose
 // successor is older than the longest overlap is over, as are all before it.
-func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token) error {
+func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token, from audit.Origin) error {
 	for t := newest; t.Previous != 0 && r.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
 		previous, err := r.Reader.Token(ctx, t.Previous)
 		switch {
@@ -150,7 +149,7 @@ func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token) error {
 		case err != nil:
 			return fmt.Errorf("find token %s: %w", t.Previous, err)
 		}
-		if err := r.end(ctx, previous, token.ReasonReuse, audit.Reuse); err != nil {
+		if err := r.end(ctx, previous, token.ReasonReuse, from); err != nil {
 			return fmt.Errorf("end token %s: %w", previous.ID, err)
 		}
 		t = previous
@@ -158,17 +157,14 @@ func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token) error {
 	return nil
 }
 
-// end ends t. source is that of the event, "" for the context's.
-func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason, source audit.Source) error {
+func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason, from audit.Origin) error {
 	// A bot that outlived its last token, whatever the cause, is to go with it.
 	withBot := t.Kind.OfProject() && !t.Superseded()
 	if t.RevokedIn(r.Clock.Now(), 0) && !withBot {
 		return nil
 	}
 	t.RevokedAt, t.RevokedReason = r.Clock.Now(), reason
-	event := audit.OfToken(t, audit.Revoked)
-	event.Source = source
-	return r.Store.RevokeToken(audit.Expect(ctx, t.RevokedAt, event), t)
+	return r.Store.RevokeToken(ctx, t, audit.OfToken(t.RevokedAt, from, t, audit.Revoked))
 }
 
 // findValue returns the token of a bearer, in whatever state it is.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
@@ -92,7 +93,7 @@ func TestRevokeByValue(t *testing.T) {
 	for _, unknown := range []string{"", "x", "token-string-here123", value + "0", value[:len(value)-1] + "~"} {
 		for _, revoke := range []func() (token.ID, error){
 			func() (token.ID, error) { return f.revoker.RevokeValue(t.Context(), root, unknown) },
-			func() (token.ID, error) { return f.revoker.RevokeValueByConsole(t.Context(), unknown) },
+			func() (token.ID, error) { return f.revoker.RevokeValueByConsole(t.Context(), "", unknown) },
 		} {
 			id, err := revoke()
 			checkErr(t, err, fault.ErrNotFound)
@@ -121,15 +122,15 @@ func TestRevokeByValue(t *testing.T) {
 func TestTheConsoleRevokes(t *testing.T) {
 	f := newFixture(t)
 	target := f.give(t, owner, func(tok *token.Token) { tok.Kind = token.Impersonation })
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), target.ID), nil)
+	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", target.ID), nil)
 	if f.tokens[target.ID].RevokedAt.IsZero() {
 		t.Error("the token is not revoked")
 	}
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), target.ID+1), fault.ErrNotFound)
+	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", target.ID+1), fault.ErrNotFound)
 
-	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), f.accts[other]), nil)
-	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), account.Account{ID: 99}), fault.ErrNotFound)
-	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), account.Account{ID: other, Bot: true}), lifecycle.ErrBot)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), "", f.accts[other]), nil)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), "", account.Account{ID: 99}), fault.ErrNotFound)
+	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), "", account.Account{ID: other, Bot: true}), lifecycle.ErrBot)
 }
 
 // Breaks if somebody can end what another has, or a bot is left without a
@@ -193,7 +194,7 @@ func TestEndFamily(t *testing.T) {
 			f := newFixture(t)
 			ids := chain(t, f, 4)
 			bystander := f.give(t, owner, nil)
-			checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[presented]]), nil)
+			checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[presented]]), nil)
 			if last := f.tokens[ids[3]]; last.RevokedReason != token.ReasonReuse || !last.RevokedAt.Equal(now) {
 				t.Errorf("presented %d: the live token is %+v", presented, last)
 			}
@@ -210,7 +211,7 @@ func TestEndFamily(t *testing.T) {
 	t.Run("leaves a token that was never rotated alone", func(t *testing.T) {
 		f := newFixture(t)
 		tok := f.give(t, owner, nil)
-		checkErr(t, f.revoker.EndFamily(t.Context(), tok), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, tok), nil)
 		if f.writes != 0 {
 			t.Errorf("%d writes", f.writes)
 		}
@@ -218,7 +219,7 @@ func TestEndFamily(t *testing.T) {
 	t.Run("leaves the presented token alone when it is the newest", func(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 3)
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[2]]), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[2]]), nil)
 		if f.writes != 0 {
 			t.Errorf("%d writes", f.writes)
 		}
@@ -226,9 +227,9 @@ func TestEndFamily(t *testing.T) {
 	t.Run("does nothing when the newest has ended", func(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 3)
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), ids[2]), nil)
+		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", ids[2]), nil)
 		f.writes = 0
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[0]]), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
 		if f.writes != 0 || f.tokens[ids[2]].RevokedReason != token.ReasonRequest {
 			t.Errorf("%d writes, %+v", f.writes, f.tokens[ids[2]])
 		}
@@ -245,9 +246,9 @@ func TestEndFamily(t *testing.T) {
 				return nil // a token that ended keeps its own reason
 			}
 			f.revokeToken = nil
-			return f.RevokeToken(t.Context(), ended)
+			return f.RevokeToken(t.Context(), ended, audit.Event{})
 		}
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[0]]), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
 		for _, id := range ids {
 			if f.tokens[id].RevokedAt.IsZero() {
 				t.Errorf("token %s of %d lives on", id, len(ids))
@@ -262,7 +263,7 @@ func TestEndFamily(t *testing.T) {
 			f.newest = nil
 			return stale, nil
 		}
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[0]]), nil)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
 		if f.tokens[ids[2]].RevokedReason != token.ReasonReuse {
 			t.Error("the live token lives on")
 		}
@@ -271,16 +272,16 @@ func TestEndFamily(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 2)
 		f.revokeToken = func(token.Token) error { return nil }
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[0]]), fault.ErrUnavailable)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), fault.ErrUnavailable)
 	})
 	t.Run("reports what it could not do", func(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 2)
 		odd := errors.New("throttled")
 		f.revokeToken = func(token.Token) error { return odd }
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[0]]), odd)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), odd)
 		f.newest = func(token.ID) (token.Token, error) { return token.Token{}, odd }
-		checkErr(t, f.revoker.EndFamily(t.Context(), f.tokens[ids[0]]), odd)
+		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), odd)
 	})
 }
 
@@ -311,7 +312,7 @@ func TestGetShowsOnlyWhatIsTheCallers(t *testing.T) {
 			t.Errorf("%s: the refusal comes with a token", test.name)
 		}
 	}
-	checkErr(t, f.RevokeEverything(t.Context(), other), nil)
+	checkErr(t, f.RevokeEverything(t.Context(), other, audit.Event{}), nil)
 	if view, err := f.lister.Get(t.Context(), root, foreign.ID); err != nil || view.Active || !view.Revoked {
 		t.Errorf("after a revocation in bulk: %+v, %v", view, err)
 	}

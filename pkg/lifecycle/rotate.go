@@ -123,9 +123,9 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 		if r.Overlap > 0 {
 			old.WorksUntil = now.Add(r.Overlap)
 		}
-		event := eventBy(by, next, audit.Rotated)
-		event.Previous = old.ID
-		next, err = i.Store.RotateToken(audit.Expect(ctx, now, event), owner, old, next, use)
+		rotated := eventBy(by, now, next, audit.Rotated)
+		rotated.Previous = old.ID
+		next, err = i.Store.RotateToken(ctx, owner, old, next, use, rotated)
 		return Issued{Token: next, Bearer: bearer}, err
 	})
 	if errors.Is(err, token.ErrSuperseded) {

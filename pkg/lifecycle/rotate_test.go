@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
@@ -96,7 +97,7 @@ func TestWhoMayRotateWhat(t *testing.T) {
 	})
 	t.Run("a token made after everything was revoked in bulk", func(t *testing.T) {
 		f := newFixture(t)
-		checkErr(t, f.RevokeEverything(t.Context(), owner), nil)
+		checkErr(t, f.RevokeEverything(t.Context(), owner, audit.Event{}), nil)
 		by := f.callerOf(t, owner)
 		_, err := f.issuer.RotateSelf(t.Context(), by, lifecycle.Rotation{})
 		checkErr(t, err, nil)

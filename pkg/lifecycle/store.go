@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
@@ -11,8 +12,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// An IssueStore writes new tokens. When it returns an error, nothing was
-// written.
+// An IssueStore writes new tokens together with their events, into which it puts
+// their ids. When it returns an error, nothing was written.
 type IssueStore interface {
 	// CreateToken writes t as owner's next token and returns it with its id.
 	// use is the idempotency key it was made under, or nil. It returns a
@@ -20,12 +21,12 @@ type IssueStore interface {
 	// fault.ErrTaken when the bearer is in use, token.ErrKeyUsed when the key
 	// is, fault.ErrMoved when the owner's tokens were revoked in the
 	// meantime, fault.ErrNotFound when the owner is gone.
-	CreateToken(ctx context.Context, owner account.Account, t token.Token, use *secret.Use) (token.Token, error)
+	CreateToken(ctx context.Context, owner account.Account, t token.Token, use *secret.Use, issued audit.Event) (token.Token, error)
 	// RotateToken ends old, at old.WorksUntil where that is set and at once
 	// otherwise, and writes next in its place, all or nothing. The errors are
 	// those of CreateToken, token.ErrRevoked when old had been revoked already,
 	// and token.ErrSuperseded when it had another successor with an overlap.
-	RotateToken(ctx context.Context, owner account.Account, old, next token.Token, use *secret.Use) (token.Token, error)
+	RotateToken(ctx context.Context, owner account.Account, old, next token.Token, use *secret.Use, rotated audit.Event) (token.Token, error)
 	// Use returns what is stored of an idempotency key, or fault.ErrNotFound.
 	Use(ctx context.Context, handle string) (secret.Use, error)
 }
@@ -38,18 +39,19 @@ type BotStore interface {
 	// try. It returns fault.ErrNotFound when the project is gone, and
 	// fault.ErrTaken and token.ErrKeyUsed as CreateToken does.
 	CreateProjectToken(ctx context.Context, proj project.Project, bot account.Account, t token.Token,
-		mint func(bot account.ID) (secret.Digest, *secret.Use, error)) (token.Token, error)
+		mint func(bot account.ID) (secret.Digest, *secret.Use, error), issued audit.Event) (token.Token, error)
 }
 
-// A RevokeStore ends tokens. Every method may be called again safely.
+// A RevokeStore ends tokens, and writes the event with what it ends. Every method
+// may be called again safely.
 type RevokeStore interface {
 	// RevokeToken writes RevokedAt and RevokedReason of ended. A token that
 	// ended earlier keeps its own; that is no error. The bot of a project's or
 	// group's token is deleted with it, unless the token has a successor.
 	// fault.ErrNotFound when there is no record.
-	RevokeToken(ctx context.Context, ended token.Token) error
+	RevokeToken(ctx context.Context, ended token.Token, revoked audit.Event) error
 	// RevokeEverything ends all tokens that the owner has, in one write.
-	RevokeEverything(ctx context.Context, owner account.ID) error
+	RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error
 	// TokensByDigest returns those of the tokens that there are, in whatever
 	// state and in no order, strongly consistent. The digests differ.
 	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)

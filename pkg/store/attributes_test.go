@@ -90,7 +90,7 @@ func TestDamagedRecords(t *testing.T) {
 		"fresh": f.AddToken(t, owner), "endless": f.AddToken(t, owner, withoutExpiry), "impersonation": f.AddToken(t, owner, impersonation),
 	}
 	old := f.AddToken(t, owner)
-	next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
+	next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 	wantErr(t, f, err, nil)
 	from := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
 	wantErr(t, f, f.Store.MarkUsed(t.Context(), next.Digest, storetest.Now, storetest.Now, from), nil)
@@ -98,11 +98,11 @@ func TestDamagedRecords(t *testing.T) {
 	whole["rotated and used"] = next
 	whole["restricted"] = f.AddToken(t, owner, restricted(t, "10.0.0.0/8", "192.0.2.7"))
 	overlapping := storetest.Overlapping(f.AddToken(t, owner, withoutExpiry), time.Hour)
-	_, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), overlapping, f.Successor(t, owner, overlapping), nil)
+	_, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), overlapping, f.Successor(t, owner, overlapping), nil, storetest.Event)
 	wantErr(t, f, err, nil)
 	whole["in its overlap"] = overlapping
 	whole["revoked"] = storetest.Ended(f.AddToken(t, owner))
-	wantErr(t, f, f.Store.RevokeToken(t.Context(), whole["revoked"]), nil)
+	wantErr(t, f, f.Store.RevokeToken(t.Context(), whole["revoked"], storetest.Event), nil)
 
 	for name, tok := range whole {
 		pk, sk := recordKey(tok.Digest)
@@ -146,7 +146,7 @@ func TestDamagedProfiles(t *testing.T) {
 	f := open(t)
 	owner := f.Account("damaged")
 	owner.Admin, owner.Bot, owner.External, owner.Note = true, true, true, "a note"
-	owner, err := f.Store.CreateAccount(t.Context(), owner)
+	owner, err := f.Store.CreateAccount(t.Context(), owner, storetest.Event)
 	wantErr(t, f, err, nil)
 	tok := f.AddToken(t, owner)
 	damage(t, f, "profile", "USER#1", "PROFILE", toleratedInProfile, func(t *testing.T, tolerated bool) {

@@ -3,32 +3,33 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 )
 
-// auditPuts are the items of the events that ctx expects of a transaction.
-func (t *Table) auditPuts(ctx context.Context) (puts []types.TransactWriteItem) {
-	for _, e := range audit.Expected(ctx) {
-		for _, it := range t.eventItems(e) {
-			puts = append(puts, t.put(it, "", nil))
-		}
+// errNoEvent means that a change was to be written without an event that says
+// what it is. Every method that changes something looks at its events before it
+// makes a request.
+var errNoEvent = errors.New("change without a complete audit event")
+
+func checkEvents(events ...audit.Event) error {
+	if len(events) == 0 || slices.ContainsFunc(events, func(e audit.Event) bool { return !e.Complete() }) {
+		return errNoEvent
 	}
-	return puts
+	return nil
 }
 
 // Record writes events that belong to no change: refusals, and the use of
 // sudo.
-func (t *Table) Record(ctx context.Context, at time.Time, events ...audit.Event) error {
-	ctx = audit.Expect(ctx, at, events...)
-	_, err := t.transact(ctx, nil, func(context.Context) (bool, error) { return false, nil })
+func (t *Table) Record(ctx context.Context, events ...audit.Event) error {
+	_, err := t.transact(ctx, nil, events, func(context.Context) (bool, error) { return false, nil })
 	return err
 }
 

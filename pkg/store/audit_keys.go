@@ -91,8 +91,10 @@ func readEvent(it item) (audit.Event, error) {
 	return e, r.err
 }
 
-// eventItems are the two items of an event whose id is yet to be made.
+// eventItems are the two items of an event whose id is yet to be made. Every
+// event that is written comes through here.
 func (t *Table) eventItems(e audit.Event) []item {
+	e = e.WithoutPrivate()
 	e.ID = audit.NewID(e.At, t.events.Add(1))
 	random := rand.Text()
 	return []item{

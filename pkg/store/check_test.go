@@ -58,7 +58,7 @@ func TestCheck(t *testing.T) {
 	// guard promise 1 of the architecture.
 	t.Run("a revocation is seen by the next check", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
 		for _, hint := range []account.ID{0, owner.ID} {
 			got, _, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)
@@ -80,7 +80,7 @@ func TestCheck(t *testing.T) {
 	t.Run("revoking everything is seen by the next check", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		for _, hint := range []account.ID{0, owner.ID} {
 			got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)

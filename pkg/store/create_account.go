@@ -14,7 +14,10 @@ import (
 // CreateAccount implements directory.Store. Profile, username, address and the
 // next id are written together, so every id below it was somebody's and a list in
 // their order needs no index.
-func (t *Table) CreateAccount(ctx context.Context, u account.Account) (account.Account, error) {
+func (t *Table) CreateAccount(ctx context.Context, u account.Account, created audit.Event) (account.Account, error) {
+	if err := checkEvents(created); err != nil {
+		return account.Account{}, err
+	}
 	for attempt := 0; ; attempt++ {
 		last, err := t.LastAccountID(ctx)
 		if err != nil {
@@ -24,6 +27,7 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account) (account.A
 			return account.Account{}, fmt.Errorf("%w: all user ids are given out", fault.ErrInput)
 		}
 		u.ID = last + 1
+		created.Entity = audit.AccountEntity(u.ID)
 		items := []types.TransactWriteItem{
 			t.takeAccountID(u.ID),
 			t.put(profileItem(u), absent, nil),
@@ -35,7 +39,7 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account) (account.A
 		// Usernames and groups at the root have one name space: both start
 		// paths of projects.
 		items = append(items, t.lacks(pathKey(u.Username)))
-		reasons, err := t.transact(audit.AboutAccount(ctx, u.ID), items, func(ctx context.Context) (bool, error) {
+		reasons, err := t.transact(ctx, items, []audit.Event{created}, func(ctx context.Context) (bool, error) {
 			stored, err := t.Account(ctx, u.ID)
 			return sameAccount(stored, u), err
 		})

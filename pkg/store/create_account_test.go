@@ -18,7 +18,7 @@ func TestCreateAccount(t *testing.T) {
 	t.Run("profile, username, address and counter have the documented keys and attributes", func(t *testing.T) {
 		u := f.Account("Casey.One")
 		u.Admin, u.External, u.Note, u.CreatedBy = true, true, "on leave", 9
-		got, err := f.Store.CreateAccount(t.Context(), u)
+		got, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
 		wantErr(t, f, err, nil)
 		u.ID = 1
 		wantEqual(t, "account", got, u)
@@ -37,7 +37,7 @@ func TestCreateAccount(t *testing.T) {
 	})
 
 	first := f.Account("kim")
-	first, err := f.Store.CreateAccount(t.Context(), first)
+	first, err := f.Store.CreateAccount(t.Context(), first, storetest.Event)
 	wantErr(t, f, err, nil)
 	for _, c := range []struct {
 		name            string
@@ -55,7 +55,7 @@ func TestCreateAccount(t *testing.T) {
 			u := f.Account(c.username)
 			u.Email = c.email
 			before := f.Snapshot(t)
-			got, err := f.Store.CreateAccount(t.Context(), u)
+			got, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
 			wantErr(t, f, err, c.want)
 			wantEqual(t, "account", got, account.Account{})
 			wantUnchanged(t, f, before)
@@ -66,7 +66,7 @@ func TestCreateAccount(t *testing.T) {
 		for _, name := range []string{"bot-one", "bot-two"} {
 			u := f.Account(name)
 			u.Email, u.Bot = "", true
-			got, err := f.Store.CreateAccount(t.Context(), u)
+			got, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
 			wantErr(t, f, err, nil)
 			stored, err := f.Store.Account(t.Context(), got.ID)
 			wantErr(t, f, err, nil)
@@ -83,7 +83,7 @@ func TestCreateAccountTogether(t *testing.T) {
 	t.Run("8 creations at once get dense ids", func(t *testing.T) {
 		made := make([]account.Account, 8)
 		for _, err := range together(len(made), func(i int) (err error) {
-			made[i], err = f.Store.CreateAccount(t.Context(), f.Account(fmt.Sprintf("person-%d", i)))
+			made[i], err = f.Store.CreateAccount(t.Context(), f.Account(fmt.Sprintf("person-%d", i)), storetest.Event)
 			return err
 		}) {
 			wantErr(t, f, err, nil)
@@ -105,7 +105,7 @@ func TestCreateAccountTogether(t *testing.T) {
 		winners := 0
 		for _, err := range together(8, func(int) error {
 			u := f.Account("Everybody")
-			_, err := f.Store.CreateAccount(t.Context(), u)
+			_, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
 			return err
 		}) {
 			if err == nil {
@@ -125,7 +125,7 @@ func TestCreateAccountTogether(t *testing.T) {
 		u := f.Account("Identical")
 		winners := 0
 		for _, err := range together(8, func(int) error {
-			_, err := f.Store.CreateAccount(t.Context(), u)
+			_, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
 			return err
 		}) {
 			if err == nil {
@@ -147,7 +147,7 @@ func TestCreateAccountTogether(t *testing.T) {
 			theirs = f.AddAccount(t)
 			f.Drop(t, "USER#"+theirs.ID.String(), "PROFILE")
 		})))
-		mine, err := f.Through(proxy.Client()).CreateAccount(t.Context(), f.Account("second"))
+		mine, err := f.Through(proxy.Client()).CreateAccount(t.Context(), f.Account("second"), storetest.Event)
 		wantErr(t, f, err, nil)
 		if mine.ID != theirs.ID+1 {
 			t.Errorf("id %d after %d", mine.ID, theirs.ID)
@@ -163,7 +163,7 @@ func TestCreateAccountTogether(t *testing.T) {
 			t.Errorf("id %d", u.ID)
 		}
 		before := f.Snapshot(t)
-		_, err := f.Store.CreateAccount(t.Context(), f.Account("late"))
+		_, err := f.Store.CreateAccount(t.Context(), f.Account("late"), storetest.Event)
 		wantErr(t, f, err, fault.ErrInput)
 		wantUnchanged(t, f, before)
 	})

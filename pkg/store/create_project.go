@@ -16,7 +16,10 @@ import (
 // CreateProject implements directory.ProjectStore. Everything there is of a
 // new project or group is written together with the next id, so ids have no
 // gaps, no path is given out twice, and none is without its first member.
-func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner account.ID) (project.Project, error) {
+func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner account.ID, created audit.Event) (project.Project, error) {
+	if err := checkEvents(created); err != nil {
+		return project.Project{}, err
+	}
 	for attempt := 0; ; attempt++ {
 		last, err := t.LastProjectID(ctx)
 		if err != nil {
@@ -26,6 +29,7 @@ func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner a
 			return project.Project{}, fmt.Errorf("%w: all ids of projects and groups are given out", fault.ErrInput)
 		}
 		proj.ID = last + 1
+		created.Entity.ID = int64(proj.ID)
 		items := []types.TransactWriteItem{
 			t.takeProjectID(proj.ID),
 			t.put(projectItem(proj), absent, nil),
@@ -51,7 +55,7 @@ func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner a
 		if proj.Owner == 0 && proj.Parent() == 0 {
 			items = append(items, t.lacks(usernameKey(proj.Path)))
 		}
-		reasons, err := t.transact(audit.AboutProject(ctx, int64(proj.ID)), items, func(ctx context.Context) (bool, error) {
+		reasons, err := t.transact(ctx, items, []audit.Event{created}, func(ctx context.Context) (bool, error) {
 			stored, err := t.Project(ctx, proj.ID)
 			return sameProject(stored, proj), err
 		})

@@ -40,7 +40,7 @@ func projectOf(owner account.Account, path string) project.Project {
 // made stores a project with an owner, 0 for nobody.
 func made(t *testing.T, f *storetest.Fixture, proj project.Project, owner account.ID) project.Project {
 	t.Helper()
-	proj, err := f.Store.CreateProject(t.Context(), proj, owner)
+	proj, err := f.Store.CreateProject(t.Context(), proj, owner, storetest.Event)
 	wantErr(t, f, err, nil)
 	return proj
 }
@@ -132,7 +132,7 @@ func TestCreateProject(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := f.Snapshot(t)
-			got, err := f.Store.CreateProject(t.Context(), c.proj, c.owner)
+			got, err := f.Store.CreateProject(t.Context(), c.proj, c.owner, storetest.Event)
 			wantErr(t, f, err, c.want)
 			wantEqual(t, "resource", got, project.Project{})
 			wantUnchanged(t, f, before)
@@ -147,7 +147,7 @@ func TestCreateProject(t *testing.T) {
 				u := f.Account(username)
 				u.Email = email
 				before := f.Snapshot(t)
-				_, err := f.Store.CreateAccount(t.Context(), u)
+				_, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
 				wantErr(t, f, err, account.ErrUsernameTaken)
 				wantUnchanged(t, f, before)
 			}
@@ -168,7 +168,7 @@ func TestCreateProject(t *testing.T) {
 			t.Errorf("id %s", proj.ID)
 		}
 		before := f.Snapshot(t)
-		_, err := f.Store.CreateProject(t.Context(), groupAt("third"), owner.ID)
+		_, err := f.Store.CreateProject(t.Context(), groupAt("third"), owner.ID, storetest.Event)
 		wantErr(t, f, err, fault.ErrInput)
 		wantUnchanged(t, f, before)
 	})
@@ -182,7 +182,7 @@ func TestCreateProjectTogether(t *testing.T) {
 	t.Run("8 creations at once get dense ids", func(t *testing.T) {
 		all := make([]project.Project, 8)
 		for _, err := range together(len(all), func(i int) (err error) {
-			all[i], err = f.Store.CreateProject(t.Context(), groupAt(fmt.Sprintf("group-%d", i)), owner.ID)
+			all[i], err = f.Store.CreateProject(t.Context(), groupAt(fmt.Sprintf("group-%d", i)), owner.ID, storetest.Event)
 			return err
 		}) {
 			wantErr(t, f, err, nil)
@@ -200,7 +200,7 @@ func TestCreateProjectTogether(t *testing.T) {
 		wantErr(t, f, err, nil)
 		winners := 0
 		for _, err := range together(8, func(int) error {
-			_, err := f.Store.CreateProject(t.Context(), groupAt("everybody"), owner.ID)
+			_, err := f.Store.CreateProject(t.Context(), groupAt("everybody"), owner.ID, storetest.Event)
 			return err
 		}) {
 			if err == nil {
@@ -221,10 +221,10 @@ func TestCreateProjectTogether(t *testing.T) {
 			name := fmt.Sprintf("contested-%d", round)
 			errs := together(2, func(i int) error {
 				if i == 0 {
-					_, err := f.Store.CreateAccount(t.Context(), f.Account(name))
+					_, err := f.Store.CreateAccount(t.Context(), f.Account(name), storetest.Event)
 					return err
 				}
-				_, err := f.Store.CreateProject(t.Context(), groupAt(name), owner.ID)
+				_, err := f.Store.CreateProject(t.Context(), groupAt(name), owner.ID, storetest.Event)
 				return err
 			})
 			if (errs[0] == nil) == (errs[1] == nil) {

@@ -20,7 +20,10 @@ import (
 // The bot's id and names are only known here, after which mint makes its
 // bearer; when somebody else was faster, everything is looked up again.
 func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bot account.Account, tok token.Token,
-	mint func(account.ID) (secret.Digest, *secret.Use, error)) (token.Token, error) {
+	mint func(account.ID) (secret.Digest, *secret.Use, error), issued audit.Event) (token.Token, error) {
+	if err := checkEvents(issued); err != nil {
+		return token.Token{}, err
+	}
 	for attempt := 0; ; attempt++ {
 		last, err := t.LastAccountID(ctx)
 		if err != nil {
@@ -46,7 +49,8 @@ func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bo
 		if use != nil {
 			items = append(items, t.putUse(*use))
 		}
-		reasons, err := t.transact(audit.About(ctx, tok.ID), items, t.recorded(tok))
+		issued.Token = tok.ID
+		reasons, err := t.transact(ctx, items, []audit.Event{issued}, t.recorded(tok))
 		switch {
 		case err != nil:
 			return token.Token{}, err

@@ -91,7 +91,7 @@ func TestCreateProjectToken(t *testing.T) {
 	t.Run("the name of a bot that was deleted is given out again", func(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		made := []token.Token{f.AddBot(t, proj), f.AddBot(t, proj), f.AddBot(t, proj)}
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(made[1])), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(made[1]), storetest.Event), nil)
 		again := f.AddBot(t, proj)
 		wantBot(t, f, proj, again, "_bot1")
 		wantBot(t, f, proj, f.AddBot(t, proj), "_bot3")
@@ -108,7 +108,7 @@ func TestCreateProjectToken(t *testing.T) {
 		} {
 			u := f.Account(f.AddAccount(t).Username + "-2")
 			change(&u)
-			_, err := f.Store.CreateAccount(t.Context(), u)
+			_, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
 			wantErr(t, f, err, nil)
 		}
 		wantBot(t, f, proj, f.AddBot(t, proj), "_bot2")
@@ -120,7 +120,7 @@ func TestCreateProjectToken(t *testing.T) {
 		made := make([]token.Token, 16)
 		for _, err := range together(len(made), func(i int) (err error) {
 			bot, tok := f.Bot(proj)
-			made[i], err = f.Store.CreateProjectToken(t.Context(), proj, bot, tok, f.Mint(t, nil))
+			made[i], err = f.Store.CreateProjectToken(t.Context(), proj, bot, tok, f.Mint(t, nil), storetest.Event)
 			return err
 		}) {
 			wantErr(t, f, err, nil)
@@ -160,7 +160,7 @@ func TestCreateProjectToken(t *testing.T) {
 				f.AddAccount(t) // somebody is faster
 			}
 			return mint(id)
-		})
+		}, storetest.Event)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "asked for", asked, []account.ID{made.Owner - 1, made.Owner})
 	})
@@ -174,7 +174,7 @@ func TestCreateProjectTokenRefusals(t *testing.T) {
 	taken := f.AddBot(t, proj)
 	used := f.Use(t, "used", storetest.Now)
 	bot, tok := f.Bot(proj)
-	_, err := f.Store.CreateProjectToken(t.Context(), proj, bot, tok, f.Mint(t, &used))
+	_, err := f.Store.CreateProjectToken(t.Context(), proj, bot, tok, f.Mint(t, &used), storetest.Event)
 	wantErr(t, f, err, nil)
 	failing := fmt.Errorf("%w: no randomness", fault.ErrUnavailable)
 	before := f.Snapshot(t)
@@ -191,7 +191,7 @@ func TestCreateProjectTokenRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bot, tok := f.Bot(c.proj)
-			_, err := f.Store.CreateProjectToken(t.Context(), c.proj, bot, tok, c.mint)
+			_, err := f.Store.CreateProjectToken(t.Context(), c.proj, bot, tok, c.mint, storetest.Event)
 			wantErr(t, f, err, c.want)
 			wantUnchanged(t, f, before)
 		})
@@ -200,7 +200,7 @@ func TestCreateProjectTokenRefusals(t *testing.T) {
 	t.Run("when all ids are given out but the ghost's", func(t *testing.T) {
 		f.Set(t, "SEQUENCE", "USER", "last", storetest.N(fmt.Sprint(account.GhostID-1)))
 		before := f.Snapshot(t)
-		_, err := f.Store.CreateProjectToken(t.Context(), proj, bot, tok, f.Mint(t, nil))
+		_, err := f.Store.CreateProjectToken(t.Context(), proj, bot, tok, f.Mint(t, nil), storetest.Event)
 		wantErr(t, f, err, fault.ErrInput)
 		wantUnchanged(t, f, before)
 	})

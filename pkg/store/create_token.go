@@ -15,7 +15,10 @@ import (
 
 // CreateToken implements lifecycle.Store: record, pointer, the owner's next
 // number and the use of the idempotency key are written together.
-func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok token.Token, use *secret.Use) (token.Token, error) {
+func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok token.Token, use *secret.Use, issued audit.Event) (token.Token, error) {
+	if err := checkEvents(issued); err != nil {
+		return token.Token{}, err
+	}
 	for attempt := 0; ; attempt++ {
 		var err error
 		if tok, err = numbered(tok, owner); err != nil {
@@ -29,7 +32,8 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 		if use != nil {
 			items = append(items, t.putUse(*use))
 		}
-		reasons, err := t.transact(audit.About(ctx, tok.ID), items, t.recorded(tok))
+		issued.Token = tok.ID
+		reasons, err := t.transact(ctx, items, []audit.Event{issued}, t.recorded(tok))
 		switch {
 		case err != nil:
 			return token.Token{}, err

@@ -100,7 +100,7 @@ func TestCreateToken(t *testing.T) {
 		}
 		before := f.Snapshot(t)
 		for name, seen := range map[string]account.Account{"seen": f.Fresh(t, owner), "unseen": {ID: owner.ID, NextNumber: token.MaxNumber}} {
-			_, err := f.Store.CreateToken(t.Context(), seen, f.Candidate(t, owner), nil)
+			_, err := f.Store.CreateToken(t.Context(), seen, f.Candidate(t, owner), nil, storetest.Event)
 			if !errors.Is(err, token.ErrOutOfNumbers) {
 				t.Errorf("%s: err = %v", name, err)
 			}
@@ -136,17 +136,17 @@ func TestCreateTokenRefusals(t *testing.T) {
 			f.Drop(t, "USER#"+u.ID.String(), "PROFILE")
 		}, nil, fault.ErrNotFound},
 		{"a bulk revocation between reading and writing refuses the token", func(t *testing.T, u account.Account) {
-			wantErr(t, f, f.Store.RevokeEverything(t.Context(), u.ID), nil)
+			wantErr(t, f, f.Store.RevokeEverything(t.Context(), u.ID, storetest.Event), nil)
 		}, nil, fault.ErrMoved},
 		{"a bulk revocation and a new token between reading and writing refuse the token", func(t *testing.T, u account.Account) {
-			wantErr(t, f, f.Store.RevokeEverything(t.Context(), u.ID), nil)
+			wantErr(t, f, f.Store.RevokeEverything(t.Context(), u.ID, storetest.Event), nil)
 			f.AddToken(t, u)
 		}, nil, fault.ErrMoved},
 		{"a value that is in use is taken", func(*testing.T, account.Account) {}, func(tok *token.Token) {
 			tok.Digest = taken.Digest
 		}, fault.ErrTaken},
 		{"a value that was in use and is revoked is taken", func(t *testing.T, _ account.Account) {
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(taken)), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(taken), storetest.Event), nil)
 		}, func(tok *token.Token) { tok.Digest = taken.Digest }, fault.ErrTaken},
 		{"a malformed owner is corrupt", func(t *testing.T, u account.Account) {
 			f.Set(t, "USER#"+u.ID.String(), "PROFILE", "next_number", storetest.S("many"))
@@ -164,7 +164,7 @@ func TestCreateTokenRefusals(t *testing.T) {
 			}
 			use := f.Use(t, "handle of "+c.name, storetest.Now)
 			before := f.Snapshot(t)
-			got, err := f.Store.CreateToken(t.Context(), owner, tok, &use)
+			got, err := f.Store.CreateToken(t.Context(), owner, tok, &use, storetest.Event)
 			wantErr(t, f, err, c.want)
 			wantEqual(t, "token", got, token.Token{})
 			wantUnchanged(t, f, before)
@@ -177,7 +177,7 @@ func TestCreateTokenRefusals(t *testing.T) {
 		f.AddToken(t, owner)
 		f.Set(t, "USER#"+owner.ID.String(), "PROFILE", "next_number", storetest.N("1"))
 		before := f.Snapshot(t)
-		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), nil)
+		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), nil, storetest.Event)
 		wantErr(t, f, err, fault.ErrUnavailable)
 		wantUnchanged(t, f, before)
 	})
@@ -186,7 +186,7 @@ func TestCreateTokenRefusals(t *testing.T) {
 		owner := f.AddAccount(t)
 		f.AddToken(t, owner)
 		f.AddToken(t, owner)
-		tok, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+		tok, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		if tok.ID.Number() != 3 {
 			t.Errorf("number %d, want 3", tok.ID.Number())
@@ -198,7 +198,7 @@ func TestCreateTokenRefusals(t *testing.T) {
 		owner := f.AddAccount(t)
 		tok := f.Candidate(t, owner)
 		tok.Digest = theirs.Digest
-		_, err := f.Store.CreateToken(t.Context(), owner, tok, nil)
+		_, err := f.Store.CreateToken(t.Context(), owner, tok, nil, storetest.Event)
 		wantErr(t, f, err, fault.ErrTaken)
 	})
 
@@ -215,7 +215,7 @@ func TestCreateTokenRefusals(t *testing.T) {
 			tok := f.Candidate(t, owner)
 			tok.Digest = first.Digest
 			change(&tok)
-			if _, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), tok, nil); !errors.Is(err, fault.ErrTaken) {
+			if _, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), tok, nil, storetest.Event); !errors.Is(err, fault.ErrTaken) {
 				t.Errorf("another %s: err = %v", name, err)
 			}
 		}
@@ -230,7 +230,7 @@ func TestCreateTokenTogether(t *testing.T) {
 		owner := f.AddAccount(t)
 		made := make([]token.Token, 16)
 		for _, err := range together(len(made), func(i int) (err error) {
-			made[i], err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+			made[i], err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil, storetest.Event)
 			return err
 		}) {
 			wantErr(t, f, err, nil)
@@ -256,7 +256,7 @@ func TestCreateTokenTogether(t *testing.T) {
 		for _, err := range together(len(owners), func(i int) error {
 			tok := f.Candidate(t, owners[i])
 			tok.Digest = value
-			_, err := f.Store.CreateToken(t.Context(), owners[i], tok, nil)
+			_, err := f.Store.CreateToken(t.Context(), owners[i], tok, nil, storetest.Event)
 			return err
 		}) {
 			if err == nil {
@@ -278,11 +278,11 @@ func TestCreateTokenTogether(t *testing.T) {
 			made := make([]token.Token, 4)
 			together(5, func(i int) error {
 				if i == 4 {
-					err := f.Store.RevokeEverything(t.Context(), owner.ID)
+					err := f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event)
 					answered = f.Fresh(t, owner).TokensValidFrom
 					return err
 				}
-				made[i], _ = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+				made[i], _ = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil, storetest.Event)
 				return nil
 			})
 			for _, tok := range made {

@@ -9,16 +9,21 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 )
 
 // DeleteAccount implements directory.Store: profile, username and address go in
 // one transaction, and with the profile every token of the account is dead.
-func (t *Table) DeleteAccount(ctx context.Context, u account.Account) error {
+func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted audit.Event) error {
+	if err := checkEvents(deleted); err != nil {
+		return err
+	}
 	needed := []types.TransactWriteItem{
 		t.remove(profileKey(u.ID), "username = :username", item{":username": text(u.Username)}),
 	}
-	reasons, err := t.transactLeaving(ctx, needed, t.removeNames(u), func(ctx context.Context) (bool, error) {
+	reasons, err := t.transactLeaving(ctx, needed, t.removeNames(u), deleted, func(ctx context.Context) (bool, error) {
 		_, err := t.Account(ctx, u.ID)
 		if errors.Is(err, fault.ErrNotFound) {
 			return true, nil
@@ -34,15 +39,19 @@ func (t *Table) DeleteAccount(ctx context.Context, u account.Account) error {
 	return fault.ErrMoved // it has another name now
 }
 
-// leavePage is how many memberships one transaction ends: two items each, of
-// the 100 that TransactWriteItems takes.
-const leavePage = 50
+// leavePage is how many memberships one transaction ends: two items each and two
+// for their event, of the 100 that TransactWriteItems takes.
+const leavePage = 25
 
-// LeaveAll implements directory.Store: it ends every membership that user has,
-// a page at a time, and reports whether there was any. What is written stays
-// when it fails half-way; a further call does the rest.
-func (t *Table) LeaveAll(ctx context.Context, acct account.ID) (some bool, err error) {
-	for {
+// LeaveAll ends every membership of an account, a page at a time, and reports
+// whether there was any. Each writes an event of its own: left, as the event of
+// the project that the account leaves. What is written stays when it fails
+// half-way; a further call does the rest.
+func (t *Table) LeaveAll(ctx context.Context, acct account.ID, left audit.Event) (some bool, err error) {
+	if err := checkEvents(left); err != nil {
+		return false, err
+	}
+	for attempt := 0; ; {
 		out, err := t.client.Query(ctx, &dynamodb.QueryInput{
 			TableName:              &t.name,
 			KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
@@ -59,18 +68,52 @@ func (t *Table) LeaveAll(ctx context.Context, acct account.ID) (some bool, err e
 			return some, nil
 		}
 		some = true
-		var items []types.TransactWriteItem
-		for _, it := range out.Items {
-			pid, err := projectOfMembership(it)
-			if err != nil {
-				return some, err
-			}
-			items = append(items,
-				t.remove(memberKey(pid, acct), "", nil),
-				t.remove(membershipKey(pid, acct), "", nil))
-		}
-		if _, err := t.transact(ctx, items, func(context.Context) (bool, error) { return false, nil }); err != nil {
+		items, events, err := t.departures(ctx, acct, out.Items, left)
+		if err != nil {
 			return some, err
 		}
+		reasons, err := t.transact(ctx, items, events, t.gone(out.Items))
+		if err != nil {
+			return some, err
+		}
+		if reasons != nil { // somebody else has ended one of them, and has written its event
+			if err := pause(ctx, attempt); err != nil {
+				return some, err
+			}
+			attempt++
+		}
 	}
+}
+
+// departures are what ends memberships, and their events. What an event tells of
+// a project or of a level that makes no sense is left out: nothing may keep a
+// membership from ending.
+func (t *Table) departures(ctx context.Context, acct account.ID, memberships []item, left audit.Event) (items []types.TransactWriteItem, events []audit.Event, err error) {
+	var ids []project.ID
+	var keys []key
+	for _, it := range memberships {
+		pid, err := projectOfMembership(it)
+		if err != nil {
+			return nil, nil, err
+		}
+		ids, keys = append(ids, pid), append(keys, memberKey(pid, acct))
+		items = append(items,
+			t.remove(memberKey(pid, acct), "", nil),
+			t.remove(membershipKey(pid, acct), "attribute_exists(pk)", nil))
+	}
+	members, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	levels, kinds := map[project.ID]project.Level{}, map[project.ID]project.Kind{}
+	for _, m := range t.readMembers(members) {
+		levels[m.Project] = m.Level
+	}
+	if err := t.ProjectsByID(ctx, ids, func(proj project.Project) { kinds[proj.ID] = proj.Kind }); err != nil {
+		return nil, nil, err
+	}
+	for _, id := range ids {
+		events = append(events, left.Left(kinds[id], id, levels[id]))
+	}
+	return items, events, nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
 	"latchkey/pkg/store/storetest"
@@ -21,7 +22,7 @@ func TestDeleteAccount(t *testing.T) {
 		tok := f.AddToken(t, u)
 		last, before, err := f.Store.CountAccounts(t.Context())
 		wantErr(t, f, err, nil)
-		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u), nil)
+		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u, storetest.Event), nil)
 		_, err = f.Store.Account(t.Context(), u.ID)
 		wantErr(t, f, err, fault.ErrNotFound)
 		_, err = f.Store.AccountByName(t.Context(), u.Username)
@@ -46,7 +47,7 @@ func TestDeleteAccount(t *testing.T) {
 			}
 		}), nil)
 		wantEqual(t, "listed", listed, true)
-		again, err := f.Store.CreateAccount(t.Context(), f.Account(u.Username))
+		again, err := f.Store.CreateAccount(t.Context(), f.Account(u.Username), storetest.Event)
 		wantErr(t, f, err, nil)
 		if again.ID <= last {
 			t.Errorf("the id %s is used twice", again.ID)
@@ -55,9 +56,9 @@ func TestDeleteAccount(t *testing.T) {
 
 	t.Run("a second call finds nothing and counts nothing", func(t *testing.T) {
 		u := f.AddAccount(t)
-		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u), nil)
+		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u, storetest.Event), nil)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u), fault.ErrNotFound)
+		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u, storetest.Event), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
@@ -65,16 +66,16 @@ func TestDeleteAccount(t *testing.T) {
 		u := f.AddAccount(t)
 		renamed := u
 		renamed.Username = "renamed-" + u.Username
-		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, renamed), nil)
+		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, renamed, storetest.Events), nil)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u), fault.ErrMoved)
+		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u, storetest.Event), fault.ErrMoved)
 		wantUnchanged(t, f, before)
 	})
 
 	t.Run("a name that is somebody else's by mistake stays", func(t *testing.T) {
 		u, other := f.AddAccount(t), f.AddAccount(t)
 		f.Set(t, "USERNAME#"+strings.ToLower(u.Username), "USERNAME", "uid", storetest.N(other.ID.String()))
-		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u), nil)
+		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u, storetest.Event), nil)
 		if f.Item(t, "USERNAME#"+strings.ToLower(u.Username), "USERNAME") == nil {
 			t.Error("the name is gone")
 		}
@@ -92,7 +93,7 @@ func TestDeleteAccountWithLostReplies(t *testing.T) {
 	_, before, err := f.Store.CountAccounts(t.Context())
 	wantErr(t, f, err, nil)
 	proxy.Fail(storetest.First("TransactWriteItems", storetest.LoseReply, storetest.LoseReply, storetest.LoseReply))
-	wantErr(t, f, through.DeleteAccount(t.Context(), u), nil)
+	wantErr(t, f, through.DeleteAccount(t.Context(), u, storetest.Event), nil)
 	proxy.Fail(nil)
 	_, after, err := f.Store.CountAccounts(t.Context())
 	wantErr(t, f, err, nil)
@@ -125,21 +126,48 @@ func TestLeaveAll(t *testing.T) {
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	proxy.Fail(storetest.First("TransactWriteItems", nil, storetest.Refuse("InternalServerError", "no"),
 		storetest.Refuse("InternalServerError", "no"), storetest.Refuse("InternalServerError", "no")))
-	some, err := f.Through(proxy.Client()).LeaveAll(t.Context(), u.ID)
+	some, err := f.Through(proxy.Client()).LeaveAll(t.Context(), u.ID, storetest.Event)
 	if !errors.Is(err, fault.ErrUnavailable) || !some {
 		t.Fatalf("%t, %v", some, err)
 	}
 	if n := left(u.ID); n == 0 || n == 2*memberships {
 		t.Fatalf("%d left after half of it", n)
 	}
-	some, err = f.Store.LeaveAll(t.Context(), u.ID)
+	some, err = f.Store.LeaveAll(t.Context(), u.ID, storetest.Event)
 	wantErr(t, f, err, nil)
 	wantEqual(t, "some", some, true)
 	wantEqual(t, "after", left(u.ID), 0)
-	some, err = f.Store.LeaveAll(t.Context(), u.ID)
+	some, err = f.Store.LeaveAll(t.Context(), u.ID, storetest.Event)
 	wantErr(t, f, err, nil)
 	wantEqual(t, "some of nothing", some, false)
 	wantEqual(t, "others", left(other.ID), 2*memberships)
+}
+
+// Breaks if somebody leaves a group and its trail does not say so, or says so twice.
+func TestEveryMembershipThatEndsIsAnEventOfItsProject(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	u := f.AddAccount(t)
+	proj, group := f.AddProject(t, project.KindProject), f.AddProject(t, project.KindGroup)
+	joined(t, f, memberIn(proj, u, project.Guest))
+	joined(t, f, memberIn(group, u, project.Owner))
+	left := audit.OfAccount(storetest.Now, audit.Origin{Author: 1, RequestID: "r", Source: audit.Admin}, audit.MemberRemoved, u)
+	for _, err := range together(4, func(int) error {
+		_, err := f.Store.LeaveAll(t.Context(), u.ID, left)
+		return err
+	}) {
+		wantErr(t, f, err, nil)
+	}
+	wantEqual(t, "events", len(everyEvent(t, f)), 2)
+	for _, c := range []struct {
+		entity audit.Entity
+		level  string
+	}{{audit.ProjectEntity(token.Project, proj.ID), "10"}, {audit.ProjectEntity(token.Group, group.ID), "50"}} {
+		events := eventsOf(t, f, c.entity)
+		want := left
+		want.ID, want.Entity, want.Change, want.From = events[0].ID, c.entity, "access_level", c.level
+		wantEqual(t, "events", events, []audit.Event{want})
+	}
 }
 
 func pad10(id account.ID) string { return ("0000000000" + id.String())[len(id.String()):] }
@@ -167,7 +195,7 @@ func TestUpdateAccount(t *testing.T) {
 			before := f.AddAccount(t)
 			after := before
 			c.change(&after)
-			wantErr(t, f, f.Store.UpdateAccount(t.Context(), before, after), nil)
+			wantErr(t, f, f.Store.UpdateAccount(t.Context(), before, after, storetest.Events), nil)
 			got, err := f.Store.AccountByName(t.Context(), after.Username)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "account", got, after)
@@ -176,7 +204,7 @@ func TestUpdateAccount(t *testing.T) {
 				wantErr(t, f, err, fault.ErrNotFound)
 			}
 			// And back again, so that what is removed is gone.
-			wantErr(t, f, f.Store.UpdateAccount(t.Context(), after, before), nil)
+			wantErr(t, f, f.Store.UpdateAccount(t.Context(), after, before, storetest.Events), nil)
 			wantEqual(t, "account", f.Fresh(t, before), before)
 		})
 	}
@@ -197,7 +225,7 @@ func TestUpdateAccount(t *testing.T) {
 			after := one
 			c.change(&after)
 			before := f.Snapshot(t)
-			wantErr(t, f, f.Store.UpdateAccount(t.Context(), one, after), c.want)
+			wantErr(t, f, f.Store.UpdateAccount(t.Context(), one, after, storetest.Events), c.want)
 			wantUnchanged(t, f, before)
 		})
 	}
@@ -206,8 +234,8 @@ func TestUpdateAccount(t *testing.T) {
 		u := f.AddAccount(t)
 		first, second := u, u
 		first.Name, second.Note = "First", "second"
-		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, first), nil)
-		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, second), nil)
+		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, first, storetest.Events), nil)
+		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, second, storetest.Events), nil)
 		got := f.Fresh(t, u)
 		wantEqual(t, "name", got.Name, "First")
 		wantEqual(t, "note", got.Note, "second")
@@ -217,10 +245,10 @@ func TestUpdateAccount(t *testing.T) {
 		u := f.AddAccount(t)
 		renamed := u
 		renamed.Username, renamed.Email = "x-"+u.Username, "x-"+u.Email
-		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, renamed), nil)
+		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, renamed, storetest.Events), nil)
 		late := u
 		late.Email = "late-" + u.Email
-		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, late), fault.ErrMoved)
+		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, late, storetest.Events), fault.ErrMoved)
 	})
 
 	t.Run("an account that is not there is not found and not made", func(t *testing.T) {
@@ -229,7 +257,7 @@ func TestUpdateAccount(t *testing.T) {
 		after := u
 		after.Name = "x"
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, after), fault.ErrNotFound)
+		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, after, storetest.Events), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
@@ -239,7 +267,7 @@ func TestUpdateAccount(t *testing.T) {
 		u := f.AddAccount(t)
 		after := u
 		after.Username, after.Email, after.Name = "lost-"+u.Username, "lost-"+u.Email, "Lost"
-		wantErr(t, f, f.Through(proxy.Client()).UpdateAccount(t.Context(), u, after), nil)
+		wantErr(t, f, f.Through(proxy.Client()).UpdateAccount(t.Context(), u, after, storetest.Events), nil)
 		wantEqual(t, "account", f.Fresh(t, u), after)
 	})
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -18,14 +17,14 @@ import (
 const maxTransaction = 98
 
 // SetSwitches implements administration.SwitchStore: all or nothing.
-func (t *Table) SetSwitches(ctx context.Context, switches []feature.Switch) error {
+func (t *Table) SetSwitches(ctx context.Context, switches []feature.Switch, set audit.Event) error {
 	writes := make([]types.TransactWriteItem, len(switches))
 	keys := make([]key, len(switches))
 	for i, s := range switches {
 		writes[i] = t.put(switchItem(s), "", nil)
 		keys[i] = switchKey(s.Feature, s.Target)
 	}
-	_, err := t.transact(ctx, writes, func(ctx context.Context) (bool, error) {
+	_, err := t.transact(ctx, writes, []audit.Event{set}, func(ctx context.Context) (bool, error) {
 		stored, err := t.switchesAt(ctx, keys)
 		for _, s := range switches {
 			if !slices.Contains(stored, s) {
@@ -38,28 +37,31 @@ func (t *Table) SetSwitches(ctx context.Context, switches []feature.Switch) erro
 }
 
 // ClearSwitches implements administration.SwitchStore. More switches than fit into one
-// transaction go one after the other, everybody's first; a second call takes
-// what the first one left.
-func (t *Table) ClearSwitches(ctx context.Context, name string) error {
+// transaction go one after the other, everybody's first and with the event; a
+// second call takes what the first one left.
+func (t *Table) ClearSwitches(ctx context.Context, name string, cleared audit.Event) error {
+	if err := checkEvents(cleared); err != nil {
+		return err
+	}
 	items, err := t.switchItems(ctx, name)
 	if err != nil {
 		return err
 	}
+	first := true
 	for part := range slices.Chunk(items, maxTransaction) {
 		writes := make([]types.TransactWriteItem, len(part))
-		keys := make([]key, len(part))
 		for i, it := range part {
-			keys[i] = key{"pk": it["pk"], "sk": it["sk"]}
-			writes[i] = types.TransactWriteItem{Delete: &types.Delete{TableName: &t.name, Key: keys[i]}}
+			writes[i] = t.remove(keyIn(it), "", nil)
 		}
-		_, err := t.transact(ctx, writes, func(ctx context.Context) (bool, error) {
-			left, err := t.getBatch(ctx, keys)
-			return len(left) == 0, err
-		})
+		if first {
+			_, err = t.transact(ctx, writes, []audit.Event{cleared}, t.gone(part))
+		} else {
+			_, err = t.write(ctx, writes, t.gone(part)) // it is one event, however many parts it takes
+		}
 		if err != nil {
 			return err
 		}
-		ctx = audit.Expect(ctx, time.Time{}) // it is one event, however many parts it takes
+		first = false
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/feature"
 	"latchkey/pkg/store"
@@ -34,11 +35,11 @@ func switched(name string, on bool, targets ...feature.Target) []feature.Switch 
 // featureOf is a feature of a test's own: one for each account.
 func featureOf(u account.Account) string { return "f" + u.ID.String() }
 
-var switchesSet = write{"set switches", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+var switchesSet = write{"set switches", "SetSwitches", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 	name := featureOf(f.AddAccount(t))
-	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, true, project90, user90)), nil)
-	return func(ctx context.Context, s *store.Table) error {
-			return s.SetSwitches(ctx, switched(name, false, everybody, project90))
+	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, true, project90, user90), storetest.Event), nil)
+	return func(ctx context.Context, s *store.Table, e audit.Event) error {
+			return s.SetSwitches(ctx, switched(name, false, everybody, project90), e)
 		}, func(t *testing.T) {
 			got, err := f.Store.Switches(t.Context(), name)
 			wantErr(t, f, err, nil)
@@ -46,10 +47,10 @@ var switchesSet = write{"set switches", "TransactWriteItems", func(t *testing.T,
 		}
 }}
 
-var switchesCleared = write{"clear switches", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+var switchesCleared = write{"clear switches", "ClearSwitches", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 	name := featureOf(f.AddAccount(t))
-	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, true, everybody, project90)), nil)
-	return func(ctx context.Context, s *store.Table) error { return s.ClearSwitches(ctx, name) }, func(t *testing.T) {
+	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, true, everybody, project90), storetest.Event), nil)
+	return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.ClearSwitches(ctx, name, e) }, func(t *testing.T) {
 		got, err := f.Store.Switches(t.Context(), name)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "switches", len(got), 0)
@@ -58,13 +59,13 @@ var switchesCleared = write{"clear switches", "TransactWriteItems", func(t *test
 
 func readSwitches(t *testing.T, f *storetest.Fixture, u account.Account) read {
 	t.Helper()
-	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(featureOf(u), true, everybody)), nil)
+	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(featureOf(u), true, everybody), storetest.Event), nil)
 	return read{"switches", func(ctx context.Context, s *store.Table) (any, error) { return s.Switches(ctx, featureOf(u)) }}
 }
 
 func readSwitchesFor(t *testing.T, f *storetest.Fixture, u account.Account) read {
 	t.Helper()
-	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(featureOf(u), true, everybody)), nil)
+	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(featureOf(u), true, everybody), storetest.Event), nil)
 	return read{"switches for somebody", func(ctx context.Context, s *store.Table) (any, error) {
 		return s.SwitchesFor(ctx, featureOf(u), everybody)
 	}}
@@ -84,7 +85,7 @@ func TestSwitches(t *testing.T) {
 	// Names that a prefix or a careless range of another's would meet.
 	neighbours := []string{"a", "a-b", "a1", "aA", "a_", "b", "0", "zz"}
 	for _, name := range neighbours {
-		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, true, everybody, project90, group90, user90)), nil)
+		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, true, everybody, project90, group90, user90), storetest.Event), nil)
 	}
 
 	t.Run("the items are in their places", func(t *testing.T) {
@@ -133,22 +134,22 @@ func TestSwitches(t *testing.T) {
 	})
 
 	t.Run("the last one set counts", func(t *testing.T) {
-		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("b", false, everybody, user90)), nil)
+		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("b", false, everybody, user90), storetest.Event), nil)
 		wantEqual(t, "switches", switches("b"),
 			slices.Concat(switched("b", false, everybody), switched("b", true, group90, project90), switched("b", false, user90)))
 	})
 
 	t.Run("as many as one transaction takes are set together, and more are cleared", func(t *testing.T) {
-		targets := make([]feature.Target, 100)
+		targets := make([]feature.Target, 98)
 		for i := range targets {
 			targets[i] = feature.Target{Kind: feature.AccountOnly, ID: int64(i + 1)}
 		}
-		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("many", true, targets...)), nil)
-		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("many", true, everybody, project90)), nil)
-		wantEqual(t, "switches", len(switches("many")), 102)
+		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("many", true, targets...), storetest.Event), nil)
+		wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("many", true, everybody, project90), storetest.Event), nil)
+		wantEqual(t, "switches", len(switches("many")), 100)
 		before := f.Snapshot(t)
 		proxy.Reset()
-		wantErr(t, f, through.ClearSwitches(t.Context(), "many"), nil)
+		wantErr(t, f, through.ClearSwitches(t.Context(), "many", storetest.Event), nil)
 		wantEqual(t, "requests", proxy.Counts(), map[string]int{"Query": 1, "TransactWriteItems": 2})
 		maps.DeleteFunc(before, func(place string, _ any) bool {
 			return place == "SETTINGS / FEATURE#many" || len(place) > 24 && place[:24] == "SETTINGS / FEATURE#many#"
@@ -158,12 +159,12 @@ func TestSwitches(t *testing.T) {
 
 	t.Run("clearing one feature leaves its neighbours", func(t *testing.T) {
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.ClearSwitches(t.Context(), "a"), nil)
+		wantErr(t, f, f.Store.ClearSwitches(t.Context(), "a", storetest.Event), nil)
 		for _, sort := range []string{"", "#PROJECT#90", "#GROUP#90", "#USER#90"} {
 			delete(before, "SETTINGS / FEATURE#a"+sort)
 		}
 		wantUnchanged(t, f, before)
-		wantErr(t, f, f.Store.ClearSwitches(t.Context(), "a"), nil)
+		wantErr(t, f, f.Store.ClearSwitches(t.Context(), "a", storetest.Event), nil)
 		wantUnchanged(t, f, before)
 	})
 }
@@ -173,7 +174,7 @@ func TestSwitches(t *testing.T) {
 func TestMalformedSwitches(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("sound", true, everybody)), nil)
+	wantErr(t, f, f.Store.SetSwitches(t.Context(), switched("sound", true, everybody), storetest.Event), nil)
 	for name, change := range map[string]types.AttributeValue{
 		"nothing":           nil,
 		"a text":            storetest.S("true"),
@@ -182,7 +183,7 @@ func TestMalformedSwitches(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			name := featureOf(f.AddAccount(t))
-			wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, false, everybody, project90)), nil)
+			wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, false, everybody, project90), storetest.Event), nil)
 			f.Set(t, "SETTINGS", "FEATURE#"+name, "enabled", change)
 			_, err := f.Store.SwitchesFor(t.Context(), name, project90, everybody)
 			wantErr(t, f, err, fault.ErrCorrupt)
@@ -194,7 +195,7 @@ func TestMalformedSwitches(t *testing.T) {
 			wantErr(t, f, err, nil)
 			wantEqual(t, "switches", got, switched(name, false, project90))
 			wantEqual(t, "faults", len(faults), 1)
-			wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, false, everybody)), nil)
+			wantErr(t, f, f.Store.SetSwitches(t.Context(), switched(name, false, everybody), storetest.Event), nil)
 			_, err = f.Store.SwitchesFor(t.Context(), name, project90, everybody)
 			wantErr(t, f, err, nil)
 		})

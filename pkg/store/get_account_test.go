@@ -14,7 +14,7 @@ import (
 func TestAccount(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	u, err := f.Store.CreateAccount(t.Context(), f.Account("Robin.X"))
+	u, err := f.Store.CreateAccount(t.Context(), f.Account("Robin.X"), storetest.Event)
 	wantErr(t, f, err, nil)
 
 	t.Run("an account is read as it was written", func(t *testing.T) {

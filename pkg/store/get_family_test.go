@@ -14,7 +14,7 @@ func TestNewest(t *testing.T) {
 	owner := f.AddAccount(t)
 	rotated := func(t *testing.T) (first, newest token.Token) {
 		first = f.AddToken(t, owner)
-		newest, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), first, f.Successor(t, owner, first), nil)
+		newest, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), first, f.Successor(t, owner, first), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		return first, newest
 	}
@@ -29,7 +29,7 @@ func TestNewest(t *testing.T) {
 		got, err := f.Store.Newest(t.Context(), first.ID)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "newest", got, newest)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(newest)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(newest), storetest.Event), nil)
 		got, err = f.Store.Newest(t.Context(), first.ID)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "newest", got, storetest.Ended(newest))

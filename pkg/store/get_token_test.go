@@ -40,7 +40,7 @@ func TestToken(t *testing.T) {
 
 	t.Run("a revoked token is still there", func(t *testing.T) {
 		ended := storetest.Ended(f.AddToken(t, owner))
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		got, err := f.Store.Token(t.Context(), ended.ID)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "token", got, ended)
@@ -104,7 +104,7 @@ func TestTokensByDigest(t *testing.T) {
 			tok := f.AddToken(t, owner)
 			if i == 24 {
 				tok = storetest.Ended(tok)
-				wantErr(t, f, f.Store.RevokeToken(t.Context(), tok), nil)
+				wantErr(t, f, f.Store.RevokeToken(t.Context(), tok, storetest.Event), nil)
 			}
 			want[tok.ID], digests = tok, append(digests, tok.Digest)
 		}

@@ -16,7 +16,7 @@ func TestUse(t *testing.T) {
 	f := open(t)
 	owner := f.AddAccount(t)
 	create := func(t *testing.T, use secret.Use) error {
-		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use)
+		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use, storetest.Event)
 		return err
 	}
 
@@ -77,7 +77,7 @@ func TestUse(t *testing.T) {
 		old := f.AddToken(t, owner)
 		before := f.Snapshot(t)
 		again := f.Use(t, "rotation", storetest.Now.Add(time.Hour))
-		_, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), &again)
+		_, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), &again, storetest.Event)
 		wantErr(t, f, err, token.ErrKeyUsed)
 		wantUnchanged(t, f, before)
 	})
@@ -87,7 +87,7 @@ func TestUse(t *testing.T) {
 		made := 0
 		for _, err := range together(8, func(int) error {
 			use := f.Use(t, "together", storetest.Now)
-			_, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), &use)
+			_, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), &use, storetest.Event)
 			return err
 		}) {
 			if err == nil {

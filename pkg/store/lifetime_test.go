@@ -30,7 +30,7 @@ func TestLifetimeRun(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := open(t)
 			c.settings.Revision = 1
-			wantErr(t, f, f.Store.SaveSettings(t.Context(), c.settings), nil)
+			wantErr(t, f, f.Store.SaveSettings(t.Context(), c.settings, storetest.Events), nil)
 			days, from, err := f.Store.LifetimeRun(t.Context())
 			wantErr(t, f, err, nil)
 			wantEqual(t, "days", days, c.days)
@@ -145,12 +145,12 @@ func TestRetention(t *testing.T) {
 	}
 	save := func(t *testing.T, f *storetest.Fixture, days int, revision int64) {
 		t.Helper()
-		wantErr(t, f, f.Store.SaveSettings(t.Context(), settings.Application{Settings: settings.Settings{RetentionDays: days, LastUsedInterval: time.Hour}, Revision: revision}), nil)
+		wantErr(t, f, f.Store.SaveSettings(t.Context(), settings.Application{Settings: settings.Settings{RetentionDays: days, LastUsedInterval: time.Hour}, Revision: revision}, storetest.Events), nil)
 	}
 	t.Run("the operator's, until something is set", func(t *testing.T) {
 		f := open(t)
 		ended := storetest.Ended(f.AddToken(t, f.AddAccount(t)))
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		wantEqual(t, "delete after", deleteAfter(t, f, ended), want(ended, storetest.Retention))
 	})
 	t.Run("what is set, within ten seconds", func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestRetention(t *testing.T) {
 			}
 			ended := storetest.Ended(f.AddToken(t, owner))
 			ended.RevokedAt = ended.RevokedAt.Add(c.after)
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 			wantEqual(t, fmt.Sprintf("step %d", i), deleteAfter(t, f, ended), want(ended, c.want))
 		}
 	})
@@ -184,7 +184,7 @@ func TestRetention(t *testing.T) {
 		save(t, f, 7, 1)
 		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
-		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		old.RevokedAt = next.CreatedAt
 		wantEqual(t, "delete after", deleteAfter(t, f, old), want(old, 7*day))
@@ -193,7 +193,7 @@ func TestRetention(t *testing.T) {
 		f := open(t)
 		save(t, f, 7, 1)
 		ended := storetest.Ended(f.AddBot(t, f.AddProject(t, project.KindProject)))
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		wantEqual(t, "delete after", deleteAfter(t, f, ended), want(ended, 7*day))
 	})
 	for name, rule := range map[string]storetest.Rule{
@@ -209,7 +209,7 @@ func TestRetention(t *testing.T) {
 			ended := storetest.Ended(f.AddToken(t, f.AddAccount(t)))
 			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 			proxy.Fail(rule)
-			wantErr(t, f, f.Through(proxy.Client()).RevokeToken(t.Context(), ended), nil)
+			wantErr(t, f, f.Through(proxy.Client()).RevokeToken(t.Context(), ended, storetest.Event), nil)
 			wantEqual(t, "delete after", deleteAfter(t, f, ended), want(ended, storetest.Retention))
 		})
 	}
@@ -224,10 +224,8 @@ func TestRevocationWithItsEvent(t *testing.T) {
 	ended := storetest.Ended(f.AddToken(t, owner))
 	ended.RevokedReason = token.ReasonPolicy
 	for range 2 {
-		ctx := audit.Expect(t.Context(), ended.RevokedAt, audit.Event{
-			Name: audit.TokenRevoked, Entity: entity, Token: ended.ID, Origin: audit.Origin{Source: audit.Policy},
-		})
-		wantErr(t, f, f.Store.RevokeToken(ctx, ended), nil)
+		revoked := audit.OfToken(ended.RevokedAt, audit.Origin{Source: audit.Policy}, ended, audit.Revoked)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, revoked), nil)
 	}
 	var events []audit.Event
 	wantErr(t, f, f.Store.Events(t.Context(), entity, ended.RevokedAt, ended.RevokedAt, func(e audit.Event) bool {

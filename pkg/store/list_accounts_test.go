@@ -36,7 +36,7 @@ func TestLastAccountID(t *testing.T) {
 		before := f.Snapshot(t)
 		_, err := f.Store.LastAccountID(t.Context())
 		wantErr(t, f, err, fault.ErrCorrupt)
-		_, err = f.Store.CreateAccount(t.Context(), f.Account("fourth"))
+		_, err = f.Store.CreateAccount(t.Context(), f.Account("fourth"), storetest.Event)
 		wantErr(t, f, err, fault.ErrCorrupt)
 		wantUnchanged(t, f, before)
 	})

@@ -35,7 +35,7 @@ func TestEveryToken(t *testing.T) {
 			tokens = append(tokens, f.AddToken(t, owner))
 		}
 		if i%2 == 1 {
-			wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+			wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 			tokens = append(tokens, f.AddToken(t, owner))
 		}
 		validFrom := f.Fresh(t, owner).TokensValidFrom

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
 )
@@ -60,7 +61,7 @@ func (t *Table) readMembers(items []item) []project.Member {
 
 // AddMember implements directory.MemberStore: both items, under the condition
 // that the account is there.
-func (t *Table) AddMember(ctx context.Context, m, over project.Member) error {
+func (t *Table) AddMember(ctx context.Context, m, over project.Member, added audit.Event) error {
 	add := t.put(memberItem(m), absent, nil)
 	if over != (project.Member{}) {
 		condition, names, values := unchanged(over)
@@ -71,7 +72,7 @@ func (t *Table) AddMember(ctx context.Context, m, over project.Member) error {
 		add,
 		t.put(membershipItem(m), "", nil),
 		t.exists(profileKey(m.Account)),
-	}, t.holds(m))
+	}, []audit.Event{added}, t.holds(m))
 	switch {
 	case err != nil || reasons == nil:
 		return err
@@ -83,19 +84,19 @@ func (t *Table) AddMember(ctx context.Context, m, over project.Member) error {
 }
 
 // ChangeMember implements directory.MemberStore.
-func (t *Table) ChangeMember(ctx context.Context, before, after, besides project.Member) error {
+func (t *Table) ChangeMember(ctx context.Context, before, after, besides project.Member, changed []audit.Event) error {
 	condition, names, values := unchanged(before)
 	change := t.put(memberItem(after), condition, values)
 	change.Put.ExpressionAttributeNames = names
-	return t.writeMember(ctx, []types.TransactWriteItem{change}, besides, t.holds(after))
+	return t.writeMember(ctx, []types.TransactWriteItem{change}, besides, changed, t.holds(after))
 }
 
 // RemoveMember implements directory.MemberStore: both items.
-func (t *Table) RemoveMember(ctx context.Context, m, besides project.Member) error {
+func (t *Table) RemoveMember(ctx context.Context, m, besides project.Member, removed audit.Event) error {
 	condition, names, values := unchanged(m)
 	remove := t.remove(memberKey(m.Project, m.Account), condition, values)
 	remove.Delete.ExpressionAttributeNames = names
-	return t.writeMember(ctx, []types.TransactWriteItem{remove, t.remove(membershipKey(m.Project, m.Account), "", nil)}, besides,
+	return t.writeMember(ctx, []types.TransactWriteItem{remove, t.remove(membershipKey(m.Project, m.Account), "", nil)}, besides, []audit.Event{removed},
 		func(ctx context.Context) (bool, error) {
 			_, err := t.get(ctx, memberKey(m.Project, m.Account))
 			if errors.Is(err, fault.ErrNotFound) {
@@ -107,14 +108,15 @@ func (t *Table) RemoveMember(ctx context.Context, m, besides project.Member) err
 
 // writeMember writes while besides, unless it is nobody, is the member that it
 // was. Any condition that fails is fault.ErrMoved.
-func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem, besides project.Member, done func(context.Context) (bool, error)) error {
+func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem, besides project.Member, events []audit.Event,
+	done func(context.Context) (bool, error)) error {
 	if besides != (project.Member{}) {
 		condition, names, values := unchanged(besides)
 		still := t.depends(memberKey(besides.Project, besides.Account), condition)
 		still.ConditionCheck.ExpressionAttributeNames, still.ConditionCheck.ExpressionAttributeValues = names, values
 		items = append(items, still)
 	}
-	reasons, err := t.transact(ctx, items, done)
+	reasons, err := t.transact(ctx, items, events, done)
 	if err == nil && reasons != nil {
 		return fault.ErrMoved
 	}

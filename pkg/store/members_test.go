@@ -24,7 +24,7 @@ func memberIn(proj project.Project, acct account.Account, level project.Level) p
 // joined stores a membership.
 func joined(t *testing.T, f *storetest.Fixture, m project.Member) project.Member {
 	t.Helper()
-	wantErr(t, f, f.Store.AddMember(t.Context(), m, nobody), nil)
+	wantErr(t, f, f.Store.AddMember(t.Context(), m, nobody, storetest.Event), nil)
 	return m
 }
 
@@ -56,7 +56,7 @@ func TestMembers(t *testing.T) {
 		pk, sk = fmt.Sprintf("USER#%d", owner.ID), fmt.Sprintf("MEMBER#%010d", web.ID)
 		wantEqual(t, "membership", f.Item(t, pk, sk), map[string]any{"pk": pk, "sk": sk})
 		wantEqual(t, "items", len(f.Snapshot(t)), len(before)+2)
-		wantErr(t, f, f.Store.RemoveMember(t.Context(), m, nobody), nil)
+		wantErr(t, f, f.Store.RemoveMember(t.Context(), m, nobody, storetest.Event), nil)
 		wantUnchanged(t, f, before)
 	})
 
@@ -65,8 +65,8 @@ func TestMembers(t *testing.T) {
 		other := m
 		other.Level = project.Maintainer
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.AddMember(t.Context(), other, nobody), fault.ErrTaken)
-		wantErr(t, f, f.Store.AddMember(t.Context(), m, other), fault.ErrTaken)
+		wantErr(t, f, f.Store.AddMember(t.Context(), other, nobody, storetest.Event), fault.ErrTaken)
+		wantErr(t, f, f.Store.AddMember(t.Context(), m, other, storetest.Event), fault.ErrTaken)
 		wantUnchanged(t, f, before)
 	})
 
@@ -74,13 +74,13 @@ func TestMembers(t *testing.T) {
 		old := joined(t, f, memberIn(web, f.AddAccount(t), project.Reporter))
 		m := old
 		m.Level, m.CreatedAt = project.Developer, old.CreatedAt.Add(time.Hour)
-		wantErr(t, f, f.Store.AddMember(t.Context(), m, old), nil)
+		wantErr(t, f, f.Store.AddMember(t.Context(), m, old, storetest.Event), nil)
 		wantEqual(t, "member", direct(t, f, web, old.Account), m)
 	})
 
 	t.Run("an account that is not there is not found", func(t *testing.T) {
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.AddMember(t.Context(), memberIn(web, account.Account{ID: 4711}, project.Guest), nobody), fault.ErrNotFound)
+		wantErr(t, f, f.Store.AddMember(t.Context(), memberIn(web, account.Account{ID: 4711}, project.Guest), nobody, storetest.Event), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
@@ -100,8 +100,8 @@ func TestMembers(t *testing.T) {
 			after.Level = project.Owner
 			before := f.Snapshot(t)
 			t.Run(name, func(t *testing.T) {
-				wantErr(t, f, f.Store.ChangeMember(t.Context(), seen, after, nobody), fault.ErrMoved)
-				wantErr(t, f, f.Store.RemoveMember(t.Context(), seen, nobody), fault.ErrMoved)
+				wantErr(t, f, f.Store.ChangeMember(t.Context(), seen, after, nobody, storetest.Events), fault.ErrMoved)
+				wantErr(t, f, f.Store.RemoveMember(t.Context(), seen, nobody, storetest.Event), fault.ErrMoved)
 				wantUnchanged(t, f, before)
 			})
 		}
@@ -111,7 +111,7 @@ func TestMembers(t *testing.T) {
 		m, other := joined(t, f, memberIn(web, f.AddAccount(t), project.Reporter)), joined(t, f, memberIn(web, f.AddAccount(t), project.Reporter))
 		after := m
 		after.Level, after.ExpiresOn = project.Developer, until
-		wantErr(t, f, f.Store.ChangeMember(t.Context(), m, after, nobody), nil)
+		wantErr(t, f, f.Store.ChangeMember(t.Context(), m, after, nobody, storetest.Events), nil)
 		wantEqual(t, "member", direct(t, f, web, m.Account), after)
 		wantEqual(t, "other", direct(t, f, web, other.Account), other)
 	})
@@ -132,20 +132,20 @@ func TestMembersWhoRemain(t *testing.T) {
 
 	t.Run("an owner goes while another one is what he was", func(t *testing.T) {
 		a, b := pair(t)
-		wantErr(t, f, f.Store.RemoveMember(t.Context(), a, b), nil)
+		wantErr(t, f, f.Store.RemoveMember(t.Context(), a, b, storetest.Event), nil)
 		wantEqual(t, "removed", direct(t, f, acme, a.Account), nobody)
 		a, b = pair(t)
-		wantErr(t, f, f.Store.ChangeMember(t.Context(), a, lowered(a), b), nil)
+		wantErr(t, f, f.Store.ChangeMember(t.Context(), a, lowered(a), b, storetest.Events), nil)
 		wantEqual(t, "lowered", direct(t, f, acme, a.Account), lowered(a))
 	})
 
 	t.Run("and not once that one has gone or was lowered", func(t *testing.T) {
 		a, b := pair(t)
-		wantErr(t, f, f.Store.RemoveMember(t.Context(), b, nobody), nil)
-		wantErr(t, f, f.Store.RemoveMember(t.Context(), a, b), fault.ErrMoved)
+		wantErr(t, f, f.Store.RemoveMember(t.Context(), b, nobody, storetest.Event), nil)
+		wantErr(t, f, f.Store.RemoveMember(t.Context(), a, b, storetest.Event), fault.ErrMoved)
 		a, b = pair(t)
-		wantErr(t, f, f.Store.ChangeMember(t.Context(), b, lowered(b), nobody), nil)
-		wantErr(t, f, f.Store.ChangeMember(t.Context(), a, lowered(a), b), fault.ErrMoved)
+		wantErr(t, f, f.Store.ChangeMember(t.Context(), b, lowered(b), nobody, storetest.Events), nil)
+		wantErr(t, f, f.Store.ChangeMember(t.Context(), a, lowered(a), b, storetest.Events), fault.ErrMoved)
 		wantEqual(t, "owner", direct(t, f, acme, a.Account), a)
 	})
 
@@ -154,9 +154,9 @@ func TestMembersWhoRemain(t *testing.T) {
 			a, b := pair(t)
 			errs := together(2, func(i int) error {
 				if i == 0 {
-					return f.Store.RemoveMember(t.Context(), a, b)
+					return f.Store.RemoveMember(t.Context(), a, b, storetest.Event)
 				}
-				return f.Store.ChangeMember(t.Context(), b, lowered(b), a)
+				return f.Store.ChangeMember(t.Context(), b, lowered(b), a, storetest.Events)
 			})
 			if (errs[0] == nil) == (errs[1] == nil) {
 				t.Errorf("%v and %v", errs[0], errs[1])

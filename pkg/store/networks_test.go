@@ -41,7 +41,7 @@ func TestNetworksAreStored(t *testing.T) {
 			}
 			next := f.Successor(t, owner, tok)
 			next.Networks = tok.Networks
-			next, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), tok, next, nil)
+			next, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), tok, next, nil, storetest.Event)
 			wantErr(t, f, err, nil)
 			got, _, err = f.Store.Check(t.Context(), next.Digest, owner.ID, nil)
 			wantErr(t, f, err, nil)
@@ -59,7 +59,7 @@ func TestNetworksAreStored(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		bot, tok := f.Bot(proj)
 		restricted(t, "192.0.2.0/24")(&tok)
-		tok, err := f.Store.CreateProjectToken(t.Context(), proj, bot, tok, f.Mint(t, nil))
+		tok, err := f.Store.CreateProjectToken(t.Context(), proj, bot, tok, f.Mint(t, nil), storetest.Event)
 		wantErr(t, f, err, nil)
 		got, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 		wantErr(t, f, err, nil)
@@ -98,7 +98,7 @@ func TestNetworksAreStored(t *testing.T) {
 		other := tok
 		restricted(t, "10.0.0.0/9")(&other)
 		other.ID, other.Family = 0, 0
-		_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, other, nil)
+		_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, other, nil, storetest.Event)
 		wantErr(t, f, err, fault.ErrUnavailable)
 	})
 }

@@ -21,7 +21,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 		t.Helper()
 		owner = f.AddAccount(t)
 		old = storetest.Overlapping(f.AddToken(t, owner), time.Hour)
-		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		return f.Fresh(t, owner), old, next
 	}
@@ -60,7 +60,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 				again = storetest.Overlapping(old, overlap)
 			}
 			before := f.Snapshot(t)
-			_, err := f.Store.RotateToken(t.Context(), owner, again, f.Successor(t, owner, old), nil)
+			_, err := f.Store.RotateToken(t.Context(), owner, again, f.Successor(t, owner, old), nil, storetest.Event)
 			wantErr(t, f, err, token.ErrSuperseded)
 			wantUnchanged(t, f, before)
 		})
@@ -68,17 +68,17 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 
 	t.Run("one that was revoked in its overlap is not rotated again and not called superseded", func(t *testing.T) {
 		owner, old, _ := rotated(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old)), nil)
-		_, err := f.Store.RotateToken(t.Context(), owner, old, f.Successor(t, owner, old), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
+		_, err := f.Store.RotateToken(t.Context(), owner, old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, token.ErrRevoked)
 	})
 
 	t.Run("one that was revoked is not given an overlap", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
 		before := f.Snapshot(t)
-		_, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), storetest.Overlapping(old, time.Hour), f.Successor(t, owner, old), nil)
+		_, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), storetest.Overlapping(old, time.Hour), f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, token.ErrRevoked)
 		wantUnchanged(t, f, before)
 	})
@@ -93,7 +93,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 			if i%2 == 0 {
 				wanted = storetest.Overlapping(old, time.Hour)
 			}
-			_, err := f.Store.RotateToken(t.Context(), seen, wanted, f.Successor(t, owner, old), nil)
+			_, err := f.Store.RotateToken(t.Context(), seen, wanted, f.Successor(t, owner, old), nil, storetest.Event)
 			return err
 		}) {
 			switch {
@@ -115,7 +115,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 		pk, sk := familyKey(old.ID)
 		family := f.Item(t, pk, sk)
 		ended := storetest.Ended(old)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		for _, want := range []token.Token{ended, next} {
 			got, err := f.Store.Token(t.Context(), want.ID)
 			wantErr(t, f, err, nil)
@@ -128,7 +128,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 
 	t.Run("revoking its successor leaves it working", func(t *testing.T) {
 		_, old, next := rotated(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
 		got, err := f.Store.Token(t.Context(), old.ID)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "stored", got, old)
@@ -156,7 +156,7 @@ func TestOverlapOfABot(t *testing.T) {
 		proj = f.AddProject(t, project.KindProject)
 		old = storetest.Overlapping(f.AddBot(t, proj), time.Hour)
 		bot := f.Fresh(t, account.Account{ID: old.Owner})
-		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		return proj, old, next
 	}
@@ -180,27 +180,27 @@ func TestOverlapOfABot(t *testing.T) {
 	for name, end := range map[string]func(token.Token) token.Token{"known": storetest.Ended, "not known": unaware} {
 		t.Run("revoking the old token ends it alone, its rotation being "+name, func(t *testing.T) {
 			proj, old, next := rotated(t)
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), end(old)), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), end(old), storetest.Event), nil)
 			stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "tokens", stored, []token.Token{storetest.Ended(old), next})
 			wantBot(t, f, proj, next, "_bot")
 			before := f.Snapshot(t)
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), end(old)), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), end(old), storetest.Event), nil)
 			wantUnchanged(t, f, before)
 
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next)), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
 			wantNoBot(t, f, proj, next)
 		})
 	}
 
 	t.Run("revoking the successor takes the bot, and the old token with it", func(t *testing.T) {
 		proj, old, next := rotated(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
 		wantNoBot(t, f, proj, next)
 		_, _, err := f.Store.Check(t.Context(), old.Digest, old.Owner, nil)
 		wantErr(t, f, err, fault.ErrNotFound)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
 	})
 
 	t.Run("against a rotation with an overlap at the same time, bot and live token stay together", func(t *testing.T) {
@@ -211,9 +211,9 @@ func TestOverlapOfABot(t *testing.T) {
 			next := f.Successor(t, bot, tok)
 			errs := together(2, func(i int) (err error) {
 				if i == 0 {
-					return f.Store.RevokeToken(t.Context(), storetest.Ended(tok))
+					return f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event)
 				}
-				_, err = f.Store.RotateToken(t.Context(), bot, storetest.Overlapping(tok, time.Hour), next, nil)
+				_, err = f.Store.RotateToken(t.Context(), bot, storetest.Overlapping(tok, time.Hour), next, nil, storetest.Event)
 				return err
 			})
 			wantErr(t, f, errs[0], nil)

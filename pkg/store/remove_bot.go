@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/token"
 )
@@ -16,7 +17,7 @@ import (
 // A bot whose account is gone already loses the rest. The end of a token that
 // was rotated away, be it in its overlap, ends nothing more: its bot lives on
 // with the successor.
-func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
+func (t *Table) endWithBot(ctx context.Context, ended token.Token, revoked audit.Event) error {
 	end := []types.TransactWriteItem{t.endLast(ended)}
 	for attempt := 0; ; attempt++ {
 		bot, err := t.Account(ctx, ended.Owner)
@@ -37,7 +38,7 @@ func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
 			needed = append(needed, t.remove(profileKey(bot.ID), "username = :username", item{":username": text(bot.Username)}))
 			extra = append(extra, t.removeNames(bot)...)
 		}
-		reasons, err := t.transactLeaving(ctx, needed, extra, func(ctx context.Context) (bool, error) { return t.endedWithBot(ctx, ended) })
+		reasons, err := t.transactLeaving(ctx, needed, extra, revoked, func(ctx context.Context) (bool, error) { return t.endedWithBot(ctx, ended) })
 		switch {
 		case err != nil || reasons == nil:
 			return err
@@ -50,7 +51,7 @@ func (t *Table) endWithBot(ctx context.Context, ended token.Token) error {
 			case err != nil || gone && !earlier.RevokedAt.IsZero():
 				return err
 			case earlier.Superseded():
-				return t.endAlone(ctx, ended)
+				return t.endAlone(ctx, ended, revoked)
 			}
 			// The record has ended and its bot has not, which no request does
 			// by itself: both have to.
@@ -72,10 +73,10 @@ func (t *Table) endLast(ended token.Token) types.TransactWriteItem {
 // transactLeaving writes needed and as much of extra as can be written: what
 // only serves lookup, uniqueness and clean-up may be damaged without keeping a
 // token alive. It returns the reasons for which needed was refused.
-func (t *Table) transactLeaving(ctx context.Context, needed, extra []types.TransactWriteItem,
+func (t *Table) transactLeaving(ctx context.Context, needed, extra []types.TransactWriteItem, event audit.Event,
 	done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
 	for {
-		reasons, err := t.transact(ctx, append(needed[:len(needed):len(needed)], extra...), done)
+		reasons, err := t.transact(ctx, append(needed[:len(needed):len(needed)], extra...), []audit.Event{event}, done)
 		if err != nil || reasons == nil {
 			return nil, err
 		}

@@ -51,7 +51,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		before := f.Snapshot(t)
 		ended := storetest.Ended(f.AddBot(t, proj))
 		gone := goneAccounts(t, f)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		deleteAfter := int(ended.RevokedAt.Add(storetest.Retention).Unix())
 		left := f.Snapshot(t)
 		for _, key := range []func() (string, string){
@@ -81,12 +81,12 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 	t.Run("again, it changes nothing and is no error", func(t *testing.T) {
 		proj := f.AddProject(t, project.KindGroup)
 		ended := storetest.Ended(f.AddBot(t, proj))
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		wantNoBot(t, f, proj, ended)
 		before := f.Snapshot(t)
 		again := ended
 		again.RevokedAt, again.RevokedReason = ended.RevokedAt.Add(time.Hour), token.ReasonExpired
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), again), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), again, storetest.Event), nil)
 		wantUnchanged(t, f, before)
 	})
 
@@ -95,14 +95,14 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		old := f.AddBot(t, proj)
 		bot := f.Fresh(t, account.Account{ID: old.Owner})
-		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
 		wantUnchanged(t, f, before)
 
 		ended := storetest.Ended(next)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		wantNoBot(t, f, proj, ended)
 		pk, sk := familyKey(old.ID)
 		if f.Item(t, pk, sk)["delete_after"] != int(ended.RevokedAt.Add(storetest.Retention).Unix()) {
@@ -115,7 +115,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), fault.ErrNotFound)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
@@ -153,7 +153,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 			proj := f.AddProject(t, project.KindProject)
 			tok := f.AddBot(t, proj)
 			damage(t, f, proj, tok)
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
 			stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 			wantErr(t, f, err, nil)
 			if stored.RevokedAt.IsZero() {
@@ -167,7 +167,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		ended := storetest.Ended(f.AddBot(t, proj))
 		f.Set(t, "USER#"+ended.Owner.String(), "PROFILE", "state", nil)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		stored, err := f.Store.TokenByDigest(t.Context(), ended.Digest)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "token", stored, ended)
@@ -181,7 +181,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		tok := f.AddBot(t, proj)
 		username, _ := botNames(proj, "_bot")
 		f.Set(t, "USERNAME#"+username, "USERNAME", "uid", storetest.N("1"))
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
 		if f.Item(t, "USERNAME#"+username, "USERNAME")["uid"] != 1 {
 			t.Error("somebody has lost their name")
 		}
@@ -192,7 +192,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		tok := f.AddBot(t, proj)
 		gone := goneAccounts(t, f)
-		for _, err := range together(8, func(int) error { return f.Store.RevokeToken(t.Context(), storetest.Ended(tok)) }) {
+		for _, err := range together(8, func(int) error { return f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event) }) {
 			wantErr(t, f, err, nil)
 		}
 		wantNoBot(t, f, proj, tok)
@@ -210,9 +210,9 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 			next := f.Successor(t, bot, tok)
 			errs := together(2, func(i int) (err error) {
 				if i == 0 {
-					return f.Store.RevokeToken(t.Context(), storetest.Ended(tok))
+					return f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event)
 				}
-				_, err = f.Store.RotateToken(t.Context(), bot, tok, next, nil)
+				_, err = f.Store.RotateToken(t.Context(), bot, tok, next, nil, storetest.Event)
 				return err
 			})
 			wantErr(t, f, errs[0], nil)
@@ -235,7 +235,9 @@ func TestEndingABotIsFinishedByTheRetry(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-	end := func(ctx context.Context, s *store.Table, ended token.Token) error { return s.RevokeToken(ctx, ended) }
+	end := func(ctx context.Context, s *store.Table, ended token.Token) error {
+		return s.RevokeToken(ctx, ended, storetest.Event)
+	}
 	proxy.Reset()
 	wantErr(t, f, end(t.Context(), f.Through(proxy.Client()), storetest.Ended(f.AddBot(t, f.AddProject(t, project.KindProject)))), nil)
 	requests := len(proxy.Requests())
@@ -280,7 +282,7 @@ func TestRotateTokenOfAProject(t *testing.T) {
 		bot := f.Fresh(t, account.Account{ID: old.Owner})
 		next := f.Successor(t, bot, old)
 		next.ExpiresOn = old.ExpiresOn.AddDays(20)
-		next, err := f.Store.RotateToken(t.Context(), bot, old, next, nil)
+		next, err := f.Store.RotateToken(t.Context(), bot, old, next, nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		wantBot(t, f, proj, next, "_bot")
 		pk, sk := projectPointerKey(proj.ID, old.ID)
@@ -304,7 +306,7 @@ func TestRotateTokenOfAProject(t *testing.T) {
 			f.Drop(t, "USER#"+tok.Owner.String(), "PROFILE")
 		}, fault.ErrNotFound},
 		"a token that has ended": {func(t *testing.T, f *storetest.Fixture, _ project.Project, tok token.Token) {
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
 		}, fault.ErrNotFound},
 	} {
 		t.Run("nothing is rotated for "+name, func(t *testing.T) {
@@ -313,7 +315,7 @@ func TestRotateTokenOfAProject(t *testing.T) {
 			bot := f.Fresh(t, account.Account{ID: old.Owner})
 			c.damage(t, f, proj, old)
 			before := f.Snapshot(t)
-			_, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
+			_, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil, storetest.Event)
 			wantErr(t, f, err, c.want)
 			wantUnchanged(t, f, before)
 		})
@@ -337,7 +339,7 @@ func TestTokensOfProject(t *testing.T) {
 	}
 	want := []token.Token{f.AddBot(t, proj), f.AddBot(t, proj), f.AddBot(t, proj)}
 	want[0] = storetest.Ended(want[0])
-	wantErr(t, f, f.Store.RevokeToken(t.Context(), want[0]), nil)
+	wantErr(t, f, f.Store.RevokeToken(t.Context(), want[0], storetest.Event), nil)
 	wantEqual(t, "tokens", list(), want)
 	pk, sk := recordKey(want[0].Digest) // clean-up takes records and pointers in any order
 	f.Drop(t, pk, sk)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/token"
 )
@@ -13,19 +14,22 @@ import (
 // nobody is told of the end of a token that has ended, and gives record,
 // pointer and family a date from which clean-up may take them. The bot of a
 // project's or group's token goes with it.
-func (t *Table) RevokeToken(ctx context.Context, ended token.Token) error {
+func (t *Table) RevokeToken(ctx context.Context, ended token.Token, revoked audit.Event) error {
+	if err := checkEvents(revoked); err != nil {
+		return err
+	}
 	t = t.retaining(ctx, ended.RevokedAt)
 	if ended.Kind.OfProject() && !ended.Superseded() {
-		return t.endWithBot(ctx, ended)
+		return t.endWithBot(ctx, ended, revoked)
 	}
-	return t.endAlone(ctx, ended)
+	return t.endAlone(ctx, ended, revoked)
 }
 
 // endAlone ends a token and nothing else with it.
-func (t *Table) endAlone(ctx context.Context, ended token.Token) error {
+func (t *Table) endAlone(ctx context.Context, ended token.Token, revoked audit.Event) error {
 	items := append([]types.TransactWriteItem{t.endRecord(ended)}, t.retirements(ended)...)
 	for {
-		reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
+		reasons, err := t.transact(ctx, items, []audit.Event{revoked}, func(ctx context.Context) (bool, error) {
 			stored, err := t.TokenByDigest(ctx, ended.Digest)
 			return !stored.RevokedAt.IsZero(), err
 		})

@@ -17,7 +17,7 @@ func TestRevokeToken(t *testing.T) {
 		owner := f.AddAccount(t)
 		ended := storetest.Ended(f.AddToken(t, owner))
 		stays := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		deleteAfter := int(ended.RevokedAt.Add(storetest.Retention).Unix())
 
 		pk, sk := recordKey(ended.Digest)
@@ -41,10 +41,10 @@ func TestRevokeToken(t *testing.T) {
 	t.Run("the newest of a family takes the family with it", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
-		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		ended := storetest.Ended(next)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		pk, sk := familyKey(old.ID)
 		wantEqual(t, "family", f.Item(t, pk, sk), map[string]any{
 			"pk": pk, "sk": sk, "digest": next.Digest.Key(), "delete_after": int(ended.RevokedAt.Add(storetest.Retention).Unix()),
@@ -54,36 +54,36 @@ func TestRevokeToken(t *testing.T) {
 	t.Run("a token that ended earlier keeps its own end, and that is no error", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		ended := storetest.Ended(f.AddToken(t, owner))
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		before := f.Snapshot(t)
 		again := ended
 		again.RevokedAt, again.RevokedReason = ended.RevokedAt.Add(time.Hour), token.ReasonReuse
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), again), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), again, storetest.Event), nil)
 		wantUnchanged(t, f, before)
 	})
 
 	t.Run("revoking a token that was rotated away leaves its successor's family alone", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		first := f.AddToken(t, owner)
-		second, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), first, f.Successor(t, owner, first), nil)
+		second, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), first, f.Successor(t, owner, first), nil, storetest.Event)
 		wantErr(t, f, err, nil)
-		_, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), second, f.Successor(t, owner, second), nil)
+		_, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), second, f.Successor(t, owner, second), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(first)), nil)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(second)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(first), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(second), storetest.Event), nil)
 		wantUnchanged(t, f, before)
 	})
 
 	t.Run("a family that names another token is left alone", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
-		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		pk, sk := familyKey(old.ID)
 		f.Set(t, pk, sk, "digest", storetest.S("another"))
 		before := f.Item(t, pk, sk)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next)), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
 		wantEqual(t, "family", f.Item(t, pk, sk), before)
 		got, err := f.Store.Token(t.Context(), next.ID)
 		wantErr(t, f, err, nil)
@@ -96,7 +96,7 @@ func TestRevokeToken(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok)), fault.ErrNotFound)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
@@ -108,11 +108,11 @@ func TestRevokeToken(t *testing.T) {
 		} {
 			owner := f.AddAccount(t)
 			old := f.AddToken(t, owner)
-			next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
+			next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 			wantErr(t, f, err, nil)
 			pk, sk := key(next)
 			f.Drop(t, pk, sk)
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next)), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
 			got, err := f.Store.TokenByDigest(t.Context(), next.Digest)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "token without its "+name, got, storetest.Ended(next))
@@ -128,7 +128,7 @@ func TestRevokeToken(t *testing.T) {
 		for _, err := range together(8, func(i int) error {
 			ended := storetest.Ended(tok)
 			ended.RevokedAt = ended.RevokedAt.Add(time.Duration(i) * time.Second)
-			return f.Store.RevokeToken(t.Context(), ended)
+			return f.Store.RevokeToken(t.Context(), ended, storetest.Event)
 		}) {
 			wantErr(t, f, err, nil)
 		}

@@ -17,7 +17,10 @@ import (
 // rotations at once wins. A token in its overlap leaves the expiry index like
 // one that has ended: its successor is what its owner has to know of. The
 // membership of a project's or group's bot moves its end to that of next.
-func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, next token.Token, use *secret.Use) (token.Token, error) {
+func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, next token.Token, use *secret.Use, rotated audit.Event) (token.Token, error) {
+	if err := checkEvents(rotated); err != nil {
+		return token.Token{}, err
+	}
 	t = t.retaining(ctx, next.CreatedAt)
 	for attempt := 0; ; attempt++ {
 		var err error
@@ -47,7 +50,8 @@ func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, nex
 		if use != nil {
 			items = append(items, t.putUse(*use))
 		}
-		reasons, err := t.transact(audit.About(ctx, next.ID), items, t.recorded(next))
+		rotated.Token = next.ID
+		reasons, err := t.transact(ctx, items, []audit.Event{rotated}, t.recorded(next))
 		switch {
 		case err != nil:
 			return token.Token{}, err

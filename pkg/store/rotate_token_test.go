@@ -17,7 +17,7 @@ func TestRotateToken(t *testing.T) {
 	t.Run("a rotation ends the old token and puts the next in its place", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
-		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		if next.ID.Number() != 2 || next.Family != old.ID || next.Previous != old.ID {
 			t.Errorf("next is %v", show(next))
@@ -59,7 +59,7 @@ func TestRotateToken(t *testing.T) {
 		first := f.AddToken(t, owner)
 		current := first
 		for range 3 {
-			next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), current, f.Successor(t, owner, current), nil)
+			next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), current, f.Successor(t, owner, current), nil, storetest.Event)
 			wantErr(t, f, err, nil)
 			if next.Family != first.ID || next.Previous != current.ID {
 				t.Errorf("family %d, previous %d; want %d and %d", next.Family, next.Previous, first.ID, current.ID)
@@ -77,17 +77,17 @@ func TestRotateToken(t *testing.T) {
 		want    error
 	}{
 		{"the loser of two rotations is told the token was revoked", func(t *testing.T, u account.Account, old token.Token) {
-			_, err := f.Store.RotateToken(t.Context(), u, old, f.Successor(t, u, old), nil)
+			_, err := f.Store.RotateToken(t.Context(), u, old, f.Successor(t, u, old), nil, storetest.Event)
 			wantErr(t, f, err, nil)
 		}, token.ErrRevoked},
 		{"a token that was revoked between reading and writing is not rotated", func(t *testing.T, _ account.Account, old token.Token) {
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old)), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
 		}, token.ErrRevoked},
 		{"rotating for a blocked owner writes nothing", func(t *testing.T, u account.Account, _ token.Token) {
 			set(t, f, u.ID, account.Active, account.Blocked)
 		}, account.ErrBlocked},
 		{"a bulk revocation between reading and writing refuses the rotation", func(t *testing.T, u account.Account, _ token.Token) {
-			wantErr(t, f, f.Store.RevokeEverything(t.Context(), u.ID), nil)
+			wantErr(t, f, f.Store.RevokeEverything(t.Context(), u.ID, storetest.Event), nil)
 		}, fault.ErrMoved},
 		{"rotating for an owner who is gone writes nothing", func(t *testing.T, u account.Account, _ token.Token) {
 			f.Drop(t, "USER#"+u.ID.String(), "PROFILE")
@@ -104,7 +104,7 @@ func TestRotateToken(t *testing.T) {
 			c.prepare(t, owner, old)
 			use := f.Use(t, "rotation "+c.name, storetest.Now)
 			before := f.Snapshot(t)
-			got, err := f.Store.RotateToken(t.Context(), owner, old, f.Successor(t, owner, old), &use)
+			got, err := f.Store.RotateToken(t.Context(), owner, old, f.Successor(t, owner, old), &use, storetest.Event)
 			wantErr(t, f, err, c.want)
 			wantEqual(t, "token", got, token.Token{})
 			wantUnchanged(t, f, before)
@@ -116,7 +116,7 @@ func TestRotateToken(t *testing.T) {
 		old := f.AddToken(t, owner)
 		seen := f.Fresh(t, owner)
 		f.AddToken(t, owner)
-		next, err := f.Store.RotateToken(t.Context(), seen, old, f.Successor(t, owner, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), seen, old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		if next.ID.Number() != 3 || next.Family != old.ID {
 			t.Errorf("number %d of family %d", next.ID.Number(), next.Family)
@@ -130,7 +130,7 @@ func TestRotateToken(t *testing.T) {
 		next := make([]token.Token, 8)
 		winner := -1
 		for i, err := range together(len(next), func(i int) (err error) {
-			next[i], err = f.Store.RotateToken(t.Context(), seen, old, f.Successor(t, owner, old), nil)
+			next[i], err = f.Store.RotateToken(t.Context(), seen, old, f.Successor(t, owner, old), nil, storetest.Event)
 			return err
 		}) {
 			if err != nil {
@@ -164,9 +164,9 @@ func TestRotateToken(t *testing.T) {
 			seen := f.Fresh(t, owner)
 			errs := together(2, func(i int) error {
 				if i == 0 {
-					return f.Store.RevokeToken(t.Context(), storetest.Ended(old))
+					return f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event)
 				}
-				_, err := f.Store.RotateToken(t.Context(), seen, old, f.Successor(t, owner, old), nil)
+				_, err := f.Store.RotateToken(t.Context(), seen, old, f.Successor(t, owner, old), nil, storetest.Event)
 				return err
 			})
 			wantErr(t, f, errs[0], nil)
@@ -185,7 +185,7 @@ func TestRotateToken(t *testing.T) {
 	t.Run("a rotated impersonation token stays out of the index", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner, impersonation)
-		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		if slices.Contains(f.Indexed(t, bucketOf(owner.ID, "2031-05-13")), orderOf(next.ID)) {
 			t.Error("it is in the index")

@@ -73,7 +73,7 @@ func (t *Table) Save(ctx context.Context, job sweep.Job, holder string, p sweep.
 		expression, values = "REMOVE leased_until, holder", item{":holder": text(holder)}
 	}
 	lease := t.update(scanKey(job.Kind, job.Shard), expression, "holder = :holder", values)
-	reasons, err := t.transact(ctx, []types.TransactWriteItem{lease, t.setProgress(job, p)}, func(ctx context.Context) (bool, error) {
+	reasons, err := t.write(ctx, []types.TransactWriteItem{lease, t.setProgress(job, p)}, func(ctx context.Context) (bool, error) {
 		it, err := t.get(ctx, scanKey(job.Kind, job.Shard))
 		r := reader{item: it}
 		ours := r.optionalText("holder") == holder

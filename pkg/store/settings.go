@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/settings"
 )
@@ -35,7 +36,10 @@ func (t *Table) Policy(ctx context.Context) (settings.Settings, error) {
 
 // SaveSettings implements administration.SettingsStore. Only what differs from the
 // operator's defaults is written, and what was written once stays.
-func (t *Table) SaveSettings(ctx context.Context, s settings.Application) error {
+func (t *Table) SaveSettings(ctx context.Context, s settings.Application, changed []audit.Event) error {
+	if err := checkEvents(changed...); err != nil {
+		return err
+	}
 	condition, values := absent, item(nil)
 	if s.Revision > 1 {
 		condition, values = "revision = :before", item{":before": number(s.Revision - 1)}
@@ -45,7 +49,7 @@ func (t *Table) SaveSettings(ctx context.Context, s settings.Application) error 
 		return err
 	}
 	put := t.put(t.settingsItem(s, before), condition, values)
-	reasons, err := t.transact(ctx, []types.TransactWriteItem{put}, func(ctx context.Context) (bool, error) {
+	reasons, err := t.transact(ctx, []types.TransactWriteItem{put}, changed, func(ctx context.Context) (bool, error) {
 		stored, err := t.Settings(ctx)
 		return stored.Revision == s.Revision && stored.Run == s.Run && stored.Settings == s.Settings, err
 	})

@@ -52,7 +52,7 @@ func TestSettings(t *testing.T) {
 			{Settings: operators, Revision: 2},
 			{Settings: settings.Settings{LastUsedInterval: time.Minute, RetentionDays: 1}, Prefixes: []string{"x"}, Run: settings.Run{At: storetest.Now}, Revision: 3},
 		} {
-			wantErr(t, f, s.SaveSettings(t.Context(), settings), nil)
+			wantErr(t, f, s.SaveSettings(t.Context(), settings, storetest.Events), nil)
 			got, err := s.Settings(t.Context())
 			wantErr(t, f, err, nil)
 			wantEqual(t, fmt.Sprintf("settings %d", revision+1), got, settings)
@@ -65,7 +65,7 @@ func TestSettings(t *testing.T) {
 		f := open(t)
 		one := settings.Application{Settings: operators, Revision: 1}
 		one.RetentionDays = 7
-		wantErr(t, f, withDefaults(f, operators).SaveSettings(t.Context(), one), nil)
+		wantErr(t, f, withDefaults(f, operators).SaveSettings(t.Context(), one, storetest.Events), nil)
 		wantEqual(t, "item", f.Item(t, "SETTINGS", "APPLICATION"), map[string]any{
 			"pk": "SETTINGS", "sk": "APPLICATION", "revision": 1, "retention_days": 7,
 		})
@@ -79,8 +79,8 @@ func TestSettings(t *testing.T) {
 		f := open(t)
 		s := withDefaults(f, operators)
 		changed := someSettings(1)
-		wantErr(t, f, s.SaveSettings(t.Context(), changed), nil)
-		wantErr(t, f, s.SaveSettings(t.Context(), settings.Application{Settings: operators, Revision: 2}), nil)
+		wantErr(t, f, s.SaveSettings(t.Context(), changed, storetest.Events), nil)
+		wantErr(t, f, s.SaveSettings(t.Context(), settings.Application{Settings: operators, Revision: 2}, storetest.Events), nil)
 		got, err := withDefaults(f, settings.Settings{Prefix: "new_", LastUsedInterval: time.Hour, RetentionDays: 30, ExpiryIgnored: true}).Settings(t.Context())
 		wantErr(t, f, err, nil)
 		wantEqual(t, "policy", got.Settings, operators)
@@ -104,11 +104,9 @@ func TestSaveSettingsOverOthers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := f.Snapshot(t)
-			ctx := audit.Expect(t.Context(), storetest.Now, audit.Event{
-				Name: audit.SettingsUpdated, Entity: audit.Entity{Type: audit.Instance, ID: 1}, Target: c.name, Origin: audit.Origin{Source: audit.Admin},
-			})
 			s := someSettings(c.revision)
-			wantErr(t, f, f.Store.SaveSettings(ctx, s), c.want)
+			changed := []audit.Event{audit.OfInstance(storetest.Now, audit.Origin{Source: audit.Admin}, audit.SettingsUpdated, c.name)}
+			wantErr(t, f, f.Store.SaveSettings(t.Context(), s, changed), c.want)
 			if c.want != nil {
 				wantUnchanged(t, f, before)
 				return
@@ -130,7 +128,7 @@ func TestSaveSettingsOverOthers(t *testing.T) {
 		for i, err := range together(8, func(i int) error {
 			s := someSettings(3)
 			s.RetentionDays = i + 1
-			return f.Store.SaveSettings(t.Context(), s)
+			return f.Store.SaveSettings(t.Context(), s, storetest.Events)
 		}) {
 			if err == nil {
 				winners++
@@ -169,7 +167,7 @@ func TestSaveSettingsWithLostReplies(t *testing.T) {
 			s := someSettings(revision + 1)
 			before := f.Snapshot(t)
 			proxy.Fail(c.rule)
-			wantErr(t, f, f.Through(proxy.Client()).SaveSettings(t.Context(), s), c.want)
+			wantErr(t, f, f.Through(proxy.Client()).SaveSettings(t.Context(), s, storetest.Events), c.want)
 			if c.want != nil {
 				wantUnchanged(t, f, before)
 				return
@@ -189,7 +187,7 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 	f := open(t)
 	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner)
-	wantErr(t, f, f.Store.SaveSettings(t.Context(), someSettings(1)), nil)
+	wantErr(t, f, f.Store.SaveSettings(t.Context(), someSettings(1), storetest.Events), nil)
 	whole := f.Item(t, "SETTINGS", "APPLICATION")
 	wrong := map[string][]types.AttributeValue{
 		"revision":                   {nil, storetest.S("1")},
@@ -213,7 +211,7 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		for i, value := range values {
 			t.Run(fmt.Sprintf("%s %d", name, i), func(t *testing.T) {
 				damaged := open(t)
-				wantErr(t, damaged, damaged.Store.SaveSettings(t.Context(), someSettings(1)), nil)
+				wantErr(t, damaged, damaged.Store.SaveSettings(t.Context(), someSettings(1), storetest.Events), nil)
 				damaged.Set(t, "SETTINGS", "APPLICATION", name, value)
 				_, err := damaged.Store.Settings(t.Context())
 				wantErr(t, damaged, err, fault.ErrCorrupt)

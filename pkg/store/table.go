@@ -107,6 +107,8 @@ func keyOf(pk, sk string) key {
 	return key{"pk": text(pk), "sk": text(sk)}
 }
 
+func keyIn(it item) key { return key{"pk": it["pk"], "sk": it["sk"]} }
+
 // get reads one item. Absence is fault.ErrNotFound.
 func (t *Table) get(ctx context.Context, k key) (item, error) {
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{

@@ -30,11 +30,11 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 	t.Helper()
 	owner := f.AddAccount(t)
 	use := f.Use(t, "read "+owner.Username, storetest.Now)
-	old, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), &use)
+	old, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), &use, storetest.Event)
 	wantErr(t, f, err, nil)
-	tok, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil)
+	tok, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 	wantErr(t, f, err, nil)
-	wantErr(t, f, f.Store.SaveSettings(t.Context(), someSettings(1)), nil)
+	wantErr(t, f, f.Store.SaveSettings(t.Context(), someSettings(1), storetest.Events), nil)
 	ofBot := f.AddBot(t, f.AddProject(t, project.KindProject))
 	proj := made(t, f, groupAt("read-"+owner.Username), owner.ID)
 	made(t, f, projectAt("child", proj), 0)
@@ -49,7 +49,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 		}
 	}
 	f.PutMember(t, project.Member{Project: 3, Account: owner.ID, Level: project.Owner})
-	wantErr(t, f, f.Store.Record(t.Context(), storetest.Now, audit.Event{Name: audit.SudoUsed, Entity: audit.AccountEntity(owner.ID)}), nil)
+	wantErr(t, f, f.Store.Record(t.Context(), audit.OfAccount(storetest.Now, audit.Origin{Source: audit.Admin}, audit.SudoUsed, owner)), nil)
 	trail := eventsOf(t, f, audit.AccountEntity(owner.ID))
 	if len(trail) != 1 {
 		t.Fatalf("%d events", len(trail))
@@ -276,8 +276,8 @@ func TestEveryReadIsConsistent(t *testing.T) {
 	}
 	for _, w := range writes {
 		run, check := w.prepare(t, f)
-		proxy.Fail(storetest.On(w.operation, storetest.LoseReply)) // so that the read-back is seen too
-		wantErr(t, f, run(t.Context(), f.Through(proxy.Client())), nil)
+		proxy.Fail(storetest.On(operation, storetest.LoseReply)) // so that the read-back is seen too
+		wantErr(t, f, run(t.Context(), f.Through(proxy.Client()), storetest.Event), nil)
 		check(t)
 	}
 	proxy.Fail(storetest.First("BatchGetItem", storetest.LeaveUnread(1)))

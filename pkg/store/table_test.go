@@ -98,7 +98,7 @@ func withoutExpiry(tok *token.Token) { tok.ExpiresOn = clock.Day{} }
 func impersonation(tok *token.Token) { tok.Kind = token.Impersonation }
 func set(t *testing.T, f *storetest.Fixture, id account.ID, from, to account.State) {
 	t.Helper()
-	if err := f.Store.SetAccountState(t.Context(), id, from, to); err != nil {
+	if err := f.Store.SetAccountState(t.Context(), id, from, to, storetest.Event); err != nil {
 		t.Fatal(err)
 	}
 }

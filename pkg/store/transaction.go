@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/audit"
 )
 
 // readBackTimeout bounds the read that finds out whether a write whose answer
@@ -23,8 +25,21 @@ const (
 	transactionConflict = "TransactionConflict"
 )
 
-// transact writes items all or nothing, with the audit events that ctx expects
-// of them behind. A collision with another transaction
+// transact writes a change and its events, all or nothing; see write.
+func (t *Table) transact(ctx context.Context, items []types.TransactWriteItem, events []audit.Event, done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
+	if err := checkEvents(events...); err != nil {
+		return nil, err
+	}
+	items = slices.Clip(items)
+	for _, e := range events {
+		for _, it := range t.eventItems(e) {
+			items = append(items, t.put(it, "", nil))
+		}
+	}
+	return t.write(ctx, items, done)
+}
+
+// write writes items all or nothing. A collision with another transaction
 // is tried again; failed conditions come back as reasons, by position. When
 // the outcome is unknown, done decides: it reads whether the write took place.
 //
@@ -32,8 +47,7 @@ const (
 // one that was committed and whose answer was lost, instead of meeting its own
 // items in the conditions of the next (TransactWriteItems: idempotency, for 10
 // minutes).
-func (t *Table) transact(ctx context.Context, items []types.TransactWriteItem, done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
-	items = append(slices.Clip(items), t.auditPuts(ctx)...)
+func (t *Table) write(ctx context.Context, items []types.TransactWriteItem, done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
 	in := &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(rand.Text())}
 	for attempt := 0; ; attempt++ {
 		_, err := t.client.TransactWriteItems(ctx, in)
@@ -69,6 +83,18 @@ func (t *Table) readBack(ctx context.Context, err error, done func(context.Conte
 		return nil
 	}
 	return translate(err)
+}
+
+// gone reads whether none of items is there any more.
+func (t *Table) gone(items []item) func(context.Context) (bool, error) {
+	keys := make([]key, len(items))
+	for i, it := range items {
+		keys[i] = keyIn(it)
+	}
+	return func(ctx context.Context) (bool, error) {
+		left, err := t.getBatch(ctx, keys)
+		return len(left) == 0, err
+	}
 }
 
 func code(reason types.CancellationReason) string {

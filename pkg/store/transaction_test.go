@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
 	"latchkey/pkg/store"
@@ -21,20 +22,26 @@ import (
 
 // A write is one of the store's writes, on something of its own.
 type write struct {
-	name      string
-	operation string
+	name   string
+	method string // of the Table
 	// prepare makes what is written to. run writes through s, and check fails the
 	// test when the write is not there as run reported it.
-	prepare func(*testing.T, *storetest.Fixture) (run func(context.Context, *store.Table) error, check func(*testing.T))
+	prepare func(*testing.T, *storetest.Fixture) (run change, check func(*testing.T))
 }
 
+// A change is made through a table together with its event.
+type change func(context.Context, *store.Table, audit.Event) error
+
+// operation is the request that makes every change.
+const operation = "TransactWriteItems"
+
 var writes = []write{
-	{"create", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"create", "CreateToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		owner := f.AddAccount(t)
 		tok, use := f.Candidate(t, owner), f.Use(t, "create "+owner.Username, storetest.Now)
 		var made token.Token
-		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.CreateToken(ctx, owner, tok, &use)
+		return func(ctx context.Context, s *store.Table, e audit.Event) (err error) {
+				made, err = s.CreateToken(ctx, owner, tok, &use, e)
 				return err
 			}, func(t *testing.T) {
 				stored, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
@@ -48,14 +55,14 @@ var writes = []write{
 				wantEqual(t, "use", stands, use)
 			}
 	}},
-	{"rotate", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"rotate", "RotateToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
 		owner = f.Fresh(t, owner)
 		next := f.Successor(t, owner, old)
 		var made token.Token
-		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.RotateToken(ctx, owner, old, next, nil)
+		return func(ctx context.Context, s *store.Table, e audit.Event) (err error) {
+				made, err = s.RotateToken(ctx, owner, old, next, nil, e)
 				return err
 			}, func(t *testing.T) {
 				stored, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
@@ -68,14 +75,14 @@ var writes = []write{
 				wantEqual(t, "newest", newest, made)
 			}
 	}},
-	{"rotate with an overlap", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"rotate with an overlap", "RotateToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		owner := f.AddAccount(t)
 		old := storetest.Overlapping(f.AddToken(t, owner), time.Minute)
 		owner = f.Fresh(t, owner)
 		next, use := f.Successor(t, owner, old), f.Use(t, "overlap "+owner.Username, storetest.Now)
 		var made token.Token
-		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.RotateToken(ctx, owner, old, next, &use)
+		return func(ctx context.Context, s *store.Table, e audit.Event) (err error) {
+				made, err = s.RotateToken(ctx, owner, old, next, &use, e)
 				return err
 			}, func(t *testing.T) {
 				stored, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
@@ -89,37 +96,37 @@ var writes = []write{
 				wantEqual(t, "use", stands, use)
 			}
 	}},
-	{"revoke a bot's token in its overlap", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"revoke a bot's token in its overlap", "RevokeToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		proj := f.AddProject(t, project.KindGroup)
 		old := storetest.Overlapping(f.AddBot(t, proj), time.Hour)
 		bot := f.Fresh(t, account.Account{ID: old.Owner})
-		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil)
+		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		ended := storetest.Ended(old)
-		return func(ctx context.Context, s *store.Table) error { return s.RevokeToken(ctx, ended) }, func(t *testing.T) {
+		return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.RevokeToken(ctx, ended, e) }, func(t *testing.T) {
 			stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "tokens", stored, []token.Token{ended, next})
 			wantBot(t, f, proj, next, "_bot")
 		}
 	}},
-	{"revoke", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"revoke", "RevokeToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		ended := storetest.Ended(f.AddToken(t, f.AddAccount(t)))
-		return func(ctx context.Context, s *store.Table) error { return s.RevokeToken(ctx, ended) }, func(t *testing.T) {
+		return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.RevokeToken(ctx, ended, e) }, func(t *testing.T) {
 			stored, err := f.Store.Token(t.Context(), ended.ID)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "token", stored, ended)
 		}
 	}},
-	{"create a bot", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"create a bot", "CreateProjectToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		proj := f.AddProject(t, project.KindProject)
 		bot, tok := f.Bot(proj)
 		use := f.Use(t, "create a bot of "+proj.ID.String(), storetest.Now)
 		last, err := f.Store.LastAccountID(t.Context())
 		wantErr(t, f, err, nil)
 		var made token.Token
-		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.CreateProjectToken(ctx, proj, bot, tok, f.Mint(t, &use))
+		return func(ctx context.Context, s *store.Table, e audit.Event) (err error) {
+				made, err = s.CreateProjectToken(ctx, proj, bot, tok, f.Mint(t, &use), e)
 				return err
 			}, func(t *testing.T) {
 				stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
@@ -134,15 +141,15 @@ var writes = []write{
 				wantEqual(t, "use", stands, use)
 			}
 	}},
-	{"rotate a bot's token", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"rotate a bot's token", "RotateToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		proj := f.AddProject(t, project.KindGroup)
 		old := f.AddBot(t, proj)
 		bot := f.Fresh(t, account.Account{ID: old.Owner})
 		next := f.Successor(t, bot, old)
 		next.ExpiresOn = old.ExpiresOn.AddDays(3)
 		var made token.Token
-		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.RotateToken(ctx, bot, old, next, nil)
+		return func(ctx context.Context, s *store.Table, e audit.Event) (err error) {
+				made, err = s.RotateToken(ctx, bot, old, next, nil, e)
 				return err
 			}, func(t *testing.T) {
 				stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
@@ -153,11 +160,11 @@ var writes = []write{
 				wantBot(t, f, proj, made, "_bot")
 			}
 	}},
-	{"end a bot", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"end a bot", "RevokeToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		proj := f.AddProject(t, project.KindProject)
 		ended := storetest.Ended(f.AddBot(t, proj))
 		gone := goneAccounts(t, f)
-		return func(ctx context.Context, s *store.Table) error { return s.RevokeToken(ctx, ended) }, func(t *testing.T) {
+		return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.RevokeToken(ctx, ended, e) }, func(t *testing.T) {
 			stored, err := f.Store.Token(t.Context(), ended.ID)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "token", stored, ended)
@@ -167,13 +174,13 @@ var writes = []write{
 			}
 		}
 	}},
-	{"create user", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"create user", "CreateAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		u := f.Account(f.AddAccount(t).Username + "-2")
 		last, err := f.Store.LastAccountID(t.Context())
 		wantErr(t, f, err, nil)
 		var made account.Account
-		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.CreateAccount(ctx, u)
+		return func(ctx context.Context, s *store.Table, e audit.Event) (err error) {
+				made, err = s.CreateAccount(ctx, u, e)
 				return err
 			}, func(t *testing.T) {
 				stored, err := f.Store.AccountByName(t.Context(), u.Username)
@@ -184,10 +191,10 @@ var writes = []write{
 				}
 			}
 	}},
-	{"block", "UpdateItem", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"block", "SetAccountState", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		u := f.AddAccount(t)
-		return func(ctx context.Context, s *store.Table) error {
-				return s.SetAccountState(ctx, u.ID, account.Active, account.Blocked)
+		return func(ctx context.Context, s *store.Table, e audit.Event) error {
+				return s.SetAccountState(ctx, u.ID, account.Active, account.Blocked, e)
 			}, func(t *testing.T) {
 				if state := f.Fresh(t, u).State; state != account.Blocked {
 					t.Errorf("the account is %s", state)
@@ -195,22 +202,24 @@ var writes = []write{
 			}
 	}},
 	switchesSet, switchesCleared,
-	{"revoke everything", "UpdateItem", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"revoke everything", "RevokeEverything", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner)
-		return func(ctx context.Context, s *store.Table) error { return s.RevokeEverything(ctx, owner.ID) }, func(t *testing.T) {
-			if validFrom := f.Fresh(t, owner).TokensValidFrom; !tok.RevokedIn(storetest.Now, validFrom) {
-				t.Errorf("the token is good; valid from %d", validFrom)
+		return func(ctx context.Context, s *store.Table, e audit.Event) error {
+				return s.RevokeEverything(ctx, owner.ID, e)
+			}, func(t *testing.T) {
+				if validFrom := f.Fresh(t, owner).TokensValidFrom; !tok.RevokedIn(storetest.Now, validFrom) {
+					t.Errorf("the token is good; valid from %d", validFrom)
+				}
 			}
-		}
 	}},
-	{"create resource", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"create resource", "CreateProject", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		owner := f.AddAccount(t)
 		last, err := f.Store.LastProjectID(t.Context())
 		wantErr(t, f, err, nil)
 		var made project.Project
-		return func(ctx context.Context, s *store.Table) (err error) {
-				made, err = s.CreateProject(ctx, groupAt(owner.Username+"-group"), owner.ID)
+		return func(ctx context.Context, s *store.Table, e audit.Event) (err error) {
+				made, err = s.CreateProject(ctx, groupAt(owner.Username+"-group"), owner.ID, e)
 				return err
 			}, func(t *testing.T) {
 				stored, err := f.Store.ProjectByPath(t.Context(), owner.Username+"-group")
@@ -221,29 +230,33 @@ var writes = []write{
 				}
 			}
 	}},
-	{"add member", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"add member", "AddMember", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
 		m := memberIn(proj, f.AddAccount(t), project.Guest)
-		return func(ctx context.Context, s *store.Table) error { return s.AddMember(ctx, m, nobody) },
+		return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.AddMember(ctx, m, nobody, e) },
 			func(t *testing.T) { wantEqual(t, "member", direct(t, f, proj, m.Account), m) }
 	}},
-	{"change member", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"change member", "ChangeMember", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
 		m := joined(t, f, memberIn(proj, f.AddAccount(t), project.Guest))
 		after := m
 		after.Level = project.Developer
-		return func(ctx context.Context, s *store.Table) error { return s.ChangeMember(ctx, m, after, nobody) },
+		return func(ctx context.Context, s *store.Table, e audit.Event) error {
+				return s.ChangeMember(ctx, m, after, nobody, []audit.Event{e})
+			},
 			func(t *testing.T) { wantEqual(t, "member", direct(t, f, proj, m.Account), after) }
 	}},
-	{"remove member", "TransactWriteItems", func(t *testing.T, f *storetest.Fixture) (func(context.Context, *store.Table) error, func(*testing.T)) {
+	{"remove member", "RemoveMember", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
 		m := joined(t, f, memberIn(proj, f.AddAccount(t), project.Guest))
-		return func(ctx context.Context, s *store.Table) error { return s.RemoveMember(ctx, m, nobody) }, func(t *testing.T) {
-			wantEqual(t, "member", direct(t, f, proj, m.Account), nobody)
-			left, err := f.Store.Memberships(t.Context(), m.Account)
-			wantErr(t, f, err, nil)
-			wantEqual(t, "memberships", len(left), 0)
-		}
+		return func(ctx context.Context, s *store.Table, e audit.Event) error {
+				return s.RemoveMember(ctx, m, nobody, e)
+			}, func(t *testing.T) {
+				wantEqual(t, "member", direct(t, f, proj, m.Account), nobody)
+				left, err := f.Store.Memberships(t.Context(), m.Account)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "memberships", len(left), 0)
+			}
 	}},
 }
 
@@ -289,22 +302,22 @@ func TestLostReplies(t *testing.T) {
 				options []func(*dynamodb.Options)
 			}{
 				{"no fault", nil, nil},
-				{"the first request is lost", storetest.First(w.operation, storetest.LoseRequest), nil},
-				{"the first reply is lost", storetest.First(w.operation, lose), nil},
-				{"the first reply is cut in the middle", storetest.First(w.operation, storetest.CutReply), nil},
-				{"the first reply never comes", storetest.First(w.operation, storetest.HangAfter), hurried},
-				{"the first request arrives when the client has given up", storetest.First(w.operation, storetest.Arrive), hurried},
-				{"every reply is lost and only the read gets through", storetest.On(w.operation, lose), nil},
-				{"every reply is cut in the middle", storetest.On(w.operation, storetest.CutReply), nil},
-				{"every reply never comes", storetest.On(w.operation, storetest.HangAfter), hurried},
-				{"every reply is a server error", storetest.On(w.operation, storetest.AnswerInstead(http.StatusInternalServerError, `{}`)), nil},
-				{"every reply is somebody else's page", storetest.On(w.operation, storetest.AnswerInstead(http.StatusBadGateway, `<html>bad gateway</html>`)), nil},
-				{"every reply is garbage", storetest.On(w.operation, storetest.AnswerInstead(http.StatusOK, `<html>`)), nil},
-				{"a lost reply, then throttles", storetest.First(w.operation, lose, throttle, throttle), nil},
-				{"a lost reply, then collisions", storetest.First(w.operation, lose, conflict(w.operation), conflict(w.operation)), nil},
+				{"the first request is lost", storetest.First(operation, storetest.LoseRequest), nil},
+				{"the first reply is lost", storetest.First(operation, lose), nil},
+				{"the first reply is cut in the middle", storetest.First(operation, storetest.CutReply), nil},
+				{"the first reply never comes", storetest.First(operation, storetest.HangAfter), hurried},
+				{"the first request arrives when the client has given up", storetest.First(operation, storetest.Arrive), hurried},
+				{"every reply is lost and only the read gets through", storetest.On(operation, lose), nil},
+				{"every reply is cut in the middle", storetest.On(operation, storetest.CutReply), nil},
+				{"every reply never comes", storetest.On(operation, storetest.HangAfter), hurried},
+				{"every reply is a server error", storetest.On(operation, storetest.AnswerInstead(http.StatusInternalServerError, `{}`)), nil},
+				{"every reply is somebody else's page", storetest.On(operation, storetest.AnswerInstead(http.StatusBadGateway, `<html>bad gateway</html>`)), nil},
+				{"every reply is garbage", storetest.On(operation, storetest.AnswerInstead(http.StatusOK, `<html>`)), nil},
+				{"a lost reply, then throttles", storetest.First(operation, lose, throttle, throttle), nil},
+				{"a lost reply, then collisions", storetest.First(operation, lose, conflict(operation), conflict(operation)), nil},
 				{"a lost reply, then collisions for ever", func(op string, n int) storetest.Action {
 					switch {
-					case op != w.operation:
+					case op != operation:
 						return nil
 					case n == 1:
 						return lose
@@ -312,13 +325,13 @@ func TestLostReplies(t *testing.T) {
 						return conflict(op)
 					}
 				}, nil},
-				{"a lost reply, then no capacity", storetest.First(w.operation, lose, busy(w.operation), throttle, throttle), nil},
-				{"two lost replies, then a refusal", storetest.First(w.operation, lose, lose, storetest.Refuse("AccessDeniedException", "no")), nil},
+				{"a lost reply, then no capacity", storetest.First(operation, lose, busy(operation), throttle, throttle), nil},
+				{"two lost replies, then a refusal", storetest.First(operation, lose, lose, storetest.Refuse("AccessDeniedException", "no")), nil},
 			} {
 				t.Run(c.name, func(t *testing.T) {
 					run, check := w.prepare(t, f)
 					proxy.Fail(c.rule)
-					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(c.options...))), nil)
+					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(c.options...)), storetest.Event), nil)
 					check(t)
 				})
 			}
@@ -326,8 +339,8 @@ func TestLostReplies(t *testing.T) {
 			t.Run("the caller gives up after the write", func(t *testing.T) {
 				run, check := w.prepare(t, f)
 				ctx, cancel := context.WithCancel(t.Context())
-				proxy.Fail(storetest.On(w.operation, storetest.After(cancel)))
-				wantErr(t, f, run(ctx, f.Through(proxy.Client())), nil)
+				proxy.Fail(storetest.On(operation, storetest.After(cancel)))
+				wantErr(t, f, run(ctx, f.Through(proxy.Client()), storetest.Event), nil)
 				check(t)
 			})
 		})
@@ -343,16 +356,16 @@ func TestFailedWrites(t *testing.T) {
 			f := open(t)
 			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 			cases := map[string]storetest.Rule{
-				"every request is lost":         storetest.On(w.operation, storetest.LoseRequest),
-				"every request hangs":           storetest.On(w.operation, storetest.HangBefore),
+				"every request is lost":         storetest.On(operation, storetest.LoseRequest),
+				"every request hangs":           storetest.On(operation, storetest.HangBefore),
 				"nothing gets through":          storetest.Always(storetest.LoseRequest),
-				"collisions for ever":           storetest.On(w.operation, conflict(w.operation)),
-				"no capacity":                   storetest.On(w.operation, busy(w.operation)),
-				"a server error":                storetest.On(w.operation, storetest.Answer(http.StatusInternalServerError, `{}`)),
-				"a server error without a body": storetest.On(w.operation, storetest.Answer(http.StatusServiceUnavailable, ``)),
-				"a reply of garbage":            storetest.On(w.operation, storetest.Answer(http.StatusOK, `<html>`)),
-				"a reply that is a list":        storetest.On(w.operation, storetest.Answer(http.StatusOK, `[1]`)),
-				"a message that repeats the request": storetest.On(w.operation, func(x *storetest.Exchange) {
+				"collisions for ever":           storetest.On(operation, conflict(operation)),
+				"no capacity":                   storetest.On(operation, busy(operation)),
+				"a server error":                storetest.On(operation, storetest.Answer(http.StatusInternalServerError, `{}`)),
+				"a server error without a body": storetest.On(operation, storetest.Answer(http.StatusServiceUnavailable, ``)),
+				"a reply of garbage":            storetest.On(operation, storetest.Answer(http.StatusOK, `<html>`)),
+				"a reply that is a list":        storetest.On(operation, storetest.Answer(http.StatusOK, `[1]`)),
+				"a message that repeats the request": storetest.On(operation, func(x *storetest.Exchange) {
 					storetest.Refuse("ValidationException", hostile(f))(x)
 				}),
 			}
@@ -360,14 +373,14 @@ func TestFailedWrites(t *testing.T) {
 				"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded",
 				"InternalServerError", "AccessDeniedException", "ResourceNotFoundException", "TransactionInProgressException",
 			} {
-				cases[code] = storetest.On(w.operation, storetest.Refuse(code, "no"))
+				cases[code] = storetest.On(operation, storetest.Refuse(code, "no"))
 			}
 			for name, rule := range cases {
 				t.Run(name, func(t *testing.T) {
 					run, _ := w.prepare(t, f)
 					before := f.Snapshot(t)
 					proxy.Fail(rule)
-					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(storetest.Hurried))), fault.ErrUnavailable)
+					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(storetest.Hurried)), storetest.Event), fault.ErrUnavailable)
 					wantUnchanged(t, f, before)
 				})
 			}
@@ -378,7 +391,7 @@ func TestFailedWrites(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
 				proxy.Fail(nil)
-				err := run(ctx, f.Through(proxy.Client()))
+				err := run(ctx, f.Through(proxy.Client()), storetest.Event)
 				wantErr(t, f, err, fault.ErrUnavailable)
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("err = %v does not say that the caller gave up", err)
@@ -402,7 +415,7 @@ func TestReadBackTellsWritesApart(t *testing.T) {
 		reads := 0
 		proxy.Fail(func(op string, _ int) storetest.Action {
 			switch op {
-			case "UpdateItem":
+			case operation:
 				return storetest.LoseReply
 			case "GetItem":
 				if reads++; reads == 2 {
@@ -411,14 +424,14 @@ func TestReadBackTellsWritesApart(t *testing.T) {
 			}
 			return nil
 		})
-		wantErr(t, f, f.Through(proxy.Client()).RevokeEverything(t.Context(), owner.ID), nil)
+		wantErr(t, f, f.Through(proxy.Client()).RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 	})
 
 	t.Run("nothing was revoked and a token made before the read", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		f.AddToken(t, owner)
-		proxy.Fail(storetest.On("UpdateItem", storetest.LoseRequest))
-		wantErr(t, f, f.Through(proxy.Client()).RevokeEverything(t.Context(), owner.ID), fault.ErrUnavailable)
+		proxy.Fail(storetest.On(operation, storetest.LoseRequest))
+		wantErr(t, f, f.Through(proxy.Client()).RevokeEverything(t.Context(), owner.ID, storetest.Event), fault.ErrUnavailable)
 	})
 
 	t.Run("a username that somebody else took meanwhile is not this account's", func(t *testing.T) {
@@ -430,14 +443,14 @@ func TestReadBackTellsWritesApart(t *testing.T) {
 			}
 			return func(x *storetest.Exchange) {
 				if n == 1 {
-					if _, err := f.Store.CreateAccount(context.Background(), theirs); err != nil {
+					if _, err := f.Store.CreateAccount(context.Background(), theirs, storetest.Event); err != nil {
 						t.Error(err)
 					}
 				}
 				storetest.LoseRequest(x)
 			}
 		})
-		_, err := f.Through(proxy.Client()).CreateAccount(t.Context(), mine)
+		_, err := f.Through(proxy.Client()).CreateAccount(t.Context(), mine, storetest.Event)
 		wantErr(t, f, err, fault.ErrUnavailable)
 	})
 
@@ -452,14 +465,14 @@ func TestReadBackTellsWritesApart(t *testing.T) {
 			}
 			return func(x *storetest.Exchange) {
 				if n == 1 {
-					if _, err := f.Store.CreateToken(context.Background(), owner, theirs, nil); err != nil {
+					if _, err := f.Store.CreateToken(context.Background(), owner, theirs, nil, storetest.Event); err != nil {
 						t.Error(err)
 					}
 				}
 				storetest.LoseRequest(x)
 			}
 		})
-		_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, mine, nil)
+		_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, mine, nil, storetest.Event)
 		wantErr(t, f, err, fault.ErrUnavailable)
 	})
 }
@@ -471,7 +484,7 @@ func TestTransactionsKeepTheirRequestToken(t *testing.T) {
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	owner := f.AddAccount(t)
 	proxy.Fail(storetest.First("TransactWriteItems", storetest.LoseReply, conflict("TransactWriteItems"), conflict("TransactWriteItems")))
-	_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+	_, err := f.Through(proxy.Client()).CreateToken(t.Context(), owner, f.Candidate(t, owner), nil, storetest.Event)
 	wantErr(t, f, err, nil)
 	tokens := map[string]bool{}
 	for _, r := range proxy.Requests() {

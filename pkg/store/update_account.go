@@ -2,10 +2,8 @@ package store
 
 import (
 	"context"
-	"errors"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
@@ -13,46 +11,44 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// SetAccountState implements directory.Store: one write, which every check that
-// starts after it sees.
-func (t *Table) SetAccountState(ctx context.Context, id account.ID, from, to account.State) error {
+// SetAccountState moves an account to another state. Every check that starts
+// after the write sees it.
+func (t *Table) SetAccountState(ctx context.Context, id account.ID, from, to account.State, moved audit.Event) error {
 	return t.updateAccount(ctx, id, "SET #state = :to", "#state = :from",
 		map[string]string{"#state": "state"},
 		item{":from": text(string(from)), ":to": text(string(to))},
-		func(u account.Account) bool { return u.State == to })
+		moved, func(u account.Account) bool { return u.State == to })
 }
 
-// RevokeEverything implements lifecycle.Store: one write, however many tokens
-// the owner has. The next token's number becomes the first valid one. The read
-// before it tells, should the answer be lost, whether the write took place,
-// also when a token was made right after it.
-func (t *Table) RevokeEverything(ctx context.Context, owner account.ID) error {
+// RevokeEverything ends every token of an account in one write of its profile,
+// however many there are: the next token's number becomes the first valid one.
+// The read before it tells, should the answer be lost, whether the write took
+// place, also when a token was made right after it.
+func (t *Table) RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error {
+	if err := checkEvents(revoked); err != nil {
+		return err
+	}
 	before, err := t.Account(ctx, owner)
 	if err != nil {
 		return err
 	}
 	return t.updateAccount(ctx, owner, "SET tokens_valid_from = next_number", "attribute_exists(pk)", nil, nil,
-		func(u account.Account) bool { return u.TokensValidFrom >= before.NextNumber })
+		revoked, func(u account.Account) bool { return u.TokensValidFrom >= before.NextNumber })
 }
 
 // updateAccount changes a profile. A condition that fails is fault.ErrNotFound
 // when there is no profile, and fault.ErrMoved when it is not as expected and
 // not as wanted either.
 func (t *Table) updateAccount(ctx context.Context, id account.ID, expression, condition string,
-	names map[string]string, values item, wanted func(account.Account) bool) error {
+	names map[string]string, values item, event audit.Event, wanted func(account.Account) bool) error {
 	isWanted := func(ctx context.Context) (bool, error) {
 		u, err := t.Account(ctx, id)
 		return wanted(u), err
 	}
-	refused, err := t.updateOne(ctx, types.Update{
-		TableName:                 &t.name,
-		Key:                       profileKey(id),
-		UpdateExpression:          &expression,
-		ConditionExpression:       &condition,
-		ExpressionAttributeNames:  names,
-		ExpressionAttributeValues: values,
-	}, isWanted)
-	if err != nil || !refused {
+	update := t.update(profileKey(id), expression, condition, values)
+	update.Update.ExpressionAttributeNames = names
+	reasons, err := t.transact(ctx, []types.TransactWriteItem{update}, []audit.Event{event}, isWanted)
+	if err != nil || reasons == nil {
 		return err
 	}
 	done, err := isWanted(ctx)
@@ -66,49 +62,13 @@ func (t *Table) updateAccount(ctx context.Context, id account.ID, expression, co
 	}
 }
 
-// updateOne changes one item, with the audit events that ctx expects in the same
-// transaction if there are any. refused says that the condition failed; wanted
-// reads whether a change whose answer was lost took place.
-func (t *Table) updateOne(ctx context.Context, update types.Update, wanted func(context.Context) (bool, error)) (refused bool, err error) {
-	if len(audit.Expected(ctx)) > 0 {
-		reasons, err := t.transact(ctx, []types.TransactWriteItem{{Update: &update}}, wanted)
-		return failed(reasons, 0), err
-	}
-	err = t.updateFree(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 update.TableName,
-		Key:                       update.Key,
-		UpdateExpression:          update.UpdateExpression,
-		ConditionExpression:       update.ConditionExpression,
-		ExpressionAttributeNames:  update.ExpressionAttributeNames,
-		ExpressionAttributeValues: update.ExpressionAttributeValues,
-	})
-	var condition *types.ConditionalCheckFailedException
-	switch {
-	case err == nil:
-		return false, nil
-	case errors.As(err, &condition):
-		return true, nil
-	default:
-		return false, t.readBack(ctx, err, wanted)
-	}
-}
-
-// updateFree writes when no transaction is under way on the item. Somebody who
-// makes tokens all the time must not be able to put off being blocked.
-func (t *Table) updateFree(ctx context.Context, in *dynamodb.UpdateItemInput) error {
-	for attempt := 0; ; attempt++ {
-		_, err := t.client.UpdateItem(ctx, in)
-		var collision *types.TransactionConflictException
-		if !errors.As(err, &collision) || pause(ctx, attempt) != nil {
-			return err
-		}
-	}
-}
-
 // UpdateAccount implements directory.Store: the profile changes together with the
 // names that it is found by. Only what differs is written, so that two changes
 // at once of different things both last.
-func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account) error {
+func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account, updated []audit.Event) error {
+	if err := checkEvents(updated...); err != nil {
+		return err
+	}
 	set := userChange{values: item{":username": text(before.Username)}, names: map[string]string{}}
 	set.text("username", before.Username, after.Username)
 	set.text("name", before.Name, after.Name)
@@ -145,7 +105,7 @@ func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account
 	default:
 		emailPosition = move(emailKey(before.Email), emailKey(after.Email))
 	}
-	reasons, err := t.transact(ctx, items, func(ctx context.Context) (bool, error) {
+	reasons, err := t.transact(ctx, items, updated, func(ctx context.Context) (bool, error) {
 		stored, err := t.Account(ctx, before.ID)
 		return sameAccount(stored, after), err
 	})

@@ -26,7 +26,7 @@ func TestSetAccountState(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			u := f.AddAccount(t)
 			f.Set(t, "USER#"+u.ID.String(), "PROFILE", "state", storetest.S(string(c.stored)))
-			wantErr(t, f, f.Store.SetAccountState(t.Context(), u.ID, c.from, c.to), c.want)
+			wantErr(t, f, f.Store.SetAccountState(t.Context(), u.ID, c.from, c.to, storetest.Event), c.want)
 			u.State = c.now
 			wantEqual(t, "account", f.Fresh(t, u), u)
 		})
@@ -34,7 +34,7 @@ func TestSetAccountState(t *testing.T) {
 
 	t.Run("an account that is not there is not found and not made", func(t *testing.T) {
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.SetAccountState(t.Context(), 4711, account.Active, account.Blocked), fault.ErrNotFound)
+		wantErr(t, f, f.Store.SetAccountState(t.Context(), 4711, account.Active, account.Blocked, storetest.Event), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 }
@@ -47,7 +47,7 @@ func TestRevokeEverything(t *testing.T) {
 		owner := f.AddAccount(t)
 		before := []token.Token{f.AddToken(t, owner), f.AddToken(t, owner)}
 		records := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		u := f.Fresh(t, owner)
 		if u.TokensValidFrom != 3 || u.NextNumber != 3 {
 			t.Errorf("valid from %d, next %d; want 3 and 3", u.TokensValidFrom, u.NextNumber)
@@ -69,15 +69,15 @@ func TestRevokeEverything(t *testing.T) {
 	t.Run("a second call changes nothing", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		f.AddToken(t, owner)
-		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		wantUnchanged(t, f, before)
 	})
 
 	t.Run("an owner without tokens is no error", func(t *testing.T) {
 		owner := f.AddAccount(t)
-		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		if first := f.AddToken(t, owner); first.RevokedIn(storetest.Now, f.Fresh(t, owner).TokensValidFrom) {
 			t.Error("the first token is revoked")
 		}
@@ -87,7 +87,7 @@ func TestRevokeEverything(t *testing.T) {
 		owner := f.AddAccount(t)
 		f.AddToken(t, owner)
 		set(t, f, owner.ID, account.Active, account.Blocked)
-		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		if u := f.Fresh(t, owner); u.TokensValidFrom != 2 || u.State != account.Blocked {
 			t.Errorf("valid from %d, %s", u.TokensValidFrom, u.State)
 		}
@@ -95,7 +95,7 @@ func TestRevokeEverything(t *testing.T) {
 
 	t.Run("an owner who is not there is not found and not made", func(t *testing.T) {
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeEverything(t.Context(), 4711), fault.ErrNotFound)
+		wantErr(t, f, f.Store.RevokeEverything(t.Context(), 4711, storetest.Event), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 }
@@ -106,18 +106,18 @@ func TestUpdateCollidesWithTransactions(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-	collision := storetest.Refuse("TransactionConflictException", "Transaction is ongoing for the item")
+	collision := conflict(operation)
 	for name, write := range map[string]func(*testing.T, account.Account) error{
 		"blocking": func(t *testing.T, u account.Account) error {
-			return f.Through(proxy.Client()).SetAccountState(t.Context(), u.ID, account.Active, account.Blocked)
+			return f.Through(proxy.Client()).SetAccountState(t.Context(), u.ID, account.Active, account.Blocked, storetest.Event)
 		},
 		"revoking everything": func(t *testing.T, u account.Account) error {
-			return f.Through(proxy.Client()).RevokeEverything(t.Context(), u.ID)
+			return f.Through(proxy.Client()).RevokeEverything(t.Context(), u.ID, storetest.Event)
 		},
 	} {
 		t.Run(name+" is tried again after a collision", func(t *testing.T) {
 			u := f.AddAccount(t)
-			proxy.Fail(storetest.First("UpdateItem", collision, collision, collision, collision))
+			proxy.Fail(storetest.First(operation, collision, collision, collision, collision))
 			wantErr(t, f, write(t, u), nil)
 			after := f.Fresh(t, u)
 			if after.State != account.Blocked && after.TokensValidFrom != 1 {
@@ -127,7 +127,7 @@ func TestUpdateCollidesWithTransactions(t *testing.T) {
 		t.Run(name+" that collides for ever is unavailable", func(t *testing.T) {
 			u := f.AddAccount(t)
 			before := f.Snapshot(t)
-			proxy.Fail(storetest.On("UpdateItem", collision))
+			proxy.Fail(storetest.On(operation, collision))
 			wantErr(t, f, write(t, u), fault.ErrUnavailable)
 			wantUnchanged(t, f, before)
 		})

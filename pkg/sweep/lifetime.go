@@ -38,7 +38,7 @@ type Accounts interface {
 	// RevokeToken writes RevokedAt and RevokedReason of ended, and the audit
 	// events that ctx expects with it. A token that ended earlier keeps its own;
 	// that is no error. fault.ErrNotFound when there is no record.
-	RevokeToken(ctx context.Context, ended token.Token) error
+	RevokeToken(ctx context.Context, ended token.Token, revoked audit.Event) error
 	// Begun reports whether anything was ever saved of a job.
 	Begun(ctx context.Context, job Job) (bool, error)
 }
@@ -297,9 +297,7 @@ func (e *ender) token(t token.Token) error {
 	}
 	now := e.Clock.Now()
 	t.RevokedAt, t.RevokedReason = now, token.ReasonPolicy
-	event := audit.OfToken(t, audit.Revoked)
-	event.Source = audit.Policy
-	err := e.Accounts.RevokeToken(audit.Expect(e.ctx, now, event), t)
+	err := e.Accounts.RevokeToken(e.ctx, t, audit.OfToken(now, audit.Origin{Source: audit.Policy}, t, audit.Revoked))
 	if errors.Is(err, fault.ErrNotFound) {
 		return nil
 	}

@@ -84,7 +84,7 @@ func (p *policed) PageOfTokens(_ context.Context, owner account.ID, page string)
 }
 
 // RevokeToken implements sweep.Accounts.
-func (p *policed) RevokeToken(ctx context.Context, ended token.Token) (err error) {
+func (p *policed) RevokeToken(_ context.Context, ended token.Token, revoked audit.Event) (err error) {
 	failed := p.call("RevokeToken", func() {
 		stored, there := p.tokens[ended.Digest]
 		switch {
@@ -94,7 +94,7 @@ func (p *policed) RevokeToken(ctx context.Context, ended token.Token) (err error
 			stored.RevokedAt, stored.RevokedReason = ended.RevokedAt, ended.RevokedReason
 			p.tokens[ended.Digest] = stored
 			p.ended++
-			p.trail = append(p.trail, audit.Expected(ctx)...)
+			p.trail = append(p.trail, revoked)
 			if stored.Kind.OfProject() {
 				delete(p.accts, stored.Owner)
 				p.bots[stored.Owner] = true
@@ -547,11 +547,11 @@ type refusing struct {
 	which map[secret.Digest]bool
 }
 
-func (r refusing) RevokeToken(ctx context.Context, ended token.Token) error {
+func (r refusing) RevokeToken(ctx context.Context, ended token.Token, revoked audit.Event) error {
 	if r.which[ended.Digest] {
 		return fmt.Errorf("%w: refused", fault.ErrUnavailable)
 	}
-	return r.policed.RevokeToken(ctx, ended)
+	return r.policed.RevokeToken(ctx, ended, revoked)
 }
 
 // Two triggers at once, for one change or for two on one day, end and tell once.

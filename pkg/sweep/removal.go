@@ -27,7 +27,7 @@ type Bots interface {
 	// RevokeToken ends a token of a project or group, and its bot with it. A
 	// token that has been revoked before stays as it is, and its bot too: it
 	// may have another token since. Absence is fault.ErrNotFound.
-	RevokeToken(ctx context.Context, ended token.Token) error
+	RevokeToken(ctx context.Context, ended token.Token, revoked audit.Event) error
 }
 
 // Enforcement says whether tokens work on after their end, strongly consistent.
@@ -97,9 +97,7 @@ func (r *run) removeBatch(batch []Entry) error {
 	workers.SetLimit(r.Workers)
 	for _, t := range ended {
 		workers.Go(func() error {
-			event := audit.OfToken(t, audit.Revoked)
-			event.Source = audit.Policy
-			err := r.Bots.RevokeToken(audit.Expect(r.ctx, t.RevokedAt, event), t)
+			err := r.Bots.RevokeToken(r.ctx, t, audit.OfToken(t.RevokedAt, audit.Origin{Source: audit.Policy}, t, audit.Revoked))
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

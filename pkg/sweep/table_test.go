@@ -236,16 +236,16 @@ func TestChangesInTheTable(t *testing.T) {
 	}{
 		{"a token is revoked", func(t *testing.T, d *deployment, _ account.Account, first, _ token.Token) {
 			first.CreatedAt = atOne
-			wantErr(t, d.Store.RevokeToken(t.Context(), storetest.Ended(first)), nil)
+			wantErr(t, d.Store.RevokeToken(t.Context(), storetest.Ended(first), storetest.Event), nil)
 		}, 1, false},
 		{"everything is revoked", func(t *testing.T, d *deployment, owner account.Account, _, _ token.Token) {
-			wantErr(t, d.Store.RevokeEverything(t.Context(), owner.ID), nil)
+			wantErr(t, d.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		}, 2, false},
 		{"the owner is deleted", func(t *testing.T, d *deployment, owner account.Account, _, _ token.Token) {
 			d.Drop(t, "USER#"+owner.ID.String(), "PROFILE")
 		}, 2, true},
 		{"the owner is blocked", func(t *testing.T, d *deployment, owner account.Account, _, _ token.Token) {
-			wantErr(t, d.Store.SetAccountState(t.Context(), owner.ID, account.Active, account.Blocked), nil)
+			wantErr(t, d.Store.SetAccountState(t.Context(), owner.ID, account.Active, account.Blocked, storetest.Event), nil)
 		}, 2, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
@@ -438,7 +439,7 @@ func (w *world) Mark(ctx context.Context, t token.Token, mark string, _ time.Tim
 }
 
 // RevokeToken implements sweep.Bots.
-func (w *world) RevokeToken(_ context.Context, ended token.Token) (err error) {
+func (w *world) RevokeToken(_ context.Context, ended token.Token, _ audit.Event) (err error) {
 	failed := w.call("RevokeToken", func() {
 		tok, there := w.tokens[ended.Digest]
 		switch {

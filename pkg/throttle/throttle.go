@@ -340,13 +340,12 @@ func (r *recency[K, V]) remove(key K) {
 // not be used: somebody has it who should not, or its networks are out of date.
 // ok is false for every other refusal, and while the same token's last such event
 // is less than a minute old: nobody is to fill the trail with it.
-func (t *Throttles) Strayed(refusal *verify.Refusal, now time.Time) (event audit.Event, ok bool) {
+func (t *Throttles) Strayed(request principal.Request, refusal *verify.Refusal, now time.Time) (event audit.Event, ok bool) {
 	if !errors.Is(refusal, token.ErrAddress) || t != nil && t.strays.take(refusal.Token.ID, now) != nil {
 		return audit.Event{}, false
 	}
-	event = audit.OfToken(refusal.Token, audit.Strayed)
-	event.Source = audit.Policy
-	return event, true
+	nobody := principal.Principal{Token: token.Token{ID: refusal.Token.ID}, Request: request}
+	return audit.OfToken(now, audit.By(nobody, audit.Policy), refusal.Token, audit.Strayed), true
 }
 
 // networkOf returns what one client can hold: the address of IPv4, and the 64

@@ -9,7 +9,7 @@ import (
 
 // A Recorder writes down events that belong to no change.
 type Recorder interface {
-	Record(ctx context.Context, at time.Time, events ...audit.Event) error
+	Record(ctx context.Context, events ...audit.Event) error
 }
 
 // noteTimeout bounds the one write that an event which belongs to no change
@@ -18,11 +18,11 @@ const noteTimeout = 500 * time.Millisecond
 
 // Note writes an event down that belongs to no change, in time that a request
 // can spare. The nil Recorder records nothing.
-func Note(ctx context.Context, trail Recorder, at time.Time, event audit.Event) error {
+func Note(ctx context.Context, trail Recorder, event audit.Event) error {
 	if trail == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
-	return trail.Record(ctx, at, event)
+	return trail.Record(ctx, event)
 }

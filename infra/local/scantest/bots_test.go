@@ -62,7 +62,7 @@ func newBotNight(t *testing.T, function string) *botNight {
 	member(1, project.Maintainer, projectBots)
 	member(2, project.Developer, 0)
 	blocked := member(2, project.Owner, 0)
-	if err := f.Store.SetAccountState(t.Context(), blocked.ID, account.Active, account.Blocked); err != nil {
+	if err := f.Store.SetAccountState(t.Context(), blocked.ID, account.Active, account.Blocked, storetest.Event); err != nil {
 		t.Fatal(err)
 	}
 	for i := range projectBots + groupBots {

@@ -57,7 +57,7 @@ func newEnforcement(t *testing.T, f *storetest.Fixture, owners, tokensEach, beyo
 		err = f.Store.SaveSettings(t.Context(), settings.Application{
 			Settings: settings.Settings{LifetimeDays: limitDays, LastUsedInterval: time.Hour, RetentionDays: 90},
 			Run:      settings.Run{At: at}, Revision: 1,
-		})
+		}, storetest.Events)
 	}
 	if err != nil {
 		t.Fatal(err)

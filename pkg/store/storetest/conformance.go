@@ -96,9 +96,9 @@ func tellsAbsence(t *testing.T, f *Fixture) {
 		"use":     last(f.Store.Use(ctx, "nothing")),
 		"user":    last(f.Store.Account(ctx, owner.ID+1)),
 		"name":    last(f.Store.AccountByName(ctx, "nobody")),
-		"state":   f.Store.SetAccountState(ctx, owner.ID+1, account.Active, account.Blocked),
-		"bulk":    f.Store.RevokeEverything(ctx, owner.ID+1),
-		"revoked": f.Store.RevokeToken(ctx, Ended(stranger)),
+		"state":   f.Store.SetAccountState(ctx, owner.ID+1, account.Active, account.Blocked, Event),
+		"bulk":    f.Store.RevokeEverything(ctx, owner.ID+1, Event),
+		"revoked": f.Store.RevokeToken(ctx, Ended(stranger), Event),
 	} {
 		if f.CheckError(t, err); !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("%s: err = %v, want %v", name, err, fault.ErrNotFound)
@@ -115,7 +115,7 @@ func keepsTransactionsWhole(t *testing.T, f *Fixture) {
 	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner)
 	use := f.Use(t, "used", Now)
-	_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use)
+	_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use, Event)
 	want(t, f, err, nil)
 	stale := f.Fresh(t, owner)
 	again := f.Candidate(t, owner)
@@ -123,16 +123,16 @@ func keepsTransactionsWhole(t *testing.T, f *Fixture) {
 	unused := f.Use(t, "unused", Now)
 	before := f.Snapshot(t)
 
-	_, err = f.Store.CreateToken(t.Context(), stale, again, &unused)
+	_, err = f.Store.CreateToken(t.Context(), stale, again, &unused, Event)
 	want(t, f, err, fault.ErrTaken)
-	_, err = f.Store.CreateToken(t.Context(), stale, f.Candidate(t, owner), &use)
+	_, err = f.Store.CreateToken(t.Context(), stale, f.Candidate(t, owner), &use, Event)
 	want(t, f, err, token.ErrKeyUsed)
 	rival := f.Account("fresh-name")
 	rival.Email = owner.Email
-	_, err = f.Store.CreateAccount(t.Context(), rival)
+	_, err = f.Store.CreateAccount(t.Context(), rival, Event)
 	want(t, f, err, account.ErrEmailTaken)
 	rival = f.Account(owner.Username)
-	_, err = f.Store.CreateAccount(t.Context(), rival)
+	_, err = f.Store.CreateAccount(t.Context(), rival, Event)
 	want(t, f, err, account.ErrUsernameTaken)
 	same(t, "table", f.Snapshot(t), before)
 }
@@ -140,31 +140,31 @@ func keepsTransactionsWhole(t *testing.T, f *Fixture) {
 func returnsOldItems(t *testing.T, f *Fixture) {
 	owner := f.AddAccount(t)
 	f.AddToken(t, owner)
-	tok, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil) // owner is out of date
+	tok, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil, Event) // owner is out of date
 	want(t, f, err, nil)
 	same(t, "number", tok.ID.Number(), 2)
-	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
-	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, Event), nil)
+	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil, Event)
 	want(t, f, err, fault.ErrMoved)
-	want(t, f, f.Store.SetAccountState(t.Context(), owner.ID, account.Active, account.Blocked), nil)
-	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+	want(t, f, f.Store.SetAccountState(t.Context(), owner.ID, account.Active, account.Blocked, Event), nil)
+	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil, Event)
 	want(t, f, err, account.ErrBlocked)
 	f.Drop(t, "USER#"+owner.ID.String(), "PROFILE")
-	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil)
+	_, err = f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), nil, Event)
 	want(t, f, err, fault.ErrNotFound)
 }
 
 func revokesAtOnce(t *testing.T, f *Fixture) {
 	owner := f.AddAccount(t)
 	first, second := f.AddToken(t, owner), f.AddToken(t, owner)
-	want(t, f, f.Store.RevokeToken(t.Context(), Ended(first)), nil)
+	want(t, f, f.Store.RevokeToken(t.Context(), Ended(first), Event), nil)
 	later := Ended(first)
 	later.RevokedAt = later.RevokedAt.Add(time.Hour)
-	want(t, f, f.Store.RevokeToken(t.Context(), later), nil)
+	want(t, f, f.Store.RevokeToken(t.Context(), later, Event), nil)
 	got, _, err := f.Store.Check(t.Context(), first.Digest, owner.ID, nil)
 	want(t, f, err, nil)
 	same(t, "revoked token", got, Ended(first))
-	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID), nil)
+	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, Event), nil)
 	got, acct, err := f.Store.Check(t.Context(), second.Digest, owner.ID, nil)
 	want(t, f, err, nil)
 	if !got.RevokedIn(Now, acct.TokensValidFrom) {
@@ -194,7 +194,7 @@ func rotatesOnce(t *testing.T, f *Fixture) {
 	made := make([]token.Token, 8)
 	winner := -1
 	for i, err := range atOnce(len(made), func(i int) (err error) {
-		made[i], err = f.Store.RotateToken(t.Context(), owner, old, f.Successor(t, owner, old), nil)
+		made[i], err = f.Store.RotateToken(t.Context(), owner, old, f.Successor(t, owner, old), nil, Event)
 		return err
 	}) {
 		switch {
@@ -221,7 +221,7 @@ func rotatesOnce(t *testing.T, f *Fixture) {
 func countsWithoutGaps(t *testing.T, f *Fixture) {
 	accts := make([]account.Account, 6)
 	for _, err := range atOnce(len(accts), func(i int) (err error) {
-		accts[i], err = f.Store.CreateAccount(t.Context(), f.Account(fmt.Sprintf("person-%d", i)))
+		accts[i], err = f.Store.CreateAccount(t.Context(), f.Account(fmt.Sprintf("person-%d", i)), Event)
 		return err
 	}) {
 		want(t, f, err, nil)
@@ -232,7 +232,7 @@ func countsWithoutGaps(t *testing.T, f *Fixture) {
 	}
 	tokens := make([]token.Token, 8)
 	for _, err := range atOnce(len(tokens), func(i int) (err error) {
-		tokens[i], err = f.Store.CreateToken(t.Context(), accts[0], f.Candidate(t, accts[0]), nil)
+		tokens[i], err = f.Store.CreateToken(t.Context(), accts[0], f.Candidate(t, accts[0]), nil, Event)
 		return err
 	}) {
 		want(t, f, err, nil)
@@ -248,10 +248,10 @@ func keepsUses(t *testing.T, f *Fixture) {
 	first := f.Use(t, "handle", Now)
 	create := func(at time.Duration) error {
 		use := f.Use(t, "handle", Now.Add(at))
-		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use)
+		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &use, Event)
 		return err
 	}
-	_, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), &first)
+	_, err := f.Store.CreateToken(t.Context(), owner, f.Candidate(t, owner), &first, Event)
 	want(t, f, err, nil)
 	want(t, f, create(24*time.Hour-time.Second), token.ErrKeyUsed)
 	got, err := f.Store.Use(t.Context(), "handle")
@@ -285,8 +285,8 @@ func indexesSparsely(t *testing.T, f *Fixture) {
 	f.AddToken(t, owner, func(tok *token.Token) { tok.ExpiresOn = clock.Day{} })
 	f.AddToken(t, owner, func(tok *token.Token) { tok.Kind = token.Impersonation })
 	f.AddToken(t, owner, func(tok *token.Token) { tok.ExpiresOn = tok.ExpiresOn.AddDays(1) })
-	want(t, f, f.Store.RevokeToken(t.Context(), Ended(tokens[3])), nil)
-	next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), tokens[7], f.Successor(t, owner, tokens[7]), nil)
+	want(t, f, f.Store.RevokeToken(t.Context(), Ended(tokens[3]), Event), nil)
+	next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), tokens[7], f.Successor(t, owner, tokens[7]), nil, Event)
 	want(t, f, err, nil)
 
 	var wanted []string
@@ -321,10 +321,10 @@ func listsInOrder(t *testing.T, f *Fixture) {
 func movesStates(t *testing.T, f *Fixture) {
 	u := f.AddAccount(t)
 	ctx := t.Context()
-	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Blocked), nil)
-	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Blocked), nil)
-	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Deactivated), fault.ErrMoved)
-	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Blocked, account.Active), nil)
+	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Blocked, Event), nil)
+	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Blocked, Event), nil)
+	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Deactivated, Event), fault.ErrMoved)
+	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Blocked, account.Active, Event), nil)
 	same(t, "account", f.Fresh(t, u), u)
 }
 
@@ -333,30 +333,30 @@ func keepsPathsAndOwners(t *testing.T, f *Fixture) {
 	group := project.Project{
 		Kind: project.KindGroup, Name: "Acme", Path: "acme", FullPath: "acme", Visibility: "private", CreatedAt: Now, CreatedBy: owner.ID,
 	}
-	group, err := f.Store.CreateProject(ctx, group, owner.ID)
+	group, err := f.Store.CreateProject(ctx, group, owner.ID, Event)
 	want(t, f, err, nil)
 	before := f.Snapshot(t)
-	_, err = f.Store.CreateProject(ctx, group, owner.ID)
+	_, err = f.Store.CreateProject(ctx, group, owner.ID, Event)
 	want(t, f, err, project.ErrPathTaken)
 	named := group
 	named.Path, named.FullPath = other.Username, other.Username
-	_, err = f.Store.CreateProject(ctx, named, owner.ID)
+	_, err = f.Store.CreateProject(ctx, named, owner.ID, Event)
 	want(t, f, err, project.ErrPathTaken)
-	_, err = f.Store.CreateAccount(ctx, f.Account("ACME"))
+	_, err = f.Store.CreateAccount(ctx, f.Account("ACME"), Event)
 	want(t, f, err, account.ErrUsernameTaken)
 	first := project.Member{Project: group.ID, Account: owner.ID, Level: project.Owner, CreatedAt: Now, CreatedBy: owner.ID}
 	second := first
 	second.Account = other.ID
-	want(t, f, f.Store.RemoveMember(ctx, first, second), fault.ErrMoved)
-	want(t, f, f.Store.AddMember(ctx, first, project.Member{}), fault.ErrTaken)
+	want(t, f, f.Store.RemoveMember(ctx, first, second, Event), fault.ErrMoved)
+	want(t, f, f.Store.AddMember(ctx, first, project.Member{}, Event), fault.ErrTaken)
 	same(t, "table", f.Snapshot(t), before)
 
-	want(t, f, f.Store.AddMember(ctx, second, project.Member{}), nil)
+	want(t, f, f.Store.AddMember(ctx, second, project.Member{}, Event), nil)
 	members, err := f.Store.Members(ctx, group.ID)
 	want(t, f, err, nil)
 	same(t, "members", members, []project.Member{first, second})
-	want(t, f, f.Store.RemoveMember(ctx, first, second), nil)
-	want(t, f, f.Store.RemoveMember(ctx, second, first), fault.ErrMoved)
+	want(t, f, f.Store.RemoveMember(ctx, first, second, Event), nil)
+	want(t, f, f.Store.RemoveMember(ctx, second, first, Event), fault.ErrMoved)
 	standing, err := f.Store.Standing(ctx, group, owner.ID)
 	want(t, f, err, nil)
 	same(t, "standing of who went", standing, project.Standing{})

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -74,7 +75,7 @@ func (f *Fixture) Account(username string) account.Account {
 // AddAccount stores an active account with a username of its own.
 func (f *Fixture) AddAccount(tb testing.TB) account.Account {
 	tb.Helper()
-	u, err := f.Store.CreateAccount(tb.Context(), f.Account("user-"+strings.ToLower(rand.Text())))
+	u, err := f.Store.CreateAccount(tb.Context(), f.Account("user-"+strings.ToLower(rand.Text())), Event)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func (f *Fixture) AddToken(tb testing.TB, owner account.Account, change ...func(
 	for _, c := range change {
 		c(&tok)
 	}
-	tok, err := f.Store.CreateToken(tb.Context(), f.Fresh(tb, owner), tok, nil)
+	tok, err := f.Store.CreateToken(tb.Context(), f.Fresh(tb, owner), tok, nil, Event)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func (f *Fixture) Drop(tb testing.TB, pk, sk string) {
 	}
 }
 
-// Snapshot returns the whole table in plain values, by "pk / sk".
+// Snapshot returns the whole table in plain values, by "pk / sk", without the items of Event.
 func (f *Fixture) Snapshot(tb testing.TB) map[string]any {
 	tb.Helper()
 	pages := dynamodb.NewScanPaginator(f.Client, &dynamodb.ScanInput{TableName: &f.Name, ConsistentRead: aws.Bool(true)})
@@ -213,7 +214,9 @@ func (f *Fixture) Snapshot(tb testing.TB) map[string]any {
 		}
 		for _, it := range page.Items {
 			p := Plain(it)
-			items[fmt.Sprintf("%s / %s", p["pk"], p["sk"])] = p
+			if p["name"] != string(Event.Name) {
+				items[fmt.Sprintf("%s / %s", p["pk"], p["sk"])] = p
+			}
 		}
 	}
 	return items
@@ -327,3 +330,13 @@ func plainValue(value types.AttributeValue) any {
 		return fmt.Sprintf("%T", value)
 	}
 }
+
+// Event is the event of a change whose event a test does not look at. Events are the same for a
+// change that takes several.
+var (
+	Event = audit.Event{
+		At: Now, Name: "changed_by_test", Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID},
+		Origin: audit.Origin{Source: audit.Admin},
+	}
+	Events = []audit.Event{Event}
+)

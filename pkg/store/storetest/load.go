@@ -53,14 +53,14 @@ func NewLoader(ctx context.Context, client *dynamodb.Client, table string, shard
 	s := store.Open(example, name, store.Options{Shards: shards, Retention: Retention})
 	acct, err := s.CreateAccount(ctx, account.Account{
 		Username: name, Name: name, Email: name + "@example.com", State: account.Active, CreatedAt: Now, NextNumber: 1,
-	})
+	}, Event)
 	if err != nil {
 		return nil, err
 	}
 	tok, err := s.CreateToken(ctx, acct, token.Token{
 		Kind: token.Personal, Owner: acct.ID, Name: name, Scopes: scope.Set{scope.API}, CreatedAt: Now,
 		ExpiresOn: clock.DayOf(Now).AddDays(1), Digest: secret.DigestFromKey(name),
-	}, nil)
+	}, nil, Event)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func TestLoader(t *testing.T) {
 	}
 	for u := range crowd.Accounts() {
 		u.NextNumber = 1
-		if _, err := made.Store.CreateAccount(t.Context(), u); err != nil {
+		if _, err := made.Store.CreateAccount(t.Context(), u, storetest.Event); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -36,7 +36,7 @@ func TestLoader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := made.Store.CreateToken(t.Context(), owner, tok, nil); err != nil {
+		if _, err := made.Store.CreateToken(t.Context(), owner, tok, nil, storetest.Event); err != nil {
 			t.Fatal(err)
 		}
 	}

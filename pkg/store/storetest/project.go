@@ -25,7 +25,7 @@ func (f *Fixture) AddProject(tb testing.TB, kind project.Kind) project.Project {
 	f.mu.Unlock()
 	proj, err := f.Store.CreateProject(tb.Context(), project.Project{
 		Kind: kind, Name: "The " + path, Path: path, FullPath: path, Visibility: "private", CreatedAt: Now,
-	}, 0)
+	}, 0, Event)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func (f *Fixture) Mint(tb testing.TB, use *secret.Use) func(account.ID) (secret.
 func (f *Fixture) AddBot(tb testing.TB, proj project.Project) token.Token {
 	tb.Helper()
 	bot, tok := f.Bot(proj)
-	tok, err := f.Store.CreateProjectToken(tb.Context(), proj, bot, tok, f.Mint(tb, nil))
+	tok, err := f.Store.CreateProjectToken(tb.Context(), proj, bot, tok, f.Mint(tb, nil), Event)
 	if err != nil {
 		tb.Fatal(err)
 	}

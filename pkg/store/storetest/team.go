@@ -27,7 +27,7 @@ func (f *Fixture) PutBot(tb testing.TB, proj project.Project, on clock.Day) toke
 	tb.Helper()
 	account := f.Account(fmt.Sprintf("%s_%s_bot_%s", proj.Kind, proj.ID, rand.Text()))
 	account.Bot = true
-	bot, err := f.Store.CreateAccount(tb.Context(), account)
+	bot, err := f.Store.CreateAccount(tb.Context(), account, Event)
 	if err != nil {
 		tb.Fatal(err)
 	}
