@@ -259,7 +259,7 @@ func TestTimeouts(t *testing.T) {
 			if got.status != 503 || got.body != `{"message":"503 Service Unavailable"}` || got.header.Get("Retry-After") != "1" {
 				t.Errorf("%d %s %v", got.status, got.body, got.header)
 			}
-			time.Sleep(time.Minute) // of the bubble: the function runs on and must end before it
+			time.Sleep(time.Minute) // sleep: bubble time, the function runs on and must end before the bubble
 		})
 	})
 	t.Run("a function ends at its own timeout", func(t *testing.T) {

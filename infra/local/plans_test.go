@@ -160,7 +160,7 @@ func TestSchedulerOfPlans(t *testing.T) {
 		s := newScheduler(Options{Functions: functions, ScheduleLog: slog.New(slog.NewTextHandler(new(bytes.Buffer), nil))}, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		s.startPlans(ctx, p)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // sleep: bubble time, the scheduler runs without a plan
 		for _, after := range []time.Duration{3 * time.Hour, 2 * time.Hour, 90 * time.Minute} {
 			if err := newPlanner(p).Plan(t.Context(), bubble.Add(after)); err != nil {
 				t.Fatal(err)
@@ -169,7 +169,7 @@ func TestSchedulerOfPlans(t *testing.T) {
 		if err := newPlanner(p).Cancel(t.Context(), bubble.Add(2*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(4 * time.Hour)
+		time.Sleep(4 * time.Hour) // sleep: bubble time, past every plan
 		cancel()
 		s.Wait()
 		want := []string{

@@ -51,7 +51,7 @@ func TestScheduler(t *testing.T) {
 	t.Run("functions start at their times, each day", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			calls := start(t, new(bytes.Buffer), done)
-			time.Sleep(26 * time.Hour)
+			time.Sleep(26 * time.Hour) // sleep: bubble time, a day and the next night
 			want := []string{
 				`expiring {"time":"2000-01-01T01:00:00Z"} at 2000-01-01 01:00:00`,
 				`expired {"time":"2000-01-01T02:00:00Z"} at 2000-01-01 02:00:00`,
@@ -66,7 +66,7 @@ func TestScheduler(t *testing.T) {
 	t.Run("nothing starts before its time", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			calls := start(t, new(bytes.Buffer), done)
-			time.Sleep(time.Hour - time.Second)
+			time.Sleep(time.Hour - time.Second) // sleep: bubble time, up to just before the first scan
 			if got := calls(); len(got) > 0 {
 				t.Errorf("calls: %v", got)
 			}
@@ -75,7 +75,7 @@ func TestScheduler(t *testing.T) {
 	t.Run("a run that is not done goes on with the same time", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			calls := start(t, new(bytes.Buffer), func(nth int) (string, error) { return fmt.Sprintf(`{"done":%t}`, nth == 3), nil })
-			time.Sleep(90 * time.Minute)
+			time.Sleep(90 * time.Minute) // sleep: bubble time, past the first scan
 			want := []string{
 				`expiring {"time":"2000-01-01T01:00:00Z"} at 2000-01-01 01:00:00`,
 				`expiring {"time":"2000-01-01T01:00:00Z"} at 2000-01-01 01:00:01`,
@@ -95,7 +95,7 @@ func TestScheduler(t *testing.T) {
 				}
 				return "{}}", nil
 			})
-			time.Sleep(25*time.Hour + time.Second)
+			time.Sleep(25*time.Hour + time.Second) // sleep: bubble time, past the first scan of the next day
 			if got := calls(); len(got) != 3 {
 				t.Errorf("calls:\n%s", strings.Join(got, "\n"))
 			}

@@ -37,7 +37,7 @@ func TestFake(t *testing.T) {
 func TestSystemTellsWholeSecondsInUTC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := clock.System{}.Now()
-		time.Sleep(1999 * time.Millisecond)
+		time.Sleep(1999 * time.Millisecond) // sleep: bubble time, up to just before a second
 		if got, want := (clock.System{}).Now(), start.Add(time.Second); got != want {
 			t.Errorf("after 1.999 s Now() = %v, want %v", got, want)
 		}

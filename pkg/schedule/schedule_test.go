@@ -233,7 +233,7 @@ func TestLogs(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := &scan{run: func(context.Context, context.Context) (sweep.Result, error) {
-					time.Sleep(1234 * time.Millisecond)
+					time.Sleep(1234 * time.Millisecond) // sleep: bubble time, the duration in the log
 					return c.result, c.err
 				}}
 				_, logged, err := invoke(t.Context(), t, s, c.event)

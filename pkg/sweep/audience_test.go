@@ -537,7 +537,7 @@ func TestDeathBetweenRecipients(t *testing.T) {
 						t.Errorf("%d mails were in flight", len(repeated))
 					}
 					w.revive()
-					time.Sleep(2 * time.Minute) // the dead run's lease ends
+					time.Sleep(2 * time.Minute) // sleep: bubble time, the dead run's lease ends
 					result, err := scan(t, w)
 					wantErr(t, err, nil)
 					want(t, "done", result.Done, true)

@@ -75,7 +75,7 @@ func TestLeaseLost(t *testing.T) {
 				w.rate = func() (float64, error) { return 1e6, nil }
 				w.sent = func(sweep.Notice) error {
 					if len(w.mails) == 3 {
-						time.Sleep(c.held)
+						time.Sleep(c.held) // sleep: bubble time, the third mail takes this long
 					}
 					return nil
 				}
@@ -208,6 +208,7 @@ func TestRunsAtOnce(t *testing.T) {
 				for owner := account.ID(1); owner <= 200; owner++ {
 					w.add(owner, today.AddDays(int(owner)%5))
 				}
+				// sleep: bubble time, a mail takes as long as with SES
 				w.sent = func(sweep.Notice) error { time.Sleep(30 * time.Millisecond); return nil }
 				var runs sync.WaitGroup
 				for i, n := range c.days {
@@ -222,7 +223,7 @@ func TestRunsAtOnce(t *testing.T) {
 							if result.Done {
 								return
 							}
-							time.Sleep(50 * time.Millisecond)
+							time.Sleep(50 * time.Millisecond) // sleep: bubble time, between two invocations
 						}
 					})
 				}
@@ -308,7 +309,7 @@ func dieAt(t *testing.T, w *world, n int, after bool, workers int, scan func(*te
 	}
 
 	w.revive()
-	time.Sleep(2 * time.Minute) // the dead run's lease ends
+	time.Sleep(2 * time.Minute) // sleep: bubble time, the dead run's lease ends
 	if result, err := scan(t, w); err != nil || !result.Done {
 		t.Fatalf("the next run: done %v, %v", result.Done, err)
 	}

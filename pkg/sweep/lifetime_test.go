@@ -573,6 +573,7 @@ func TestLifetimeRunsAtOnce(t *testing.T) {
 				p.from = atOne.AddDate(0, 0, -2)
 				p.pageSize = 2
 				populateLong(p, 300)
+				// sleep: bubble time, a mail takes as long as with SES
 				p.sent = func(sweep.Notice) error { time.Sleep(20 * time.Millisecond); return nil }
 				var runs sync.WaitGroup
 				for _, at := range times {
@@ -587,7 +588,7 @@ func TestLifetimeRunsAtOnce(t *testing.T) {
 								if result.Done {
 									return
 								}
-								time.Sleep(time.Second)
+								time.Sleep(time.Second) // sleep: bubble time, between two invocations
 							}
 						})
 					}
@@ -618,7 +619,7 @@ func TestLargeAccount(t *testing.T) {
 		p.add(8, today.AddDays(200))
 		p.after = func(call string) error {
 			if call == "RevokeToken" {
-				time.Sleep(2 * time.Second) // 16 at a time: over six minutes
+				time.Sleep(2 * time.Second) // sleep: bubble time, 16 at a time: over six minutes
 			}
 			return nil
 		}
@@ -755,7 +756,7 @@ func TestLifetimeDeathAtEveryCall(t *testing.T) {
 						t.Errorf("%d mails were in flight", len(inFlight))
 					}
 					p.fail, p.after, p.dead = nil, nil, false
-					time.Sleep(2 * time.Minute) // the dead run's lease ends
+					time.Sleep(2 * time.Minute) // sleep: bubble time, the dead run's lease ends
 					if result, err := run(t, p); err != nil || !result.Done {
 						t.Fatalf("the next run: done %v, %v", result.Done, err)
 					}
@@ -828,7 +829,7 @@ func TestCalledOffAfterDeathInTheFirstStep(t *testing.T) {
 			t.Fatal("nothing was revoked, which shows nothing")
 		}
 		p.after, p.dead, p.days, p.from = nil, false, 0, time.Time{}
-		time.Sleep(2 * time.Minute)
+		time.Sleep(2 * time.Minute) // sleep: bubble time, the dead run's lease ends
 		p.enforce(t)
 		want(t, "revoked", p.revoked(), revoked)
 		want(t, "told of", len(p.told()), revoked)

@@ -361,7 +361,7 @@ func TestManyRemovals(t *testing.T) {
 				crew(w, 230)
 				w.after = func(call string) error {
 					if call == "RevokeToken" {
-						time.Sleep(2 * time.Second) // 153 seconds in all, with three workers
+						time.Sleep(2 * time.Second) // sleep: bubble time, 153 seconds in all, with three workers
 					}
 					return nil
 				}
@@ -539,7 +539,7 @@ func TestDeathAtEveryRemoval(t *testing.T) {
 						want(t, "announced", slices.Contains(w.marks(id), "expired"), true)
 					}
 					w.revive()
-					time.Sleep(2 * time.Minute) // the dead run's lease ends
+					time.Sleep(2 * time.Minute) // sleep: bubble time, the dead run's lease ends
 					result, err := scan(t, w)
 					wantErr(t, err, nil)
 					want(t, "done", result.Done, true)
@@ -574,7 +574,7 @@ func TestRemovalsAtOnce(t *testing.T) {
 						results <- err
 						return
 					}
-					time.Sleep(time.Second)
+					time.Sleep(time.Second) // sleep: bubble time, between two invocations
 				}
 			}()
 		}

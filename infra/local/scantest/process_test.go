@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	built = folder
-	out, err := exec.Command("go", "build", "-o", folder+string(filepath.Separator), "latchkey/functions/expiring", "latchkey/functions/expired", "latchkey/functions/lifetime").CombinedOutput()
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", folder+string(filepath.Separator), "latchkey/functions/expiring", "latchkey/functions/expired", "latchkey/functions/lifetime").CombinedOutput()
 	if err != nil {
 		panic(fmt.Sprintf("build the functions: %v\n%s", err, out))
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// clockReads keeps the current time in one place, so that a test can stand at any instant. In tests
-// nothing sleeps either, except where testing/synctest makes sleep instant.
+// clockReads keeps the current time in one place, so that a test can stand at any instant. The product
+// never sleeps; tests and local runs say why they do.
 func clockReads(m module) ([]fault, error) {
 	var faults []fault
 	for _, f := range m.files {
@@ -19,9 +19,15 @@ func clockReads(m module) ([]fault, error) {
 				faults = append(faults, f.fault(use.Pos(), "time.%s outside pkg/clock: take a clock", use.Sel.Name))
 			}
 		}
-		if f.product() || f.isTest() && f.localName("testing/synctest") == "" {
-			for _, use := range f.uses("time", "Sleep") {
+		reasons := f.sleepReasons()
+		for _, use := range f.uses("time", "Sleep") {
+			line := f.fset.Position(use.Pos()).Line
+			switch {
+			case f.product():
 				faults = append(faults, f.fault(use.Pos(), "time.Sleep: wait for what you need, not for time"))
+			case !reasons[line] && !reasons[line-1]:
+				faults = append(faults, f.fault(use.Pos(), "time.Sleep without a reason: wait for what you need, not for time, "+
+					"or say why with `// sleep: reason` on this line or the line above"))
 			}
 		}
 	}
@@ -65,6 +71,19 @@ func isContext(x ast.Expr) bool {
 		return ok && selector.Sel.Name == "Context"
 	}
 	return false
+}
+
+// sleepReasons returns the lines on which a comment gives the reason for a sleep.
+func (f file) sleepReasons() map[int]bool {
+	lines := map[int]bool{}
+	for _, group := range f.syntax.Comments {
+		for _, comment := range group.List {
+			if reason, ok := strings.CutPrefix(comment.Text, "// sleep:"); ok && strings.TrimSpace(reason) != "" {
+				lines[f.fset.Position(comment.Pos()).Line] = true
+			}
+		}
+	}
+	return lines
 }
 
 // mainLines is the length that a function's own code stays under, all its files together: splitting

@@ -164,7 +164,7 @@ func reachableModules(m module) ([]fault, error) {
 	var faults []fault
 	for _, main := range mains {
 		function := "functions/" + filepath.Base(filepath.Dir(main))
-		list := exec.Command("go", "list", "-deps", "-tags", "lambda.norpc",
+		list := exec.Command("go", "list", "-deps", "-buildvcs=false", "-tags", "lambda.norpc",
 			"-f", `{{.ImportPath}} {{join .Imports " "}}`, "./"+function)
 		list.Dir = m.root
 		// As deployed; another platform can import other packages.
