@@ -222,7 +222,7 @@ func TestLogs(t *testing.T) {
 	}{
 		{"nothing was due", `{"time":"2031-05-07T01:00:00Z"}`, sweep.Result{Done: true}, nil},
 		{"a shard was finished", `{"time":"2031-05-07T01:00:00Z","shard":3}`, sweep.Result{Done: true, Counts: sweep.Counts{
-			Examined: 120, Due: 110, Mails: 30, Marked: 109, Failed: 1, Ended: 2, Skipped: map[string]int{"revoked": 6, "owner_inactive": 4},
+			Examined: 120, Due: 110, Mails: 30, Marked: 109, Failed: 1, BotsRemoved: 2, Skipped: map[string]int{"revoked": 6, "owner_inactive": 4},
 		}}, nil},
 		{"more is to do", `{"time":"2031-05-07T01:00:00Z","shard":0}`, sweep.Result{Counts: sweep.Counts{Examined: 50, Due: 50, Mails: 50, Marked: 50}}, nil},
 		{"sending is paused", `{"time":"2031-05-07T01:00:00Z","shard":15}`, sweep.Result{Counts: sweep.Counts{Examined: 9, Due: 1, Failed: 1}},

@@ -1,11 +1,9 @@
 package sweep_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"latchkey/pkg/account"
@@ -17,56 +15,50 @@ import (
 func TestOneMailPerOwner(t *testing.T) {
 	t.Parallel()
 	for _, pageSize := range []int{1, 2, 3, 100} {
-		t.Run(fmt.Sprintf("pages of %d", pageSize), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.pageSize = pageSize
-				tokens := map[account.ID][]token.ID{}
-				total := 0
-				for owner := account.ID(1); owner <= 25; owner++ {
-					for left := 7; left >= 0; left-- { // the furthest is made first
-						if (int(owner)+left)%3 != 0 {
-							tokens[owner] = append([]token.ID{w.add(owner, today.AddDays(left))}, tokens[owner]...)
-							total++
-						}
+		eachWorld(t, fmt.Sprintf("pages of %d", pageSize), func(t *testing.T, w *world) {
+			w.pageSize = pageSize
+			tokens := map[account.ID][]token.ID{}
+			total := 0
+			for owner := account.ID(1); owner <= 25; owner++ {
+				for left := 7; left >= 0; left-- { // the furthest is made first
+					if (int(owner)+left)%3 != 0 {
+						tokens[owner] = append([]token.ID{w.add(owner, today.AddDays(left))}, tokens[owner]...)
+						total++
 					}
-					w.add(owner, today.AddDays(8))
-					w.add(owner, today.AddDays(-1))
 				}
-				counts := w.wantRun(t, sweep.Expiring)
-				want(t, "mails", len(w.mails), len(tokens))
-				for _, n := range w.mails {
-					var got []token.ID
-					for _, tok := range n.Tokens {
-						got = append(got, tok.ID)
-					}
-					if !slices.Equal(got, tokens[n.Owner]) {
-						t.Errorf("owner %s is told of %v, want %v", n.Owner, got, tokens[n.Owner])
-					}
-					want(t, "total", n.Total, len(got))
-					want(t, "address", n.Recipient.Address, "user"+n.Owner.String()+"@example.com")
+				w.add(owner, today.AddDays(8))
+				w.add(owner, today.AddDays(-1))
+			}
+			counts := w.wantRun(t, sweep.Expiring)
+			want(t, "mails", len(w.mails), len(tokens))
+			for _, n := range w.mails {
+				var got []token.ID
+				for _, tok := range n.Tokens {
+					got = append(got, tok.ID)
 				}
-				wanted := sweep.Counts{Examined: total, Due: total, Mails: 25, Marked: total}
-				want(t, "counts", fmt.Sprint(counts), fmt.Sprint(wanted))
+				if !slices.Equal(got, tokens[n.Owner]) {
+					t.Errorf("owner %s is told of %v, want %v", n.Owner, got, tokens[n.Owner])
+				}
+				want(t, "total", n.Total, len(got))
+				want(t, "address", n.Recipient.Email, "user"+n.Owner.String()+"@example.com")
+			}
+			wanted := sweep.Counts{Examined: total, Due: total, Mails: 25, Marked: total}
+			want(t, "counts", fmt.Sprint(counts), fmt.Sprint(wanted))
 
-				counts = w.wantRun(t, sweep.Expiring)
-				want(t, "mails of a second run", counts.Mails, 0)
-				want(t, "calls of a second run", w.count("SetFinished"), shards)
-			})
+			counts = w.wantRun(t, sweep.Expiring)
+			want(t, "mails of a second run", counts.Mails, 0)
+			want(t, "calls of a second run", w.count("SetFinished"), shards)
 		})
 	}
 }
 
 func TestNoticeContent(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		id := w.add(5, today.AddDays(3), func(tok *token.Token) { tok.LastUsedAt = atOne })
 		w.wantRun(t, sweep.Expiring)
 		want(t, "mails", len(w.mails), 1)
 		want(t, "notice", fmt.Sprintf("%+v", w.mails[0]), fmt.Sprintf("%+v", sweep.Notice{
-			Kind: sweep.Expiring, Recipient: sweep.Recipient{Account: 5, Name: "User 5", Address: "user5@example.com"}, Owner: 5, Today: today,
+			Kind: sweep.Expiring, Recipient: w.accts[5], Owner: 5, Today: today,
 			Tokens: []sweep.Token{{ID: id, Name: "token " + id.String(), Scopes: w.tokens[digestOf(id)].Scopes, LastUsedAt: atOne, ExpiresOn: today.AddDays(3)}},
 			Total:  1,
 		}))
@@ -107,31 +99,25 @@ func TestSkipped(t *testing.T) {
 		{"no_recipient", "an owner without an address", acct(func(u *account.Account) { u.Email = "" }), true},
 		{"no_recipient", "a bot without a project", acct(func(u *account.Account) { u.Bot = true }), true},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				id := w.add(owner, today.AddDays(4))
-				others := []token.ID{w.add(owner-shards, today), w.add(owner+shards, today.AddDays(7)), w.add(owner+1, today)}
-				c.arrange(w, id)
-				malformed := 0
-				counts := w.wantRun(t, sweep.Expiring, func(s *sweep.Scanner) { s.Malformed = func(context.Context, error) { malformed++ } })
-				want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(map[string]int{c.reason: 1}))
-				want(t, "reported as malformed", malformed > 0, c.reason == "malformed")
-				want(t, "marked", slices.Contains(w.marks(id), "expiring-7"), c.marked)
-				want(t, "told", w.told()[id], 0)
-				for _, other := range others {
-					want(t, "told of others", w.told()[other], 1)
-				}
-			})
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			id := w.add(owner, today.AddDays(4))
+			others := []token.ID{w.add(owner-shards, today), w.add(owner+shards, today.AddDays(7)), w.add(owner+1, today)}
+			c.arrange(w, id)
+			malformed := 0
+			counts := w.wantRun(t, sweep.Expiring, func(s *sweep.Setup) { s.Malformed = func(error) { malformed++ } })
+			want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(map[string]int{c.reason: 1}))
+			want(t, "reported as malformed", malformed > 0, c.reason == "malformed")
+			want(t, "marked", slices.Contains(w.marks(id), "expiring-7"), c.marked)
+			want(t, "told", w.told()[id], 0)
+			for _, other := range others {
+				want(t, "told of others", w.told()[other], 1)
+			}
 		})
 	}
 }
 
 func TestMalformedIndexEntries(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		w.pageSize = 2
 		var good []token.ID
 		for owner := account.ID(1); owner <= 12; owner++ {
@@ -154,36 +140,30 @@ func TestMalformedIndexEntries(t *testing.T) {
 func TestManyTokensOfOneOwner(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ tokens, listed int }{{99, 99}, {100, 100}, {101, 100}, {1234, 100}} {
-		t.Run(fmt.Sprintf("%d tokens", c.tokens), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				var ids []token.ID
-				for i := range c.tokens {
-					ids = append(ids, w.add(3, today.AddDays(7-i*8/c.tokens)))
-				}
-				other := w.add(7, today)
-				counts := w.wantRun(t, sweep.Expiring)
-				want(t, "mails", len(w.mails), 2)
-				n := w.mails[slices.IndexFunc(w.mails, func(n sweep.Notice) bool { return n.Owner == 3 })]
-				want(t, "listed", len(n.Tokens), c.listed)
-				want(t, "total", n.Total, c.tokens)
-				want(t, "soonest", n.Tokens[0].ExpiresOn, today.AddDays(7-(c.tokens-1)*8/c.tokens))
-				want(t, "in order", slices.IsSortedFunc(n.Tokens, func(a, b sweep.Token) int { return b.ExpiresOn.DaysUntil(a.ExpiresOn) }), true)
-				for _, id := range append(ids, other) {
-					want(t, "marks", fmt.Sprint(w.marks(id)), "[expiring-7]")
-				}
-				want(t, "marked", counts.Marked, c.tokens+1)
-			})
+		eachWorld(t, fmt.Sprintf("%d tokens", c.tokens), func(t *testing.T, w *world) {
+			var ids []token.ID
+			for i := range c.tokens {
+				ids = append(ids, w.add(3, today.AddDays(7-i*8/c.tokens)))
+			}
+			other := w.add(7, today)
+			counts := w.wantRun(t, sweep.Expiring)
+			want(t, "mails", len(w.mails), 2)
+			n := w.mails[slices.IndexFunc(w.mails, func(n sweep.Notice) bool { return n.Owner == 3 })]
+			want(t, "listed", len(n.Tokens), c.listed)
+			want(t, "total", n.Total, c.tokens)
+			want(t, "soonest", n.Tokens[0].ExpiresOn, today.AddDays(7-(c.tokens-1)*8/c.tokens))
+			want(t, "in order", slices.IsSortedFunc(n.Tokens, func(a, b sweep.Token) int { return b.ExpiresOn.DaysUntil(a.ExpiresOn) }), true)
+			for _, id := range append(ids, other) {
+				want(t, "marks", fmt.Sprint(w.marks(id)), "[expiring-7]")
+			}
+			want(t, "marked", counts.Marked, c.tokens+1)
 		})
 	}
 }
 
 // Both scans announce a token that ends today: the marks are apart.
 func TestKindsAreApart(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		id := w.add(1, today)
 		revoked := w.add(1, today)
 		w.wantRun(t, sweep.Expiring)
@@ -198,9 +178,7 @@ func TestKindsAreApart(t *testing.T) {
 
 // An event with a shard leaves the others alone.
 func TestOneShard(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		for owner := account.ID(1); owner <= 20; owner++ {
 			w.add(owner, today.AddDays(1))
 		}
@@ -218,9 +196,7 @@ func TestOneShard(t *testing.T) {
 
 // Progress holds the sum of all attempts at a job, for somebody who asks what a night's run did.
 func TestProgressSumsAttempts(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		for n := account.ID(0); n < 70; n++ {
 			w.add(4+4*n, today)
 		}
@@ -232,7 +208,7 @@ func TestProgressSumsAttempts(t *testing.T) {
 			return nil
 		}
 		shard := 0
-		s := w.scanner(sweep.Expiring, func(s *sweep.Scanner) { s.Workers = 1 })
+		s := w.scanner(sweep.Expiring, func(s *sweep.Setup) { s.Workers = 1 })
 		e := sweep.Event{Time: atOne, Shard: &shard}
 		_, err := s.Run(t.Context(), t.Context(), e)
 		wantErr(t, err, sweep.ErrQuota)

@@ -2,7 +2,7 @@ package sweep_test
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,30 +25,22 @@ func TestLeaseHeld(t *testing.T) {
 		{"ended this second", 0, true},
 		{"ended a second ago", -time.Second, true},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.add(4, today)
-				w.leases[scanOf{sweep.Expiring, 0}] = leased{"somebody", atOne.Add(c.left)}
-				result, err := w.run(t, sweep.Expiring)
-				wantErr(t, err, nil)
-				want(t, "done", result.Done, c.want)
-				want(t, "mails", len(w.mails) == 1, c.want)
-			})
-		})
-	}
-	t.Run("the other shards are scanned", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			populate(w, 40)
-			w.leases[scanOf{sweep.Expiring, 1}] = leased{"somebody", atOne.Add(time.Minute)}
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			w.add(4, today)
+			w.leases[scanOf{sweep.Expiring, 0}] = leased{"somebody", atOne.Add(c.left)}
 			result, err := w.run(t, sweep.Expiring)
 			wantErr(t, err, nil)
-			want(t, "done", result.Done, false)
-			want(t, "mails", len(w.mails), 30)
+			want(t, "done", result.Done, c.want)
+			want(t, "mails", len(w.mails) == 1, c.want)
 		})
+	}
+	eachWorld(t, "the other shards are scanned", func(t *testing.T, w *world) {
+		populate(w, 40)
+		w.leases[scanOf{sweep.Expiring, 1}] = leased{"somebody", atOne.Add(time.Minute)}
+		result, err := w.run(t, sweep.Expiring)
+		wantErr(t, err, nil)
+		want(t, "done", result.Done, false)
+		want(t, "mails", len(w.mails), 30)
 	})
 }
 
@@ -65,67 +57,57 @@ func TestLeaseLost(t *testing.T) {
 		{"held up until the margin", 105 * time.Second, 3, false},
 		{"held up beyond the lease", 3 * time.Minute, 3, false},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				for n := range account.ID(60) {
-					w.add(4+4*n, today)
-				}
-				w.rate = func() (float64, error) { return 1e6, nil }
-				w.sent = func(sweep.Notice) error {
-					if len(w.mails) == 3 {
-						time.Sleep(c.held)
-					}
-					return nil
-				}
-				s := w.scanner(sweep.Expiring, func(s *sweep.Scanner) { s.Workers = 1 })
-				result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
-				wantErr(t, err, nil)
-				want(t, "done", result.Done, c.done)
-				want(t, "mails", len(w.mails), c.mails)
-				w.sent = nil
-				w.wantRun(t, sweep.Expiring)
-				wantAllOnce(t, w, "expiring-7")
-			})
-		})
-	}
-
-	t.Run("another has taken over", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			for n := range account.ID(160) {
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			for n := range account.ID(60) {
 				w.add(4+4*n, today)
 			}
-			taken := leased{"another", atOne.Add(time.Hour)}
+			w.rate = func() (float64, error) { return 1e6, nil }
 			w.sent = func(sweep.Notice) error {
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				if len(w.mails) == 60 { // in the second batch
-					w.leases[scanOf{sweep.Expiring, 0}] = taken
+				if len(w.mails) == 3 {
+					time.Sleep(c.held)
 				}
 				return nil
 			}
-			result, err := w.run(t, sweep.Expiring)
+			s := w.scanner(sweep.Expiring, func(s *sweep.Setup) { s.Workers = 1 })
+			result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
 			wantErr(t, err, nil)
-			want(t, "done", result.Done, false)
-			want(t, "mails", len(w.mails), 100) // it cannot know before the batch ends
-			want(t, "lease", w.leases[scanOf{sweep.Expiring, 0}], taken)
-			job := sweep.Job{Kind: sweep.Expiring, Day: today, Shard: 0}
-			want(t, "saved by the one who lost", w.jobs[job].Cursor, account.ID(4*50))
+			want(t, "done", result.Done, c.done)
+			want(t, "mails", len(w.mails), c.mails)
+			w.sent = nil
+			w.wantRun(t, sweep.Expiring)
+			wantAllOnce(t, w, "expiring-7")
 		})
+	}
+
+	eachWorld(t, "another has taken over", func(t *testing.T, w *world) {
+		for n := range account.ID(160) {
+			w.add(4+4*n, today)
+		}
+		taken := leased{"another", atOne.Add(time.Hour)}
+		w.sent = func(sweep.Notice) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if len(w.mails) == 60 { // in the second batch
+				w.leases[scanOf{sweep.Expiring, 0}] = taken
+			}
+			return nil
+		}
+		result, err := w.run(t, sweep.Expiring)
+		wantErr(t, err, nil)
+		want(t, "done", result.Done, false)
+		want(t, "mails", len(w.mails), 100) // it cannot know before the batch ends
+		want(t, "lease", w.leases[scanOf{sweep.Expiring, 0}], taken)
+		job := sweep.Job{Kind: sweep.Expiring, Day: today, Shard: 0}
+		want(t, "saved by the one who lost", w.jobs[job].Cursor, account.ID(4*50))
 	})
 }
 
 // The lease is renewed with every batch, so a long run keeps it.
 func TestLeaseRenewed(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		populate(w, 1200)
 		w.rate = func() (float64, error) { return 1, nil }
-		w.wantRun(t, sweep.Expiring, func(s *sweep.Scanner) { s.Workers = 8 })
+		w.wantRun(t, sweep.Expiring, func(s *sweep.Setup) { s.Workers = 8 })
 		if took := time.Since(w.started); took < 15*time.Minute {
 			t.Errorf("took %v, which shows nothing", took)
 		}
@@ -135,9 +117,7 @@ func TestLeaseRenewed(t *testing.T) {
 
 // When its time is nearly up a run stops after the batch in hand, and the next goes on there.
 func TestStop(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		for n := range account.ID(220) {
 			w.add(4+4*n, today)
 		}
@@ -167,9 +147,7 @@ func TestStop(t *testing.T) {
 
 // A deadline that comes before the next mail's turn is no fault: there is more to do.
 func TestNoTimeForTheNextMail(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		for n := range account.ID(20) {
 			w.add(4+4*n, today)
 		}
@@ -199,45 +177,39 @@ func TestRunsAtOnce(t *testing.T) {
 		{"yesterday's and today's", []int{-1, 0}},
 		{"three days'", []int{-2, -1, 0, 0, -1, -2}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.pageSize = 7
-				w.lagging = true
-				for owner := account.ID(1); owner <= 200; owner++ {
-					w.add(owner, today.AddDays(int(owner)%5))
-				}
-				w.sent = func(sweep.Notice) error { time.Sleep(30 * time.Millisecond); return nil }
-				var runs sync.WaitGroup
-				for i, n := range c.days {
-					runs.Go(func() {
-						s := w.scanner(sweep.Expiring, func(s *sweep.Scanner) { s.Workers = 1 + i%4 })
-						for {
-							result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne.AddDate(0, 0, n)})
-							if err != nil {
-								t.Error(err)
-								return
-							}
-							if result.Done {
-								return
-							}
-							time.Sleep(50 * time.Millisecond)
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			w.pageSize = 7
+			w.lagging = true
+			for owner := account.ID(1); owner <= 200; owner++ {
+				w.add(owner, today.AddDays(int(owner)%5))
+			}
+			w.sent = func(sweep.Notice) error { time.Sleep(30 * time.Millisecond); return nil }
+			var runs sync.WaitGroup
+			for i, n := range c.days {
+				runs.Go(func() {
+					s := w.scanner(sweep.Expiring, func(s *sweep.Setup) { s.Workers = 1 + i%4 })
+					for {
+						result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne.AddDate(0, 0, n)})
+						if err != nil {
+							t.Error(err)
+							return
 						}
-					})
-				}
-				runs.Wait()
-				wantAllOnce(t, w, "expiring-7")
-			})
+						if result.Done {
+							return
+						}
+						time.Sleep(50 * time.Millisecond)
+					}
+				})
+			}
+			runs.Wait()
+			wantAllOnce(t, w, "expiring-7")
 		})
 	}
 }
 
 // A scan and the other scan have leases of their own.
 func TestKindsRunTogether(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		w.add(4, today)
 		w.leases[scanOf{sweep.Expiring, 0}] = leased{"somebody", atOne.Add(time.Hour)}
 		w.wantRun(t, sweep.Expired)
@@ -251,7 +223,7 @@ func TestKindsRunTogether(t *testing.T) {
 func TestDeathAtEveryCall(t *testing.T) {
 	t.Parallel()
 	build := func(t *testing.T) *world {
-		w := newWorld(t)
+		w := newWorld()
 		w.pageSize = 3
 		for n := range account.ID(56) { // more than a batch
 			for i := range 1 + n%2 {
@@ -262,7 +234,7 @@ func TestDeathAtEveryCall(t *testing.T) {
 	}
 	const workers = 3
 	scan := func(t *testing.T, w *world) (sweep.Result, error) {
-		return w.run(t, sweep.Expired, func(s *sweep.Scanner) { s.Workers = workers })
+		return w.run(t, sweep.Expired, func(s *sweep.Setup) { s.Workers = workers })
 	}
 	calls := 0
 	synctest.Test(t, func(t *testing.T) {
@@ -312,11 +284,12 @@ func dieAt(t *testing.T, w *world, n int, after bool, workers int, scan func(*te
 	if result, err := scan(t, w); err != nil || !result.Done {
 		t.Fatalf("the next run: done %v, %v", result.Done, err)
 	}
+	told := w.told()
 	for _, e := range w.entries {
-		if fmt.Sprint(w.marks(e.entry.ID)) != "[expired]" {
-			t.Errorf("token %s has marks %v", e.entry.ID, w.marks(e.entry.ID))
+		if marks := w.marks(e.entry.ID); !slices.Equal(marks, []string{"expired"}) {
+			t.Errorf("token %s has marks %v", e.entry.ID, marks)
 		}
-		if w.told()[e.entry.ID] < 1 {
+		if told[e.entry.ID] < 1 {
 			t.Errorf("token %s was not announced", e.entry.ID)
 		}
 	}
