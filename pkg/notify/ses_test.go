@@ -427,8 +427,10 @@ func TestARejectionByTheAccountIsNotTheMails(t *testing.T) {
 		change func(*service, *notify.SES)
 		want   error
 	}{
-		"in order":                               {func(*service, *notify.SES) {}, sweep.ErrRejected},
-		"in the sandbox":                         {func(s *service, _ *notify.SES) { s.answer(getAccount, theAccount(with("ProductionAccessEnabled", false))) }, sweep.ErrSender},
+		"in order": {func(*service, *notify.SES) {}, sweep.ErrRejected},
+		"in the sandbox": {func(s *service, _ *notify.SES) {
+			s.answer(getAccount, theAccount(with("ProductionAccessEnabled", false)))
+		}, sweep.ErrSender},
 		"an account that cannot be read":         {func(s *service, _ *notify.SES) { s.answer(getAccount, unreadable) }, nil},
 		"an account read too often":              {func(s *service, _ *notify.SES) { s.answer(getAccount, refuse(429, "TooManyRequestsException")) }, nil},
 		"an account behind a broken line":        {func(s *service, _ *notify.SES) { s.answer(getAccount, raw("")) }, nil},

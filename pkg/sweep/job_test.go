@@ -5,11 +5,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
 )
 
 // A job that another run is at is left to it.
@@ -221,85 +221,59 @@ func TestKindsRunTogether(t *testing.T) {
 // next run goes on, every token is announced, and the only mails that are repeated are those whose
 // marks the dead run could not write, at most one a worker. This guards promise 3.
 func TestDeathAtEveryCall(t *testing.T) {
-	t.Parallel()
-	build := func(t *testing.T) *world {
+	const workers = 3
+	build := func() *world {
 		w := newWorld()
 		w.pageSize = 3
-		for n := range account.ID(56) { // more than a batch
+		for n := range account.ID(52) { // more than a batch
 			for i := range 1 + n%2 {
 				w.add(4+4*n, today.AddDays(-int(i)))
 			}
 		}
 		return w
 	}
-	const workers = 3
 	scan := func(t *testing.T, w *world) (sweep.Result, error) {
 		return w.run(t, sweep.Expired, func(s *sweep.Setup) { s.Workers = workers })
 	}
-	calls := 0
-	synctest.Test(t, func(t *testing.T) {
-		w := build(t)
-		if _, err := scan(t, w); err != nil {
-			t.Fatal(err)
-		}
-		calls = w.calls
-		wantAllOnce(t, w, "expired")
-	})
-	if calls < 300 {
-		t.Fatalf("a run makes %d calls only", calls)
-	}
-	for _, after := range []bool{false, true} {
-		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
-			t.Parallel()
-			for n := 1; n <= calls; n++ {
-				synctest.Test(t, func(t *testing.T) { dieAt(t, build(t), n, after, workers, scan) })
-				if t.Failed() {
-					t.Fatalf("died at call %d of %d", n, calls)
+	dieEverywhere(t, 300, build, scan, func(t *testing.T, w *world) func() {
+		inFlight := w.inFlight(t, workers, func(tok token.Token) bool { return len(tok.Notices) == 0 })
+		return func() {
+			w.wantTold(t, inFlight)
+			told := w.told()
+			for _, tok := range w.tokens {
+				if !slices.Equal(tok.Notices, []string{"expired"}) || told[tok.ID] < 1 {
+					t.Errorf("token %s: %v, in %d mails", tok.ID, tok.Notices, told[tok.ID])
 				}
 			}
-		})
-	}
+			before := len(w.mails)
+			if _, err := scan(t, w); err != nil || len(w.mails) != before {
+				t.Errorf("a run after the last: %d mails, %v", len(w.mails)-before, err)
+			}
+		}
+	})
 }
 
-func dieAt(t *testing.T, w *world, n int, after bool, workers int, scan func(*testing.T, *world) (sweep.Result, error)) {
-	w.dieAtCall(n, after)
-	if _, err := scan(t, w); err == nil && !w.dead {
-		t.Fatal("the run did not die")
-	}
-	// In flight are the owners with a mail whose tokens are not all marked.
-	inFlight := map[account.ID]bool{}
-	for owner := range w.mailsTo() {
-		for _, e := range w.entries {
-			if e.entry.ID.Owner() == owner && len(w.tokens[e.entry.Digest].Notices) == 0 {
-				inFlight[owner] = true
-			}
+// inFlight returns the owners with a mail whose tokens are not all marked: at most one a worker.
+func (w *world) inFlight(t *testing.T, workers int, unmarked func(token.Token) bool) map[account.ID]bool {
+	t.Helper()
+	inFlight, mails := map[account.ID]bool{}, w.mailsTo()
+	for _, tok := range w.tokens {
+		if mails[tok.Owner] > 0 && unmarked(tok) {
+			inFlight[tok.Owner] = true
 		}
 	}
 	if len(inFlight) > workers {
 		t.Errorf("%d mails were in flight", len(inFlight))
 	}
+	return inFlight
+}
 
-	w.revive()
-	time.Sleep(2 * time.Minute) // the dead run's lease ends
-	if result, err := scan(t, w); err != nil || !result.Done {
-		t.Fatalf("the next run: done %v, %v", result.Done, err)
-	}
-	told := w.told()
-	for _, e := range w.entries {
-		if marks := w.marks(e.entry.ID); !slices.Equal(marks, []string{"expired"}) {
-			t.Errorf("token %s has marks %v", e.entry.ID, marks)
-		}
-		if told[e.entry.ID] < 1 {
-			t.Errorf("token %s was not announced", e.entry.ID)
-		}
-	}
+// wantTold fails the test when somebody got more mails than one, or two of those in flight.
+func (w *world) wantTold(t *testing.T, inFlight map[account.ID]bool) {
+	t.Helper()
 	for owner, mails := range w.mailsTo() {
 		if most := map[bool]int{false: 1, true: 2}[inFlight[owner]]; mails > most {
 			t.Errorf("owner %s got %d mails", owner, mails)
 		}
-	}
-	before := len(w.mails)
-	if _, err := scan(t, w); err != nil || len(w.mails) != before {
-		t.Errorf("a run after the last: %d mails, %v", len(w.mails)-before, err)
 	}
 }

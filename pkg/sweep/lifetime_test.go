@@ -97,7 +97,7 @@ func TestTheDayOfALifetimeRun(t *testing.T) {
 		eachWorld(t, c.name, func(t *testing.T, p *world) {
 			p.now = c.at
 			p.add(5, today.AddDays(limitDays+1))
-			result, err := p.scanner(sweep.Lifetime).Run(t.Context(), t.Context(), sweep.Event{Time: c.at})
+			result, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: c.at})
 			wantErr(t, err, nil)
 			want(t, "revoked", result.Counts.Revoked, c.want)
 		})
@@ -304,7 +304,7 @@ func TestMailsHoldUpNoEnd(t *testing.T) {
 	eachWorld(t, "the account is paused", func(t *testing.T, p *world) {
 		populateLong(p, 400)
 		p.rate = paused
-		result, err := p.scanner(sweep.Lifetime).Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &first})
+		result, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: atOne, Shard: &first})
 		wantErr(t, err, sweep.ErrPaused)
 		want(t, "done", result.Done, false)
 		want(t, "revoked, of all shards", p.revoked(), 800)
@@ -320,7 +320,7 @@ func TestMailsHoldUpNoEnd(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := p.scanner(sweep.Lifetime).Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &first})
+		_, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: atOne, Shard: &first})
 		wantErr(t, err, nil)
 		want(t, "mails of the first shard", len(p.mails), 100)
 		p.wantRun(t, sweep.Lifetime)
@@ -329,7 +329,7 @@ func TestMailsHoldUpNoEnd(t *testing.T) {
 	eachWorld(t, "another run is at one of the other shards", func(t *testing.T, p *world) {
 		populateLong(p, 400)
 		p.leases[scanOf{sweep.Lifetime, 2}] = leased{"somebody", atOne.Add(time.Minute)}
-		_, err := p.scanner(sweep.Lifetime).Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &first})
+		_, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: atOne, Shard: &first})
 		wantErr(t, err, nil)
 		want(t, "revoked", p.revoked(), 600)
 		want(t, "mails", len(p.mails), 100)
@@ -359,12 +359,7 @@ func TestTokenThatCannotBeEnded(t *testing.T) {
 	})
 	eachWorld(t, "when none can, the run gives up soon", func(t *testing.T, p *world) {
 		populateLong(p, 1000)
-		p.fail = func(call string) error {
-			if call == "RevokeToken" {
-				return fault.ErrUnavailable
-			}
-			return nil
-		}
+		p.fail = failing("RevokeToken", fault.ErrUnavailable)
 		_, err := p.run(t, sweep.Lifetime)
 		wantErr(t, err, fault.ErrUnavailable)
 		if tries := p.count("RevokeToken"); tries < 20 || tries > 60*shards {
@@ -420,7 +415,7 @@ func TestLifetimeRunsAtOnce(t *testing.T) {
 				for shard := range shards {
 					runs.Go(func() {
 						for {
-							result, err := p.scanner(sweep.Lifetime).Run(t.Context(), t.Context(), sweep.Event{Time: at, Shard: &shard})
+							result, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: at, Shard: &shard})
 							if err != nil {
 								t.Error(err)
 								return
@@ -533,78 +528,34 @@ func TestLargeAccount(t *testing.T) {
 // next run goes on, exactly what is beyond the limit ends, every end is told of, and the only mails
 // that are repeated are those whose marks the dead run could not write, at most one a worker.
 func TestLifetimeDeathAtEveryCall(t *testing.T) {
-	t.Parallel()
 	const workers = 3
-	build := func(t *testing.T) *world {
-		p := newWorld()
-		p.pageSize = 2
+	build := func() *world {
+		w := newWorld()
+		w.pageSize = 2
 		for n := range account.ID(25) {
 			owner := 4 + 4*n
-			p.add(owner, today.AddDays(limitDays+1))
-			p.add(owner, today.AddDays(limitDays))
-			p.add(owner, today, never)
+			w.add(owner, today.AddDays(limitDays+1))
+			w.add(owner, today.AddDays(limitDays))
+			w.add(owner, today, never)
 		}
-		return p
+		return w
 	}
-	run := func(t *testing.T, p *world) (sweep.Result, error) {
-		return p.run(t, sweep.Lifetime, func(s *sweep.Setup) { s.Workers = workers })
+	scan := func(t *testing.T, w *world) (sweep.Result, error) {
+		return w.run(t, sweep.Lifetime, func(s *sweep.Setup) { s.Workers = workers })
 	}
-	calls := 0
-	synctest.Test(t, func(t *testing.T) {
-		p := build(t)
-		_, err := run(t, p)
-		wantErr(t, err, nil)
-		calls = p.calls
-		wantEnforced(t, p)
-	})
-	if calls < 250 {
-		t.Fatalf("a run makes %d calls only", calls)
-	}
-	for _, after := range []bool{false, true} {
-		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
-			t.Parallel()
-			for n := 1; n <= calls; n++ {
-				synctest.Test(t, func(t *testing.T) {
-					p := build(t)
-					p.dieAtCall(n, after)
-					if _, err := run(t, p); err == nil && !p.dead {
-						t.Fatal("the run did not die")
-					}
-					inFlight := map[account.ID]bool{}
-					for owner := range p.mailsTo() {
-						for _, tok := range p.tokens {
-							if tok.Owner == owner && tok.RevokedReason != "" && len(tok.Notices) == 0 {
-								inFlight[owner] = true
-							}
-						}
-					}
-					if len(inFlight) > workers {
-						t.Errorf("%d mails were in flight", len(inFlight))
-					}
-					p.revive()
-					time.Sleep(2 * time.Minute) // the dead run's lease ends
-					if result, err := run(t, p); err != nil || !result.Done {
-						t.Fatalf("the next run: done %v, %v", result.Done, err)
-					}
-					for owner, mails := range p.mailsTo() {
-						if most := map[bool]int{false: 1, true: 2}[inFlight[owner]]; mails > most {
-							t.Errorf("owner %s got %d mails", owner, mails)
-						}
-					}
-					told := p.told()
-					for _, tok := range p.tokens {
-						beyond := tok.ID.Number() != 2
-						if (tok.RevokedReason == token.ReasonPolicy) != beyond || slices.Contains(tok.Notices, "lifetime") != beyond || (told[tok.ID] > 0) != beyond {
-							t.Errorf("token %s: %q, %v, in %d mails", tok.ID, tok.RevokedReason, tok.Notices, told[tok.ID])
-						}
-					}
-				})
-				if t.Failed() {
-					t.Fatalf("died at call %d of %d", n, calls)
+	dieEverywhere(t, 250, build, scan, func(t *testing.T, w *world) func() {
+		inFlight := w.inFlight(t, workers, func(tok token.Token) bool { return tok.RevokedReason != "" && len(tok.Notices) == 0 })
+		return func() {
+			w.wantTold(t, inFlight)
+			told := w.told()
+			for _, tok := range w.tokens {
+				beyond := tok.ID.Number() != 2
+				if (tok.RevokedReason == token.ReasonPolicy) != beyond || slices.Contains(tok.Notices, "lifetime") != beyond || (told[tok.ID] > 0) != beyond {
+					t.Errorf("token %s: %q, %v, in %d mails", tok.ID, tok.RevokedReason, tok.Notices, told[tok.ID])
 				}
 			}
-		})
-	}
+		}
+	})
 }
 
 // Every account is looked at once, whatever the ids and the shards.

@@ -202,12 +202,7 @@ func TestLeaksThatCannotBeAnnounced(t *testing.T) {
 			addProjects(w)
 			w.join(web, 7, project.Maintainer)
 			ids := []token.ID{w.leaked(40, named("x"), ofTheProject(token.Project, web))}
-			w.fail = func(name string) error {
-				if name == call {
-					return fault.ErrUnavailable
-				}
-				return nil
-			}
+			w.fail = failing(call, fault.ErrUnavailable)
 			if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); !errors.Is(err, fault.ErrUnavailable) {
 				t.Errorf("error %v", err)
 			}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"latchkey/pkg/account"
@@ -193,7 +192,7 @@ func TestMembershipAtTheEventsTime(t *testing.T) {
 			addProjects(w)
 			w.addBot(web, today.AddDays(4))
 			w.join(web, 9, project.Maintainer, func(m *project.Member) { m.ExpiresOn = today })
-			_, err := w.scanner(sweep.Expiring).Run(t.Context(), t.Context(), sweep.Event{Time: c.at})
+			_, err := w.runAt(t, sweep.Expiring, sweep.Event{Time: c.at})
 			wantErr(t, err, nil)
 			want(t, "recipients", w.recipients(), c.want)
 		})
@@ -432,12 +431,7 @@ func TestProjectUnavailable(t *testing.T) {
 	for _, call := range []string{"Project", "MembersIn"} {
 		eachWorld(t, call, func(t *testing.T, w *world) {
 			id := staff(w, today.AddDays(4))
-			w.fail = func(name string) error {
-				if name == call {
-					return fault.ErrUnavailable
-				}
-				return nil
-			}
+			w.fail = failing(call, fault.ErrUnavailable)
 			_, err := w.run(t, sweep.Expiring)
 			wantErr(t, err, fault.ErrUnavailable)
 			want(t, "marks", fmt.Sprint(w.marks(id)), "[]")
@@ -462,9 +456,8 @@ func TestKindsOfSeveralRecipients(t *testing.T) {
 // only mails that are repeated are those whose mark the dead run could not write, at most one a
 // worker. This guards promise 3 where a notice has several recipients.
 func TestDeathBetweenRecipients(t *testing.T) {
-	t.Parallel()
 	const bots, people, workers = 5, 3, 2
-	build := func(t *testing.T) *world {
+	build := func() *world {
 		w := newWorld()
 		addProjects(w)
 		for n := range account.ID(bots) {
@@ -479,51 +472,24 @@ func TestDeathBetweenRecipients(t *testing.T) {
 	scan := func(t *testing.T, w *world) (sweep.Result, error) {
 		return w.run(t, sweep.Expiring, func(s *sweep.Setup) { s.Workers = workers })
 	}
-	calls := 0
-	synctest.Test(t, func(t *testing.T) {
-		w := build(t)
-		_, err := scan(t, w)
-		wantErr(t, err, nil)
-		want(t, "mails", len(w.mails), bots*people+1)
-		calls = w.calls
-	})
-	if calls < 100 {
-		t.Fatalf("a run makes %d calls only", calls)
-	}
-	for _, after := range []bool{false, true} {
-		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
-			t.Parallel()
-			for n := 1; n <= calls; n++ {
-				synctest.Test(t, func(t *testing.T) {
-					w := build(t)
-					w.dieAtCall(n, after)
-					_, _ = scan(t, w) // what came of it is in the world
-					repeated := w.unmarkedMails()
-					if len(repeated) > workers {
-						t.Errorf("%d mails were in flight", len(repeated))
-					}
-					w.revive()
-					time.Sleep(2 * time.Minute) // the dead run's lease ends
-					result, err := scan(t, w)
-					wantErr(t, err, nil)
-					want(t, "done", result.Done, true)
-					got := map[told]int{}
-					for _, m := range w.mails {
-						got[told{m.Owner, m.Recipient.ID}]++
-					}
-					want(t, "bots and people", len(got), bots*people+1)
-					for who, mails := range got {
-						if repeats := map[bool]int{true: 1}[repeated[who]]; mails != 1+repeats {
-							t.Errorf("%v: %d mails, of which %d may be repeated", who, mails, repeats)
-						}
-					}
-				})
-				if t.Failed() {
-					t.Fatalf("died at call %d of %d", n, calls)
+	dieEverywhere(t, 100, build, scan, func(t *testing.T, w *world) func() {
+		repeated := w.unmarkedMails()
+		if len(repeated) > workers {
+			t.Errorf("%d mails were in flight", len(repeated))
+		}
+		return func() {
+			got := map[told]int{}
+			for _, m := range w.mails {
+				got[told{m.Owner, m.Recipient.ID}]++
+			}
+			want(t, "bots and people", len(got), bots*people+1)
+			for who, mails := range got {
+				if repeats := map[bool]int{true: 1}[repeated[who]]; mails != 1+repeats {
+					t.Errorf("%v: %d mails, of which %d may be repeated", who, mails, repeats)
 				}
 			}
-		})
-	}
+		}
+	})
 }
 
 // told is who was told of whose token.

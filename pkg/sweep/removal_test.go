@@ -459,8 +459,7 @@ func TestUnsentMailsAndRemovals(t *testing.T) {
 // A run may die at any of its calls: each bot is removed once, and never before its end was told to
 // everybody.
 func TestDeathAtEveryRemoval(t *testing.T) {
-	t.Parallel()
-	build := func(t *testing.T) *world {
+	build := func() *world {
 		w := newWorld()
 		w.pageSize = 2
 		crew(w, 5)
@@ -474,46 +473,19 @@ func TestDeathAtEveryRemoval(t *testing.T) {
 	scan := func(t *testing.T, w *world) (sweep.Result, error) {
 		return w.run(t, sweep.Expired, func(s *sweep.Setup) { s.Workers = 2 })
 	}
-	calls := 0
-	synctest.Test(t, func(t *testing.T) {
-		w := build(t)
-		_, err := scan(t, w)
-		wantErr(t, err, nil)
-		wantAllRemoved(t, w, 7)
-		calls = w.calls
-	})
-	if calls < 60 {
-		t.Fatalf("a run makes %d calls only", calls)
-	}
-	for _, after := range []bool{false, true} {
-		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
-			t.Parallel()
-			for n := 1; n <= calls; n++ {
-				synctest.Test(t, func(t *testing.T) {
-					w := build(t)
-					w.dieAtCall(n, after)
-					_, _ = scan(t, w) // what came of it is in the world
-					for id := range w.revocations {
-						want(t, "announced", slices.Contains(w.marks(id), "expired"), true)
-					}
-					w.revive()
-					time.Sleep(2 * time.Minute) // the dead run's lease ends
-					result, err := scan(t, w)
-					wantErr(t, err, nil)
-					want(t, "done", result.Done, true)
-					wantAllRemoved(t, w, 7)
-					for _, owner := range []account.ID{bot + 100, bot + 104} {
-						for _, acct := range []account.ID{9, 10} {
-							want(t, "told", slices.ContainsFunc(w.mails, func(m sweep.Notice) bool { return m.Owner == owner && m.Recipient.ID == acct }), true)
-						}
-					}
-				})
-				if t.Failed() {
-					t.Fatalf("died at call %d of %d", n, calls)
+	dieEverywhere(t, 60, build, scan, func(t *testing.T, w *world) func() {
+		for id := range w.revocations {
+			want(t, "announced", slices.Contains(w.marks(id), "expired"), true)
+		}
+		return func() {
+			wantAllRemoved(t, w, 7)
+			for _, owner := range []account.ID{bot + 100, bot + 104} {
+				for _, acct := range []account.ID{9, 10} {
+					want(t, "told", slices.ContainsFunc(w.mails, func(m sweep.Notice) bool { return m.Owner == owner && m.Recipient.ID == acct }), true)
 				}
 			}
-		})
-	}
+		}
+	})
 }
 
 // Two runs at once remove each bot once.

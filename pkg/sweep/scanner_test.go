@@ -183,7 +183,7 @@ func TestOneShard(t *testing.T) {
 			w.add(owner, today.AddDays(1))
 		}
 		for shard := range shards {
-			result, err := w.scanner(sweep.Expiring).Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &shard})
+			result, err := w.runAt(t, sweep.Expiring, sweep.Event{Time: atOne, Shard: &shard})
 			wantErr(t, err, nil)
 			want(t, "done", result.Done, true)
 			want(t, "mails", result.Counts.Mails, 5)

@@ -207,7 +207,7 @@ func TestTableGoesAway(t *testing.T) {
 			t.Parallel()
 			d := deploy(t, 120, 2)
 			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-			for n := 1; n < 40; n += 6 {
+			for n := 1; n < 30; n += 3 {
 				proxy.Fail(func(op string, seen int) storetest.Action {
 					if op == operation && seen >= n {
 						return storetest.LoseRequest

@@ -309,7 +309,7 @@ func TestClockAroundMidnight(t *testing.T) {
 		eachWorld(t, c.name, func(t *testing.T, w *world) {
 			w.now = c.clock
 			id := w.add(1, today.AddDays(7))
-			result, err := w.scanner(sweep.Expiring).Run(t.Context(), t.Context(), sweep.Event{Time: c.at})
+			result, err := w.runAt(t, sweep.Expiring, sweep.Event{Time: c.at})
 			wantErr(t, err, nil)
 			want(t, "done", result.Done, true)
 			want(t, "announced", w.told()[id] == 1, c.wantExpire)
