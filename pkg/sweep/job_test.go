@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"latchkey/pkg/account"
@@ -225,6 +226,9 @@ func TestDeathAtEveryCall(t *testing.T) {
 	build := func() *world {
 		w := newWorld()
 		w.pageSize = 3
+		for shard := range shards {
+			w.finished[scanOf{sweep.Expired, shard}] = today.AddDays(-2) // empty days show nothing
+		}
 		for n := range account.ID(52) { // more than a batch
 			for i := range 1 + n%2 {
 				w.add(4+4*n, today.AddDays(-int(i)))
@@ -235,7 +239,7 @@ func TestDeathAtEveryCall(t *testing.T) {
 	scan := func(t *testing.T, w *world) (sweep.Result, error) {
 		return w.run(t, sweep.Expired, func(s *sweep.Setup) { s.Workers = workers })
 	}
-	dieEverywhere(t, 300, build, scan, func(t *testing.T, w *world) func() {
+	dieEverywhere(t, 280, build, scan, func(t *testing.T, w *world) func() {
 		inFlight := w.inFlight(t, workers, func(tok token.Token) bool { return len(tok.Notices) == 0 })
 		return func() {
 			w.wantTold(t, inFlight)
@@ -275,5 +279,46 @@ func (w *world) wantTold(t *testing.T, inFlight map[account.ID]bool) {
 		if most := map[bool]int{false: 1, true: 2}[inFlight[owner]]; mails > most {
 			t.Errorf("owner %s got %d mails", owner, mails)
 		}
+	}
+}
+
+// dieEverywhere lets a run die at each of its calls, before and after the call takes effect, and has
+// another go on when the dead run's lease is over. dead looks at what the dead run has left, and
+// returns what is to hold in the end.
+func dieEverywhere(t *testing.T, least int, build func() *world, scan func(*testing.T, *world) (sweep.Result, error), dead func(*testing.T, *world) (finally func())) {
+	t.Helper()
+	t.Parallel()
+	calls := 0
+	synctest.Test(t, func(t *testing.T) {
+		w := build()
+		_, err := scan(t, w)
+		wantErr(t, err, nil)
+		calls = w.calls
+	})
+	if calls < least {
+		t.Fatalf("a run makes %d calls only", calls)
+	}
+	for name, after := range map[string]bool{"before the call": false, "after the call": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for n := 1; n <= calls && !t.Failed(); n++ {
+				synctest.Test(t, func(t *testing.T) {
+					w := build()
+					w.dieAtCall(n, after)
+					if _, err := scan(t, w); err == nil && !w.dead {
+						t.Fatal("the run did not die")
+					}
+					finally := dead(t, w)
+					w.revive()
+					time.Sleep(2 * time.Minute)
+					result, err := scan(t, w)
+					wantErr(t, err, nil)
+					want(t, "done", result.Done, true)
+					if finally(); t.Failed() {
+						t.Fatalf("died at call %d of %d", n, calls)
+					}
+				})
+			}
+		})
 	}
 }

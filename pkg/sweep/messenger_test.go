@@ -141,6 +141,18 @@ func TestLeaksAreAnnounced(t *testing.T) {
 	}
 }
 
+// Where no mails are sent, nothing is marked as if they had been.
+func TestLeaksWithoutMails(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		m, err := sweep.NewMessenger(sweep.Setup{Records: w, Projects: w, Mailer: sweep.NoMails, Clock: w, Workers: 2, Malformed: func(error) {}})
+		wantErr(t, err, nil)
+		id := w.leaked(5)
+		mails, err := m.Leaked(t.Context(), w.stored(id), service)
+		wantErr(t, err, nil)
+		want(t, "mails and marks", fmt.Sprint(mails, w.marks(id)), "0 []")
+	})
+}
+
 func TestAMailAboutManyLeaksListsSome(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var ids []token.ID

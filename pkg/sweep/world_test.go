@@ -303,47 +303,6 @@ func (w *world) dieAtCall(n int, after bool) {
 
 func (w *world) revive() { w.fail, w.after, w.dead = nil, nil, false }
 
-// dieEverywhere lets a run die at each of its calls, before and after the call takes effect, and has
-// another go on when the dead run's lease is over. dead looks at what the dead run has left, and
-// returns what is to hold in the end.
-func dieEverywhere(t *testing.T, least int, build func() *world, scan func(*testing.T, *world) (sweep.Result, error), dead func(*testing.T, *world) (finally func())) {
-	t.Helper()
-	t.Parallel()
-	calls := 0
-	synctest.Test(t, func(t *testing.T) {
-		w := build()
-		_, err := scan(t, w)
-		wantErr(t, err, nil)
-		calls = w.calls
-	})
-	if calls < least {
-		t.Fatalf("a run makes %d calls only", calls)
-	}
-	for name, after := range map[string]bool{"before the call": false, "after the call": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for n := 1; n <= calls && !t.Failed(); n++ {
-				synctest.Test(t, func(t *testing.T) {
-					w := build()
-					w.dieAtCall(n, after)
-					if _, err := scan(t, w); err == nil && !w.dead {
-						t.Fatal("the run did not die")
-					}
-					finally := dead(t, w)
-					w.revive()
-					time.Sleep(2 * time.Minute)
-					result, err := scan(t, w)
-					wantErr(t, err, nil)
-					want(t, "done", result.Done, true)
-					if finally(); t.Failed() {
-						t.Fatalf("died at call %d of %d", n, calls)
-					}
-				})
-			}
-		})
-	}
-}
-
 // failing refuses the calls of one name.
 func failing(call string, err error) func(string) error {
 	return func(name string) error {
