@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup" // bounds the workers
+	// bounds the workers
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
@@ -95,34 +94,29 @@ func (a *attempt) announceBatch(ctx context.Context, batch []holding) {
 		a.stop(err)
 		return
 	}
-	workers := errgroup.Group{}
-	workers.SetLimit(a.Workers)
-	for _, h := range batch {
-		workers.Go(func() error {
-			a.mu.Lock()
-			over := a.over()
-			a.mu.Unlock()
-			if over {
-				return nil
-			}
-			counts, err := a.announce(ctx, h)
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.counts.add(counts)
-			if counts.Mails > 0 {
-				a.failedInRow = 0
-			}
-			switch {
-			case err == nil:
-			case concernsAll(err):
-				a.stop(err)
-			default:
-				a.leave(err)
-			}
+	_ = parallel(a.Workers, batch, func(h holding) error { // the attempt keeps what went wrong
+		a.mu.Lock()
+		over := a.over()
+		a.mu.Unlock()
+		if over {
 			return nil
-		})
-	}
-	_ = workers.Wait() // the attempt keeps what went wrong
+		}
+		counts, err := a.announce(ctx, h)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.counts.add(counts)
+		if counts.Mails > 0 {
+			a.failedInRow = 0
+		}
+		switch {
+		case err == nil:
+		case concernsAll(err):
+			a.stop(err)
+		default:
+			a.leave(err)
+		}
+		return nil
+	})
 }
 
 // concernsAll reports whether an error is about every mail and not about one.
@@ -379,25 +373,11 @@ func (a *attempt) settle(ctx context.Context, dues []due, counts *Counts) error 
 // be told; 0 stands for everybody. It goes on after a fault: every mark that is
 // missing is a mail that is repeated.
 func (a *attempt) settleOwn(ctx context.Context, dues []due, to account.ID) error {
-	var mu sync.Mutex
-	var faults error
-	workers := errgroup.Group{}
-	workers.SetLimit(markers)
-	for _, d := range dues {
-		workers.Go(func() error {
-			if err := a.mark(ctx, d, to); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				faults = errors.Join(faults, fmt.Errorf("mark token %s: %w", d.ID, err))
-			}
-			return nil
-		})
-	}
-	_ = workers.Wait() // faults are collected
-	if faults != nil {
+	err := parallel(markers, dues, func(d due) error { return a.mark(ctx, d, to) })
+	if err != nil {
 		a.debts.add(dues, to)
 	}
-	return faults
+	return err
 }
 
 // mark marks one record. It goes on whatever becomes of the run: the mail is out.
@@ -411,8 +391,11 @@ func (a *attempt) mark(ctx context.Context, d due, to account.ID) error {
 	pause := firstMarkPause
 	for try := 1; ; try++ {
 		err := a.Records.Mark(ctx, record, mark, a.Clock.Now())
-		if err == nil || try == markTries {
-			return err
+		switch {
+		case err == nil:
+			return nil
+		case try == markTries:
+			return fmt.Errorf("mark token %s: %w", d.ID, err)
 		}
 		<-time.After(pause)
 		pause *= 2

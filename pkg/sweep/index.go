@@ -55,29 +55,28 @@ func (a *attempt) due(ctx context.Context, window []slot) iter.Seq2[holding, err
 	}
 	return func(yield func(holding, error) bool) {
 		for {
-			next, found := account.ID(0), false
+			var h holding
 			for _, s := range streams {
-				owner, more, err := a.head(ctx, s)
+				owner, err := a.head(ctx, s)
 				if err != nil {
-					yield(holding{}, err)
+					yield(h, err)
 					return
 				}
-				if more && (!found || owner < next) {
-					next, found = owner, true
+				if h.owner.ID == 0 || owner != 0 && owner < h.owner.ID {
+					h.owner.ID = owner
 				}
 			}
-			if !found {
+			if h.owner.ID == 0 {
 				return
 			}
-			h := holding{owner: account.Account{ID: next}}
 			for _, s := range streams {
 				for {
-					owner, more, err := a.head(ctx, s)
+					owner, err := a.head(ctx, s)
 					if err != nil {
-						yield(holding{}, err)
+						yield(h, err)
 						return
 					}
-					if !more || owner != next {
+					if owner != h.owner.ID {
 						break
 					}
 					h.dues = append(h.dues, due{Entry: s.page[0], slot: s.slot})
@@ -99,19 +98,19 @@ type stream struct {
 	ended bool
 }
 
-// head returns the owner of the first entry that was not taken yet.
-func (a *attempt) head(ctx context.Context, s *stream) (owner account.ID, more bool, err error) {
+// head returns the owner of the first entry that was not taken yet, or 0.
+func (a *attempt) head(ctx context.Context, s *stream) (account.ID, error) {
 	for len(s.page) == 0 && !s.ended {
 		page, err := a.page(ctx, s.query)
 		if err != nil {
-			return 0, false, err
+			return 0, err
 		}
 		s.page, s.query.Next, s.ended = page.Entries, page.Next, page.Next == ""
 	}
 	if len(s.page) == 0 {
-		return 0, false, nil
+		return 0, nil
 	}
-	return s.page[0].ID.Owner(), true, nil
+	return s.page[0].ID.Owner(), nil
 }
 
 // page reads and counts a page of the index.

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup" // bounds the workers
+	// bounds the workers
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -168,15 +169,12 @@ func (a *attempt) revokeOf(ctx context.Context, ids []account.ID) error {
 		return err
 	}
 	r := &revocation{attempt: a, latest: clock.DayOf(a.at).AddDays(days), inHand: make(chan struct{}, revokers)}
-	workers := errgroup.Group{}
-	workers.SetLimit(revokers)
-	for _, owner := range owners {
+	return parallel(revokers, slices.Collect(maps.Values(owners)), func(owner account.Account) error {
 		if hadTokens(owner) { // those of an account that is gone are gone with it
-			workers.Go(func() error { r.account(ctx, owner); return nil })
+			r.account(ctx, owner)
 		}
-	}
-	_ = workers.Wait() // the attempt keeps what went wrong
-	return nil
+		return nil // the attempt keeps what went wrong
+	})
 }
 
 // A revocation revokes tokens of several accounts at the same time.
@@ -198,14 +196,12 @@ func (r *revocation) account(ctx context.Context, owner account.Account) {
 			r.note(fmt.Errorf("tokens of owner %s: %w", owner.ID, err))
 			return
 		}
-		workers := errgroup.Group{}
-		workers.SetLimit(revokers)
-		for _, t := range tokens {
+		_ = parallel(revokers, tokens, func(t token.Token) error { // faults are noted
 			if r.beyond(t, owner) {
-				workers.Go(func() error { r.note(r.token(ctx, t)); return nil })
+				r.note(r.token(ctx, t))
 			}
-		}
-		_ = workers.Wait() // faults are noted
+			return nil
+		})
 		r.mu.Lock()
 		r.counts.Examined += len(tokens)
 		r.mu.Unlock()
@@ -307,28 +303,27 @@ func (a *attempt) tellRevoked(ctx context.Context) iter.Seq[account.ID] {
 
 // revokedOf finds what there is to tell of some accounts, by ascending id. Bots
 // are gone with their tokens, so accounts that are not there count.
-func (a *attempt) revokedOf(ctx context.Context, ids []account.ID) ([]holding, error) {
+func (a *attempt) revokedOf(ctx context.Context, ids []account.ID) (found []holding, err error) {
 	owners, err := a.finder.profiles(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]holding, len(ids))
-	workers := errgroup.Group{}
-	workers.SetLimit(revokers)
+	all := make([]*holding, len(ids))
 	for i, id := range ids {
-		if owner, there := owners[id]; there && !hadTokens(owner) {
-			continue
+		all[i] = &holding{owner: account.Account{ID: id}}
+	}
+	err = parallel(revokers, all, func(h *holding) (err error) {
+		if owner, there := owners[h.owner.ID]; !there || hadTokens(owner) {
+			h.dues, err = a.revokedDues(ctx, h.owner.ID)
 		}
-		workers.Go(func() (err error) {
-			all[i].owner.ID = id
-			all[i].dues, err = a.revokedDues(ctx, id)
-			return err
-		})
+		return err
+	})
+	for _, h := range all {
+		if len(h.dues) > 0 {
+			found = append(found, *h)
+		}
 	}
-	if err := workers.Wait(); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(h holding) bool { return len(h.dues) == 0 }), nil
+	return found, err
 }
 
 // revokedDues finds what there is to tell of one account. What would have expired

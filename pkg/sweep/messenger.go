@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup" // bounds the workers
+	// bounds the workers
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
@@ -70,20 +71,13 @@ func (m *Messenger) Leaked(ctx context.Context, tokens []token.Token, publicURL 
 	if err != nil {
 		return 0, fmt.Errorf("find %d owners: %w", len(people), err)
 	}
-	sent, faults := make([]int, len(order)), make([]error, len(order))
-	var workers errgroup.Group
-	workers.SetLimit(m.setup.Workers)
-	for i, to := range order {
-		workers.Go(func() error {
-			sent[i], faults[i] = m.tell(ctx, to, profiles, leaks[to], publicURL+PagePath)
-			return nil
-		})
-	}
-	_ = workers.Wait() // one that fails keeps no other back
-	for _, n := range sent {
-		mails += n
-	}
-	return mails, errors.Join(faults...)
+	var sent atomic.Int64
+	err = parallel(m.setup.Workers, order, func(to leakTo) error {
+		mails, err := m.tell(ctx, to, profiles, leaks[to], publicURL+PagePath)
+		sent.Add(int64(mails))
+		return err
+	})
+	return int(sent.Load()), err
 }
 
 // leakTo is who is told of a leak: an account, or the managers of a project.

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
-	"golang.org/x/sync/errgroup" // bounds the workers
+	// bounds the workers
 
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
@@ -69,33 +68,25 @@ func (a *attempt) removeBatch(ctx context.Context, batch []Entry) error {
 	if err != nil {
 		return err
 	}
-	var mu sync.Mutex
-	var faults error
-	workers := errgroup.Group{}
-	workers.SetLimit(a.Workers)
-	for _, t := range tokens {
-		workers.Go(func() error {
-			event := audit.OfToken(t, audit.Revoked)
-			event.Source = audit.Policy
-			err := a.Revoker.RevokeToken(audit.Expect(ctx, t.RevokedAt, event), t)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil:
-				a.counts.BotsRemoved++
-			case errors.Is(err, fault.ErrNotFound):
-				a.counts.skip(gone, 1)
-			case errors.Is(err, fault.ErrCorrupt):
-				a.Malformed(err)
-				a.counts.skip(malformed, 1)
-			default:
-				faults = errors.Join(faults, fmt.Errorf("remove the bot of token %s: %w", t.ID, err))
-			}
-			return nil
-		})
-	}
-	_ = workers.Wait() // faults are collected
-	return faults
+	return parallel(a.Workers, tokens, func(t token.Token) error {
+		event := audit.OfToken(t, audit.Revoked)
+		event.Source = audit.Policy
+		err := a.Revoker.RevokeToken(audit.Expect(ctx, t.RevokedAt, event), t)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		switch {
+		case err == nil:
+			a.counts.BotsRemoved++
+		case errors.Is(err, fault.ErrNotFound):
+			a.counts.skip(gone, 1)
+		case errors.Is(err, fault.ErrCorrupt):
+			a.Malformed(err)
+			a.counts.skip(malformed, 1)
+		default:
+			return fmt.Errorf("remove the bot of token %s: %w", t.ID, err)
+		}
+		return nil
+	})
 }
 
 // removable returns those tokens of a batch whose bots are to be removed, as they
