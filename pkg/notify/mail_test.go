@@ -221,7 +221,7 @@ func wantNamesShown(t *testing.T, hostile sweep.Notice) {
 // Who is told about somebody else's token sees why, and what it is for.
 func TestProjects(t *testing.T) {
 	for _, s := range samples(t) {
-		place := s.notice.Project
+		of := s.notice.Project
 		t.Run(s.name, func(t *testing.T) {
 			mail := render(t, s.notice)
 			for part, text := range map[string]string{"text": mail.Text, "HTML": html.UnescapeString(strings.NewReplacer("<bdi>", "", "</bdi>", "", "<b>", "").Replace(mail.HTML))} {
@@ -229,12 +229,12 @@ func TestProjects(t *testing.T) {
 				for kind, reason := range map[project.Kind]string{
 					project.KindProject: "because you are a maintainer or owner of ", project.KindGroup: "because you are an owner of ",
 				} {
-					if has := strings.Contains(text, reason); has != (kind == place.Kind) {
+					if has := strings.Contains(text, reason); has != (kind == of.Kind) {
 						t.Errorf("%s says %q: %t", part, reason, has)
 					}
 				}
 				removed := strings.Contains(text, "bot user is removed")
-				if removed != (place.Kind != "" && s.notice.Kind == sweep.Expired) {
+				if removed != (of.Kind != "" && s.notice.Kind == sweep.Expired) {
 					t.Errorf("%s says that the bot is removed: %t", part, removed)
 				}
 			}

@@ -35,6 +35,8 @@ type Scan interface {
 	Run(ctx, stop context.Context, e sweep.Event) (sweep.Result, error)
 }
 
+var _ Scan = (*sweep.Scanner)(nil)
+
 // Metrics writes measured values; see telemetry.Metrics.Put.
 type Metrics interface {
 	Put(values map[string]float64)

@@ -150,8 +150,8 @@ func TestErrorTypes(t *testing.T) {
 		{"table", fault.ErrUnavailable, "TableUnavailable"},
 		{"anything else", errors.New("odd"), "ScanFailed"},
 		{"a record that makes no sense", fault.ErrCorrupt, "ScanFailed"},
-		{"paused beside unsent", errors.Join(unsent, sweep.ErrPaused), "MailPaused"},
-		{"the table beside unsent", errors.Join(fault.ErrUnavailable, unsent), "MailUnsent"},
+		{"paused and unsent", errors.Join(unsent, sweep.ErrPaused), "MailPaused"},
+		{"the table and unsent", errors.Join(fault.ErrUnavailable, unsent), "MailUnsent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -36,8 +36,8 @@ func never(tok *token.Token) { tok.ExpiresOn = clock.Day{} }
 
 func ofProject(tok *token.Token) { tok.Kind, tok.Project = token.Project, 77 }
 
-// What is beyond the limit ends, and nothing else: a day too many is somebody's broken pipeline.
-func TestWhatALifetimeRunEnds(t *testing.T) {
+// What is beyond the limit is revoked, and nothing else: a day too many is somebody's broken pipeline.
+func TestWhatALifetimeRunRevokes(t *testing.T) {
 	t.Parallel()
 	last := today.AddDays(limitDays)
 	for _, c := range []struct {
@@ -47,18 +47,18 @@ func TestWhatALifetimeRunEnds(t *testing.T) {
 		owner  func(*account.Account)
 		want   token.Reason
 	}{
-		{"one that ends on the last day that is allowed stays", last, nil, nil, ""},
-		{"one that ends a day later goes", last.AddDays(1), nil, nil, token.ReasonPolicy},
-		{"one that ends long after goes", last.AddDays(300), nil, nil, token.ReasonPolicy},
-		{"one without an end goes", last, never, nil, token.ReasonPolicy},
-		{"one that has ended stays as it is", today.AddDays(-1), nil, nil, ""},
-		{"one that ends today stays", today, nil, nil, ""},
+		{"one that expires on the last day that is allowed stays", last, nil, nil, ""},
+		{"one that expires a day later goes", last.AddDays(1), nil, nil, token.ReasonPolicy},
+		{"one that expires long after goes", last.AddDays(300), nil, nil, token.ReasonPolicy},
+		{"one that never expires goes", last, never, nil, token.ReasonPolicy},
+		{"one that has expired stays as it is", today.AddDays(-1), nil, nil, ""},
+		{"one that expires today stays", today, nil, nil, ""},
 		{"one that was revoked keeps its reason", last.AddDays(1), func(tok *token.Token) {
 			tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRequest
 		}, nil, token.ReasonRequest},
 		{"one that was revoked in bulk stays", last.AddDays(1), nil, func(u *account.Account) { u.TokensValidFrom = 2 }, ""},
-		{"one that works on beside its successor ends soon enough", last.AddDays(1), func(tok *token.Token) { tok.WorksUntil = atOne.Add(token.MaxOverlap) }, nil, ""},
-		{"one beside its successor without an end as well", last, func(tok *token.Token) { tok.ExpiresOn, tok.WorksUntil = clock.Day{}, atOne.Add(time.Hour) }, nil, ""},
+		{"one that works on in its overlap with a successor stays", last.AddDays(1), func(tok *token.Token) { tok.WorksUntil = atOne.Add(token.MaxOverlap) }, nil, ""},
+		{"one in its overlap that never expires stays, too", last, func(tok *token.Token) { tok.ExpiresOn, tok.WorksUntil = clock.Day{}, atOne.Add(time.Hour) }, nil, ""},
 		{"that of a blocked account goes", last.AddDays(1), nil, func(u *account.Account) { u.State = account.Blocked }, token.ReasonPolicy},
 		{"that of an account that cannot be read goes", last.AddDays(1), nil, func(u *account.Account) { *u = account.Account{ID: u.ID} }, token.ReasonPolicy},
 		{"that of an administrator goes", last.AddDays(1), nil, func(u *account.Account) { u.Admin = true }, token.ReasonPolicy},
@@ -104,7 +104,7 @@ func TestTheDayOfALifetimeRun(t *testing.T) {
 	}
 }
 
-// A run that was called off ends nothing and leaves nothing behind.
+// A run that was called off revokes nothing and leaves nothing behind.
 func TestWhetherALifetimeRunIsDue(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -182,7 +182,7 @@ func TestMailsOfALifetimeRun(t *testing.T) {
 	})
 }
 
-// Where no mails are sent, tokens end all the same.
+// Where no mails are sent, tokens are revoked all the same.
 func TestLifetimeRunWithoutMails(t *testing.T) {
 	inWorld(t, func(t *testing.T, p *world) {
 		populateLong(p, 50)
@@ -202,7 +202,7 @@ func populateLong(p *world, n int) {
 	}
 }
 
-// wantEnforced fails the test unless exactly what populateLong put beyond the limit was ended, and told
+// wantEnforced fails the test unless exactly what populateLong put beyond the limit was revoked, and told
 // of once.
 func wantEnforced(t *testing.T, p *world) {
 	t.Helper()
@@ -248,7 +248,7 @@ func TestAuditOfALifetimeRun(t *testing.T) {
 	})
 }
 
-// A change of the limit stops a run that is under way. What it had ended is told of.
+// A change of the limit stops a run that is under way. What it had revoked is told of.
 func TestLifetimeRunCalledOffInTheMiddle(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -257,7 +257,7 @@ func TestLifetimeRunCalledOffInTheMiddle(t *testing.T) {
 	}{
 		{"the limit is gone", func(p *world) { p.limitDays, p.limitFrom = 0, time.Time{} }},
 		{"another limit is to hold in three hours", func(p *world) { p.limitDays, p.limitFrom = 10, atOne.Add(3*time.Hour) }},
-		{"ends are not enforced", func(p *world) { p.limitFrom = time.Time{} }},
+		{"expiry is not enforced", func(p *world) { p.limitFrom = time.Time{} }},
 	} {
 		eachWorld(t, c.name, func(t *testing.T, p *world) {
 			const owners = 2000 // five steps a shard
@@ -297,7 +297,7 @@ func TestLifetimeRunCalledOffInTheMiddle(t *testing.T) {
 }
 
 // Whatever is wrong with mails, no token waits for it.
-func TestMailsHoldUpNoEnd(t *testing.T) {
+func TestMailsHoldUpNoRevocation(t *testing.T) {
 	t.Parallel()
 	paused := func() (float64, error) { return 0, sweep.ErrPaused }
 	first := 0
@@ -336,8 +336,8 @@ func TestMailsHoldUpNoEnd(t *testing.T) {
 	})
 }
 
-// A token that cannot be ended keeps no other back, is in no mail, and is tried again.
-func TestTokenThatCannotBeEnded(t *testing.T) {
+// A token that cannot be revoked keeps no other back, is in no mail, and is tried again.
+func TestTokenThatCannotBeRevoked(t *testing.T) {
 	inWorld(t, func(t *testing.T, p *world) {
 		populateLong(p, 1000)
 		stubborn := map[secret.Digest]bool{}
@@ -366,7 +366,7 @@ func TestTokenThatCannotBeEnded(t *testing.T) {
 			t.Errorf("%d tries", tries)
 		}
 	})
-	eachWorld(t, "one that is gone has ended", func(t *testing.T, p *world) {
+	eachWorld(t, "one that is gone needs no more", func(t *testing.T, p *world) {
 		id := p.add(5, today.AddDays(200))
 		p.fail = func(call string) error {
 			if call == "RevokeToken" {
@@ -380,20 +380,20 @@ func TestTokenThatCannotBeEnded(t *testing.T) {
 	})
 }
 
-// refusing refuses to end some tokens.
+// refusing refuses to revoke some tokens.
 type refusing struct {
 	sweep.Revoker
 	which map[secret.Digest]bool
 }
 
-func (r refusing) RevokeToken(ctx context.Context, ended token.Token) error {
-	if r.which[ended.Digest] {
+func (r refusing) RevokeToken(ctx context.Context, revoked token.Token) error {
+	if r.which[revoked.Digest] {
 		return fmt.Errorf("%w: refused", fault.ErrUnavailable)
 	}
-	return r.Revoker.RevokeToken(ctx, ended)
+	return r.Revoker.RevokeToken(ctx, revoked)
 }
 
-// Two triggers at once, for one change or for two on one day, end and tell once.
+// Two triggers at once, for one change or for two on one day, revoke and tell once.
 func TestLifetimeRunsAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, times := range map[string][]time.Time{
@@ -442,7 +442,7 @@ func TestLifetimeRunsAtOnce(t *testing.T) {
 	}
 }
 
-// An account may have more tokens than can be ended during a lease, or before the function's time is up.
+// An account may have more tokens than can be revoked during a lease, or before the function's time is up.
 func TestLargeAccount(t *testing.T) {
 	t.Parallel()
 	build := func(t *testing.T) *world {
@@ -525,7 +525,7 @@ func TestLargeAccount(t *testing.T) {
 }
 
 // A run may die at any of its calls, before or after the call took effect. Whatever the point: the
-// next run goes on, exactly what is beyond the limit ends, every end is told of, and the only mails
+// next run goes on, exactly what is beyond the limit is revoked and told of, and the only mails
 // that are repeated are those whose marks the dead run could not write, at most one a worker.
 func TestLifetimeDeathAtEveryCall(t *testing.T) {
 	const workers = 3
@@ -574,11 +574,11 @@ func TestEveryAccountIsReached(t *testing.T) {
 		}
 		p.add(17, today.AddDays(200))
 		p.wantRun(t, sweep.Lifetime)
-		want(t, "pages", p.count("PageOfTokens"), 2) // to end, and to tell
+		want(t, "pages", p.count("PageOfTokens"), 2) // to revoke, and to tell
 	})
 }
 
-// What a run had ended when it died in its first step is told of, also when the limit is gone by then.
+// What a run had revoked when it died in its first step is told of, also when the limit is gone by then.
 func TestCalledOffAfterDeathInTheFirstStep(t *testing.T) {
 	inWorld(t, func(t *testing.T, p *world) {
 		p.add(4, today.AddDays(200))

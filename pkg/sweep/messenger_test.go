@@ -26,7 +26,7 @@ func (w *world) messenger() *sweep.Messenger {
 	return m
 }
 
-// leaked adds a token of an account that a report has ended.
+// leaked adds a token of an account that a report has revoked.
 func (w *world) leaked(owner account.ID, changes ...func(*token.Token)) token.ID {
 	return w.add(owner, clock.Day{}, append(changes, func(tok *token.Token) {
 		tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonLeak

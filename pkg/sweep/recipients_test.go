@@ -49,7 +49,7 @@ func (w *world) join(res project.ID, acct account.ID, level project.Level, chang
 	w.members = append(w.members, m)
 }
 
-// addBot gives the bot a token for a project that ends on a day.
+// addBot gives the bot a token for a project that expires on a day.
 func (w *world) addBot(res project.ID, on clock.Day) token.ID { return w.addBotOf(bot, res, on) }
 
 func (w *world) addBotOf(owner account.ID, res project.ID, on clock.Day) token.ID {

@@ -35,7 +35,7 @@ func (w *world) nights(t *testing.T, from, to int) (removed int) {
 	return removed
 }
 
-// A bot stays for as long as revoked tokens do after its token's end was announced, and is then
+// A bot stays for as long as revoked tokens do after its token's expiry was announced, and is then
 // removed at once.
 func TestBotIsRemoved(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -52,7 +52,7 @@ func TestBotIsRemoved(t *testing.T) {
 		want(t, "revoked at", tok.RevokedAt, atOne.AddDate(0, 0, 90))
 		want(t, "reason", tok.RevokedReason, token.ReasonExpired)
 		want(t, "removed in 20 nights more", w.nights(t, 91, 110), 0)
-		want(t, "ended", fmt.Sprint(w.revocations), fmt.Sprint(map[token.ID]int{id: 1}))
+		want(t, "revoked", fmt.Sprint(w.revocations), fmt.Sprint(map[token.ID]int{id: 1}))
 		want(t, "the person's token", w.tokens[digestOf(person)].RevokedAt.IsZero(), true)
 	})
 }
@@ -82,9 +82,9 @@ type ignoring struct{ err error }
 
 func (i ignoring) ExpiryIgnored(context.Context) (bool, error) { return true, i.err }
 
-// While ends are not enforced, the tokens of bots work on. If this fails, one that
+// While expiry is not enforced, the tokens of bots work on. If this fails, one that
 // still works is taken away (promise 6).
-func TestNoBotIsRemovedWhileEndsAreNotEnforced(t *testing.T) {
+func TestNoBotIsRemovedWhileExpiryIsNotEnforced(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		staff(w, today)
 		w.scanAt(t, atOne)
@@ -121,13 +121,13 @@ func TestBotsThatStay(t *testing.T) {
 		{"moved", "a person's token", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.Kind, tok.Project, tok.Level = token.Personal, 0, 0 })
 		}},
-		{"moved", "a token that ends tomorrow", func(w *world, id token.ID) {
+		{"moved", "a token that expires tomorrow", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.ExpiresOn = today.AddDays(91) })
 		}},
-		{"moved", "a token that never ends", func(w *world, id token.ID) {
+		{"moved", "a token that never expires", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.ExpiresOn = clock.Day{} })
 		}},
-		{"", "a token that ends today", func(w *world, id token.ID) {
+		{"", "a token that expires today", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.ExpiresOn = today.AddDays(90) })
 		}},
 		{"", "a token whose bot is gone", func(w *world, _ token.ID) { delete(w.accts, bot) }},
@@ -138,14 +138,14 @@ func TestBotsThatStay(t *testing.T) {
 			w.scanAt(t, atOne)
 			c.arrange(w, id)
 			counts := w.scanAt(t, atOne.AddDate(0, 0, 90))
-			skipped, ended := map[string]int{}, map[token.ID]int{other: 1}
+			skipped, removed := map[string]int{}, map[token.ID]int{other: 1}
 			if c.reason != "" {
 				skipped[c.reason] = 1
 			} else {
-				ended[id] = 1
+				removed[id] = 1
 			}
-			want(t, "ended", fmt.Sprint(w.revocations), fmt.Sprint(ended))
-			want(t, "counted", counts.BotsRemoved, len(ended))
+			want(t, "revoked", fmt.Sprint(w.revocations), fmt.Sprint(removed))
+			want(t, "counted", counts.BotsRemoved, len(removed))
 			want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(skipped))
 		})
 	}
@@ -180,10 +180,10 @@ func TestBotRevokedInBulk(t *testing.T) {
 			want(t, "revoked", counts.Skipped["revoked"], 2)
 			want(t, "personal token's marks", fmt.Sprint(w.marks(personal)), "[]")
 			want(t, "removed", w.nights(t, 1, 90), 1)
-			want(t, "ended", w.revocations[id], 1)
+			want(t, "revoked", w.revocations[id], 1)
 		})
 	}
-	eachWorld(t, "beside one that is announced", func(t *testing.T, w *world) {
+	eachWorld(t, "together with one that is announced", func(t *testing.T, w *world) {
 		id := staff(w, today)
 		w.changeAccount(bot, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
 		w.add(bot, today, func(tok *token.Token) { tok.Kind, tok.Project, tok.Level = token.Project, web, project.Maintainer })
@@ -191,7 +191,7 @@ func TestBotRevokedInBulk(t *testing.T) {
 		want(t, "mails and marked", fmt.Sprint(counts.Mails, counts.Marked), "4 2")
 		want(t, "marks", fmt.Sprint(w.marks(id)), "[expired]")
 	})
-	eachWorld(t, "the scan before its end leaves it alone", func(t *testing.T, w *world) {
+	eachWorld(t, "the scan before its expiry leaves it alone", func(t *testing.T, w *world) {
 		id := staff(w, today)
 		w.changeAccount(bot, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
 		w.wantRun(t, sweep.Expiring)
@@ -247,7 +247,7 @@ func TestMissedRemovals(t *testing.T) {
 	})
 }
 
-// The time that bots stay may change; those that have ended keep their day.
+// The time that bots stay may change; those that have expired keep their day.
 func TestRetentionChanges(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []int{1, 400} {
@@ -287,7 +287,7 @@ func TestRemovalWindow(t *testing.T) {
 				_, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &shard})
 				wantErr(t, err, nil)
 				if kind == sweep.Expiring {
-					want(t, "days of the scan before the end", len(asked.bots), 0)
+					want(t, "days of the scan before expiry", len(asked.bots), 0)
 					continue
 				}
 				want(t, "first day", asked.bots[0], c.first)
@@ -456,7 +456,7 @@ func TestUnsentMailsAndRemovals(t *testing.T) {
 	})
 }
 
-// A run may die at any of its calls: each bot is removed once, and never before its end was told to
+// A run may die at any of its calls: each bot is removed once, and never before its expiry was told to
 // everybody.
 func TestDeathAtEveryRemoval(t *testing.T) {
 	build := func() *world {

@@ -221,7 +221,7 @@ func TestManyTokensOfOneOwner(t *testing.T) {
 	}
 }
 
-// Both scans announce a token that ends today: the marks are apart.
+// Both scans announce a token that expires today: the marks are apart.
 func TestKindsAreApart(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		id := w.add(1, today)

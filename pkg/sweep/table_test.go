@@ -30,7 +30,7 @@ type deployment struct {
 	crowd storetest.Crowd
 }
 
-// deploy fills a table with owners of tokens that end today and later.
+// deploy fills a table with owners of tokens that expire today and later.
 func deploy(t *testing.T, owners, tokensEach int) *deployment {
 	t.Helper()
 	f := storetest.NewFixture(t, storetest.Engine(t))
@@ -298,7 +298,7 @@ func TestChangesInTheTable(t *testing.T) {
 	}
 }
 
-// A table as it is after a year without scans: tokens that ended long ago, and the scans' own items.
+// A table as it is after a year without scans: tokens that expired long ago, and the scans' own items.
 func TestExpiredOnATable(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, 80, 3)

@@ -176,7 +176,7 @@ func TestExpiredWindow(t *testing.T) {
 	}
 }
 
-// Every token's whole life: one notice at each threshold that it lives through, one on its end.
+// Every token's whole life: one notice at each threshold that it lives through, one on its expiry.
 func TestThresholds(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -227,13 +227,13 @@ func TestMissedDays(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		kind sweep.Kind
-		on   int // days from today to the token's end
+		on   int // days from today to the token's expiry
 		runs []int
 		want int // mails
 	}{
 		{"expiring: a missed day is caught up by the next", sweep.Expiring, 7, []int{-1, 1}, 1},
 		{"expiring: six missed days are caught up", sweep.Expiring, 7, []int{-1, 7}, 1},
-		{"expiring: on the day after its end there is nothing to warn of", sweep.Expiring, 7, []int{-1, 8}, 0},
+		{"expiring: on the day after its expiry there is nothing to warn of", sweep.Expiring, 7, []int{-1, 8}, 0},
 		{"expired: a missed day is caught up by the next", sweep.Expired, 0, []int{-1, 1}, 1},
 		{"expired: a missed week is caught up", sweep.Expired, 0, []int{-1, 7}, 1},
 		{"expired: a missed year is caught up", sweep.Expired, 0, []int{-1, 365}, 1},

@@ -58,7 +58,7 @@ type world struct {
 	lastID      account.ID
 	pageSize    int
 	lagging     bool // the index does not learn of marks
-	keep        int  // days that a bot stays after its token's end
+	keep        int  // days that a bot stays after its token's expiry
 
 	jobs     map[sweep.Job]sweep.Progress
 	leases   map[scanOf]leased
