@@ -23,14 +23,14 @@ import (
 
 const benchLimitDays = 30
 
-// lifetimes measures how many tokens a second one shard of a lifetime run ends and tells of when table
+// lifetimes measures how many tokens a second one shard of a lifetime run revokes and tells of when table
 // and mail service answer at once, and how much more memory it needs for ten times as many.
 func lifetimes(ctx context.Context, r *report) error {
 	const owners, turns = 8000, 5
 	best := time.Duration(math.MaxInt64)
 	for range turns {
 		start := time.Now()
-		if err := enforceAll(ctx, newPoliced(owners), owners*benchTokensEach); err != nil {
+		if err := enforceAll(ctx, newOverlong(owners), owners*benchTokensEach); err != nil {
 			return err
 		}
 		best = min(best, time.Since(start))
@@ -38,13 +38,13 @@ func lifetimes(ctx context.Context, r *report) error {
 	r.atLeast("lifetime_tokens_per_second", owners*benchTokensEach/best.Seconds(), 1000)
 
 	few, err := peakOf(func() error {
-		return enforceAll(ctx, newPoliced(10_000/benchTokensEach), 10_000)
+		return enforceAll(ctx, newOverlong(10_000/benchTokensEach), 10_000)
 	})
 	if err != nil {
 		return err
 	}
 	many, err := peakOf(func() error {
-		return enforceAll(ctx, newPoliced(100_000/benchTokensEach), 100_000)
+		return enforceAll(ctx, newOverlong(100_000/benchTokensEach), 100_000)
 	})
 	if err != nil {
 		return err
@@ -71,24 +71,34 @@ func lifetimeOnEngine(ctx context.Context, r *report) error {
 	if err := table.loader.Walkable(ctx, crowd); err != nil {
 		return err
 	}
-	s := newScanner(table, table, table)
-	s.Kind, s.Limits, s.Accounts, s.Shards = sweep.Lifetime, alwaysLimited{}, table, 1
 	start := time.Now()
-	if err := enforceAll(ctx, s, owners*benchTokensEach); err != nil {
+	if err := enforceAll(ctx, table, owners*benchTokensEach); err != nil {
 		return err
 	}
 	r.note("with the store and the embedded engine: %.0f tokens a second", owners*benchTokensEach/time.Since(start).Seconds())
 	return nil
 }
 
-// enforceAll runs one shard that must end a number of tokens, and tell their owners.
-func enforceAll(ctx context.Context, s *sweep.Scanner, tokens int) error {
-	shard := 0
+// enforceAll runs one shard that must revoke a number of tokens, and tell their owners.
+func enforceAll(ctx context.Context, table revocable, tokens int) error {
+	shard, with := 0, setup(table)
+	with.Kind, with.Limits, with.Accounts, with.Revoker, with.Shards = sweep.Lifetime, alwaysLimited{}, table, table, 1
+	s, err := sweep.NewScanner(with)
+	if err != nil {
+		return err
+	}
 	result, err := s.Run(ctx, ctx, sweep.Event{Time: scanAt.Time, Shard: &shard})
 	if err == nil && (!result.Done || result.Counts.Revoked != tokens || result.Counts.Mails != tokens/benchTokensEach) {
 		err = fmt.Errorf("lifetime run is done: %v, with %d tokens and %d mails", result.Done, result.Counts.Revoked, result.Counts.Mails)
 	}
 	return err
+}
+
+// A revocable is what a lifetime run works on.
+type revocable interface {
+	scannable
+	sweep.Accounts
+	sweep.Revoker
 }
 
 // alwaysLimited has a run planned for any instant.
@@ -99,22 +109,16 @@ func (alwaysLimited) LifetimeRun(context.Context) (int, time.Time, error) {
 	return benchLimitDays, time.Unix(1, 0), nil
 }
 
-// policed is a table like synthetic, of one shard, with all tokens beyond the limit. It knows how many
-// were ended and not which: it takes the last for the sign that all were.
-type policed struct {
+// overlong is a table like synthetic, of one shard, with all tokens beyond the limit. It knows how many
+// were revoked and not which: it takes the last for the sign that all were.
+type overlong struct {
 	synthetic
-	alwaysLimited
 	revoked atomic.Int64
 }
 
-func newPoliced(owners int) *sweep.Scanner {
-	p := &policed{synthetic: synthetic{owners}}
-	s := newScanner(p, p, p)
-	s.Kind, s.Limits, s.Accounts, s.Shards = sweep.Lifetime, p, p, 1
-	return s
-}
+func newOverlong(owners int) *overlong { return &overlong{synthetic: synthetic{owners: owners}} }
 
-func (p *policed) token(id token.ID) token.Token {
+func (p *overlong) token(id token.ID) token.Token {
 	t := token.Token{
 		ID: id, Kind: token.Personal, Owner: id.Owner(), Name: "token " + id.String(), Scopes: scope.Set{scope.API, scope.ReadUser},
 		ExpiresOn: scanDay.AddDays(benchLimitDays + int(id.Number())), Family: id, Digest: secret.DigestFromKey(id.String()),
@@ -126,7 +130,7 @@ func (p *policed) token(id token.ID) token.Token {
 }
 
 // Tokens implements sweep.Records.
-func (p *policed) Tokens(_ context.Context, digests []secret.Digest, each func(token.Token, error)) error {
+func (p *overlong) Tokens(_ context.Context, digests []secret.Digest, each func(token.Token, error)) error {
 	for _, digest := range digests {
 		id, err := token.ParseID(digest.Key())
 		if err != nil {
@@ -138,12 +142,12 @@ func (p *policed) Tokens(_ context.Context, digests []secret.Digest, each func(t
 }
 
 // LastAccountID implements sweep.Accounts.
-func (p *policed) LastAccountID(context.Context) (account.ID, error) {
+func (p *overlong) LastAccountID(context.Context) (account.ID, error) {
 	return account.ID(p.owners), nil
 }
 
 // PageOfTokens implements sweep.Accounts.
-func (p *policed) PageOfTokens(_ context.Context, owner account.ID, _ string) ([]token.Token, string, error) {
+func (p *overlong) PageOfTokens(_ context.Context, owner account.ID, _ string) ([]token.Token, string, error) {
 	tokens := make([]token.Token, benchTokensEach)
 	for n := range tokens {
 		id, err := token.NewID(owner, int64(n)+1)
@@ -155,11 +159,8 @@ func (p *policed) PageOfTokens(_ context.Context, owner account.ID, _ string) ([
 	return tokens, "", nil
 }
 
-// RevokeToken implements sweep.Accounts.
-func (p *policed) RevokeToken(context.Context, token.Token, audit.Event) error {
+// RevokeToken implements sweep.Revoker.
+func (p *overlong) RevokeToken(context.Context, token.Token, audit.Event) error {
 	p.revoked.Add(1)
 	return nil
 }
-
-// Begun implements sweep.Accounts.
-func (p *policed) Begun(context.Context, sweep.Job) (bool, error) { return true, nil }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -86,7 +85,7 @@ func flat(ctx context.Context, r *report) error {
 				return err
 			}
 			before, start := requests.Load(), time.Now()
-			if err := scanAll(ctx, tables[c].scanner(), owners); err != nil {
+			if err := scanAll(ctx, tables[c], owners); err != nil {
 				return err
 			}
 			if turn > 0 { // the first turn warms up
@@ -147,18 +146,28 @@ func (t *scanTable) reset(ctx context.Context, crowd storetest.Crowd) error {
 	return err
 }
 
-func (t *scanTable) scanner() *sweep.Scanner { return newScanner(t.Table, t.Table, t.Table) }
+// A scannable is what a scan works on.
+type scannable interface {
+	sweep.Index
+	sweep.Records
+	sweep.Projects
+	sweep.Ledger
+}
 
-func newScanner(index sweep.Index, records sweep.Records, ledger sweep.Ledger) *sweep.Scanner {
-	return &sweep.Scanner{
-		Kind: sweep.Expiring, Index: index, Records: records, Ledger: ledger,
+func setup(table scannable) sweep.Setup {
+	return sweep.Setup{
+		Kind: sweep.Expiring, Index: table, Records: table, Projects: table, Ledger: table,
 		Mailer: rendering{}, Clock: clock.NewFake(scanAt.Time), Days: sweep.Days{7},
-		Shards: store.DefaultShards, Concurrency: 1, Workers: 8, NewHolder: rand.Text,
+		Shards: store.DefaultShards, Concurrency: 1, Workers: 8, Malformed: func(error) {},
 	}
 }
 
 // scanAll runs a scan that must send a number of mails.
-func scanAll(ctx context.Context, s *sweep.Scanner, mails int) error {
+func scanAll(ctx context.Context, table scannable, mails int) error {
+	s, err := sweep.NewScanner(setup(table))
+	if err != nil {
+		return err
+	}
 	result, err := s.Run(ctx, ctx, scanAt)
 	if err == nil && (!result.Done || result.Counts.Mails != mails) {
 		err = fmt.Errorf("scan is done: %v, with %d mails and not %d", result.Done, result.Counts.Mails, mails)
@@ -187,8 +196,7 @@ func notices(ctx context.Context, r *report) error {
 	best := time.Duration(math.MaxInt64)
 	for range turns {
 		start := time.Now()
-		s := newScanner(synthetic{owners}, synthetic{owners}, synthetic{owners})
-		if err := scanAll(ctx, s, owners); err != nil {
+		if err := scanAll(ctx, synthetic{owners: owners}, owners); err != nil {
 			return err
 		}
 		best = min(best, time.Since(start))
@@ -217,7 +225,7 @@ func memoryOfScan(ctx context.Context, r *report) error {
 // peak returns the most bytes that the heap held during a scan.
 func peak(ctx context.Context, owners int) (uint64, error) {
 	return peakOf(func() error {
-		return scanAll(ctx, newScanner(synthetic{owners}, synthetic{owners}, synthetic{owners}), owners)
+		return scanAll(ctx, synthetic{owners: owners}, owners)
 	})
 }
 
@@ -251,7 +259,10 @@ func peakOf(work func() error) (uint64, error) {
 // synthetic is a table whose items are made when they are asked for, so that
 // it holds nothing: owners from 1 on, each with tokens on a few of the days.
 // It keeps no marks and is scanned once.
-type synthetic struct{ owners int }
+type synthetic struct {
+	sweep.Projects // none: there are no bots
+	owners         int
+}
 
 // Due implements sweep.Index, in pages like the store's.
 func (s synthetic) Due(_ context.Context, q sweep.Query) (sweep.Page, error) {
@@ -327,6 +338,9 @@ func (synthetic) Save(context.Context, sweep.Job, string, sweep.Progress, time.T
 func (synthetic) Finished(context.Context, sweep.Kind, int) (clock.Day, error) {
 	return clock.Day{}, fault.ErrNotFound
 }
+
+// Begun implements sweep.Ledger.
+func (synthetic) Begun(context.Context, sweep.Job) (bool, error) { return true, nil }
 
 // SetFinished implements sweep.Ledger.
 func (synthetic) SetFinished(context.Context, sweep.Job) error { return nil }

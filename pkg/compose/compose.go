@@ -98,18 +98,18 @@ func (d Deployment) Settings(planner administration.Planner) lambda.Handler {
 	return gitlabapi.Lambda(gitlabapi.Settings(api, d.features(table), administration, d.trail(table)), nil)
 }
 
-// Leaks returns the handler of functions/leaks, which sends with mailer, or
-// tells nobody without one.
+// Leaks returns the handler of functions/leaks, which sends with mailer; with
+// sweep.NoMails it tells nobody.
 func (d Deployment) Leaks(mailer sweep.Mailer) lambda.Handler {
 	const workers = 8
 	api := d.api("leaks")
 	table := d.table(api.Log)
-	var messenger gitlabapi.LeakMessenger
-	if mailer != nil {
-		messenger = &sweep.Messenger{
-			Records: table, Teams: table, Mailer: mailer, Clock: d.Clock, Workers: workers,
-			Malformed: func(_ context.Context, err error) { api.Log.Error("record malformed", "reason", err.Error()) },
-		}
+	messenger, err := sweep.NewMessenger(sweep.Setup{
+		Records: table, Projects: table, Mailer: mailer, Clock: d.Clock, Workers: workers,
+		Malformed: func(err error) { api.Log.Error("record malformed", "reason", err.Error()) },
+	})
+	if err != nil {
+		panic(err) // no handler may be made of what is incomplete
 	}
 	return gitlabapi.Lambda(gitlabapi.Leaks(api, d.revoker(table), messenger, gitlabapi.LeakStep), nil)
 }

@@ -1,5 +1,5 @@
-// Package notify writes the mails about tokens that end, and sends them with
-// Amazon SES.
+// Package notify writes the mails about tokens that expire or were revoked, and
+// sends them with Amazon SES.
 //
 // Start with SES, the sweep.Mailer; Render shows a mail without sending it, and
 // Recorder stands in for SES in tests. The package promises one request to SES

@@ -15,8 +15,8 @@ import (
 type letter struct {
 	Subject  string
 	Expiring bool
-	// Revoked is for tokens that were ended, and Limit says for how long new
-	// ones may be valid, "" when that is not known.
+	// Revoked is for tokens that were revoked. Limit says for how long new ones
+	// may be valid, "" when that is not known.
 	Revoked bool
 	Limit   string
 	// Leaked is for revoked tokens whose values were found in public.
@@ -25,10 +25,10 @@ type letter struct {
 	Name string
 	// Lead says how many tokens it is about and what happens to them.
 	Lead string
-	// Kind and Place are of the project or group that a bot's tokens are for;
+	// Kind and Project are the kind and path of what a bot's tokens are for;
 	// "" in a mail about the recipient's own.
-	Kind, Place string
-	// Reason says why the recipient is told, up to the name of the place.
+	Kind, Project string
+	// Reason says why the recipient is told, up to the project's path.
 	Reason  string
 	Rows    []row
 	More    int // tokens that are not listed
@@ -49,9 +49,9 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 		Limit:    limit(n.LimitDays),
 		Name:     clean(n.Recipient.Name),
 		Lead:     lead(n),
-		Kind:     string(n.Place.Kind),
-		Place:    clean(n.Place.FullPath),
-		Reason:   reason(n.Place.Kind),
+		Kind:     string(n.Project.Kind),
+		Project:  clean(n.Project.FullPath),
+		Reason:   reason(n.Project.Kind),
 		Rows:     make([]row, len(n.Tokens)),
 		More:     n.Total - len(n.Tokens),
 		PageURL:  pageURL,
@@ -121,7 +121,7 @@ func lead(n sweep.Notice) string {
 		return revokedLead(n)
 	}
 	what := tokens(n) + " that you own or look after"
-	if n.Place.Kind != "" {
+	if n.Project.Kind != "" {
 		what = tokens(n) + " that you look after"
 	}
 	stopped := !n.Tokens[0].ExpiresOn.After(n.Today)
@@ -144,13 +144,13 @@ func lead(n sweep.Notice) string {
 // tokens counts them by kind, such as "1 project access token".
 func tokens(n sweep.Notice) string {
 	kind := ""
-	if n.Place.Kind != "" {
-		kind = string(n.Place.Kind) + " "
+	if n.Project.Kind != "" {
+		kind = string(n.Project.Kind) + " "
 	}
 	return fmt.Sprintf("%d %saccess %s", n.Total, kind, plural(n.Total, "token", "tokens"))
 }
 
-// reason says what people are in a place whose tokens they are told about; see
+// reason says which members of a project are told about its tokens; see
 // project.Kind.ManageLevel.
 func reason(kind project.Kind) string {
 	if kind == project.KindGroup {

@@ -33,7 +33,7 @@ var (
 // Render writes the mail for n. pageURL is the address of the token page, http
 // or https. It fails only for a notice that cannot be: of no known kind,
 // without tokens or days, with fewer tokens counted than listed, or with half
-// a place. It is safe for concurrent use.
+// a project. It is safe for concurrent use.
 func Render(n sweep.Notice, pageURL string) (Mail, error) {
 	if err := check(n); err != nil {
 		return Mail{}, fmt.Errorf("render mail: %w", err)
@@ -70,8 +70,8 @@ func check(n sweep.Notice) error {
 		return errors.New("notice without tokens")
 	case n.Total < len(n.Tokens):
 		return fmt.Errorf("notice counts %d tokens and lists %d", n.Total, len(n.Tokens))
-	case n.Place != sweep.Place{} && (n.Place.FullPath == "" || n.Place.Kind != project.KindProject && n.Place.Kind != project.KindGroup):
-		return fmt.Errorf("notice about a place of kind %q without a path, or of no known kind", n.Place.Kind)
+	case (n.Project.Kind != "" || n.Project.FullPath != "") && (n.Project.FullPath == "" || n.Project.Kind != project.KindProject && n.Project.Kind != project.KindGroup):
+		return fmt.Errorf("notice about a project of kind %q without a path, or of no known kind", n.Project.Kind)
 	}
 	for _, t := range n.Tokens {
 		if t.ExpiresOn.IsZero() && n.Kind != sweep.Lifetime && n.Kind != sweep.Leaked {

@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/notify"
 	"latchkey/pkg/project"
@@ -73,7 +74,7 @@ func notice(tb testing.TB, kind sweep.Kind, tokens ...sweep.Token) sweep.Notice 
 	tb.Helper()
 	return sweep.Notice{
 		Kind:      kind,
-		Recipient: sweep.Recipient{Name: "Avery Example", Address: "avery@example.com"},
+		Recipient: account.Account{Name: "Avery Example", Email: "avery@example.com"},
 		Owner:     2, Today: day(tb, today), Tokens: tokens, Total: len(tokens),
 	}
 }
@@ -112,7 +113,7 @@ func samples(tb testing.TB) []sample {
 	expiredMany := notice(tb, sweep.Expired, tok(tb, 1, "first", today), tok(tb, 2, "second", today))
 	expiredMany.Total = 250
 	at := func(kind project.Kind, path string, n sweep.Notice) sweep.Notice {
-		n.Place = sweep.Place{Kind: kind, FullPath: path}
+		n.Project = project.Project{Kind: kind, FullPath: path}
 		return n
 	}
 	hostileBot := at(project.KindProject, "eve<b>/"+hostileName, notice(tb, sweep.Expiring, tok(tb, 1, hostileName, "2026-03-20")))
@@ -218,9 +219,9 @@ func wantNamesShown(t *testing.T, hostile sweep.Notice) {
 }
 
 // Who is told about somebody else's token sees why, and what it is for.
-func TestPlaces(t *testing.T) {
+func TestProjects(t *testing.T) {
 	for _, s := range samples(t) {
-		place := s.notice.Place
+		of := s.notice.Project
 		t.Run(s.name, func(t *testing.T) {
 			mail := render(t, s.notice)
 			for part, text := range map[string]string{"text": mail.Text, "HTML": html.UnescapeString(strings.NewReplacer("<bdi>", "", "</bdi>", "", "<b>", "").Replace(mail.HTML))} {
@@ -228,12 +229,12 @@ func TestPlaces(t *testing.T) {
 				for kind, reason := range map[project.Kind]string{
 					project.KindProject: "because you are a maintainer or owner of ", project.KindGroup: "because you are an owner of ",
 				} {
-					if has := strings.Contains(text, reason); has != (kind == place.Kind) {
+					if has := strings.Contains(text, reason); has != (kind == of.Kind) {
 						t.Errorf("%s says %q: %t", part, reason, has)
 					}
 				}
 				removed := strings.Contains(text, "bot user is removed")
-				if removed != (place.Kind != "" && s.notice.Kind == sweep.Expired) {
+				if removed != (of.Kind != "" && s.notice.Kind == sweep.Expired) {
 					t.Errorf("%s says that the bot is removed: %t", part, removed)
 				}
 			}
@@ -271,7 +272,7 @@ func TestNothingIsHidden(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			mail := render(t, s.notice)
 			count, rotate := fmt.Sprintf("%d access token", s.notice.Total), "POST /api/v4/personal_access_tokens/:id/rotate"
-			if kind := s.notice.Place.Kind; kind != "" {
+			if kind := s.notice.Project.Kind; kind != "" {
 				count = fmt.Sprintf("%d %s access token", s.notice.Total, kind)
 				rotate = fmt.Sprintf("POST /api/v4/%ss/:id/access_tokens/:token_id/rotate", kind)
 			}
@@ -368,9 +369,9 @@ func TestNoticesThatCannotBe(t *testing.T) {
 		"no tokens":                     func(n *sweep.Notice) { n.Tokens, n.Total = nil, 3 },
 		"fewer tokens than listed":      func(n *sweep.Notice) { n.Total = 0 },
 		"a token that does not expire":  func(n *sweep.Notice) { n.Tokens[0] = eternal },
-		"a place of no kind":            func(n *sweep.Notice) { n.Place.FullPath = "acme/web" },
-		"a place of an unknown kind":    func(n *sweep.Notice) { n.Place = sweep.Place{Kind: "user", FullPath: "acme/web"} },
-		"a place without a path":        func(n *sweep.Notice) { n.Place.Kind = project.KindGroup },
+		"a project of no kind":          func(n *sweep.Notice) { n.Project.FullPath = "acme/web" },
+		"a project of an unknown kind":  func(n *sweep.Notice) { n.Project = project.Project{Kind: "user", FullPath: "acme/web"} },
+		"a project without a path":      func(n *sweep.Notice) { n.Project.Kind = project.KindGroup },
 		"a last one that never expires": func(n *sweep.Notice) { n.Tokens, n.Total = append(n.Tokens, eternal), 2 },
 	} {
 		t.Run(name, func(t *testing.T) {

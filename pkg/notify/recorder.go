@@ -22,7 +22,9 @@ type Recorder struct {
 	sent []sweep.Notice
 }
 
-// Send implements sweep.Mailer. Like SES it fails for a notice that cannot be
+var _ sweep.Mailer = (*Recorder)(nil)
+
+// Send keeps a notice. Like SES it fails for a notice that cannot be
 // rendered. A notice that it returns an error for is not kept.
 func (r *Recorder) Send(ctx context.Context, n sweep.Notice) error {
 	if err := ctx.Err(); err != nil {
@@ -43,7 +45,7 @@ func (r *Recorder) Send(ctx context.Context, n sweep.Notice) error {
 	return nil
 }
 
-// Rate implements sweep.Mailer.
+// Rate returns what Speed does.
 func (r *Recorder) Rate(context.Context) (float64, error) {
 	if r.Speed != nil {
 		return r.Speed()

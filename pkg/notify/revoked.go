@@ -6,7 +6,7 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// revokedLead says that tokens were ended and why.
+// revokedLead says that tokens were revoked and why.
 func revokedLead(n sweep.Notice) string {
 	what := fmt.Sprintf("%d access %s that you own or look after %s revoked and %s no longer: ",
 		n.Total, plural(n.Total, "token", "tokens"), plural(n.Total, "was", "were"), plural(n.Total, "works", "work"))
@@ -24,7 +24,7 @@ func limit(days int) string {
 	return fmt.Sprintf("%d %s", days, plural(days, "day", "days"))
 }
 
-// leakedSubject says that tokens were ended and why.
+// leakedSubject says that tokens were revoked and why.
 func leakedSubject(n sweep.Notice) string {
 	return fmt.Sprintf("%s %s revoked because %s reported as leaked", tokens(n), plural(n.Total, "was", "were"), plural(n.Total, "it was", "they were"))
 }
@@ -32,7 +32,7 @@ func leakedSubject(n sweep.Notice) string {
 // leakedLead says the same and what it means.
 func leakedLead(n sweep.Notice) string {
 	whose := "own or look after"
-	if n.Place.Kind != "" {
+	if n.Project.Kind != "" {
 		whose = "look after"
 	}
 	return fmt.Sprintf("%s that you %s %s revoked because %s reported as leaked: somebody found %s where others can read %s. %s working at once.",

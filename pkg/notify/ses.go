@@ -33,6 +33,8 @@ type SES struct {
 	asksFor sync.Mutex // held by the one Send that asks for the quota
 }
 
+var _ sweep.Mailer = (*SES)(nil)
+
 // Configure returns how a client is set up. Ten seconds for an attempt are far
 // more than SES takes: to give up on a mail that is on its way means not to
 // know whether it was sent. Three attempts are for what only reads; a mail is
@@ -53,7 +55,7 @@ func Configure(endpoint string) func(*sesv2.Options) {
 // may have been sent, and a second one would be a second mail.
 func once(o *sesv2.Options) { o.Retryer = aws.NopRetryer{} }
 
-// Send implements sweep.Mailer. It makes one SendEmail request. What SES says
+// Send makes one SendEmail request. What SES says
 // about a refused mail does not always tell the mail's fault from the
 // account's, so Send then asks for the account's state as well. Without an
 // answer it calls no mail rejected.
@@ -88,7 +90,7 @@ func (s *SES) Send(ctx context.Context, n sweep.Notice) error {
 func (s *SES) request(n sweep.Notice, mail Mail) *sesv2.SendEmailInput {
 	in := &sesv2.SendEmailInput{
 		FromEmailAddress: &s.From,
-		Destination:      &types.Destination{ToAddresses: []string{n.Recipient.Address}},
+		Destination:      &types.Destination{ToAddresses: []string{n.Recipient.Email}},
 		Content: &types.EmailContent{Simple: &types.Message{
 			Subject: content(mail.Subject),
 			Body:    &types.Body{Text: content(mail.Text), Html: content(mail.HTML)},
@@ -105,8 +107,8 @@ func content(data string) *types.Content {
 	return &types.Content{Charset: aws.String("UTF-8"), Data: &data}
 }
 
-// Rate implements sweep.Mailer. Besides sweep.ErrPaused it returns
-// sweep.ErrQuota when the mails of the last 24 hours have used up the quota.
+// Rate is how many mails a second the account may send. It returns sweep.ErrPaused
+// when it may send none, and sweep.ErrQuota when the mails of the last 24 hours have used up the quota.
 // It starts a run, so it also forgets that the account was found not ready:
 // somebody may have acted since.
 func (s *SES) Rate(ctx context.Context) (float64, error) {

@@ -124,8 +124,8 @@ func refuseInBody(status int, code string) http.HandlerFunc {
 
 var accepted = reply(http.StatusOK, `{"MessageId":"0107000000000000-00000000-0000-0000-0000-000000000000-000000"}`)
 
-// account answers GetAccount. Without changes the account is in order.
-func account(changes ...func(map[string]any)) http.HandlerFunc {
+// theAccount answers GetAccount. Without changes the account is in order.
+func theAccount(changes ...func(map[string]any)) http.HandlerFunc {
 	state := map[string]any{
 		"ProductionAccessEnabled": true, "SendingEnabled": true, "EnforcementStatus": "HEALTHY",
 		"SendQuota": map[string]any{"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 7.0},
@@ -153,7 +153,7 @@ var unverified = reply(http.StatusOK, `{"IdentityType":"DOMAIN","VerifiedForSend
 // inOrder are the answers for an account that may send.
 func inOrder(send http.HandlerFunc) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		sendEmail: send, getAccount: account(), identity + "mail.example.org": verified,
+		sendEmail: send, getAccount: theAccount(), identity + "mail.example.org": verified,
 	}
 }
 
@@ -377,12 +377,12 @@ func TestAThrottleIsTheQuotaWhenThatIsUsedUp(t *testing.T) {
 		account http.HandlerFunc
 		want    error
 	}{
-		"one mail below the quota":       {account(quota(200, 199)), sweep.ErrThrottled},
-		"at the quota":                   {account(quota(200, 200)), sweep.ErrQuota},
-		"above the quota":                {account(quota(200, 201)), sweep.ErrQuota},
-		"an unlimited quota":             {account(quota(-1, 1e9)), sweep.ErrThrottled},
-		"a quota of nothing":             {account(quota(0, 0)), sweep.ErrQuota},
-		"no quota told":                  {account(with("SendQuota", nil)), sweep.ErrThrottled},
+		"one mail below the quota":       {theAccount(quota(200, 199)), sweep.ErrThrottled},
+		"at the quota":                   {theAccount(quota(200, 200)), sweep.ErrQuota},
+		"above the quota":                {theAccount(quota(200, 201)), sweep.ErrQuota},
+		"an unlimited quota":             {theAccount(quota(-1, 1e9)), sweep.ErrThrottled},
+		"a quota of nothing":             {theAccount(quota(0, 0)), sweep.ErrQuota},
+		"no quota told":                  {theAccount(with("SendQuota", nil)), sweep.ErrThrottled},
 		"an account that cannot be read": {refuse(http.StatusForbidden, "AccessDeniedException"), sweep.ErrThrottled},
 		"an account read too often":      {refuse(http.StatusTooManyRequests, "TooManyRequestsException"), sweep.ErrThrottled},
 	} {
@@ -403,7 +403,7 @@ func TestOnlyOneOfManyAsksForTheQuota(t *testing.T) {
 	results, release := make(chan error, mails), make(chan struct{})
 	s.answer(getAccount, func(w http.ResponseWriter, r *http.Request) {
 		<-release
-		account(quota(200, 200))(w, r)
+		theAccount(quota(200, 200))(w, r)
 	})
 	mailer, n := s.mailer(), mailNotice(t)
 	for range mails {
@@ -427,8 +427,10 @@ func TestARejectionByTheAccountIsNotTheMails(t *testing.T) {
 		change func(*service, *notify.SES)
 		want   error
 	}{
-		"in order":                               {func(*service, *notify.SES) {}, sweep.ErrRejected},
-		"in the sandbox":                         {func(s *service, _ *notify.SES) { s.answer(getAccount, account(with("ProductionAccessEnabled", false))) }, sweep.ErrSender},
+		"in order": {func(*service, *notify.SES) {}, sweep.ErrRejected},
+		"in the sandbox": {func(s *service, _ *notify.SES) {
+			s.answer(getAccount, theAccount(with("ProductionAccessEnabled", false)))
+		}, sweep.ErrSender},
 		"an account that cannot be read":         {func(s *service, _ *notify.SES) { s.answer(getAccount, unreadable) }, nil},
 		"an account read too often":              {func(s *service, _ *notify.SES) { s.answer(getAccount, refuse(429, "TooManyRequestsException")) }, nil},
 		"an account behind a broken line":        {func(s *service, _ *notify.SES) { s.answer(getAccount, raw("")) }, nil},
@@ -494,7 +496,7 @@ func TestTheStateOfTheAccountIsRemembered(t *testing.T) {
 		}
 	}
 	rejecting := refuse(http.StatusBadRequest, "MessageRejected")
-	sandbox := account(with("ProductionAccessEnabled", false))
+	sandbox := theAccount(with("ProductionAccessEnabled", false))
 	t.Run("a good one for good", func(t *testing.T) {
 		s := newService(t, inOrder(rejecting))
 		mailer := s.mailer()
@@ -515,7 +517,7 @@ func TestTheStateOfTheAccountIsRemembered(t *testing.T) {
 		if n := s.count(getAccount); n != 1 {
 			t.Errorf("asked %d times", n)
 		}
-		s.answer(getAccount, account())
+		s.answer(getAccount, theAccount())
 		rate(t, mailer)
 		send(t, mailer, sweep.ErrRejected)
 	})
@@ -524,7 +526,7 @@ func TestTheStateOfTheAccountIsRemembered(t *testing.T) {
 		s.answer(getAccount, refuse(http.StatusForbidden, "AccessDeniedException"))
 		mailer := s.mailer()
 		send(t, mailer, nil)
-		s.answer(getAccount, account())
+		s.answer(getAccount, theAccount())
 		send(t, mailer, sweep.ErrRejected)
 	})
 	t.Run("once for many at a time", func(t *testing.T) {
@@ -548,17 +550,17 @@ func TestRate(t *testing.T) {
 		want   error
 		calls  int
 	}{
-		"in order":             {account(), 14, nil, 1},
-		"in the sandbox":       {account(with("ProductionAccessEnabled", false)), 14, nil, 1},
-		"on probation":         {account(with("EnforcementStatus", "PROBATION")), 14, nil, 1},
-		"an unlimited quota":   {account(quota(-1, 1e9)), 14, nil, 1},
-		"one mail left":        {account(quota(200, 199)), 14, nil, 1},
-		"no mail left":         {account(quota(200, 200)), 0, sweep.ErrQuota, 1},
-		"switched off":         {account(with("SendingEnabled", false)), 0, sweep.ErrPaused, 1},
-		"shut down":            {account(with("EnforcementStatus", "SHUTDOWN")), 0, sweep.ErrPaused, 1},
-		"shut down and empty":  {account(with("EnforcementStatus", "SHUTDOWN"), quota(200, 200)), 0, sweep.ErrPaused, 1},
-		"a rate of nothing":    {account(with("SendQuota", map[string]any{"Max24HourSend": 200, "MaxSendRate": 0})), 0, sweep.ErrPaused, 1},
-		"no quota":             {account(with("SendQuota", nil)), 0, nil, 1},
+		"in order":             {theAccount(), 14, nil, 1},
+		"in the sandbox":       {theAccount(with("ProductionAccessEnabled", false)), 14, nil, 1},
+		"on probation":         {theAccount(with("EnforcementStatus", "PROBATION")), 14, nil, 1},
+		"an unlimited quota":   {theAccount(quota(-1, 1e9)), 14, nil, 1},
+		"one mail left":        {theAccount(quota(200, 199)), 14, nil, 1},
+		"no mail left":         {theAccount(quota(200, 200)), 0, sweep.ErrQuota, 1},
+		"switched off":         {theAccount(with("SendingEnabled", false)), 0, sweep.ErrPaused, 1},
+		"shut down":            {theAccount(with("EnforcementStatus", "SHUTDOWN")), 0, sweep.ErrPaused, 1},
+		"shut down and empty":  {theAccount(with("EnforcementStatus", "SHUTDOWN"), quota(200, 200)), 0, sweep.ErrPaused, 1},
+		"a rate of nothing":    {theAccount(with("SendQuota", map[string]any{"Max24HourSend": 200, "MaxSendRate": 0})), 0, sweep.ErrPaused, 1},
+		"no quota":             {theAccount(with("SendQuota", nil)), 0, nil, 1},
 		"not allowed":          {refuse(http.StatusForbidden, "AccessDeniedException"), 0, nil, 1},
 		"read too often":       {refuse(http.StatusTooManyRequests, "TooManyRequestsException"), 0, nil, 3},
 		"a server error":       {refuse(http.StatusInternalServerError, "InternalFailure"), 0, nil, 3},

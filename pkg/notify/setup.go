@@ -14,7 +14,7 @@ import (
 
 // A setup remembers whether the account can send to anybody at all. While it
 // cannot, SES rejects every mail with the very errors that it has for a bad
-// address. To take them for bad addresses would end the day's notices unsent.
+// address. If they were taken for bad addresses, the day's notices would never be sent.
 type setup struct {
 	mu       sync.Mutex
 	examined bool

@@ -1,9 +1,8 @@
 // Package planner has things started later, by EventBridge Scheduler.
 //
-// Start with Planner, which implements policy.Planner. A plan is a schedule that
-// fires once and then deletes itself; planning the same instant twice plans it
-// once. It is apart from the other adapters so that no other function carries
-// the scheduler's client.
+// Start with Planner. A plan is a schedule that fires once and then deletes
+// itself; planning the same instant twice plans it once. The package is apart from
+// the other adapters so that no other function carries the scheduler's client.
 package planner
 
 import (
@@ -18,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/scheduler/types"
 	"github.com/aws/smithy-go"
 
+	"latchkey/pkg/administration"
 	"latchkey/pkg/fault"
 )
 
@@ -33,6 +33,8 @@ type Planner struct {
 	// Queue is the ARN of the queue that keeps the inputs of starts that failed.
 	Queue string
 }
+
+var _ administration.Planner = (*Planner)(nil)
 
 // The scheduler tries a start for so long: half a day of trouble must not lose
 // a run.
@@ -58,7 +60,7 @@ func Configure(endpoint string) func(*scheduler.Options) {
 // seconds do.
 const attemptTimeout = 2 * time.Second
 
-// Plan implements policy.Planner.
+// Plan has the lifetime run started at an instant.
 func (p *Planner) Plan(ctx context.Context, at time.Time) error {
 	at = at.UTC()
 	_, err := p.Client.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
@@ -84,7 +86,7 @@ func (p *Planner) Plan(ctx context.Context, at time.Time) error {
 	return translate(err)
 }
 
-// Cancel implements policy.Planner.
+// Cancel takes a plan back. What was not planned, or has started, is no error.
 func (p *Planner) Cancel(ctx context.Context, at time.Time) error {
 	_, err := p.Client.DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{Name: aws.String(name(at.UTC())), GroupName: &p.Group})
 	var gone *types.ResourceNotFoundException

@@ -4,7 +4,7 @@
 //
 // Start with Lambda. The contract is `{"time": RFC 3339, "shard": n}` in and
 // `{"done": bool, "tokens": n, "mails": n, "failed": n}` out; without a shard
-// all shards are scanned. Tokens are those that were ended, or, where none were,
+// all shards are scanned. Tokens are those that were revoked, or, where none were,
 // those that were announced. The package promises one log line and one set of
 // metrics a run, zeros included, and an error type per cause that a state
 // machine can branch on. It decides nothing about tokens.
@@ -34,6 +34,8 @@ const reserve = 45 * time.Second
 type Scan interface {
 	Run(ctx, stop context.Context, e sweep.Event) (sweep.Result, error)
 }
+
+var _ Scan = (*sweep.Scanner)(nil)
 
 // Metrics writes measured values; see telemetry.Metrics.Put.
 type Metrics interface {
@@ -132,7 +134,7 @@ func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Resul
 	attrs := []any{
 		"day", clock.DayOf(e.Time).String(), "done", result.Done,
 		"examined", c.Examined, "due", c.Due, "mails", c.Mails, "marked", c.Marked, "revoked", c.Revoked,
-		"skipped", skipped, "skipped_by_reason", c.Skipped, "failed", c.Failed, "bots_removed", c.Ended,
+		"skipped", skipped, "skipped_by_reason", c.Skipped, "failed", c.Failed, "bots_removed", c.BotsRemoved,
 		"duration_ms", took.Milliseconds(),
 	}
 	if e.Shard != nil {
@@ -147,7 +149,7 @@ func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Resul
 	metrics.Put(map[string]float64{
 		"ScanExamined": float64(c.Examined), "ScanDue": float64(c.Due), "ScanMarked": float64(c.Marked),
 		"ScanSkipped": float64(skipped), "TokensRevoked": float64(c.Revoked), "RemindersSent": float64(c.Mails), "RemindersFailed": float64(c.Failed),
-		"BotsRemoved":  float64(c.Ended),
+		"BotsRemoved":  float64(c.BotsRemoved),
 		"ScanDuration": float64(took.Milliseconds()),
 	})
 }

@@ -150,8 +150,8 @@ func TestErrorTypes(t *testing.T) {
 		{"table", fault.ErrUnavailable, "TableUnavailable"},
 		{"anything else", errors.New("odd"), "ScanFailed"},
 		{"a record that makes no sense", fault.ErrCorrupt, "ScanFailed"},
-		{"paused beside unsent", errors.Join(unsent, sweep.ErrPaused), "MailPaused"},
-		{"the table beside unsent", errors.Join(fault.ErrUnavailable, unsent), "MailUnsent"},
+		{"paused and unsent", errors.Join(unsent, sweep.ErrPaused), "MailPaused"},
+		{"the table and unsent", errors.Join(fault.ErrUnavailable, unsent), "MailUnsent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -222,7 +222,7 @@ func TestLogs(t *testing.T) {
 	}{
 		{"nothing was due", `{"time":"2031-05-07T01:00:00Z"}`, sweep.Result{Done: true}, nil},
 		{"a shard was finished", `{"time":"2031-05-07T01:00:00Z","shard":3}`, sweep.Result{Done: true, Counts: sweep.Counts{
-			Examined: 120, Due: 110, Mails: 30, Marked: 109, Failed: 1, Ended: 2, Skipped: map[string]int{"revoked": 6, "owner_inactive": 4},
+			Examined: 120, Due: 110, Mails: 30, Marked: 109, Failed: 1, BotsRemoved: 2, Skipped: map[string]int{"revoked": 6, "owner_inactive": 4},
 		}}, nil},
 		{"more is to do", `{"time":"2031-05-07T01:00:00Z","shard":0}`, sweep.Result{Counts: sweep.Counts{Examined: 50, Due: 50, Mails: 50, Marked: 50}}, nil},
 		{"sending is paused", `{"time":"2031-05-07T01:00:00Z","shard":15}`, sweep.Result{Counts: sweep.Counts{Examined: 9, Due: 1, Failed: 1}},

@@ -31,7 +31,7 @@ func (t *Table) ExpiryIgnored(ctx context.Context) (bool, error) {
 	return p.ExpiryIgnored, err
 }
 
-// Begun implements sweep.Accounts.
+// Begun implements sweep.Ledger.
 func (t *Table) Begun(ctx context.Context, job sweep.Job) (bool, error) {
 	_, err := t.get(ctx, jobKey(job))
 	if errors.Is(err, fault.ErrNotFound) {

@@ -6,7 +6,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// MembersIn implements sweep.Teams: one Query for each project, which grows
+// MembersIn implements sweep.Projects: one Query for each project, which grows
 // with its members.
 func (t *Table) MembersIn(ctx context.Context, projects []project.ID, each func(project.Member, error)) error {
 	for _, id := range projects {

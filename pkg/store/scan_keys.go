@@ -40,7 +40,7 @@ func shardSort(shard int) string { return fmt.Sprintf("SHARD#%02d", shard) }
 func countsValue(c sweep.Counts) types.AttributeValue {
 	counts := map[string]types.AttributeValue{
 		"examined": number(int64(c.Examined)), "due": number(int64(c.Due)), "mails": number(int64(c.Mails)),
-		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)), "ended": number(int64(c.Ended)), "revoked": number(int64(c.Revoked)),
+		"marked": number(int64(c.Marked)), "failed": number(int64(c.Failed)), "ended": number(int64(c.BotsRemoved)), "revoked": number(int64(c.Revoked)),
 	}
 	for reason, n := range maps.All(c.Skipped) {
 		counts["skipped_"+reason] = number(int64(n))
@@ -124,7 +124,7 @@ func withCount(c sweep.Counts, name string, n int) sweep.Counts {
 	case "failed":
 		c.Failed = n
 	case "ended":
-		c.Ended = n
+		c.BotsRemoved = n
 	case "revoked":
 		c.Revoked = n
 	default:

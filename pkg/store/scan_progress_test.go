@@ -29,7 +29,7 @@ func TestAcquire(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	now := storetest.Now
-	progress := sweep.Progress{Cursor: 77, Unmarked: []sweep.Debt{{Token: 5<<22 + 1}, {Token: 5<<22 + 2, To: 9}, {Token: 6<<22 + 1, To: 1234567890}}, Counts: sweep.Counts{Examined: 9, Due: 8, Mails: 4, Marked: 6, Failed: 1, Ended: 3, Skipped: map[string]int{"revoked": 1, "owner_gone": 2}}}
+	progress := sweep.Progress{Cursor: 77, Unmarked: []sweep.Debt{{Token: 5<<22 + 1}, {Token: 5<<22 + 2, To: 9}, {Token: 6<<22 + 1, To: 1234567890}}, Counts: sweep.Counts{Examined: 9, Due: 8, Mails: 4, Marked: 6, Failed: 1, BotsRemoved: 3, Skipped: map[string]int{"revoked": 1, "owner_gone": 2}}}
 	done := progress
 	done.Done = true
 	expired := tonight

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup" // bounds the workers
+	// bounds the workers
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -22,7 +24,7 @@ import (
 // consistent.
 type Limits interface {
 	// LifetimeRun returns the limit on what is left of a token's life, in days,
-	// and from when on tokens beyond it are to be ended: the zero time for not
+	// and from when on tokens beyond it are to be revoked: the zero time for not
 	// at all.
 	LifetimeRun(ctx context.Context) (days int, from time.Time, err error)
 }
@@ -35,390 +37,318 @@ type Accounts interface {
 	// how to ask for those behind them, "" for the first and after the last.
 	// What cannot be read is passed over.
 	PageOfTokens(ctx context.Context, owner account.ID, page string) (tokens []token.Token, next string, err error)
-	// RevokeToken writes RevokedAt and RevokedReason of ended, and the audit
-	// events that ctx expects with it. A token that ended earlier keeps its own;
-	// that is no error. fault.ErrNotFound when there is no record.
-	RevokeToken(ctx context.Context, ended token.Token, revoked audit.Event) error
-	// Begun reports whether anything was ever saved of a job.
-	Begun(ctx context.Context, job Job) (bool, error)
 }
 
-// telling is the kind of the jobs that tell owners of what a lifetime run has
-// ended. Ending comes first and has jobs of its own: however slowly mails go
-// out, and whether they do, no token waits for it.
+// telling is the kind of the jobs that tell people what a lifetime run has
+// revoked. Revoking comes first and has jobs of its own: no token waits for
+// mails, however slowly they go out, and whether they do.
 const telling Kind = "lifetime-mails"
 
 const (
-	// stepAccounts is how many accounts are looked at in one step.
+	// stepAccounts is how many accounts are looked at in one part of a job.
 	stepAccounts = 100
-	// enders is how many accounts are worked on at the same time, and how many
-	// tokens are ended, of all of them together. At the ten milliseconds of a
+	// revokers is how many accounts are worked on at the same time, and how many
+	// tokens are revoked, of all of them together. At the ten milliseconds of a
 	// transaction that makes more than a thousand a second and shard; more at a
 	// time would only wait for each other in a table that has to grow first.
-	enders = 16
+	revokers = 16
 )
 
-// errLeft means that some tokens beyond the limit could not be ended.
+// errLeft means that some tokens beyond the limit could not be revoked.
 var errLeft = fmt.Errorf("%w: tokens left beyond the limit", fault.ErrUnavailable)
 
-// lifetime works through a shard of a lifetime run: it ends what is beyond the
+// lifetime works through a shard of a lifetime run: it revokes what is beyond the
 // limit, helps with the other shards, and only then tells the shard's owners. A
-// run that was called off, before or in the middle, ends nothing more, and tells
-// only of what it had ended. It returns false when there is more to do.
-func (r *run) lifetime() (bool, error) {
-	ending := r.job
-	ending.At = r.at
-	days, applies, err := r.limit()
+// run that was called off, before or in the middle, revokes nothing more, and
+// tells only of what it had revoked. It returns false when there is more to do.
+func (r *run) lifetime(ctx context.Context, job Job) (done bool, err error) {
+	job.At = r.at
+	days, applies, err := r.limit(ctx)
 	if err != nil {
 		return false, err
 	}
 	if !applies {
-		begun, err := r.Accounts.Begun(r.ctx, ending)
+		begun, err := r.Ledger.Begun(ctx, job)
 		if err != nil || !begun {
 			return err == nil, err
 		}
-		return r.tell(ending, 0)
+		return r.tell(ctx, job, 0)
 	}
-	if done, err := r.end(ending); err != nil || !done {
+	if done, err := r.do(ctx, job, errLeft, (*attempt).revokeBeyond); err != nil || !done {
 		return false, err
 	}
-	// A shard that nobody is at may be waiting for its turn, which comes after
+	// A shard without a worker may be waiting for its turn, which comes after
 	// the mails of the ones before it. What goes wrong there is reported in its
 	// turn.
-	for n := 1; n < r.Shards && r.stop.Err() == nil; n++ {
-		other := ending
-		other.Shard = (ending.Shard + n) % r.Shards
-		_, _ = r.end(other)
+	for n := 1; n < r.Shards && !r.stopped(); n++ {
+		other := job
+		other.Shard = (job.Shard + n) % r.Shards
+		_, _ = r.do(ctx, other, errLeft, (*attempt).revokeBeyond)
 	}
-	return r.tell(ending, days)
+	return r.tell(ctx, job, days)
 }
 
-// limit returns the limit in days, and whether tokens beyond it are to be ended
+// limit returns the limit in days, and whether tokens beyond it are to be revoked
 // as of the run's instant.
-func (r *run) limit() (days int, applies bool, err error) {
-	days, from, err := r.Limits.LifetimeRun(r.ctx)
+func (r *run) limit(ctx context.Context) (days int, applies bool, err error) {
+	days, from, err := r.Limits.LifetimeRun(ctx)
 	return days, days > 0 && !from.IsZero() && !from.After(r.at), err
 }
 
-// fork returns a run of another job, and what adds its counts to those of r.
-func (r *run) fork(job Job) (forked *run, join func()) {
-	forked = &run{
-		Scanner: r.Scanner, ctx: r.ctx, stop: r.stop, lastCall: r.lastCall, at: r.at,
-		job: job, holder: r.NewHolder(), pace: r.pace,
-	}
-	return forked, func() { r.counts.add(forked.counts) }
-}
-
-// end ends the tokens of a job's shard that are beyond the limit.
-func (r *run) end(job Job) (bool, error) {
-	forked, join := r.fork(job)
-	defer join()
-	return forked.work(errLeft, forked.ending)
-}
-
-// tell tells the owners of a shard of the tokens that lifetime runs have ended.
-func (r *run) tell(job Job, days int) (bool, error) {
-	if r.Mailer == nil {
+// tell tells the owners of a shard of the tokens that lifetime runs have revoked.
+func (r *run) tell(ctx context.Context, job Job, days int) (bool, error) {
+	if r.Mailer == NoMails {
 		return true, nil
 	}
-	job.Kind = telling
-	forked, join := r.fork(job)
-	defer join()
-	forked.limitDays = days
-	return forked.work(ErrUnsent, forked.ended)
+	job.Kind, r.limitDays = telling, days
+	return r.do(ctx, job, ErrUnsent, (*attempt).tellRevoked)
 }
 
-// A walk goes through the accounts of a shard.
-type walk struct {
-	last   account.ID // there is
-	next   account.ID
-	stride account.ID
-}
-
-func (r *run) walk(after account.ID) (*walk, error) {
-	last, err := r.Accounts.LastAccountID(r.ctx)
-	w := &walk{last: last, stride: account.ID(r.Shards)}
-	w.next = after - after%w.stride + account.ID(r.job.Shard)
-	for w.next <= after || w.next == 0 {
-		w.next += w.stride
+// accounts yields the ids of the shard's accounts behind the cursor, up to last,
+// some at a time.
+func (a *attempt) accounts(last account.ID) iter.Seq[[]account.ID] {
+	stride, shard, after := account.ID(a.Shards), account.ID(a.job.Shard), a.cursor
+	next := after - after%stride + shard
+	for next <= after || next == 0 {
+		next += stride
 	}
-	return w, err
-}
-
-// take returns the ids of the next accounts, none at the end.
-func (w *walk) take() []account.ID {
-	var ids []account.ID
-	for ; w.next <= w.last && len(ids) < stepAccounts; w.next += w.stride {
-		ids = append(ids, w.next)
-	}
-	return ids
-}
-
-// profiles reads those of ids that are there. One that cannot be read comes
-// with its id only.
-func (r *run) profiles(ids []account.ID) (map[account.ID]account.Account, error) {
-	found := make(map[account.ID]account.Account, len(ids))
-	err := r.Records.Owners(r.ctx, ids, func(u account.Account, err error) {
-		if err != nil {
-			r.malformed(err)
+	return func(yield func([]account.ID) bool) {
+		for next <= last {
+			var ids []account.ID
+			for ; next <= last && len(ids) < stepAccounts; next += stride {
+				ids = append(ids, next)
+			}
+			if !yield(ids) {
+				return
+			}
 		}
-		found[u.ID] = u
-	})
-	return found, err
+	}
 }
 
 // hadTokens reports whether an account may have any. Of one that cannot be read
 // nothing is known.
-func hadTokens(u account.Account) bool { return u.NextNumber != 1 }
+func hadTokens(a account.Account) bool { return a.NextNumber != 1 }
 
-// ending returns the steps that end what is beyond the limit.
-func (r *run) ending(p Progress) (step, error) {
-	w, err := r.walk(p.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	// From here on the job has begun, also for a run that dies in its first step.
-	if err := r.save(p); err != nil {
-		return nil, err
-	}
-	return func() (account.ID, outcome, error) {
-		ids := w.take()
-		if len(ids) == 0 {
-			return 0, outcome{}, nil
+// revokeBeyond revokes what is beyond the limit, some accounts at a time.
+func (a *attempt) revokeBeyond(ctx context.Context) iter.Seq[account.ID] {
+	return func(yield func(account.ID) bool) {
+		last, err := a.Accounts.LastAccountID(ctx)
+		if err == nil {
+			// From here on the job has begun, also for a run that dies in its first part.
+			err = a.save(ctx)
 		}
-		o, err := r.endOf(ids)
-		return ids[len(ids)-1], o, err
-	}, nil
+		if err != nil {
+			a.stop(err)
+			return
+		}
+		for ids := range a.accounts(last) {
+			if err := a.revokeOf(ctx, ids); err != nil {
+				a.stop(err)
+				return
+			}
+			if !yield(ids[len(ids)-1]) {
+				return
+			}
+		}
+	}
 }
 
-// endOf ends what is beyond the limit of some accounts. The limit is read anew,
-// so that a change of it stops the run at once.
-func (r *run) endOf(ids []account.ID) (outcome, error) {
-	days, applies, err := r.limit()
+// revokeOf revokes what is beyond the limit of some accounts. The limit is read
+// anew, so that a change of it stops the run at once.
+func (a *attempt) revokeOf(ctx context.Context, ids []account.ID) error {
+	days, applies, err := a.limit(ctx)
 	if err != nil {
-		return outcome{}, err
+		return err
 	}
 	if !applies {
-		return outcome{late: true}, nil
+		a.late = true
+		return nil
 	}
-	e := &ender{run: r, latest: clock.DayOf(r.at).AddDays(days), inHand: make(chan struct{}, enders)}
-	owners, err := r.profiles(ids)
+	owners, err := a.finder.profiles(ctx, ids)
 	if err != nil {
-		return outcome{}, err
+		return err
 	}
-	workers := errgroup.Group{}
-	workers.SetLimit(enders)
-	for _, owner := range owners {
-		if hadTokens(owner) { // those of an account that is gone have ended with it
-			workers.Go(func() error { e.account(owner); return nil })
+	r := &revocation{attempt: a, latest: clock.DayOf(a.at).AddDays(days), inHand: make(chan struct{}, revokers)}
+	return parallel(revokers, slices.Collect(maps.Values(owners)), func(owner account.Account) error {
+		if hadTokens(owner) { // those of an account that is gone are gone with it
+			r.account(ctx, owner)
 		}
-	}
-	_ = workers.Wait() // faults are in the outcome
-	r.counts.add(e.counts)
-	return e.outcome, nil
+		return nil // the attempt keeps what went wrong
+	})
 }
 
-// An ender ends tokens of several accounts at the same time.
-type ender struct {
-	*run
-	latest clock.Day // on which a token may end
+// A revocation revokes tokens of several accounts at the same time.
+type revocation struct {
+	*attempt
+	latest clock.Day // on which a token may expire
 	// bots go one at a time: each is counted in one item, and transactions that
 	// meet there refuse each other.
 	bots sync.Mutex
-	// inHand holds a place for each token that is being ended.
+	// inHand holds an element for each token that is being revoked.
 	inHand chan struct{}
-
-	mu      sync.Mutex
-	outcome outcome
-	counts  Counts
 }
 
-// account ends what is beyond the limit of one account.
-func (e *ender) account(owner account.Account) {
-	for page, more := "", true; more && e.goesOn(); more = page != "" {
-		tokens, next, err := e.Accounts.PageOfTokens(e.ctx, owner.ID, page)
+// account revokes what is beyond the limit of one account.
+func (r *revocation) account(ctx context.Context, owner account.Account) {
+	for page, more := "", true; more && r.goesOn(ctx); more = page != "" {
+		tokens, next, err := r.Accounts.PageOfTokens(ctx, owner.ID, page)
 		if err != nil {
-			e.note(fmt.Errorf("tokens of owner %s: %w", owner.ID, err))
+			r.note(fmt.Errorf("tokens of owner %s: %w", owner.ID, err))
 			return
 		}
-		workers := errgroup.Group{}
-		workers.SetLimit(enders)
-		for _, t := range tokens {
-			if !e.beyond(t, owner) {
-				continue
+		_ = parallel(revokers, tokens, func(t token.Token) error { // faults are noted
+			if r.beyond(t, owner) {
+				r.note(r.token(ctx, t))
 			}
-			workers.Go(func() error {
-				e.note(e.token(t))
-				return nil
-			})
-		}
-		_ = workers.Wait() // faults are noted
-		e.mu.Lock()
-		e.counts.Examined += len(tokens)
-		e.mu.Unlock()
+			return nil
+		})
+		r.mu.Lock()
+		r.counts.Examined += len(tokens)
+		r.mu.Unlock()
 		page = next
 	}
 }
 
 // goesOn reports whether there is still a point in going on, and sees to it
 // that the lease lasts for as long as there is.
-func (e *ender) goesOn() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (r *revocation) goesOn(ctx context.Context) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
-	case e.stop.Err() != nil:
-		e.outcome.late = true
-	case e.outcome.over():
-	case !e.Clock.Now().Before(e.until.Add(-lease / 2)):
-		// An account may have more tokens than can be ended during a lease.
-		if err := e.save(e.saved); err != nil {
-			e.outcome.late = true
-		}
+	case r.stopped():
+		r.late = true
+	case r.over():
+	case !r.Clock.Now().Before(r.until.Add(-lease / 2)):
+		// An account may have more tokens than can be revoked during a lease.
+		r.late = r.save(ctx) != nil
 	}
-	return !e.outcome.over()
+	return !r.over()
 }
 
 // beyond reports whether t works and would for longer than is allowed. A token
-// that was rotated does not: its overlap ends within a day, as the shortest limit.
-func (e *ender) beyond(t token.Token, owner account.Account) bool {
-	return !t.Superseded() && !t.RevokedIn(e.Clock.Now(), owner.TokensValidFrom) && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(e.latest))
+// that was rotated does not: its overlap is over within a day, as the shortest limit.
+func (r *revocation) beyond(t token.Token, owner account.Account) bool {
+	return !t.Superseded() && !t.RevokedIn(r.Clock.Now(), owner.TokensValidFrom) && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(r.latest))
 }
 
-// token ends t. A record that is gone in the meantime has ended, too.
-func (e *ender) token(t token.Token) error {
+// token revokes t. A record that is gone meanwhile needs no more.
+func (r *revocation) token(ctx context.Context, t token.Token) error {
 	if t.Kind.OfProject() {
-		e.bots.Lock()
-		defer e.bots.Unlock()
+		r.bots.Lock()
+		defer r.bots.Unlock()
 	}
-	e.inHand <- struct{}{}
-	defer func() { <-e.inHand }()
-	if !e.goesOn() {
+	r.inHand <- struct{}{}
+	defer func() { <-r.inHand }()
+	if !r.goesOn(ctx) {
 		return nil
 	}
-	now := e.Clock.Now()
-	t.RevokedAt, t.RevokedReason = now, token.ReasonPolicy
-	err := e.Accounts.RevokeToken(e.ctx, t, audit.OfToken(now, audit.Origin{Source: audit.Policy}, t, audit.Revoked))
+	t.RevokedAt, t.RevokedReason = r.Clock.Now(), token.ReasonPolicy
+	err := r.Revoker.RevokeToken(ctx, t, audit.OfToken(t.RevokedAt, audit.Origin{Source: audit.Policy}, t, audit.Revoked))
 	if errors.Is(err, fault.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("token %s: %w", t.ID, err)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.counts.Revoked++
-	e.failedInRow = 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts.Revoked++
+	r.failedInRow = 0
 	return nil
 }
 
-// note keeps what went wrong with one token or account. The others are gone on
-// with, unless nothing works any more.
-func (e *ender) note(err error) {
+// note keeps what went wrong with one token or account.
+func (r *revocation) note(err error) {
 	if err == nil {
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.outcome.unsent = errors.Join(e.outcome.unsent, err)
-	if e.failedInRow++; e.failedInRow == hopeless {
-		e.outcome.fatal = fmt.Errorf("%w: one after the other: %w", errLeft, err)
-	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leave(err)
 }
 
-// ended returns the steps that tell owners of what lifetime runs have ended.
-func (r *run) ended(p Progress) (step, error) {
-	w, err := r.walk(p.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	var found queue // of the accounts up to reached
-	var reached account.ID
-	return func() (account.ID, outcome, error) {
-		if len(found) == 0 {
-			ids := w.take()
-			if len(ids) == 0 {
-				return 0, outcome{}, nil
-			}
-			var err error
-			if found, err = r.endedOf(ids); err != nil {
-				return 0, outcome{}, err
-			}
-			reached = ids[len(ids)-1]
-		}
-		batch, err := r.collect(&found)
-		if err != nil || len(batch) == 0 {
-			return reached, outcome{}, err
-		}
-		o := r.process(batch)
-		if len(found) > 0 {
-			return batch[len(batch)-1].owner, o, nil
-		}
-		return reached, o, nil
-	}, nil
-}
-
-// A queue is groups that were found already.
-type queue []group
-
-func (q *queue) next(context.Context) (group, bool, error) {
-	if len(*q) == 0 {
-		return group{}, false, nil
-	}
-	g := (*q)[0]
-	*q = (*q)[1:]
-	return g, true, nil
-}
-
-// endedOf finds what there is to tell of some accounts, by ascending id. Bots
-// are gone with their tokens, so accounts that are not there count.
-func (r *run) endedOf(ids []account.ID) (queue, error) {
-	owners, err := r.profiles(ids)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]group, len(ids))
-	workers := errgroup.Group{}
-	workers.SetLimit(enders)
-	for i, id := range ids {
-		if owner, there := owners[id]; there && !hadTokens(owner) {
-			continue
-		}
-		workers.Go(func() (err error) {
-			all[i], err = r.groupOf(id)
-			return err
-		})
-	}
-	if err := workers.Wait(); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(g group) bool { return len(g.dues) == 0 }), nil
-}
-
-// groupOf finds what there is to tell of one account, what would have ended
-// soonest first.
-func (r *run) groupOf(owner account.ID) (group, error) {
-	g := group{owner: owner}
-	for page, more := "", true; more; more = page != "" {
-		tokens, next, err := r.Accounts.PageOfTokens(r.ctx, owner, page)
+// tellRevoked tells people of what lifetime runs have revoked.
+func (a *attempt) tellRevoked(ctx context.Context) iter.Seq[account.ID] {
+	return func(yield func(account.ID) bool) {
+		last, err := a.Accounts.LastAccountID(ctx)
 		if err != nil {
-			return group{}, fmt.Errorf("tokens of owner %s: %w", owner, err)
+			a.stop(err)
+			return
+		}
+		for ids := range a.accounts(last) {
+			found, err := a.revokedOf(ctx, ids)
+			if err != nil {
+				a.stop(err)
+				return
+			}
+			var batch []holding
+			for i, h := range found {
+				last := i == len(found)-1
+				if batch = append(batch, h); !last && !a.full(batch) {
+					continue
+				}
+				a.announceBatch(ctx, batch)
+				if batch = nil; !last && !yield(h.owner.ID) {
+					return
+				}
+			}
+			if !yield(ids[len(ids)-1]) {
+				return
+			}
+		}
+	}
+}
+
+// revokedOf finds what there is to tell of some accounts, by ascending id. Bots
+// are gone with their tokens, so accounts that are not there count.
+func (a *attempt) revokedOf(ctx context.Context, ids []account.ID) (found []holding, err error) {
+	owners, err := a.finder.profiles(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*holding, len(ids))
+	for i, id := range ids {
+		all[i] = &holding{owner: account.Account{ID: id}}
+	}
+	err = parallel(revokers, all, func(h *holding) (err error) {
+		if owner, there := owners[h.owner.ID]; !there || hadTokens(owner) {
+			h.dues, err = a.revokedDues(ctx, h.owner.ID)
+		}
+		return err
+	})
+	for _, h := range all {
+		if len(h.dues) > 0 {
+			found = append(found, *h)
+		}
+	}
+	return found, err
+}
+
+// revokedDues finds what there is to tell of one account. What would have expired
+// soonest comes first.
+func (a *attempt) revokedDues(ctx context.Context, owner account.ID) (dues []due, err error) {
+	for page, more := "", true; more; more = page != "" {
+		tokens, next, err := a.Accounts.PageOfTokens(ctx, owner, page)
+		if err != nil {
+			return nil, fmt.Errorf("tokens of owner %s: %w", owner, err)
 		}
 		for _, t := range tokens {
-			d := due{Entry: Entry{ID: t.ID, Digest: t.Digest}, slot: slot{day: t.ExpiresOn, mark: string(Lifetime)}}
-			if notEnded(t, true, d) == "" {
-				g.dues = append(g.dues, d)
+			d := due{Entry: Entry{ID: t.ID, Digest: t.Digest}, slot: slot{day: t.ExpiresOn, mark: string(Lifetime)}, record: t}
+			if d.notTold() == "" {
+				d.record = token.Token{} // the last look reads it
+				dues = append(dues, d)
 			}
 		}
 		page = next
 	}
-	slices.SortStableFunc(g.dues, func(a, b due) int {
-		return cmp.Compare(daysLeft(a.slot.day, clock.DayOf(r.at)), daysLeft(b.slot.day, clock.DayOf(r.at)))
+	slices.SortStableFunc(dues, func(x, y due) int {
+		return cmp.Compare(daysLeft(x.slot.day, a.job.Day), daysLeft(y.slot.day, a.job.Day))
 	})
-	return g, nil
+	return dues, nil
 }
 
-// daysLeft is how many days a token that ends on day had left; one that never
-// would have ended had the most.
+// daysLeft is how many days a token that expires on day had left; one that never
+// would have expired had the most.
 func daysLeft(day, today clock.Day) int {
 	const never = 1 << 30
 	if day.IsZero() {
@@ -427,20 +357,21 @@ func daysLeft(day, today clock.Day) int {
 	return today.DaysUntil(day)
 }
 
-// notEnded says why there is nothing to tell of a token after a lifetime run,
-// or "". Impersonation tokens are none of their owner's business.
-func notEnded(t token.Token, there bool, d due) string {
+// notTold says why there is nothing to tell of a token after a lifetime run, or
+// "". The owner does not know of an impersonation token.
+func (d *due) notTold() string {
+	t := d.record
 	switch {
-	case !there:
-		return "gone"
+	case t.ID == 0:
+		return gone
 	case t.ID != d.ID:
-		return "moved"
+		return moved
 	case t.RevokedReason != token.ReasonPolicy:
-		return "revoked"
+		return revoked
 	case t.Kind == token.Impersonation:
 		return "impersonation"
 	case slices.Contains(t.Notices, d.slot.mark):
-		return "announced"
+		return announced
 	default:
 		return ""
 	}

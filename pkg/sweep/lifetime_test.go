@@ -1,11 +1,9 @@
 package sweep_test
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,130 +19,25 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A policed is a world with a limit on lifetimes.
-type policed struct {
-	*world
-	days  int
-	from  time.Time
-	bots  map[account.ID]bool // that went with their tokens
-	trail []audit.Event
-	ended int // tokens
+func (w *world) reason(id token.ID) token.Reason {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tokens[digestOf(id)].RevokedReason
 }
 
-const limitDays = 30
-
-// police has a run planned for atOne.
-func police(t *testing.T) *policed {
-	w := newWorld(t)
-	return &policed{world: w, days: limitDays, from: atOne, bots: map[account.ID]bool{}}
-}
-
-// LifetimeRun implements sweep.Limits.
-func (p *policed) LifetimeRun(context.Context) (days int, from time.Time, err error) {
-	err = p.call("LifetimeRun", func() { days, from = p.days, p.from })
-	return days, from, err
-}
-
-// LastAccountID implements sweep.Accounts.
-func (p *policed) LastAccountID(context.Context) (last account.ID, err error) {
-	err = p.call("LastUserID", func() {
-		for id := range p.accts {
-			last = max(last, id)
-		}
-		for id := range p.bots {
-			last = max(last, id)
-		}
-	})
-	return last, err
-}
-
-// PageOfTokens implements sweep.Accounts.
-func (p *policed) PageOfTokens(_ context.Context, owner account.ID, page string) (tokens []token.Token, next string, err error) {
-	err = p.call("PageOfTokens", func() {
-		var all []token.Token
-		for n := int64(1); ; n++ { // numbers have no gaps
-			id, err := token.NewID(owner, n)
-			if err != nil {
-				panic(err)
-			}
-			tok, there := p.tokens[digestOf(id)]
-			if !there {
-				break
-			}
-			all = append(all, tok)
-		}
-		start, _ := strconv.Atoi(page)
-		end := min(start+p.pageSize, len(all))
-		if end < len(all) {
-			next = strconv.Itoa(end)
-		}
-		tokens = all[start:end]
-	})
-	return tokens, next, err
-}
-
-// RevokeToken implements sweep.Accounts.
-func (p *policed) RevokeToken(_ context.Context, ended token.Token, revoked audit.Event) (err error) {
-	failed := p.call("RevokeToken", func() {
-		stored, there := p.tokens[ended.Digest]
-		switch {
-		case !there:
-			err = fault.ErrNotFound
-		case stored.RevokedAt.IsZero():
-			stored.RevokedAt, stored.RevokedReason = ended.RevokedAt, ended.RevokedReason
-			p.tokens[ended.Digest] = stored
-			p.ended++
-			p.trail = append(p.trail, revoked)
-			if stored.Kind.OfProject() {
-				delete(p.accts, stored.Owner)
-				p.bots[stored.Owner] = true
-			}
-		}
-	})
-	return cmp.Or(failed, err)
-}
-
-// Begun implements sweep.Accounts.
-func (p *policed) Begun(_ context.Context, job sweep.Job) (begun bool, err error) {
-	err = p.call("Begun", func() { _, begun = p.jobs[job] })
-	return begun, err
-}
-
-func (p *policed) lifetime(changes ...func(*sweep.Scanner)) *sweep.Scanner {
-	s := p.scanner(sweep.Lifetime, changes...)
-	s.Limits, s.Accounts = p, p
-	return s
-}
-
-// enforce runs all shards until done.
-func (p *policed) enforce(t *testing.T, changes ...func(*sweep.Scanner)) sweep.Counts {
-	t.Helper()
-	result, err := p.lifetime(changes...).Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
-	if err != nil || !result.Done {
-		t.Fatalf("run: done %v, %v", result.Done, err)
-	}
-	return result.Counts
-}
-
-func (p *policed) reason(id token.ID) token.Reason {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.tokens[digestOf(id)].RevokedReason
-}
-
-// revoked returns how many tokens runs have ended.
-func (p *policed) revoked() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ended
+// revoked returns how many tokens runs have revoked.
+func (w *world) revoked() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.revocations)
 }
 
 func never(tok *token.Token) { tok.ExpiresOn = clock.Day{} }
 
 func ofProject(tok *token.Token) { tok.Kind, tok.Project = token.Project, 77 }
 
-// What is beyond the limit ends, and nothing else: a day too many is somebody's broken pipeline.
-func TestWhatALifetimeRunEnds(t *testing.T) {
+// What is beyond the limit is revoked, and nothing else: a day too many is somebody's broken pipeline.
+func TestWhatALifetimeRunRevokes(t *testing.T) {
 	t.Parallel()
 	last := today.AddDays(limitDays)
 	for _, c := range []struct {
@@ -154,18 +47,18 @@ func TestWhatALifetimeRunEnds(t *testing.T) {
 		owner  func(*account.Account)
 		want   token.Reason
 	}{
-		{"one that ends on the last day that is allowed stays", last, nil, nil, ""},
-		{"one that ends a day later goes", last.AddDays(1), nil, nil, token.ReasonPolicy},
-		{"one that ends long after goes", last.AddDays(300), nil, nil, token.ReasonPolicy},
-		{"one without an end goes", last, never, nil, token.ReasonPolicy},
-		{"one that has ended stays as it is", today.AddDays(-1), nil, nil, ""},
-		{"one that ends today stays", today, nil, nil, ""},
+		{"one that expires on the last day that is allowed stays", last, nil, nil, ""},
+		{"one that expires a day later goes", last.AddDays(1), nil, nil, token.ReasonPolicy},
+		{"one that expires long after goes", last.AddDays(300), nil, nil, token.ReasonPolicy},
+		{"one that never expires goes", last, never, nil, token.ReasonPolicy},
+		{"one that has expired stays as it is", today.AddDays(-1), nil, nil, ""},
+		{"one that expires today stays", today, nil, nil, ""},
 		{"one that was revoked keeps its reason", last.AddDays(1), func(tok *token.Token) {
 			tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRequest
 		}, nil, token.ReasonRequest},
 		{"one that was revoked in bulk stays", last.AddDays(1), nil, func(u *account.Account) { u.TokensValidFrom = 2 }, ""},
-		{"one that works on beside its successor ends soon enough", last.AddDays(1), func(tok *token.Token) { tok.WorksUntil = atOne.Add(token.MaxOverlap) }, nil, ""},
-		{"one beside its successor without an end as well", last, func(tok *token.Token) { tok.ExpiresOn, tok.WorksUntil = clock.Day{}, atOne.Add(time.Hour) }, nil, ""},
+		{"one that works on in its overlap with a successor stays", last.AddDays(1), func(tok *token.Token) { tok.WorksUntil = atOne.Add(token.MaxOverlap) }, nil, ""},
+		{"one in its overlap that never expires stays, too", last, func(tok *token.Token) { tok.ExpiresOn, tok.WorksUntil = clock.Day{}, atOne.Add(time.Hour) }, nil, ""},
 		{"that of a blocked account goes", last.AddDays(1), nil, func(u *account.Account) { u.State = account.Blocked }, token.ReasonPolicy},
 		{"that of an account that cannot be read goes", last.AddDays(1), nil, func(u *account.Account) { *u = account.Account{ID: u.ID} }, token.ReasonPolicy},
 		{"that of an administrator goes", last.AddDays(1), nil, func(u *account.Account) { u.Admin = true }, token.ReasonPolicy},
@@ -173,22 +66,18 @@ func TestWhatALifetimeRunEnds(t *testing.T) {
 		{"that of a project goes", last.AddDays(1), ofProject, func(u *account.Account) { u.Bot = true }, token.ReasonPolicy},
 		{"that of a project within the limit stays", last, ofProject, func(u *account.Account) { u.Bot = true }, ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := police(t)
-				var changes []func(*token.Token)
-				if c.change != nil {
-					changes = append(changes, c.change)
-				}
-				id := p.add(5, c.on, changes...)
-				if c.owner != nil {
-					p.changeAccount(5, c.owner)
-				}
-				counts := p.enforce(t)
-				want(t, "reason", p.reason(id), c.want)
-				want(t, "counted", counts.Revoked, map[bool]int{true: 1}[c.want == token.ReasonPolicy])
-			})
+		eachWorld(t, c.name, func(t *testing.T, p *world) {
+			var changes []func(*token.Token)
+			if c.change != nil {
+				changes = append(changes, c.change)
+			}
+			id := p.add(5, c.on, changes...)
+			if c.owner != nil {
+				p.changeAccount(5, c.owner)
+			}
+			counts := p.wantRun(t, sweep.Lifetime)
+			want(t, "reason", p.reason(id), c.want)
+			want(t, "counted", counts.Revoked, map[bool]int{true: 1}[c.want == token.ReasonPolicy])
 		})
 	}
 }
@@ -205,21 +94,17 @@ func TestTheDayOfALifetimeRun(t *testing.T) {
 		{"at midnight", today.AddDays(1).Start(), 0},
 		{"in another zone, on the next day there", today.Start().Add(23 * time.Hour).In(time.FixedZone("", 5*3600)), 1},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := police(t)
-				p.now = c.at
-				p.add(5, today.AddDays(limitDays+1))
-				result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: c.at})
-				wantErr(t, err, nil)
-				want(t, "revoked", result.Counts.Revoked, c.want)
-			})
+		eachWorld(t, c.name, func(t *testing.T, p *world) {
+			p.now = c.at
+			p.add(5, today.AddDays(limitDays+1))
+			result, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: c.at})
+			wantErr(t, err, nil)
+			want(t, "revoked", result.Counts.Revoked, c.want)
 		})
 	}
 }
 
-// A run that was called off ends nothing and leaves nothing behind.
+// A run that was called off revokes nothing and leaves nothing behind.
 func TestWhetherALifetimeRunIsDue(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -234,29 +119,23 @@ func TestWhetherALifetimeRunIsDue(t *testing.T) {
 		{"not planned any more", limitDays, time.Time{}, 0},
 		{"planned, and the limit is gone", 0, atOne, 0},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := police(t)
-				p.days, p.from = c.days, c.from
-				p.add(5, today.AddDays(300))
-				counts := p.enforce(t)
-				want(t, "revoked", counts.Revoked, c.want)
-				want(t, "mails", len(p.mails), c.want)
-				if c.want == 0 {
-					want(t, "accounts looked at", p.count("LastUserID"), 0)
-					want(t, "jobs begun", len(p.jobs), 0)
-					want(t, "leases", len(p.leases), 0)
-				}
-			})
+		eachWorld(t, c.name, func(t *testing.T, p *world) {
+			p.limitDays, p.limitFrom = c.days, c.from
+			p.add(5, today.AddDays(300))
+			counts := p.wantRun(t, sweep.Lifetime)
+			want(t, "revoked", counts.Revoked, c.want)
+			want(t, "mails", len(p.mails), c.want)
+			if c.want == 0 {
+				want(t, "accounts looked at", p.count("LastAccountID"), 0)
+				want(t, "jobs begun", len(p.jobs), 0)
+				want(t, "leases", len(p.leases), 0)
+			}
 		})
 	}
 }
 
 func TestMailsOfALifetimeRun(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := police(t)
+	inWorld(t, func(t *testing.T, p *world) {
 		p.pageSize = 2
 		eternal := p.add(5, today, never)
 		late := p.add(5, today.AddDays(200))
@@ -267,25 +146,25 @@ func TestMailsOfALifetimeRun(t *testing.T) {
 		p.add(7, today.AddDays(100))
 		p.changeAccount(7, func(u *account.Account) { u.State = account.Blocked })
 		p.add(8, today.AddDays(100), func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRequest })
-		addProjects(p.world)
+		addProjects(p)
 		p.join(web, 60, project.Maintainer)
 		bot := p.addBotOf(9, web, today.AddDays(100))
 
-		counts := p.enforce(t)
+		counts := p.wantRun(t, sweep.Lifetime)
 		want(t, "revoked", counts.Revoked, 7)
 		if len(p.mails) != 2 {
 			t.Fatalf("%d mails", len(p.mails))
 		}
 		n, ofBot := p.mails[0], p.mails[1]
-		if n.Place.Kind != "" { // which shard comes first is not said
+		if n.Project.Kind != "" { // which shard comes first is not said
 			n, ofBot = ofBot, n
 		}
-		want(t, "address of the bot's mail", ofBot.Recipient.Address, "user60@example.com")
-		want(t, "its place", ofBot.Place, sweep.Place{Kind: project.KindProject, FullPath: "acme/apps/web"})
+		want(t, "address of the bot's mail", ofBot.Recipient.Email, "user60@example.com")
+		want(t, "its project", fmt.Sprint(ofBot.Project.Kind, " ", ofBot.Project.FullPath), "project acme/apps/web")
 		want(t, "its token", fmt.Sprint(ofBot.Total, ofBot.Tokens[0].ID), fmt.Sprint(1, bot))
 		want(t, "kind", n.Kind, sweep.Lifetime)
 		want(t, "limit", n.LimitDays, limitDays)
-		want(t, "address", n.Recipient.Address, "user5@example.com")
+		want(t, "address", n.Recipient.Email, "user5@example.com")
 		want(t, "total", n.Total, 3)
 		var listed []token.ID
 		for _, tok := range n.Tokens {
@@ -294,21 +173,20 @@ func TestMailsOfALifetimeRun(t *testing.T) {
 		// Soonest first, and what would never have ended last. Impersonation tokens are not shown to
 		// whom they act as.
 		want(t, "listed", fmt.Sprint(listed), fmt.Sprint([]token.ID{soon, late, eternal}))
-		want(t, "bot gone", p.bots[9], true)
+		_, there := p.accts[9]
+		want(t, "bot there", there, false)
 		want(t, "mark of the bot's token", fmt.Sprint(p.marks(bot)), "[lifetime]")
 
-		p.enforce(t)
+		p.wantRun(t, sweep.Lifetime)
 		want(t, "mails of a second run", len(p.mails), 2)
 	})
 }
 
-// Where no mails are sent, tokens end all the same.
+// Where no mails are sent, tokens are revoked all the same.
 func TestLifetimeRunWithoutMails(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := police(t)
+	inWorld(t, func(t *testing.T, p *world) {
 		populateLong(p, 50)
-		counts := p.enforce(t, func(s *sweep.Scanner) { s.Mailer = nil })
+		counts := p.wantRun(t, sweep.Lifetime, func(s *sweep.Setup) { s.Mailer = sweep.NoMails })
 		want(t, "revoked", counts.Revoked, 100)
 		want(t, "mails", len(p.mails), 0)
 		want(t, "marks", p.count("Mark"), 0)
@@ -316,7 +194,7 @@ func TestLifetimeRunWithoutMails(t *testing.T) {
 }
 
 // populateLong gives each of n owners two tokens beyond the limit and one within.
-func populateLong(p *policed, n int) {
+func populateLong(p *world, n int) {
 	for owner := account.ID(1); owner <= account.ID(n); owner++ {
 		p.add(owner, today.AddDays(limitDays+int(owner)))
 		p.add(owner, today.AddDays(limitDays))
@@ -324,9 +202,9 @@ func populateLong(p *policed, n int) {
 	}
 }
 
-// wantEnforced fails the test unless exactly what populateLong put beyond the limit was ended, and told
+// wantEnforced fails the test unless exactly what populateLong put beyond the limit was revoked, and told
 // of once.
-func wantEnforced(t *testing.T, p *policed) {
+func wantEnforced(t *testing.T, p *world) {
 	t.Helper()
 	told := p.told()
 	for _, tok := range p.tokens {
@@ -339,9 +217,7 @@ func wantEnforced(t *testing.T, p *policed) {
 
 // The audit trail says who the run was, and of whom it is.
 func TestAuditOfALifetimeRun(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := police(t)
+	inWorld(t, func(t *testing.T, p *world) {
 		expected := map[token.ID]audit.Event{}
 		for owner, c := range map[account.ID]struct {
 			kind   token.Kind
@@ -364,7 +240,7 @@ func TestAuditOfALifetimeRun(t *testing.T) {
 				Token: id, Target: "token " + id.String(),
 			}
 		}
-		p.enforce(t)
+		p.wantRun(t, sweep.Lifetime)
 		want(t, "events", len(p.trail), len(expected))
 		for _, e := range p.trail {
 			want(t, "event of token "+e.Token.String(), e, expected[e.Token])
@@ -372,115 +248,97 @@ func TestAuditOfALifetimeRun(t *testing.T) {
 	})
 }
 
-// A change of the limit stops a run that is under way. What it had ended is told of.
+// A change of the limit stops a run that is under way. What it had revoked is told of.
 func TestLifetimeRunCalledOffInTheMiddle(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		change func(*policed)
+		change func(*world)
 	}{
-		{"the limit is gone", func(p *policed) { p.days, p.from = 0, time.Time{} }},
-		{"another limit is to hold in three hours", func(p *policed) { p.days, p.from = 10, atOne.Add(3*time.Hour) }},
-		{"ends are not enforced", func(p *policed) { p.from = time.Time{} }},
+		{"the limit is gone", func(p *world) { p.limitDays, p.limitFrom = 0, time.Time{} }},
+		{"another limit is to hold in three hours", func(p *world) { p.limitDays, p.limitFrom = 10, atOne.Add(3*time.Hour) }},
+		{"expiry is not enforced", func(p *world) { p.limitFrom = time.Time{} }},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := police(t)
-				const owners = 2000 // five steps a shard
-				populateLong(p, owners)
-				changed := false
-				p.after = func(string) error {
-					p.mu.Lock()
-					defer p.mu.Unlock()
-					if p.ended >= 700 && !changed {
-						changed = true
-						c.change(p)
-					}
-					return nil
+		eachWorld(t, c.name, func(t *testing.T, p *world) {
+			const owners = 2000 // five steps a shard
+			populateLong(p, owners)
+			changed := false
+			p.after = func(string) error {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				if len(p.revocations) >= 700 && !changed {
+					changed = true
+					c.change(p)
 				}
-				for range 10 {
-					result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
-					wantErr(t, err, nil)
-					if result.Done {
-						break
-					}
+				return nil
+			}
+			for range 10 {
+				result, err := p.run(t, sweep.Lifetime)
+				wantErr(t, err, nil)
+				if result.Done {
+					break
 				}
-				revoked := p.revoked()
-				if revoked < 700 || revoked > 700+200 { // at most the step in hand
-					t.Errorf("%d tokens were revoked", revoked)
-				}
-				told := p.told()
-				want(t, "told of", len(told), revoked)
-				for _, n := range p.mails {
-					want(t, "limit in a mail", n.LimitDays, 0)
-				}
-				for id, times := range told {
-					want(t, "mails about "+id.String(), times, 1)
-					want(t, "reason", p.reason(id), token.ReasonPolicy)
-				}
-			})
+			}
+			revoked := p.revoked()
+			if revoked < 700 || revoked > 700+200 { // at most the step in hand
+				t.Errorf("%d tokens were revoked", revoked)
+			}
+			told := p.told()
+			want(t, "told of", len(told), revoked)
+			for _, n := range p.mails {
+				want(t, "limit in a mail", n.LimitDays, 0)
+			}
+			for id, times := range told {
+				want(t, "mails about "+id.String(), times, 1)
+				want(t, "reason", p.reason(id), token.ReasonPolicy)
+			}
 		})
 	}
 }
 
 // Whatever is wrong with mails, no token waits for it.
-func TestMailsHoldUpNoEnd(t *testing.T) {
+func TestMailsHoldUpNoRevocation(t *testing.T) {
 	t.Parallel()
 	paused := func() (float64, error) { return 0, sweep.ErrPaused }
 	first := 0
-	t.Run("the account is paused", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			p := police(t)
-			populateLong(p, 400)
-			p.rate = paused
-			result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &first})
-			wantErr(t, err, sweep.ErrPaused)
-			want(t, "done", result.Done, false)
-			want(t, "revoked, of all shards", p.revoked(), 800)
-			p.rate = nil
-			p.enforce(t)
-			wantEnforced(t, p)
-		})
+	eachWorld(t, "the account is paused", func(t *testing.T, p *world) {
+		populateLong(p, 400)
+		p.rate = paused
+		result, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: atOne, Shard: &first})
+		wantErr(t, err, sweep.ErrPaused)
+		want(t, "done", result.Done, false)
+		want(t, "revoked, of all shards", p.revoked(), 800)
+		p.rate = nil
+		p.wantRun(t, sweep.Lifetime)
+		wantEnforced(t, p)
 	})
-	t.Run("mails are slow", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			p := police(t)
-			populateLong(p, 400)
-			p.sending = func(sweep.Notice) error {
-				if n := p.revoked(); n != 800 {
-					t.Errorf("a mail goes out after %d of 800 tokens", n)
-				}
-				return nil
+	eachWorld(t, "mails are slow", func(t *testing.T, p *world) {
+		populateLong(p, 400)
+		p.sending = func(sweep.Notice) error {
+			if n := p.revoked(); n != 800 {
+				t.Errorf("a mail goes out after %d of 800 tokens", n)
 			}
-			_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &first})
-			wantErr(t, err, nil)
-			want(t, "mails of the first shard", len(p.mails), 100)
-			p.enforce(t)
-			wantEnforced(t, p)
-		})
+			return nil
+		}
+		_, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: atOne, Shard: &first})
+		wantErr(t, err, nil)
+		want(t, "mails of the first shard", len(p.mails), 100)
+		p.wantRun(t, sweep.Lifetime)
+		wantEnforced(t, p)
 	})
-	t.Run("another run is at one of the other shards", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			p := police(t)
-			populateLong(p, 400)
-			p.leases[scanOf{sweep.Lifetime, 2}] = leased{"somebody", atOne.Add(time.Minute)}
-			_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &first})
-			wantErr(t, err, nil)
-			want(t, "revoked", p.revoked(), 600)
-			want(t, "mails", len(p.mails), 100)
-		})
+	eachWorld(t, "another run is at one of the other shards", func(t *testing.T, p *world) {
+		populateLong(p, 400)
+		p.leases[scanOf{sweep.Lifetime, 2}] = leased{"somebody", atOne.Add(time.Minute)}
+		_, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: atOne, Shard: &first})
+		wantErr(t, err, nil)
+		want(t, "revoked", p.revoked(), 600)
+		want(t, "mails", len(p.mails), 100)
 	})
 }
 
-// A token that cannot be ended keeps no other back, is in no mail, and is tried again.
-func TestTokenThatCannotBeEnded(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := police(t)
+// A token that cannot be revoked keeps no other back, is in no mail, and is tried again.
+func TestTokenThatCannotBeRevoked(t *testing.T) {
+	inWorld(t, func(t *testing.T, p *world) {
 		populateLong(p, 1000)
 		stubborn := map[secret.Digest]bool{}
 		for _, owner := range []account.ID{6, 450, 998} {
@@ -488,73 +346,54 @@ func TestTokenThatCannotBeEnded(t *testing.T) {
 			wantErr(t, err, nil)
 			stubborn[digestOf(id)] = true
 		}
-		s := p.lifetime()
-		s.Accounts = refusing{p, stubborn}
-		result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+		result, err := p.run(t, sweep.Lifetime, func(s *sweep.Setup) { s.Revoker = refusing{p, stubborn} })
 		wantErr(t, err, fault.ErrUnavailable)
 		want(t, "done", result.Done, false)
 		want(t, "revoked", p.revoked(), 2000-3)
 		if again := p.told()[999]; again != 0 {
 			t.Error("told of nothing")
 		}
-		p.enforce(t)
+		p.wantRun(t, sweep.Lifetime)
 		want(t, "revoked in the end", p.revoked(), 2000)
-		for _, tok := range p.tokens {
-			if tok.ID.Number() != 2 {
-				want(t, "mails about "+tok.ID.String(), p.told()[tok.ID], 1)
-			}
+		wantEnforced(t, p)
+	})
+	eachWorld(t, "when none can, the run gives up soon", func(t *testing.T, p *world) {
+		populateLong(p, 1000)
+		p.fail = failing("RevokeToken", fault.ErrUnavailable)
+		_, err := p.run(t, sweep.Lifetime)
+		wantErr(t, err, fault.ErrUnavailable)
+		if tries := p.count("RevokeToken"); tries < 20 || tries > 60*shards {
+			t.Errorf("%d tries", tries)
 		}
 	})
-	t.Run("when none can, the run gives up soon", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			p := police(t)
-			populateLong(p, 1000)
-			p.fail = func(call string) error {
-				if call == "RevokeToken" {
-					return fault.ErrUnavailable
-				}
-				return nil
+	eachWorld(t, "one that is gone needs no more", func(t *testing.T, p *world) {
+		id := p.add(5, today.AddDays(200))
+		p.fail = func(call string) error {
+			if call == "RevokeToken" {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				delete(p.tokens, digestOf(id))
 			}
-			_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
-			wantErr(t, err, fault.ErrUnavailable)
-			if tries := p.count("RevokeToken"); tries < 20 || tries > 60*shards {
-				t.Errorf("%d tries", tries)
-			}
-		})
-	})
-	t.Run("one that is gone has ended", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			p := police(t)
-			id := p.add(5, today.AddDays(200))
-			p.fail = func(call string) error {
-				if call == "RevokeToken" {
-					p.mu.Lock()
-					defer p.mu.Unlock()
-					delete(p.tokens, digestOf(id))
-				}
-				return nil
-			}
-			want(t, "revoked", p.enforce(t).Revoked, 0)
-		})
+			return nil
+		}
+		want(t, "revoked", p.wantRun(t, sweep.Lifetime).Revoked, 0)
 	})
 }
 
-// refusing refuses to end some tokens.
+// refusing refuses to revoke some tokens.
 type refusing struct {
-	*policed
+	sweep.Revoker
 	which map[secret.Digest]bool
 }
 
-func (r refusing) RevokeToken(ctx context.Context, ended token.Token, revoked audit.Event) error {
-	if r.which[ended.Digest] {
+func (r refusing) RevokeToken(ctx context.Context, revoked token.Token, event audit.Event) error {
+	if r.which[revoked.Digest] {
 		return fmt.Errorf("%w: refused", fault.ErrUnavailable)
 	}
-	return r.policed.RevokeToken(ctx, ended, revoked)
+	return r.Revoker.RevokeToken(ctx, revoked, event)
 }
 
-// Two triggers at once, for one change or for two on one day, end and tell once.
+// Two triggers at once, for one change or for two on one day, revoke and tell once.
 func TestLifetimeRunsAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, times := range map[string][]time.Time{
@@ -566,60 +405,55 @@ func TestLifetimeRunsAtOnce(t *testing.T) {
 		"a second apart":  {atOne, atOne.Add(time.Second)},
 		"an hour in past": {atOne.Add(-time.Hour), atOne.Add(-time.Hour)},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := police(t)
-				p.from = atOne.AddDate(0, 0, -2)
-				p.pageSize = 2
-				populateLong(p, 300)
-				// sleep: bubble time, a mail takes as long as with SES
-				p.sent = func(sweep.Notice) error { time.Sleep(20 * time.Millisecond); return nil }
-				var runs sync.WaitGroup
-				for _, at := range times {
-					for shard := range shards {
-						runs.Go(func() {
-							for {
-								result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: at, Shard: &shard})
-								if err != nil {
-									t.Error(err)
-									return
-								}
-								if result.Done {
-									return
-								}
-								time.Sleep(time.Second) // sleep: bubble time, between two invocations
+		eachWorld(t, name, func(t *testing.T, p *world) {
+			p.limitFrom = atOne.AddDate(0, 0, -2)
+			p.pageSize = 2
+			populateLong(p, 300)
+			p.sent = func(sweep.Notice) error { time.Sleep(20 * time.Millisecond); return nil }
+			var runs sync.WaitGroup
+			for _, at := range times {
+				for shard := range shards {
+					runs.Go(func() {
+						for {
+							result, err := p.runAt(t, sweep.Lifetime, sweep.Event{Time: at, Shard: &shard})
+							if err != nil {
+								t.Error(err)
+								return
 							}
-						})
-					}
+							if result.Done {
+								return
+							}
+							time.Sleep(time.Second)
+						}
+					})
 				}
-				runs.Wait()
-				// The day before allows one day less.
-				for _, tok := range p.tokens {
-					if tok.ID.Number() == 2 && times[0].Before(today.Start()) {
-						p.mu.Lock()
-						delete(p.tokens, tok.Digest)
-						p.mu.Unlock()
-					}
+			}
+			runs.Wait()
+			// The day before allows one day less.
+			for _, tok := range p.tokens {
+				if tok.ID.Number() == 2 && times[0].Before(today.Start()) {
+					p.mu.Lock()
+					delete(p.tokens, tok.Digest)
+					p.mu.Unlock()
 				}
-				wantEnforced(t, p)
-			})
+			}
+			wantEnforced(t, p)
 		})
 	}
 }
 
-// An account may have more tokens than can be ended during a lease, or before the function's time is up.
+// An account may have more tokens than can be revoked during a lease, or before the function's time is up.
 func TestLargeAccount(t *testing.T) {
 	t.Parallel()
-	build := func(t *testing.T) *policed {
-		p := police(t)
+	build := func(t *testing.T) *world {
+		p := newWorld()
 		for range 3000 {
 			p.add(4, today.AddDays(200))
 		}
 		p.add(8, today.AddDays(200))
 		p.after = func(call string) error {
 			if call == "RevokeToken" {
-				time.Sleep(2 * time.Second) // sleep: bubble time, 16 at a time: over six minutes
+				time.Sleep(2 * time.Second) // 16 at a time: over six minutes
 			}
 			return nil
 		}
@@ -638,7 +472,7 @@ func TestLargeAccount(t *testing.T) {
 				}
 				return nil
 			}
-			want(t, "revoked", p.enforce(t).Revoked, 3001)
+			want(t, "revoked", p.wantRun(t, sweep.Lifetime).Revoked, 3001)
 			if took := time.Since(p.started); took < 5*time.Minute {
 				t.Errorf("took %v, which shows nothing", took)
 			}
@@ -654,7 +488,7 @@ func TestLargeAccount(t *testing.T) {
 			calls := 0
 			for done := false; !done; calls++ {
 				stop, cancel := context.WithTimeout(t.Context(), time.Minute)
-				result, err := p.lifetime().Run(t.Context(), stop, sweep.Event{Time: atOne})
+				result, err := p.scanner(sweep.Lifetime).Run(t.Context(), stop, sweep.Event{Time: atOne})
 				cancel()
 				wantErr(t, err, nil)
 				done = result.Done
@@ -679,7 +513,7 @@ func TestLargeAccount(t *testing.T) {
 				}
 				return nil
 			}
-			result, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+			result, err := p.run(t, sweep.Lifetime)
 			wantErr(t, err, nil)
 			want(t, "done", result.Done, false)
 			want(t, "lease", p.leases[scanOf{sweep.Lifetime, 0}], taken)
@@ -691,129 +525,62 @@ func TestLargeAccount(t *testing.T) {
 }
 
 // A run may die at any of its calls, before or after the call took effect. Whatever the point: the
-// next run goes on, exactly what is beyond the limit ends, every end is told of, and the only mails
+// next run goes on, exactly what is beyond the limit is revoked and told of, and the only mails
 // that are repeated are those whose marks the dead run could not write, at most one a worker.
 func TestLifetimeDeathAtEveryCall(t *testing.T) {
-	t.Parallel()
 	const workers = 3
-	build := func(t *testing.T) *policed {
-		p := police(t)
-		p.pageSize = 2
+	build := func() *world {
+		w := newWorld()
+		w.pageSize = 2
 		for n := range account.ID(25) {
 			owner := 4 + 4*n
-			p.add(owner, today.AddDays(limitDays+1))
-			p.add(owner, today.AddDays(limitDays))
-			p.add(owner, today, never)
+			w.add(owner, today.AddDays(limitDays+1))
+			w.add(owner, today.AddDays(limitDays))
+			w.add(owner, today, never)
 		}
-		return p
+		return w
 	}
-	run := func(t *testing.T, p *policed) (sweep.Result, error) {
-		return p.lifetime(func(s *sweep.Scanner) { s.Workers = workers }).Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+	scan := func(t *testing.T, w *world) (sweep.Result, error) {
+		return w.run(t, sweep.Lifetime, func(s *sweep.Setup) { s.Workers = workers })
 	}
-	calls := 0
-	synctest.Test(t, func(t *testing.T) {
-		p := build(t)
-		_, err := run(t, p)
-		wantErr(t, err, nil)
-		calls = p.calls
-		wantEnforced(t, p)
-	})
-	if calls < 250 {
-		t.Fatalf("a run makes %d calls only", calls)
-	}
-	for _, after := range []bool{false, true} {
-		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
-			t.Parallel()
-			for n := 1; n <= calls; n++ {
-				synctest.Test(t, func(t *testing.T) {
-					p := build(t)
-					die := func(string) error {
-						p.mu.Lock()
-						defer p.mu.Unlock()
-						if p.calls >= n {
-							p.dead = true
-							return errDead
-						}
-						return nil
-					}
-					if after {
-						p.after = die
-					} else {
-						p.fail = die
-					}
-					if _, err := run(t, p); err == nil && !p.dead {
-						t.Fatal("the run did not die")
-					}
-					inFlight := map[account.ID]bool{}
-					for owner := range p.mailsTo() {
-						for _, tok := range p.tokens {
-							if tok.Owner == owner && tok.RevokedReason != "" && len(tok.Notices) == 0 {
-								inFlight[owner] = true
-							}
-						}
-					}
-					if len(inFlight) > workers {
-						t.Errorf("%d mails were in flight", len(inFlight))
-					}
-					p.fail, p.after, p.dead = nil, nil, false
-					time.Sleep(2 * time.Minute) // sleep: bubble time, the dead run's lease ends
-					if result, err := run(t, p); err != nil || !result.Done {
-						t.Fatalf("the next run: done %v, %v", result.Done, err)
-					}
-					for owner, mails := range p.mailsTo() {
-						if most := map[bool]int{false: 1, true: 2}[inFlight[owner]]; mails > most {
-							t.Errorf("owner %s got %d mails", owner, mails)
-						}
-					}
-					told := p.told()
-					for _, tok := range p.tokens {
-						beyond := tok.ID.Number() != 2
-						if (tok.RevokedReason == token.ReasonPolicy) != beyond || slices.Contains(tok.Notices, "lifetime") != beyond || (told[tok.ID] > 0) != beyond {
-							t.Errorf("token %s: %q, %v, in %d mails", tok.ID, tok.RevokedReason, tok.Notices, told[tok.ID])
-						}
-					}
-				})
-				if t.Failed() {
-					t.Fatalf("died at call %d of %d", n, calls)
+	dieEverywhere(t, 250, build, scan, func(t *testing.T, w *world) func() {
+		inFlight := w.inFlight(t, workers, func(tok token.Token) bool { return tok.RevokedReason != "" && len(tok.Notices) == 0 })
+		return func() {
+			w.wantTold(t, inFlight)
+			told := w.told()
+			for _, tok := range w.tokens {
+				beyond := tok.ID.Number() != 2
+				if (tok.RevokedReason == token.ReasonPolicy) != beyond || slices.Contains(tok.Notices, "lifetime") != beyond || (told[tok.ID] > 0) != beyond {
+					t.Errorf("token %s: %q, %v, in %d mails", tok.ID, tok.RevokedReason, tok.Notices, told[tok.ID])
 				}
 			}
-		})
-	}
+		}
+	})
 }
 
 // Every account is looked at once, whatever the ids and the shards.
 func TestEveryAccountIsReached(t *testing.T) {
 	t.Parallel()
 	for _, owners := range []int{1, 3, 4, 5, 399, 400, 401, 805} {
-		t.Run(fmt.Sprint(owners), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := police(t)
-				populateLong(p, owners)
-				want(t, "revoked", p.enforce(t).Revoked, 2*owners)
-				wantEnforced(t, p)
-			})
+		eachWorld(t, fmt.Sprint(owners), func(t *testing.T, p *world) {
+			populateLong(p, owners)
+			want(t, "revoked", p.wantRun(t, sweep.Lifetime).Revoked, 2*owners)
+			wantEnforced(t, p)
 		})
 	}
-	t.Run("those that never had a token cost no look at tokens", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			p := police(t)
-			for owner := account.ID(1); owner <= 300; owner++ {
-				p.addAccount(owner)
-			}
-			p.add(17, today.AddDays(200))
-			p.enforce(t)
-			want(t, "pages", p.count("PageOfTokens"), 2) // to end, and to tell
-		})
+	eachWorld(t, "those that never had a token cost no look at tokens", func(t *testing.T, p *world) {
+		for owner := account.ID(1); owner <= 300; owner++ {
+			p.addAccount(owner)
+		}
+		p.add(17, today.AddDays(200))
+		p.wantRun(t, sweep.Lifetime)
+		want(t, "pages", p.count("PageOfTokens"), 2) // to revoke, and to tell
 	})
 }
 
-// What a run had ended when it died in its first step is told of, also when the limit is gone by then.
+// What a run had revoked when it died in its first step is told of, also when the limit is gone by then.
 func TestCalledOffAfterDeathInTheFirstStep(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := police(t)
+	inWorld(t, func(t *testing.T, p *world) {
 		p.add(4, today.AddDays(200))
 		p.add(8, today.AddDays(200))
 		p.after = func(call string) error {
@@ -822,15 +589,15 @@ func TestCalledOffAfterDeathInTheFirstStep(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := p.lifetime().Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+		_, err := p.run(t, sweep.Lifetime)
 		wantErr(t, err, fault.ErrUnavailable)
 		revoked := p.revoked()
 		if revoked == 0 {
 			t.Fatal("nothing was revoked, which shows nothing")
 		}
-		p.after, p.dead, p.days, p.from = nil, false, 0, time.Time{}
-		time.Sleep(2 * time.Minute) // sleep: bubble time, the dead run's lease ends
-		p.enforce(t)
+		p.after, p.dead, p.limitDays, p.limitFrom = nil, false, 0, time.Time{}
+		time.Sleep(2 * time.Minute)
+		p.wantRun(t, sweep.Lifetime)
 		want(t, "revoked", p.revoked(), revoked)
 		want(t, "told of", len(p.told()), revoked)
 	})

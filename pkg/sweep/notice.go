@@ -13,36 +13,15 @@ import (
 	"latchkey/pkg/token"
 )
 
-// MaxListed is how many tokens a mail names. The rest are counted in it and
-// announced with it.
-const MaxListed = 100
-
-// PagePath is where people manage their tokens, below the address that they
-// reach the service at.
-const PagePath = "/-/user_settings/personal_access_tokens"
-
-// A Kind is one of the scans.
-type Kind string
-
-// The scans.
-const (
-	// Expiring tells owners of tokens that end within the notice days.
-	Expiring Kind = "expiring"
-	// Expired tells owners of tokens that have ended.
-	Expired Kind = "expired"
-	// Lifetime ends tokens that live longer than administrators allow, and tells
-	// their owners. It runs when the limit was changed, not daily.
-	Lifetime Kind = "lifetime"
-)
-
 // A Notice is one mail to one recipient about one owner's tokens.
 type Notice struct {
 	Kind      Kind
-	Recipient Recipient
+	Recipient account.Account
 	// Owner is whose tokens they are: the recipient, or a bot.
 	Owner account.ID
-	// Place is what a bot's tokens are for, and none for a person's.
-	Place Place
+	// Project is what a bot's tokens are for, and none for a person's. Its
+	// FullPath starts with a username if it is in an account's namespace.
+	Project project.Project
 	// Today is the UTC day of the scan.
 	Today clock.Day
 	// Tokens are the first MaxListed of them, soonest first.
@@ -57,29 +36,31 @@ type Notice struct {
 	Page string
 }
 
-// A Place is the project or group that a bot's tokens are for.
-type Place struct {
-	Kind project.Kind
-	// FullPath starts with the username of the account whose namespace it is
-	// in, if it is in one.
-	FullPath string
-}
+// MaxListed is how many tokens a mail names. The rest are counted in it and
+// announced with it.
+const MaxListed = 100
 
-// A Recipient is who gets a mail.
-type Recipient struct {
-	Account account.ID
-	Name    string
-	// Address is never logged.
-	Address string
-}
+// PagePath is where people manage their tokens, below the address that they
+// reach the service at.
+const PagePath = "/-/user_settings/personal_access_tokens"
 
-// A Token is what a mail says about a token.
+// A Token is what a mail says about a token. A mailer gets no digest.
 type Token struct {
 	ID         token.ID
 	Name       string
 	Scopes     scope.Set
 	LastUsedAt time.Time // zero for never
-	ExpiresOn  clock.Day // no day is never, in a Lifetime notice only
+	ExpiresOn  clock.Day // no day is never, in Lifetime and Leaked notices only
+}
+
+// listed returns what a mail says about the tokens that all stands for.
+func listed[T any](all []T, record func(T) token.Token) []Token {
+	tokens := make([]Token, 0, min(len(all), MaxListed))
+	for _, one := range all[:cap(tokens)] {
+		t := record(one)
+		tokens = append(tokens, Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: t.ExpiresOn})
+	}
+	return tokens
 }
 
 // A Mailer sends notices. It is safe for concurrent use.
@@ -92,6 +73,14 @@ type Mailer interface {
 	// an error that wraps ErrPaused when it may send none.
 	Rate(ctx context.Context) (float64, error)
 }
+
+// NoMails is the Mailer of a deployment that sends no mails.
+var NoMails Mailer = noMails{}
+
+type noMails struct{}
+
+func (noMails) Send(context.Context, Notice) error    { return ErrPaused }
+func (noMails) Rate(context.Context) (float64, error) { return 0, ErrPaused }
 
 var (
 	// ErrMail is the parent of what is known to be wrong with sending.

@@ -19,7 +19,7 @@ import (
 // scanAt runs the expired scan with an event of some time until it is done, and returns its counts.
 func (w *world) scanAt(t *testing.T, at time.Time) (counts sweep.Counts) {
 	t.Helper()
-	s := w.scanner(sweep.Expired, func(s *sweep.Scanner) { s.AnyTime = true })
+	s := w.scanner(sweep.Expired, func(s *sweep.Setup) { s.AnyTime = true })
 	result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: at})
 	wantErr(t, err, nil)
 	want(t, "done", result.Done, true)
@@ -30,17 +30,15 @@ func (w *world) scanAt(t *testing.T, at time.Time) (counts sweep.Counts) {
 func (w *world) nights(t *testing.T, from, to int) (removed int) {
 	t.Helper()
 	for n := from; n <= to; n++ {
-		removed += w.scanAt(t, atOne.AddDate(0, 0, n)).Ended
+		removed += w.scanAt(t, atOne.AddDate(0, 0, n)).BotsRemoved
 	}
 	return removed
 }
 
-// A bot stays for as long as revoked tokens do after its token's end was announced, and is then
+// A bot stays for as long as revoked tokens do after its token's expiry was announced, and is then
 // removed at once.
 func TestBotIsRemoved(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		id := staff(w, today)
 		person := w.add(8, today)
 		want(t, "removed in 90 nights", w.nights(t, 0, 89), 0)
@@ -48,13 +46,13 @@ func TestBotIsRemoved(t *testing.T) {
 		_, there := w.accts[bot]
 		want(t, "the bot is there", there, true)
 		counts := w.scanAt(t, atOne.AddDate(0, 0, 90))
-		want(t, "removed", counts.Ended, 1)
+		want(t, "removed", counts.BotsRemoved, 1)
 		want(t, "mails", counts.Mails, 0)
 		tok := w.tokens[digestOf(id)]
 		want(t, "revoked at", tok.RevokedAt, atOne.AddDate(0, 0, 90))
 		want(t, "reason", tok.RevokedReason, token.ReasonExpired)
 		want(t, "removed in 20 nights more", w.nights(t, 91, 110), 0)
-		want(t, "ended", fmt.Sprint(w.ended), fmt.Sprint(map[token.ID]int{id: 1}))
+		want(t, "revoked", fmt.Sprint(w.revocations), fmt.Sprint(map[token.ID]int{id: 1}))
 		want(t, "the person's token", w.tokens[digestOf(person)].RevokedAt.IsZero(), true)
 	})
 }
@@ -72,14 +70,10 @@ func TestRemovalAtMidnight(t *testing.T) {
 		{"the first second of the day", due.Start(), 1},
 		{"the second after", due.Start().Add(time.Second), 1},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				staff(w, today)
-				w.scanAt(t, atOne)
-				want(t, "removed", w.scanAt(t, c.at).Ended, c.want)
-			})
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			staff(w, today)
+			w.scanAt(t, atOne)
+			want(t, "removed", w.scanAt(t, c.at).BotsRemoved, c.want)
 		})
 	}
 }
@@ -88,25 +82,23 @@ type ignoring struct{ err error }
 
 func (i ignoring) ExpiryIgnored(context.Context) (bool, error) { return true, i.err }
 
-// While ends are not enforced, the tokens of bots work on. If this fails, one that
+// While expiry is not enforced, the tokens of bots work on. If this fails, one that
 // still works is taken away (promise 6).
-func TestNoBotIsRemovedWhileEndsAreNotEnforced(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+func TestNoBotIsRemovedWhileExpiryIsNotEnforced(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
 		staff(w, today)
 		w.scanAt(t, atOne)
 		event := sweep.Event{Time: today.AddDays(90).Start().Add(2 * time.Hour)}
 		with := func(e sweep.Enforcement) (sweep.Result, error) {
-			return w.scanner(sweep.Expired, func(s *sweep.Scanner) { s.Enforcement, s.AnyTime = e, true }).Run(t.Context(), t.Context(), event)
+			return w.scanner(sweep.Expired, func(s *sweep.Setup) { s.Enforcement, s.AnyTime = e, true }).Run(t.Context(), t.Context(), event)
 		}
 		result, err := with(ignoring{fault.ErrUnavailable})
-		if result.Done || result.Counts.Ended != 0 || err == nil {
+		if result.Done || result.Counts.BotsRemoved != 0 || err == nil {
 			t.Errorf("undecided: %+v, %v", result, err)
 		}
 		result, err = with(ignoring{})
 		wantErr(t, err, nil)
-		want(t, "removed", result.Counts.Ended, 0)
+		want(t, "removed", result.Counts.BotsRemoved, 0)
 	})
 }
 
@@ -129,36 +121,32 @@ func TestBotsThatStay(t *testing.T) {
 		{"moved", "a person's token", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.Kind, tok.Project, tok.Level = token.Personal, 0, 0 })
 		}},
-		{"moved", "a token that ends tomorrow", func(w *world, id token.ID) {
+		{"moved", "a token that expires tomorrow", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.ExpiresOn = today.AddDays(91) })
 		}},
-		{"moved", "a token that never ends", func(w *world, id token.ID) {
+		{"moved", "a token that never expires", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.ExpiresOn = clock.Day{} })
 		}},
-		{"", "a token that ends today", func(w *world, id token.ID) {
+		{"", "a token that expires today", func(w *world, id token.ID) {
 			w.change(id, func(tok *token.Token) { tok.ExpiresOn = today.AddDays(90) })
 		}},
 		{"", "a token whose bot is gone", func(w *world, _ token.ID) { delete(w.accts, bot) }},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				id := staff(w, today)
-				other := w.addBotOf(bot+shards, web, today) // of the same shard, behind it
-				w.scanAt(t, atOne)
-				c.arrange(w, id)
-				counts := w.scanAt(t, atOne.AddDate(0, 0, 90))
-				skipped, ended := map[string]int{}, map[token.ID]int{other: 1}
-				if c.reason != "" {
-					skipped[c.reason] = 1
-				} else {
-					ended[id] = 1
-				}
-				want(t, "ended", fmt.Sprint(w.ended), fmt.Sprint(ended))
-				want(t, "counted", counts.Ended, len(ended))
-				want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(skipped))
-			})
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			id := staff(w, today)
+			other := w.addBotOf(bot+shards, web, today) // of the same shard, behind it
+			w.scanAt(t, atOne)
+			c.arrange(w, id)
+			counts := w.scanAt(t, atOne.AddDate(0, 0, 90))
+			skipped, removed := map[string]int{}, map[token.ID]int{other: 1}
+			if c.reason != "" {
+				skipped[c.reason] = 1
+			} else {
+				removed[id] = 1
+			}
+			want(t, "revoked", fmt.Sprint(w.revocations), fmt.Sprint(removed))
+			want(t, "counted", counts.BotsRemoved, len(removed))
+			want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(skipped))
 		})
 	}
 }
@@ -167,59 +155,47 @@ func TestBotsThatStay(t *testing.T) {
 func TestBotRevokedInBulk(t *testing.T) {
 	t.Parallel()
 	for _, moment := range []string{"before the scan", "before the mail goes out"} {
-		t.Run(moment, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				id := staff(w, today)
-				personal := w.add(8, today)
-				revoke := func() {
-					for _, acct := range []account.ID{bot, 8} {
-						w.changeAccount(acct, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
+		eachWorld(t, moment, func(t *testing.T, w *world) {
+			id := staff(w, today)
+			personal := w.add(8, today)
+			revoke := func() {
+				for _, acct := range []account.ID{bot, 8} {
+					w.changeAccount(acct, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
+				}
+			}
+			looks := 0
+			w.fail = func(call string) error {
+				if call == "Tokens" {
+					if looks++; moment == "before the mail goes out" && looks == 2 {
+						revoke()
 					}
 				}
-				looks := 0
-				w.fail = func(call string) error {
-					if call == "Tokens" {
-						if looks++; moment == "before the mail goes out" && looks == 2 {
-							revoke()
-						}
-					}
-					return nil
-				}
-				if moment == "before the scan" {
-					revoke()
-				}
-				counts := w.scanAt(t, atOne)
-				want(t, "mails", counts.Mails, 0)
-				want(t, "revoked", counts.Skipped["revoked"], 2)
-				want(t, "personal token's marks", fmt.Sprint(w.marks(personal)), "[]")
-				want(t, "removed", w.nights(t, 1, 90), 1)
-				want(t, "ended", w.ended[id], 1)
-			})
+				return nil
+			}
+			if moment == "before the scan" {
+				revoke()
+			}
+			counts := w.scanAt(t, atOne)
+			want(t, "mails", counts.Mails, 0)
+			want(t, "revoked", counts.Skipped["revoked"], 2)
+			want(t, "personal token's marks", fmt.Sprint(w.marks(personal)), "[]")
+			want(t, "removed", w.nights(t, 1, 90), 1)
+			want(t, "revoked", w.revocations[id], 1)
 		})
 	}
-	t.Run("beside one that is announced", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			id := staff(w, today)
-			w.changeAccount(bot, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
-			w.add(bot, today, func(tok *token.Token) { tok.Kind, tok.Project, tok.Level = token.Project, web, project.Maintainer })
-			counts := w.scanAt(t, atOne)
-			want(t, "mails and marked", fmt.Sprint(counts.Mails, counts.Marked), "4 2")
-			want(t, "marks", fmt.Sprint(w.marks(id)), "[expired]")
-		})
+	eachWorld(t, "together with one that is announced", func(t *testing.T, w *world) {
+		id := staff(w, today)
+		w.changeAccount(bot, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
+		w.add(bot, today, func(tok *token.Token) { tok.Kind, tok.Project, tok.Level = token.Project, web, project.Maintainer })
+		counts := w.scanAt(t, atOne)
+		want(t, "mails and marked", fmt.Sprint(counts.Mails, counts.Marked), "4 2")
+		want(t, "marks", fmt.Sprint(w.marks(id)), "[expired]")
 	})
-	t.Run("the scan before its end leaves it alone", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			id := staff(w, today)
-			w.changeAccount(bot, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
-			w.wantRun(t, sweep.Expiring)
-			want(t, "marks", fmt.Sprint(w.marks(id)), "[]")
-		})
+	eachWorld(t, "the scan before its expiry leaves it alone", func(t *testing.T, w *world) {
+		id := staff(w, today)
+		w.changeAccount(bot, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
+		w.wantRun(t, sweep.Expiring)
+		want(t, "marks", fmt.Sprint(w.marks(id)), "[]")
 	})
 }
 
@@ -242,27 +218,23 @@ func TestMissedRemovals(t *testing.T) {
 		{"an older day's event, late, removes nothing", 90, []int{0, 90 - 1, 88}, -1},
 		{"a late event of the day before its announcement", 90, []int{1, 0, 89, 90}, 90},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.keep = c.keep
-				staff(w, today)
-				removed := -1
-				for _, n := range c.runs {
-					if w.scanAt(t, atOne.AddDate(0, 0, n)).Ended > 0 {
-						removed = n
-					}
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			w.keep = c.keep
+			staff(w, today)
+			removed := -1
+			for _, n := range c.runs {
+				if w.scanAt(t, atOne.AddDate(0, 0, n)).BotsRemoved > 0 {
+					removed = n
 				}
-				want(t, "removed on", removed, c.want)
-			})
+			}
+			want(t, "removed on", removed, c.want)
 		})
 	}
 	t.Run("an entry that the index shows late", func(t *testing.T) {
 		t.Parallel()
 		for late, wanted := range map[int]int{1: 1, 7: 1, 8: 0} {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
+				w := newWorld()
 				staff(w, today)
 				w.scanAt(t, atOne)
 				hidden := w.entries
@@ -275,12 +247,12 @@ func TestMissedRemovals(t *testing.T) {
 	})
 }
 
-// The time that bots stay may change; those that have ended keep their day.
+// The time that bots stay may change; those that have expired keep their day.
 func TestRetentionChanges(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []int{1, 400} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld()
 			staff(w, today)
 			w.scanAt(t, atOne)
 			w.keep = keep
@@ -305,17 +277,17 @@ func TestRemovalWindow(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			for _, kind := range []sweep.Kind{sweep.Expired, sweep.Expiring} {
-				w := newWorld(t)
+				w := newWorld()
 				if c.last != "" {
 					w.finished[scanOf{kind, 0}] = day(c.last)
 				}
 				asked := &window{}
 				shard := 0
-				s := w.scanner(kind, func(s *sweep.Scanner) { s.Index = asked })
+				s := w.scanner(kind, func(s *sweep.Setup) { s.Index = asked })
 				_, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne, Shard: &shard})
 				wantErr(t, err, nil)
 				if kind == sweep.Expiring {
-					want(t, "days of the scan before the end", len(asked.bots), 0)
+					want(t, "days of the scan before expiry", len(asked.bots), 0)
 					continue
 				}
 				want(t, "first day", asked.bots[0], c.first)
@@ -342,8 +314,8 @@ func crew(w *world, n int) {
 // wantAllRemoved fails the test unless n bots were removed, each once.
 func wantAllRemoved(t *testing.T, w *world, n int) {
 	t.Helper()
-	want(t, "removed", len(w.ended), n)
-	for id, times := range w.ended {
+	want(t, "removed", len(w.revocations), n)
+	for id, times := range w.revocations {
 		want(t, "removals of "+id.String(), times, 1)
 	}
 	want(t, "left in the index", len(w.entries), 0)
@@ -353,37 +325,31 @@ func wantAllRemoved(t *testing.T, w *world, n int) {
 func TestManyRemovals(t *testing.T) {
 	t.Parallel()
 	for _, pageSize := range []int{7, 50, 500} {
-		t.Run(fmt.Sprintf("pages of %d", pageSize), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.pageSize = pageSize
-				crew(w, 230)
-				w.after = func(call string) error {
-					if call == "RevokeToken" {
-						time.Sleep(2 * time.Second) // sleep: bubble time, 153 seconds in all, with three workers
-					}
-					return nil
+		eachWorld(t, fmt.Sprintf("pages of %d", pageSize), func(t *testing.T, w *world) {
+			w.pageSize = pageSize
+			crew(w, 230)
+			w.after = func(call string) error {
+				if call == "RevokeToken" {
+					time.Sleep(2 * time.Second) // 153 seconds in all, with three workers
 				}
-				for range 3 {
-					result, err := w.run(t, sweep.Expired)
-					wantErr(t, err, nil)
-					if result.Done {
-						break
-					}
+				return nil
+			}
+			for range 3 {
+				result, err := w.run(t, sweep.Expired)
+				wantErr(t, err, nil)
+				if result.Done {
+					break
 				}
-				wantAllRemoved(t, w, 230)
-				want(t, "sum", w.jobs[sweep.Job{Kind: sweep.Expired, Day: today, Shard: 0}].Counts.Ended, 230)
-			})
+			}
+			wantAllRemoved(t, w, 230)
+			want(t, "sum", w.jobs[sweep.Job{Kind: sweep.Expired, Day: today, Shard: 0}].Counts.BotsRemoved, 230)
 		})
 	}
 }
 
 // When its time is nearly up a run stops after the batch in hand, and the next goes on.
 func TestRemovalStops(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		w.pageSize = 500
 		crew(w, 120)
 		stop, cancel := context.WithCancel(t.Context())
@@ -396,21 +362,19 @@ func TestRemovalStops(t *testing.T) {
 		result, err := w.scanner(sweep.Expired).Run(t.Context(), stop, sweep.Event{Time: atOne})
 		wantErr(t, err, nil)
 		want(t, "done", result.Done, false)
-		want(t, "removed", result.Counts.Ended, 50)
+		want(t, "removed", result.Counts.BotsRemoved, 50)
 		want(t, "leases kept", len(w.leases), 0)
 		_, finished := w.finished[scanOf{sweep.Expired, 0}]
 		want(t, "finished", finished, false)
 		w.after = nil
-		want(t, "removed by the next", w.wantRun(t, sweep.Expired).Ended, 70)
+		want(t, "removed by the next", w.wantRun(t, sweep.Expired).BotsRemoved, 70)
 		wantAllRemoved(t, w, 120)
 	})
 }
 
 // A run that has lost its lease removes no further batch.
 func TestRemovalLeaseLost(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		crew(w, 120)
 		taken := leased{"another", atOne.Add(time.Hour)}
 		w.after = func(call string) error {
@@ -424,7 +388,7 @@ func TestRemovalLeaseLost(t *testing.T) {
 		result, err := w.run(t, sweep.Expired)
 		wantErr(t, err, nil)
 		want(t, "done", result.Done, false)
-		want(t, "removed", result.Counts.Ended, 50)
+		want(t, "removed", result.Counts.BotsRemoved, 50)
 		want(t, "lease", w.leases[scanOf{sweep.Expired, 0}], taken)
 	})
 }
@@ -442,36 +406,32 @@ func TestRemovalFails(t *testing.T) {
 		{"items that make no sense", fault.ErrCorrupt, "malformed"},
 		{"a record that went away", fault.ErrNotFound, "gone"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				crew(w, 20)
-				failures := 0
-				w.fail = func(call string) error {
-					w.mu.Lock()
-					defer w.mu.Unlock()
-					if call == "RevokeToken" && failures == 0 {
-						failures++
-						return fmt.Errorf("%w: really", c.err)
-					}
-					return nil
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			crew(w, 20)
+			failures := 0
+			w.fail = func(call string) error {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if call == "RevokeToken" && failures == 0 {
+					failures++
+					return fmt.Errorf("%w: really", c.err)
 				}
-				result, err := w.run(t, sweep.Expired)
-				want(t, "removed", result.Counts.Ended, 19)
-				want(t, "done", result.Done, c.skipped != "")
-				_, finished := w.finished[scanOf{sweep.Expired, 0}]
-				want(t, "finished", finished, c.skipped != "")
-				if c.skipped != "" {
-					wantErr(t, err, nil)
-					want(t, "skipped", fmt.Sprint(result.Counts.Skipped), fmt.Sprint(map[string]int{c.skipped: 1}))
-					want(t, "removed the day after", w.nights(t, 1, 1), 1)
-				} else {
-					wantErr(t, err, c.err)
-					want(t, "removed by the retry", w.wantRun(t, sweep.Expired).Ended, 1)
-				}
-				wantAllRemoved(t, w, 20)
-			})
+				return nil
+			}
+			result, err := w.run(t, sweep.Expired)
+			want(t, "removed", result.Counts.BotsRemoved, 19)
+			want(t, "done", result.Done, c.skipped != "")
+			_, finished := w.finished[scanOf{sweep.Expired, 0}]
+			want(t, "finished", finished, c.skipped != "")
+			if c.skipped != "" {
+				wantErr(t, err, nil)
+				want(t, "skipped", fmt.Sprint(result.Counts.Skipped), fmt.Sprint(map[string]int{c.skipped: 1}))
+				want(t, "removed the day after", w.nights(t, 1, 1), 1)
+			} else {
+				wantErr(t, err, c.err)
+				want(t, "removed by the retry", w.wantRun(t, sweep.Expired).BotsRemoved, 1)
+			}
+			wantAllRemoved(t, w, 20)
 		})
 	}
 }
@@ -479,16 +439,14 @@ func TestRemovalFails(t *testing.T) {
 // Mails that are left over keep no bot: an address that fails every night must not keep all bots for
 // ever.
 func TestUnsentMailsAndRemovals(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		crew(w, 3)
 		id := w.add(8, today)
 		broken := true
 		w.sending = to(&broken, errOdd)
 		result, err := w.run(t, sweep.Expired)
 		wantErr(t, err, sweep.ErrUnsent)
-		want(t, "removed", result.Counts.Ended, 3)
+		want(t, "removed", result.Counts.BotsRemoved, 3)
 		want(t, "done", result.Done, false)
 		_, finished := w.finished[scanOf{sweep.Expired, 0}]
 		want(t, "finished", finished, false)
@@ -498,12 +456,11 @@ func TestUnsentMailsAndRemovals(t *testing.T) {
 	})
 }
 
-// A run may die at any of its calls: each bot is removed once, and never before its end was told to
+// A run may die at any of its calls: each bot is removed once, and never before its expiry was told to
 // everybody.
 func TestDeathAtEveryRemoval(t *testing.T) {
-	t.Parallel()
-	build := func(t *testing.T) *world {
-		w := newWorld(t)
+	build := func() *world {
+		w := newWorld()
 		w.pageSize = 2
 		crew(w, 5)
 		w.join(web, 10, project.Maintainer)
@@ -514,55 +471,26 @@ func TestDeathAtEveryRemoval(t *testing.T) {
 		return w
 	}
 	scan := func(t *testing.T, w *world) (sweep.Result, error) {
-		return w.run(t, sweep.Expired, func(s *sweep.Scanner) { s.Workers = 2 })
+		return w.run(t, sweep.Expired, func(s *sweep.Setup) { s.Workers = 2 })
 	}
-	calls := 0
-	synctest.Test(t, func(t *testing.T) {
-		w := build(t)
-		_, err := scan(t, w)
-		wantErr(t, err, nil)
-		wantAllRemoved(t, w, 7)
-		calls = w.calls
-	})
-	if calls < 60 {
-		t.Fatalf("a run makes %d calls only", calls)
-	}
-	for _, after := range []bool{false, true} {
-		t.Run(map[bool]string{false: "before the call", true: "after the call"}[after], func(t *testing.T) {
-			t.Parallel()
-			for n := 1; n <= calls; n++ {
-				synctest.Test(t, func(t *testing.T) {
-					w := build(t)
-					w.dieAtCall(n, after)
-					_, _ = scan(t, w) // what came of it is in the world
-					for id := range w.ended {
-						want(t, "announced", slices.Contains(w.marks(id), "expired"), true)
-					}
-					w.revive()
-					time.Sleep(2 * time.Minute) // sleep: bubble time, the dead run's lease ends
-					result, err := scan(t, w)
-					wantErr(t, err, nil)
-					want(t, "done", result.Done, true)
-					wantAllRemoved(t, w, 7)
-					for _, owner := range []account.ID{bot + 100, bot + 104} {
-						for _, acct := range []account.ID{9, 10} {
-							want(t, "told", slices.ContainsFunc(w.mails, func(m sweep.Notice) bool { return m.Owner == owner && m.Recipient.Account == acct }), true)
-						}
-					}
-				})
-				if t.Failed() {
-					t.Fatalf("died at call %d of %d", n, calls)
+	dieEverywhere(t, 60, build, scan, func(t *testing.T, w *world) func() {
+		for id := range w.revocations {
+			want(t, "announced", slices.Contains(w.marks(id), "expired"), true)
+		}
+		return func() {
+			wantAllRemoved(t, w, 7)
+			for _, owner := range []account.ID{bot + 100, bot + 104} {
+				for _, acct := range []account.ID{9, 10} {
+					want(t, "told", slices.ContainsFunc(w.mails, func(m sweep.Notice) bool { return m.Owner == owner && m.Recipient.ID == acct }), true)
 				}
 			}
-		})
-	}
+		}
+	})
 }
 
 // Two runs at once remove each bot once.
 func TestRemovalsAtOnce(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		w.lagging = true // the index goes on to show what is removed
 		crew(w, 60)
 		results := make(chan error, 2)
@@ -574,15 +502,15 @@ func TestRemovalsAtOnce(t *testing.T) {
 						results <- err
 						return
 					}
-					time.Sleep(time.Second) // sleep: bubble time, between two invocations
+					time.Sleep(time.Second)
 				}
 			}()
 		}
 		for range 2 {
 			wantErr(t, <-results, nil)
 		}
-		want(t, "removed", len(w.ended), 60)
-		for id, times := range w.ended {
+		want(t, "removed", len(w.revocations), 60)
+		for id, times := range w.revocations {
 			want(t, "removals of "+id.String(), times, 1)
 		}
 	})

@@ -2,7 +2,6 @@ package sweep_test
 
 import (
 	"context"
-	"crypto/rand"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,9 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
+// tableShards are few: a scan asks for every day of every shard.
+const tableShards = 4
+
 // A deployment is a scan on a real table with a mailer that records.
 type deployment struct {
 	*storetest.Fixture
@@ -28,11 +30,11 @@ type deployment struct {
 	crowd storetest.Crowd
 }
 
-// deploy fills a table with owners of tokens that end today and later.
+// deploy fills a table with owners of tokens that expire today and later.
 func deploy(t *testing.T, owners, tokensEach int) *deployment {
 	t.Helper()
 	f := storetest.NewFixture(t, storetest.Engine(t))
-	loader, err := storetest.NewLoader(t.Context(), f.Client, f.Name, storetest.Shards)
+	loader, err := storetest.NewLoader(t.Context(), f.Client, f.Name, tableShards)
 	wantErr(t, err, nil)
 	crowd := storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner account.ID, n int) clock.Day {
 		return today.AddDays((int(owner) + n) % 8)
@@ -41,12 +43,15 @@ func deploy(t *testing.T, owners, tokensEach int) *deployment {
 	return &deployment{f, &notify.Recorder{Speed: func() (float64, error) { return 1e6, nil }}, crowd}
 }
 
-func (d *deployment) scanner(table *store.Table, kind sweep.Kind) *sweep.Scanner {
-	return &sweep.Scanner{
-		Kind: kind, Index: table, Records: table, Teams: table, Ledger: table, Mailer: d.mails,
-		Clock: clock.NewFake(atOne), Days: sweep.Days{7}, Shards: storetest.Shards, Concurrency: 1, Workers: 8,
-		NewHolder: rand.Text, AnyTime: true,
-	}
+func (d *deployment) scanner(t *testing.T, table *store.Table, kind sweep.Kind, at time.Time) *sweep.Scanner {
+	t.Helper()
+	s, err := sweep.NewScanner(sweep.Setup{
+		Kind: kind, Records: table, Projects: table, Ledger: table, Mailer: d.mails, Clock: clock.NewFake(at),
+		Index: table, Revoker: table, Enforcement: table, Days: sweep.Days{7}, Shards: tableShards, Concurrency: 1, Workers: 8,
+		AnyTime: true, Malformed: func(err error) { t.Error(err) },
+	})
+	wantErr(t, err, nil)
+	return s
 }
 
 // untilDone calls like the state machine, which comes again when there is more to do or a fault.
@@ -102,25 +107,22 @@ func (d *deployment) check(t *testing.T, mark string, except ...token.ID) {
 // of the architecture on a real table.
 func TestExactlyOnce(t *testing.T) {
 	t.Parallel()
-	const owners, tokensEach = 4000, 5
+	const owners, tokensEach = 440, 2 // more than two batches a shard
 	d := deploy(t, owners, tokensEach)
 	for again := range 2 {
 		var triggers sync.WaitGroup
 		for range 2 {
 			triggers.Go(func() {
-				s := d.scanner(d.Store, sweep.Expiring)
+				s := d.scanner(t, d.Store, sweep.Expiring, atOne)
 				var shards sync.WaitGroup
-				for shard := range storetest.Shards {
-					if shard%4 == 0 {
-						shards.Wait() // four at a time, as the state machine does
-					}
+				for shard := range tableShards { // at a time, as the state machine does
 					shards.Go(func() { untilDoneOrLeased(t, s, shard) })
 				}
 				shards.Wait()
 			})
 		}
 		triggers.Wait()
-		untilDone(t, d.scanner(d.Store, sweep.Expiring), sweep.Event{Time: atOne})
+		untilDone(t, d.scanner(t, d.Store, sweep.Expiring, atOne), sweep.Event{Time: atOne})
 		want(t, "mails", len(d.mails.Sent()), owners)
 		if again == 1 {
 			d.check(t, "expiring-7")
@@ -158,10 +160,10 @@ func TestThrottledTable(t *testing.T) {
 		if operation == "GetItem" {
 			kind = sweep.Expired // which asks for the last finished day
 		}
-		untilDone(t, d.scanner(d.Through(proxy.Client()), kind), sweep.Event{Time: atOne.AddDate(0, 0, -1)})
+		untilDone(t, d.scanner(t, d.Through(proxy.Client()), kind, atOne), sweep.Event{Time: atOne.AddDate(0, 0, -1)})
 	}
 	proxy.Fail(nil)
-	untilDone(t, d.scanner(d.Store, sweep.Expiring), sweep.Event{Time: atOne})
+	untilDone(t, d.scanner(t, d.Store, sweep.Expiring, atOne), sweep.Event{Time: atOne})
 	d.mails = onlyKind(t, d.mails, sweep.Expiring)
 	d.checkAtLeast(t)
 }
@@ -205,20 +207,19 @@ func TestTableGoesAway(t *testing.T) {
 			t.Parallel()
 			d := deploy(t, 120, 2)
 			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
-			for n := 1; n < 40; n += 6 {
+			for n := 1; n < 30; n += 3 {
 				proxy.Fail(func(op string, seen int) storetest.Action {
 					if op == operation && seen >= n {
 						return storetest.LoseRequest
 					}
 					return nil
 				})
-				_, err := d.scanner(d.Through(proxy.Client()), sweep.Expiring).Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+				_, err := d.scanner(t, d.Through(proxy.Client()), sweep.Expiring, atOne).Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
 				if err != nil {
 					wantErr(t, err, fault.ErrUnavailable)
 				}
 			}
-			s := d.scanner(d.Store, sweep.Expiring)
-			s.Clock = clock.NewFake(atOne.Add(2 * time.Minute)) // leases that could not be given back end
+			s := d.scanner(t, d.Store, sweep.Expiring, atOne.Add(2*time.Minute)) // leases that could not be given back are over
 			untilDone(t, s, sweep.Event{Time: atOne})
 			d.check(t, "expiring-7")
 		})
@@ -275,7 +276,7 @@ func TestChangesInTheTable(t *testing.T) {
 				}
 				return nil
 			}
-			untilDone(t, d.scanner(d.Store, sweep.Expiring), sweep.Event{Time: atOne})
+			untilDone(t, d.scanner(t, d.Store, sweep.Expiring, atOne), sweep.Event{Time: atOne})
 			told := map[token.ID]int{}
 			for _, n := range d.mails.Sent() {
 				for _, tok := range n.Tokens {
@@ -297,19 +298,19 @@ func TestChangesInTheTable(t *testing.T) {
 	}
 }
 
-// A table as it is after a year without scans: tokens that ended long ago, and the scans' own items.
+// A table as it is after a year without scans: tokens that expired long ago, and the scans' own items.
 func TestExpiredOnATable(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, 80, 3)
-	untilDone(t, d.scanner(d.Store, sweep.Expired), sweep.Event{Time: atOne.AddDate(0, 0, 7)})
+	untilDone(t, d.scanner(t, d.Store, sweep.Expired, atOne), sweep.Event{Time: atOne.AddDate(0, 0, 7)})
 	d.check(t, "expired")
 	for left := range 8 {
-		for shard := range storetest.Shards {
+		for shard := range tableShards {
 			page, err := d.Store.Due(t.Context(), sweep.Query{Day: today.AddDays(left), Shard: shard, Without: "none"})
 			wantErr(t, err, nil)
 			want(t, "left in the index", len(page.Entries), 0)
 		}
 	}
-	untilDone(t, d.scanner(d.Store, sweep.Expired), sweep.Event{Time: atOne.AddDate(0, 0, 8)})
+	untilDone(t, d.scanner(t, d.Store, sweep.Expired, atOne), sweep.Event{Time: atOne.AddDate(0, 0, 8)})
 	want(t, "mails", len(d.mails.Sent()), 80)
 }

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,13 +9,14 @@ import (
 	"strings"
 
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 )
 
 // MaxNoticeDays is how many days ahead a notice may come: the longest life of
 // a token.
 const MaxNoticeDays = 365
 
-// Days are the notice days, ascending: how many days before its end a token
+// Days are the notice days, ascending: how many days before it expires a token
 // is announced. Each token is announced at most once for each of them.
 type Days []int
 
@@ -42,11 +44,23 @@ func (d *Days) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// A slot is one day of expiries and the mark that an announcement of them
-// leaves on a token.
+// A slot is one day on which tokens expire, and the mark that their announcement
+// leaves on them.
 type slot struct {
 	day  clock.Day
 	mark string
+}
+
+// window returns the days that a daily scan covers.
+func (a *attempt) window(ctx context.Context) ([]slot, error) {
+	if a.Kind == Expiring {
+		return expiringSlots(a.job.Day, a.Days), nil
+	}
+	last, err := a.Ledger.Finished(ctx, a.Kind, a.job.Shard)
+	if err != nil && !errors.Is(err, fault.ErrNotFound) {
+		return nil, err
+	}
+	return expiredSlots(a.job.Day, last), nil
 }
 
 // expiringSlots are the days from today to the furthest notice day, both
@@ -62,8 +76,8 @@ func expiringSlots(today clock.Day, days Days) []slot {
 }
 
 const (
-	// firstLookBack is how many days a shard looks back that never finished
-	// a scan. Days before the first token was made cost one query each.
+	// firstLookBack is how many days a shard that never finished a scan looks
+	// back. Days without tokens cost one query each.
 	firstLookBack = 31
 	// maxLookBack bounds the days that are caught up after a long stop.
 	maxLookBack = 400

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"latchkey/pkg/clock"
@@ -80,7 +79,7 @@ func (w *window) Due(_ context.Context, q sweep.Query) (sweep.Page, error) {
 func windowOf(t *testing.T, w *world, kind sweep.Kind, at time.Time, days ...int) map[string]string {
 	t.Helper()
 	asked := &window{}
-	s := w.scanner(kind, func(s *sweep.Scanner) {
+	s := w.scanner(kind, func(s *sweep.Setup) {
 		s.Index, s.Days, s.AnyTime = asked, days, true
 	})
 	shard := 0
@@ -134,7 +133,7 @@ func TestExpiringWindow(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if got := windowOf(t, newWorld(t), sweep.Expiring, c.at, c.days...); !maps.Equal(got, c.want) {
+			if got := windowOf(t, newWorld(), sweep.Expiring, c.at, c.days...); !maps.Equal(got, c.want) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
@@ -160,7 +159,7 @@ func TestExpiredWindow(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld()
 			if c.last != "" {
 				w.finished[scanOf{sweep.Expired, 0}] = day(c.last)
 			}
@@ -177,7 +176,7 @@ func TestExpiredWindow(t *testing.T) {
 	}
 }
 
-// Every token's whole life: one notice at each threshold that it lives through, one on its end.
+// Every token's whole life: one notice at each threshold that it lives through, one on its expiry.
 func TestThresholds(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -194,34 +193,30 @@ func TestThresholds(t *testing.T) {
 		{60, "expiring-60@60 expiring-30@30 expiring-7@7 expired@0"},
 		{75, "expiring-60@60 expiring-30@30 expiring-7@7 expired@0"},
 	} {
-		t.Run(strconv.Itoa(c.left)+" days left", func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				id := w.add(1, today.AddDays(c.left))
-				shard := 1
-				var got []string
-				for n := range c.left + 5 {
-					at := atOne.AddDate(0, 0, n)
-					for _, kind := range []sweep.Kind{sweep.Expiring, sweep.Expired} {
-						before := len(w.mails)
-						s := w.scanner(kind, func(s *sweep.Scanner) { s.Days, s.AnyTime = sweep.Days{7, 30, 60}, true })
-						for range 2 { // the second sends nothing
-							if _, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: at, Shard: &shard}); err != nil {
-								t.Fatal(err)
-							}
-						}
-						switch marks := w.marks(id); len(w.mails) - before {
-						case 0:
-						case 1:
-							got = append(got, marks[len(marks)-1]+"@"+strconv.Itoa(c.left-n))
-						default:
-							t.Errorf("%d mails on day %d", len(w.mails)-before, n)
+		eachWorld(t, strconv.Itoa(c.left)+" days left", func(t *testing.T, w *world) {
+			id := w.add(1, today.AddDays(c.left))
+			shard := 1
+			var got []string
+			for n := range c.left + 5 {
+				at := atOne.AddDate(0, 0, n)
+				for _, kind := range []sweep.Kind{sweep.Expiring, sweep.Expired} {
+					before := len(w.mails)
+					s := w.scanner(kind, func(s *sweep.Setup) { s.Days, s.AnyTime = sweep.Days{7, 30, 60}, true })
+					for range 2 { // the second sends nothing
+						if _, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: at, Shard: &shard}); err != nil {
+							t.Fatal(err)
 						}
 					}
+					switch marks := w.marks(id); len(w.mails) - before {
+					case 0:
+					case 1:
+						got = append(got, marks[len(marks)-1]+"@"+strconv.Itoa(c.left-n))
+					default:
+						t.Errorf("%d mails on day %d", len(w.mails)-before, n)
+					}
 				}
-				want(t, "notices", strings.Join(got, " "), c.want)
-			})
+			}
+			want(t, "notices", strings.Join(got, " "), c.want)
 		})
 	}
 }
@@ -232,13 +227,13 @@ func TestMissedDays(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		kind sweep.Kind
-		on   int // days from today to the token's end
+		on   int // days from today to the token's expiry
 		runs []int
 		want int // mails
 	}{
 		{"expiring: a missed day is caught up by the next", sweep.Expiring, 7, []int{-1, 1}, 1},
 		{"expiring: six missed days are caught up", sweep.Expiring, 7, []int{-1, 7}, 1},
-		{"expiring: on the day after its end there is nothing to warn of", sweep.Expiring, 7, []int{-1, 8}, 0},
+		{"expiring: on the day after its expiry there is nothing to warn of", sweep.Expiring, 7, []int{-1, 8}, 0},
 		{"expired: a missed day is caught up by the next", sweep.Expired, 0, []int{-1, 1}, 1},
 		{"expired: a missed week is caught up", sweep.Expired, 0, []int{-1, 7}, 1},
 		{"expired: a missed year is caught up", sweep.Expired, 0, []int{-1, 365}, 1},
@@ -247,20 +242,16 @@ func TestMissedDays(t *testing.T) {
 		{"expired: days that were scanned are not announced again", sweep.Expired, 0, []int{0, 1, 2, 1, 0}, 1},
 		{"expired: an older day's event, late, takes nothing away", sweep.Expired, 0, []int{-2, 1, 0}, 1},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.add(1, today.AddDays(c.on))
-				for _, n := range c.runs {
-					at := atOne.AddDate(0, 0, n)
-					s := w.scanner(c.kind, func(s *sweep.Scanner) { s.AnyTime = true })
-					if _, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: at}); err != nil {
-						t.Fatal(err)
-					}
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			w.add(1, today.AddDays(c.on))
+			for _, n := range c.runs {
+				at := atOne.AddDate(0, 0, n)
+				s := w.scanner(c.kind, func(s *sweep.Setup) { s.AnyTime = true })
+				if _, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: at}); err != nil {
+					t.Fatal(err)
 				}
-				want(t, "mails", len(w.mails), c.want)
-			})
+			}
+			want(t, "mails", len(w.mails), c.want)
 		})
 	}
 }
@@ -288,18 +279,14 @@ func TestEvents(t *testing.T) {
 		{"a shard after the last", sweep.Event{Time: atOne, Shard: shard(shards)}, false, sweep.ErrShard},
 		{"a shard before the first", sweep.Event{Time: atOne, Shard: shard(-1)}, true, sweep.ErrShard},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				s := w.scanner(sweep.Expiring, func(s *sweep.Scanner) { s.AnyTime = c.anyTime })
-				result, err := s.Run(t.Context(), t.Context(), c.event)
-				wantErr(t, err, c.want)
-				want(t, "done", result.Done, c.want == nil)
-				if c.want != nil && w.calls > 0 {
-					t.Errorf("an event that cannot be made %d calls", w.calls)
-				}
-			})
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			s := w.scanner(sweep.Expiring, func(s *sweep.Setup) { s.AnyTime = c.anyTime })
+			result, err := s.Run(t.Context(), t.Context(), c.event)
+			wantErr(t, err, c.want)
+			want(t, "done", result.Done, c.want == nil)
+			if c.want != nil && w.calls > 0 {
+				t.Errorf("an event that cannot be made %d calls", w.calls)
+			}
 		})
 	}
 }
@@ -319,23 +306,19 @@ func TestClockAroundMidnight(t *testing.T) {
 		{"resumed after midnight", today.AddDays(1).Start().Add(time.Second), atOne, today, true},
 		{"yesterday's event, today", atOne, atOne.AddDate(0, 0, -1), today.AddDays(-1), false},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.now = c.clock
-				id := w.add(1, today.AddDays(7))
-				result, err := w.scanner(sweep.Expiring).Run(t.Context(), t.Context(), sweep.Event{Time: c.at})
-				wantErr(t, err, nil)
-				want(t, "done", result.Done, true)
-				want(t, "announced", w.told()[id] == 1, c.wantExpire)
-				if c.wantExpire {
-					want(t, "today in the mail", w.mails[0].Today, c.first)
-				}
-				if _, there := w.jobs[sweep.Job{Kind: sweep.Expiring, Day: c.first, Shard: 1}]; !there {
-					t.Errorf("no progress of day %s", c.first)
-				}
-			})
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			w.now = c.clock
+			id := w.add(1, today.AddDays(7))
+			result, err := w.runAt(t, sweep.Expiring, sweep.Event{Time: c.at})
+			wantErr(t, err, nil)
+			want(t, "done", result.Done, true)
+			want(t, "announced", w.told()[id] == 1, c.wantExpire)
+			if c.wantExpire {
+				want(t, "today in the mail", w.mails[0].Today, c.first)
+			}
+			if _, there := w.jobs[sweep.Job{Kind: sweep.Expiring, Day: c.first, Shard: 1}]; !there {
+				t.Errorf("no progress of day %s", c.first)
+			}
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"latchkey/pkg/account"
@@ -49,10 +50,15 @@ type world struct {
 	// What there is to work on, and who does.
 	projects map[project.ID]project.Project
 	members  []project.Member
-	ended    map[token.ID]int // how often a token's bot was removed
-	pageSize int
-	lagging  bool // the index does not learn of marks
-	keep     int  // days that a bot stays after its token's end
+	// revocations are how often a run has revoked a token, and trail their events.
+	revocations map[token.ID]int
+	trail       []audit.Event
+	limitDays   int // of a lifetime run, which is planned for limitFrom
+	limitFrom   time.Time
+	lastID      account.ID
+	pageSize    int
+	lagging     bool // the index does not learn of marks
+	keep        int  // days that a bot stays after its token's expiry
 
 	jobs     map[sweep.Job]sweep.Progress
 	leases   map[scanOf]leased
@@ -90,46 +96,65 @@ type leased struct {
 	until  time.Time
 }
 
-func newWorld(*testing.T) *world {
+func newWorld() *world {
 	return &world{
 		started: time.Now(), now: atOne, pageSize: 100, keep: 90,
 		tokens: map[secret.Digest]token.Token{}, accts: map[account.ID]account.Account{}, projects: map[project.ID]project.Project{},
-		ended: map[token.ID]int{},
-		jobs:  map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]clock.Day{},
+		revocations: map[token.ID]int{}, limitDays: limitDays, limitFrom: atOne,
+		jobs: map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]clock.Day{},
 	}
 }
 
 // Now implements clock.Clock.
 func (w *world) Now() time.Time { return w.now.Add(time.Since(w.started)).Truncate(time.Second) }
 
-const shards = 4
+const (
+	shards    = 4
+	limitDays = 30
+)
 
-func (w *world) scanner(kind sweep.Kind, changes ...func(*sweep.Scanner)) *sweep.Scanner {
-	holder := 0
-	s := &sweep.Scanner{
-		Kind: kind, Index: w, Records: w, Teams: w, Bots: w, Ledger: w, Mailer: w, Clock: w,
-		Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 3,
-		NewHolder: func() string {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			holder++
-			return fmt.Sprintf("%p-%d", &holder, holder)
-		},
+// inWorld runs a test in a bubble, with a world of its own.
+func inWorld(t *testing.T, test func(*testing.T, *world)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { test(t, newWorld()) })
+}
+
+// eachWorld runs a case in a bubble, with a world of its own.
+func eachWorld(t *testing.T, name string, test func(*testing.T, *world)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { inWorld(t, test) })
+}
+
+func (w *world) scanner(kind sweep.Kind, changes ...func(*sweep.Setup)) *sweep.Scanner {
+	setup := sweep.Setup{
+		Kind: kind, Records: w, Projects: w, Ledger: w, Mailer: w, Clock: w, Index: w, Revoker: w, Enforcement: w, Limits: w, Accounts: w,
+		Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 3, Malformed: func(error) {},
 	}
 	for _, change := range changes {
-		change(s)
+		change(&setup)
+	}
+	s, err := sweep.NewScanner(setup)
+	if err != nil {
+		panic(err)
 	}
 	return s
 }
 
 // run scans all shards at atOne of today, or as changed.
-func (w *world) run(t *testing.T, kind sweep.Kind, changes ...func(*sweep.Scanner)) (sweep.Result, error) {
+func (w *world) run(t *testing.T, kind sweep.Kind, changes ...func(*sweep.Setup)) (sweep.Result, error) {
 	t.Helper()
-	return w.scanner(kind, changes...).Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+	return w.runAt(t, kind, sweep.Event{Time: atOne}, changes...)
+}
+
+// runAt runs a scan with an event.
+func (w *world) runAt(t *testing.T, kind sweep.Kind, e sweep.Event, changes ...func(*sweep.Setup)) (sweep.Result, error) {
+	t.Helper()
+	return w.scanner(kind, changes...).Run(t.Context(), t.Context(), e)
 }
 
 // wantRun runs a scan that must be done without an error.
-func (w *world) wantRun(t *testing.T, kind sweep.Kind, changes ...func(*sweep.Scanner)) sweep.Counts {
+func (w *world) wantRun(t *testing.T, kind sweep.Kind, changes ...func(*sweep.Setup)) sweep.Counts {
 	t.Helper()
 	result, err := w.run(t, kind, changes...)
 	if err != nil || !result.Done {
@@ -146,7 +171,7 @@ func (w *world) addAccount(id account.ID, changes ...func(*account.Account)) {
 	for _, change := range changes {
 		change(&u)
 	}
-	w.accts[id] = u
+	w.accts[id], w.lastID = u, max(w.lastID, id)
 }
 
 // add puts a token of owner into records and index, and its owner when there is none.
@@ -171,8 +196,8 @@ func (w *world) add(owner account.ID, on clock.Day, changes ...func(*token.Token
 	}
 	entry.notices = tok.Notices
 	w.tokens[tok.Digest] = tok
-	w.entries = append(w.entries, entry)
-	slices.SortFunc(w.entries, func(a, b indexed) int { return cmp.Compare(a.entry.ID, b.entry.ID) })
+	at, _ := slices.BinarySearchFunc(w.entries, id, func(e indexed, id token.ID) int { return cmp.Compare(e.entry.ID, id) })
+	w.entries = slices.Insert(w.entries, at, entry)
 	return id
 }
 
@@ -278,6 +303,16 @@ func (w *world) dieAtCall(n int, after bool) {
 
 func (w *world) revive() { w.fail, w.after, w.dead = nil, nil, false }
 
+// failing refuses the calls of one name.
+func failing(call string, err error) func(string) error {
+	return func(name string) error {
+		if name == call {
+			return err
+		}
+		return nil
+	}
+}
+
 // count returns how many calls of a name there were.
 func (w *world) count(name string) int {
 	w.mu.Lock()
@@ -370,9 +405,9 @@ func (w *world) Owners(_ context.Context, ids []account.ID, each func(account.Ac
 	return nil
 }
 
-// Project implements sweep.Teams. A project without an id cannot be read.
+// Project implements sweep.Projects. A project without an id cannot be read.
 func (w *world) Project(_ context.Context, id project.ID) (proj project.Project, err error) {
-	failed := w.call("Resource", func() {
+	failed := w.call("Project", func() {
 		var there bool
 		proj, there = w.projects[id]
 		switch {
@@ -385,7 +420,7 @@ func (w *world) Project(_ context.Context, id project.ID) (proj project.Project,
 	return proj, cmp.Or(failed, err)
 }
 
-// MembersIn implements sweep.Teams. A member without a user cannot be read.
+// MembersIn implements sweep.Projects. A member without a user cannot be read.
 func (w *world) MembersIn(_ context.Context, projects []project.ID, each func(project.Member, error)) error {
 	var found []project.Member
 	err := w.call("MembersIn", func() {
@@ -438,25 +473,68 @@ func (w *world) Mark(ctx context.Context, t token.Token, mark string, _ time.Tim
 	})
 }
 
-// RevokeToken implements sweep.Bots.
-func (w *world) RevokeToken(_ context.Context, ended token.Token, _ audit.Event) (err error) {
+// RevokeToken implements sweep.Revoker.
+func (w *world) RevokeToken(ctx context.Context, revoked token.Token, event audit.Event) (err error) {
 	failed := w.call("RevokeToken", func() {
-		tok, there := w.tokens[ended.Digest]
+		tok, there := w.tokens[revoked.Digest]
 		switch {
 		case !there:
 			err = fault.ErrNotFound
 		case tok.RevokedAt.IsZero():
-			w.ended[tok.ID]++
-			tok.RevokedAt, tok.RevokedReason = ended.RevokedAt, ended.RevokedReason
-			w.tokens[ended.Digest] = tok
+			w.revocations[tok.ID]++
+			w.trail = append(w.trail, event)
+			tok.RevokedAt, tok.RevokedReason = revoked.RevokedAt, revoked.RevokedReason
+			w.tokens[revoked.Digest] = tok
 			if !w.lagging {
-				w.entries = slices.DeleteFunc(w.entries, func(e indexed) bool { return e.entry.Digest == ended.Digest })
+				w.entries = slices.DeleteFunc(w.entries, func(e indexed) bool { return e.entry.Digest == revoked.Digest })
 			}
-			w.members = slices.DeleteFunc(w.members, func(m project.Member) bool { return m.Account == tok.Owner })
-			delete(w.accts, tok.Owner)
+			if tok.Kind.OfProject() {
+				w.members = slices.DeleteFunc(w.members, func(m project.Member) bool { return m.Account == tok.Owner })
+				delete(w.accts, tok.Owner)
+			}
 		}
 	})
 	return cmp.Or(failed, err)
+}
+
+// ExpiryIgnored implements sweep.Enforcement.
+func (w *world) ExpiryIgnored(context.Context) (bool, error) {
+	return false, w.call("ExpiryIgnored", func() {})
+}
+
+// LifetimeRun implements sweep.Limits.
+func (w *world) LifetimeRun(context.Context) (days int, from time.Time, err error) {
+	err = w.call("LifetimeRun", func() { days, from = w.limitDays, w.limitFrom })
+	return days, from, err
+}
+
+// LastAccountID implements sweep.Accounts.
+func (w *world) LastAccountID(context.Context) (last account.ID, err error) {
+	err = w.call("LastAccountID", func() { last = w.lastID })
+	return last, err
+}
+
+// PageOfTokens implements sweep.Accounts.
+func (w *world) PageOfTokens(_ context.Context, owner account.ID, page string) (tokens []token.Token, next string, err error) {
+	err = w.call("PageOfTokens", func() {
+		start, _ := strconv.Atoi(page)
+		for n := start + 1; ; n++ { // numbers have no gaps
+			id, err := token.NewID(owner, int64(n))
+			if err != nil {
+				panic(err)
+			}
+			tok, there := w.tokens[digestOf(id)]
+			switch {
+			case !there:
+				return
+			case len(tokens) == w.pageSize:
+				next = strconv.Itoa(n - 1)
+				return
+			}
+			tokens = append(tokens, tok)
+		}
+	})
+	return tokens, next, err
 }
 
 // Acquire implements sweep.Ledger.
@@ -491,6 +569,12 @@ func (w *world) Save(_ context.Context, job sweep.Job, holder string, p sweep.Pr
 		}
 	})
 	return cmp.Or(failed, err)
+}
+
+// Begun implements sweep.Ledger.
+func (w *world) Begun(_ context.Context, job sweep.Job) (begun bool, err error) {
+	err = w.call("Begun", func() { _, begun = w.jobs[job] })
+	return begun, err
 }
 
 // Finished implements sweep.Ledger.

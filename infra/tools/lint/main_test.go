@@ -87,7 +87,7 @@ var cases = []struct {
 	{"owners, mains and tests import the clients", restrictedModules, map[string]string{
 		"pkg/store/s.go":          "package store\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb/types\"",
 		"pkg/notify/n.go":         "package notify\nimport \"github.com/aws/aws-sdk-go-v2/service/sesv2\"",
-		"pkg/gitlabapi/h.go":        "package gitlabapi\nimport \"github.com/aws/aws-lambda-go/events\"",
+		"pkg/gitlabapi/h.go":      "package gitlabapi\nimport \"github.com/aws/aws-lambda-go/events\"",
 		"pkg/verify/v_test.go":    "package verify\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb\"",
 		"functions/issue/main.go": "package main\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb\"",
 	}, nil},

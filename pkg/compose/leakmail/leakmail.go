@@ -1,6 +1,6 @@
-// Package leakmail makes the sender of functions/leaks. It is apart from package
-// compose so that the other functions which answer requests do not carry the
-// mail service's client.
+// Package leakmail makes the mailer of functions/leaks. It is not part of package
+// compose, so that the other functions which answer requests do not carry the mail
+// service's client.
 package leakmail
 
 import (
@@ -11,11 +11,11 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// Sender returns what sends mails about leaks, or nil where none are sent. The
-// notices say where the token page is.
+// Sender returns what sends mails about leaks; without a sender's address nothing
+// does. The notices say where the token page is.
 func Sender(cfg config.Leaks, client *sesv2.Client) sweep.Mailer {
 	if cfg.Sender == "" {
-		return nil
+		return sweep.NoMails
 	}
 	return &notify.SES{Client: client, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet}
 }

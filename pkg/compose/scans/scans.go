@@ -1,11 +1,9 @@
-// Package scans builds the handlers of the two daily scans and of the lifetime run. It is apart from
-// package compose so that the functions which answer requests do not carry the
-// mail service's client.
+// Package scans builds the handlers of the two daily scans and of the lifetime
+// run. It is not part of package compose, so that the functions which answer
+// requests do not carry the mail service's client.
 package scans
 
 import (
-	"context"
-	"crypto/rand"
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -38,28 +36,23 @@ func New(cfg config.Scan, table *dynamodb.Client, mail *sesv2.Client) Deployment
 }
 
 // Handler returns the handler of functions/expiring, functions/expired or
-// functions/lifetime.
+// functions/lifetime. A daily scan without a sender's address stops its function
+// at the start.
 func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 	cfg, log := d.Config, d.Log(string(kind))
 	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
-	scanner := &sweep.Scanner{
-		Kind:  kind,
-		Index: table, Records: table, Teams: table, Bots: table, Enforcement: table, Ledger: table,
-		Mailer: &notify.SES{
-			Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PageURL: cfg.PageURL(),
-		},
-		Clock: d.Clock,
-		Days:  cfg.Days, Shards: cfg.Shards,
-		Concurrency: cfg.Concurrency, Workers: cfg.Workers,
-		AnyTime:   cfg.AnyTime,
-		NewHolder: rand.Text,
-		Malformed: func(_ context.Context, err error) { log.Error("token record malformed", "reason", err.Error()) },
+	mailer := sweep.NoMails
+	if cfg.Sender != "" {
+		mailer = &notify.SES{Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PageURL: cfg.PageURL()}
 	}
-	if kind == sweep.Lifetime {
-		scanner.Limits, scanner.Accounts = table, table
-	}
-	if cfg.Sender == "" {
-		scanner.Mailer = nil
+	scanner, err := sweep.NewScanner(sweep.Setup{
+		Kind: kind, Records: table, Projects: table, Ledger: table, Mailer: mailer, Clock: d.Clock,
+		Index: table, Revoker: table, Enforcement: table, Limits: table, Accounts: table,
+		Days: cfg.Days, Shards: cfg.Shards, Concurrency: cfg.Concurrency, Workers: cfg.Workers, AnyTime: cfg.AnyTime,
+		Malformed: func(err error) { log.Error("token record malformed", "reason", err.Error()) },
+	})
+	if err != nil {
+		panic(err) // no handler may be made of what is incomplete
 	}
 	metrics := telemetry.Metrics{Log: log, Stage: cfg.Stage, Function: string(kind), Now: d.Clock.Now}
 	return schedule.Lambda(log, metrics, scanner)

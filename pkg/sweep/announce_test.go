@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"latchkey/pkg/account"
@@ -52,9 +51,7 @@ func to(broken *bool, err error, owners ...account.ID) func(sweep.Notice) error 
 
 // An address that SES will never accept is finished work.
 func TestRejectedAddress(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		populate(w, 30)
 		broken := true
 		w.sending = to(&broken, fmt.Errorf("%w: no such place", sweep.ErrRejected), 5, 9)
@@ -69,9 +66,7 @@ func TestRejectedAddress(t *testing.T) {
 
 // Every address being wrong is no reason to stop.
 func TestAllAddressesRejected(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		populate(w, 300)
 		broken := true
 		w.sending = to(&broken, sweep.ErrRejected)
@@ -95,35 +90,31 @@ func TestAccountFaults(t *testing.T) {
 		{"throttled for ever", sweep.ErrThrottled},
 	} {
 		for _, sent := range []int{0, 1, 49, 50, 75, 119} {
-			t.Run(fmt.Sprintf("%s after %d mails", c.name, sent), func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t)
-					populate(w, 120)
-					left := sent
-					w.sending = func(sweep.Notice) error {
-						w.mu.Lock()
-						defer w.mu.Unlock()
-						if left--; left < 0 {
-							return fmt.Errorf("%w: really", c.err)
-						}
-						return nil
+			eachWorld(t, fmt.Sprintf("%s after %d mails", c.name, sent), func(t *testing.T, w *world) {
+				populate(w, 120)
+				left := sent
+				w.sending = func(sweep.Notice) error {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					if left--; left < 0 {
+						return fmt.Errorf("%w: really", c.err)
 					}
-					result, err := w.run(t, sweep.Expiring)
-					wantErr(t, err, c.err)
-					want(t, "done", result.Done, false)
-					want(t, "mails", result.Counts.Mails, sent)
-					want(t, "marked", result.Counts.Marked, 2*sent)
-					if tries := w.count("Send"); tries > sent+3*8 {
-						t.Errorf("%d mails were tried", tries)
-					}
-					want(t, "leases kept", len(w.leases), 0)
+					return nil
+				}
+				result, err := w.run(t, sweep.Expiring)
+				wantErr(t, err, c.err)
+				want(t, "done", result.Done, false)
+				want(t, "mails", result.Counts.Mails, sent)
+				want(t, "marked", result.Counts.Marked, 2*sent)
+				if tries := w.count("Send"); tries > sent+3*8 {
+					t.Errorf("%d mails were tried", tries)
+				}
+				want(t, "leases kept", len(w.leases), 0)
 
-					w.sending = nil
-					counts := w.wantRun(t, sweep.Expiring)
-					want(t, "mails of the retry", counts.Mails, 120-sent)
-					wantAllOnce(t, w, "expiring-7")
-				})
+				w.sending = nil
+				counts := w.wantRun(t, sweep.Expiring)
+				want(t, "mails of the retry", counts.Mails, 120-sent)
+				wantAllOnce(t, w, "expiring-7")
 			})
 		}
 	}
@@ -139,33 +130,25 @@ func TestRateFaults(t *testing.T) {
 		{"quota used up", sweep.ErrQuota, sweep.ErrQuota},
 		{"no answer", errOdd, sweep.ErrUnsent},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				populate(w, 120)
-				w.rate = func() (float64, error) { return 0, c.err }
-				_, err := w.run(t, sweep.Expiring)
-				wantErr(t, err, c.want)
-				want(t, "mails", w.count("Send"), 0)
-				if asked := w.count("Rate"); asked > 25 {
-					t.Errorf("asked %d times", asked)
-				}
-				w.rate = nil
-				w.wantRun(t, sweep.Expiring)
-				wantAllOnce(t, w, "expiring-7")
-			})
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			populate(w, 120)
+			w.rate = func() (float64, error) { return 0, c.err }
+			_, err := w.run(t, sweep.Expiring)
+			wantErr(t, err, c.want)
+			want(t, "mails", w.count("Send"), 0)
+			if asked := w.count("Rate"); asked > 25 {
+				t.Errorf("asked %d times", asked)
+			}
+			w.rate = nil
+			w.wantRun(t, sweep.Expiring)
+			wantAllOnce(t, w, "expiring-7")
 		})
 	}
-	t.Run("nobody to tell: the rate is not asked for", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			w.addAccount(1, func(u *account.Account) { u.State = account.Blocked })
-			w.add(1, today)
-			w.wantRun(t, sweep.Expiring)
-			want(t, "asked", w.count("Rate"), 0)
-		})
+	eachWorld(t, "nobody to tell: the rate is not asked for", func(t *testing.T, w *world) {
+		w.addAccount(1, func(u *account.Account) { u.State = account.Blocked })
+		w.add(1, today)
+		w.wantRun(t, sweep.Expiring)
+		want(t, "asked", w.count("Rate"), 0)
 	})
 }
 
@@ -177,33 +160,27 @@ func TestPace(t *testing.T) {
 		concurrency int
 		want        time.Duration // for 81 mails
 	}{{10, 1, 8 * time.Second}, {10, 2, 16 * time.Second}, {100, 1, 800 * time.Millisecond}, {0.1, 1, 160 * time.Second}} {
-		t.Run(fmt.Sprintf("%v a second, shared by %d", c.rate, c.concurrency), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				populate(w, 81)
-				w.rate = func() (float64, error) { return c.rate, nil }
-				started := time.Now()
-				s := w.scanner(sweep.Expiring, func(s *sweep.Scanner) { s.Concurrency, s.Workers = c.concurrency, 8 })
-				for done := false; !done; {
-					result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
-					wantErr(t, err, nil)
-					done = result.Done
-				}
-				if took := time.Since(started); took < c.want-time.Second || took > c.want+time.Second {
-					t.Errorf("took %v, want %v", took, c.want)
-				}
-				wantAllOnce(t, w, "expiring-7")
-			})
+		eachWorld(t, fmt.Sprintf("%v a second, shared by %d", c.rate, c.concurrency), func(t *testing.T, w *world) {
+			populate(w, 81)
+			w.rate = func() (float64, error) { return c.rate, nil }
+			started := time.Now()
+			s := w.scanner(sweep.Expiring, func(s *sweep.Setup) { s.Concurrency, s.Workers = c.concurrency, 8 })
+			for done := false; !done; {
+				result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne})
+				wantErr(t, err, nil)
+				done = result.Done
+			}
+			if took := time.Since(started); took < c.want-time.Second || took > c.want+time.Second {
+				t.Errorf("took %v, want %v", took, c.want)
+			}
+			wantAllOnce(t, w, "expiring-7")
 		})
 	}
 }
 
 // Throttling slows the run down, and its mails go out all the same.
 func TestThrottled(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		populate(w, 100)
 		w.rate = func() (float64, error) { return 100, nil }
 		var last time.Time
@@ -239,29 +216,25 @@ func TestUnknownFaults(t *testing.T) {
 		{"of one in each batch", []account.ID{10, 100, 220}},
 		{"of 15 in a row", []account.ID{4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				populate(w, 260)
-				broken := true
-				w.sending = to(&broken, errOdd, c.owners...)
-				result, err := w.run(t, sweep.Expiring)
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			populate(w, 260)
+			broken := true
+			w.sending = to(&broken, errOdd, c.owners...)
+			result, err := w.run(t, sweep.Expiring)
+			wantErr(t, err, sweep.ErrUnsent)
+			wantErr(t, err, errOdd)
+			want(t, "done", result.Done, false)
+			want(t, "mails", result.Counts.Mails, 260-len(c.owners))
+			want(t, "failed", result.Counts.Failed, len(c.owners))
+			for range 2 { // it stays broken: nobody else is told again
+				result, err = w.run(t, sweep.Expiring)
 				wantErr(t, err, sweep.ErrUnsent)
-				wantErr(t, err, errOdd)
-				want(t, "done", result.Done, false)
-				want(t, "mails", result.Counts.Mails, 260-len(c.owners))
-				want(t, "failed", result.Counts.Failed, len(c.owners))
-				for range 2 { // it stays broken: nobody else is told again
-					result, err = w.run(t, sweep.Expiring)
-					wantErr(t, err, sweep.ErrUnsent)
-					want(t, "mails", result.Counts.Mails, 0)
-				}
-				broken = false
-				counts := w.wantRun(t, sweep.Expiring)
-				want(t, "mails of the retry", counts.Mails, len(c.owners))
-				wantAllOnce(t, w, "expiring-7")
-			})
+				want(t, "mails", result.Counts.Mails, 0)
+			}
+			broken = false
+			counts := w.wantRun(t, sweep.Expiring)
+			want(t, "mails of the retry", counts.Mails, len(c.owners))
+			wantAllOnce(t, w, "expiring-7")
 		})
 	}
 }
@@ -269,9 +242,7 @@ func TestUnknownFaults(t *testing.T) {
 // An owner with more tokens than a batch is a batch alone: a mail of theirs that always fails must
 // not hide everybody behind them.
 func TestUnknownFaultOfALargeOwner(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		for range 600 {
 			w.add(4, today)
 		}
@@ -286,9 +257,7 @@ func TestUnknownFaultOfALargeOwner(t *testing.T) {
 
 // When one mail after the other fails, the run does not try them all.
 func TestEveryMailFails(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		populate(w, 1000)
 		broken := true
 		w.sending = to(&broken, errOdd)
@@ -333,39 +302,35 @@ func TestChangesWhileMailsGoOut(t *testing.T) {
 		}, "0 1 [expiring-7] [expiring-7]"},
 	} {
 		for _, moment := range []string{"while another mail goes out", "while the mail is throttled", "as the last look begins"} {
-			t.Run(c.name+" "+moment, func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t)
-					w.add(4, today)
-					first, second := w.add(8, today), w.add(8, today.AddDays(2))
-					looks, throttled := 0, false
-					w.sending = func(n sweep.Notice) error {
-						switch {
-						case moment == "while another mail goes out" && n.Owner == 4:
+			eachWorld(t, c.name+" "+moment, func(t *testing.T, w *world) {
+				w.add(4, today)
+				first, second := w.add(8, today), w.add(8, today.AddDays(2))
+				looks, throttled := 0, false
+				w.sending = func(n sweep.Notice) error {
+					switch {
+					case moment == "while another mail goes out" && n.Owner == 4:
+						c.change(w, first, second)
+					case moment == "while the mail is throttled" && n.Owner == 8 && !throttled:
+						throttled = true
+						c.change(w, first, second)
+						return sweep.ErrThrottled
+					}
+					return nil
+				}
+				w.fail = func(call string) error {
+					if call == "Tokens" {
+						if looks++; moment == "as the last look begins" && looks == 3 { // of the batch, of 4, of 8
 							c.change(w, first, second)
-						case moment == "while the mail is throttled" && n.Owner == 8 && !throttled:
-							throttled = true
-							c.change(w, first, second)
-							return sweep.ErrThrottled
 						}
-						return nil
 					}
-					w.fail = func(call string) error {
-						if call == "Tokens" {
-							if looks++; moment == "as the last look begins" && looks == 3 { // of the batch, of 4, of 8
-								c.change(w, first, second)
-							}
-						}
-						return nil
-					}
-					w.wantRun(t, sweep.Expiring, func(s *sweep.Scanner) { s.Workers = 1 })
-					told := w.told()
-					want(t, "told and marks", fmt.Sprint(told[first], told[second], w.marks(first), w.marks(second)), c.want)
-					for _, n := range w.mails {
-						want(t, "total", n.Total, len(n.Tokens))
-					}
-				})
+					return nil
+				}
+				w.wantRun(t, sweep.Expiring, func(s *sweep.Setup) { s.Workers = 1 })
+				told := w.told()
+				want(t, "told and marks", fmt.Sprint(told[first], told[second], w.marks(first), w.marks(second)), c.want)
+				for _, n := range w.mails {
+					want(t, "total", n.Total, len(n.Tokens))
+				}
 			})
 		}
 	}
@@ -384,37 +349,31 @@ func TestMarksAreTriedAgain(t *testing.T) {
 		{"the table refuses five times", 5, 1},
 		{"the table refuses for nine runs", 45, 9},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				id := w.add(4, today)
-				left := c.fails
-				w.fail = func(call string) error {
-					if call == "Mark" {
-						if left--; left >= 0 {
-							return fault.ErrUnavailable
-						}
+		eachWorld(t, c.name, func(t *testing.T, w *world) {
+			id := w.add(4, today)
+			left := c.fails
+			w.fail = func(call string) error {
+				if call == "Mark" {
+					if left--; left >= 0 {
+						return fault.ErrUnavailable
 					}
-					return nil
 				}
-				for range c.runs {
-					_, err := w.run(t, sweep.Expiring)
-					wantErr(t, err, fault.ErrUnavailable)
-				}
-				w.wantRun(t, sweep.Expiring)
-				want(t, "told", w.told()[id], 1)
-				want(t, "marks", len(w.marks(id)) == 1, true)
-			})
+				return nil
+			}
+			for range c.runs {
+				_, err := w.run(t, sweep.Expiring)
+				wantErr(t, err, fault.ErrUnavailable)
+			}
+			w.wantRun(t, sweep.Expiring)
+			want(t, "told", w.told()[id], 1)
+			want(t, "marks", len(w.marks(id)) == 1, true)
 		})
 	}
 }
 
 // The caller's time may run out at any point: what was sent is marked all the same.
 func TestMarksOutliveTheCall(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		id := w.add(4, today)
 		ctx, cancel := context.WithCancel(t.Context())
 		w.sent = func(sweep.Notice) error { cancel(); return nil }

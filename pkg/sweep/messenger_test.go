@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"latchkey/pkg/account"
@@ -20,10 +19,14 @@ import (
 const service = "https://tokens.example.test"
 
 func (w *world) messenger() *sweep.Messenger {
-	return &sweep.Messenger{Records: w, Teams: w, Mailer: w, Clock: w, Workers: 2}
+	m, err := sweep.NewMessenger(sweep.Setup{Records: w, Projects: w, Mailer: w, Clock: w, Workers: 2, Malformed: func(error) {}})
+	if err != nil {
+		panic(err)
+	}
+	return m
 }
 
-// leaked adds a token of an account that a report has ended.
+// leaked adds a token of an account that a report has revoked.
 func (w *world) leaked(owner account.ID, changes ...func(*token.Token)) token.ID {
 	return w.add(owner, clock.Day{}, append(changes, func(tok *token.Token) {
 		tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonLeak
@@ -50,12 +53,12 @@ func (w *world) sentTo() []string {
 	defer w.mu.Unlock()
 	var all []string
 	for _, n := range w.mails {
-		line := fmt.Sprintf("%s:", n.Recipient.Account)
+		line := fmt.Sprintf("%s:", n.Recipient.ID)
 		for _, tok := range n.Tokens {
 			line += " " + tok.Name
 		}
-		if n.Place != (sweep.Place{}) {
-			line += fmt.Sprintf(" for %s %s", n.Place.Kind, n.Place.FullPath)
+		if n.Project.ID != 0 {
+			line += fmt.Sprintf(" for %s %s", n.Project.Kind, n.Project.FullPath)
 		}
 		all = append(all, line)
 	}
@@ -118,34 +121,40 @@ func TestLeaksAreAnnounced(t *testing.T) {
 			return ids
 		}, nil},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				ids := test.arrange(w)
-				for range 2 { // a second call tells nothing twice
-					mails, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service)
-					if err != nil {
-						t.Error(err)
-					}
-					if sent := w.sentTo(); mails != 0 && mails != len(test.want) || !slices.Equal(sent, test.want) {
-						t.Errorf("sent %d: %v, want %v", mails, sent, test.want)
-					}
+		eachWorld(t, test.name, func(t *testing.T, w *world) {
+			ids := test.arrange(w)
+			for range 2 { // a second call tells nothing twice
+				mails, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service)
+				if err != nil {
+					t.Error(err)
 				}
-				for _, n := range w.mails {
-					if n.Kind != sweep.Leaked || n.Page != service+"/-/user_settings/personal_access_tokens" || n.Today.String() != "2031-05-07" || n.Total != len(n.Tokens) {
-						t.Errorf("notice %+v", n)
-					}
+				if sent := w.sentTo(); mails != 0 && mails != len(test.want) || !slices.Equal(sent, test.want) {
+					t.Errorf("sent %d: %v, want %v", mails, sent, test.want)
 				}
-			})
+			}
+			for _, n := range w.mails {
+				if n.Kind != sweep.Leaked || n.Page != service+"/-/user_settings/personal_access_tokens" || n.Today.String() != "2031-05-07" || n.Total != len(n.Tokens) {
+					t.Errorf("notice %+v", n)
+				}
+			}
 		})
 	}
 }
 
+// Where no mails are sent, nothing is marked as if they had been.
+func TestLeaksWithoutMails(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		m, err := sweep.NewMessenger(sweep.Setup{Records: w, Projects: w, Mailer: sweep.NoMails, Clock: w, Workers: 2, Malformed: func(error) {}})
+		wantErr(t, err, nil)
+		id := w.leaked(5)
+		mails, err := m.Leaked(t.Context(), w.stored(id), service)
+		wantErr(t, err, nil)
+		want(t, "mails and marks", fmt.Sprint(mails, w.marks(id)), "0 []")
+	})
+}
+
 func TestAMailAboutManyLeaksListsSome(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+	inWorld(t, func(t *testing.T, w *world) {
 		var ids []token.ID
 		for range sweep.MaxListed + 1 {
 			ids = append(ids, w.leaked(5))
@@ -178,54 +187,41 @@ func TestLeaksThatCannotBeAnnounced(t *testing.T) {
 		{"a quota that is used up", sweep.ErrQuota, true, []string{"5: x", "6: y"}},
 		{"a dead address is finished work", sweep.ErrRejected, false, []string{"6: y"}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				failing := true
-				w.sending = func(n sweep.Notice) error {
-					if failing && n.Recipient.Account == 5 {
-						return test.first
-					}
-					return nil
+		eachWorld(t, test.name, func(t *testing.T, w *world) {
+			failing := true
+			w.sending = func(n sweep.Notice) error {
+				if failing && n.Recipient.ID == 5 {
+					return test.first
 				}
-				ids := []token.ID{w.leaked(5, named("x")), w.leaked(6, named("y"))}
-				mails, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service)
-				if mails != 1 || (err != nil) != test.fails || test.fails && !errors.Is(err, test.first) {
-					t.Errorf("%d mails, %v", mails, err)
-				}
-				if err != nil && strings.Contains(err.Error(), "@") {
-					t.Errorf("the error has an address: %v", err)
-				}
-				failing = false
-				if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); err != nil || !slices.Equal(w.sentTo(), test.again) {
-					t.Errorf("then sent %v, %v, want %v", w.sentTo(), err, test.again)
-				}
-			})
+				return nil
+			}
+			ids := []token.ID{w.leaked(5, named("x")), w.leaked(6, named("y"))}
+			mails, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service)
+			if mails != 1 || (err != nil) != test.fails || test.fails && !errors.Is(err, test.first) {
+				t.Errorf("%d mails, %v", mails, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "@") {
+				t.Errorf("the error has an address: %v", err)
+			}
+			failing = false
+			if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); err != nil || !slices.Equal(w.sentTo(), test.again) {
+				t.Errorf("then sent %v, %v, want %v", w.sentTo(), err, test.again)
+			}
 		})
 	}
-	for _, call := range []string{"Owners", "Resource", "MembersIn", "Mark"} {
-		t.Run(call+" fails", func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				addProjects(w)
-				w.join(web, 7, project.Maintainer)
-				ids := []token.ID{w.leaked(40, named("x"), ofTheProject(token.Project, web))}
-				w.fail = func(name string) error {
-					if name == call {
-						return fault.ErrUnavailable
-					}
-					return nil
-				}
-				if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); !errors.Is(err, fault.ErrUnavailable) {
-					t.Errorf("error %v", err)
-				}
-				w.revive()
-				if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); err != nil || len(w.sentTo()) == 0 {
-					t.Errorf("then sent %v, %v", w.sentTo(), err)
-				}
-			})
+	for _, call := range []string{"Owners", "Project", "MembersIn", "Mark"} {
+		eachWorld(t, call+" fails", func(t *testing.T, w *world) {
+			addProjects(w)
+			w.join(web, 7, project.Maintainer)
+			ids := []token.ID{w.leaked(40, named("x"), ofTheProject(token.Project, web))}
+			w.fail = failing(call, fault.ErrUnavailable)
+			if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); !errors.Is(err, fault.ErrUnavailable) {
+				t.Errorf("error %v", err)
+			}
+			w.revive()
+			if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); err != nil || len(w.sentTo()) == 0 {
+				t.Errorf("then sent %v, %v", w.sentTo(), err)
+			}
 		})
 	}
 }
@@ -244,24 +240,20 @@ func TestLeaksAreAnnouncedAsFastAsTheAccountMaySend(t *testing.T) {
 		{"after four", 4, 1, 15 * time.Second},
 		{"not after five", 5, 0, 15 * time.Second},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				left := test.refused
-				w.sending = func(sweep.Notice) error {
-					if left > 0 {
-						left--
-						return sweep.ErrThrottled
-					}
-					return nil
+		eachWorld(t, test.name, func(t *testing.T, w *world) {
+			left := test.refused
+			w.sending = func(sweep.Notice) error {
+				if left > 0 {
+					left--
+					return sweep.ErrThrottled
 				}
-				start := time.Now()
-				mails, err := w.messenger().Leaked(t.Context(), w.stored(w.leaked(5)), service)
-				if mails != test.mails || errors.Is(err, sweep.ErrThrottled) != (test.mails == 0) || time.Since(start) != test.waits {
-					t.Errorf("%d mails after %v, %v", mails, time.Since(start), err)
-				}
-			})
+				return nil
+			}
+			start := time.Now()
+			mails, err := w.messenger().Leaked(t.Context(), w.stored(w.leaked(5)), service)
+			if mails != test.mails || errors.Is(err, sweep.ErrThrottled) != (test.mails == 0) || time.Since(start) != test.waits {
+				t.Errorf("%d mails after %v, %v", mails, time.Since(start), err)
+			}
 		})
 	}
 }

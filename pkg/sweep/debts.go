@@ -1,0 +1,64 @@
+package sweep
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/token"
+)
+
+// maxDebts bounds the item that progress is kept in: 5,000 ids take 50 kB of
+// DynamoDB's 400, and with recipients 150 kB.
+const maxDebts = 5000
+
+// debts are the marks that are not written although their mails are out. They
+// are safe for concurrent use.
+type debts struct {
+	mu  sync.Mutex
+	all map[Debt]bool
+}
+
+func newDebts(list []Debt) *debts {
+	d := &debts{all: map[Debt]bool{}}
+	for _, one := range list {
+		d.all[one] = true
+	}
+	return d
+}
+
+func (d *debts) has(one Debt) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.all[one]
+}
+
+// told returns the single recipients whose mails about a token are out.
+func (d *debts) told(id token.ID) (told []account.ID) {
+	for _, one := range d.list() {
+		if one.Token == id && one.To != 0 {
+			told = append(told, one.To)
+		}
+	}
+	return told
+}
+
+func (d *debts) add(dues []due, to account.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, one := range dues {
+		if len(d.all) < maxDebts {
+			d.all[Debt{one.ID, to}] = true
+		}
+	}
+}
+
+func (d *debts) list() []Debt {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(d.all), func(a, b Debt) int {
+		return cmp.Or(cmp.Compare(a.Token, b.Token), cmp.Compare(a.To, b.To))
+	})
+}

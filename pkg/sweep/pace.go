@@ -1,0 +1,95 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate" // paces mails; the extended standard library's token bucket
+)
+
+// A pacer keeps to the account's send rate, which it asks for when the first
+// mail is about to go out. It slows down when the account says so, and comes back
+// bit by bit. It is safe for concurrent use.
+type pacer struct {
+	ask    func(context.Context) (perSecond float64, err error)
+	shards int // that share the rate
+
+	mu          sync.Mutex // guards what is set when the rate is known
+	limiter     *rate.Limiter
+	most, least rate.Limit
+}
+
+const (
+	slowest  = 0.5 // mails a second, all shards together
+	recovery = 1.05
+
+	// markMargin before the deadline, no mail goes out any more: one that is
+	// out has to be marked too.
+	markMargin = 15 * time.Second
+	// batchTime is how long the mails of a batch may take to send, so that
+	// the lease is renewed in time however slow the account is.
+	batchTime = 20 * time.Second
+)
+
+var (
+	// errRate means that the account did not say how fast mails may be sent,
+	// which concerns every mail.
+	errRate = fmt.Errorf("%w: send rate unknown", ErrUnsent)
+	// errNoTime means that the next mail's turn comes after the run's end.
+	errNoTime = errors.New("no time left")
+)
+
+// turn waits until the next mail may go out.
+func (p *pacer) turn(ctx context.Context) error {
+	limiter, err := p.known(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errRate, err)
+	}
+	if deadline, bounded := ctx.Deadline(); bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-markMargin))
+		defer cancel()
+	}
+	if limiter.Wait(ctx) != nil {
+		return errNoTime
+	}
+	return nil
+}
+
+func (p *pacer) known(ctx context.Context) (*rate.Limiter, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.limiter != nil {
+		return p.limiter, nil
+	}
+	perSecond, err := p.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.least = rate.Limit(slowest / float64(p.shards))
+	p.most = max(rate.Limit(perSecond/float64(p.shards)), p.least)
+	p.limiter = rate.NewLimiter(p.most, 1)
+	return p.limiter, nil
+}
+
+// batch returns how many mails can be sent within batchTime, but at most most
+// and at least one.
+func (p *pacer) batch(most int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.limiter == nil {
+		return most
+	}
+	return max(1, min(most, int(float64(p.limiter.Limit())*batchTime.Seconds())))
+}
+
+func (p *pacer) slowDown() { p.limiter.SetLimit(max(p.limiter.Limit()/2, p.least)) }
+
+func (p *pacer) speedUp() {
+	if now := p.limiter.Limit(); now < p.most {
+		p.limiter.SetLimit(min(now*recovery, p.most))
+	}
+}
