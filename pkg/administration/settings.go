@@ -35,7 +35,10 @@ type Planner interface {
 
 // An Administration reads and changes the settings. It is safe for concurrent
 // use.
-type Administration struct {
+type Administration struct{ parts Parts }
+
+// Parts are what an Administration is made of.
+type Parts struct {
 	Store   SettingsStore
 	Planner Planner
 	Clock   clock.Clock
@@ -43,7 +46,15 @@ type Administration struct {
 	Reserved []string
 	// Uncancelled is told of a planned run that could not be called off, which
 	// then finds nothing to do. It may be nil.
-	Uncancelled func(context.Context, error)
+	Uncancelled func(context.Context, error) `optional:""`
+}
+
+// New returns an Administration, or an error that names the part that is missing.
+func New(parts Parts) (*Administration, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Administration{parts}, nil
 }
 
 // Settings returns the settings, as administrators may see them; others get
@@ -52,7 +63,7 @@ func (a *Administration) Settings(ctx context.Context, by principal.Principal) (
 	if !by.Account.Admin {
 		return settings.Application{}, fault.ErrForbidden
 	}
-	return a.Store.Settings(ctx)
+	return a.parts.Store.Settings(ctx)
 }
 
 // saveTries is how many other changes at the same time one change outlasts.
@@ -83,11 +94,11 @@ func (a *Administration) Update(ctx context.Context, by principal.Principal, cha
 }
 
 func (a *Administration) update(ctx context.Context, by principal.Principal, change settings.Change) (settings.Application, error) {
-	before, err := a.Store.Settings(ctx)
+	before, err := a.parts.Store.Settings(ctx)
 	if err != nil {
 		return settings.Application{}, err
 	}
-	now := a.Clock.Now()
+	now := a.parts.Clock.Now()
 	next := change.Apply(before)
 	if next.Prefix != before.Prefix {
 		if err := a.checkPrefix(before, next.Prefix); err != nil {
@@ -108,16 +119,16 @@ func (a *Administration) update(ctx context.Context, by principal.Principal, cha
 	// The plan comes first: a run that finds nothing to do is harmless, a change
 	// without its run is not.
 	if next.Run != before.Run && !next.Run.At.IsZero() {
-		if err := a.Planner.Plan(ctx, next.Run.At); err != nil {
+		if err := a.parts.Planner.Plan(ctx, next.Run.At); err != nil {
 			return settings.Application{}, fmt.Errorf("plan lifetime run: %w", err)
 		}
 	}
-	if err := a.Store.SaveSettings(ctx, next, events); err != nil {
+	if err := a.parts.Store.SaveSettings(ctx, next, events); err != nil {
 		return settings.Application{}, err
 	}
 	if next.Run != before.Run && before.Run.At.After(now) {
-		if err := a.Planner.Cancel(ctx, before.Run.At); err != nil && a.Uncancelled != nil {
-			a.Uncancelled(ctx, err)
+		if err := a.parts.Planner.Cancel(ctx, before.Run.At); err != nil && a.parts.Uncancelled != nil {
+			a.parts.Uncancelled(ctx, err)
 		}
 	}
 	return next, nil
@@ -134,7 +145,7 @@ func (a *Administration) checkPrefix(before settings.Application, prefix string)
 		return nil
 	}
 	faults := fault.Faults{}
-	for _, earlier := range slices.Concat(a.Reserved, before.Prefixes) {
+	for _, earlier := range slices.Concat(a.parts.Reserved, before.Prefixes) {
 		if earlier != prefix && strings.HasPrefix(earlier, prefix) {
 			faults.Add(settings.PrefixField, "is the start of an earlier one, whose tokens would be refused")
 			break

@@ -29,6 +29,7 @@ var (
 // A desk is an administration with a store and a planner in memory, which write down what they are
 // asked in order.
 type desk struct {
+	parts administration.Parts
 	*administration.Administration
 	clock  *clock.Fake
 	stored settings.Application
@@ -45,11 +46,20 @@ func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{clock: clock.NewFake(start), fail: map[string]error{}}
 	d.stored.Settings = settings.Settings{Prefix: "lkpat_", LastUsedInterval: 24 * time.Hour, RetentionDays: 90}
-	d.Administration = &administration.Administration{
+	d.make(t, administration.Parts{
 		Store: d, Planner: d, Clock: d.clock, Reserved: []string{"lkpat_", "lkprj_", "lkimp_"},
 		Uncancelled: func(_ context.Context, err error) { d.uncancelled = append(d.uncancelled, err) },
-	}
+	})
 	return d
+}
+
+func (d *desk) make(t *testing.T, parts administration.Parts) {
+	t.Helper()
+	var err error
+	if d.Administration, err = administration.New(parts); err != nil {
+		t.Fatal(err)
+	}
+	d.parts = parts
 }
 
 // Settings implements administration.SettingsStore.
@@ -341,7 +351,8 @@ func TestFaultsOfAnUpdate(t *testing.T) {
 			t.Errorf("told of %v", d.uncancelled)
 		}
 		d.update(t, days(30))
-		d.Uncancelled = nil
+		d.parts.Uncancelled = nil
+		d.make(t, d.parts)
 		d.update(t, days(0)) // nobody to tell
 	})
 	for moved, want := range map[int]error{1: nil, 4: nil, 5: fault.ErrMoved} {

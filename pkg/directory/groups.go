@@ -30,7 +30,7 @@ func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c G
 	}
 	proj := project.Project{
 		Kind: project.KindGroup, Name: c.Name, Path: c.Path, FullPath: c.Path, Description: c.Description, Visibility: c.Visibility,
-		CreatedAt: d.Clock.Now(), CreatedBy: by.Account.ID,
+		CreatedAt: d.find.Clock.Now(), CreatedBy: by.Account.ID,
 	}
 	if c.Parent != 0 {
 		if err := d.place(ctx, by, &proj, c.Parent, project.Maintainer); err != nil {

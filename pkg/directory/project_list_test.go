@@ -11,7 +11,6 @@ import (
 
 	"latchkey/infra/local/engine"
 	"latchkey/infra/local/tabledef"
-	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
@@ -31,7 +30,7 @@ func newTree(t *testing.T) (*directory.Directory, principal.Principal) {
 		t.Fatal(err)
 	}
 	table := store.Open(client, "latchkey", store.Options{Shards: 16, Retention: time.Hour})
-	d := &directory.Directory{Store: table, Reader: table, Projects: table, Clock: clock.NewFake(now)}
+	d := made(t, table, table, table)
 	acct, err := d.CreateByConsole(t.Context(), "", directory.Candidate{Username: "owner", Name: "Owner", Email: "owner@example.test"})
 	if err != nil {
 		t.Fatal(err)

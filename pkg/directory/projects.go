@@ -42,7 +42,7 @@ func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c
 	}
 	proj := project.Project{
 		Kind: project.KindProject, Name: c.Name, Path: c.Path, Description: c.Description, Visibility: c.Visibility,
-		CreatedAt: d.Clock.Now(), CreatedBy: by.Account.ID,
+		CreatedAt: d.find.Clock.Now(), CreatedBy: by.Account.ID,
 	}
 	switch {
 	case proj.Path == "":
@@ -75,7 +75,7 @@ func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c
 func mayMake(by principal.Principal) bool { return !by.Account.Bot && !by.Account.External }
 
 // namespaceOwner returns whose namespace is meant. Bots have none.
-func (d *Directory) namespaceOwner(ctx context.Context, by principal.Principal, named account.ID) (account.ID, error) {
+func (d *Finder) namespaceOwner(ctx context.Context, by principal.Principal, named account.ID) (account.ID, error) {
 	if named == 0 || named == by.Account.ID {
 		return by.Account.ID, nil
 	}
@@ -87,8 +87,8 @@ func (d *Directory) namespaceOwner(ctx context.Context, by principal.Principal, 
 }
 
 // place puts res into a group, in which the caller needs a level.
-func (d *Directory) place(ctx context.Context, by principal.Principal, proj *project.Project, group project.ID, least project.Level) error {
-	access, err := principal.FindAccess(ctx, d.Projects, by, project.KindGroup, group.String(), d.Clock.Now())
+func (d *Finder) place(ctx context.Context, by principal.Principal, proj *project.Project, group project.ID, least project.Level) error {
+	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, group.String(), d.find.Clock.Now())
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 		return View{}, err
 	}
 	view := views[0]
-	view.Project, err = d.Projects.CreateProject(ctx, proj, owner, made(proj.CreatedAt, by, view, owner))
+	view.Project, err = d.store.CreateProject(ctx, proj, owner, made(proj.CreatedAt, by, view, owner))
 	switch {
 	case errors.Is(err, project.ErrPathTaken):
 		return View{}, taken(proj)

@@ -595,7 +595,8 @@ func TestAListLooksAtSoManyEventsOnly(t *testing.T) {
 	const most = 50_200
 	for events, want := range map[int]error{most - 1: nil, most: trail.ErrTooFar} {
 		left := events
-		read := trail.Trail{Store: endless{func() bool { left--; return left >= 0 }}, Reader: newWorld(t).table, Clock: newWorld(t).clock}
+		w := newWorld(t)
+		read := made(trail.New(trail.Parts{Store: endless{func() bool { left--; return left >= 0 }}, Reader: w.table, Projects: w.table, Clock: w.clock}))
 		_, err := read.Every(t.Context(), principal.Principal{Account: account.Account{Admin: true}}, trail.Query{Type: audit.Project, Limit: 20})
 		if !errors.Is(err, want) || (err == nil) != (want == nil) {
 			t.Errorf("%d events: %v", events, err)

@@ -99,7 +99,7 @@ func (a *Authorizer) Authorize(ctx context.Context, event AuthorizerEvent) (any,
 // note writes down that a bearer came from where it may not be used.
 func (a *Authorizer) note(ctx context.Context, event AuthorizerEvent, refusal *verify.Refusal) {
 	request := principal.Request{ID: event.RequestContext.RequestID, Address: addressOf(withAddress(ctx, event.address()))}
-	stray, ok := a.Throttles.strayed(request, refusal, a.Verifier.Clock.Now())
+	stray, ok := a.Throttles.strayed(request, refusal, a.Verifier.Now())
 	if !ok {
 		return
 	}

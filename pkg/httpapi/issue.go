@@ -85,7 +85,7 @@ func (api *issueAPI) spec(r *http.Request) (lifecycle.Spec, error) {
 	spec := lifecycle.Spec{
 		Name:        b.line("name", b.required("name")),
 		Description: b.text("description"),
-		Scopes:      b.scopes(api.issuer.Scopes),
+		Scopes:      b.scopes(api.issuer.Scopes()),
 		ExpiresOn:   b.day("expires_at"),
 		Networks:    b.networks("allowed_cidrs"),
 	}

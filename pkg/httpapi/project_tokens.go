@@ -164,7 +164,7 @@ func (api *issueAPI) projectSpec(r *http.Request) (lifecycle.ProjectSpec, error)
 	var spec lifecycle.ProjectSpec
 	spec.Name = b.line("name", b.required("name"))
 	spec.Description = b.text("description")
-	spec.Scopes = b.botScopes(api.issuer.Scopes)
+	spec.Scopes = b.botScopes(api.issuer.Scopes())
 	spec.Level = b.level("access_level")
 	spec.ExpiresOn = b.day("expires_at")
 	spec.Networks = b.networks("allowed_cidrs")

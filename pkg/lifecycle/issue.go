@@ -32,14 +32,17 @@ const (
 )
 
 // An Issuer makes tokens and rotates them. It is safe for concurrent use.
-type Issuer struct {
+type Issuer struct{ parts IssuerParts }
+
+// IssuerParts are what an Issuer is made of, all of which it needs.
+type IssuerParts struct {
 	Store  IssueStore
 	Reader TokenReader
 	// Projects finds the projects and groups that tokens belong to, and Bots
 	// makes those tokens.
 	Projects principal.Projects
 	Bots     BotStore
-	// Gate is asked before such a token is made; without one all are.
+	// Gate is asked before such a token is made.
 	Gate   Gate
 	Scopes *scope.Catalog
 	Pepper secret.Pepper
@@ -54,6 +57,24 @@ type Issuer struct {
 	Clock         clock.Clock
 	// Random yields secrets; crypto/rand.Reader outside of tests.
 	Random io.Reader
+}
+
+// NewIssuer returns an Issuer, or an error that names the part that is missing.
+func NewIssuer(parts IssuerParts) (*Issuer, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Issuer{parts}, nil
+}
+
+// Scopes are those that tokens may have.
+func (i *Issuer) Scopes() *scope.Catalog { return i.parts.Scopes }
+
+// CheckChosen reports a value that no token may be given: secret.ErrMalformed or
+// secret.ErrReserved.
+func (i *Issuer) CheckChosen(value string) error {
+	_, err := i.parts.Format.Choose(value)
+	return err
 }
 
 // A Spec says what token is wanted.
@@ -164,7 +185,7 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner ac
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
 	}
-	acct, err := i.Reader.Account(ctx, owner)
+	acct, err := i.parts.Reader.Account(ctx, owner)
 	switch {
 	case err != nil:
 		return Issued{}, err
@@ -206,7 +227,7 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
-	if !i.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
+	if !i.parts.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
 		return Issued{}, ErrScopeBeyondCaller
 	}
 	if len(spec.Networks) == 0 {
@@ -241,7 +262,7 @@ func (i *Issuer) Check(ctx context.Context, owner account.Account, spec Spec) er
 
 // CheckValue reports, as fault.ErrTaken, that a token has this value already.
 func (i *Issuer) CheckValue(ctx context.Context, value string) error {
-	_, err := findValue(ctx, i.Reader, i.Format, i.Pepper, value)
+	_, err := findValue(ctx, i.parts.Reader, i.parts.Format, i.parts.Pepper, value)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		return nil
@@ -262,7 +283,7 @@ type rules struct {
 
 // rules reads them anew: who has just set something wants to see it hold.
 func (i *Issuer) rules(ctx context.Context) (rules, error) {
-	p, err := i.Policies.Policy(ctx)
+	p, err := i.parts.Policies.Policy(ctx)
 	if err != nil {
 		return rules{}, fmt.Errorf("read settings: %w", err)
 	}
@@ -302,20 +323,20 @@ func (i *Issuer) CreateByConsole(ctx context.Context, requestID string, owner ac
 	}
 	var bearer secret.Bearer
 	if value == "" {
-		bearer, err = secret.New(rules.Prefix, int64(owner.ID), i.Random)
+		bearer, err = secret.New(rules.Prefix, int64(owner.ID), i.parts.Random)
 	} else {
-		bearer, err = i.Format.Choose(value)
+		bearer, err = i.parts.Format.Choose(value)
 	}
 	if err != nil {
 		return Issued{}, fmt.Errorf("%w: %w", fault.ErrInput, err)
 	}
 	t := i.fresh(owner, 0, token.Personal, spec)
-	t.Digest = i.Pepper.Digest(bearer)
-	t, err = i.Store.CreateToken(ctx, owner, t, nil, eventBy(principal.Console(requestID), t.CreatedAt, t, audit.Issued))
+	t.Digest = i.parts.Pepper.Digest(bearer)
+	t, err = i.parts.Store.CreateToken(ctx, owner, t, nil, eventBy(principal.Console(requestID), t.CreatedAt, t, audit.Issued))
 	return Issued{Token: t, Bearer: bearer}, err
 }
 
-func (i *Issuer) today() clock.Day { return clock.DayOf(i.Clock.Now()) }
+func (i *Issuer) today() clock.Day { return clock.DayOf(i.parts.Clock.Now()) }
 
 // check reports every rule that spec breaks. latest is the last day on which
 // the token may end; no day is never.
@@ -327,13 +348,13 @@ func (i *Issuer) check(owner account.Account, spec Spec, latest clock.Day) error
 	switch {
 	case len(spec.Scopes) == 0:
 		fault.add("scopes", "Scopes", "can't be blank")
-	case !i.Scopes.Knows(spec.Scopes), owner.Bot && i.Scopes.PersonalOnly(spec.Scopes):
+	case !i.parts.Scopes.Knows(spec.Scopes), owner.Bot && i.parts.Scopes.PersonalOnly(spec.Scopes):
 		fault.add("scopes", "Scopes", "can only contain available scopes")
 	}
 	if utf8.RuneCountInString(spec.Description) > MaxDescriptionLength {
 		fault.add("description", "Description", fmt.Sprintf("is too long (maximum is %d characters)", MaxDescriptionLength))
 	}
-	if s, some := i.Scopes.AdminOnly(spec.Scopes); some && !owner.Admin {
+	if s, some := i.parts.Scopes.AdminOnly(spec.Scopes); some && !owner.Admin {
 		const rule = " can only be enabled for administrators"
 		fault.addSentence("scopes", sentence(string(s))+rule, string(s)+rule)
 	}
@@ -386,7 +407,7 @@ func (i *Issuer) fresh(owner account.Account, by account.ID, kind token.Kind, sp
 		Name:        spec.Name,
 		Description: spec.Description,
 		Scopes:      spec.Scopes,
-		CreatedAt:   i.Clock.Now(),
+		CreatedAt:   i.parts.Clock.Now(),
 		CreatedBy:   by,
 		ExpiresOn:   spec.ExpiresOn,
 		Networks:    spec.Networks,
@@ -403,8 +424,8 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 			return Issued{}, err
 		}
 		t := i.fresh(owner, by.Asker(), kind, spec)
-		t.Digest = i.Pepper.Digest(bearer)
-		t, err = i.Store.CreateToken(ctx, owner, t, use, eventBy(by, t.CreatedAt, t, audit.Issued))
+		t.Digest = i.parts.Pepper.Digest(bearer)
+		t, err = i.parts.Store.CreateToken(ctx, owner, t, use, eventBy(by, t.CreatedAt, t, audit.Issued))
 		return Issued{Token: t, Bearer: bearer}, err
 	})
 }
@@ -412,9 +433,9 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 func (i *Issuer) prefixOf(kind token.Kind, rules rules) string {
 	switch {
 	case kind == token.Impersonation:
-		return i.ImpersonationPrefix
+		return i.parts.ImpersonationPrefix
 	case kind.OfProject():
-		return i.ProjectPrefix
+		return i.parts.ProjectPrefix
 	default:
 		return rules.Prefix
 	}
@@ -429,7 +450,7 @@ type mint func(owner account.ID) (secret.Bearer, *secret.Use, error)
 func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix string, write func(mint) (Issued, error)) (Issued, error) {
 	if key.Key == "" {
 		return write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
-			bearer, err := secret.New(prefix, int64(owner), i.Random)
+			bearer, err := secret.New(prefix, int64(owner), i.parts.Random)
 			if err != nil {
 				return secret.Bearer{}, nil, fmt.Errorf("make bearer: %w", err)
 			}
@@ -439,17 +460,17 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix s
 	if issued, err := i.Replay(ctx, caller, key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
-	nonce, err := secret.NewNonce(i.Random)
+	nonce, err := secret.NewNonce(i.parts.Random)
 	if err != nil {
 		return Issued{}, fmt.Errorf("make nonce: %w", err)
 	}
 	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
 	issued, err := write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
 		use := secret.Use{
-			Handle: i.Pepper.Handle(request), Fingerprint: i.Pepper.Fingerprint(request),
-			Nonce: nonce, Prefix: prefix, Owner: int64(owner), At: i.Clock.Now(),
+			Handle: i.parts.Pepper.Handle(request), Fingerprint: i.parts.Pepper.Fingerprint(request),
+			Nonce: nonce, Prefix: prefix, Owner: int64(owner), At: i.parts.Clock.Now(),
 		}
-		bearer, err := i.Pepper.Derive(request, nonce, use.Prefix, use.Owner)
+		bearer, err := i.parts.Pepper.Derive(request, nonce, use.Prefix, use.Owner)
 		if err != nil {
 			return secret.Bearer{}, nil, fmt.Errorf("derive bearer: %w", err)
 		}
@@ -474,21 +495,21 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 		return Issued{}, fault.ErrNotFound
 	}
 	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
-	use, err := i.Store.Use(ctx, i.Pepper.Handle(request))
+	use, err := i.parts.Store.Use(ctx, i.parts.Pepper.Handle(request))
 	if err != nil {
 		return Issued{}, err
 	}
-	if !use.Good(i.Clock.Now()) {
+	if !use.Good(i.parts.Clock.Now()) {
 		return Issued{}, fault.ErrNotFound
 	}
-	if use.Fingerprint != i.Pepper.Fingerprint(request) {
+	if use.Fingerprint != i.parts.Pepper.Fingerprint(request) {
 		return Issued{}, ErrKeyReused
 	}
-	bearer, err := i.Pepper.Derive(request, use.Nonce, use.Prefix, use.Owner)
+	bearer, err := i.parts.Pepper.Derive(request, use.Nonce, use.Prefix, use.Owner)
 	if err != nil {
 		return Issued{}, fmt.Errorf("derive bearer again: %w", err)
 	}
-	t, err := i.Reader.TokenByDigest(ctx, i.Pepper.Digest(bearer))
+	t, err := i.parts.Reader.TokenByDigest(ctx, i.parts.Pepper.Digest(bearer))
 	if err != nil {
 		return Issued{}, err
 	}

@@ -33,12 +33,12 @@ func TestAnIssuedTokenIsWhatWasAskedFor(t *testing.T) {
 	want := token.Token{
 		ID: id, Family: id, Kind: token.Personal, Owner: owner, CreatedBy: admin, CreatedAt: now,
 		Name: "nightly-export", Description: "pulls usage figures", Scopes: scope.Set{"read_api", "self_rotate"},
-		ExpiresOn: today.AddDays(90), Digest: f.issuer.Pepper.Digest(issued.Bearer),
+		ExpiresOn: today.AddDays(90), Digest: f.parts.Pepper.Digest(issued.Bearer),
 	}
 	if !reflect.DeepEqual(issued.Token, want) || !reflect.DeepEqual(f.tokens[id], want) {
 		t.Errorf("issued %+v, want %+v", issued.Token, want)
 	}
-	bearer, err := f.issuer.Format.Parse(issued.Bearer.Reveal())
+	bearer, err := f.parts.Format.Parse(issued.Bearer.Reveal())
 	if hint, _ := bearer.OwnerHint(); err != nil || hint != int64(owner) || !strings.HasPrefix(bearer.Reveal(), prefix) {
 		t.Errorf("bearer with hint %d: %v", hint, err)
 	}
@@ -287,7 +287,7 @@ func TestCreateByConsole(t *testing.T) {
 				t.Errorf("%v is not the caller's to mend", err)
 			}
 			if err == nil && (issued.Token.CreatedBy != 0 || test.value != "" && issued.Bearer.Reveal() != test.value ||
-				issued.Token.Digest != f.issuer.Pepper.Digest(issued.Bearer)) {
+				issued.Token.Digest != f.parts.Pepper.Digest(issued.Bearer)) {
 				t.Errorf("issued %+v", issued.Token)
 			}
 		})
@@ -299,7 +299,8 @@ func TestWithoutEntropyNothingIsIssued(t *testing.T) {
 	for name, key := range map[string]lifecycle.Key{"without key": {}, "with key": {Key: "k"}} {
 		f := newFixture(t)
 		by := f.callerOf(t, admin)
-		f.issuer.Random = iotest.ErrReader(broken)
+		f.parts.Random = iotest.ErrReader(broken)
+		f.make(t)
 		wanted := spec()
 		wanted.Key = key
 		issued, err := f.issuer.CreateFor(t.Context(), by, owner, wanted)

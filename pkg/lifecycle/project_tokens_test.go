@@ -54,7 +54,7 @@ func TestATokenOfAProjectHasABotOfItsOwn(t *testing.T) {
 			want := token.Token{
 				ID: made.Token.ID, Kind: token.KindIn(c.kind), Owner: firstBot, Name: "deploy", Description: "d", Scopes: scope.Set{"api"},
 				CreatedAt: now, CreatedBy: owner, ExpiresOn: today.AddDays(settings.MaxLifetimeDays), Family: made.Token.ID,
-				Project: c.id, Level: project.Maintainer, Digest: f.issuer.Pepper.Digest(made.Bearer),
+				Project: c.id, Level: project.Maintainer, Digest: f.parts.Pepper.Digest(made.Bearer),
 			}
 			if !reflect.DeepEqual(made.Token, want) {
 				t.Errorf("made %+v, want %+v", made.Token, want)
@@ -186,12 +186,13 @@ func (g gate) Allows(_ context.Context, proj project.Project) error { return g(p
 func TestTheGateIsAskedOfThoseWhoMay(t *testing.T) {
 	f := newFixture(t)
 	asked := 0
-	f.issuer.Gate = gate(func(proj project.Project) error {
+	f.parts.Gate = gate(func(proj project.Project) error {
 		if asked++; proj.ID == web {
 			return fault.ErrSwitchedOff
 		}
 		return nil
 	})
+	f.make(t)
 	_, err := f.issuer.CreateForProject(t.Context(), f.callerAt(t, web, project.Developer), project.KindProject, "8", wantedBot(nil))
 	checkErr(t, err, lifecycle.ErrNotManager)
 	if asked != 0 {
@@ -215,7 +216,8 @@ func TestACreationForAProjectIsRepeatedByItsKey(t *testing.T) {
 	checkErr(t, err, nil)
 	writes := f.writes
 	f.join(web, owner, project.Guest)
-	f.issuer.Gate = gate(func(project.Project) error { return fault.ErrSwitchedOff })
+	f.parts.Gate = gate(func(project.Project) error { return fault.ErrSwitchedOff })
+	f.make(t)
 	again, err := f.issuer.CreateForProject(t.Context(), by, project.KindProject, "8", spec)
 	checkErr(t, err, nil)
 	if !reflect.DeepEqual(again.Token, first.Token) || again.Bearer.Reveal() != first.Bearer.Reveal() || f.writes != writes {
@@ -246,7 +248,7 @@ func TestAKeyIsStoredForTheBotThatGotTheToken(t *testing.T) {
 	}
 	made, err := f.issuer.CreateForProject(t.Context(), by, project.KindProject, "8", spec)
 	checkErr(t, err, nil)
-	if hint, _ := made.Bearer.OwnerHint(); account.ID(hint) != firstBot+1 || f.issuer.Pepper.Digest(made.Bearer) != made.Token.Digest {
+	if hint, _ := made.Bearer.OwnerHint(); account.ID(hint) != firstBot+1 || f.parts.Pepper.Digest(made.Bearer) != made.Token.Digest {
 		t.Errorf("the bearer hints at %d", hint)
 	}
 }
@@ -271,7 +273,7 @@ func TestRotatingATokenOfAProject(t *testing.T) {
 	want := token.Token{
 		ID: made.Token.ID, Kind: token.Project, Owner: old.Owner, Name: "deploy", Description: "d", Scopes: old.Scopes,
 		CreatedAt: now, CreatedBy: owner, ExpiresOn: today.AddDays(7), Family: old.ID, Previous: old.ID,
-		Project: web, Level: project.Developer, Digest: f.issuer.Pepper.Digest(made.Bearer),
+		Project: web, Level: project.Developer, Digest: f.parts.Pepper.Digest(made.Bearer),
 	}
 	if !reflect.DeepEqual(made.Token, want) || !strings.HasPrefix(made.Bearer.Reveal(), "lkprj_") {
 		t.Errorf("made %+v, want %+v", made.Token, want)

@@ -43,7 +43,7 @@ func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
-	old, err := i.Reader.Token(ctx, id)
+	old, err := i.parts.Reader.Token(ctx, id)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -52,7 +52,7 @@ func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID
 	}
 	owner := by.Account
 	if old.Owner != by.Account.ID {
-		if owner, err = ownerOf(ctx, i.Reader, old); err != nil {
+		if owner, err = ownerOf(ctx, i.parts.Reader, old); err != nil {
 			return Issued{}, err
 		}
 	}
@@ -83,7 +83,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	if !mayMake(by, old.Kind, old.Owner) {
 		return Issued{}, ErrImpersonated
 	}
-	now := i.Clock.Now()
+	now := i.parts.Clock.Now()
 	switch {
 	case old.RevokedIn(now, owner.TokensValidFrom):
 		return Issued{}, ErrAlreadyRevoked
@@ -118,14 +118,14 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
 			Project: old.Project, Level: old.Level, Networks: old.Networks,
-			Digest: i.Pepper.Digest(bearer),
+			Digest: i.parts.Pepper.Digest(bearer),
 		}
 		if r.Overlap > 0 {
 			old.WorksUntil = now.Add(r.Overlap)
 		}
 		rotated := eventBy(by, now, next, audit.Rotated)
 		rotated.Previous = old.ID
-		next, err = i.Store.RotateToken(ctx, owner, old, next, use, rotated)
+		next, err = i.parts.Store.RotateToken(ctx, owner, old, next, use, rotated)
 		return Issued{Token: next, Bearer: bearer}, err
 	})
 	if errors.Is(err, token.ErrSuperseded) {

@@ -65,7 +65,7 @@ func eventItem(partition string, e audit.Event, random string) item {
 }
 
 func readEvent(it item) (audit.Event, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	var id int64
 	if _, err := fmt.Sscanf(r.text("sk"), "%016d#", &id); err != nil {
 		r.fault("sk")
@@ -93,7 +93,7 @@ func readEvent(it item) (audit.Event, error) {
 
 // eventItems are the two items of an event whose id is yet to be made. Every
 // event that is written comes through here.
-func (t *Table) eventItems(e audit.Event) []item {
+func (t *Journal) eventItems(e audit.Event) []item {
 	e = e.WithoutPrivate()
 	e.ID = audit.NewID(e.At, t.events.Add(1))
 	random := rand.Text()
