@@ -70,7 +70,7 @@ func (a *Administration) Settings(ctx context.Context, by principal.Principal) (
 const saveTries = 5
 
 // Update changes the settings, as administrators may, and returns them as they
-// are then. Errors: fault.Faults for values that cannot be, fault.ErrMoved when
+// are then. Errors: fault.Breaches for values that cannot be, fault.ErrMoved when
 // others change them all the time, fault.ErrUnavailable.
 //
 // A lower limit on lifetimes revokes nothing yet: the run that does is planned
@@ -144,20 +144,17 @@ func (a *Administration) checkPrefix(before settings.Application, prefix string)
 	if prefix == "" {
 		return nil
 	}
-	faults := fault.Faults{}
+	var broken fault.Breaches
 	for _, earlier := range slices.Concat(a.parts.Reserved, before.Prefixes) {
 		if earlier != prefix && strings.HasPrefix(earlier, prefix) {
-			faults.Add(settings.PrefixField, "is the start of an earlier one, whose tokens would be refused")
+			broken.Add(settings.Prefix, fault.StartOf, nil)
 			break
 		}
 	}
 	if len(before.Prefixes) >= maxPrefixes && !slices.Contains(before.Prefixes, prefix) {
-		faults.Add(settings.PrefixField, fmt.Sprintf("was changed too often (%d prefixes are in use)", maxPrefixes))
+		broken.Add(settings.Prefix, fault.TooMany, maxPrefixes)
 	}
-	if len(faults) > 0 {
-		return faults
-	}
-	return nil
+	return broken.Err()
 }
 
 func set[T any](target, value *T) {
@@ -169,13 +166,13 @@ func set[T any](target, value *T) {
 // changes are the audit events of a change, one a setting.
 func changes(at time.Time, from audit.Origin, before, after settings.Application) (events []audit.Event) {
 	for _, setting := range []struct{ name, from, to string }{
-		{"max_personal_access_token_lifetime", days(before.LifetimeDays), days(after.LifetimeDays)},
-		{"require_personal_access_token_expiry", strconv.FormatBool(!before.ExpiryOptional), strconv.FormatBool(!after.ExpiryOptional)},
-		{"enforce_pat_expiration", strconv.FormatBool(!before.ExpiryIgnored), strconv.FormatBool(!after.ExpiryIgnored)},
-		{"impersonation_enabled", strconv.FormatBool(!before.ImpersonationOff), strconv.FormatBool(!after.ImpersonationOff)},
-		{settings.PrefixField, before.Prefix, after.Prefix},
-		{"last_used_interval_seconds", seconds(before.LastUsedInterval), seconds(after.LastUsedInterval)},
-		{"inactive_resource_access_tokens_delete_after_days", strconv.Itoa(before.RetentionDays), strconv.Itoa(after.RetentionDays)},
+		{settings.Lifetime, days(before.LifetimeDays), days(after.LifetimeDays)},
+		{settings.ExpiryRequired, strconv.FormatBool(!before.ExpiryOptional), strconv.FormatBool(!after.ExpiryOptional)},
+		{settings.ExpiryEnforced, strconv.FormatBool(!before.ExpiryIgnored), strconv.FormatBool(!after.ExpiryIgnored)},
+		{settings.Impersonation, strconv.FormatBool(!before.ImpersonationOff), strconv.FormatBool(!after.ImpersonationOff)},
+		{settings.Prefix, before.Prefix, after.Prefix},
+		{settings.LastUsedInterval, seconds(before.LastUsedInterval), seconds(after.LastUsedInterval)},
+		{settings.Retention, strconv.Itoa(before.RetentionDays), strconv.Itoa(after.RetentionDays)},
 	} {
 		if setting.from != setting.to {
 			event := audit.OfInstance(at, from, audit.SettingsUpdated, setting.name)

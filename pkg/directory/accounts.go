@@ -42,7 +42,7 @@ var (
 const changeTries = 5
 
 // Update changes an account, as administrators may; others get
-// fault.ErrForbidden. Errors: fault.ErrNotFound, Faults, ErrBot,
+// fault.ErrForbidden. Errors: fault.ErrNotFound, fault.Breaches, ErrBot,
 // account.ErrEmailTaken, account.ErrUsernameTaken, fault.ErrMoved when others
 // change the account all the time.
 func (d *Directory) Update(ctx context.Context, by principal.Principal, id account.ID, change Change) (account.Account, error) {
@@ -74,8 +74,8 @@ func (d *Directory) update(ctx context.Context, by principal.Principal, id accou
 	set(&after.Note, change.Note)
 	set(&after.Admin, change.Admin)
 	set(&after.External, change.External)
-	if faults := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email}).faults(); len(faults) > 0 {
-		return account.Account{}, faults
+	if err := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email}).check(); err != nil {
+		return account.Account{}, err
 	}
 	updated := changes(d.find.Clock.Now(), audit.By(by, audit.Admin), before, after)
 	if len(updated) == 0 {

@@ -53,8 +53,8 @@ func TestUpdate(t *testing.T) {
 	} {
 		d, s := newDirectory(t)
 		_, err := d.Update(t.Context(), s.caller(1), 2, change)
-		var faults directory.Faults
-		if !errors.As(err, &faults) || len(faults) != 1 || len(faults[field]) == 0 || s.updates != 0 {
+		var broken fault.Breaches
+		if !errors.As(err, &broken) || len(broken) != 1 || len(broken.Of(field)) == 0 || s.updates != 0 {
 			t.Errorf("%s: %v after %d writes", field, err, s.updates)
 		}
 	}

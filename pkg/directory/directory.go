@@ -117,14 +117,11 @@ type Candidate struct {
 	External bool
 }
 
-// Faults are the rules that a candidate breaks, by field.
-type Faults = fault.Faults
-
 // The longest username and name, in characters, as GitLab has them.
 const maxNameLength = 255
 
 // Create makes an account, as administrators may; others get
-// fault.ErrForbidden. Errors: Faults, account.ErrEmailTaken,
+// fault.ErrForbidden. Errors: fault.Breaches, account.ErrEmailTaken,
 // account.ErrUsernameTaken.
 func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candidate) (account.Account, error) {
 	if !by.Account.Admin {
@@ -139,8 +136,8 @@ func (d *Directory) CreateByConsole(ctx context.Context, requestID string, c Can
 }
 
 func (d *Directory) create(ctx context.Context, by principal.Principal, c Candidate) (account.Account, error) {
-	if faults := c.faults(); len(faults) > 0 {
-		return account.Account{}, faults
+	if err := c.check(); err != nil {
+		return account.Account{}, err
 	}
 	acct := account.Account{
 		Username: c.Username, Name: c.Name, Email: c.Email, Note: c.Note,
@@ -151,27 +148,30 @@ func (d *Directory) create(ctx context.Context, by principal.Principal, c Candid
 	return d.store.CreateAccount(ctx, acct, audit.OfAccount(acct.CreatedAt, audit.By(by, audit.Admin), audit.AccountCreated, acct))
 }
 
-func (c Candidate) faults() Faults {
-	faults := Faults{}
+// check reports every rule that c breaks.
+func (c Candidate) check() error {
+	var broken fault.Breaches
 	if strings.TrimSpace(c.Name) == "" {
-		faults["name"] = append(faults["name"], "can't be blank")
+		broken.Add("name", fault.Blank, nil)
 	}
-	for field, value := range map[string]string{"name": c.Name, "username": c.Username} {
-		if utf8.RuneCountInString(value) > maxNameLength {
-			faults[field] = append(faults[field], fmt.Sprintf("is too long (maximum is %d characters)", maxNameLength))
-		}
-	}
+	checkLength(&broken, "name", c.Name, maxNameLength)
+	checkLength(&broken, "username", c.Username, maxNameLength)
 	if reservedPath(c.Username) {
-		faults["username"] = append(faults["username"], "is reserved")
+		broken.Add("username", fault.Reserved, nil)
 	}
 	if !validUsername(c.Username) {
-		faults["username"] = append(faults["username"],
-			"can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only")
+		broken.Add("username", fault.Malformed, nil)
 	}
 	if address, err := mail.ParseAddress(c.Email); err != nil || address.Address != c.Email || len(c.Email) > 254 { // RFC 5321 section 4.5.3.1.3
-		faults["email"] = append(faults["email"], "is invalid")
+		broken.Add("email", fault.Malformed, nil)
 	}
-	return faults
+	return broken.Err()
+}
+
+func checkLength(broken *fault.Breaches, field, value string, most int) {
+	if utf8.RuneCountInString(value) > most {
+		broken.Add(field, fault.TooLong, most)
+	}
 }
 
 // validUsername accepts GitLab's user names but for those of digits only,

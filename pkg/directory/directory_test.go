@@ -237,27 +237,31 @@ func TestCreate(t *testing.T) {
 }
 
 func TestFaultsOfACandidate(t *testing.T) {
-	const (
-		blank    = "can't be blank"
-		long     = "is too long (maximum is 255 characters)"
-		username = "can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only"
-		email    = "is invalid"
-	)
-	bad := func(field string, texts ...string) directory.Faults { return directory.Faults{field: texts} }
+	const blank, username, email = fault.Blank, fault.Malformed, fault.Malformed
+	bad := func(field string, rules ...fault.Rule) (broken fault.Breaches) {
+		for _, rule := range rules {
+			var limit any
+			if rule == fault.TooLong {
+				limit = 255
+			}
+			broken.Add(field, rule, limit)
+		}
+		return broken
+	}
 	tests := []struct {
 		name   string
 		change func(*directory.Candidate)
-		want   directory.Faults
+		want   fault.Breaches
 	}{
 		{"none", func(*directory.Candidate) {}, nil},
 		{"everything missing", func(c *directory.Candidate) { *c = directory.Candidate{} },
-			directory.Faults{"name": {blank}, "username": {username}, "email": {email}}},
+			slices.Concat(bad("name", blank), bad("username", username), bad("email", email))},
 		{"a name of white space", func(c *directory.Candidate) { c.Name = " \t" }, bad("name", blank)},
 		{"a name of 255 characters is possible", func(c *directory.Candidate) { c.Name = strings.Repeat("é", 255) }, nil},
-		{"a name of 256 characters", func(c *directory.Candidate) { c.Name = strings.Repeat("é", 256) }, bad("name", long)},
+		{"a name of 256 characters", func(c *directory.Candidate) { c.Name = strings.Repeat("é", 256) }, bad("name", fault.TooLong)},
 		{"a username of 255 characters is possible", func(c *directory.Candidate) { c.Username = strings.Repeat("a", 255) }, nil},
-		{"a username of 256 characters", func(c *directory.Candidate) { c.Username = strings.Repeat("a", 256) }, bad("username", long)},
-		{"a username that is wrong and too long", func(c *directory.Candidate) { c.Username = strings.Repeat("/", 256) }, bad("username", long, username)},
+		{"a username of 256 characters", func(c *directory.Candidate) { c.Username = strings.Repeat("a", 256) }, bad("username", fault.TooLong)},
+		{"a username that is wrong and too long", func(c *directory.Candidate) { c.Username = strings.Repeat("/", 256) }, bad("username", fault.TooLong, username)},
 	}
 	for name, good := range map[string]bool{
 		"a": true, "A1": true, "1a": true, "_": true, "a.b": true, "a-": true, "gitx": true, "a.github": true, "_1": true,
@@ -271,7 +275,7 @@ func TestFaultsOfACandidate(t *testing.T) {
 		tests = append(tests, struct {
 			name   string
 			change func(*directory.Candidate)
-			want   directory.Faults
+			want   fault.Breaches
 		}{"username " + name, func(c *directory.Candidate) { c.Username = name }, want})
 	}
 	for address, good := range map[string]bool{
@@ -286,7 +290,7 @@ func TestFaultsOfACandidate(t *testing.T) {
 		tests = append(tests, struct {
 			name   string
 			change func(*directory.Candidate)
-			want   directory.Faults
+			want   fault.Breaches
 		}{"address " + address, func(c *directory.Candidate) { c.Email = address }, want})
 	}
 	for _, test := range tests {
@@ -295,7 +299,7 @@ func TestFaultsOfACandidate(t *testing.T) {
 			c := candidate()
 			test.change(&c)
 			_, err := d.Create(t.Context(), s.caller(1), c)
-			var got directory.Faults
+			var got fault.Breaches
 			if errors.As(err, &got); !reflect.DeepEqual(got, test.want) {
 				t.Fatalf("faults = %q, want %q", got, test.want)
 			}
@@ -307,9 +311,6 @@ func TestFaultsOfACandidate(t *testing.T) {
 				t.Errorf("text = %q", err)
 			}
 		})
-	}
-	if got := (directory.Faults{"username": nil, "email": nil}).Error(); got != "invalid email, username" {
-		t.Errorf("text = %q", got)
 	}
 }
 

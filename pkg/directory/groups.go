@@ -22,7 +22,7 @@ type GroupCandidate struct {
 const maxDepth = 20
 
 // CreateGroup makes a group, whose owner is the caller. In another group that
-// takes a Maintainer. Bots and external accounts make none. Errors: Faults,
+// takes a Maintainer. Bots and external accounts make none. Errors: fault.Breaches,
 // fault.ErrForbidden, project.ErrNoGroup.
 func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c GroupCandidate) (View, error) {
 	if !mayMake(by) {
@@ -37,7 +37,7 @@ func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c G
 			return View{}, err
 		}
 		if len(proj.Ancestors) >= maxDepth {
-			return View{}, Faults{"parent_id": {"has too deep level of nesting"}}
+			return View{}, fault.Breaches{{Field: "parent", Rule: fault.TooDeep, Limit: maxDepth}}
 		}
 	}
 	view, err := d.make(ctx, by, proj, by.Account.ID)

@@ -233,15 +233,15 @@ type Addition struct {
 // AddMember makes an account a member of the project that ref names, as who
 // manages it may, with no higher level than their own. A membership that is over
 // is replaced. Errors: those of principal.FindAccess, fault.ErrForbidden,
-// Faults, ErrNoUser, ErrMemberExists.
+// fault.Breaches, ErrNoAccount, ErrMemberExists.
 func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string, a Addition) (MemberView, error) {
 	access, err := d.manage(ctx, by, kind, ref)
 	if err != nil {
 		return MemberView{}, err
 	}
 	now := d.find.Clock.Now()
-	if faults := memberFaults(a.Level, a.ExpiresOn, now); len(faults) > 0 {
-		return MemberView{}, faults
+	if err := checkMember(a.Level, a.ExpiresOn, now); err != nil {
+		return MemberView{}, err
 	}
 	if !access.AtLeast(a.Level) {
 		return MemberView{}, fault.ErrForbidden
@@ -251,7 +251,7 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 		return MemberView{}, err
 	}
 	if acct.Bot {
-		return MemberView{}, Faults{"user": {"project bots cannot be added to other groups / projects"}}
+		return MemberView{}, fault.Breaches{{Field: "account", Rule: fault.NoBots}}
 	}
 	standing, err := d.find.Projects.Standing(ctx, access.Project, acct.ID)
 	if err != nil {
@@ -288,15 +288,16 @@ func (d *Finder) wanted(ctx context.Context, a Addition) (acct account.Account, 
 	return acct, err
 }
 
-func memberFaults(level project.Level, expires clock.Day, now time.Time) Faults {
-	faults := Faults{}
+// checkMember reports every rule that a membership would break.
+func checkMember(level project.Level, expires clock.Day, now time.Time) error {
+	var broken fault.Breaches
 	if !slices.Contains(project.Levels, level) {
-		faults["access_level"] = []string{"is not included in the list"}
+		broken.Add("level", fault.NotInList, nil)
 	}
-	if !expires.IsZero() && !expires.After(clock.DayOf(now)) {
-		faults["expires_at"] = []string{"must be after today"}
+	if today := clock.DayOf(now); !expires.IsZero() && !expires.After(today) {
+		broken.Add("expires_on", fault.TooEarly, today)
 	}
-	return faults
+	return broken.Err()
 }
 
 // maxTries bounds how often a change of a member is decided anew because what
@@ -317,7 +318,7 @@ func settle(change func() error) error {
 // ChangeMember gives a direct member another level and, unless expires is nil,
 // another end. Who manages the project may do so for levels up to their own.
 // Errors: those of principal.FindAccess, fault.ErrForbidden and its children,
-// Faults, ErrNoMember.
+// fault.Breaches, ErrNoMember.
 func (d *Directory) ChangeMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string,
 	acct account.ID, level project.Level, expires *clock.Day) (view MemberView, err error) {
 	err = settle(func() error {
@@ -338,8 +339,8 @@ func (d *Directory) changeMember(ctx context.Context, by principal.Principal, ki
 	if expires != nil {
 		until = *expires
 	}
-	if faults := memberFaults(level, until, now); len(faults) > 0 {
-		return MemberView{}, faults
+	if err := checkMember(level, until, now); err != nil {
+		return MemberView{}, err
 	}
 	before, member, err := d.changeable(ctx, access, acct, now)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -444,36 +443,29 @@ const (
 // key length"), and clients send it encoded.
 const maxFullPath = 1024
 
-// projectFaults returns the rules that a new project breaks.
-func projectFaults(proj project.Project) Faults {
-	faults := Faults{}
-	add := func(field, problem string) { faults[field] = append(faults[field], problem) }
-	tooLong := func(most int) string { return fmt.Sprintf("is too long (maximum is %d characters)", most) }
+// checkProject reports every rule that a new project breaks.
+func checkProject(proj project.Project) error {
+	var broken fault.Breaches
 	if strings.TrimSpace(proj.Name) == "" {
-		add("name", "can't be blank")
+		broken.Add("name", fault.Blank, nil)
 	}
-	for field, value := range map[string]string{"name": proj.Name, "path": proj.Path} {
-		if utf8.RuneCountInString(value) > maxNameLength {
-			add(field, tooLong(maxNameLength))
-		}
-	}
+	checkLength(&broken, "name", proj.Name, maxNameLength)
+	checkLength(&broken, "path", proj.Path, maxNameLength)
 	if !validUsername(proj.Path) {
-		add("path", "can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only")
+		broken.Add("path", fault.Malformed, nil)
 	}
 	if proj.Owner == 0 && proj.Parent() == 0 && reservedPath(proj.Path) {
-		add("path", "is reserved")
+		broken.Add("path", fault.Reserved, nil)
 	}
 	if len(proj.FullPath) > maxFullPath {
-		add("path", "lies too deep (a full path has at most "+fmt.Sprint(maxFullPath)+" characters)")
+		broken.Add("path", fault.TooDeep, maxFullPath)
 	}
 	most := maxProjectDescription
 	if proj.Kind == project.KindGroup {
 		most = maxGroupDescription
 	}
-	if utf8.RuneCountInString(proj.Description) > most {
-		add("description", tooLong(most))
-	}
-	return faults
+	checkLength(&broken, "description", proj.Description, most)
+	return broken.Err()
 }
 
 // reservedPath reports whether a group at the root, or a person, would have the

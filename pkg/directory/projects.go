@@ -34,7 +34,7 @@ var ErrNoNamespace = fmt.Errorf("%w: namespace", fault.ErrNotFound)
 
 // CreateProject makes a project. In a group that takes a Developer. In an
 // account's namespace that takes its owner or an administrator, and the owner
-// becomes the project's. Bots and external accounts make none. Errors: Faults,
+// becomes the project's. Bots and external accounts make none. Errors: fault.Breaches,
 // fault.ErrForbidden, ErrNoNamespace.
 func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c ProjectCandidate) (View, error) {
 	if !mayMake(by) {
@@ -106,8 +106,8 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 	if proj.Visibility == "" {
 		proj.Visibility = "private"
 	}
-	if faults := projectFaults(proj); len(faults) > 0 {
-		return View{}, faults
+	if err := checkProject(proj); err != nil {
+		return View{}, err
 	}
 	// Everything that the reply shows is read before the write: once that is
 	// committed, nothing may fail.
@@ -133,15 +133,14 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 	return view, nil
 }
 
-// taken are the faults of a project whose path is in use. GitLab names the
+// taken is what is wrong with a project whose path is in use. GitLab names the
 // name too, which is where the path comes from.
-func taken(proj project.Project) Faults {
-	const words = "has already been taken"
-	faults := Faults{"path": {words}}
+func taken(proj project.Project) fault.Breaches {
+	broken := fault.Breaches{{Field: "path", Rule: fault.Taken}}
 	if proj.Kind == project.KindProject && strings.EqualFold(pathFor(proj.Name), proj.Path) {
-		faults["name"] = []string{words}
+		broken.Add("name", fault.Taken, nil)
 	}
-	return faults
+	return broken
 }
 
 // pathFor derives a path from a name as GitLab does: a name that can be one

@@ -156,7 +156,7 @@ func consoleError(action string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", action, err)
+	return fmt.Errorf("%s: %w", action, inWords(err))
 }
 
 // A revokePayload is what an operator invokes revoke with: exactly one of the

@@ -45,3 +45,9 @@ func waitOf(err error) int {
 
 // MaxKeys is how many keys a throttle tells apart.
 const MaxKeys = maxKeys
+
+// AuditText is the sentence of an event.
+var AuditText = auditText
+
+// InWords is what a client is told of broken rules.
+var InWords = inWords

@@ -254,8 +254,8 @@ func (api *issueAPI) rotated(w http.ResponseWriter, r *http.Request, issued life
 
 // rotation records a rotation, or puts why there was none into words.
 func (api *issueAPI) rotation(r *http.Request, issued lifecycle.Issued, err error) error {
-	if rules := (*lifecycle.Fault)(nil); errors.As(err, &rules) {
-		return &badRequest{rules}
+	if sentence := (*inSentence)(nil); errors.As(inWords(err), &sentence) {
+		return &badRequest{sentence}
 	}
 	if err != nil {
 		return err

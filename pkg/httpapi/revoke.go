@@ -66,7 +66,7 @@ func (api *revokeAPI) revokeEverything(w http.ResponseWriter, r *http.Request, o
 	err := api.revoker.RevokeEverything(r.Context(), principal.From(r.Context()), owner)
 	switch {
 	case errors.Is(err, lifecycle.ErrBot):
-		return &badRequest{err}
+		return &badRequest{inWords(err)}
 	case errors.Is(err, fault.ErrNotFound):
 		return errUserNotFound
 	case err != nil:

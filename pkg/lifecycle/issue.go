@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"latchkey/pkg/account"
@@ -104,41 +103,9 @@ type Issued struct {
 	Bearer secret.Bearer
 }
 
-// A Fault is a rule that a wanted token breaks, in words for the caller. It
-// wraps fault.ErrInput.
-type Fault struct {
-	Reasons []string
-	// Fields are the same rules by what they are about: name, description,
-	// scopes or expires_on. It may be nil.
-	Fields map[string][]string
-}
-
-// add adds a rule that a field breaks, which sentences call subject.
-func (f *Fault) add(field, subject, rule string) { f.addSentence(field, subject+" "+rule, rule) }
-
-func (f *Fault) addSentence(field, sentence, rule string) {
-	if f.Fields == nil {
-		f.Fields = map[string][]string{}
-	}
-	f.Reasons = append(f.Reasons, sentence)
-	f.Fields[field] = append(f.Fields[field], rule)
-}
-
-// Error implements error; the reasons are joined as an English sentence.
-func (f *Fault) Error() string {
-	last := len(f.Reasons) - 1
-	if last < 1 {
-		return strings.Join(f.Reasons, "")
-	}
-	joint := " and "
-	if last > 1 {
-		joint = ", and "
-	}
-	return strings.Join(f.Reasons[:last], ", ") + joint + f.Reasons[last]
-}
-
-// Unwrap returns fault.ErrInput.
-func (f *Fault) Unwrap() error { return fault.ErrInput }
+// ErrUnfit means that a token cannot be as it is wanted. The fault.Breaches that
+// are wrapped with it say why.
+var ErrUnfit = fmt.Errorf("%w: token", fault.ErrInput)
 
 // ErrScopeBeyondCaller means that somebody asked for a scope that the token
 // they hold does not cover.
@@ -163,7 +130,7 @@ var ErrImpersonationOff = fmt.Errorf("%w: impersonation", fault.ErrSwitchedOff)
 
 // CreateFor makes a token for owner, as administrators may; others get
 // fault.ErrForbidden. Errors: fault.ErrNotFound for an owner who is not there,
-// *Fault for a token that cannot be, a child of account.ErrInactive for an
+// ErrUnfit, a child of account.ErrInactive for an
 // owner who may not use one, ErrForBot, ErrImpersonated.
 func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner account.ID, spec Spec) (Issued, error) {
 	return i.createFor(ctx, by, owner, token.Personal, spec)
@@ -250,7 +217,7 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	return i.create(ctx, by, by.Account, token.Personal, spec, rules)
 }
 
-// Check reports every rule that a token for owner would break, as a *Fault. It
+// Check reports every rule that a token for owner would break, as ErrUnfit. It
 // is for somebody who has to know before there is an owner.
 func (i *Issuer) Check(ctx context.Context, owner account.Account, spec Spec) error {
 	rules, err := i.rules(ctx)
@@ -341,62 +308,45 @@ func (i *Issuer) today() clock.Day { return clock.DayOf(i.parts.Clock.Now()) }
 // check reports every rule that spec breaks. latest is the last day on which
 // the token may end; no day is never.
 func (i *Issuer) check(owner account.Account, spec Spec, latest clock.Day) error {
-	var fault Fault
-	if rule := nameFault(spec.Name); rule != "" {
-		fault.add("name", "Name", rule)
+	var broken fault.Breaches
+	switch {
+	case strings.TrimSpace(spec.Name) == "":
+		broken.Add("name", fault.Blank, nil)
+	case utf8.RuneCountInString(spec.Name) > MaxNameLength:
+		broken.Add("name", fault.TooLong, MaxNameLength)
 	}
 	switch {
 	case len(spec.Scopes) == 0:
-		fault.add("scopes", "Scopes", "can't be blank")
+		broken.Add("scopes", fault.Blank, nil)
 	case !i.parts.Scopes.Knows(spec.Scopes), owner.Bot && i.parts.Scopes.PersonalOnly(spec.Scopes):
-		fault.add("scopes", "Scopes", "can only contain available scopes")
+		broken.Add("scopes", fault.NotInList, nil)
 	}
 	if utf8.RuneCountInString(spec.Description) > MaxDescriptionLength {
-		fault.add("description", "Description", fmt.Sprintf("is too long (maximum is %d characters)", MaxDescriptionLength))
+		broken.Add("description", fault.TooLong, MaxDescriptionLength)
 	}
 	if s, some := i.parts.Scopes.AdminOnly(spec.Scopes); some && !owner.Admin {
-		const rule = " can only be enabled for administrators"
-		fault.addSentence("scopes", sentence(string(s))+rule, string(s)+rule)
+		broken.Add("scopes", fault.AdminsOnly, s)
 	}
-	if rule := i.expiryFault(spec.ExpiresOn, latest); rule != "" {
-		fault.add("expires_on", expirySubject, rule)
-	}
-	if len(fault.Reasons) > 0 {
-		return &fault
-	}
-	return nil
+	i.checkExpiry(&broken, spec.ExpiresOn, latest)
+	return unfit(broken)
 }
 
-// expirySubject is what sentences call the day on which a token ends.
-const expirySubject = "Expiration date"
-
-func nameFault(name string) string {
-	switch {
-	case strings.TrimSpace(name) == "":
-		return "can't be blank"
-	case utf8.RuneCountInString(name) > MaxNameLength:
-		return fmt.Sprintf("is too long (maximum is %d characters)", MaxNameLength)
-	default:
-		return ""
+func unfit(broken fault.Breaches) error {
+	if len(broken) == 0 {
+		return nil
 	}
+	return fmt.Errorf("%w: %w", ErrUnfit, broken)
 }
 
-// expiryFault refuses a day on which the token would be dead already, which
+// checkExpiry refuses a day on which the token would be dead already, which
 // GitLab does not, because its users asked for it, and days beyond the limit.
-func (i *Issuer) expiryFault(on, latest clock.Day) string {
+func (i *Issuer) checkExpiry(broken *fault.Breaches, on, latest clock.Day) {
 	switch {
 	case !on.After(i.today()):
-		return fmt.Sprintf("must be after %s, because a token is dead from 00:00 UTC of that date", i.today())
+		broken.Add("expires_on", fault.TooEarly, i.today())
 	case on.After(latest):
-		return fmt.Sprintf("must be before %s", latest)
-	default:
-		return ""
+		broken.Add("expires_on", fault.TooLate, latest)
 	}
-}
-
-func sentence(s string) string {
-	r, size := utf8.DecodeRuneInString(s)
-	return string(unicode.ToUpper(r)) + s[size:]
 }
 
 // fresh returns what is wanted as a token that has no bearer yet.

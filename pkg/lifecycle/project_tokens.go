@@ -45,12 +45,12 @@ var (
 	ErrOwnerLevel = fmt.Errorf("%w: level above the caller's", fault.ErrForbidden)
 )
 
-// errLevelAbove is for a manager who would get hold of a level above their own.
-var errLevelAbove = &Fault{Reasons: []string{"Not eligible to rotate token with access level higher than the user"}}
+// ErrLevelAbove means that a manager would get hold of a level above their own.
+var ErrLevelAbove = fmt.Errorf("%w: level of the token above the caller's", fault.ErrInput)
 
 // CreateForProject makes a token for the project that ref names, and a bot
 // that owns it. Errors: those of principal.FindAccess; ErrNotManager;
-// fault.ErrSwitchedOff; ErrOwnerLevel; *Fault for a token that cannot be.
+// fault.ErrSwitchedOff; ErrOwnerLevel; ErrUnfit.
 func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, spec ProjectSpec) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
@@ -101,7 +101,7 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 
 // RotateOfProject ends a project's token and issues its successor, for the
 // same bot with the same level. Errors: those of principal.FindAccess and
-// Rotate; ErrNotManager; ErrNoProjectToken.
+// Rotate; ErrNotManager; ErrNoProjectToken; ErrLevelAbove.
 func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
@@ -118,7 +118,7 @@ func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, ki
 		return Issued{}, err
 	}
 	if !access.AtLeast(old.Level) {
-		return Issued{}, errLevelAbove
+		return Issued{}, ErrLevelAbove
 	}
 	bot, err := ownerOf(ctx, i.parts.Reader, old)
 	if err != nil {

@@ -90,7 +90,7 @@ func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id toke
 
 // ErrBot means that all tokens of a bot were to be ended. The end of a bot's
 // token takes the bot with it, which a change of its account alone would not.
-var ErrBot = &Fault{Reasons: []string{"The account is a bot, whose token has to be revoked by itself"}}
+var ErrBot = fmt.Errorf("%w: account is a bot", fault.ErrInput)
 
 // RevokeEverything ends all tokens that owner has, the presented one included
 // if it is theirs, as the owner and administrators may; others get

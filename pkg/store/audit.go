@@ -20,7 +20,7 @@ import (
 var errNoEvent = errors.New("change without a complete audit event")
 
 func checkEvents(events ...audit.Event) error {
-	if len(events) == 0 || slices.ContainsFunc(events, func(e audit.Event) bool { return !e.Complete() }) {
+	if len(events) == 0 || slices.ContainsFunc(events, func(e audit.Event) bool { return !e.Complete() || entityTypes[e.Entity.Type] == "" }) {
 		return errNoEvent
 	}
 	return nil

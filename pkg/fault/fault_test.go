@@ -2,6 +2,7 @@ package fault_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"latchkey/pkg/fault"
@@ -33,5 +34,21 @@ func TestMissing(t *testing.T) {
 		if err := fault.Missing(c.parts); (err == nil) != c.fine || fault.KindOf(err) != fault.Internal {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestBreaches(t *testing.T) {
+	var broken fault.Breaches
+	if broken.Err() != nil {
+		t.Error("no rule is broken, and there is an error")
+	}
+	broken.Add("name", fault.TooLong, 255)
+	broken.Add("email", fault.Malformed, nil)
+	broken.Add("name", fault.Reserved, nil)
+	if err := broken.Err(); fault.KindOf(err) != fault.Invalid || err.Error() != "input invalid: name too long, email malformed, name reserved" {
+		t.Errorf("%v", err)
+	}
+	if rules := broken.Of("name"); !slices.Equal(rules, []fault.Rule{fault.TooLong, fault.Reserved}) {
+		t.Errorf("rules of the name: %v", rules)
 	}
 }
