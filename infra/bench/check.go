@@ -21,6 +21,7 @@ import (
 	"latchkey/infra/local/dynamodblocal"
 	"latchkey/infra/local/tabledef"
 	"latchkey/pkg/account"
+	"latchkey/pkg/administration"
 	"latchkey/pkg/authorizer"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
@@ -94,6 +95,8 @@ func checks(ctx context.Context, r *report) error {
 
 // A decision is an authorizer on a table with one token in it.
 type decision struct {
+	pepper     secret.Pepper
+	format     secret.Format
 	authorizer *authorizer.Authorizer
 	event      authorizer.Event // with a good bearer
 	garbage    authorizer.Event // with a wrong checksum
@@ -120,14 +123,21 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	if err != nil {
 		return nil, err
 	}
-	accounts := directory.Directory{Store: table, Reader: table, Clock: clock.System{}}
+	finder, err := directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: clock.System{}})
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := directory.New(finder, table)
+	if err != nil {
+		return nil, err
+	}
 	user, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
 		return nil, err
 	}
-	issuer := lifecycle.Issuer{
-		Store: table, Reader: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
-		Policies: table, Clock: clock.System{}, Random: rand.Reader,
+	issuer, err := issuerOn(table, pepper, format)
+	if err != nil {
+		return nil, err
 	}
 	networks, err := token.ParseNetworks([]string{"192.0.2.0/24", "2001:db8::/32"})
 	if err != nil {
@@ -141,8 +151,10 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	}
 	digest := pepper.Digest(issued.Bearer)
 	issued.Token.LastUsedAt, issued.Token.LastUsedIPs = clock.System{}.Now(), []netip.Addr{netip.MustParseAddr(address)}
-	d := &decision{known: memory{issued.Token, user, policy}}
-	d.authorizer = authorizerOn(table, pepper, format)
+	d := &decision{known: memory{issued.Token, user, policy}, pepper: pepper, format: format}
+	if d.authorizer, err = authorizerOn(table, pepper, format); err != nil {
+		return nil, err
+	}
 	d.event = event(issued.Bearer.Reveal())
 	d.garbage = event(issued.Bearer.Reveal()[:41] + "!")
 	d.keys = []map[string]types.AttributeValue{
@@ -151,15 +163,29 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	return d, nil
 }
 
-func authorizerOn(s verify.Store, pepper secret.Pepper, format secret.Format) *authorizer.Authorizer {
+func issuerOn(table *store.Table, pepper secret.Pepper, format secret.Format) (*lifecycle.Issuer, error) {
+	gate, err := administration.NewGate(table)
+	if err != nil {
+		return nil, err
+	}
+	return lifecycle.NewIssuer(lifecycle.IssuerParts{
+		Store: table, Reader: table, Projects: table, Bots: table, Gate: gate, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
+		Policies: table, ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
+		Clock: clock.System{}, Random: rand.Reader,
+	})
+}
+
+func authorizerOn(s verify.Store, pepper secret.Pepper, format secret.Format) (*authorizer.Authorizer, error) {
+	verifier, err := verify.New(verify.Parts{Store: s, Pepper: pepper, Format: format, Clock: clock.System{}, Kept: &verify.Kept{}})
+	if err != nil {
+		return nil, err
+	}
 	return &authorizer.Authorizer{
 		Log: telemetry.NewLogger(io.Discard, "authorizer"), Scopes: scope.GitLab(),
 		Count:     func(string, string) {},
 		Throttles: throttle.New(throttle.Limits{WrongBearers: 1_000_000}), // never used up
-		Verifier: &verify.Verifier{
-			Store: s, Pepper: pepper, Format: format, Clock: clock.System{}, Kept: &verify.Kept{},
-		},
-	}
+		Verifier:  verifier,
+	}, nil
 }
 
 // address is where the requests come from.
@@ -199,7 +225,10 @@ func (d *decision) decide(ctx context.Context, event authorizer.Event, want stri
 
 // allocs counts the allocations of a decision whose two items are at hand.
 func (d *decision) allocs(ctx context.Context) (float64, error) {
-	offline := authorizerOn(d.known, d.authorizer.Verifier.Pepper, d.authorizer.Verifier.Format)
+	offline, err := authorizerOn(d.known, d.pepper, d.format)
+	if err != nil {
+		return 0, err
+	}
 	var failure error
 	const runs = 1000
 	count := testing.AllocsPerRun(runs, func() {

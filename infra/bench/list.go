@@ -88,14 +88,21 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 		return nil, err
 	}
 	format := secret.Format{Prefixes: config.DefaultPrefixes}
-	accounts := directory.Directory{Store: table, Reader: table, Clock: clock.System{}}
+	finder, err := directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: clock.System{}})
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := directory.New(finder, table)
+	if err != nil {
+		return nil, err
+	}
 	user, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
 		return nil, err
 	}
-	issuer := lifecycle.Issuer{
-		Store: table, Reader: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
-		Policies: table, Clock: clock.System{}, Random: rand.Reader,
+	issuer, err := issuerOn(table, pepper, format)
+	if err != nil {
+		return nil, err
 	}
 	l := &listing{owner: user.ID}
 	for n := range tokensListed {
@@ -115,13 +122,19 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 			l.records = append(l.records, key)
 		}
 	}
+	verifier, err := verify.New(verify.Parts{Store: table, Pepper: pepper, Format: format, Clock: clock.System{}})
+	if err != nil {
+		return nil, err
+	}
+	lister, err := lifecycle.NewLister(lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: clock.System{}})
+	if err != nil {
+		return nil, err
+	}
 	log := telemetry.NewLogger(io.Discard, "tokens")
 	l.tokens = gitlabapi.Tokens(&gitlabapi.API{
 		Log: log, Accounts: table, Clock: clock.System{}, PublicURL: "https://tokens.example.test", Count: func(string, string) {},
-		Verifier: &verify.Verifier{
-			Store: table, Pepper: pepper, Format: format, Clock: clock.System{},
-		},
-	}, &lifecycle.Lister{Store: table, Reader: table, Pepper: pepper, Format: format, Clock: clock.System{}}, nil)
+		Verifier: verifier,
+	}, lister, nil)
 	return l, nil
 }
 

@@ -50,11 +50,33 @@ type TargetFinder interface {
 }
 
 // Features turns features on and off. It is safe for concurrent use.
-type Features struct {
+type Features struct{ parts FeaturesParts }
+
+// FeaturesParts are what Features are made of, all of which they need.
+type FeaturesParts struct {
 	Store  SwitchStore
 	Reader SwitchReader
 	Finder TargetFinder
 	Clock  clock.Clock
+}
+
+// NewFeatures returns Features, or an error that names the part that is missing.
+func NewFeatures(parts FeaturesParts) (*Features, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Features{parts}, nil
+}
+
+// A Gate tells whether projects may have new tokens. It is safe for concurrent use.
+type Gate struct{ reader SwitchReader }
+
+// NewGate returns a Gate, or an error without a reader.
+func NewGate(reader SwitchReader) (*Gate, error) {
+	if err := fault.Missing(struct{ Reader SwitchReader }{reader}); err != nil {
+		return nil, err
+	}
+	return &Gate{reader}, nil
 }
 
 // The errors of a change. They wrap fault.ErrInput.
@@ -91,9 +113,9 @@ type Names struct {
 // fault.ErrSwitchedOff where it may not. The project's own switch decides,
 // without one everybody's, without that the default; switches of groups that a
 // project lies in are not asked.
-func (f *Features) Allows(ctx context.Context, proj project.Project) error {
+func (g *Gate) Allows(ctx context.Context, proj project.Project) error {
 	own := feature.TargetOfProject(proj)
-	switches, err := f.Reader.SwitchesFor(ctx, feature.ProjectAccessToken, own, feature.Target{})
+	switches, err := g.reader.SwitchesFor(ctx, feature.ProjectAccessToken, own, feature.Target{})
 	if err != nil {
 		return fmt.Errorf("feature %s: %w", feature.ProjectAccessToken, err)
 	}
@@ -115,7 +137,7 @@ func (f *Features) Flags(ctx context.Context, by principal.Principal) ([]feature
 	if !by.Account.Admin {
 		return nil, fault.ErrForbidden
 	}
-	switches, err := f.Reader.Switches(ctx, "")
+	switches, err := f.parts.Reader.Switches(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +174,7 @@ func (f *Features) Set(ctx context.Context, by principal.Principal, name string,
 	}
 	// Read before the write and not after it: a read that fails must not make
 	// a change that was made look like one that was not.
-	switches, err := f.Reader.Switches(ctx, name)
+	switches, err := f.parts.Reader.Switches(ctx, name)
 	if err != nil {
 		return feature.Flag{}, err
 	}
@@ -161,9 +183,9 @@ func (f *Features) Set(ctx context.Context, by principal.Principal, name string,
 		changed[i] = feature.Switch{Feature: name, Target: target, On: on}
 		switches = slices.DeleteFunc(switches, func(s feature.Switch) bool { return s.Target == target })
 	}
-	set := audit.OfInstance(f.Clock.Now(), audit.By(by, audit.Admin), audit.FeatureSet, name)
+	set := audit.OfInstance(f.parts.Clock.Now(), audit.By(by, audit.Admin), audit.FeatureSet, name)
 	set.Change, set.To = "value", fmt.Sprintf("%t for %s", on, inWords(targets))
-	if err := f.Store.SetSwitches(ctx, changed, set); err != nil {
+	if err := f.parts.Store.SetSwitches(ctx, changed, set); err != nil {
 		return feature.Flag{}, err
 	}
 	return feature.FlagOf(name, append(switches, changed...)), nil
@@ -178,7 +200,7 @@ func (f *Features) Clear(ctx context.Context, by principal.Principal, name strin
 	case !feature.ValidName(name):
 		return ErrFeatureName
 	}
-	return f.Store.ClearSwitches(ctx, name, audit.OfInstance(f.Clock.Now(), audit.By(by, audit.Admin), audit.FeatureDeleted, name))
+	return f.parts.Store.ClearSwitches(ctx, name, audit.OfInstance(f.parts.Clock.Now(), audit.By(by, audit.Admin), audit.FeatureDeleted, name))
 }
 
 // inWords lists targets by kind and id, the first ten of them.
@@ -247,7 +269,7 @@ func (f *Features) ofKind(ctx context.Context, kind project.Kind, path string) (
 	if len(path) > maxTargetName {
 		return feature.Target{}, fault.ErrNotFound
 	}
-	proj, err := f.Finder.ProjectByPath(ctx, path)
+	proj, err := f.parts.Finder.ProjectByPath(ctx, path)
 	if err == nil && proj.Kind != kind {
 		err = fault.ErrNotFound
 	}
@@ -258,7 +280,7 @@ func (f *Features) account(ctx context.Context, username string) (feature.Target
 	if len(username) > maxTargetName {
 		return feature.Target{}, fault.ErrNotFound
 	}
-	acct, err := f.Finder.AccountByName(ctx, username)
+	acct, err := f.parts.Finder.AccountByName(ctx, username)
 	return feature.TargetOfAccount(acct), err
 }
 

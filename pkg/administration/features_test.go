@@ -99,7 +99,19 @@ func (s *fakeStore) missing() error {
 }
 
 func featuresOn(s *fakeStore) *administration.Features {
-	return &administration.Features{Store: s, Reader: s, Finder: s, Clock: clock.NewFake(start)}
+	f, err := administration.NewFeatures(administration.FeaturesParts{Store: s, Reader: s, Finder: s, Clock: clock.NewFake(start)})
+	if err != nil {
+		panic(err)
+	}
+	return f
+}
+
+func gateOn(s *fakeStore) *administration.Gate {
+	gate, err := administration.NewGate(s)
+	if err != nil {
+		panic(err)
+	}
+	return gate
 }
 
 func turned(on bool, targets ...feature.Target) []feature.Switch {
@@ -135,9 +147,9 @@ func TestAllows(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			f := featuresOn(&fakeStore{switches: c.switches})
+			gate := gateOn(&fakeStore{switches: c.switches})
 			for proj, want := range map[*project.Project]bool{&web: c.web, &acme: c.acme} {
-				err := f.Allows(t.Context(), *proj)
+				err := gate.Allows(t.Context(), *proj)
 				if (err == nil) != want || err != nil && !errors.Is(err, fault.ErrSwitchedOff) {
 					t.Errorf("%s: %v, want %v", proj.FullPath, err, want)
 				}
@@ -149,7 +161,7 @@ func TestAllows(t *testing.T) {
 	t.Run("switches that cannot be read allow nothing", func(t *testing.T) {
 		t.Parallel()
 		for _, failure := range []error{fault.ErrUnavailable, fault.ErrCorrupt} {
-			err := featuresOn(&fakeStore{unreadable: failure}).Allows(t.Context(), web)
+			err := gateOn(&fakeStore{unreadable: failure}).Allows(t.Context(), web)
 			if !errors.Is(err, failure) || errors.Is(err, fault.ErrSwitchedOff) {
 				t.Errorf("%v", err)
 			}

@@ -35,7 +35,10 @@ type Planner interface {
 
 // An Administration reads and changes the settings. It is safe for concurrent
 // use.
-type Administration struct {
+type Administration struct{ parts Parts }
+
+// Parts are what an Administration is made of.
+type Parts struct {
 	Store   SettingsStore
 	Planner Planner
 	Clock   clock.Clock
@@ -43,7 +46,15 @@ type Administration struct {
 	Reserved []string
 	// Uncancelled is told of a planned run that could not be called off, which
 	// then finds nothing to do. It may be nil.
-	Uncancelled func(context.Context, error)
+	Uncancelled func(context.Context, error) `optional:""`
+}
+
+// New returns an Administration, or an error that names the part that is missing.
+func New(parts Parts) (*Administration, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Administration{parts}, nil
 }
 
 // Settings returns the settings, as administrators may see them; others get
@@ -52,14 +63,14 @@ func (a *Administration) Settings(ctx context.Context, by principal.Principal) (
 	if !by.Account.Admin {
 		return settings.Application{}, fault.ErrForbidden
 	}
-	return a.Store.Settings(ctx)
+	return a.parts.Store.Settings(ctx)
 }
 
 // saveTries is how many other changes at the same time one change outlasts.
 const saveTries = 5
 
 // Update changes the settings, as administrators may, and returns them as they
-// are then. Errors: fault.Faults for values that cannot be, fault.ErrMoved when
+// are then. Errors: fault.Breaches for values that cannot be, fault.ErrMoved when
 // others change them all the time, fault.ErrUnavailable.
 //
 // A lower limit on lifetimes revokes nothing yet: the run that does is planned
@@ -83,11 +94,11 @@ func (a *Administration) Update(ctx context.Context, by principal.Principal, cha
 }
 
 func (a *Administration) update(ctx context.Context, by principal.Principal, change settings.Change) (settings.Application, error) {
-	before, err := a.Store.Settings(ctx)
+	before, err := a.parts.Store.Settings(ctx)
 	if err != nil {
 		return settings.Application{}, err
 	}
-	now := a.Clock.Now()
+	now := a.parts.Clock.Now()
 	next := change.Apply(before)
 	if next.Prefix != before.Prefix {
 		if err := a.checkPrefix(before, next.Prefix); err != nil {
@@ -108,16 +119,16 @@ func (a *Administration) update(ctx context.Context, by principal.Principal, cha
 	// The plan comes first: a run that finds nothing to do is harmless, a change
 	// without its run is not.
 	if next.Run != before.Run && !next.Run.At.IsZero() {
-		if err := a.Planner.Plan(ctx, next.Run.At); err != nil {
+		if err := a.parts.Planner.Plan(ctx, next.Run.At); err != nil {
 			return settings.Application{}, fmt.Errorf("plan lifetime run: %w", err)
 		}
 	}
-	if err := a.Store.SaveSettings(ctx, next, events); err != nil {
+	if err := a.parts.Store.SaveSettings(ctx, next, events); err != nil {
 		return settings.Application{}, err
 	}
 	if next.Run != before.Run && before.Run.At.After(now) {
-		if err := a.Planner.Cancel(ctx, before.Run.At); err != nil && a.Uncancelled != nil {
-			a.Uncancelled(ctx, err)
+		if err := a.parts.Planner.Cancel(ctx, before.Run.At); err != nil && a.parts.Uncancelled != nil {
+			a.parts.Uncancelled(ctx, err)
 		}
 	}
 	return next, nil
@@ -133,20 +144,17 @@ func (a *Administration) checkPrefix(before settings.Application, prefix string)
 	if prefix == "" {
 		return nil
 	}
-	faults := fault.Faults{}
-	for _, earlier := range slices.Concat(a.Reserved, before.Prefixes) {
+	var broken fault.Breaches
+	for _, earlier := range slices.Concat(a.parts.Reserved, before.Prefixes) {
 		if earlier != prefix && strings.HasPrefix(earlier, prefix) {
-			faults.Add(settings.PrefixField, "is the start of an earlier one, whose tokens would be refused")
+			broken.Add(settings.Prefix, fault.StartOf, nil)
 			break
 		}
 	}
 	if len(before.Prefixes) >= maxPrefixes && !slices.Contains(before.Prefixes, prefix) {
-		faults.Add(settings.PrefixField, fmt.Sprintf("was changed too often (%d prefixes are in use)", maxPrefixes))
+		broken.Add(settings.Prefix, fault.TooMany, maxPrefixes)
 	}
-	if len(faults) > 0 {
-		return faults
-	}
-	return nil
+	return broken.Err()
 }
 
 func set[T any](target, value *T) {
@@ -158,13 +166,13 @@ func set[T any](target, value *T) {
 // changes are the audit events of a change, one a setting.
 func changes(at time.Time, from audit.Origin, before, after settings.Application) (events []audit.Event) {
 	for _, setting := range []struct{ name, from, to string }{
-		{"max_personal_access_token_lifetime", days(before.LifetimeDays), days(after.LifetimeDays)},
-		{"require_personal_access_token_expiry", strconv.FormatBool(!before.ExpiryOptional), strconv.FormatBool(!after.ExpiryOptional)},
-		{"enforce_pat_expiration", strconv.FormatBool(!before.ExpiryIgnored), strconv.FormatBool(!after.ExpiryIgnored)},
-		{"impersonation_enabled", strconv.FormatBool(!before.ImpersonationOff), strconv.FormatBool(!after.ImpersonationOff)},
-		{settings.PrefixField, before.Prefix, after.Prefix},
-		{"last_used_interval_seconds", seconds(before.LastUsedInterval), seconds(after.LastUsedInterval)},
-		{"inactive_resource_access_tokens_delete_after_days", strconv.Itoa(before.RetentionDays), strconv.Itoa(after.RetentionDays)},
+		{settings.Lifetime, days(before.LifetimeDays), days(after.LifetimeDays)},
+		{settings.ExpiryRequired, strconv.FormatBool(!before.ExpiryOptional), strconv.FormatBool(!after.ExpiryOptional)},
+		{settings.ExpiryEnforced, strconv.FormatBool(!before.ExpiryIgnored), strconv.FormatBool(!after.ExpiryIgnored)},
+		{settings.Impersonation, strconv.FormatBool(!before.ImpersonationOff), strconv.FormatBool(!after.ImpersonationOff)},
+		{settings.Prefix, before.Prefix, after.Prefix},
+		{settings.LastUsedInterval, seconds(before.LastUsedInterval), seconds(after.LastUsedInterval)},
+		{settings.Retention, strconv.Itoa(before.RetentionDays), strconv.Itoa(after.RetentionDays)},
 	} {
 		if setting.from != setting.to {
 			event := audit.OfInstance(at, from, audit.SettingsUpdated, setting.name)

@@ -29,6 +29,7 @@ var (
 // A desk is an administration with a store and a planner in memory, which write down what they are
 // asked in order.
 type desk struct {
+	parts administration.Parts
 	*administration.Administration
 	clock  *clock.Fake
 	stored settings.Application
@@ -45,11 +46,20 @@ func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{clock: clock.NewFake(start), fail: map[string]error{}}
 	d.stored.Settings = settings.Settings{Prefix: "lkpat_", LastUsedInterval: 24 * time.Hour, RetentionDays: 90}
-	d.Administration = &administration.Administration{
+	d.make(t, administration.Parts{
 		Store: d, Planner: d, Clock: d.clock, Reserved: []string{"lkpat_", "lkprj_", "lkimp_"},
 		Uncancelled: func(_ context.Context, err error) { d.uncancelled = append(d.uncancelled, err) },
-	}
+	})
 	return d
+}
+
+func (d *desk) make(t *testing.T, parts administration.Parts) {
+	t.Helper()
+	var err error
+	if d.Administration, err = administration.New(parts); err != nil {
+		t.Fatal(err)
+	}
+	d.parts = parts
 }
 
 // Settings implements administration.SettingsStore.
@@ -129,32 +139,32 @@ func TestValuesAtLimits(t *testing.T) {
 		{"no lifetime limit", days(0), ""},
 		{"a day", days(1), ""},
 		{"the most days", days(365), ""},
-		{"a day too many", days(366), "max_personal_access_token_lifetime"},
-		{"less than none", days(-1), "max_personal_access_token_lifetime"},
+		{"a day too many", days(366), settings.Lifetime},
+		{"less than none", days(-1), settings.Lifetime},
 		{"ten minutes between uses", settings.Change{LastUsedInterval: ptr(10 * time.Minute)}, ""},
-		{"a second less", settings.Change{LastUsedInterval: ptr(10*time.Minute - time.Second)}, "last_used_interval_seconds"},
+		{"a second less", settings.Change{LastUsedInterval: ptr(10*time.Minute - time.Second)}, settings.LastUsedInterval},
 		{"thirty days between uses", settings.Change{LastUsedInterval: ptr(30 * 24 * time.Hour)}, ""},
-		{"a second more", settings.Change{LastUsedInterval: ptr(30*24*time.Hour + time.Second)}, "last_used_interval_seconds"},
+		{"a second more", settings.Change{LastUsedInterval: ptr(30*24*time.Hour + time.Second)}, settings.LastUsedInterval},
 		{"a day of retention", settings.Change{RetentionDays: ptr(1)}, ""},
-		{"no retention", settings.Change{RetentionDays: ptr(0)}, "inactive_resource_access_tokens_delete_after_days"},
+		{"no retention", settings.Change{RetentionDays: ptr(0)}, settings.Retention},
 		{"ten years of retention", settings.Change{RetentionDays: ptr(3650)}, ""},
-		{"a day more", settings.Change{RetentionDays: ptr(3651)}, "inactive_resource_access_tokens_delete_after_days"},
+		{"a day more", settings.Change{RetentionDays: ptr(3651)}, settings.Retention},
 		{"no prefix", settings.Change{Prefix: ptr("")}, ""},
 		{"the longest prefix", settings.Change{Prefix: ptr(strings.Repeat("x", 20))}, ""},
-		{"a letter more", settings.Change{Prefix: ptr(strings.Repeat("x", 21))}, "personal_access_token_prefix"},
+		{"a letter more", settings.Change{Prefix: ptr(strings.Repeat("x", 21))}, settings.Prefix},
 		{"every sign that a prefix may have", settings.Change{Prefix: ptr("aZ09_+=/@:.-")}, ""},
-		{"a space in a prefix", settings.Change{Prefix: ptr("ac me-")}, "personal_access_token_prefix"},
-		{"an umlaut in a prefix", settings.Change{Prefix: ptr("bär-")}, "personal_access_token_prefix"},
+		{"a space in a prefix", settings.Change{Prefix: ptr("ac me-")}, settings.Prefix},
+		{"an umlaut in a prefix", settings.Change{Prefix: ptr("bär-")}, settings.Prefix},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDesk(t)
 			before := d.stored
 			_, err := d.Update(t.Context(), admin, c.change)
-			var faults fault.Faults
+			var broken fault.Breaches
 			switch {
 			case c.field == "" && err != nil:
 				t.Error(err)
-			case c.field != "" && (!errors.As(err, &faults) || len(faults) != 1 || len(faults[c.field]) != 1):
+			case c.field != "" && (!errors.As(err, &broken) || len(broken) != 1 || len(broken.Of(c.field)) != 1):
 				t.Errorf("err = %v", err)
 			case c.field != "" && (!reflect.DeepEqual(d.stored, before) || len(d.calls) > 0):
 				t.Errorf("it did %v", d.calls)
@@ -166,8 +176,8 @@ func TestValuesAtLimits(t *testing.T) {
 		_, err := d.Update(t.Context(), admin, settings.Change{
 			LifetimeDays: ptr(366), RetentionDays: ptr(0), Prefix: ptr(" "), LastUsedInterval: ptr(time.Second),
 		})
-		var faults fault.Faults
-		if !errors.As(err, &faults) || len(faults) != 4 {
+		var broken fault.Breaches
+		if !errors.As(err, &broken) || len(broken) != 4 {
 			t.Errorf("err = %v", err)
 		}
 	})
@@ -185,19 +195,19 @@ func TestEachSettingByItself(t *testing.T) {
 	}{
 		{"lifetime", days(30), func(s *settings.Application) {
 			s.LifetimeDays, s.Run = 30, settings.Run{At: start.Add(3 * time.Hour)}
-		}, "max_personal_access_token_lifetime", "none", "30", days(0)},
+		}, settings.Lifetime, "none", "30", days(0)},
 		{"expiry not required", settings.Change{ExpiryRequired: ptr(false)}, func(s *settings.Application) { s.ExpiryOptional = true },
-			"require_personal_access_token_expiry", "true", "false", settings.Change{ExpiryRequired: ptr(true)}},
+			settings.ExpiryRequired, "true", "false", settings.Change{ExpiryRequired: ptr(true)}},
 		{"expiry not enforced", settings.Change{ExpiryEnforced: ptr(false)}, func(s *settings.Application) { s.ExpiryIgnored = true },
-			"enforce_pat_expiration", "true", "false", settings.Change{ExpiryEnforced: ptr(true)}},
+			settings.ExpiryEnforced, "true", "false", settings.Change{ExpiryEnforced: ptr(true)}},
 		{"no impersonation", settings.Change{Impersonation: ptr(false)}, func(s *settings.Application) { s.ImpersonationOff = true },
-			"impersonation_enabled", "true", "false", settings.Change{Impersonation: ptr(true)}},
+			settings.Impersonation, "true", "false", settings.Change{Impersonation: ptr(true)}},
 		{"prefix", settings.Change{Prefix: ptr("acme-")}, func(s *settings.Application) { s.Prefix, s.Prefixes = "acme-", []string{"acme-"} },
-			"personal_access_token_prefix", "lkpat_", "acme-", settings.Change{Prefix: ptr("lkpat_")}},
+			settings.Prefix, "lkpat_", "acme-", settings.Change{Prefix: ptr("lkpat_")}},
 		{"last use", settings.Change{LastUsedInterval: ptr(time.Hour)}, func(s *settings.Application) { s.LastUsedInterval = time.Hour },
-			"last_used_interval_seconds", "86400", "3600", settings.Change{LastUsedInterval: ptr(24 * time.Hour)}},
+			settings.LastUsedInterval, "86400", "3600", settings.Change{LastUsedInterval: ptr(24 * time.Hour)}},
 		{"retention", settings.Change{RetentionDays: ptr(30)}, func(s *settings.Application) { s.RetentionDays = 30 },
-			"inactive_resource_access_tokens_delete_after_days", "90", "30", settings.Change{RetentionDays: ptr(90)}},
+			settings.Retention, "90", "30", settings.Change{RetentionDays: ptr(90)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDesk(t)
@@ -341,7 +351,8 @@ func TestFaultsOfAnUpdate(t *testing.T) {
 			t.Errorf("told of %v", d.uncancelled)
 		}
 		d.update(t, days(30))
-		d.Uncancelled = nil
+		d.parts.Uncancelled = nil
+		d.make(t, d.parts)
 		d.update(t, days(0)) // nobody to tell
 	})
 	for moved, want := range map[int]error{1: nil, 4: nil, 5: fault.ErrMoved} {
@@ -391,11 +402,11 @@ func TestPrefixes(t *testing.T) {
 				}
 			}
 			err := set(d, c.prefix)
-			var faults fault.Faults
+			var broken fault.Breaches
 			switch {
 			case c.fine && (err != nil || d.stored.Prefix != c.prefix):
 				t.Errorf("prefix %q, %v", d.stored.Prefix, err)
-			case !c.fine && (!errors.As(err, &faults) || len(faults["personal_access_token_prefix"]) != 1 || d.stored.Prefix == c.prefix):
+			case !c.fine && (!errors.As(err, &broken) || len(broken.Of(settings.Prefix)) != 1 || d.stored.Prefix == c.prefix):
 				t.Errorf("prefix %q, %v", d.stored.Prefix, err)
 			}
 		})

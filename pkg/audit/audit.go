@@ -41,7 +41,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Name says what happened, in GitLab's words where it has some.
+// A Name says what happened. It is an id that clients know, GitLab's where it has
+// one.
 type Name string
 
 // The names of events.
@@ -109,10 +110,10 @@ type EntityType string
 
 // The types of entity.
 const (
-	Account  EntityType = "User"
-	Project  EntityType = "Project"
-	Group    EntityType = "Group"
-	Instance EntityType = "Gitlab::Audit::InstanceScope"
+	Account  EntityType = "account"
+	Project  EntityType = "project"
+	Group    EntityType = "group"
+	Instance EntityType = "instance"
 )
 
 // InstanceID is the id of the one entity of the type Instance.
@@ -194,7 +195,7 @@ func OfInstance(at time.Time, from Origin, name Name, target string) Event {
 // into that of the project in which it had a level.
 func (e Event) Left(kind project.Kind, id project.ID, level project.Level) Event {
 	e.Entity = ProjectEntity(token.KindIn(kind), id)
-	e.Change, e.From = "access_level", LevelText(level)
+	e.Change, e.From = "level", LevelText(level)
 	return e
 }
 

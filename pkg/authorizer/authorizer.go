@@ -109,7 +109,7 @@ func (a *Authorizer) Authorize(ctx context.Context, event Event) (any, error) {
 // note writes down that a bearer came from where it may not be used.
 func (a *Authorizer) note(ctx context.Context, event Event, refusal *verify.Refusal) {
 	request := principal.Request{ID: event.RequestContext.RequestID, Address: apigateway.Address(event.address())}
-	stray, ok := a.Throttles.Strayed(request, refusal, a.Verifier.Clock.Now())
+	stray, ok := a.Throttles.Strayed(request, refusal, a.Verifier.Now())
 	if !ok {
 		return
 	}

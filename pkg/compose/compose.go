@@ -52,14 +52,14 @@ func New(cfg config.Common, client *dynamodb.Client) Deployment {
 func (d Deployment) Issue() lambda.Handler {
 	api := d.api("issue")
 	table := d.table(api.Log)
-	issuer := &lifecycle.Issuer{
-		Store: table, Reader: table, Scopes: d.Config.Scopes,
-		Pepper: d.Config.Pepper, Format: d.Config.Format(), Policies: table,
-		Projects: table, Bots: table, Gate: d.features(table),
+	issuer := must(lifecycle.NewIssuer(lifecycle.IssuerParts{
+		Store: table, Reader: &table.Reader, Scopes: d.Config.Scopes,
+		Pepper: d.Config.Pepper, Format: d.Config.Format(), Policies: &table.Reader,
+		Projects: &table.Reader, Bots: table, Gate: must(administration.NewGate(&table.Reader)),
 		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
 		Clock: d.Clock, Random: d.Random,
-	}
-	return gitlabapi.Lambda(gitlabapi.Issue(api, issuer, d.revoker(table)), gitlabapi.IssueConsole(api, issuer, d.accounts(table)))
+	}))
+	return gitlabapi.Lambda(gitlabapi.Issue(api, issuer, d.revoker(table)), gitlabapi.IssueConsole(api, issuer, d.directory(table)))
 }
 
 // Revoke returns the handler of functions/revoke.
@@ -67,35 +67,38 @@ func (d Deployment) Revoke() lambda.Handler {
 	api := d.api("revoke")
 	table := d.table(api.Log)
 	revoker := d.revoker(table)
-	return gitlabapi.Lambda(gitlabapi.Revoke(api, revoker), gitlabapi.RevokeConsole(api, revoker, d.accounts(table)))
+	return gitlabapi.Lambda(gitlabapi.Revoke(api, revoker), gitlabapi.RevokeConsole(api, revoker, d.finder(&table.Reader)))
 }
 
 // Tokens returns the handler of functions/tokens.
 func (d Deployment) Tokens() lambda.Handler {
 	api := d.api("tokens")
-	table := d.table(api.Log)
-	return gitlabapi.Lambda(gitlabapi.Tokens(api, &lifecycle.Lister{
+	table := &d.table(api.Log).Reader
+	lister := must(lifecycle.NewLister(lifecycle.ListerParts{
 		Store: table, Reader: table, Projects: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
-	}, d.accounts(table)), nil)
+	}))
+	return gitlabapi.Lambda(gitlabapi.Tokens(api, lister, d.finder(table)), nil)
 }
 
 // Directory returns the handler of functions/directory.
 func (d Deployment) Directory() lambda.Handler {
 	api := d.api("directory")
-	return gitlabapi.Lambda(gitlabapi.Directory(api, d.accounts(d.table(api.Log))), nil)
+	return gitlabapi.Lambda(gitlabapi.Directory(api, d.directory(d.table(api.Log))), nil)
 }
 
 // Settings returns the handler of functions/settings, which plans with planner.
 func (d Deployment) Settings(planner administration.Planner) lambda.Handler {
 	api := d.api("settings")
-	administration := &administration.Administration{
-		Store: d.table(api.Log), Planner: planner, Clock: d.Clock, Reserved: d.Config.Format().Prefixes,
+	table := d.table(api.Log)
+	settings := must(administration.New(administration.Parts{
+		Store: table, Planner: planner, Clock: d.Clock, Reserved: d.Config.Format().Prefixes,
 		Uncancelled: func(_ context.Context, err error) {
 			api.Log.Warn("planned run not called off", "reason", err.Error())
 		},
-	}
-	table := d.table(api.Log)
-	return gitlabapi.Lambda(gitlabapi.Settings(api, d.features(table), administration, d.trail(table)), nil)
+	}))
+	features := must(administration.NewFeatures(administration.FeaturesParts{Store: table, Reader: &table.Reader, Finder: &table.Reader, Clock: d.Clock}))
+	events := must(trail.New(trail.Parts{Store: &table.Reader, Reader: &table.Reader, Projects: &table.Reader, Clock: d.Clock}))
+	return gitlabapi.Lambda(gitlabapi.Settings(api, features, settings, events), nil)
 }
 
 // Leaks returns the handler of functions/leaks, which sends with mailer; with
@@ -120,7 +123,7 @@ func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 	authorizer := &authorizer.Authorizer{
 		Log: log, Verifier: d.verifier(log), Scopes: d.Config.Scopes,
 		SimpleResponses: simpleResponses, Count: d.metrics(log, "authorizer").Count,
-		Throttles: d.throttles(), Trail: d.table(log),
+		Throttles: d.throttles(), Trail: &d.table(log).Journal,
 	}
 	return authorizer.Lambda()
 }
@@ -133,27 +136,24 @@ func (d Deployment) table(log *slog.Logger) *store.Table {
 }
 
 func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
-	return &lifecycle.Revoker{Store: table, Reader: table, Projects: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock}
+	return must(lifecycle.NewRevoker(lifecycle.RevokerParts{
+		Store: table, Reader: &table.Reader, Projects: &table.Reader, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+	}))
 }
 
-func (d Deployment) accounts(table *store.Table) *directory.Directory {
-	return &directory.Directory{Store: table, Reader: table, Projects: table, Clock: d.Clock}
+func (d Deployment) finder(table *store.Reader) *directory.Finder {
+	return must(directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: d.Clock}))
 }
 
-// features are also what tells whether a project may have new tokens.
-func (d Deployment) features(table *store.Table) *administration.Features {
-	return &administration.Features{Store: table, Reader: table, Finder: table, Clock: d.Clock}
-}
-
-func (d Deployment) trail(table *store.Table) *trail.Trail {
-	return &trail.Trail{Store: table, Reader: table, Projects: table, Clock: d.Clock}
+func (d Deployment) directory(table *store.Table) *directory.Directory {
+	return must(directory.New(d.finder(&table.Reader), table))
 }
 
 func (d Deployment) api(function string) *gitlabapi.API {
 	log := d.Log(function)
 	table := d.table(log)
 	return &gitlabapi.API{
-		Log: log, Verifier: d.verifier(log), Accounts: table, Trail: table, Clock: d.Clock,
+		Log: log, Verifier: d.verifier(log), Accounts: &table.Reader, Trail: &table.Journal, Clock: d.Clock,
 		PublicURL: d.Config.PublicURL, Count: d.metrics(log, function).Count,
 		Throttles: d.throttles(),
 	}
@@ -167,12 +167,20 @@ func (d Deployment) throttles() *throttle.Throttles {
 }
 
 func (d Deployment) verifier(log *slog.Logger) *verify.Verifier {
-	return &verify.Verifier{
-		Store: d.table(log), Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Kept: &verify.Kept{},
+	return must(verify.New(verify.Parts{
+		Store: &d.table(log).Journal, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Kept: &verify.Kept{},
 		Unmarked: func(_ context.Context, id token.ID, err error) {
 			log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())
 		},
+	}))
+}
+
+// must returns what was made. A function that cannot be built must not start.
+func must[T any](made T, err error) T {
+	if err != nil {
+		panic("compose: " + err.Error())
 	}
+	return made
 }
 
 func (d Deployment) metrics(log *slog.Logger, function string) telemetry.Metrics {

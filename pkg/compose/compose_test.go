@@ -21,6 +21,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/config"
+	"latchkey/pkg/planner"
 	"latchkey/pkg/telemetry"
 )
 
@@ -119,7 +120,7 @@ func TestSettingsReachTheFunctions(t *testing.T) {
 
 	// Each function verifies with the same pepper, format and clock.
 	for path, function := range map[string]lambda.Handler{
-		"/api/v4/personal_access_tokens/self": d.Tokens(), "/api/v4/user": d.Directory(), "/api/v4/version": d.Settings(nil),
+		"/api/v4/personal_access_tokens/self": d.Tokens(), "/api/v4/user": d.Directory(), "/api/v4/version": d.Settings(&planner.Planner{}),
 	} {
 		if status, body := serve(t, function, http.MethodGet, path, bearer); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, body)

@@ -42,7 +42,7 @@ var (
 const changeTries = 5
 
 // Update changes an account, as administrators may; others get
-// fault.ErrForbidden. Errors: fault.ErrNotFound, Faults, ErrBot,
+// fault.ErrForbidden. Errors: fault.ErrNotFound, fault.Breaches, ErrBot,
 // account.ErrEmailTaken, account.ErrUsernameTaken, fault.ErrMoved when others
 // change the account all the time.
 func (d *Directory) Update(ctx context.Context, by principal.Principal, id account.ID, change Change) (account.Account, error) {
@@ -60,7 +60,7 @@ func (d *Directory) Update(ctx context.Context, by principal.Principal, id accou
 }
 
 func (d *Directory) update(ctx context.Context, by principal.Principal, id account.ID, change Change) (account.Account, error) {
-	before, err := d.Reader.Account(ctx, id)
+	before, err := d.find.Reader.Account(ctx, id)
 	switch {
 	case err != nil:
 		return account.Account{}, err
@@ -74,14 +74,14 @@ func (d *Directory) update(ctx context.Context, by principal.Principal, id accou
 	set(&after.Note, change.Note)
 	set(&after.Admin, change.Admin)
 	set(&after.External, change.External)
-	if faults := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email}).faults(); len(faults) > 0 {
-		return account.Account{}, faults
+	if err := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email}).check(); err != nil {
+		return account.Account{}, err
 	}
-	updated := changes(d.Clock.Now(), audit.By(by, audit.Admin), before, after)
+	updated := changes(d.find.Clock.Now(), audit.By(by, audit.Admin), before, after)
 	if len(updated) == 0 {
 		return before, nil
 	}
-	return after, d.Store.UpdateAccount(ctx, before, after, updated)
+	return after, d.store.UpdateAccount(ctx, before, after, updated)
 }
 
 func set[T any](field, value *T) {
@@ -104,12 +104,12 @@ func (d *Directory) Delete(ctx context.Context, by principal.Principal, id accou
 	case id == by.Account.ID:
 		return ErrSelfDeleted
 	}
-	now, from := d.Clock.Now(), audit.By(by, audit.Admin)
-	acct, err := d.Reader.Account(ctx, id)
+	now, from := d.find.Clock.Now(), audit.By(by, audit.Admin)
+	acct, err := d.find.Reader.Account(ctx, id)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		// Its name is gone, and no name has only digits.
-		some, err := d.Store.LeaveAll(ctx, id, audit.OfAccount(now, from, audit.MemberRemoved, account.Account{ID: id, Username: id.String()}))
+		some, err := d.store.LeaveAll(ctx, id, audit.OfAccount(now, from, audit.MemberRemoved, account.Account{ID: id, Username: id.String()}))
 		if err == nil && !some {
 			return fault.ErrNotFound
 		}
@@ -126,20 +126,17 @@ func (d *Directory) Delete(ctx context.Context, by principal.Principal, id accou
 	case sole:
 		return ErrSoleOwner
 	}
-	if err := d.Store.DeleteAccount(ctx, acct, audit.OfAccount(now, from, audit.AccountDeleted, acct)); err != nil {
+	if err := d.store.DeleteAccount(ctx, acct, audit.OfAccount(now, from, audit.AccountDeleted, acct)); err != nil {
 		return err
 	}
-	_, err = d.Store.LeaveAll(ctx, id, audit.OfAccount(now, from, audit.MemberRemoved, acct))
+	_, err = d.store.LeaveAll(ctx, id, audit.OfAccount(now, from, audit.MemberRemoved, acct))
 	return err
 }
 
 // soleOwner reports whether a group has no other owner than this account.
-func (d *Directory) soleOwner(ctx context.Context, id account.ID) (bool, error) {
-	if d.Projects == nil {
-		return false, nil
-	}
-	now := d.Clock.Now()
-	memberships, err := d.Projects.Memberships(ctx, id)
+func (d *Finder) soleOwner(ctx context.Context, id account.ID) (bool, error) {
+	now := d.find.Clock.Now()
+	memberships, err := d.find.Projects.Memberships(ctx, id)
 	if err != nil {
 		return false, err
 	}
@@ -147,14 +144,14 @@ func (d *Directory) soleOwner(ctx context.Context, id account.ID) (bool, error) 
 		if m.LevelAt(now) < project.Owner {
 			continue
 		}
-		proj, err := d.Projects.Project(ctx, m.Project)
+		proj, err := d.find.Projects.Project(ctx, m.Project)
 		switch {
 		case errors.Is(err, fault.ErrNotFound), err == nil && proj.Kind != project.KindGroup:
 			continue
 		case err != nil:
 			return false, err
 		}
-		members, err := d.Projects.Members(ctx, m.Project)
+		members, err := d.find.Projects.Members(ctx, m.Project)
 		if err != nil {
 			return false, err
 		}
@@ -179,7 +176,7 @@ func (d *Directory) Deactivate(ctx context.Context, by principal.Principal, id a
 	if err != nil || changed {
 		return changed, err
 	}
-	acct, err := d.Reader.Account(ctx, id)
+	acct, err := d.find.Reader.Account(ctx, id)
 	switch {
 	case err != nil:
 		return false, err
@@ -197,7 +194,7 @@ func (d *Directory) Activate(ctx context.Context, by principal.Principal, id acc
 	if err != nil || changed {
 		return err
 	}
-	acct, err := d.Reader.Account(ctx, id)
+	acct, err := d.find.Reader.Account(ctx, id)
 	if err == nil && acct.State != account.Active {
 		return ErrBlockedAlready
 	}
@@ -206,7 +203,7 @@ func (d *Directory) Activate(ctx context.Context, by principal.Principal, id acc
 
 // Authors returns the accounts of ids; the ghost stands for those who were
 // deleted. Id 0, the console's, is nobody.
-func (d *Directory) Authors(ctx context.Context, ids ...account.ID) (map[account.ID]account.Account, error) {
+func (d *Finder) Authors(ctx context.Context, ids ...account.ID) (map[account.ID]account.Account, error) {
 	authors := map[account.ID]account.Account{}
 	var unknown []account.ID
 	for _, id := range ids {
@@ -218,6 +215,6 @@ func (d *Directory) Authors(ctx context.Context, ids ...account.ID) (map[account
 	if len(unknown) == 0 {
 		return authors, nil
 	}
-	err := d.Reader.Accounts(ctx, unknown, func(u account.Account) { authors[u.ID] = u })
+	err := d.find.Reader.Accounts(ctx, unknown, func(u account.Account) { authors[u.ID] = u })
 	return authors, err
 }

@@ -37,7 +37,7 @@ func TestUpdate(t *testing.T) {
 		{"external", directory.Change{External: ptr(true)}, func(u *account.Account) { u.External = true }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			d, s := newDirectory()
+			d, s := newDirectory(t)
 			want := s.accts[2]
 			test.want(&want)
 			got, err := d.Update(t.Context(), s.caller(1), 2, test.change)
@@ -51,14 +51,14 @@ func TestUpdate(t *testing.T) {
 		"name":     {Name: ptr(" ")},
 		"email":    {Email: ptr("nowhere")},
 	} {
-		d, s := newDirectory()
+		d, s := newDirectory(t)
 		_, err := d.Update(t.Context(), s.caller(1), 2, change)
-		var faults directory.Faults
-		if !errors.As(err, &faults) || len(faults) != 1 || len(faults[field]) == 0 || s.updates != 0 {
+		var broken fault.Breaches
+		if !errors.As(err, &broken) || len(broken) != 1 || len(broken.Of(field)) == 0 || s.updates != 0 {
 			t.Errorf("%s: %v after %d writes", field, err, s.updates)
 		}
 	}
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	_, err := d.Update(t.Context(), s.caller(2), 2, directory.Change{Admin: ptr(true)})
 	wantErr(t, err, fault.ErrForbidden)
 	_, err = d.Update(t.Context(), s.caller(1), 9, directory.Change{})
@@ -71,7 +71,7 @@ func TestUpdate(t *testing.T) {
 }
 
 func TestUpdateOutlastsOtherChanges(t *testing.T) {
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	others := 4
 	s.updateAccount = func() error {
 		if others--; others >= 0 {
@@ -93,7 +93,7 @@ func TestReservedUsernames(t *testing.T) {
 		"project_7_bot": true, "project_7_bot12": true, "Group_1_BOT": true,
 		"project_x_bot": false, "project_7_bots": false, "my_project_7_bot": false, "project_7": false,
 	} {
-		d, s := newDirectory()
+		d, s := newDirectory(t)
 		_, err := d.Create(t.Context(), s.caller(1), directory.Candidate{Username: username, Name: "n", Email: "n@example.test"})
 		if got := errors.Is(err, fault.ErrInput); got != want {
 			t.Errorf("%s is reserved: %t (%v)", username, got, err)
@@ -123,7 +123,7 @@ func TestDelete(t *testing.T) {
 		{"an owner of what is gone", map[account.ID][]project.Member{2: {owns(7, 2, clock.Day{})}}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			d, s := newDirectory()
+			d, s := newDirectory(t)
 			s.projects = map[project.ID]project.Project{5: {ID: 5, Kind: project.KindGroup}, 6: {ID: 6, Kind: project.KindProject}}
 			s.memberships = test.memberships
 			err := d.Delete(t.Context(), s.caller(1), 2)
@@ -136,7 +136,7 @@ func TestDelete(t *testing.T) {
 			}
 		})
 	}
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	s.accts[3] = account.Account{ID: 3, Bot: true, Username: "project_7_bot"}
 	wantErr(t, d.Delete(t.Context(), s.caller(2), 1), fault.ErrForbidden)
 	wantErr(t, d.Delete(t.Context(), s.caller(1), 1), directory.ErrSelfDeleted)
@@ -148,7 +148,7 @@ func TestDelete(t *testing.T) {
 // If this fails, an account whose deletion stopped half-way keeps memberships
 // that nobody can end.
 func TestDeleteIsFinishedByTheRetry(t *testing.T) {
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	s.leave = func(account.ID) (bool, error) { return false, fault.ErrUnavailable }
 	wantErr(t, d.Delete(t.Context(), s.caller(1), 2), fault.ErrUnavailable)
 	if _, there := s.accts[2]; there {
@@ -161,7 +161,7 @@ func TestDeleteIsFinishedByTheRetry(t *testing.T) {
 }
 
 func TestDeactivateAndActivate(t *testing.T) {
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	step := func(what string, changed bool, err error, wantChanged bool, want error, state account.State) {
 		t.Helper()
 		if changed != wantChanged || !errors.Is(err, want) || s.accts[2].State != state {
@@ -190,7 +190,7 @@ func TestDeactivateAndActivate(t *testing.T) {
 
 // What somebody did who was deleted is shown as the ghost's.
 func TestAuthors(t *testing.T) {
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	authors, err := d.Authors(t.Context(), 0, 2, 2, 7)
 	if err != nil || len(authors) != 2 || authors[2] != s.accts[2] || authors[7] != account.Ghost() {
 		t.Errorf("%+v, %v", authors, err)
@@ -205,7 +205,7 @@ func TestAuthors(t *testing.T) {
 }
 
 func TestTheGhostIsThereForAdministrators(t *testing.T) {
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	got, err := d.Get(t.Context(), s.caller(1), account.GhostID)
 	if err != nil || got != account.Ghost() || got.Usable() == nil {
 		t.Errorf("%+v, %v", got, err)

@@ -27,9 +27,16 @@ import (
 	"latchkey/pkg/principal"
 )
 
-// A Store changes accounts, and writes the events with the change. Absence is
-// fault.ErrNotFound.
+// A Store changes what is in the directory, and writes the events with the change.
+// Absence is fault.ErrNotFound.
 type Store interface {
+	AccountStore
+	ProjectStore
+	MemberStore
+}
+
+// An AccountStore changes accounts.
+type AccountStore interface {
 	// CreateAccount gives u an id and writes it. It returns
 	// account.ErrUsernameTaken or account.ErrEmailTaken (the latter where both
 	// are true) and then writes nothing.
@@ -63,13 +70,41 @@ type Reader interface {
 	CountAccounts(ctx context.Context) (last account.ID, accts int, err error)
 }
 
-// A Directory finds and changes accounts. It is safe for concurrent use.
-type Directory struct {
-	Store  Store
-	Reader Reader
-	// Projects may be nil where only accounts are asked for.
-	Projects Projects
+// A Finder finds accounts, projects, groups and members, and changes none. It is
+// safe for concurrent use.
+type Finder struct{ find FinderParts }
+
+// FinderParts are what a Finder is made of, all of which it needs.
+type FinderParts struct {
+	Reader   Reader
+	Projects ProjectReader
 	Clock    clock.Clock
+}
+
+// NewFinder returns a Finder, or an error that names the part that is missing.
+func NewFinder(parts FinderParts) (*Finder, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Finder{parts}, nil
+}
+
+// A Directory is a Finder that also makes changes. It is safe for concurrent use.
+type Directory struct {
+	*Finder
+	store Store
+}
+
+// New returns a Directory that finds with finder, or an error that names the part
+// that is missing.
+func New(finder *Finder, store Store) (*Directory, error) {
+	if err := fault.Missing(struct {
+		Finder *Finder
+		Store  Store
+	}{finder, store}); err != nil {
+		return nil, err
+	}
+	return &Directory{finder, store}, nil
 }
 
 // A Candidate is an account that is wanted.
@@ -82,14 +117,11 @@ type Candidate struct {
 	External bool
 }
 
-// Faults are the rules that a candidate breaks, by field.
-type Faults = fault.Faults
-
 // The longest username and name, in characters, as GitLab has them.
 const maxNameLength = 255
 
 // Create makes an account, as administrators may; others get
-// fault.ErrForbidden. Errors: Faults, account.ErrEmailTaken,
+// fault.ErrForbidden. Errors: fault.Breaches, account.ErrEmailTaken,
 // account.ErrUsernameTaken.
 func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candidate) (account.Account, error) {
 	if !by.Account.Admin {
@@ -104,39 +136,42 @@ func (d *Directory) CreateByConsole(ctx context.Context, requestID string, c Can
 }
 
 func (d *Directory) create(ctx context.Context, by principal.Principal, c Candidate) (account.Account, error) {
-	if faults := c.faults(); len(faults) > 0 {
-		return account.Account{}, faults
+	if err := c.check(); err != nil {
+		return account.Account{}, err
 	}
 	acct := account.Account{
 		Username: c.Username, Name: c.Name, Email: c.Email, Note: c.Note,
 		State: account.Active, Admin: c.Admin, External: c.External,
-		CreatedAt: d.Clock.Now(), CreatedBy: by.Asker(),
+		CreatedAt: d.find.Clock.Now(), CreatedBy: by.Asker(),
 		NextNumber: 1,
 	}
-	return d.Store.CreateAccount(ctx, acct, audit.OfAccount(acct.CreatedAt, audit.By(by, audit.Admin), audit.AccountCreated, acct))
+	return d.store.CreateAccount(ctx, acct, audit.OfAccount(acct.CreatedAt, audit.By(by, audit.Admin), audit.AccountCreated, acct))
 }
 
-func (c Candidate) faults() Faults {
-	faults := Faults{}
+// check reports every rule that c breaks.
+func (c Candidate) check() error {
+	var broken fault.Breaches
 	if strings.TrimSpace(c.Name) == "" {
-		faults["name"] = append(faults["name"], "can't be blank")
+		broken.Add("name", fault.Blank, nil)
 	}
-	for field, value := range map[string]string{"name": c.Name, "username": c.Username} {
-		if utf8.RuneCountInString(value) > maxNameLength {
-			faults[field] = append(faults[field], fmt.Sprintf("is too long (maximum is %d characters)", maxNameLength))
-		}
-	}
+	checkLength(&broken, "name", c.Name, maxNameLength)
+	checkLength(&broken, "username", c.Username, maxNameLength)
 	if reservedPath(c.Username) {
-		faults["username"] = append(faults["username"], "is reserved")
+		broken.Add("username", fault.Reserved, nil)
 	}
 	if !validUsername(c.Username) {
-		faults["username"] = append(faults["username"],
-			"can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only")
+		broken.Add("username", fault.Malformed, nil)
 	}
 	if address, err := mail.ParseAddress(c.Email); err != nil || address.Address != c.Email || len(c.Email) > 254 { // RFC 5321 section 4.5.3.1.3
-		faults["email"] = append(faults["email"], "is invalid")
+		broken.Add("email", fault.Malformed, nil)
 	}
-	return faults
+	return broken.Err()
+}
+
+func checkLength(broken *fault.Breaches, field, value string, most int) {
+	if utf8.RuneCountInString(value) > most {
+		broken.Add(field, fault.TooLong, most)
+	}
 }
 
 // validUsername accepts GitLab's user names but for those of digits only,
@@ -157,7 +192,7 @@ func validUsername(s string) bool {
 
 // Get returns an account: anybody's for an administrator, one's own
 // otherwise. Everything else is fault.ErrNotFound.
-func (d *Directory) Get(ctx context.Context, by principal.Principal, id account.ID) (account.Account, error) {
+func (d *Finder) Get(ctx context.Context, by principal.Principal, id account.ID) (account.Account, error) {
 	switch {
 	case id == by.Account.ID:
 		return by.Account, nil
@@ -166,13 +201,13 @@ func (d *Directory) Get(ctx context.Context, by principal.Principal, id account.
 	case id == account.GhostID:
 		return account.Ghost(), nil
 	default:
-		return d.Reader.Account(ctx, id)
+		return d.find.Reader.Account(ctx, id)
 	}
 }
 
 // ByName returns the account of a username, for the console.
-func (d *Directory) ByName(ctx context.Context, username string) (account.Account, error) {
-	return d.Reader.AccountByName(ctx, username)
+func (d *Finder) ByName(ctx context.Context, username string) (account.Account, error) {
+	return d.find.Reader.AccountByName(ctx, username)
 }
 
 // ErrSelf means that an administrator tried to block themselves.
@@ -197,7 +232,7 @@ func (d *Directory) Unblock(ctx context.Context, by principal.Principal, id acco
 	if err != nil || changed {
 		return changed, err
 	}
-	acct, err := d.Reader.Account(ctx, id)
+	acct, err := d.find.Reader.Account(ctx, id)
 	switch {
 	case err != nil:
 		return false, err
@@ -213,15 +248,15 @@ func (d *Directory) move(ctx context.Context, by principal.Principal, id account
 	if !by.Account.Admin {
 		return false, fault.ErrForbidden
 	}
-	acct, err := d.Reader.Account(ctx, id)
+	acct, err := d.find.Reader.Account(ctx, id)
 	if err != nil {
 		return false, err
 	}
 	if !may(acct.State) {
 		return false, nil
 	}
-	event := audit.OfAccount(d.Clock.Now(), audit.By(by, audit.Admin), moved(acct.State, to), acct)
-	if err := d.Store.SetAccountState(ctx, id, acct.State, to, event); err != nil {
+	event := audit.OfAccount(d.find.Clock.Now(), audit.By(by, audit.Admin), moved(acct.State, to), acct)
+	if err := d.store.SetAccountState(ctx, id, acct.State, to, event); err != nil {
 		return false, err
 	}
 	return true, nil
@@ -266,7 +301,7 @@ const (
 // List returns limit accounts from offset on and how many match: all accounts
 // for an administrator, one's own otherwise. Without filter and order it reads
 // only the accounts of the page.
-func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) ([]account.Account, int, error) {
+func (d *Finder) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) ([]account.Account, int, error) {
 	if !by.Account.Admin {
 		accts := []account.Account{by.Account}
 		if !f.matches(by.Account, false) {
@@ -275,7 +310,7 @@ func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, 
 		return accts[min(offset, len(accts)):], len(accts), nil
 	}
 	if f.Username != "" {
-		acct, err := d.Reader.AccountByName(ctx, f.Username)
+		acct, err := d.find.Reader.AccountByName(ctx, f.Username)
 		if strings.EqualFold(f.Username, account.Ghost().Username) {
 			acct, err = account.Ghost(), nil
 		}
@@ -289,7 +324,7 @@ func (d *Directory) List(ctx context.Context, by principal.Principal, f Filter, 
 		}
 		return []account.Account{acct}[min(offset, 1):], 1, nil
 	}
-	last, live, err := d.Reader.CountAccounts(ctx)
+	last, live, err := d.find.Reader.CountAccounts(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -316,7 +351,7 @@ const chunk = 100
 // pageOfAccounts returns limit accounts in the order of ids from offset on. Without gaps
 // their ids are known beforehand; where accounts were deleted, it walks from the
 // end that the page is counted from.
-func (d *Directory) pageOfAccounts(ctx context.Context, s Sort, last account.ID, gapless bool, offset, limit int) ([]account.Account, error) {
+func (d *Finder) pageOfAccounts(ctx context.Context, s Sort, last account.ID, gapless bool, offset, limit int) ([]account.Account, error) {
 	passed, skip := 0, offset // ids passed, accounts yet to be passed over
 	if gapless {
 		passed, skip = min(offset, int(last)), 0
@@ -349,13 +384,13 @@ func (d *Directory) pageOfAccounts(ctx context.Context, s Sort, last account.ID,
 }
 
 // read returns those of count accounts from first on that match.
-func (d *Directory) read(ctx context.Context, first account.ID, count int, f Filter) ([]account.Account, error) {
+func (d *Finder) read(ctx context.Context, first account.ID, count int, f Filter) ([]account.Account, error) {
 	ids := make([]account.ID, count)
 	for i := range ids {
 		ids[i] = first + account.ID(i)
 	}
 	var accts []account.Account
-	err := d.Reader.Accounts(ctx, ids, func(u account.Account) {
+	err := d.find.Reader.Accounts(ctx, ids, func(u account.Account) {
 		if f.matches(u, true) {
 			accts = append(accts, u)
 		}

@@ -79,7 +79,7 @@ func (s *fakeStore) LeaveAll(_ context.Context, id account.ID, left audit.Event)
 
 // fakeProjects has what accounts ask about projects and groups, and nothing else.
 type fakeProjects struct {
-	directory.Projects
+	directory.ProjectReader
 	s *fakeStore
 }
 
@@ -172,13 +172,33 @@ func (s *fakeStore) CountAccounts(context.Context) (account.ID, int, error) {
 	return max(s.last, account.ID(len(s.accts))), len(s.accts), nil
 }
 
+// fakeChanges changes accounts and nothing else.
+type fakeChanges struct {
+	directory.AccountStore
+	directory.ProjectStore
+	directory.MemberStore
+}
+
+func made(tb testing.TB, accounts directory.Reader, projects directory.ProjectReader, s directory.Store) *directory.Directory {
+	tb.Helper()
+	finder, err := directory.NewFinder(directory.FinderParts{Reader: accounts, Projects: projects, Clock: clock.NewFake(now)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	d, err := directory.New(finder, s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d
+}
+
 // newDirectory has an administrator, 1, and a person, 2.
-func newDirectory() (*directory.Directory, *fakeStore) {
+func newDirectory(t testing.TB) (*directory.Directory, *fakeStore) {
 	s := &fakeStore{accts: map[account.ID]account.Account{
 		1: {ID: 1, Username: "root", Name: "Root", Email: "root@example.test", State: account.Active, Admin: true},
 		2: {ID: 2, Username: "person", Name: "Person", Email: "person@example.test", State: account.Active},
 	}}
-	return &directory.Directory{Store: s, Reader: s, Projects: fakeProjects{s: s}, Clock: clock.NewFake(now)}, s
+	return made(t, s, fakeProjects{s: s}, fakeChanges{AccountStore: s}), s
 }
 
 func (s *fakeStore) caller(id account.ID) principal.Principal {
@@ -190,7 +210,7 @@ func candidate() directory.Candidate {
 }
 
 func TestCreate(t *testing.T) {
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	want := account.Account{
 		ID: 3, Username: "new.user-1_x", Name: "New User", Email: "new@example.test", Note: "n", External: true,
 		State: account.Active, CreatedAt: now, CreatedBy: 1, NextNumber: 1,
@@ -217,27 +237,31 @@ func TestCreate(t *testing.T) {
 }
 
 func TestFaultsOfACandidate(t *testing.T) {
-	const (
-		blank    = "can't be blank"
-		long     = "is too long (maximum is 255 characters)"
-		username = "can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only"
-		email    = "is invalid"
-	)
-	bad := func(field string, texts ...string) directory.Faults { return directory.Faults{field: texts} }
+	const blank, username, email = fault.Blank, fault.Malformed, fault.Malformed
+	bad := func(field string, rules ...fault.Rule) (broken fault.Breaches) {
+		for _, rule := range rules {
+			var limit any
+			if rule == fault.TooLong {
+				limit = 255
+			}
+			broken.Add(field, rule, limit)
+		}
+		return broken
+	}
 	tests := []struct {
 		name   string
 		change func(*directory.Candidate)
-		want   directory.Faults
+		want   fault.Breaches
 	}{
 		{"none", func(*directory.Candidate) {}, nil},
 		{"everything missing", func(c *directory.Candidate) { *c = directory.Candidate{} },
-			directory.Faults{"name": {blank}, "username": {username}, "email": {email}}},
+			slices.Concat(bad("name", blank), bad("username", username), bad("email", email))},
 		{"a name of white space", func(c *directory.Candidate) { c.Name = " \t" }, bad("name", blank)},
 		{"a name of 255 characters is possible", func(c *directory.Candidate) { c.Name = strings.Repeat("é", 255) }, nil},
-		{"a name of 256 characters", func(c *directory.Candidate) { c.Name = strings.Repeat("é", 256) }, bad("name", long)},
+		{"a name of 256 characters", func(c *directory.Candidate) { c.Name = strings.Repeat("é", 256) }, bad("name", fault.TooLong)},
 		{"a username of 255 characters is possible", func(c *directory.Candidate) { c.Username = strings.Repeat("a", 255) }, nil},
-		{"a username of 256 characters", func(c *directory.Candidate) { c.Username = strings.Repeat("a", 256) }, bad("username", long)},
-		{"a username that is wrong and too long", func(c *directory.Candidate) { c.Username = strings.Repeat("/", 256) }, bad("username", long, username)},
+		{"a username of 256 characters", func(c *directory.Candidate) { c.Username = strings.Repeat("a", 256) }, bad("username", fault.TooLong)},
+		{"a username that is wrong and too long", func(c *directory.Candidate) { c.Username = strings.Repeat("/", 256) }, bad("username", fault.TooLong, username)},
 	}
 	for name, good := range map[string]bool{
 		"a": true, "A1": true, "1a": true, "_": true, "a.b": true, "a-": true, "gitx": true, "a.github": true, "_1": true,
@@ -251,7 +275,7 @@ func TestFaultsOfACandidate(t *testing.T) {
 		tests = append(tests, struct {
 			name   string
 			change func(*directory.Candidate)
-			want   directory.Faults
+			want   fault.Breaches
 		}{"username " + name, func(c *directory.Candidate) { c.Username = name }, want})
 	}
 	for address, good := range map[string]bool{
@@ -266,16 +290,16 @@ func TestFaultsOfACandidate(t *testing.T) {
 		tests = append(tests, struct {
 			name   string
 			change func(*directory.Candidate)
-			want   directory.Faults
+			want   fault.Breaches
 		}{"address " + address, func(c *directory.Candidate) { c.Email = address }, want})
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			d, s := newDirectory()
+			d, s := newDirectory(t)
 			c := candidate()
 			test.change(&c)
 			_, err := d.Create(t.Context(), s.caller(1), c)
-			var got directory.Faults
+			var got fault.Breaches
 			if errors.As(err, &got); !reflect.DeepEqual(got, test.want) {
 				t.Fatalf("faults = %q, want %q", got, test.want)
 			}
@@ -288,14 +312,11 @@ func TestFaultsOfACandidate(t *testing.T) {
 			}
 		})
 	}
-	if got := (directory.Faults{"username": nil, "email": nil}).Error(); got != "invalid email, username" {
-		t.Errorf("text = %q", got)
-	}
 }
 
 // Breaks if a person learns of an account that is not theirs.
 func TestGet(t *testing.T) {
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	for _, test := range []struct {
 		name   string
 		by, id account.ID
@@ -355,7 +376,7 @@ func TestBlockAndUnblock(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			d, s := newDirectory()
+			d, s := newDirectory(t)
 			u := s.accts[2]
 			u.State = test.state
 			s.accts[2] = u
@@ -372,14 +393,14 @@ func TestBlockAndUnblock(t *testing.T) {
 		})
 	}
 	t.Run("a change in the meantime is told", func(t *testing.T) {
-		d, s := newDirectory()
+		d, s := newDirectory(t)
 		s.setAccountState = func(account.State, account.State) error { return fault.ErrMoved }
 		if changed, err := d.Block(t.Context(), s.caller(1), 2); changed || !errors.Is(err, fault.ErrMoved) {
 			t.Errorf("= %t, %v", changed, err)
 		}
 	})
 	t.Run("what cannot be read is not called forbidden", func(t *testing.T) {
-		d, s := newDirectory()
+		d, s := newDirectory(t)
 		reads := 0
 		s.acct = func(id account.ID) (account.Account, error) {
 			if reads++; reads > 1 {
@@ -395,7 +416,7 @@ func TestBlockAndUnblock(t *testing.T) {
 
 // Breaks if a person learns of an account that is not theirs from a list.
 func TestAPersonListsOnlyThemselves(t *testing.T) {
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	s.countAccounts = func() (account.ID, int, error) {
 		t.Error("the directory is read")
 		return 0, 0, nil
@@ -476,7 +497,7 @@ func TestFilters(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			d, s := newDirectory()
+			d, s := newDirectory(t)
 			test.acct.ID = 1
 			s.accts = map[account.ID]account.Account{1: test.acct}
 			accts, total, err := d.List(t.Context(), principal.Principal{Account: account.Account{ID: 9, Admin: true}}, test.filter, directory.Sort{}, 0, 20)
@@ -489,7 +510,7 @@ func TestFilters(t *testing.T) {
 
 func TestAPageIsAPartOfTheWholeDirectory(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		d, s := newDirectory()
+		d, s := newDirectory(t)
 		last := account.ID(rapid.IntRange(2, 30).Draw(r, "last"))
 		for id := account.ID(3); id <= last; id++ {
 			s.accts[id] = account.Account{
@@ -550,7 +571,7 @@ func TestAPageIsAPartOfTheWholeDirectory(t *testing.T) {
 }
 
 func TestAListThatCannotBeReadIsAnError(t *testing.T) {
-	d, s := newDirectory()
+	d, s := newDirectory(t)
 	s.countAccounts = func() (account.ID, int, error) { return 0, 0, fault.ErrUnavailable }
 	if accts, _, err := d.List(t.Context(), s.caller(1), directory.Filter{}, directory.Sort{}, 0, 20); !errors.Is(err, fault.ErrUnavailable) || accts != nil {
 		t.Errorf("List() = %v, %v", accts, err)

@@ -61,7 +61,7 @@ func memberEvent(at time.Time, by principal.Principal, name audit.Name, proj pro
 
 func added(at time.Time, by principal.Principal, proj project.Project, acct account.Account, level project.Level) audit.Event {
 	event := memberEvent(at, by, audit.MemberAdded, proj, acct)
-	event.Change, event.To = "access_level", audit.LevelText(level)
+	event.Change, event.To = "level", audit.LevelText(level)
 	return event
 }
 
@@ -73,11 +73,11 @@ func removed(at time.Time, by principal.Principal, proj project.Project, acct ac
 func memberChanges(at time.Time, by principal.Principal, proj project.Project, acct account.Account, before, after project.Member) (events []audit.Event) {
 	event := memberEvent(at, by, audit.MemberUpdated, proj, acct)
 	if before.Level != after.Level {
-		event.Change, event.From, event.To = "access_level", audit.LevelText(before.Level), audit.LevelText(after.Level)
+		event.Change, event.From, event.To = "level", audit.LevelText(before.Level), audit.LevelText(after.Level)
 		events = append(events, event)
 	}
 	if before.ExpiresOn != after.ExpiresOn {
-		event.Change, event.From, event.To = "expires_at", dayText(before), dayText(after)
+		event.Change, event.From, event.To = "expires_on", dayText(before), dayText(after)
 		events = append(events, event)
 	}
 	return events

@@ -22,7 +22,7 @@ type GroupCandidate struct {
 const maxDepth = 20
 
 // CreateGroup makes a group, whose owner is the caller. In another group that
-// takes a Maintainer. Bots and external accounts make none. Errors: Faults,
+// takes a Maintainer. Bots and external accounts make none. Errors: fault.Breaches,
 // fault.ErrForbidden, project.ErrNoGroup.
 func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c GroupCandidate) (View, error) {
 	if !mayMake(by) {
@@ -30,14 +30,14 @@ func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c G
 	}
 	proj := project.Project{
 		Kind: project.KindGroup, Name: c.Name, Path: c.Path, FullPath: c.Path, Description: c.Description, Visibility: c.Visibility,
-		CreatedAt: d.Clock.Now(), CreatedBy: by.Account.ID,
+		CreatedAt: d.find.Clock.Now(), CreatedBy: by.Account.ID,
 	}
 	if c.Parent != 0 {
 		if err := d.place(ctx, by, &proj, c.Parent, project.Maintainer); err != nil {
 			return View{}, err
 		}
 		if len(proj.Ancestors) >= maxDepth {
-			return View{}, Faults{"parent_id": {"has too deep level of nesting"}}
+			return View{}, fault.Breaches{{Field: "parent", Rule: fault.TooDeep, Limit: maxDepth}}
 		}
 	}
 	view, err := d.make(ctx, by, proj, by.Account.ID)

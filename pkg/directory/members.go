@@ -89,10 +89,10 @@ func (f MemberFilter) matches(u account.Account) bool {
 // once, with its highest level. Memberships that are over are none, and neither
 // are those of accounts that are gone. Errors are those of
 // principal.FindAccess.
-func (d *Directory) ListMembers(ctx context.Context, by principal.Principal, kind project.Kind, ref string,
+func (d *Finder) ListMembers(ctx context.Context, by principal.Principal, kind project.Kind, ref string,
 	f MemberFilter, offset, limit int) ([]MemberView, int, error) {
-	now := d.Clock.Now()
-	access, err := principal.FindAccess(ctx, d.Projects, by, kind, ref, now)
+	now := d.find.Clock.Now()
+	access, err := principal.FindAccess(ctx, d.find.Projects, by, kind, ref, now)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -119,10 +119,10 @@ func (d *Directory) ListMembers(ctx context.Context, by principal.Principal, kin
 
 // membersOf returns who is a member of any of projects at now, by user id, each
 // once: the membership with the highest level, or the first of equal ones.
-func (d *Directory) membersOf(ctx context.Context, projects []project.ID, now time.Time) ([]project.Member, error) {
+func (d *Finder) membersOf(ctx context.Context, projects []project.ID, now time.Time) ([]project.Member, error) {
 	best := map[account.ID]project.Member{}
 	for _, id := range projects {
-		members, err := d.Projects.Members(ctx, id)
+		members, err := d.find.Projects.Members(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +149,7 @@ func usersOf(members []project.Member) []account.ID {
 }
 
 // memberViews adds the authors of members, whose accounts are in users.
-func (d *Directory) memberViews(ctx context.Context, members []project.Member, accts accounts) ([]MemberView, error) {
+func (d *Finder) memberViews(ctx context.Context, members []project.Member, accts accounts) ([]MemberView, error) {
 	var authors []account.ID
 	for _, m := range members {
 		if m.CreatedBy != 0 {
@@ -170,9 +170,9 @@ func (d *Directory) memberViews(ctx context.Context, members []project.Member, a
 // GetMember returns one member of the project that ref names: a direct one, or
 // with inherited the membership with the highest level. Errors: those of
 // principal.FindAccess, ErrNoMember.
-func (d *Directory) GetMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string, acct account.ID, inherited bool) (MemberView, error) {
-	now := d.Clock.Now()
-	access, err := principal.FindAccess(ctx, d.Projects, by, kind, ref, now)
+func (d *Finder) GetMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string, acct account.ID, inherited bool) (MemberView, error) {
+	now := d.find.Clock.Now()
+	access, err := principal.FindAccess(ctx, d.find.Projects, by, kind, ref, now)
 	if err != nil {
 		return MemberView{}, err
 	}
@@ -200,21 +200,21 @@ func (d *Directory) GetMember(ctx context.Context, by principal.Principal, kind 
 
 // memberOf returns an account and what it is in a project. An account that is
 // not there is ErrNoMember.
-func (d *Directory) memberOf(ctx context.Context, proj project.Project, acct account.ID) (project.Standing, account.Account, error) {
-	member, err := d.Reader.Account(ctx, acct)
+func (d *Finder) memberOf(ctx context.Context, proj project.Project, acct account.ID) (project.Standing, account.Account, error) {
+	member, err := d.find.Reader.Account(ctx, acct)
 	if errors.Is(err, fault.ErrNotFound) {
 		err = ErrNoMember
 	}
 	if err != nil {
 		return project.Standing{}, account.Account{}, err
 	}
-	standing, err := d.Projects.Standing(ctx, proj, acct)
+	standing, err := d.find.Projects.Standing(ctx, proj, acct)
 	return standing, member, err
 }
 
 // manage returns the caller's access to a project whose members it may change.
-func (d *Directory) manage(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (principal.Access, error) {
-	access, err := principal.FindAccess(ctx, d.Projects, by, kind, ref, d.Clock.Now())
+func (d *Finder) manage(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (principal.Access, error) {
+	access, err := principal.FindAccess(ctx, d.find.Projects, by, kind, ref, d.find.Clock.Now())
 	if err == nil && !access.AtLeast(kind.ManageLevel()) {
 		err = fault.ErrForbidden
 	}
@@ -233,15 +233,15 @@ type Addition struct {
 // AddMember makes an account a member of the project that ref names, as who
 // manages it may, with no higher level than their own. A membership that is over
 // is replaced. Errors: those of principal.FindAccess, fault.ErrForbidden,
-// Faults, ErrNoUser, ErrMemberExists.
+// fault.Breaches, ErrNoAccount, ErrMemberExists.
 func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string, a Addition) (MemberView, error) {
 	access, err := d.manage(ctx, by, kind, ref)
 	if err != nil {
 		return MemberView{}, err
 	}
-	now := d.Clock.Now()
-	if faults := memberFaults(a.Level, a.ExpiresOn, now); len(faults) > 0 {
-		return MemberView{}, faults
+	now := d.find.Clock.Now()
+	if err := checkMember(a.Level, a.ExpiresOn, now); err != nil {
+		return MemberView{}, err
 	}
 	if !access.AtLeast(a.Level) {
 		return MemberView{}, fault.ErrForbidden
@@ -251,9 +251,9 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 		return MemberView{}, err
 	}
 	if acct.Bot {
-		return MemberView{}, Faults{"user": {"project bots cannot be added to other groups / projects"}}
+		return MemberView{}, fault.Breaches{{Field: "account", Rule: fault.NoBots}}
 	}
-	standing, err := d.Projects.Standing(ctx, access.Project, acct.ID)
+	standing, err := d.find.Projects.Standing(ctx, access.Project, acct.ID)
 	if err != nil {
 		return MemberView{}, err
 	}
@@ -264,7 +264,7 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 		Project: access.Project.ID, Account: acct.ID, Level: a.Level, ExpiresOn: a.ExpiresOn,
 		CreatedAt: now, CreatedBy: by.Account.ID,
 	}
-	switch err := d.Projects.AddMember(ctx, m, standing.Direct, added(now, by, access.Project, acct, m.Level)); {
+	switch err := d.store.AddMember(ctx, m, standing.Direct, added(now, by, access.Project, acct, m.Level)); {
 	case errors.Is(err, fault.ErrTaken):
 		return MemberView{}, ErrMemberExists
 	case errors.Is(err, fault.ErrNotFound):
@@ -276,11 +276,11 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 }
 
 // wanted returns the account that an addition names.
-func (d *Directory) wanted(ctx context.Context, a Addition) (acct account.Account, err error) {
+func (d *Finder) wanted(ctx context.Context, a Addition) (acct account.Account, err error) {
 	if a.Account != 0 {
-		acct, err = d.Reader.Account(ctx, a.Account)
+		acct, err = d.find.Reader.Account(ctx, a.Account)
 	} else {
-		acct, err = d.Reader.AccountByName(ctx, a.Username)
+		acct, err = d.find.Reader.AccountByName(ctx, a.Username)
 	}
 	if errors.Is(err, fault.ErrNotFound) || err == nil && acct.ID == account.GhostID {
 		err = ErrNoAccount
@@ -288,15 +288,16 @@ func (d *Directory) wanted(ctx context.Context, a Addition) (acct account.Accoun
 	return acct, err
 }
 
-func memberFaults(level project.Level, expires clock.Day, now time.Time) Faults {
-	faults := Faults{}
+// checkMember reports every rule that a membership would break.
+func checkMember(level project.Level, expires clock.Day, now time.Time) error {
+	var broken fault.Breaches
 	if !slices.Contains(project.Levels, level) {
-		faults["access_level"] = []string{"is not included in the list"}
+		broken.Add("level", fault.NotInList, nil)
 	}
-	if !expires.IsZero() && !expires.After(clock.DayOf(now)) {
-		faults["expires_at"] = []string{"must be after today"}
+	if today := clock.DayOf(now); !expires.IsZero() && !expires.After(today) {
+		broken.Add("expires_on", fault.TooEarly, today)
 	}
-	return faults
+	return broken.Err()
 }
 
 // maxTries bounds how often a change of a member is decided anew because what
@@ -317,7 +318,7 @@ func settle(change func() error) error {
 // ChangeMember gives a direct member another level and, unless expires is nil,
 // another end. Who manages the project may do so for levels up to their own.
 // Errors: those of principal.FindAccess, fault.ErrForbidden and its children,
-// Faults, ErrNoMember.
+// fault.Breaches, ErrNoMember.
 func (d *Directory) ChangeMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string,
 	acct account.ID, level project.Level, expires *clock.Day) (view MemberView, err error) {
 	err = settle(func() error {
@@ -333,13 +334,13 @@ func (d *Directory) changeMember(ctx context.Context, by principal.Principal, ki
 	if err != nil {
 		return MemberView{}, err
 	}
-	now := d.Clock.Now()
+	now := d.find.Clock.Now()
 	var until clock.Day
 	if expires != nil {
 		until = *expires
 	}
-	if faults := memberFaults(level, until, now); len(faults) > 0 {
-		return MemberView{}, faults
+	if err := checkMember(level, until, now); err != nil {
+		return MemberView{}, err
 	}
 	before, member, err := d.changeable(ctx, access, acct, now)
 	if err != nil {
@@ -366,12 +367,12 @@ func (d *Directory) changeMember(ctx context.Context, by principal.Principal, ki
 	if len(changed) == 0 {
 		return views[0], nil
 	}
-	return views[0], d.Projects.ChangeMember(ctx, before, after, besides, changed)
+	return views[0], d.store.ChangeMember(ctx, before, after, besides, changed)
 }
 
 // changeable returns a direct member that is not as it has to be, and its
 // account.
-func (d *Directory) changeable(ctx context.Context, access principal.Access, acct account.ID, now time.Time) (project.Member, account.Account, error) {
+func (d *Finder) changeable(ctx context.Context, access principal.Access, acct account.ID, now time.Time) (project.Member, account.Account, error) {
 	standing, member, err := d.memberOf(ctx, access.Project, acct)
 	switch {
 	case err != nil:
@@ -392,13 +393,13 @@ func (d *Directory) changeable(ctx context.Context, access principal.Access, acc
 // owners of the groups above will do. Without one it is ErrLastOwner. The store
 // changes m only while that other member is what it is, so of two owners who go
 // at once one stays.
-func (d *Directory) besides(ctx context.Context, proj project.Project, m project.Member, level project.Level, now time.Time) (project.Member, error) {
+func (d *Finder) besides(ctx context.Context, proj project.Project, m project.Member, level project.Level, now time.Time) (project.Member, error) {
 	if proj.Kind != project.KindGroup || m.LevelAt(now) < project.Owner || level >= project.Owner {
 		return project.Member{}, nil
 	}
 	var owners []project.Member
 	for _, id := range append([]project.ID{proj.ID}, proj.Ancestors...) {
-		members, err := d.Projects.Members(ctx, id)
+		members, err := d.find.Projects.Members(ctx, id)
 		if err != nil {
 			return project.Member{}, err
 		}
@@ -433,8 +434,8 @@ func (d *Directory) RemoveMember(ctx context.Context, by principal.Principal, ki
 }
 
 func (d *Directory) removeMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string, acct account.ID, below bool) (project.ID, error) {
-	now := d.Clock.Now()
-	access, err := principal.FindAccess(ctx, d.Projects, by, kind, ref, now)
+	now := d.find.Clock.Now()
+	access, err := principal.FindAccess(ctx, d.find.Projects, by, kind, ref, now)
 	if err != nil {
 		return 0, err
 	}
@@ -461,7 +462,7 @@ func (d *Directory) removeMember(ctx context.Context, by principal.Principal, ki
 		return 0, err
 	}
 	for _, r := range append(removals, own) {
-		if err := d.Projects.RemoveMember(ctx, r.member, r.besides, removed(now, by, r.project, member, r.member.Level)); err != nil {
+		if err := d.store.RemoveMember(ctx, r.member, r.besides, removed(now, by, r.project, member, r.member.Level)); err != nil {
 			return 0, err
 		}
 	}
@@ -474,14 +475,14 @@ type removal struct {
 	member, besides project.Member
 }
 
-func (d *Directory) removal(ctx context.Context, proj project.Project, m project.Member, now time.Time) (removal, error) {
+func (d *Finder) removal(ctx context.Context, proj project.Project, m project.Member, now time.Time) (removal, error) {
 	besides, err := d.besides(ctx, proj, m, project.NoLevel, now)
 	return removal{proj, m, besides}, err
 }
 
 // below returns the removals of an account from everything in a group.
-func (d *Directory) below(ctx context.Context, group project.Project, acct account.ID, now time.Time) ([]removal, error) {
-	memberships, err := d.Projects.Memberships(ctx, acct)
+func (d *Finder) below(ctx context.Context, group project.Project, acct account.ID, now time.Time) ([]removal, error) {
+	memberships, err := d.find.Projects.Memberships(ctx, acct)
 	if err != nil {
 		return nil, err
 	}
@@ -490,7 +491,7 @@ func (d *Directory) below(ctx context.Context, group project.Project, acct accou
 		ids[i] = m.Project
 	}
 	inside := map[project.ID]project.Project{}
-	err = d.Projects.ProjectsByID(ctx, ids, func(proj project.Project) {
+	err = d.find.Projects.ProjectsByID(ctx, ids, func(proj project.Project) {
 		if slices.Contains(proj.Ancestors, group.ID) {
 			inside[proj.ID] = proj
 		}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -16,13 +15,11 @@ import (
 	"latchkey/pkg/project"
 )
 
-// Projects keeps projects, groups and their members, strongly consistent.
-type Projects interface {
+// A ProjectReader finds projects, groups and their members, strongly consistent.
+type ProjectReader interface {
 	principal.Projects
-	ProjectStore
 	Tree
 	MemberReader
-	MemberStore
 }
 
 // A ProjectStore makes projects and groups.
@@ -93,12 +90,12 @@ func (l levels) inherited(proj project.Project) (level project.Level) {
 
 func (l levels) of(proj project.Project) project.Level { return max(l[proj.ID], l.inherited(proj)) }
 
-func (d *Directory) levelsOf(ctx context.Context, acct account.ID) (levels, error) {
-	members, err := d.Projects.Memberships(ctx, acct)
+func (d *Finder) levelsOf(ctx context.Context, acct account.ID) (levels, error) {
+	members, err := d.find.Projects.Memberships(ctx, acct)
 	if err != nil {
 		return nil, err
 	}
-	now, l := d.Clock.Now(), levels{}
+	now, l := d.find.Clock.Now(), levels{}
 	for _, m := range members {
 		if level := m.LevelAt(now); level != project.NoLevel {
 			l[m.Project] = level
@@ -109,16 +106,16 @@ func (d *Directory) levelsOf(ctx context.Context, acct account.ID) (levels, erro
 
 // GetProject returns the project or group that ref names, an id or a full
 // path. Errors are those of principal.FindAccess.
-func (d *Directory) GetProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (View, error) {
-	access, err := principal.FindAccess(ctx, d.Projects, by, kind, ref, d.Clock.Now())
+func (d *Finder) GetProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (View, error) {
+	access, err := principal.FindAccess(ctx, d.find.Projects, by, kind, ref, d.find.Clock.Now())
 	if err != nil {
 		return View{}, err
 	}
-	return d.viewOf(ctx, access.Project, access.Standing, d.Clock.Now())
+	return d.viewOf(ctx, access.Project, access.Standing, d.find.Clock.Now())
 }
 
 // viewOf is views for one project, in which the caller's standing is known.
-func (d *Directory) viewOf(ctx context.Context, proj project.Project, standing project.Standing, now time.Time) (View, error) {
+func (d *Finder) viewOf(ctx context.Context, proj project.Project, standing project.Standing, now time.Time) (View, error) {
 	l := levels{proj.ID: standing.Direct.LevelAt(now)}
 	for _, m := range standing.Inherited {
 		l[m.Project] = m.LevelAt(now)
@@ -132,7 +129,7 @@ func (d *Directory) viewOf(ctx context.Context, proj project.Project, standing p
 
 // views adds what a reply shows beside each project: two batches of reads for
 // all of them together.
-func (d *Directory) views(ctx context.Context, projects []project.Project, l levels) ([]View, error) {
+func (d *Finder) views(ctx context.Context, projects []project.Project, l levels) ([]View, error) {
 	var groups []project.ID
 	var people []account.ID
 	for _, proj := range projects {
@@ -144,7 +141,7 @@ func (d *Directory) views(ctx context.Context, projects []project.Project, l lev
 		}
 	}
 	above := map[project.ID]project.Project{}
-	err := d.Projects.ProjectsByID(ctx, unique(groups), func(g project.Project) { above[g.ID] = g })
+	err := d.find.Projects.ProjectsByID(ctx, unique(groups), func(g project.Project) { above[g.ID] = g })
 	if err != nil {
 		return nil, err
 	}
@@ -184,9 +181,9 @@ func (a accounts) author(id account.ID) account.Account {
 	return account.Ghost()
 }
 
-func (d *Directory) accountsOf(ctx context.Context, ids []account.ID) (accounts, error) {
+func (d *Finder) accountsOf(ctx context.Context, ids []account.ID) (accounts, error) {
 	accts := accounts{}
-	err := d.Reader.Accounts(ctx, unique(ids), func(u account.Account) { accts[u.ID] = u })
+	err := d.find.Reader.Accounts(ctx, unique(ids), func(u account.Account) { accts[u.ID] = u })
 	return accts, err
 }
 
@@ -271,7 +268,7 @@ func (s ProjectSort) compare(a, b project.Project) int {
 // members of, directly or by a group above. The former reads every project and
 // group; the latter the caller's memberships, and everything that lies in the
 // groups among them.
-func (d *Directory) ListProjects(ctx context.Context, by principal.Principal, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+func (d *Finder) ListProjects(ctx context.Context, by principal.Principal, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	l, err := d.levelsOf(ctx, by.Account.ID)
 	if err != nil {
 		return nil, 0, err
@@ -289,12 +286,12 @@ func (d *Directory) ListProjects(ctx context.Context, by principal.Principal, f 
 
 // ListInGroup is ListProjects for what lies directly in a group. Errors are
 // those of principal.FindAccess for the group.
-func (d *Directory) ListInGroup(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
-	access, err := principal.FindAccess(ctx, d.Projects, by, project.KindGroup, ref, d.Clock.Now())
+func (d *Finder) ListInGroup(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, ref, d.find.Clock.Now())
 	if err != nil {
 		return nil, 0, err
 	}
-	ids, err := d.Projects.InGroup(ctx, access.Project.ID)
+	ids, err := d.find.Projects.InGroup(ctx, access.Project.ID)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -304,24 +301,24 @@ func (d *Directory) ListInGroup(ctx context.Context, by principal.Principal, ref
 // ListOfAccount is ListProjects for the projects in an account's own
 // namespace. Somebody else's account is fault.ErrNotFound, for administrators
 // only one that is not there.
-func (d *Directory) ListOfAccount(ctx context.Context, by principal.Principal, owner account.ID, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+func (d *Finder) ListOfAccount(ctx context.Context, by principal.Principal, owner account.ID, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	if _, err := d.Get(ctx, by, owner); err != nil {
 		return nil, 0, err
 	}
-	ids, err := d.Projects.InAccount(ctx, owner)
+	ids, err := d.find.Projects.InAccount(ctx, owner)
 	if err != nil {
 		return nil, 0, err
 	}
 	return d.listOf(ctx, by, ids, f, s, offset, limit)
 }
 
-func (d *Directory) listOf(ctx context.Context, by principal.Principal, ids []project.ID, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+func (d *Finder) listOf(ctx context.Context, by principal.Principal, ids []project.ID, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	l, err := d.levelsOf(ctx, by.Account.ID)
 	if err != nil {
 		return nil, 0, err
 	}
 	var projects []project.Project
-	err = d.Projects.ProjectsByID(ctx, ids, func(proj project.Project) {
+	err = d.find.Projects.ProjectsByID(ctx, ids, func(proj project.Project) {
 		// Asked again although the caller has a right to what they lie in: it
 		// may have ended since.
 		if by.Reaches(proj) && (by.Account.Admin || l.of(proj) != project.NoLevel) {
@@ -343,7 +340,7 @@ type Associations struct {
 
 // Associations returns what the presented token reaches at a level of least or
 // more, with groups by name and projects by descending id.
-func (d *Directory) Associations(ctx context.Context, by principal.Principal, least project.Level, offset, limit int) (Associations, error) {
+func (d *Finder) Associations(ctx context.Context, by principal.Principal, least project.Level, offset, limit int) (Associations, error) {
 	holder := principal.Principal{Account: by.Holder(), Token: by.Token}
 	l, err := d.levelsOf(ctx, holder.Account.ID)
 	if err != nil {
@@ -364,7 +361,7 @@ func (d *Directory) Associations(ctx context.Context, by principal.Principal, le
 }
 
 // page returns the views of a page of those projects that match.
-func (d *Directory) page(ctx context.Context, projects []project.Project, l levels, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+func (d *Finder) page(ctx context.Context, projects []project.Project, l levels, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	var matching []project.Project
 	for _, proj := range projects {
 		if f.matches(proj, l) {
@@ -378,8 +375,8 @@ func (d *Directory) page(ctx context.Context, projects []project.Project, l leve
 }
 
 // every returns everything there is.
-func (d *Directory) every(ctx context.Context, _ principal.Principal, _ levels) ([]project.Project, error) {
-	last, err := d.Projects.LastProjectID(ctx)
+func (d *Finder) every(ctx context.Context, _ principal.Principal, _ levels) ([]project.Project, error) {
+	last, err := d.find.Projects.LastProjectID(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -388,13 +385,13 @@ func (d *Directory) every(ctx context.Context, _ principal.Principal, _ levels) 
 		ids[i] = project.ID(i + 1)
 	}
 	projects := make([]project.Project, 0, last)
-	err = d.Projects.ProjectsByID(ctx, ids, func(proj project.Project) { projects = append(projects, proj) })
+	err = d.find.Projects.ProjectsByID(ctx, ids, func(proj project.Project) { projects = append(projects, proj) })
 	return projects, err
 }
 
 // reachable returns what an account is a member of, and what lies below the
 // groups among it: generation by generation, with one request for each group.
-func (d *Directory) reachable(ctx context.Context, by principal.Principal, l levels) ([]project.Project, error) {
+func (d *Finder) reachable(ctx context.Context, by principal.Principal, l levels) ([]project.Project, error) {
 	var found []project.Project
 	seen := map[project.ID]bool{}
 	var next []project.ID
@@ -409,7 +406,7 @@ func (d *Directory) reachable(ctx context.Context, by principal.Principal, l lev
 	}
 	for len(next) > 0 {
 		var groups []project.ID
-		err := d.Projects.ProjectsByID(ctx, next, func(proj project.Project) {
+		err := d.find.Projects.ProjectsByID(ctx, next, func(proj project.Project) {
 			if !by.Reaches(proj) {
 				return
 			}
@@ -423,7 +420,7 @@ func (d *Directory) reachable(ctx context.Context, by principal.Principal, l lev
 		}
 		next = nil
 		for _, id := range groups {
-			children, err := d.Projects.InGroup(ctx, id)
+			children, err := d.find.Projects.InGroup(ctx, id)
 			if err != nil {
 				return nil, err
 			}
@@ -446,36 +443,29 @@ const (
 // key length"), and clients send it encoded.
 const maxFullPath = 1024
 
-// projectFaults returns the rules that a new project breaks.
-func projectFaults(proj project.Project) Faults {
-	faults := Faults{}
-	add := func(field, problem string) { faults[field] = append(faults[field], problem) }
-	tooLong := func(most int) string { return fmt.Sprintf("is too long (maximum is %d characters)", most) }
+// checkProject reports every rule that a new project breaks.
+func checkProject(proj project.Project) error {
+	var broken fault.Breaches
 	if strings.TrimSpace(proj.Name) == "" {
-		add("name", "can't be blank")
+		broken.Add("name", fault.Blank, nil)
 	}
-	for field, value := range map[string]string{"name": proj.Name, "path": proj.Path} {
-		if utf8.RuneCountInString(value) > maxNameLength {
-			add(field, tooLong(maxNameLength))
-		}
-	}
+	checkLength(&broken, "name", proj.Name, maxNameLength)
+	checkLength(&broken, "path", proj.Path, maxNameLength)
 	if !validUsername(proj.Path) {
-		add("path", "can contain only letters, digits, '_', '-', '.'. Cannot start with '-' or '.', end in '.', '.git' or '.atom', or be digits only")
+		broken.Add("path", fault.Malformed, nil)
 	}
 	if proj.Owner == 0 && proj.Parent() == 0 && reservedPath(proj.Path) {
-		add("path", "is reserved")
+		broken.Add("path", fault.Reserved, nil)
 	}
 	if len(proj.FullPath) > maxFullPath {
-		add("path", "lies too deep (a full path has at most "+fmt.Sprint(maxFullPath)+" characters)")
+		broken.Add("path", fault.TooDeep, maxFullPath)
 	}
 	most := maxProjectDescription
 	if proj.Kind == project.KindGroup {
 		most = maxGroupDescription
 	}
-	if utf8.RuneCountInString(proj.Description) > most {
-		add("description", tooLong(most))
-	}
-	return faults
+	checkLength(&broken, "description", proj.Description, most)
+	return broken.Err()
 }
 
 // reservedPath reports whether a group at the root, or a person, would have the

@@ -3,7 +3,6 @@ package directory_test
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +10,6 @@ import (
 
 	"latchkey/infra/local/engine"
 	"latchkey/infra/local/tabledef"
-	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
@@ -31,7 +29,7 @@ func newTree(t *testing.T) (*directory.Directory, principal.Principal) {
 		t.Fatal(err)
 	}
 	table := store.Open(client, "latchkey", store.Options{Shards: 16, Retention: time.Hour})
-	d := &directory.Directory{Store: table, Reader: table, Projects: table, Clock: clock.NewFake(now)}
+	d := made(t, table, table, table)
 	acct, err := d.CreateByConsole(t.Context(), "", directory.Candidate{Username: "owner", Name: "Owner", Email: "owner@example.test"})
 	if err != nil {
 		t.Fatal(err)
@@ -59,13 +57,13 @@ func TestNamesAndPathsOfProjects(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"建物", "!!!", "12", "1 2 3"} {
-		var faults directory.Faults
+		var broken fault.Breaches
 		_, err := d.CreateProject(t.Context(), by, directory.ProjectCandidate{Name: name})
 		if name == "1 2 3" { // digits with dashes are a path
 			if err != nil {
 				t.Errorf("%q: %v", name, err)
 			}
-		} else if !errors.As(err, &faults) || len(faults["path"]) != 1 {
+		} else if !errors.As(err, &broken) || len(broken.Of("path")) != 1 {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -95,10 +93,15 @@ func TestRulesOfProjects(t *testing.T) {
 		{"a path that ends in .atom", directory.GroupCandidate{Name: "a", Path: "a.ATOM"}, []string{"path"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			var faults directory.Faults
+			var broken fault.Breaches
 			_, err := d.CreateGroup(t.Context(), by, c.candidate)
-			errors.As(err, &faults)
-			if got := slices.Sorted(maps.Keys(faults)); !slices.Equal(got, c.want) || (err == nil) != (c.want == nil) {
+			errors.As(err, &broken)
+			var got []string
+			for _, b := range broken {
+				got = append(got, b.Field)
+			}
+			slices.Sort(got)
+			if got = slices.Compact(got); !slices.Equal(got, c.want) || (err == nil) != (c.want == nil) {
 				t.Errorf("faults %v, want %v: %v", got, c.want, err)
 			}
 		})
@@ -111,13 +114,13 @@ func TestDepthOfGroups(t *testing.T) {
 		parent := project.ID(0)
 		for i := range 21 {
 			view, err := d.CreateGroup(t.Context(), by, directory.GroupCandidate{Name: "g", Path: fmt.Sprintf("g%d", i), Parent: parent})
-			var faults directory.Faults
+			var broken fault.Breaches
 			if i < 20 {
 				if err != nil {
 					t.Fatalf("group %d: %v", i+1, err)
 				}
 				parent = view.Project.ID
-			} else if !errors.As(err, &faults) || !slices.Equal(faults["parent_id"], []string{"has too deep level of nesting"}) {
+			} else if !errors.As(err, &broken) || !slices.Equal(broken.Of("parent"), []fault.Rule{fault.TooDeep}) {
 				t.Errorf("group %d: %v", i+1, err)
 			}
 		}

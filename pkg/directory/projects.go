@@ -34,7 +34,7 @@ var ErrNoNamespace = fmt.Errorf("%w: namespace", fault.ErrNotFound)
 
 // CreateProject makes a project. In a group that takes a Developer. In an
 // account's namespace that takes its owner or an administrator, and the owner
-// becomes the project's. Bots and external accounts make none. Errors: Faults,
+// becomes the project's. Bots and external accounts make none. Errors: fault.Breaches,
 // fault.ErrForbidden, ErrNoNamespace.
 func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c ProjectCandidate) (View, error) {
 	if !mayMake(by) {
@@ -42,7 +42,7 @@ func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c
 	}
 	proj := project.Project{
 		Kind: project.KindProject, Name: c.Name, Path: c.Path, Description: c.Description, Visibility: c.Visibility,
-		CreatedAt: d.Clock.Now(), CreatedBy: by.Account.ID,
+		CreatedAt: d.find.Clock.Now(), CreatedBy: by.Account.ID,
 	}
 	switch {
 	case proj.Path == "":
@@ -75,7 +75,7 @@ func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c
 func mayMake(by principal.Principal) bool { return !by.Account.Bot && !by.Account.External }
 
 // namespaceOwner returns whose namespace is meant. Bots have none.
-func (d *Directory) namespaceOwner(ctx context.Context, by principal.Principal, named account.ID) (account.ID, error) {
+func (d *Finder) namespaceOwner(ctx context.Context, by principal.Principal, named account.ID) (account.ID, error) {
 	if named == 0 || named == by.Account.ID {
 		return by.Account.ID, nil
 	}
@@ -87,8 +87,8 @@ func (d *Directory) namespaceOwner(ctx context.Context, by principal.Principal, 
 }
 
 // place puts res into a group, in which the caller needs a level.
-func (d *Directory) place(ctx context.Context, by principal.Principal, proj *project.Project, group project.ID, least project.Level) error {
-	access, err := principal.FindAccess(ctx, d.Projects, by, project.KindGroup, group.String(), d.Clock.Now())
+func (d *Finder) place(ctx context.Context, by principal.Principal, proj *project.Project, group project.ID, least project.Level) error {
+	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, group.String(), d.find.Clock.Now())
 	if err != nil {
 		return err
 	}
@@ -106,8 +106,8 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 	if proj.Visibility == "" {
 		proj.Visibility = "private"
 	}
-	if faults := projectFaults(proj); len(faults) > 0 {
-		return View{}, faults
+	if err := checkProject(proj); err != nil {
+		return View{}, err
 	}
 	// Everything that the reply shows is read before the write: once that is
 	// committed, nothing may fail.
@@ -120,7 +120,7 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 		return View{}, err
 	}
 	view := views[0]
-	view.Project, err = d.Projects.CreateProject(ctx, proj, owner, made(proj.CreatedAt, by, view, owner))
+	view.Project, err = d.store.CreateProject(ctx, proj, owner, made(proj.CreatedAt, by, view, owner))
 	switch {
 	case errors.Is(err, project.ErrPathTaken):
 		return View{}, taken(proj)
@@ -133,15 +133,14 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 	return view, nil
 }
 
-// taken are the faults of a project whose path is in use. GitLab names the
+// taken is what is wrong with a project whose path is in use. GitLab names the
 // name too, which is where the path comes from.
-func taken(proj project.Project) Faults {
-	const words = "has already been taken"
-	faults := Faults{"path": {words}}
+func taken(proj project.Project) fault.Breaches {
+	broken := fault.Breaches{{Field: "path", Rule: fault.Taken}}
 	if proj.Kind == project.KindProject && strings.EqualFold(pathFor(proj.Name), proj.Path) {
-		faults["name"] = []string{words}
+		broken.Add("name", fault.Taken, nil)
 	}
-	return faults
+	return broken
 }
 
 // pathFor derives a path from a name as GitLab does: a name that can be one

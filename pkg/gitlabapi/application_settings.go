@@ -105,7 +105,7 @@ func settingsChange(r *http.Request) (settings.Change, error) {
 		return settings.Change{}, err
 	}
 	if disabled {
-		return settings.Change{}, fault.Faults{"disable_personal_access_tokens": {"is not supported: block accounts instead"}}
+		return settings.Change{}, &inFields{fault.ErrInput, map[string][]string{"disable_personal_access_tokens": {"is not supported: block accounts instead"}}}
 	}
 	return change, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/pkg/administration"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
@@ -113,7 +114,9 @@ func TestLogLinesAboutSettings(t *testing.T) {
 		w := newWorld(t)
 		limited(t, w)
 		var told error
-		w.administration.Uncancelled = func(_ context.Context, err error) { told = err }
+		parts := w.administering()
+		parts.Uncancelled = func(_ context.Context, err error) { told = err }
+		w.administration = made(administration.New(parts))
 		w.planner.err = fault.ErrUnavailable
 		if got := throughLambda(t, w, putSettings("root", `{"max_personal_access_token_lifetime":null}`)); got.status != 200 {
 			t.Errorf("%s", got)

@@ -64,12 +64,12 @@ const nobody = -1
 
 func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 	wire := auditEventJSON{
-		ID: e.ID, AuthorID: nobody, EntityID: e.Entity.ID, EntityType: string(e.Entity.Type),
+		ID: e.ID, AuthorID: nobody, EntityID: e.Entity.ID, EntityType: entityTypes[e.Entity.Type],
 		EventName: string(e.Name), EventType: string(e.Name), CreatedAt: timestamp(e.At),
 		Details: auditDetailsJSON{
-			EventName: string(e.Name), CustomMessage: e.Text(), TargetDetails: e.Target,
+			EventName: string(e.Name), CustomMessage: auditText(e), TargetDetails: e.Target,
 			AuthorName: nobodyBehind(e.Source), AuthorClass: "Gitlab::Audit::UnauthenticatedAuthor",
-			Change: e.Change, From: e.From, To: e.To, IPAddress: optional(e.Address),
+			Change: wireName(e.Change), From: e.From, To: e.To, IPAddress: optional(e.Address),
 			Source: string(e.Source), RequestID: optional(e.RequestID),
 			TokenID: optionalID(int64(e.Token)), SudoBy: optionalID(int64(e.Asker)), PresentedTokenID: optionalID(int64(e.Presented)),
 		},
@@ -80,6 +80,9 @@ func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 		wire.Details.AuthorName, wire.Details.AuthorClass = author.Name, "User"
 	}
 	wire.Details.TargetID, wire.Details.TargetType = auditTarget(e)
+	if e.Name == audit.SettingsUpdated {
+		wire.Details.TargetDetails = wireName(e.Target)
+	}
 	if e.Previous != 0 {
 		wire.Details.Change, wire.Details.From, wire.Details.To = "token", e.Previous.String(), e.Token.String()
 	}
@@ -120,7 +123,7 @@ func auditTarget(e audit.Event) (id *int64, kind string) {
 	if e.Token != 0 {
 		return optionalID(int64(e.Token)), "PersonalAccessToken"
 	}
-	return optionalID(e.Entity.ID), string(e.Entity.Type)
+	return optionalID(e.Entity.ID), entityTypes[e.Entity.Type]
 }
 
 // trailQuery reads what narrows every list of events.
@@ -153,7 +156,7 @@ func (api *settingsAPI) listAuditEvents(w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return err
 	}
-	q.Type = audit.EntityType(b.oneOf("entity_type", string(audit.Account), string(audit.Project), string(audit.Group), string(audit.Instance)))
+	q.Type = entityType(b.oneOf("entity_type", "User", "Project", "Group", "Gitlab::Audit::InstanceScope"))
 	if q.EntityID = b.atLeastOne("entity_id"); q.EntityID != 0 && q.Type == "" {
 		b.reject("entity_type", "is missing")
 	}

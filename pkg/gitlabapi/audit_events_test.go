@@ -183,30 +183,30 @@ func TestWhatIsWrittenDown(t *testing.T) {
 		want   []string
 	}{
 		"create for a user": {request: post("issue", forOwner, "root", validCreation), want: []string{
-			"personal_access_token_issued admin User/2 by 1" + asRoot + ", token 8388616, target nightly-export"}},
+			"personal_access_token_issued admin account/2 by 1" + asRoot + ", token 8388616, target nightly-export"}},
 		"create for oneself": {request: post("issue", ownTokens, "owner", validCreation), want: []string{
-			"personal_access_token_issued self User/2 by 2" + asOwner + ", token 8388616, target nightly-export"}},
+			"personal_access_token_issued self account/2 by 2" + asOwner + ", token 8388616, target nightly-export"}},
 		"create for oneself under sudo": {request: post("issue", ownTokens+"?sudo=owner", "root", `{"name":"n","scopes":["api"]}`), want: []string{
-			"sudo_used admin User/2 by 1" + asRoot + ", target owner",
-			"personal_access_token_issued admin User/2 by 2" + asRootForOwner + ", token 8388616, target n"}},
+			"sudo_used admin account/2 by 1" + asRoot + ", target owner",
+			"personal_access_token_issued admin account/2 by 2" + asRootForOwner + ", token 8388616, target n"}},
 		"create with an address for a name": {request: post("issue", ownTokens, "owner", `{"name":"of owner@example.test","scopes":["api"]}`), want: []string{
-			"personal_access_token_issued self User/2 by 2" + asOwner + ", token 8388616"}},
+			"personal_access_token_issued self account/2 by 2" + asOwner + ", token 8388616"}},
 		"create for impersonation": {request: post("issue", "/api/v4/users/2/impersonation_tokens", "root", `{"name":"look","scopes":["api"]}`), want: []string{
-			"impersonation_token_issued admin User/2 by 1" + asRoot + ", token 8388616, target look"}},
+			"impersonation_token_issued admin account/2 by 1" + asRoot + ", token 8388616, target look"}},
 		"rotate oneself": {request: post("issue", ownToken+"/rotate", "rotating", ""), want: []string{
-			"personal_access_token_rotated self User/2 by 2, with 8388612" + in + ", token 8388616, after 8388612, target of rotating"}},
+			"personal_access_token_rotated self account/2 by 2, with 8388612" + in + ", token 8388616, after 8388612, target of rotating"}},
 		"rotate as administrator": {request: post("issue", everyToken+"/"+otherToken+"/rotate", "root", ""), want: []string{
-			"personal_access_token_rotated admin User/3 by 1" + asRoot + ", token 12582914, after " + otherToken + ", target of other"}},
+			"personal_access_token_rotated admin account/3 by 1" + asRoot + ", token 12582914, after " + otherToken + ", target of other"}},
 		"rotate with an impersonation token": {
 			request: post("issue", ownToken+"/rotate", "impersonation", ""),
 			before:  func(tb testing.TB, w *world) { w.impersonate(tb, "owner") },
-			want:    []string{"impersonation_token_rotated admin User/2 by 2, behind 1, with 8388616" + in + ", token 8388617, after 8388616, target impersonation"}},
+			want:    []string{"impersonation_token_rotated admin account/2 by 2, behind 1, with 8388616" + in + ", token 8388617, after 8388616, target impersonation"}},
 		"revoke one's own": {request: remove(everyToken+"/"+readingToken, "owner"), want: []string{
-			"personal_access_token_revoked self User/2 by 2" + asOwner + ", token " + readingToken + ", target of reading"}},
+			"personal_access_token_revoked self account/2 by 2" + asOwner + ", token " + readingToken + ", target of reading"}},
 		"revoke oneself": {request: remove(ownToken, "registry"), want: []string{
-			"personal_access_token_revoked self User/2 by 2, with 8388613" + in + ", token 8388613, target of registry"}},
+			"personal_access_token_revoked self account/2 by 2, with 8388613" + in + ", token 8388613, target of registry"}},
 		"revoke as administrator": {request: remove(everyToken+"/"+otherToken, "root"), want: []string{
-			"personal_access_token_revoked admin User/3 by 1" + asRoot + ", token " + otherToken + ", target of other"}},
+			"personal_access_token_revoked admin account/3 by 1" + asRoot + ", token " + otherToken + ", target of other"}},
 		"revoke again": {request: remove(everyToken+"/"+revokedToken, "owner")},
 		"use a token again after its end": {
 			request: post("issue", ownToken+"/rotate", "rotating", ""),
@@ -214,107 +214,107 @@ func TestWhatIsWrittenDown(t *testing.T) {
 				throughLambda(tb, w, post("issue", ownToken+"/rotate", "rotating", ""))
 			},
 			want: []string{
-				"personal_access_token_revoked reuse User/2 by 0, with 8388612" + in + ", token 8388616, target of rotating",
-				"personal_access_token_reused reuse User/2 by 0, with 8388612" + in + ", token 8388612, target of rotating"}},
+				"personal_access_token_revoked reuse account/2 by 0, with 8388612" + in + ", token 8388616, target of rotating",
+				"personal_access_token_reused reuse account/2 by 0, with 8388612" + in + ", token 8388612, target of rotating"}},
 		"create for a project": {request: post("issue", ofWeb, "owner", wantedBot), before: func(tb testing.TB, w *world) { w.withProjects(tb) }, want: []string{
-			"project_access_token_created manager Project/8 by 2" + asOwner + ", token 25165825, target deploy-bot"}},
+			"project_access_token_created manager project/8 by 2" + asOwner + ", token 25165825, target deploy-bot"}},
 		"create for a group": {request: post("issue", ofAcme, "root", wantedBot), before: func(tb testing.TB, w *world) { w.withProjects(tb) }, want: []string{
-			"group_access_token_created admin Group/7 by 1" + asRoot + ", token 25165825, target deploy-bot"}},
+			"group_access_token_created admin group/7 by 1" + asRoot + ", token 25165825, target deploy-bot"}},
 		"rotate for a project": {request: post("issue", ofWeb+"/"+webToken+"/rotate", "owner", ""), before: botsOfWeb, want: []string{
-			"project_access_token_rotated manager Project/8 by 2" + asOwner + ", token 25165826, after 25165825, target web"}},
+			"project_access_token_rotated manager project/8 by 2" + asOwner + ", token 25165826, after 25165825, target web"}},
 		"rotate a project's by itself": {request: post("issue", ownToken+"/rotate", "web", ""), before: botsOfWeb, want: []string{
-			"project_access_token_rotated self Project/8 by 6, with 25165825" + in + ", token 25165826, after 25165825, target web"}},
+			"project_access_token_rotated self project/8 by 6, with 25165825" + in + ", token 25165826, after 25165825, target web"}},
 		"revoke for a project": {request: remove(ofWeb+"/"+webToken, "owner"), before: botsOfWeb, want: []string{
-			"project_access_token_deleted manager Project/8 by 2" + asOwner + ", token 25165825, target web"}},
+			"project_access_token_deleted manager project/8 by 2" + asOwner + ", token 25165825, target web"}},
 		"revoke a group's by itself": {request: remove(ownToken, "acme"), before: botsOfWeb, want: []string{
-			"group_access_token_deleted self Group/7 by 8, with 33554433" + in + ", token 33554433, target acme"}},
+			"group_access_token_deleted self group/7 by 8, with 33554433" + in + ", token 33554433, target acme"}},
 
 		"create an account": {request: post("directory", "/api/v4/users", "root", `{"email":"new@example.test","name":"n","username":"new","password":"p"}`), want: []string{
-			"user_created admin User/6 by 1" + asRoot + ", target new"}},
+			"user_created admin account/6 by 1" + asRoot + ", target new"}},
 		"update an account": {
 			request: request{function: "directory", method: "PUT", target: "/api/v4/users/3", bearer: "root",
 				json: `{"email":"else@example.test","note":"a note","name":"New Name","admin":true}`},
 			want: []string{
-				"user_updated admin User/3 by 1" + asRoot + ", target other, change name:The other:New Name",
-				"user_updated admin User/3 by 1" + asRoot + ", target other, change email::",
-				"user_updated admin User/3 by 1" + asRoot + ", target other, change note::",
-				"user_updated admin User/3 by 1" + asRoot + ", target other, change admin:false:true"}},
+				"user_updated admin account/3 by 1" + asRoot + ", target other, change name:The other:New Name",
+				"user_updated admin account/3 by 1" + asRoot + ", target other, change email::",
+				"user_updated admin account/3 by 1" + asRoot + ", target other, change note::",
+				"user_updated admin account/3 by 1" + asRoot + ", target other, change admin:false:true"}},
 		"update nothing": {request: request{function: "directory", method: "PUT", target: "/api/v4/users/3", bearer: "root", json: `{"name":"The other"}`}},
-		"block":          {request: post("directory", "/api/v4/users/3/block", "root", ""), want: []string{"user_blocked admin User/3 by 1" + asRoot + ", target other"}},
+		"block":          {request: post("directory", "/api/v4/users/3/block", "root", ""), want: []string{"user_blocked admin account/3 by 1" + asRoot + ", target other"}},
 		"block again":    {request: post("directory", "/api/v4/users/4/block", "root", "")},
-		"unblock":        {request: post("directory", "/api/v4/users/4/unblock", "root", ""), want: []string{"user_unblocked admin User/4 by 1" + asRoot + ", target blocked"}},
-		"deactivate":     {request: post("directory", "/api/v4/users/3/deactivate", "root", ""), want: []string{"user_deactivated admin User/3 by 1" + asRoot + ", target other"}},
-		"activate":       {request: post("directory", "/api/v4/users/5/activate", "root", ""), want: []string{"user_activated admin User/5 by 1" + asRoot + ", target sleeper"}},
+		"unblock":        {request: post("directory", "/api/v4/users/4/unblock", "root", ""), want: []string{"user_unblocked admin account/4 by 1" + asRoot + ", target blocked"}},
+		"deactivate":     {request: post("directory", "/api/v4/users/3/deactivate", "root", ""), want: []string{"user_deactivated admin account/3 by 1" + asRoot + ", target other"}},
+		"activate":       {request: post("directory", "/api/v4/users/5/activate", "root", ""), want: []string{"user_activated admin account/5 by 1" + asRoot + ", target sleeper"}},
 		"activate again": {request: post("directory", "/api/v4/users/3/activate", "root", "")},
-		"delete":         {request: request{function: "directory", method: "DELETE", target: "/api/v4/users/3", bearer: "root"}, want: []string{"user_destroyed admin User/3 by 1" + asRoot + ", target other"}},
+		"delete":         {request: request{function: "directory", method: "DELETE", target: "/api/v4/users/3", bearer: "root"}, want: []string{"user_destroyed admin account/3 by 1" + asRoot + ", target other"}},
 		"delete a member of projects": {
 			request: request{function: "directory", method: "DELETE", target: "/api/v4/users/3", bearer: "root"},
 			before:  func(tb testing.TB, w *world) { w.withProjects(tb) },
-			want: []string{"user_destroyed admin User/3 by 1" + asRoot + ", target other",
-				"member_destroyed admin Project/8 by 1" + asRoot + ", target other, change access_level:30:"}},
+			want: []string{"user_destroyed admin account/3 by 1" + asRoot + ", target other",
+				"member_destroyed admin project/8 by 1" + asRoot + ", target other, change level:30:"}},
 		"settings": {
 			request: request{function: "settings", method: "PUT", target: "/api/v4/application/settings", bearer: "root",
 				json: `{"require_personal_access_token_expiry":false,"personal_access_token_prefix":"acme_"}`},
 			want: []string{
-				"application_setting_updated admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target require_personal_access_token_expiry, change require_personal_access_token_expiry:true:false",
-				"application_setting_updated admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target personal_access_token_prefix, change personal_access_token_prefix:lkpat_:acme_"}},
+				"application_setting_updated admin instance/1 by 1" + asRoot + ", target expiry_required, change expiry_required:true:false",
+				"application_setting_updated admin instance/1 by 1" + asRoot + ", target prefix, change prefix:lkpat_:acme_"}},
 
 		"revoke everything of one's own": {request: remove("/api/v4/user/personal_access_tokens", "owner"), want: []string{
-			"personal_access_tokens_revoked self User/2 by 2" + asOwner + ", target owner"}},
+			"personal_access_tokens_revoked self account/2 by 2" + asOwner + ", target owner"}},
 		"revoke everything as administrator": {request: remove("/api/v4/users/3/personal_access_tokens", "root"), want: []string{
-			"personal_access_tokens_revoked admin User/3 by 1" + asRoot + ", target other"}},
+			"personal_access_tokens_revoked admin account/3 by 1" + asRoot + ", target other"}},
 		"rotate with an overlap": {request: post("issue", ownToken+"/rotate", "rotating", `{"overlap_seconds":60}`), want: []string{
-			"personal_access_token_rotated self User/2 by 2, with 8388612" + in + ", token 8388616, after 8388612, target of rotating"}},
+			"personal_access_token_rotated self account/2 by 2, with 8388612" + in + ", token 8388616, after 8388612, target of rotating"}},
 
 		"create a project": {request: post("directory", projects, "owner", `{"name":"Tools"}`), want: []string{
-			"project_created self Project/1 by 2" + asOwner + ", target owner/Tools"}},
+			"project_created self project/1 by 2" + asOwner + ", target owner/Tools"}},
 		"create a project in a group": {request: post("directory", projects, "root", `{"name":"Tools","namespace_id":7}`), before: withProjects, want: []string{
-			"project_created admin Project/1 by 1" + asRoot + ", target acme/Tools"}},
+			"project_created admin project/1 by 1" + asRoot + ", target acme/Tools"}},
 		"create a group": {request: post("directory", groups, "owner", `{"name":"New","path":"new"}`), want: []string{
-			"group_created self Group/1 by 2" + asOwner + ", target new"}},
+			"group_created self group/1 by 2" + asOwner + ", target new"}},
 		"create a project where there is one": {request: post("directory", projects, "root", `{"name":"Web","path":"web","namespace_id":7}`), before: withProjects},
 		"add a member": {request: post("directory", web+"/members", "owner", `{"user_id":5,"access_level":20}`), before: withProjects, want: []string{
-			"member_created manager Project/8 by 2" + asOwner + ", target sleeper, change access_level::20"}},
+			"member_created manager project/8 by 2" + asOwner + ", target sleeper, change level::20"}},
 		"add a member to a group": {request: post("directory", acme+"/members", "root", `{"user_id":5,"access_level":20}`), before: withProjects, want: []string{
-			"member_created admin Group/7 by 1" + asRoot + ", target sleeper, change access_level::20"}},
+			"member_created admin group/7 by 1" + asRoot + ", target sleeper, change level::20"}},
 		"change a member": {request: put(web+"/members/3", "owner", `{"access_level":20,"expires_at":"2026-12-01"}`), before: withProjects, want: []string{
-			"member_updated manager Project/8 by 2" + asOwner + ", target other, change access_level:30:20",
-			"member_updated manager Project/8 by 2" + asOwner + ", target other, change expires_at::2026-12-01"}},
+			"member_updated manager project/8 by 2" + asOwner + ", target other, change level:30:20",
+			"member_updated manager project/8 by 2" + asOwner + ", target other, change expires_on::2026-12-01"}},
 		"change nothing of a member": {request: put(web+"/members/3", "owner", `{"access_level":30}`), before: withProjects},
 		"remove a member": {request: leave(web+"/members/3", "owner"), before: withProjects, want: []string{
-			"member_destroyed manager Project/8 by 2" + asOwner + ", target other, change access_level:30:"}},
+			"member_destroyed manager project/8 by 2" + asOwner + ", target other, change level:30:"}},
 		"leave": {request: leave(web+"/members/3", "other"), before: withProjects, want: []string{
-			"member_destroyed self Project/8 by 3, with " + otherToken + in + ", target other, change access_level:30:"}},
+			"member_destroyed self project/8 by 3, with " + otherToken + in + ", target other, change level:30:"}},
 		"set a feature": {request: post("settings", "/api/v4/features/resource_access_token", "root", `{"value":false}`), want: []string{
-			"feature_flag_set admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target resource_access_token, change value::false for everybody"}},
+			"feature_flag_set admin instance/1 by 1" + asRoot + ", target resource_access_token, change value::false for everybody"}},
 		"set a feature for some": {request: post("settings", "/api/v4/features/resource_access_token", "root", `{"value":true,"user":"owner","project":"acme/web"}`), before: withProjects, want: []string{
-			"feature_flag_set admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target resource_access_token, change value::true for user 2, project 8"}},
+			"feature_flag_set admin instance/1 by 1" + asRoot + ", target resource_access_token, change value::true for user 2, project 8"}},
 		"delete a feature": {request: request{function: "settings", method: "DELETE", target: "/api/v4/features/resource_access_token", bearer: "root"},
 			before: func(tb testing.TB, w *world) {
 				check(tb, w.table.SetSwitches(tb.Context(), []feature.Switch{{Feature: feature.ProjectAccessToken}}, storetest.Event))
 			}, want: []string{
-				"feature_flag_deleted admin Gitlab::Audit::InstanceScope/1 by 1" + asRoot + ", target resource_access_token"}},
+				"feature_flag_deleted admin instance/1 by 1" + asRoot + ", target resource_access_token"}},
 		"delete a feature that nobody has set": {request: request{function: "settings", method: "DELETE", target: "/api/v4/features/resource_access_token", bearer: "root"}},
 
-		"sudo to look":              {request: get("directory", "/api/v4/user?sudo=3", "root"), want: []string{"sudo_used admin User/3 by 1" + asRoot + ", target other"}},
+		"sudo to look":              {request: get("directory", "/api/v4/user?sudo=3", "root"), want: []string{"sudo_used admin account/3 by 1" + asRoot + ", target other"}},
 		"sudo to oneself":           {request: get("directory", "/api/v4/user?sudo=1", "root")},
-		"sudo as nobody special":    {request: get("directory", "/api/v4/user?sudo=1", "owner"), want: []string{"sudo_refused self User/2 by 2" + asOwner}},
-		"sudo without the scope":    {request: get("directory", "/api/v4/user?sudo=2", "root without sudo"), want: []string{"sudo_refused admin User/1 by 1, with 4194306" + in}},
-		"sudo to nobody":            {request: get("directory", "/api/v4/user?sudo=token-string-here123", "root"), want: []string{"sudo_refused admin User/1 by 1" + asRoot}},
-		"sudo to a blocked account": {request: get("directory", "/api/v4/user?sudo=blocked", "root"), want: []string{"sudo_refused admin User/1 by 1" + asRoot + ", target blocked"}},
+		"sudo as nobody special":    {request: get("directory", "/api/v4/user?sudo=1", "owner"), want: []string{"sudo_refused self account/2 by 2" + asOwner}},
+		"sudo without the scope":    {request: get("directory", "/api/v4/user?sudo=2", "root without sudo"), want: []string{"sudo_refused admin account/1 by 1, with 4194306" + in}},
+		"sudo to nobody":            {request: get("directory", "/api/v4/user?sudo=token-string-here123", "root"), want: []string{"sudo_refused admin account/1 by 1" + asRoot}},
+		"sudo to a blocked account": {request: get("directory", "/api/v4/user?sudo=blocked", "root"), want: []string{"sudo_refused admin account/1 by 1" + asRoot + ", target blocked"}},
 		"sudo to create for others": {request: post("issue", forOwner+"?sudo=3", "root", validCreation), want: []string{
-			"sudo_used admin User/3 by 1" + asRoot + ", target other",
-			"personal_access_token_creation_failed admin User/3 by 3" + asRootForOwner}},
-		"create for others as nobody special": {request: post("issue", "/api/v4/users/3/personal_access_tokens", "owner", validCreation), want: []string{"personal_access_token_creation_failed self User/2 by 2" + asOwner}},
-		"create without the scope":            {request: post("issue", ownTokens, "reading", validCreation), want: []string{"personal_access_token_creation_failed self User/2 by 2, with " + readingToken + in}},
+			"sudo_used admin account/3 by 1" + asRoot + ", target other",
+			"personal_access_token_creation_failed admin account/3 by 3" + asRootForOwner}},
+		"create for others as nobody special": {request: post("issue", "/api/v4/users/3/personal_access_tokens", "owner", validCreation), want: []string{"personal_access_token_creation_failed self account/2 by 2" + asOwner}},
+		"create without the scope":            {request: post("issue", ownTokens, "reading", validCreation), want: []string{"personal_access_token_creation_failed self account/2 by 2, with " + readingToken + in}},
 		"create for impersonation as nobody special": {request: post("issue", "/api/v4/users/2/impersonation_tokens", "owner", `{}`), want: []string{
-			"impersonation_token_creation_failed self User/2 by 2" + asOwner}},
+			"impersonation_token_creation_failed self account/2 by 2" + asOwner}},
 		"create for a project at too low a level": {request: post("issue", ofWeb, "other", wantedBot), before: func(tb testing.TB, w *world) { w.withProjects(tb) }, want: []string{
-			"project_access_token_creation_failed self User/3 by 3, with " + otherToken + in}},
+			"project_access_token_creation_failed self account/3 by 3, with " + otherToken + in}},
 		"create above one's own level": {request: post("issue", ofWeb, "owner", `{"name":"n","scopes":["api"],"access_level":50}`), before: func(tb testing.TB, w *world) { w.withProjects(tb) }, want: []string{
-			"project_access_token_creation_failed self User/2 by 2" + asOwner}},
+			"project_access_token_creation_failed self account/2 by 2" + asOwner}},
 		"create for a project without the scope": {request: post("issue", ofWeb, "reading", wantedBot), before: func(tb testing.TB, w *world) { w.withProjects(tb) }, want: []string{
-			"project_access_token_creation_failed self User/2 by 2, with " + readingToken + in}},
+			"project_access_token_creation_failed self account/2 by 2, with " + readingToken + in}},
 
 		"create where there is nothing":    {request: post("issue", "/api/v4/projects/99/access_tokens", "owner", wantedBot)},
 		"create while switched off":        {request: post("issue", ofWeb, "owner", wantedBot), before: switchedOff},
@@ -377,17 +377,17 @@ func TestTheConsoleIsWrittenDown(t *testing.T) {
 		want              []string
 	}{
 		{"issue", `{"action":"create_administrator","username":"second","email":"second@example.test"}`, []string{
-			"user_created console User/6 by 0, in an-invocation, target second",
-			"personal_access_token_issued console User/6 by 0, in an-invocation, token 25165825, target first token"}},
+			"user_created console account/6 by 0, in an-invocation, target second",
+			"personal_access_token_issued console account/6 by 0, in an-invocation, token 25165825, target first token"}},
 		{"issue", `{"action":"create_token","username":"owner","name":"n","scopes":["api"],"value":"chosen-by-an-operator"}`, []string{
-			"personal_access_token_issued console User/2 by 0, in an-invocation, token 8388616, target n"}},
+			"personal_access_token_issued console account/2 by 0, in an-invocation, token 8388616, target n"}},
 		{"revoke", `{"action":"revoke_token","value":"chosen-by-an-operator"}`, []string{
-			"personal_access_token_revoked console User/2 by 0, in an-invocation, token 8388616, target n"}},
+			"personal_access_token_revoked console account/2 by 0, in an-invocation, token 8388616, target n"}},
 		{"revoke", `{"action":"revoke_token","id":` + readingToken + `}`, []string{
-			"personal_access_token_revoked console User/2 by 0, in an-invocation, token " + readingToken + ", target of reading"}},
+			"personal_access_token_revoked console account/2 by 0, in an-invocation, token " + readingToken + ", target of reading"}},
 		{"revoke", `{"action":"revoke_token","id":` + readingToken + `}`, nil},
 		{"revoke", `{"action":"revoke_everything","username":"owner"}`, []string{
-			"personal_access_tokens_revoked console User/2 by 0, in an-invocation, target owner"}},
+			"personal_access_tokens_revoked console account/2 by 0, in an-invocation, target owner"}},
 	} {
 		w.told(t)
 		w.clock.Advance(time.Second)
@@ -595,7 +595,8 @@ func TestAListLooksAtSoManyEventsOnly(t *testing.T) {
 	const most = 50_200
 	for events, want := range map[int]error{most - 1: nil, most: trail.ErrTooFar} {
 		left := events
-		read := trail.Trail{Store: endless{func() bool { left--; return left >= 0 }}, Reader: newWorld(t).table, Clock: newWorld(t).clock}
+		w := newWorld(t)
+		read := made(trail.New(trail.Parts{Store: endless{func() bool { left--; return left >= 0 }}, Reader: w.table, Projects: w.table, Clock: w.clock}))
 		_, err := read.Every(t.Context(), principal.Principal{Account: account.Account{Admin: true}}, trail.Query{Type: audit.Project, Limit: 20})
 		if !errors.Is(err, want) || (err == nil) != (want == nil) {
 			t.Errorf("%d events: %v", events, err)

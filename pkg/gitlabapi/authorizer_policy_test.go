@@ -346,9 +346,7 @@ func TestAuthorizerFailsClosed(t *testing.T) {
 	for _, err := range []error{fault.ErrUnavailable, fault.ErrCorrupt, context.DeadlineExceeded, errors.New("something new")} {
 		for _, f := range formats {
 			auth := w.authorizer(f.simple)
-			verifier := *w.verifier
-			verifier.Store = undecidedStore{err}
-			auth.Verifier = &verifier
+			auth.Verifier = w.verifierOn(undecidedStore{err})
 			if answer, got := auth.Decide(t.Context(), raw(t, f.event(good, "GET", "/orders"))); got == nil || answer != nil {
 				t.Errorf("%s, %v: answer = %v, %v", f.name, err, answer, got)
 			}
@@ -437,11 +435,9 @@ func TestPoliciesStayRightForEveryRoute(t *testing.T) {
 func withScopes(tb testing.TB, catalog *scope.Catalog) (*authorizer.Authorizer, func(scope.Set) string) {
 	tb.Helper()
 	w := newWorld(tb)
-	holder := &scopedStore{verifier: w.verifier}
-	verifier := *w.verifier
-	verifier.Store = holder
+	holder := &scopedStore{next: w.table}
 	auth := w.authorizer(false)
-	auth.Verifier, auth.Scopes = &verifier, catalog
+	auth.Verifier, auth.Scopes = w.verifierOn(holder), catalog
 	return auth, func(set scope.Set) string {
 		holder.set = set
 		return w.bearers["owner"]
@@ -449,12 +445,12 @@ func withScopes(tb testing.TB, catalog *scope.Catalog) (*authorizer.Authorizer, 
 }
 
 type scopedStore struct {
-	verifier *verify.Verifier
-	set      scope.Set
+	next verify.Store
+	set  scope.Set
 }
 
 func (s *scopedStore) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
-	t, user, err := s.verifier.Store.Check(ctx, digest, hint, policy)
+	t, user, err := s.next.Check(ctx, digest, hint, policy)
 	t.Scopes = s.set
 	return t, user, err
 }

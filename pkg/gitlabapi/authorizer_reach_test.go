@@ -46,10 +46,9 @@ func (h *holder) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, 
 
 // holding returns an authorizer whose tokens are what the holder says.
 func holding(w *world, simple bool, catalog *scope.Catalog) (*authorizer.Authorizer, *holder) {
-	auth, verifier := w.authorizer(simple), *w.verifier
-	h := &holder{next: verifier.Store, kind: token.Project, resource: 9, level: project.Maintainer, scopes: scope.Set{scope.API}}
-	verifier.Store = h
-	auth.Verifier, auth.Scopes = &verifier, catalog
+	auth := w.authorizer(simple)
+	h := &holder{next: w.table, kind: token.Project, resource: 9, level: project.Maintainer, scopes: scope.Set{scope.API}}
+	auth.Verifier, auth.Scopes = w.verifierOn(h), catalog
 	return auth, h
 }
 

@@ -127,7 +127,7 @@ func valueTaken(err error) error {
 func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, error) {
 	spec := lifecycle.Spec{Name: p.Name, Description: p.Description}
 	var err error
-	if spec.Scopes, err = issuer.Scopes.Parse(p.Scopes); err != nil {
+	if spec.Scopes, err = issuer.Scopes().Parse(p.Scopes); err != nil {
 		return spec, fmt.Errorf("scopes: %w", err)
 	}
 	if spec.Networks, err = networksOf(p.AllowedCIDRs); err != nil {
@@ -139,7 +139,7 @@ func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, erro
 		}
 	}
 	if p.Value != "" {
-		if _, err = issuer.Format.Choose(p.Value); err != nil {
+		if err = issuer.CheckChosen(p.Value); err != nil {
 			return spec, fmt.Errorf("value: %w (%d to %d printable ASCII characters without spaces, and no prefix of generated ones)",
 				err, secret.MinLength, secret.MaxLength)
 		}
@@ -156,7 +156,7 @@ func consoleError(action string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", action, err)
+	return fmt.Errorf("%s: %w", action, inWords(err))
 }
 
 // A revokePayload is what an operator invokes revoke with: exactly one of the
@@ -176,7 +176,7 @@ type revokedJSON struct {
 
 // RevokeConsole returns the console of revoke. revoke_token ends a token by
 // value or by id; revoke_everything ends all tokens of a username.
-func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Directory) Console {
+func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Finder) Console {
 	return func(ctx context.Context, raw json.RawMessage) (any, error) {
 		var p revokePayload
 		if err := strict(raw, &p); err != nil {

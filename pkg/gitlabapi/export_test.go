@@ -15,3 +15,9 @@ func EveryRoute() (all []Served) {
 	}
 	return all
 }
+
+// AuditText is the sentence of an event.
+var AuditText = auditText
+
+// InWords is what a client is told of broken rules.
+var InWords = inWords

@@ -113,7 +113,7 @@ func featureCases() []replyCase {
 func TestFeaturesDecide(t *testing.T) {
 	w := newWorld(t)
 	projectsAndGroups(t, w)
-	gate := &administration.Features{Reader: w.table}
+	gate := made(administration.NewGate(w.table))
 	allowed := func() string {
 		var s []string
 		for _, id := range []project.ID{80, 90, 91} {

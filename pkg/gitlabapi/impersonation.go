@@ -22,31 +22,6 @@ const (
 	impersonationPath  = impersonationsPath + "/{id}"
 )
 
-// fieldFaults marks rules that are answered by field.
-type fieldFaults struct {
-	err    error
-	fields map[string][]string
-}
-
-func (f *fieldFaults) Error() string { return f.err.Error() }
-func (f *fieldFaults) Unwrap() error { return f.err }
-
-// byField marks the rules that err breaks, if it is about rules.
-func byField(err error) error {
-	var rules *lifecycle.Fault
-	if !errors.As(err, &rules) {
-		return err
-	}
-	fields := map[string][]string{}
-	for field, broken := range rules.Fields {
-		if field == "expires_on" {
-			field = "expires_at"
-		}
-		fields[field] = broken
-	}
-	return &fieldFaults{err, fields}
-}
-
 // noOwner tells an owner who is not there from a token that is not.
 func noOwner(err error) error {
 	if errors.Is(err, fault.ErrNotFound) && !errors.Is(err, lifecycle.ErrNoImpersonation) {
@@ -104,13 +79,13 @@ func (api *issueAPI) createImpersonation(w http.ResponseWriter, r *http.Request)
 	by := principal.From(r.Context())
 	issued, err := api.issuer.CreateImpersonation(r.Context(), by, owner, spec)
 	if errors.Is(err, account.ErrInactive) && owner != by.Account.ID {
-		return &fieldFaults{errNotPermitted, map[string][]string{"user": {"must be active"}}}
+		return &inFields{errNotPermitted, map[string][]string{"user": {"must be active"}}}
 	}
 	if errors.Is(err, lifecycle.ErrForBot) {
-		return &fieldFaults{errNotPermitted, map[string][]string{"user": {"must not be a bot"}}}
+		return &inFields{errNotPermitted, map[string][]string{"user": {"must not be a bot"}}}
 	}
 	if err != nil {
-		return byField(noOwner(err))
+		return tokenFields(noOwner(err))
 	}
 	api.issued(r, issued)
 	writeJSON(w, http.StatusCreated, impersonationWire(issuedWire(issued)))

@@ -85,7 +85,7 @@ func (api *issueAPI) spec(r *http.Request) (lifecycle.Spec, error) {
 	spec := lifecycle.Spec{
 		Name:        b.line("name", b.required("name")),
 		Description: b.text("description"),
-		Scopes:      b.scopes(api.issuer.Scopes),
+		Scopes:      b.scopes(api.issuer.Scopes()),
 		ExpiresOn:   b.day("expires_at"),
 		Networks:    b.networks("allowed_cidrs"),
 	}
@@ -254,8 +254,8 @@ func (api *issueAPI) rotated(w http.ResponseWriter, r *http.Request, issued life
 
 // rotation records a rotation, or puts why there was none into words.
 func (api *issueAPI) rotation(r *http.Request, issued lifecycle.Issued, err error) error {
-	if rules := (*lifecycle.Fault)(nil); errors.As(err, &rules) {
-		return &badRequest{rules}
+	if sentence := (*inSentence)(nil); errors.As(inWords(err), &sentence) {
+		return &badRequest{sentence}
 	}
 	if err != nil {
 		return err

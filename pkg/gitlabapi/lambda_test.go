@@ -218,7 +218,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for door, send := range doors {
 				w := newWorld(t)
-				w.verifier.Store = panickingStore{value}
+				w.verifier = w.verifierOn(panickingStore{value})
 				got := send(t, w, request{function: "tokens", method: "GET", target: ownToken, bearer: "owner"})
 				if got.status != 500 || got.field(t, "message") != "500 Internal Server Error" {
 					t.Errorf("through %s: %s", door, got)

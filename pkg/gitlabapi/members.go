@@ -12,6 +12,7 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 )
@@ -211,14 +212,14 @@ func (api memberAPI) addMany(w http.ResponseWriter, r *http.Request, who []accou
 // failureOf returns what keeps one account from becoming a member, "" for what
 // has nothing to do with it.
 func failureOf(err error) string {
-	var fields directory.Faults
+	var broken fault.Breaches
 	switch {
 	case errors.Is(err, directory.ErrNoAccount):
 		return "User Not Found"
 	case errors.Is(err, directory.ErrMemberExists):
 		return "Member already exists"
-	case errors.As(err, &fields) && len(fields["user"]) > 0:
-		return fields["user"][0]
+	case errors.As(err, &broken) && len(broken.Of("account")) > 0:
+		return byField(broken, words)["user"][0]
 	default:
 		return ""
 	}

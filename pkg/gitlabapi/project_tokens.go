@@ -100,9 +100,9 @@ func (*cannotDelete) Error() string { return lifecycle.ErrNotManager.Error() }
 
 func (c *cannotDelete) words() string { return c.caller + " cannot delete " + c.bot }
 
-// inWords is a refusal that is answered in the words "400 Bad request".
-func inWords(format string, args ...any) error {
-	return &badRequest{&lifecycle.Fault{Reasons: []string{fmt.Sprintf(format, args...)}}}
+// because400 is a refusal that is answered in the words "400 Bad request".
+func because400(err error, format string, args ...any) error {
+	return &badRequest{&inSentence{err, fmt.Sprintf(format, args...)}}
 }
 
 // outranked hides a project's tokens from members who do not manage them.
@@ -134,16 +134,15 @@ func (api *issueAPI) createForProject(kind project.Kind) handler {
 		if lacksRight(err) {
 			api.noteRefusal(r, by, token.KindIn(kind)) // the words below are those of a rule
 		}
-		var rules *lifecycle.Fault
 		switch {
 		case errors.Is(err, lifecycle.ErrNotManager):
-			return inWords("User does not have permission to create %s access token", kind)
+			return because400(err, "User does not have permission to create %s access token", kind)
 		case errors.Is(err, lifecycle.ErrOwnerLevel):
-			return inWords("Could not provision owner access to %s access token", kind)
+			return because400(err, "Could not provision owner access to %s access token", kind)
 		case errors.Is(err, fault.ErrSwitchedOff):
-			return inWords("%s access token creation is switched off", capital(string(kind)))
-		case errors.As(err, &rules):
-			return &badRequest{rules}
+			return because400(err, "%s access token creation is switched off", capital(string(kind)))
+		case errors.Is(err, lifecycle.ErrUnfit):
+			return &badRequest{inWords(err)}
 		case err != nil:
 			return err
 		}
@@ -164,7 +163,7 @@ func (api *issueAPI) projectSpec(r *http.Request) (lifecycle.ProjectSpec, error)
 	var spec lifecycle.ProjectSpec
 	spec.Name = b.line("name", b.required("name"))
 	spec.Description = b.text("description")
-	spec.Scopes = b.botScopes(api.issuer.Scopes)
+	spec.Scopes = b.botScopes(api.issuer.Scopes())
 	spec.Level = b.level("access_level")
 	spec.ExpiresOn = b.day("expires_at")
 	spec.Networks = b.networks("allowed_cidrs")

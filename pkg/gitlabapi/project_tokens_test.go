@@ -220,7 +220,8 @@ func (closedGate) Allows(context.Context, project.Project) error { return fault.
 func switchedOff(tb testing.TB, w *world) {
 	tb.Helper()
 	w.withProjects(tb)
-	w.issuer.Gate = closedGate{}
+	w.issuing.Gate = closedGate{}
+	w.issuer = made(lifecycle.NewIssuer(w.issuing))
 }
 
 // loseReplies lets the engine do every transaction and loses the answer.

@@ -66,7 +66,7 @@ func (api *revokeAPI) revokeEverything(w http.ResponseWriter, r *http.Request, o
 	err := api.revoker.RevokeEverything(r.Context(), principal.From(r.Context()), owner)
 	switch {
 	case errors.Is(err, lifecycle.ErrBot):
-		return &badRequest{err}
+		return &badRequest{inWords(err)}
 	case errors.Is(err, fault.ErrNotFound):
 		return errUserNotFound
 	case err != nil:
@@ -84,7 +84,7 @@ func (api *revokeAPI) revokeValue(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	id, err := api.revoker.RevokeValue(r.Context(), principal.From(r.Context()), value)
-	return api.revoked(w, r, id, valueNotFound(api.revoker.Format, value, err))
+	return api.revoked(w, r, id, valueNotFound(err))
 }
 
 func (api *revokeAPI) revoked(w http.ResponseWriter, r *http.Request, id token.ID, err error) error {

@@ -37,10 +37,6 @@ var (
 	errPercentage       = errors.New("percentages are not supported, only true and false")
 )
 
-// errNotPermitted is for an owner who may not have a token: the words for
-// account.ErrInactive are about the caller's own account.
-var errNotPermitted = &lifecycle.Fault{Reasons: []string{"Not permitted to create"}}
-
 // badRequest marks a rule that is answered in the words "400 Bad request".
 type badRequest struct{ err error }
 
@@ -153,10 +149,9 @@ func replyInWords(err error) reply {
 		sudo        *sudoMissing
 		absent      *tokenMissing
 		deletion    *cannotDelete
-		record      *fieldFaults
-		rules       *lifecycle.Fault
+		sentence    *inSentence
+		fields      *inFields
 		target      *administration.NoTarget
-		fields      fault.Faults
 	)
 	switch {
 	case errors.As(err, &repeated):
@@ -183,18 +178,17 @@ func replyInWords(err error) reply {
 		return message(http.StatusBadRequest, noTargetWords(target))
 	case errors.As(err, &bad):
 		return message(http.StatusBadRequest, "400 Bad request - "+bad.Error())
-	case errors.As(err, &record):
-		return message(http.StatusBadRequest, record.fields)
-	case errors.As(err, &rules):
-		return message(http.StatusUnprocessableEntity, rules.Error())
+	case errors.As(err, &sentence):
+		return message(http.StatusUnprocessableEntity, sentence.text)
 	case errors.As(err, &fields):
-		return message(http.StatusBadRequest, map[string][]string(fields))
+		return message(http.StatusBadRequest, fields.fields)
 	default:
 		return message(http.StatusInternalServerError, "500 Internal Server Error")
 	}
 }
 
 func (api *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	err = inWords(err)
 	if rec := recordOf(r.Context()); rec.err == nil {
 		rec.err = err
 	}

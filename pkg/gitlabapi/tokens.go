@@ -10,20 +10,19 @@ import (
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
-	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
 type tokensAPI struct {
 	*API
 	lister    *lifecycle.Lister
-	directory *directory.Directory
+	directory *directory.Finder
 }
 
 // Tokens returns the routes that look at tokens: list, get, oneself, what
 // oneself can reach, those of a project or group, and by value for
 // administrators.
-func Tokens(api *API, lister *lifecycle.Lister, d *directory.Directory) http.Handler {
+func Tokens(api *API, lister *lifecycle.Lister, d *directory.Finder) http.Handler {
 	return api.serve((&tokensAPI{api, lister, d}).routes())
 }
 
@@ -149,7 +148,7 @@ func (api *tokensAPI) identify(w http.ResponseWriter, r *http.Request) error {
 	}
 	view, err := api.lister.Identify(r.Context(), principal.From(r.Context()), value)
 	if err != nil {
-		return valueNotFound(api.lister.Format, value, err)
+		return valueNotFound(err)
 	}
 	wire := tokenWire(view)
 	impersonation := view.Token.Kind == token.Impersonation
@@ -170,14 +169,13 @@ func presentedValue(r *http.Request) (string, error) {
 
 // valueNotFound tells, as GitLab does, a value that could be one of ours from
 // one that could not.
-func valueNotFound(format secret.Format, value string, err error) error {
-	if !errors.Is(err, fault.ErrNotFound) {
+func valueNotFound(err error) error {
+	switch {
+	case errors.Is(err, lifecycle.ErrNotOurs):
+		return errTypeNotSupported
+	case errors.Is(err, fault.ErrNotFound):
+		return errValueNotFound
+	default:
 		return err
 	}
-	for _, prefix := range format.Prefixes {
-		if prefix != "" && strings.HasPrefix(value, prefix) {
-			return errValueNotFound
-		}
-	}
-	return errTypeNotSupported
 }

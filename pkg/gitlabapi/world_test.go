@@ -58,19 +58,23 @@ var now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
 // A world is every function on an engine of its own. Nothing in it is random,
 // so two worlds that see the same requests give the same replies.
 type world struct {
-	clock    *clock.Fake
-	client   *dynamodb.Client
-	table    *store.Table
-	format   secret.Format
-	pepper   secret.Pepper
-	catalog  *scope.Catalog
-	issuer   *lifecycle.Issuer
-	revoker  *lifecycle.Revoker
-	lister   *lifecycle.Lister
-	accounts *directory.Directory
-	planner  *planner
+	clock   *clock.Fake
+	client  *dynamodb.Client
+	table   *store.Table
+	format  secret.Format
+	pepper  secret.Pepper
+	catalog *scope.Catalog
+	// issuing and verifying are what issuer and verifier are made of.
+	issuing   lifecycle.IssuerParts
+	verifying verify.Parts
+	issuer    *lifecycle.Issuer
+	revoker   *lifecycle.Revoker
+	lister    *lifecycle.Lister
+	accounts  *directory.Directory
+	planner   *planner
 	// administration changes the settings.
 	administration *administration.Administration
+	features       *administration.Features
 	trail          *trail.Trail
 	verifier       *verify.Verifier
 	logs           *logs
@@ -151,17 +155,40 @@ func (w *world) connect(client *dynamodb.Client) {
 		Shards: 16, Retention: 90 * 24 * time.Hour,
 		Policy: settings.Settings{Prefix: "lkpat_", LastUsedInterval: 30 * 24 * time.Hour, RetentionDays: 90},
 	})
-	w.issuer = &lifecycle.Issuer{
+	w.issuing = lifecycle.IssuerParts{
 		Store: w.table, Reader: w.table, Projects: w.table, Bots: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
+		Gate:     made(administration.NewGate(w.table)),
 		Policies: w.table, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: w.clock, Random: &counter{},
 	}
-	w.revoker = &lifecycle.Revoker{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
-	w.lister = &lifecycle.Lister{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
-	w.accounts = &directory.Directory{Store: w.table, Reader: w.table, Projects: w.table, Clock: w.clock}
+	w.issuer = made(lifecycle.NewIssuer(w.issuing))
+	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))
+	w.lister = made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))
+	w.accounts = made(directory.New(made(directory.NewFinder(directory.FinderParts{Reader: w.table, Projects: w.table, Clock: w.clock})), w.table))
 	w.planner = &planner{}
-	w.administration = &administration.Administration{Store: w.table, Planner: w.planner, Clock: w.clock, Reserved: w.format.Prefixes}
-	w.trail = &trail.Trail{Store: w.table, Reader: w.table, Projects: w.table, Clock: w.clock}
-	w.verifier = &verify.Verifier{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+	w.administration = made(administration.New(w.administering()))
+	w.features = made(administration.NewFeatures(administration.FeaturesParts{Store: w.table, Reader: w.table, Finder: w.table, Clock: w.clock}))
+	w.trail = made(trail.New(trail.Parts{Store: w.table, Reader: w.table, Projects: w.table, Clock: w.clock}))
+	w.verifying = verify.Parts{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+	w.verifier = w.verifierOn(w.table)
+}
+
+func (w *world) administering() administration.Parts {
+	return administration.Parts{Store: w.table, Planner: w.planner, Clock: w.clock, Reserved: w.format.Prefixes}
+}
+
+// verifierOn returns a verifier that asks another store.
+func (w *world) verifierOn(s verify.Store) *verify.Verifier {
+	parts := w.verifying
+	parts.Store = s
+	return made(verify.New(parts))
+}
+
+// made returns what a constructor has made.
+func made[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // A planner keeps what was planned.
@@ -244,9 +271,9 @@ func (w *world) functions() map[string]http.Handler {
 	return map[string]http.Handler{
 		"issue":     gitlabapi.Issue(w.api("issue"), w.issuer, w.revoker),
 		"revoke":    gitlabapi.Revoke(w.api("revoke"), w.revoker),
-		"tokens":    gitlabapi.Tokens(w.api("tokens"), w.lister, w.accounts),
+		"tokens":    gitlabapi.Tokens(w.api("tokens"), w.lister, w.accounts.Finder),
 		"directory": gitlabapi.Directory(w.api("directory"), w.accounts),
-		"settings":  gitlabapi.Settings(w.api("settings"), &administration.Features{Store: w.table, Reader: w.table, Finder: w.table, Clock: w.clock}, w.administration, w.trail),
+		"settings":  gitlabapi.Settings(w.api("settings"), w.features, w.administration, w.trail),
 		"leaks":     gitlabapi.Leaks(w.api("leaks"), w.revoker, w.messenger, w.leakStep),
 	}
 }
@@ -255,7 +282,7 @@ func (w *world) consoles() map[string]lambda.Handler {
 	functions := w.functions()
 	return map[string]lambda.Handler{
 		"issue":  gitlabapi.Lambda(functions["issue"], gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts)),
-		"revoke": gitlabapi.Lambda(functions["revoke"], gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts)),
+		"revoke": gitlabapi.Lambda(functions["revoke"], gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -317,6 +316,7 @@ func (c *counting) Read(p []byte) (int, error) {
 type fixture struct {
 	*fakeStore
 	clock   *clock.Fake
+	parts   lifecycle.IssuerParts
 	issuer  *lifecycle.Issuer
 	revoker *lifecycle.Revoker
 	lister  *lifecycle.Lister
@@ -341,25 +341,36 @@ func newFixture(t testing.TB) *fixture {
 	}
 	fake, format := clock.NewFake(now), secret.Format{Prefixes: []string{prefix}}
 	scopes := scope.GitLab()
-	return &fixture{
-		fakeStore: s, clock: fake, scopes: scopes,
-		issuer: &lifecycle.Issuer{Store: s, Reader: s, Projects: s, Bots: s, Scopes: scopes, Pepper: pepper, Format: format,
-			Policies: s, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: fake, Random: io.Reader(&counting{})},
-		revoker: &lifecycle.Revoker{Store: s, Reader: s, Projects: s, Pepper: pepper, Format: format, Clock: fake},
-		lister:  &lifecycle.Lister{Store: s, Reader: s, Projects: s, Pepper: pepper, Format: format, Clock: fake},
-	}
+	f := &fixture{fakeStore: s, clock: fake, scopes: scopes, parts: lifecycle.IssuerParts{
+		Store: s, Reader: s, Projects: s, Bots: s, Scopes: scopes, Pepper: pepper, Format: format,
+		Gate:     gate(func(project.Project) error { return nil }),
+		Policies: s, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: fake, Random: &counting{},
+	}}
+	f.make(t)
+	return f
+}
+
+// make makes the use cases anew, of parts.
+func (f *fixture) make(t testing.TB) {
+	t.Helper()
+	s, p := f.fakeStore, f.parts
+	var errs [3]error
+	f.issuer, errs[0] = lifecycle.NewIssuer(p)
+	f.revoker, errs[1] = lifecycle.NewRevoker(lifecycle.RevokerParts{Store: s, Reader: s, Projects: s, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock})
+	f.lister, errs[2] = lifecycle.NewLister(lifecycle.ListerParts{Store: s, Reader: s, Projects: s, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock})
+	checkErr(t, errors.Join(errs[:]...), nil)
 }
 
 // give stores a token of owner as if it had been made long ago.
 func (f *fixture) give(t testing.TB, id account.ID, change func(*token.Token)) token.Token {
 	t.Helper()
-	bearer, err := secret.New(prefix, int64(id), f.issuer.Random)
+	bearer, err := secret.New(prefix, int64(id), f.parts.Random)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tok := token.Token{
 		Kind: token.Personal, Owner: id, Name: "given", Scopes: scope.Set{"api"},
-		CreatedAt: now.AddDate(0, -1, 0), ExpiresOn: today.AddDays(30), Digest: f.issuer.Pepper.Digest(bearer),
+		CreatedAt: now.AddDate(0, -1, 0), ExpiresOn: today.AddDays(30), Digest: f.parts.Pepper.Digest(bearer),
 	}
 	if change != nil {
 		change(&tok)

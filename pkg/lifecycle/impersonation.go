@@ -26,18 +26,18 @@ var (
 // administrators may; others get fault.ErrForbidden. Errors: fault.ErrNotFound
 // for an owner who is not there, its child ErrNoImpersonation for a token.
 func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, owner account.ID, id token.ID) (View, error) {
-	t, acct, err := findImpersonation(ctx, l.Reader, by, owner, id)
+	t, acct, err := findImpersonation(ctx, l.parts.Reader, by, owner, id)
 	if err != nil {
 		return View{}, err
 	}
-	return ViewOf(t, l.Clock.Now(), acct.TokensValidFrom, by.Settings), nil
+	return ViewOf(t, l.parts.Clock.Now(), acct.TokensValidFrom, by.Settings), nil
 }
 
 // RevokeImpersonation ends owner's impersonation token with this id, unless it
 // has changed since unchangedSince, which is ErrChanged; the zero time sets no
 // condition. Errors are those of Lister.GetImpersonation besides.
 func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principal, owner account.ID, id token.ID, unchangedSince time.Time) error {
-	t, _, err := findImpersonation(ctx, r.Reader, by, owner, id)
+	t, _, err := findImpersonation(ctx, r.parts.Reader, by, owner, id)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"latchkey/pkg/account"
@@ -32,14 +31,17 @@ const (
 )
 
 // An Issuer makes tokens and rotates them. It is safe for concurrent use.
-type Issuer struct {
+type Issuer struct{ parts IssuerParts }
+
+// IssuerParts are what an Issuer is made of, all of which it needs.
+type IssuerParts struct {
 	Store  IssueStore
 	Reader TokenReader
 	// Projects finds the projects and groups that tokens belong to, and Bots
 	// makes those tokens.
 	Projects principal.Projects
 	Bots     BotStore
-	// Gate is asked before such a token is made; without one all are.
+	// Gate is asked before such a token is made.
 	Gate   Gate
 	Scopes *scope.Catalog
 	Pepper secret.Pepper
@@ -54,6 +56,24 @@ type Issuer struct {
 	Clock         clock.Clock
 	// Random yields secrets; crypto/rand.Reader outside of tests.
 	Random io.Reader
+}
+
+// NewIssuer returns an Issuer, or an error that names the part that is missing.
+func NewIssuer(parts IssuerParts) (*Issuer, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Issuer{parts}, nil
+}
+
+// Scopes are those that tokens may have.
+func (i *Issuer) Scopes() *scope.Catalog { return i.parts.Scopes }
+
+// CheckChosen reports a value that no token may be given: secret.ErrMalformed or
+// secret.ErrReserved.
+func (i *Issuer) CheckChosen(value string) error {
+	_, err := i.parts.Format.Choose(value)
+	return err
 }
 
 // A Spec says what token is wanted.
@@ -83,41 +103,9 @@ type Issued struct {
 	Bearer secret.Bearer
 }
 
-// A Fault is a rule that a wanted token breaks, in words for the caller. It
-// wraps fault.ErrInput.
-type Fault struct {
-	Reasons []string
-	// Fields are the same rules by what they are about: name, description,
-	// scopes or expires_on. It may be nil.
-	Fields map[string][]string
-}
-
-// add adds a rule that a field breaks, which sentences call subject.
-func (f *Fault) add(field, subject, rule string) { f.addSentence(field, subject+" "+rule, rule) }
-
-func (f *Fault) addSentence(field, sentence, rule string) {
-	if f.Fields == nil {
-		f.Fields = map[string][]string{}
-	}
-	f.Reasons = append(f.Reasons, sentence)
-	f.Fields[field] = append(f.Fields[field], rule)
-}
-
-// Error implements error; the reasons are joined as an English sentence.
-func (f *Fault) Error() string {
-	last := len(f.Reasons) - 1
-	if last < 1 {
-		return strings.Join(f.Reasons, "")
-	}
-	joint := " and "
-	if last > 1 {
-		joint = ", and "
-	}
-	return strings.Join(f.Reasons[:last], ", ") + joint + f.Reasons[last]
-}
-
-// Unwrap returns fault.ErrInput.
-func (f *Fault) Unwrap() error { return fault.ErrInput }
+// ErrUnfit means that a token cannot be as it is wanted. The fault.Breaches that
+// are wrapped with it say why.
+var ErrUnfit = fmt.Errorf("%w: token", fault.ErrInput)
 
 // ErrScopeBeyondCaller means that somebody asked for a scope that the token
 // they hold does not cover.
@@ -142,7 +130,7 @@ var ErrImpersonationOff = fmt.Errorf("%w: impersonation", fault.ErrSwitchedOff)
 
 // CreateFor makes a token for owner, as administrators may; others get
 // fault.ErrForbidden. Errors: fault.ErrNotFound for an owner who is not there,
-// *Fault for a token that cannot be, a child of account.ErrInactive for an
+// ErrUnfit, a child of account.ErrInactive for an
 // owner who may not use one, ErrForBot, ErrImpersonated.
 func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner account.ID, spec Spec) (Issued, error) {
 	return i.createFor(ctx, by, owner, token.Personal, spec)
@@ -164,7 +152,7 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner ac
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
 	}
-	acct, err := i.Reader.Account(ctx, owner)
+	acct, err := i.parts.Reader.Account(ctx, owner)
 	switch {
 	case err != nil:
 		return Issued{}, err
@@ -206,7 +194,7 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
-	if !i.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
+	if !i.parts.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
 		return Issued{}, ErrScopeBeyondCaller
 	}
 	if len(spec.Networks) == 0 {
@@ -229,7 +217,7 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	return i.create(ctx, by, by.Account, token.Personal, spec, rules)
 }
 
-// Check reports every rule that a token for owner would break, as a *Fault. It
+// Check reports every rule that a token for owner would break, as ErrUnfit. It
 // is for somebody who has to know before there is an owner.
 func (i *Issuer) Check(ctx context.Context, owner account.Account, spec Spec) error {
 	rules, err := i.rules(ctx)
@@ -241,7 +229,7 @@ func (i *Issuer) Check(ctx context.Context, owner account.Account, spec Spec) er
 
 // CheckValue reports, as fault.ErrTaken, that a token has this value already.
 func (i *Issuer) CheckValue(ctx context.Context, value string) error {
-	_, err := findValue(ctx, i.Reader, i.Format, i.Pepper, value)
+	_, err := findValue(ctx, i.parts.Reader, i.parts.Format, i.parts.Pepper, value)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		return nil
@@ -262,7 +250,7 @@ type rules struct {
 
 // rules reads them anew: who has just set something wants to see it hold.
 func (i *Issuer) rules(ctx context.Context) (rules, error) {
-	p, err := i.Policies.Policy(ctx)
+	p, err := i.parts.Policies.Policy(ctx)
 	if err != nil {
 		return rules{}, fmt.Errorf("read settings: %w", err)
 	}
@@ -302,80 +290,63 @@ func (i *Issuer) CreateByConsole(ctx context.Context, requestID string, owner ac
 	}
 	var bearer secret.Bearer
 	if value == "" {
-		bearer, err = secret.New(rules.Prefix, int64(owner.ID), i.Random)
+		bearer, err = secret.New(rules.Prefix, int64(owner.ID), i.parts.Random)
 	} else {
-		bearer, err = i.Format.Choose(value)
+		bearer, err = i.parts.Format.Choose(value)
 	}
 	if err != nil {
 		return Issued{}, fmt.Errorf("%w: %w", fault.ErrInput, err)
 	}
 	t := i.fresh(owner, 0, token.Personal, spec)
-	t.Digest = i.Pepper.Digest(bearer)
-	t, err = i.Store.CreateToken(ctx, owner, t, nil, eventBy(principal.Console(requestID), t.CreatedAt, t, audit.Issued))
+	t.Digest = i.parts.Pepper.Digest(bearer)
+	t, err = i.parts.Store.CreateToken(ctx, owner, t, nil, eventBy(principal.Console(requestID), t.CreatedAt, t, audit.Issued))
 	return Issued{Token: t, Bearer: bearer}, err
 }
 
-func (i *Issuer) today() clock.Day { return clock.DayOf(i.Clock.Now()) }
+func (i *Issuer) today() clock.Day { return clock.DayOf(i.parts.Clock.Now()) }
 
 // check reports every rule that spec breaks. latest is the last day on which
 // the token may end; no day is never.
 func (i *Issuer) check(owner account.Account, spec Spec, latest clock.Day) error {
-	var fault Fault
-	if rule := nameFault(spec.Name); rule != "" {
-		fault.add("name", "Name", rule)
+	var broken fault.Breaches
+	switch {
+	case strings.TrimSpace(spec.Name) == "":
+		broken.Add("name", fault.Blank, nil)
+	case utf8.RuneCountInString(spec.Name) > MaxNameLength:
+		broken.Add("name", fault.TooLong, MaxNameLength)
 	}
 	switch {
 	case len(spec.Scopes) == 0:
-		fault.add("scopes", "Scopes", "can't be blank")
-	case !i.Scopes.Knows(spec.Scopes), owner.Bot && i.Scopes.PersonalOnly(spec.Scopes):
-		fault.add("scopes", "Scopes", "can only contain available scopes")
+		broken.Add("scopes", fault.Blank, nil)
+	case !i.parts.Scopes.Knows(spec.Scopes), owner.Bot && i.parts.Scopes.PersonalOnly(spec.Scopes):
+		broken.Add("scopes", fault.NotInList, nil)
 	}
 	if utf8.RuneCountInString(spec.Description) > MaxDescriptionLength {
-		fault.add("description", "Description", fmt.Sprintf("is too long (maximum is %d characters)", MaxDescriptionLength))
+		broken.Add("description", fault.TooLong, MaxDescriptionLength)
 	}
-	if s, some := i.Scopes.AdminOnly(spec.Scopes); some && !owner.Admin {
-		const rule = " can only be enabled for administrators"
-		fault.addSentence("scopes", sentence(string(s))+rule, string(s)+rule)
+	if s, some := i.parts.Scopes.AdminOnly(spec.Scopes); some && !owner.Admin {
+		broken.Add("scopes", fault.AdminsOnly, s)
 	}
-	if rule := i.expiryFault(spec.ExpiresOn, latest); rule != "" {
-		fault.add("expires_on", expirySubject, rule)
-	}
-	if len(fault.Reasons) > 0 {
-		return &fault
-	}
-	return nil
+	i.checkExpiry(&broken, spec.ExpiresOn, latest)
+	return unfit(broken)
 }
 
-// expirySubject is what sentences call the day on which a token ends.
-const expirySubject = "Expiration date"
-
-func nameFault(name string) string {
-	switch {
-	case strings.TrimSpace(name) == "":
-		return "can't be blank"
-	case utf8.RuneCountInString(name) > MaxNameLength:
-		return fmt.Sprintf("is too long (maximum is %d characters)", MaxNameLength)
-	default:
-		return ""
+func unfit(broken fault.Breaches) error {
+	if len(broken) == 0 {
+		return nil
 	}
+	return fmt.Errorf("%w: %w", ErrUnfit, broken)
 }
 
-// expiryFault refuses a day on which the token would be dead already, which
+// checkExpiry refuses a day on which the token would be dead already, which
 // GitLab does not, because its users asked for it, and days beyond the limit.
-func (i *Issuer) expiryFault(on, latest clock.Day) string {
+func (i *Issuer) checkExpiry(broken *fault.Breaches, on, latest clock.Day) {
 	switch {
 	case !on.After(i.today()):
-		return fmt.Sprintf("must be after %s, because a token is dead from 00:00 UTC of that date", i.today())
+		broken.Add("expires_on", fault.TooEarly, i.today())
 	case on.After(latest):
-		return fmt.Sprintf("must be before %s", latest)
-	default:
-		return ""
+		broken.Add("expires_on", fault.TooLate, latest)
 	}
-}
-
-func sentence(s string) string {
-	r, size := utf8.DecodeRuneInString(s)
-	return string(unicode.ToUpper(r)) + s[size:]
 }
 
 // fresh returns what is wanted as a token that has no bearer yet.
@@ -386,7 +357,7 @@ func (i *Issuer) fresh(owner account.Account, by account.ID, kind token.Kind, sp
 		Name:        spec.Name,
 		Description: spec.Description,
 		Scopes:      spec.Scopes,
-		CreatedAt:   i.Clock.Now(),
+		CreatedAt:   i.parts.Clock.Now(),
 		CreatedBy:   by,
 		ExpiresOn:   spec.ExpiresOn,
 		Networks:    spec.Networks,
@@ -403,8 +374,8 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 			return Issued{}, err
 		}
 		t := i.fresh(owner, by.Asker(), kind, spec)
-		t.Digest = i.Pepper.Digest(bearer)
-		t, err = i.Store.CreateToken(ctx, owner, t, use, eventBy(by, t.CreatedAt, t, audit.Issued))
+		t.Digest = i.parts.Pepper.Digest(bearer)
+		t, err = i.parts.Store.CreateToken(ctx, owner, t, use, eventBy(by, t.CreatedAt, t, audit.Issued))
 		return Issued{Token: t, Bearer: bearer}, err
 	})
 }
@@ -412,9 +383,9 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 func (i *Issuer) prefixOf(kind token.Kind, rules rules) string {
 	switch {
 	case kind == token.Impersonation:
-		return i.ImpersonationPrefix
+		return i.parts.ImpersonationPrefix
 	case kind.OfProject():
-		return i.ProjectPrefix
+		return i.parts.ProjectPrefix
 	default:
 		return rules.Prefix
 	}
@@ -429,7 +400,7 @@ type mint func(owner account.ID) (secret.Bearer, *secret.Use, error)
 func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix string, write func(mint) (Issued, error)) (Issued, error) {
 	if key.Key == "" {
 		return write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
-			bearer, err := secret.New(prefix, int64(owner), i.Random)
+			bearer, err := secret.New(prefix, int64(owner), i.parts.Random)
 			if err != nil {
 				return secret.Bearer{}, nil, fmt.Errorf("make bearer: %w", err)
 			}
@@ -439,17 +410,17 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix s
 	if issued, err := i.Replay(ctx, caller, key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
-	nonce, err := secret.NewNonce(i.Random)
+	nonce, err := secret.NewNonce(i.parts.Random)
 	if err != nil {
 		return Issued{}, fmt.Errorf("make nonce: %w", err)
 	}
 	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
 	issued, err := write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
 		use := secret.Use{
-			Handle: i.Pepper.Handle(request), Fingerprint: i.Pepper.Fingerprint(request),
-			Nonce: nonce, Prefix: prefix, Owner: int64(owner), At: i.Clock.Now(),
+			Handle: i.parts.Pepper.Handle(request), Fingerprint: i.parts.Pepper.Fingerprint(request),
+			Nonce: nonce, Prefix: prefix, Owner: int64(owner), At: i.parts.Clock.Now(),
 		}
-		bearer, err := i.Pepper.Derive(request, nonce, use.Prefix, use.Owner)
+		bearer, err := i.parts.Pepper.Derive(request, nonce, use.Prefix, use.Owner)
 		if err != nil {
 			return secret.Bearer{}, nil, fmt.Errorf("derive bearer: %w", err)
 		}
@@ -474,21 +445,21 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 		return Issued{}, fault.ErrNotFound
 	}
 	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
-	use, err := i.Store.Use(ctx, i.Pepper.Handle(request))
+	use, err := i.parts.Store.Use(ctx, i.parts.Pepper.Handle(request))
 	if err != nil {
 		return Issued{}, err
 	}
-	if !use.Good(i.Clock.Now()) {
+	if !use.Good(i.parts.Clock.Now()) {
 		return Issued{}, fault.ErrNotFound
 	}
-	if use.Fingerprint != i.Pepper.Fingerprint(request) {
+	if use.Fingerprint != i.parts.Pepper.Fingerprint(request) {
 		return Issued{}, ErrKeyReused
 	}
-	bearer, err := i.Pepper.Derive(request, use.Nonce, use.Prefix, use.Owner)
+	bearer, err := i.parts.Pepper.Derive(request, use.Nonce, use.Prefix, use.Owner)
 	if err != nil {
 		return Issued{}, fmt.Errorf("derive bearer again: %w", err)
 	}
-	t, err := i.Reader.TokenByDigest(ctx, i.Pepper.Digest(bearer))
+	t, err := i.parts.Reader.TokenByDigest(ctx, i.parts.Pepper.Digest(bearer))
 	if err != nil {
 		return Issued{}, err
 	}

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -33,12 +34,12 @@ func TestAnIssuedTokenIsWhatWasAskedFor(t *testing.T) {
 	want := token.Token{
 		ID: id, Family: id, Kind: token.Personal, Owner: owner, CreatedBy: admin, CreatedAt: now,
 		Name: "nightly-export", Description: "pulls usage figures", Scopes: scope.Set{"read_api", "self_rotate"},
-		ExpiresOn: today.AddDays(90), Digest: f.issuer.Pepper.Digest(issued.Bearer),
+		ExpiresOn: today.AddDays(90), Digest: f.parts.Pepper.Digest(issued.Bearer),
 	}
 	if !reflect.DeepEqual(issued.Token, want) || !reflect.DeepEqual(f.tokens[id], want) {
 		t.Errorf("issued %+v, want %+v", issued.Token, want)
 	}
-	bearer, err := f.issuer.Format.Parse(issued.Bearer.Reveal())
+	bearer, err := f.parts.Format.Parse(issued.Bearer.Reveal())
 	if hint, _ := bearer.OwnerHint(); err != nil || hint != int64(owner) || !strings.HasPrefix(bearer.Reveal(), prefix) {
 		t.Errorf("bearer with hint %d: %v", hint, err)
 	}
@@ -89,8 +90,8 @@ func TestWhoMayCreateFor(t *testing.T) {
 // second later it is one day less.
 func TestDatesThatATokenMayEndOn(t *testing.T) {
 	const (
-		dead = "Expiration date must be after 2026-03-04, because a token is dead from 00:00 UTC of that date"
-		far  = "Expiration date must be before 2027-03-04"
+		dead = "expires_on too early 2026-03-04"
+		far  = "expires_on too late 2027-03-04"
 	)
 	tests := []struct {
 		name string
@@ -141,15 +142,27 @@ func TestDatesThatATokenMayEndOn(t *testing.T) {
 	}
 }
 
-// checkOutcome compares with the text of a fault, or with the day on which
+// brokenBy returns the rules that err says are broken, as "field rule limit".
+func brokenBy(err error) string {
+	var broken fault.Breaches
+	errors.As(err, &broken)
+	texts := make([]string, len(broken))
+	for i, b := range broken {
+		if texts[i] = fmt.Sprintf("%s %s", b.Field, b.Rule); b.Limit != nil {
+			texts[i] += fmt.Sprintf(" %v", b.Limit)
+		}
+	}
+	return strings.Join(texts, ", ")
+}
+
+// checkOutcome compares with the rules that are broken, or with the day on which
 // the issued token ends.
 func checkOutcome(t *testing.T, issued lifecycle.Issued, err error, want string) {
 	t.Helper()
 	got := issued.Token.ExpiresOn.String()
 	if err != nil {
-		got = err.Error()
-		var broken *lifecycle.Fault
-		if !errors.As(err, &broken) || !errors.Is(err, fault.ErrInput) {
+		got = brokenBy(err)
+		if !errors.Is(err, lifecycle.ErrUnfit) || fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%v is no fault of the caller", err)
 		}
 		if issued.Bearer.Reveal() != "" {
@@ -163,11 +176,11 @@ func checkOutcome(t *testing.T, issued lifecycle.Issued, err error, want string)
 
 func TestFaultsAreNamedTogether(t *testing.T) {
 	const (
-		blank    = "Name can't be blank"
-		long     = "Description is too long (maximum is 255 characters)"
-		sudo     = "Sudo can only be enabled for administrators"
-		tooFar   = "Expiration date must be before 2027-03-04"
-		noScopes = "Scopes can't be blank"
+		blank    = "name blank"
+		long     = "description too long 255"
+		sudo     = "scopes for administrators only sudo"
+		tooFar   = "expires_on too late 2027-03-04"
+		noScopes = "scopes blank"
 	)
 	tests := []struct {
 		name   string
@@ -178,19 +191,19 @@ func TestFaultsAreNamedTogether(t *testing.T) {
 		{"a blank name", func(s *lifecycle.Spec) { s.Name = "" }, blank},
 		{"a name of white space", func(s *lifecycle.Spec) { s.Name = " \t\n\u00a0" }, blank},
 		{"a name of 255 characters is possible", func(s *lifecycle.Spec) { s.Name = strings.Repeat("é", 255) }, ""},
-		{"a name of 256 characters", func(s *lifecycle.Spec) { s.Name = strings.Repeat("é", 256) }, "Name is too long (maximum is 255 characters)"},
+		{"a name of 256 characters", func(s *lifecycle.Spec) { s.Name = strings.Repeat("é", 256) }, "name too long 255"},
 		{"no description is possible", func(s *lifecycle.Spec) { s.Description = "" }, ""},
 		{"a description of 255 characters is possible", func(s *lifecycle.Spec) { s.Description = strings.Repeat("語", 255) }, ""},
 		{"a description of 256 characters", func(s *lifecycle.Spec) { s.Description = strings.Repeat("語", 256) }, long},
 		{"no scopes", func(s *lifecycle.Spec) { s.Scopes = nil }, noScopes},
 		{"sudo for a person", func(s *lifecycle.Spec) { s.Scopes = scope.Set{"api", "sudo"} }, sudo},
-		{"two faults", func(s *lifecycle.Spec) { s.Name, s.ExpiresOn = "", today.AddDays(366) }, blank + " and " + tooFar},
+		{"two faults", func(s *lifecycle.Spec) { s.Name, s.ExpiresOn = "", today.AddDays(366) }, blank + ", " + tooFar},
 		{"three faults", func(s *lifecycle.Spec) {
 			s.Name, s.Description, s.ExpiresOn = "", strings.Repeat("x", 256), today.AddDays(366)
-		}, blank + ", " + long + ", and " + tooFar},
+		}, blank + ", " + long + ", " + tooFar},
 		{"four faults", func(s *lifecycle.Spec) {
 			*s = lifecycle.Spec{Description: strings.Repeat("x", 256), Scopes: scope.Set{"sudo"}, ExpiresOn: today.AddDays(366)}
-		}, blank + ", " + long + ", " + sudo + ", and " + tooFar},
+		}, blank + ", " + long + ", " + sudo + ", " + tooFar},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -229,10 +242,10 @@ func TestSelfServiceMakesOnlyWeakerTokens(t *testing.T) {
 		{"the same scope until the same day", scope.Set{"api"}, tomorrow, scope.Set{"api"}, tomorrow, "2026-03-05"},
 		{"a weaker scope", scope.Set{"api"}, today.AddDays(30), scope.Set{"read_user"}, tomorrow, "2026-03-05"},
 		{"as long as the one presented when nothing is asked for", scope.Set{"api"}, today.AddDays(30), scope.Set{"read_user"}, clock.Day{}, "2026-04-03"},
-		{"a day longer than the one presented is refused", scope.Set{"api"}, today.AddDays(30), scope.Set{"api"}, today.AddDays(31), "Expiration date must be before 2026-04-03"},
+		{"a day longer than the one presented is refused", scope.Set{"api"}, today.AddDays(30), scope.Set{"api"}, today.AddDays(31), "expires_on too late 2026-04-03"},
 		{"a stronger scope is refused", scope.Set{"read_api"}, tomorrow, scope.Set{"api"}, tomorrow, "beyond"},
 		{"a further scope is refused", scope.Set{"api"}, tomorrow, scope.Set{"api", "sudo"}, tomorrow, "beyond"},
-		{"today is refused", scope.Set{"api"}, today.AddDays(30), scope.Set{"api"}, today, "Expiration date must be after 2026-03-04, because a token is dead from 00:00 UTC of that date"},
+		{"today is refused", scope.Set{"api"}, today.AddDays(30), scope.Set{"api"}, today, "expires_on too early 2026-03-04"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -287,7 +300,7 @@ func TestCreateByConsole(t *testing.T) {
 				t.Errorf("%v is not the caller's to mend", err)
 			}
 			if err == nil && (issued.Token.CreatedBy != 0 || test.value != "" && issued.Bearer.Reveal() != test.value ||
-				issued.Token.Digest != f.issuer.Pepper.Digest(issued.Bearer)) {
+				issued.Token.Digest != f.parts.Pepper.Digest(issued.Bearer)) {
 				t.Errorf("issued %+v", issued.Token)
 			}
 		})
@@ -299,7 +312,8 @@ func TestWithoutEntropyNothingIsIssued(t *testing.T) {
 	for name, key := range map[string]lifecycle.Key{"without key": {}, "with key": {Key: "k"}} {
 		f := newFixture(t)
 		by := f.callerOf(t, admin)
-		f.issuer.Random = iotest.ErrReader(broken)
+		f.parts.Random = iotest.ErrReader(broken)
+		f.make(t)
 		wanted := spec()
 		wanted.Key = key
 		issued, err := f.issuer.CreateFor(t.Context(), by, owner, wanted)

@@ -43,12 +43,12 @@ func (r *Revoker) ReportLeaked(ctx context.Context, by principal.Principal, valu
 	digests := make([]secret.Digest, 0, len(values))
 	seen := make(map[secret.Digest]bool, len(values))
 	for _, value := range values {
-		if digest := r.Pepper.DigestOfReported(value); !seen[digest] {
+		if digest := r.parts.Pepper.DigestOfReported(value); !seen[digest] {
 			seen[digest] = true
 			digests = append(digests, digest)
 		}
 	}
-	found, err := r.Store.TokensByDigest(ctx, digests)
+	found, err := r.parts.Store.TokensByDigest(ctx, digests)
 	if err != nil {
 		return LeakReport{}, fmt.Errorf("look up %d reported values: %w", len(digests), err)
 	}
@@ -60,7 +60,7 @@ func (r *Revoker) ReportLeaked(ctx context.Context, by principal.Principal, valu
 func (r *Revoker) speakable(source string, values []string) string {
 	within := func(text string) bool { return strings.Contains(source, text) }
 	bearers := slices.DeleteFunc(slices.Clone(values), func(value string) bool { return len(value) < secret.MinLength })
-	if slices.ContainsFunc(bearers, within) || slices.ContainsFunc(r.Format.Prefixes, within) {
+	if slices.ContainsFunc(bearers, within) || slices.ContainsFunc(r.parts.Format.Prefixes, within) {
 		return ""
 	}
 	return source
@@ -75,15 +75,15 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, from audit
 	)
 	group.SetLimit(leakWorkers)
 	for _, t := range found {
-		if t.RevokedIn(r.Clock.Now(), 0) {
+		if t.RevokedIn(r.parts.Clock.Now(), 0) {
 			if t.RevokedReason == token.ReasonLeak {
 				report.Leaked = append(report.Leaked, t)
 			}
 			continue
 		}
 		group.Go(func() error {
-			t.RevokedAt, t.RevokedReason = r.Clock.Now(), token.ReasonLeak
-			err := r.Store.RevokeToken(ctx, t, leakEvent(t, from, source))
+			t.RevokedAt, t.RevokedReason = r.parts.Clock.Now(), token.ReasonLeak
+			err := r.parts.Store.RevokeToken(ctx, t, leakEvent(t, from, source))
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -103,8 +103,9 @@ func TestAReportEndsAnOverlap(t *testing.T) {
 func TestAReportEndsWhatTheFormatOfTodayRefuses(t *testing.T) {
 	f := newFixture(t)
 	_, bearer := f.issued(t, owner)
-	f.revoker.Format = secret.Format{Prefixes: []string{"lkpat_" + bearer[6:9]}}
-	if _, err := f.revoker.Format.Parse(bearer); err == nil {
+	f.parts.Format = secret.Format{Prefixes: []string{"lkpat_" + bearer[6:9]}}
+	f.make(t)
+	if _, err := f.parts.Format.Parse(bearer); err == nil {
 		t.Fatal("not refused")
 	}
 	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer}, "")

@@ -18,7 +18,10 @@ import (
 )
 
 // A Lister finds tokens and lists them. It is safe for concurrent use.
-type Lister struct {
+type Lister struct{ parts ListerParts }
+
+// ListerParts are what a Lister is made of, all of which it needs.
+type ListerParts struct {
 	Store  ListStore
 	Reader TokenReader
 	// Projects has the tokens of projects and groups.
@@ -26,6 +29,14 @@ type Lister struct {
 	Pepper   secret.Pepper
 	Format   secret.Format
 	Clock    clock.Clock
+}
+
+// NewLister returns a Lister, or an error that names the part that is missing.
+func NewLister(parts ListerParts) (*Lister, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Lister{parts}, nil
 }
 
 // A View is a token as it stands at the moment of the answer.
@@ -102,10 +113,10 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 		}
 		f.Owner = by.Account.ID
 	}
-	now := l.Clock.Now()
+	now := l.parts.Clock.Now()
 	if f.Owner == 0 {
 		top := newTop(s, offset+limit)
-		err := l.Store.EveryToken(ctx, func(t token.Token, validFrom int64) {
+		err := l.parts.Store.EveryToken(ctx, func(t token.Token, validFrom int64) {
 			if v := ViewOf(t, now, validFrom, by.Settings); f.matches(v) {
 				top.add(v)
 			}
@@ -116,12 +127,12 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 	owner := by.Account
 	if f.Owner != by.Account.ID {
 		var err error
-		if owner, err = l.Reader.Account(ctx, f.Owner); err != nil {
+		if owner, err = l.parts.Reader.Account(ctx, f.Owner); err != nil {
 			return Listing{}, err
 		}
 	}
 	if s.By == ByID && f.onlyOwner() {
-		tokens, total, err := l.Store.PageOfOwner(ctx, owner.ID, token.Page{
+		tokens, total, err := l.parts.Store.PageOfOwner(ctx, owner.ID, token.Page{
 			Offset: offset, Limit: limit, Descending: s.Descending, WithoutImpersonation: !by.Account.Admin,
 		})
 		listing := Listing{Total: total, Views: make([]View, len(tokens))}
@@ -130,7 +141,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 		}
 		return listing, err
 	}
-	tokens, err := l.Store.TokensOfOwner(ctx, owner.ID)
+	tokens, err := l.parts.Store.TokensOfOwner(ctx, owner.ID)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -146,7 +157,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 // Get returns one token. A token that is not there, or not the caller's, is
 // fault.ErrNotFound.
 func (l *Lister) Get(ctx context.Context, by principal.Principal, id token.ID) (View, error) {
-	t, err := l.Reader.Token(ctx, id)
+	t, err := l.parts.Reader.Token(ctx, id)
 	if err != nil {
 		return View{}, err
 	}
@@ -162,7 +173,7 @@ func (l *Lister) Identify(ctx context.Context, by principal.Principal, value str
 	if !by.Account.Admin {
 		return View{}, fault.ErrForbidden
 	}
-	t, err := findValue(ctx, l.Reader, l.Format, l.Pepper, value)
+	t, err := findValue(ctx, l.parts.Reader, l.parts.Format, l.parts.Pepper, value)
 	if err != nil {
 		return View{}, err
 	}
@@ -171,18 +182,18 @@ func (l *Lister) Identify(ctx context.Context, by principal.Principal, value str
 
 // Self returns the token that was presented.
 func (l *Lister) Self(by principal.Principal) View {
-	return ViewOf(by.Token, l.Clock.Now(), by.Holder().TokensValidFrom, by.Settings)
+	return ViewOf(by.Token, l.parts.Clock.Now(), by.Holder().TokensValidFrom, by.Settings)
 }
 
 func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token) (View, error) {
 	owner := by.Account
 	if t.Owner != owner.ID {
 		var err error
-		if owner, err = ownerOf(ctx, l.Reader, t); err != nil {
+		if owner, err = ownerOf(ctx, l.parts.Reader, t); err != nil {
 			return View{}, err
 		}
 	}
-	return ViewOf(t, l.Clock.Now(), owner.TokensValidFrom, by.Settings), nil
+	return ViewOf(t, l.parts.Clock.Now(), owner.TokensValidFrom, by.Settings), nil
 }
 
 func (f Filter) onlyOwner() bool { return f == Filter{Owner: f.Owner} }

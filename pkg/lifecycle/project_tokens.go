@@ -45,17 +45,17 @@ var (
 	ErrOwnerLevel = fmt.Errorf("%w: level above the caller's", fault.ErrForbidden)
 )
 
-// errLevelAbove is for a manager who would get hold of a level above their own.
-var errLevelAbove = &Fault{Reasons: []string{"Not eligible to rotate token with access level higher than the user"}}
+// ErrLevelAbove means that a manager would get hold of a level above their own.
+var ErrLevelAbove = fmt.Errorf("%w: level of the token above the caller's", fault.ErrInput)
 
 // CreateForProject makes a token for the project that ref names, and a bot
 // that owns it. Errors: those of principal.FindAccess; ErrNotManager;
-// fault.ErrSwitchedOff; ErrOwnerLevel; *Fault for a token that cannot be.
+// fault.ErrSwitchedOff; ErrOwnerLevel; ErrUnfit.
 func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, spec ProjectSpec) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
 	}
-	access, err := principal.FindAccess(ctx, i.Projects, by, kind, ref, i.Clock.Now())
+	access, err := principal.FindAccess(ctx, i.parts.Projects, by, kind, ref, i.parts.Clock.Now())
 	if err != nil {
 		return Issued{}, err
 	}
@@ -63,10 +63,8 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	if by.Account.Bot || !access.AtLeast(kind.ManageLevel()) {
 		return Issued{}, ErrNotManager
 	}
-	if i.Gate != nil {
-		if err := i.Gate.Allows(ctx, access.Project); err != nil {
-			return Issued{}, err
-		}
+	if err := i.parts.Gate.Allows(ctx, access.Project); err != nil {
+		return Issued{}, err
 	}
 	if spec.Level == project.NoLevel {
 		spec.Level = project.Maintainer
@@ -76,7 +74,7 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	}
 	bot := account.Account{
 		Name: spec.Name, State: account.Active, Bot: true,
-		CreatedAt: i.Clock.Now(), CreatedBy: by.Asker(),
+		CreatedAt: i.parts.Clock.Now(), CreatedBy: by.Asker(),
 	}
 	rules, err := i.rules(ctx)
 	if err != nil {
@@ -89,9 +87,9 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (issued Issued, err error) {
 		t := i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec)
 		t.Project, t.Level = access.Project.ID, spec.Level
-		issued.Token, err = i.Bots.CreateProjectToken(ctx, access.Project, bot, t, func(owner account.ID) (_ secret.Digest, use *secret.Use, err error) {
+		issued.Token, err = i.parts.Bots.CreateProjectToken(ctx, access.Project, bot, t, func(owner account.ID) (_ secret.Digest, use *secret.Use, err error) {
 			issued.Bearer, use, err = mint(owner)
-			return i.Pepper.Digest(issued.Bearer), use, err
+			return i.parts.Pepper.Digest(issued.Bearer), use, err
 		}, eventBy(by, t.CreatedAt, t, audit.Issued))
 		return issued, err
 	})
@@ -103,26 +101,26 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 
 // RotateOfProject ends a project's token and issues its successor, for the
 // same bot with the same level. Errors: those of principal.FindAccess and
-// Rotate; ErrNotManager; ErrNoProjectToken.
+// Rotate; ErrNotManager; ErrNoProjectToken; ErrLevelAbove.
 func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
-	access, err := principal.FindAccess(ctx, i.Projects, by, kind, ref, i.Clock.Now())
+	access, err := principal.FindAccess(ctx, i.parts.Projects, by, kind, ref, i.parts.Clock.Now())
 	if err != nil {
 		return Issued{}, err
 	}
 	if !access.AtLeast(kind.ManageLevel()) {
 		return Issued{}, ErrNotManager
 	}
-	old, err := findOfProject(ctx, i.Reader, access.Project, id)
+	old, err := findOfProject(ctx, i.parts.Reader, access.Project, id)
 	if err != nil {
 		return Issued{}, err
 	}
 	if !access.AtLeast(old.Level) {
-		return Issued{}, errLevelAbove
+		return Issued{}, ErrLevelAbove
 	}
-	bot, err := ownerOf(ctx, i.Reader, old)
+	bot, err := ownerOf(ctx, i.parts.Reader, old)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -138,7 +136,7 @@ func (i *Issuer) RotateSelfOfProject(ctx context.Context, by principal.Principal
 	if !by.Token.Kind.OfProject() {
 		return Issued{}, ErrNotOfProject
 	}
-	access, err := principal.FindAccess(ctx, i.Projects, by, kind, ref, i.Clock.Now())
+	access, err := principal.FindAccess(ctx, i.parts.Projects, by, kind, ref, i.parts.Clock.Now())
 	if err != nil {
 		return Issued{}, err
 	}
@@ -155,7 +153,7 @@ func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind
 	if err != nil {
 		return Listing{}, err
 	}
-	tokens, err := l.Projects.TokensOfProject(ctx, access.Project.ID)
+	tokens, err := l.parts.Projects.TokensOfProject(ctx, access.Project.ID)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -167,10 +165,10 @@ func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind
 			ids = append(ids, t.Owner)
 		}
 	}
-	if err := l.Projects.Accounts(ctx, ids, func(u account.Account) { bots[u.ID] = u }); err != nil {
+	if err := l.parts.Projects.Accounts(ctx, ids, func(u account.Account) { bots[u.ID] = u }); err != nil {
 		return Listing{}, err
 	}
-	now := l.Clock.Now()
+	now := l.parts.Clock.Now()
 	top := newTop(s, offset+limit)
 	for _, t := range tokens {
 		if v := viewOfBot(t, now, bots[t.Owner], by.Settings); f.matches(v) {
@@ -187,19 +185,19 @@ func (l *Lister) GetOfProject(ctx context.Context, by principal.Principal, kind 
 	if err != nil {
 		return View{}, err
 	}
-	t, err := findOfProject(ctx, l.Reader, access.Project, id)
+	t, err := findOfProject(ctx, l.parts.Reader, access.Project, id)
 	if err != nil {
 		return View{}, err
 	}
-	bot, err := ownerOf(ctx, l.Reader, t)
+	bot, err := ownerOf(ctx, l.parts.Reader, t)
 	if err != nil {
 		return View{}, err
 	}
-	return viewOfBot(t, l.Clock.Now(), bot, by.Settings), nil
+	return viewOfBot(t, l.parts.Clock.Now(), bot, by.Settings), nil
 }
 
 func (l *Lister) manages(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (principal.Access, error) {
-	access, err := principal.FindAccess(ctx, l.Projects, by, kind, ref, l.Clock.Now())
+	access, err := principal.FindAccess(ctx, l.parts.Projects, by, kind, ref, l.parts.Clock.Now())
 	if err == nil && !access.AtLeast(kind.ManageLevel()) {
 		return access, ErrNotManager
 	}
@@ -225,11 +223,11 @@ func (n *NotManager) Unwrap() error { return ErrNotManager }
 // RevokeOfProject ends one of a project's tokens, and its bot. Errors: those
 // of principal.FindAccess; ErrNoProjectToken; *NotManager.
 func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID) error {
-	access, err := principal.FindAccess(ctx, r.Projects, by, kind, ref, r.Clock.Now())
+	access, err := principal.FindAccess(ctx, r.parts.Projects, by, kind, ref, r.parts.Clock.Now())
 	if err != nil {
 		return err
 	}
-	t, err := findOfProject(ctx, r.Reader, access.Project, id)
+	t, err := findOfProject(ctx, r.parts.Reader, access.Project, id)
 	if err != nil {
 		return err
 	}

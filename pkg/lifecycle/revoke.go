@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -16,7 +18,10 @@ import (
 
 // A Revoker ends tokens. It is safe for concurrent use. Ending a token that
 // has ended is no error.
-type Revoker struct {
+type Revoker struct{ parts RevokerParts }
+
+// RevokerParts are what a Revoker is made of, all of which it needs.
+type RevokerParts struct {
 	Store  RevokeStore
 	Reader TokenReader
 	// Projects finds the projects and groups that tokens belong to.
@@ -26,10 +31,18 @@ type Revoker struct {
 	Clock    clock.Clock
 }
 
+// NewRevoker returns a Revoker, or an error that names the part that is missing.
+func NewRevoker(parts RevokerParts) (*Revoker, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Revoker{parts}, nil
+}
+
 // Revoke ends the token with this id. A token that is not there, or not the
 // caller's, is fault.ErrNotFound.
 func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.ID) error {
-	t, err := r.Reader.Token(ctx, id)
+	t, err := r.parts.Reader.Token(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -59,7 +72,7 @@ func (r *Revoker) RevokeValueByConsole(ctx context.Context, requestID, value str
 }
 
 func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value string) (token.ID, error) {
-	t, err := findValue(ctx, r.Reader, r.Format, r.Pepper, value)
+	t, err := findValue(ctx, r.parts.Reader, r.parts.Format, r.parts.Pepper, value)
 	if err != nil {
 		return 0, err
 	}
@@ -68,7 +81,7 @@ func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value
 
 // RevokeByConsole ends the token with this id.
 func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id token.ID) error {
-	t, err := r.Reader.Token(ctx, id)
+	t, err := r.parts.Reader.Token(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -77,7 +90,7 @@ func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id toke
 
 // ErrBot means that all tokens of a bot were to be ended. The end of a bot's
 // token takes the bot with it, which a change of its account alone would not.
-var ErrBot = &Fault{Reasons: []string{"The account is a bot, whose token has to be revoked by itself"}}
+var ErrBot = fmt.Errorf("%w: account is a bot", fault.ErrInput)
 
 // RevokeEverything ends all tokens that owner has, the presented one included
 // if it is theirs, as the owner and administrators may; others get
@@ -86,7 +99,7 @@ func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, 
 	if owner != by.Account.ID && !by.Account.Admin {
 		return fault.ErrForbidden
 	}
-	acct, err := r.Reader.Account(ctx, owner)
+	acct, err := r.parts.Reader.Account(ctx, owner)
 	if err != nil {
 		return err
 	}
@@ -104,7 +117,7 @@ func (r *Revoker) endEverything(ctx context.Context, by principal.Principal, own
 		return ErrBot
 	}
 	from := audit.By(by, sourceOf(by, token.Token{Owner: owner.ID}))
-	return r.Store.RevokeEverything(ctx, owner.ID, audit.OfAccount(r.Clock.Now(), from, audit.TokensRevoked, owner))
+	return r.parts.Store.RevokeEverything(ctx, owner.ID, audit.OfAccount(r.parts.Clock.Now(), from, audit.TokensRevoked, owner))
 }
 
 // EndFamily ends what still works of the chain of a token that was presented
@@ -117,7 +130,7 @@ func (r *Revoker) EndFamily(ctx context.Context, by principal.Principal, present
 	const tries = 8
 	from := audit.By(by, audit.Reuse)
 	for range tries {
-		newest, err := r.Store.Newest(ctx, presented.Family)
+		newest, err := r.parts.Store.Newest(ctx, presented.Family)
 		switch {
 		case errors.Is(err, fault.ErrNotFound):
 			return nil
@@ -141,8 +154,8 @@ func (r *Revoker) EndFamily(ctx context.Context, by principal.Principal, present
 // Those do not rotate any more, so there will be no others; and one whose
 // successor is older than the longest overlap is over, as are all before it.
 func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token, from audit.Origin) error {
-	for t := newest; t.Previous != 0 && r.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
-		previous, err := r.Reader.Token(ctx, t.Previous)
+	for t := newest; t.Previous != 0 && r.parts.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
+		previous, err := r.parts.Reader.Token(ctx, t.Previous)
 		switch {
 		case errors.Is(err, fault.ErrNotFound):
 			return nil
@@ -160,18 +173,26 @@ func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token, from audi
 func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason, from audit.Origin) error {
 	// A bot that outlived its last token, whatever the cause, is to go with it.
 	withBot := t.Kind.OfProject() && !t.Superseded()
-	if t.RevokedIn(r.Clock.Now(), 0) && !withBot {
+	if t.RevokedIn(r.parts.Clock.Now(), 0) && !withBot {
 		return nil
 	}
-	t.RevokedAt, t.RevokedReason = r.Clock.Now(), reason
-	return r.Store.RevokeToken(ctx, t, audit.OfToken(t.RevokedAt, from, t, audit.Revoked))
+	t.RevokedAt, t.RevokedReason = r.parts.Clock.Now(), reason
+	return r.parts.Store.RevokeToken(ctx, t, audit.OfToken(t.RevokedAt, from, t, audit.Revoked))
 }
+
+// ErrNotOurs means that a value, which no token has, does not start like one of
+// ours either.
+var ErrNotOurs = fmt.Errorf("%w: value of another form", fault.ErrNotFound)
 
 // findValue returns the token of a bearer, in whatever state it is.
 func findValue(ctx context.Context, reader TokenReader, format secret.Format, pepper secret.Pepper, value string) (token.Token, error) {
-	bearer, err := format.Parse(value)
-	if err != nil {
-		return token.Token{}, fault.ErrNotFound
+	t, err := token.Token{}, fault.ErrNotFound
+	if bearer, malformed := format.Parse(value); malformed == nil {
+		t, err = reader.TokenByDigest(ctx, pepper.Digest(bearer))
 	}
-	return reader.TokenByDigest(ctx, pepper.Digest(bearer))
+	ours := func(prefix string) bool { return prefix != "" && strings.HasPrefix(value, prefix) }
+	if errors.Is(err, fault.ErrNotFound) && !slices.ContainsFunc(format.Prefixes, ours) {
+		err = ErrNotOurs
+	}
+	return t, err
 }

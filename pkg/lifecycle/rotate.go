@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"latchkey/pkg/account"
@@ -24,26 +25,26 @@ type Rotation struct {
 	Key     Key
 }
 
-// ErrAlreadyRevoked means that the token to rotate has ended.
-var ErrAlreadyRevoked = &Fault{Reasons: []string{"Token already revoked"}}
+// ErrAlreadyRevoked means that the token to rotate has been revoked.
+var ErrAlreadyRevoked = fmt.Errorf("%w: token already revoked", fault.ErrInput)
 
 // ErrAlreadyRotated means that the presented token has a successor already,
 // beside which it works on for a while. Nothing ends for that: who presents it
 // may well not have learnt of the successor yet.
-var ErrAlreadyRotated = &Fault{Reasons: []string{"Token already rotated, its successor is to be used instead"}}
+var ErrAlreadyRotated = fmt.Errorf("%w: token already rotated", fault.ErrInput)
 
 // Rotate ends the token with this id, at once or after an overlap, and issues
 // its successor: same owner, kind, name, description, scopes, networks,
 // project and level. An expired token can be rotated, a revoked one or one that has a
 // successor cannot. Errors: fault.ErrNotFound for a token that is not there or not the
-// caller's, ErrAlreadyRevoked, *Fault for a day that cannot be, a child of
+// caller's, ErrAlreadyRevoked, ErrUnfit for a day that cannot be, a child of
 // account.ErrInactive for an owner who may not use tokens, ErrImpersonated,
 // ErrImpersonationOff.
 func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
-	old, err := i.Reader.Token(ctx, id)
+	old, err := i.parts.Reader.Token(ctx, id)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -52,7 +53,7 @@ func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID
 	}
 	owner := by.Account
 	if old.Owner != by.Account.ID {
-		if owner, err = ownerOf(ctx, i.Reader, old); err != nil {
+		if owner, err = ownerOf(ctx, i.parts.Reader, old); err != nil {
 			return Issued{}, err
 		}
 	}
@@ -83,7 +84,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	if !mayMake(by, old.Kind, old.Owner) {
 		return Issued{}, ErrImpersonated
 	}
-	now := i.Clock.Now()
+	now := i.parts.Clock.Now()
 	switch {
 	case old.RevokedIn(now, owner.TokensValidFrom):
 		return Issued{}, ErrAlreadyRevoked
@@ -100,8 +101,9 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	if r.ExpiresOn.IsZero() {
 		r.ExpiresOn = rules.rotatedUntil()
 	}
-	if reason := i.expiryFault(r.ExpiresOn, rules.latest); reason != "" {
-		return Issued{}, &Fault{Reasons: []string{expirySubject + " " + reason}}
+	var broken fault.Breaches
+	if i.checkExpiry(&broken, r.ExpiresOn, rules.latest); len(broken) > 0 {
+		return Issued{}, unfit(broken)
 	}
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
@@ -118,14 +120,14 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
 			Project: old.Project, Level: old.Level, Networks: old.Networks,
-			Digest: i.Pepper.Digest(bearer),
+			Digest: i.parts.Pepper.Digest(bearer),
 		}
 		if r.Overlap > 0 {
 			old.WorksUntil = now.Add(r.Overlap)
 		}
 		rotated := eventBy(by, now, next, audit.Rotated)
 		rotated.Previous = old.ID
-		next, err = i.Store.RotateToken(ctx, owner, old, next, use, rotated)
+		next, err = i.parts.Store.RotateToken(ctx, owner, old, next, use, rotated)
 		return Issued{Token: next, Bearer: bearer}, err
 	})
 	if errors.Is(err, token.ErrSuperseded) {

@@ -29,7 +29,7 @@ func TestASuccessorIsItsPredecessorAgain(t *testing.T) {
 			want := token.Token{
 				ID: old.ID + 1, Kind: kind, Owner: owner, Name: old.Name, Description: "d", Scopes: old.Scopes,
 				CreatedAt: now, CreatedBy: admin, ExpiresOn: today.AddDays(7), Family: old.ID, Previous: old.ID,
-				Digest: f.issuer.Pepper.Digest(next.Bearer),
+				Digest: f.parts.Pepper.Digest(next.Bearer),
 			}
 			if !reflect.DeepEqual(next.Token, want) {
 				t.Errorf("successor = %+v, want %+v", next.Token, want)
@@ -120,9 +120,6 @@ func TestATokenRotatesItself(t *testing.T) {
 	by.Account.TokensValidFrom = by.Token.ID.Number() + 1
 	_, err := f.issuer.RotateSelf(t.Context(), by, lifecycle.Rotation{})
 	checkErr(t, err, lifecycle.ErrAlreadyRevoked)
-	if err.Error() != "Token already revoked" {
-		t.Errorf("text = %q", err)
-	}
 }
 
 func TestDatesThatASuccessorMayEndOn(t *testing.T) {
@@ -135,9 +132,9 @@ func TestDatesThatASuccessorMayEndOn(t *testing.T) {
 		{"a week ahead when nothing is asked for", clock.Day{}, 0, "2026-03-11"},
 		{"a week ahead of the new day a second later", clock.Day{}, time.Second, "2026-03-12"},
 		{"tomorrow", tomorrow, 0, "2026-03-05"},
-		{"today is refused", today, 0, "Expiration date must be after 2026-03-04, because a token is dead from 00:00 UTC of that date"},
+		{"today is refused", today, 0, "expires_on too early 2026-03-04"},
 		{"the last day of the limit", today.AddDays(365), 0, "2027-03-04"},
-		{"one day beyond the limit is refused", today.AddDays(366), 0, "Expiration date must be before 2027-03-04"},
+		{"one day beyond the limit is refused", today.AddDays(366), 0, "expires_on too late 2027-03-04"},
 		{"one day beyond the limit is good a second later", today.AddDays(366), time.Second, "2027-03-05"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"fmt"
 	"time"
 
 	"latchkey/pkg/fault"
@@ -67,25 +66,22 @@ func RunAfter(before Application, days int, now time.Time) Run {
 	return Run{At: now.Add(Grace), Before: limit}
 }
 
-// Check reports every value that cannot be.
+// Check reports every value that cannot be, as fault.Breaches.
 func (c Change) Check() error {
-	faults := fault.Faults{}
+	var broken fault.Breaches
 	if d := c.LifetimeDays; d != nil && (*d < 0 || *d > MaxLifetimeDays) {
-		faults.Add("max_personal_access_token_lifetime", fmt.Sprintf("must be between 1 and %d, or null for none", MaxLifetimeDays))
+		broken.Add(Lifetime, fault.OutOfRange, fault.Range{Least: 1, Most: MaxLifetimeDays})
 	}
 	if p := c.Prefix; p != nil && !secret.ValidPrefix(*p) {
-		faults.Add(PrefixField, fmt.Sprintf("is invalid (up to %d letters, digits and _ + = / @ : . -)", secret.MaxPrefixLength))
+		broken.Add(Prefix, fault.Malformed, secret.MaxPrefixLength)
 	}
 	if i := c.LastUsedInterval; i != nil && (*i < MinLastUsedInterval || *i > MaxLastUsedInterval) {
-		faults.Add("last_used_interval_seconds", fmt.Sprintf("must be between %.0f and %.0f", MinLastUsedInterval.Seconds(), MaxLastUsedInterval.Seconds()))
+		broken.Add(LastUsedInterval, fault.OutOfRange, fault.Range{Least: int(MinLastUsedInterval.Seconds()), Most: int(MaxLastUsedInterval.Seconds())})
 	}
 	if d := c.RetentionDays; d != nil && (*d < 1 || *d > MaxRetentionDays) {
-		faults.Add("inactive_resource_access_tokens_delete_after_days", fmt.Sprintf("must be between 1 and %d", MaxRetentionDays))
+		broken.Add(Retention, fault.OutOfRange, fault.Range{Least: 1, Most: MaxRetentionDays})
 	}
-	if len(faults) > 0 {
-		return faults
-	}
-	return nil
+	return broken.Err()
 }
 
 // Apply returns s with the change made.
@@ -105,8 +101,16 @@ func (c Change) Apply(s Application) Application {
 	return s
 }
 
-// PrefixField is the name of the setting Settings.Prefix.
-const PrefixField = "personal_access_token_prefix"
+// The names of the settings.
+const (
+	Lifetime         = "lifetime_days"
+	ExpiryRequired   = "expiry_required"
+	ExpiryEnforced   = "expiry_enforced"
+	Impersonation    = "impersonation"
+	Prefix           = "prefix"
+	LastUsedInterval = "last_used_interval_seconds"
+	Retention        = "retention_days"
+)
 
 func set[T any](target, value *T) {
 	if value != nil {

@@ -50,7 +50,7 @@ func profileItem(u account.Account) item {
 }
 
 func readProfile(it item) (account.Account, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	pk := r.text("pk")
 	id, err := account.ParseID(strings.TrimPrefix(pk, "USER#"))
 	if err != nil {

@@ -29,20 +29,20 @@ func listOf(texts []string) types.AttributeValue {
 	return &types.AttributeValueMemberL{Value: values}
 }
 
-// A reader takes attributes out of an item and keeps the first fault.
-type reader struct {
+// attributes are taken out of an item; the first fault is kept.
+type attributes struct {
 	item item
 	err  error
 }
 
-func (r *reader) fault(name string) {
+func (r *attributes) fault(name string) {
 	if r.err == nil {
 		r.err = fmt.Errorf("%w: attribute %s", fault.ErrCorrupt, name)
 	}
 }
 
 // text returns a string attribute; it must be there.
-func (r *reader) text(name string) string {
+func (r *attributes) text(name string) string {
 	if value, ok := r.item[name].(*types.AttributeValueMemberS); ok {
 		return value.Value
 	}
@@ -51,7 +51,7 @@ func (r *reader) text(name string) string {
 }
 
 // optionalText returns a string attribute, "" when it is absent.
-func (r *reader) optionalText(name string) string {
+func (r *attributes) optionalText(name string) string {
 	if _, there := r.item[name]; !there {
 		return ""
 	}
@@ -59,7 +59,7 @@ func (r *reader) optionalText(name string) string {
 }
 
 // number returns a whole number attribute; it must be there.
-func (r *reader) number(name string) int64 {
+func (r *attributes) number(name string) int64 {
 	if value, ok := r.item[name].(*types.AttributeValueMemberN); ok {
 		if n, err := strconv.ParseInt(value.Value, 10, 64); err == nil {
 			return n
@@ -70,7 +70,7 @@ func (r *reader) number(name string) int64 {
 }
 
 // optionalNumber returns a whole number attribute, 0 when it is absent.
-func (r *reader) optionalNumber(name string) int64 {
+func (r *attributes) optionalNumber(name string) int64 {
 	if _, there := r.item[name]; !there {
 		return 0
 	}
@@ -83,7 +83,7 @@ const latestInstant = 253402300799
 
 // instant returns an attribute of epoch seconds; it must be there. What could
 // be read as the zero time, which stands for an absent one, is malformed.
-func (r *reader) instant(name string) time.Time {
+func (r *attributes) instant(name string) time.Time {
 	n := r.number(name)
 	if n < 1 || n > latestInstant {
 		r.fault(name)
@@ -93,7 +93,7 @@ func (r *reader) instant(name string) time.Time {
 }
 
 // optionalInstant returns the zero time when the attribute is absent.
-func (r *reader) optionalInstant(name string) time.Time {
+func (r *attributes) optionalInstant(name string) time.Time {
 	if _, there := r.item[name]; !there {
 		return time.Time{}
 	}
@@ -101,7 +101,7 @@ func (r *reader) optionalInstant(name string) time.Time {
 }
 
 // flag returns a boolean attribute, false when it is absent.
-func (r *reader) flag(name string) bool {
+func (r *attributes) flag(name string) bool {
 	attribute, there := r.item[name]
 	if !there {
 		return false
@@ -114,7 +114,7 @@ func (r *reader) flag(name string) bool {
 }
 
 // optionalSet returns a set of strings, nil when it is absent.
-func (r *reader) optionalSet(name string) []string {
+func (r *attributes) optionalSet(name string) []string {
 	attribute, there := r.item[name]
 	if !there {
 		return nil
@@ -127,7 +127,7 @@ func (r *reader) optionalSet(name string) []string {
 }
 
 // texts returns a list of strings; it must be there.
-func (r *reader) texts(name string) []string {
+func (r *attributes) texts(name string) []string {
 	list, ok := r.item[name].(*types.AttributeValueMemberL)
 	if !ok {
 		r.fault(name)
@@ -146,7 +146,7 @@ func (r *reader) texts(name string) []string {
 }
 
 // optionalAddresses returns a list of addresses, nil when it is absent.
-func (r *reader) optionalAddresses(name string) []netip.Addr {
+func (r *attributes) optionalAddresses(name string) []netip.Addr {
 	if _, there := r.item[name]; !there {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (r *reader) optionalAddresses(name string) []netip.Addr {
 }
 
 // numbers returns a list of whole numbers; it must be there.
-func (r *reader) numbers(name string) []int64 {
+func (r *attributes) numbers(name string) []int64 {
 	list, ok := r.item[name].(*types.AttributeValueMemberL)
 	if !ok {
 		r.fault(name)

@@ -20,7 +20,7 @@ import (
 var errNoEvent = errors.New("change without a complete audit event")
 
 func checkEvents(events ...audit.Event) error {
-	if len(events) == 0 || slices.ContainsFunc(events, func(e audit.Event) bool { return !e.Complete() }) {
+	if len(events) == 0 || slices.ContainsFunc(events, func(e audit.Event) bool { return !e.Complete() || entityTypes[e.Entity.Type] == "" }) {
 		return errNoEvent
 	}
 	return nil
@@ -28,7 +28,7 @@ func checkEvents(events ...audit.Event) error {
 
 // Record writes events that belong to no change: refusals, and the use of
 // sudo.
-func (t *Table) Record(ctx context.Context, events ...audit.Event) error {
+func (t *Journal) Record(ctx context.Context, events ...audit.Event) error {
 	_, err := t.transact(ctx, nil, events, func(context.Context) (bool, error) { return false, nil })
 	return err
 }
@@ -36,10 +36,10 @@ func (t *Table) Record(ctx context.Context, events ...audit.Event) error {
 // auditPage is how many events one request reads.
 const auditPage = 100
 
-// Events implements trail.Store: the events of an entity from the instant
+// Events hands out the events of an entity from the instant
 // from to the instant to, both included, newest first, until each returns false.
 // Events that make no sense are passed over.
-func (t *Table) Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error {
+func (t *Reader) Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error {
 	walk := t.walkEvents(auditPartition(entity), from, to)
 	for {
 		e, more, err := walk.next(ctx)
@@ -49,10 +49,10 @@ func (t *Table) Events(ctx context.Context, entity audit.Entity, from, to time.T
 	}
 }
 
-// EveryEvent implements trail.Store: it does the same for the events of
+// EveryEvent does the same for the events of
 // all entities. It starts with a request to each shard, all at the same time,
 // and reads on where the newest events come from.
-func (t *Table) EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
+func (t *Reader) EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
 	walks := make([]*eventWalk, auditShards)
 	errs := make([]error, auditShards)
 	var reading sync.WaitGroup
@@ -82,14 +82,14 @@ func (t *Table) EveryEvent(ctx context.Context, from, to time.Time, each func(au
 
 // An eventWalk goes through the events of a partition, newest first.
 type eventWalk struct {
-	table *Table
+	table *Reader
 	pages *dynamodb.QueryPaginator // nil for no range
 	page  []item
 	head  audit.Event // that step came to
 	over  bool        // there was none
 }
 
-func (t *Table) walkEvents(partition string, from, to time.Time) *eventWalk {
+func (t *Reader) walkEvents(partition string, from, to time.Time) *eventWalk {
 	first, end := audit.FirstID(from.Add(time.Second-1)), audit.FirstID(to.Add(time.Second)) // a part of a second is after its start
 	if first > end {
 		return &eventWalk{table: t} // the engine refuses such a range
@@ -137,9 +137,9 @@ func (w *eventWalk) next(ctx context.Context) (e audit.Event, more bool, err err
 	}
 }
 
-// Event implements trail.Store: the event with this id, whatever its
+// Event returns the event with this id, whatever its
 // entity. Absence is fault.ErrNotFound.
-func (t *Table) Event(ctx context.Context, id int64) (audit.Event, error) {
+func (t *Reader) Event(ctx context.Context, id int64) (audit.Event, error) {
 	out, err := t.client.Query(ctx, &dynamodb.QueryInput{
 		TableName:                 &t.name,
 		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :id)"),

@@ -20,11 +20,28 @@ import (
 // at every day of the year.
 
 func auditPartition(e audit.Entity) string {
-	kind := strings.ToUpper(string(e.Type))
+	kind := strings.ToUpper(entityTypes[e.Type])
 	if e.Type == audit.Instance {
 		kind = "INSTANCE"
 	}
 	return fmt.Sprintf("AUDIT#%s#%d", kind, e.ID)
+}
+
+// entityTypes are the types of entity as they are stored, for a year.
+var entityTypes = map[audit.EntityType]string{
+	audit.Account: "User", audit.Project: "Project", audit.Group: "Group", audit.Instance: "Gitlab::Audit::InstanceScope",
+}
+
+// entityType reads a stored type.
+func (r *attributes) entityType(name string) audit.EntityType {
+	stored := r.text(name)
+	for kind, text := range entityTypes {
+		if text == stored {
+			return kind
+		}
+	}
+	r.fault(name)
+	return ""
 }
 
 // auditShards is in how many parts the events of all entities are kept. Events
@@ -43,7 +60,7 @@ func eventItem(partition string, e audit.Event, random string) item {
 	it := keyOf(partition, auditSort(e.ID)+"#"+random)
 	it["at"] = epoch(e.At)
 	it["name"] = text(string(e.Name))
-	it["entity_type"] = text(string(e.Entity.Type))
+	it["entity_type"] = text(entityTypes[e.Entity.Type])
 	it["entity_id"] = number(e.Entity.ID)
 	it["source"] = text(string(e.Source))
 	it["delete_after"] = epoch(e.At.Add(audit.Life))
@@ -65,7 +82,7 @@ func eventItem(partition string, e audit.Event, random string) item {
 }
 
 func readEvent(it item) (audit.Event, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	var id int64
 	if _, err := fmt.Sscanf(r.text("sk"), "%016d#", &id); err != nil {
 		r.fault("sk")
@@ -74,7 +91,7 @@ func readEvent(it item) (audit.Event, error) {
 		ID:     id,
 		At:     r.instant("at"),
 		Name:   audit.Name(r.text("name")),
-		Entity: audit.Entity{Type: audit.EntityType(r.text("entity_type")), ID: r.number("entity_id")},
+		Entity: audit.Entity{Type: r.entityType("entity_type"), ID: r.number("entity_id")},
 		Origin: audit.Origin{
 			Author:    account.ID(r.optionalNumber("author")),
 			Asker:     account.ID(r.optionalNumber("asker")),
@@ -93,7 +110,7 @@ func readEvent(it item) (audit.Event, error) {
 
 // eventItems are the two items of an event whose id is yet to be made. Every
 // event that is written comes through here.
-func (t *Table) eventItems(e audit.Event) []item {
+func (t *Journal) eventItems(e audit.Event) []item {
 	e = e.WithoutPrivate()
 	e.ID = audit.NewID(e.At, t.events.Add(1))
 	random := rand.Text()

@@ -12,7 +12,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Check implements verify.Store. With a hint it reads record and profile in
+// Check returns a record and the profile of its owner. With a hint it reads record and profile in
 // one request; the record decides whose profile it is, and when that is
 // somebody else's (or there was no hint) the profile is read after it.
 //
@@ -20,7 +20,7 @@ import (
 // half of the processor time for the same latency (see `make bench`).
 //
 // The settings, where they are asked for, are a third item of the same request.
-func (t *Table) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
+func (t *Reader) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
 	keys := append(make([]key, 0, 3), tokenKey(digest))
 	if hint != 0 {
 		keys = append(keys, profileKey(hint))
@@ -41,7 +41,7 @@ func (t *Table) Check(ctx context.Context, digest secret.Digest, hint account.ID
 			return token.Token{}, account.Account{}, err
 		}
 		for _, it := range items {
-			r := reader{item: it}
+			r := attributes{item: it}
 			switch pk := r.text("pk"); {
 			case strings.HasPrefix(pk, tokenPrefix):
 				record = it

@@ -11,7 +11,7 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// CreateAccount implements directory.Store. Profile, username, address and the
+// CreateAccount makes an account. Profile, username, address and the
 // next id are written together, so every id below it was somebody's and a list in
 // their order needs no index.
 func (t *Table) CreateAccount(ctx context.Context, u account.Account, created audit.Event) (account.Account, error) {

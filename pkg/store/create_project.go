@@ -13,7 +13,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// CreateProject implements directory.ProjectStore. Everything there is of a
+// CreateProject makes a project or group. Everything there is of a
 // new project or group is written together with the next id, so ids have no
 // gaps, no path is given out twice, and none is without its first member.
 func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner account.ID, created audit.Event) (project.Project, error) {

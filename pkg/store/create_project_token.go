@@ -14,7 +14,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// CreateProjectToken implements lifecycle.BotStore: the bot's account, its
+// CreateProjectToken makes a project's or group's token: the bot's account, its
 // membership, its token and the use of the idempotency key are written
 // together, so there is never a bot without a token nor a token without a bot.
 // The bot's id and names are only known here, after which mint makes its
@@ -105,7 +105,7 @@ const (
 
 // freeBotName returns the first username of a project's bots that is free,
 // together with its address: a bot's that was deleted is given out again.
-func (t *Table) freeBotName(ctx context.Context, proj project.Project) (username, email string, err error) {
+func (t *Reader) freeBotName(ctx context.Context, proj project.Project) (username, email string, err error) {
 	for start, count := 0, firstBotNames; ; start, count = start+count, min(2*count, mostBotNames) {
 		keys := make([]key, 0, 2*count)
 		for n := start; n < start+count; n++ {
@@ -118,7 +118,7 @@ func (t *Table) freeBotName(ctx context.Context, proj project.Project) (username
 		}
 		taken := map[string]bool{}
 		for _, it := range items {
-			r := reader{item: it}
+			r := attributes{item: it}
 			taken[r.text("pk")] = true
 		}
 		for n := start; n < start+count; n++ {
@@ -131,7 +131,7 @@ func (t *Table) freeBotName(ctx context.Context, proj project.Project) (username
 }
 
 func partition(k key) string {
-	r := reader{item: k}
+	r := attributes{item: k}
 	return r.text("pk")
 }
 

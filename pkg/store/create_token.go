@@ -13,7 +13,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// CreateToken implements lifecycle.Store: record, pointer, the owner's next
+// CreateToken makes a token: record, pointer, the owner's next
 // number and the use of the idempotency key are written together.
 func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok token.Token, use *secret.Use, issued audit.Event) (token.Token, error) {
 	if err := checkEvents(issued); err != nil {
@@ -89,7 +89,7 @@ func (t *Table) bumpNumber(owner account.Account) types.TransactWriteItem {
 }
 
 // recorded reads whether the transaction that makes tok took place.
-func (t *Table) recorded(tok token.Token) func(context.Context) (bool, error) {
+func (t *Reader) recorded(tok token.Token) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		stored, err := t.TokenByDigest(ctx, tok.Digest)
 		return sameToken(stored, tok), err

@@ -14,7 +14,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// DeleteAccount implements directory.Store: profile, username and address go in
+// DeleteAccount deletes an account: profile, username and address go in
 // one transaction, and with the profile every token of the account is dead.
 func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted audit.Event) error {
 	if err := checkEvents(deleted); err != nil {

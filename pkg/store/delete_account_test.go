@@ -165,7 +165,7 @@ func TestEveryMembershipThatEndsIsAnEventOfItsProject(t *testing.T) {
 	}{{audit.ProjectEntity(token.Project, proj.ID), "10"}, {audit.ProjectEntity(token.Group, group.ID), "50"}} {
 		events := eventsOf(t, f, c.entity)
 		want := left
-		want.ID, want.Entity, want.Change, want.From = events[0].ID, c.entity, "access_level", c.level
+		want.ID, want.Entity, want.Change, want.From = events[0].ID, c.entity, "level", c.level
 		wantEqual(t, "events", events, []audit.Event{want})
 	}
 }

@@ -24,10 +24,10 @@ import (
 // duePage is how many index entries one request reads.
 const duePage = 500
 
-// Due implements sweep.Index. It reads the expiry index, which lags behind the
+// Due returns what is due. It reads the expiry index, which lags behind the
 // records and holds their keys and marks only, so its cost grows with what is
 // due and not with what is stored.
-func (t *Table) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
+func (t *Reader) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
 	bucket := bucketOf(q.Day, q.Shard)
 	if q.Bots {
 		bucket = endBucket(q.Day, q.Shard)
@@ -79,7 +79,7 @@ func place(last key) (string, error) {
 	if len(last) == 0 {
 		return "", nil
 	}
-	r := reader{item: last}
+	r := attributes{item: last}
 	parts := []string{r.text("expiry_order"), r.text("pk"), r.text("sk")}
 	raw, err := json.Marshal(parts) // parts of malformed entries may hold anything
 	return string(raw), errors.Join(r.err, err)
@@ -94,7 +94,7 @@ func readPlace(next string) (key, error) {
 }
 
 func readEntry(it item) (sweep.Entry, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	owner, id, _ := strings.Cut(r.text("expiry_order"), "#")
 	n, err := strconv.ParseInt(id, 10, 64)
 	digest, record := strings.CutPrefix(r.text("pk"), tokenPrefix)
@@ -108,8 +108,8 @@ func readEntry(it item) (sweep.Entry, error) {
 	return entry, r.err
 }
 
-// Tokens implements sweep.Records.
-func (t *Table) Tokens(ctx context.Context, digests []secret.Digest, each func(token.Token, error)) error {
+// Tokens hands the records of digests to each, malformed ones with their error.
+func (t *Reader) Tokens(ctx context.Context, digests []secret.Digest, each func(token.Token, error)) error {
 	keys := make([]key, len(digests))
 	for i, digest := range digests {
 		keys[i] = tokenKey(digest)
@@ -121,7 +121,7 @@ func (t *Table) Tokens(ctx context.Context, digests []secret.Digest, each func(t
 	for _, it := range items {
 		tok, err := readToken(it)
 		if err != nil {
-			r := reader{item: it}
+			r := attributes{item: it}
 			tok.Digest = secret.DigestFromKey(strings.TrimPrefix(r.text("pk"), tokenPrefix))
 		}
 		each(tok, err)
@@ -129,8 +129,8 @@ func (t *Table) Tokens(ctx context.Context, digests []secret.Digest, each func(t
 	return nil
 }
 
-// Owners implements sweep.Records.
-func (t *Table) Owners(ctx context.Context, ids []account.ID, each func(account.Account, error)) error {
+// Owners hands the profiles of ids to each, malformed ones with their error.
+func (t *Reader) Owners(ctx context.Context, ids []account.ID, each func(account.Account, error)) error {
 	keys := make([]key, len(ids))
 	for i, id := range ids {
 		keys[i] = profileKey(id)
@@ -142,7 +142,7 @@ func (t *Table) Owners(ctx context.Context, ids []account.ID, each func(account.
 	for _, it := range items {
 		acct, err := readProfile(it)
 		if err != nil {
-			r := reader{item: it}
+			r := attributes{item: it}
 			// The key is one of ids, whatever else is wrong.
 			acct.ID, _ = account.ParseID(strings.TrimPrefix(r.text("pk"), "USER#"))
 		}
@@ -151,7 +151,7 @@ func (t *Table) Owners(ctx context.Context, ids []account.ID, each func(account.
 	return nil
 }
 
-// Mark implements sweep.Records. A token that has ended leaves its day of the
+// Mark notes that a mail about a token went out. A token that has ended leaves its day of the
 // expiry index with its announcement: there is nothing more to tell. A bot's
 // goes on to the day on which the bot is removed, as long after as revoked
 // tokens stay; later changes of that time do not move it.

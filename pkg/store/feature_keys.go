@@ -37,7 +37,7 @@ func switchItem(s feature.Switch) item {
 }
 
 func readSwitch(it item) (feature.Switch, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	name, target, targeted := strings.Cut(strings.TrimPrefix(r.text("sk"), featurePrefix), "#")
 	s := feature.Switch{Feature: name, On: r.flag("enabled")}
 	if _, there := it["enabled"]; !there {

@@ -16,7 +16,7 @@ import (
 // audit event (DynamoDB: TransactWriteItems takes 100).
 const maxTransaction = 98
 
-// SetSwitches implements administration.SwitchStore: all or nothing.
+// SetSwitches writes switches, all or nothing.
 func (t *Table) SetSwitches(ctx context.Context, switches []feature.Switch, set audit.Event) error {
 	writes := make([]types.TransactWriteItem, len(switches))
 	keys := make([]key, len(switches))
@@ -36,7 +36,7 @@ func (t *Table) SetSwitches(ctx context.Context, switches []feature.Switch, set 
 	return err
 }
 
-// ClearSwitches implements administration.SwitchStore. More switches than fit into one
+// ClearSwitches removes the switches of a feature. More switches than fit into one
 // transaction go one after the other, everybody's first and with the event; a
 // second call takes what the first one left.
 func (t *Table) ClearSwitches(ctx context.Context, name string, cleared audit.Event) error {
@@ -66,9 +66,9 @@ func (t *Table) ClearSwitches(ctx context.Context, name string, cleared audit.Ev
 	return nil
 }
 
-// Switches implements administration.SwitchReader: everybody's switch of a feature comes
+// Switches returns the switches of a feature: everybody's switch of a feature comes
 // before those of targets. Malformed ones are passed over.
-func (t *Table) Switches(ctx context.Context, name string) ([]feature.Switch, error) {
+func (t *Reader) Switches(ctx context.Context, name string) ([]feature.Switch, error) {
 	items, err := t.switchItems(ctx, name)
 	if err != nil {
 		return nil, err
@@ -85,9 +85,9 @@ func (t *Table) Switches(ctx context.Context, name string) ([]feature.Switch, er
 	return switches, nil
 }
 
-// SwitchesFor implements administration.SwitchReader, in one request. A malformed switch is
+// SwitchesFor returns the switches of a feature for targets, in one request. A malformed switch is
 // fault.ErrCorrupt: what it would decide is not to be guessed.
-func (t *Table) SwitchesFor(ctx context.Context, name string, targets ...feature.Target) ([]feature.Switch, error) {
+func (t *Reader) SwitchesFor(ctx context.Context, name string, targets ...feature.Target) ([]feature.Switch, error) {
 	keys := make([]key, len(targets))
 	for i, target := range targets {
 		keys[i] = switchKey(name, target)
@@ -95,7 +95,7 @@ func (t *Table) SwitchesFor(ctx context.Context, name string, targets ...feature
 	return t.switchesAt(ctx, keys)
 }
 
-func (t *Table) switchesAt(ctx context.Context, keys []key) ([]feature.Switch, error) {
+func (t *Reader) switchesAt(ctx context.Context, keys []key) ([]feature.Switch, error) {
 	items, err := t.getBatch(ctx, keys)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (t *Table) switchesAt(ctx context.Context, keys []key) ([]feature.Switch, e
 }
 
 // switchItems returns the items of one feature, or of all for "", by sort key.
-func (t *Table) switchItems(ctx context.Context, name string) ([]item, error) {
+func (t *Reader) switchItems(ctx context.Context, name string) ([]item, error) {
 	first, last := featurePrefix+name, featurePrefix+name+"#~"
 	if name == "" {
 		last = featurePrefix + "~"

@@ -10,7 +10,7 @@ import (
 )
 
 // Account returns a profile. Absence is fault.ErrNotFound.
-func (t *Table) Account(ctx context.Context, id account.ID) (account.Account, error) {
+func (t *Reader) Account(ctx context.Context, id account.ID) (account.Account, error) {
 	it, err := t.get(ctx, profileKey(id))
 	if err != nil {
 		return account.Account{}, err
@@ -20,7 +20,7 @@ func (t *Table) Account(ctx context.Context, id account.ID) (account.Account, er
 
 // AccountByName returns the profile of a username, whose case does not matter.
 // Absence is fault.ErrNotFound.
-func (t *Table) AccountByName(ctx context.Context, username string) (account.Account, error) {
+func (t *Reader) AccountByName(ctx context.Context, username string) (account.Account, error) {
 	if username == "" {
 		return account.Account{}, fault.ErrNotFound
 	}
@@ -28,7 +28,7 @@ func (t *Table) AccountByName(ctx context.Context, username string) (account.Acc
 	if err != nil {
 		return account.Account{}, err
 	}
-	r := reader{item: it}
+	r := attributes{item: it}
 	id := account.ID(r.number("uid"))
 	if r.err != nil {
 		return account.Account{}, r.err
@@ -42,7 +42,7 @@ func (t *Table) AccountByName(ctx context.Context, username string) (account.Acc
 
 // Accounts hands the profiles of ids to each, in no order. Absent ones are
 // passed over.
-func (t *Table) Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error {
+func (t *Reader) Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error {
 	keys := make([]key, len(ids))
 	for i, id := range ids {
 		keys[i] = profileKey(id)

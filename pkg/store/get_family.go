@@ -11,12 +11,12 @@ import (
 
 // Newest returns the newest token of the rotation chain that started with
 // first. A token that was never rotated has no chain: fault.ErrNotFound.
-func (t *Table) Newest(ctx context.Context, first token.ID) (token.Token, error) {
+func (t *Reader) Newest(ctx context.Context, first token.ID) (token.Token, error) {
 	it, err := t.get(ctx, familyKey(first))
 	if err != nil {
 		return token.Token{}, err
 	}
-	r := reader{item: it}
+	r := attributes{item: it}
 	digest := secret.DigestFromKey(r.text("digest"))
 	if r.err != nil {
 		return token.Token{}, r.err

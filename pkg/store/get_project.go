@@ -13,7 +13,7 @@ import (
 
 // Project returns the project or group with this id. Absence is
 // fault.ErrNotFound.
-func (t *Table) Project(ctx context.Context, id project.ID) (project.Project, error) {
+func (t *Reader) Project(ctx context.Context, id project.ID) (project.Project, error) {
 	it, err := t.get(ctx, projectKey(id))
 	if err != nil {
 		return project.Project{}, err
@@ -23,7 +23,7 @@ func (t *Table) Project(ctx context.Context, id project.ID) (project.Project, er
 
 // ProjectByPath returns the project or group with this full path, whose case
 // does not matter. Absence is fault.ErrNotFound.
-func (t *Table) ProjectByPath(ctx context.Context, path string) (project.Project, error) {
+func (t *Reader) ProjectByPath(ctx context.Context, path string) (project.Project, error) {
 	if path == "" || strings.HasPrefix(path, "@") {
 		return project.Project{}, fault.ErrNotFound
 	}
@@ -39,12 +39,12 @@ func (t *Table) ProjectByPath(ctx context.Context, path string) (project.Project
 	return t.projectAt(ctx, ownPath(owner.ID, own))
 }
 
-func (t *Table) projectAt(ctx context.Context, path string) (project.Project, error) {
+func (t *Reader) projectAt(ctx context.Context, path string) (project.Project, error) {
 	it, err := t.get(ctx, pathKey(path))
 	if err != nil {
 		return project.Project{}, err
 	}
-	r := reader{item: it}
+	r := attributes{item: it}
 	id := project.ID(r.number("id"))
 	if r.err != nil {
 		return project.Project{}, r.err
@@ -58,7 +58,7 @@ func (t *Table) projectAt(ctx context.Context, path string) (project.Project, er
 
 // Standing returns what user is in a project and in the groups above it, in
 // one request: the zero Standing for somebody who is no member of any.
-func (t *Table) Standing(ctx context.Context, proj project.Project, acct account.ID) (project.Standing, error) {
+func (t *Reader) Standing(ctx context.Context, proj project.Project, acct account.ID) (project.Standing, error) {
 	keys := []key{memberKey(proj.ID, acct)}
 	for _, id := range proj.Ancestors {
 		keys = append(keys, memberKey(id, acct))

@@ -11,7 +11,7 @@ import (
 
 // Token returns the token with this id, through its owner's pointer: two
 // reads in a row. Absence is fault.ErrNotFound.
-func (t *Table) Token(ctx context.Context, id token.ID) (token.Token, error) {
+func (t *Reader) Token(ctx context.Context, id token.ID) (token.Token, error) {
 	it, err := t.get(ctx, pointerKey(id))
 	if err != nil {
 		return token.Token{}, err
@@ -29,7 +29,7 @@ func (t *Table) Token(ctx context.Context, id token.ID) (token.Token, error) {
 
 // TokenByDigest returns the token whose bearer has this digest, in whatever
 // state it is. Absence is fault.ErrNotFound.
-func (t *Table) TokenByDigest(ctx context.Context, digest secret.Digest) (token.Token, error) {
+func (t *Reader) TokenByDigest(ctx context.Context, digest secret.Digest) (token.Token, error) {
 	it, err := t.get(ctx, tokenKey(digest))
 	if err != nil {
 		return token.Token{}, err
@@ -39,7 +39,7 @@ func (t *Table) TokenByDigest(ctx context.Context, digest secret.Digest) (token.
 
 // TokensByDigest returns those tokens that there are, in no order and in
 // whatever state. The digests have to differ. Malformed records are passed over.
-func (t *Table) TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error) {
+func (t *Reader) TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error) {
 	var tokens []token.Token
 	err := t.Tokens(ctx, digests, func(tok token.Token, err error) {
 		if err != nil {

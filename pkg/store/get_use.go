@@ -9,7 +9,7 @@ import (
 // Use returns what is stored of an idempotency key. Absence is
 // fault.ErrNotFound. Whether the use still stands is the caller's to ask:
 // clean-up may lag for days.
-func (t *Table) Use(ctx context.Context, handle string) (secret.Use, error) {
+func (t *Reader) Use(ctx context.Context, handle string) (secret.Use, error) {
 	it, err := t.get(ctx, useKey(handle))
 	if err != nil {
 		return secret.Use{}, err

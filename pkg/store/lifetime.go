@@ -15,9 +15,9 @@ import (
 	"latchkey/pkg/token"
 )
 
-// LifetimeRun implements sweep.Limits. While ends are not enforced there is
+// LifetimeRun returns the limit on lifetimes and when its run starts. While ends are not enforced there is
 // nothing to end.
-func (t *Table) LifetimeRun(ctx context.Context) (days int, from time.Time, err error) {
+func (t *Reader) LifetimeRun(ctx context.Context) (days int, from time.Time, err error) {
 	s, err := t.Settings(ctx)
 	if err != nil || s.ExpiryIgnored {
 		return s.LifetimeDays, time.Time{}, err
@@ -25,14 +25,14 @@ func (t *Table) LifetimeRun(ctx context.Context) (days int, from time.Time, err 
 	return s.LifetimeDays, s.Run.At, nil
 }
 
-// ExpiryIgnored implements sweep.Enforcement.
-func (t *Table) ExpiryIgnored(ctx context.Context) (bool, error) {
+// ExpiryIgnored reports whether tokens work on after their end.
+func (t *Reader) ExpiryIgnored(ctx context.Context) (bool, error) {
 	p, err := t.Policy(ctx)
 	return p.ExpiryIgnored, err
 }
 
-// Begun implements sweep.Ledger.
-func (t *Table) Begun(ctx context.Context, job sweep.Job) (bool, error) {
+// Begun reports whether a job has saved any progress.
+func (t *Reader) Begun(ctx context.Context, job sweep.Job) (bool, error) {
 	_, err := t.get(ctx, jobKey(job))
 	if errors.Is(err, fault.ErrNotFound) {
 		return false, nil
@@ -40,9 +40,9 @@ func (t *Table) Begun(ctx context.Context, job sweep.Job) (bool, error) {
 	return err == nil, err
 }
 
-// PageOfTokens implements sweep.Accounts, with as many tokens as one request
+// PageOfTokens returns a page of an account's tokens, with as many tokens as one request
 // reads.
-func (t *Table) PageOfTokens(ctx context.Context, owner account.ID, page string) ([]token.Token, string, error) {
+func (t *Reader) PageOfTokens(ctx context.Context, owner account.ID, page string) ([]token.Token, string, error) {
 	in := &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
@@ -70,7 +70,7 @@ func (t *Table) PageOfTokens(ctx context.Context, owner account.ID, page string)
 	}
 	next := ""
 	if len(out.LastEvaluatedKey) > 0 {
-		r := reader{item: out.LastEvaluatedKey}
+		r := attributes{item: out.LastEvaluatedKey}
 		if next = r.text("sk"); r.err != nil {
 			return nil, "", r.err
 		}

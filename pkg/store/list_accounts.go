@@ -11,14 +11,14 @@ import (
 // LastAccountID returns the highest user id that was given out, 0 before the
 // first. Ids are given out one by one, so counting down from it meets every user:
 // a list in the order of ids needs no index.
-func (t *Table) LastAccountID(ctx context.Context) (account.ID, error) {
+func (t *Reader) LastAccountID(ctx context.Context) (account.ID, error) {
 	last, _, err := t.CountAccounts(ctx)
 	return last, err
 }
 
 // CountAccounts returns the highest user id that was given out, and how many users
 // there are: those below it, less those that were deleted.
-func (t *Table) CountAccounts(ctx context.Context) (last account.ID, accts int, err error) {
+func (t *Reader) CountAccounts(ctx context.Context) (last account.ID, accts int, err error) {
 	it, err := t.get(ctx, userSequenceKey())
 	if errors.Is(err, fault.ErrNotFound) {
 		return 0, 0, nil
@@ -26,7 +26,7 @@ func (t *Table) CountAccounts(ctx context.Context) (last account.ID, accts int, 
 	if err != nil {
 		return 0, 0, err
 	}
-	r := reader{item: it}
+	r := attributes{item: it}
 	last = account.ID(r.number("last"))
 	gone := r.optionalNumber("gone")
 	if gone < 0 || gone > int64(last) {

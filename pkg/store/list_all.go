@@ -11,10 +11,10 @@ import (
 	"latchkey/pkg/token"
 )
 
-// EveryToken implements lifecycle.Store: it hands all tokens to each, a page
+// EveryToken hands all tokens to each, a page
 // at a time, in no order, with their owners' TokensValidFrom. It reads the
 // whole table, so its cost grows with the table and not with the result.
-func (t *Table) EveryToken(ctx context.Context, each func(token.Token, int64)) error {
+func (t *Reader) EveryToken(ctx context.Context, each func(token.Token, int64)) error {
 	pages := dynamodb.NewScanPaginator(t.client, &dynamodb.ScanInput{
 		TableName:                 &t.name,
 		FilterExpression:          aws.String("sk = :token"),

@@ -13,10 +13,10 @@ import (
 	"latchkey/pkg/token"
 )
 
-// TokensOfOwner implements lifecycle.Store: every token of an owner by
+// TokensOfOwner returns every token of an owner by
 // ascending id, those that were just made included. Pointers whose record
 // clean-up has taken already are passed over.
-func (t *Table) TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error) {
+func (t *Reader) TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error) {
 	pointers, err := t.pointers(ctx, userPartition(owner))
 	if err != nil {
 		return nil, err
@@ -24,10 +24,10 @@ func (t *Table) TokensOfOwner(ctx context.Context, owner account.ID) ([]token.To
 	return t.recordsOf(ctx, pointers)
 }
 
-// PageOfOwner implements lifecycle.Store: limit of an owner's tokens from
+// PageOfOwner returns limit of an owner's tokens from
 // offset on, by id, and how many there are in all. It reads the pointers of
 // all and the records of the page.
-func (t *Table) PageOfOwner(ctx context.Context, owner account.ID, q token.Page) ([]token.Token, int, error) {
+func (t *Reader) PageOfOwner(ctx context.Context, owner account.ID, q token.Page) ([]token.Token, int, error) {
 	pointers, err := t.pointers(ctx, userPartition(owner))
 	if err != nil {
 		return nil, 0, err
@@ -47,7 +47,7 @@ func (t *Table) PageOfOwner(ctx context.Context, owner account.ID, q token.Page)
 }
 
 // pointers returns those of one partition, an owner's or a project's.
-func (t *Table) pointers(ctx context.Context, partition string) ([]pointer, error) {
+func (t *Reader) pointers(ctx context.Context, partition string) ([]pointer, error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
@@ -77,7 +77,7 @@ func (t *Table) pointers(ctx context.Context, partition string) ([]pointer, erro
 }
 
 // recordsOf reads the records that pointers name, by ascending id.
-func (t *Table) recordsOf(ctx context.Context, pointers []pointer) ([]token.Token, error) {
+func (t *Reader) recordsOf(ctx context.Context, pointers []pointer) ([]token.Token, error) {
 	keys := make([]key, len(pointers))
 	for i, p := range pointers {
 		keys[i] = tokenKey(p.digest())

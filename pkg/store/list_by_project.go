@@ -7,10 +7,10 @@ import (
 	"latchkey/pkg/token"
 )
 
-// TokensOfProject implements lifecycle.BotStore: every token of a project or
+// TokensOfProject returns every token of a project or
 // group by ascending id, those that were just made included. Pointers whose
 // record clean-up has taken already are passed over.
-func (t *Table) TokensOfProject(ctx context.Context, pid project.ID) ([]token.Token, error) {
+func (t *Reader) TokensOfProject(ctx context.Context, pid project.ID) ([]token.Token, error) {
 	pointers, err := t.pointers(ctx, projectPartition(pid))
 	if err != nil {
 		return nil, err

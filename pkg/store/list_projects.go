@@ -14,9 +14,9 @@ import (
 	"latchkey/pkg/project"
 )
 
-// LastProjectID implements directory.Tree: the highest id that was given out,
+// LastProjectID returns the highest id that was given out,
 // 0 before the first. Ids have no gaps, so counting up to it meets everything.
-func (t *Table) LastProjectID(ctx context.Context) (project.ID, error) {
+func (t *Reader) LastProjectID(ctx context.Context) (project.ID, error) {
 	it, err := t.get(ctx, projectSequenceKey())
 	if errors.Is(err, fault.ErrNotFound) {
 		return 0, nil
@@ -24,13 +24,13 @@ func (t *Table) LastProjectID(ctx context.Context) (project.ID, error) {
 	if err != nil {
 		return 0, err
 	}
-	r := reader{item: it}
+	r := attributes{item: it}
 	last := project.ID(r.number("last"))
 	return last, r.err
 }
 
-// ProjectsByID implements directory.Tree, in batches.
-func (t *Table) ProjectsByID(ctx context.Context, ids []project.ID, each func(project.Project)) error {
+// ProjectsByID hands the projects and groups of ids to each, in batches.
+func (t *Reader) ProjectsByID(ctx context.Context, ids []project.ID, each func(project.Project)) error {
 	keys := make([]key, len(ids))
 	for i, id := range ids {
 		keys[i] = projectKey(id)
@@ -50,26 +50,26 @@ func (t *Table) ProjectsByID(ctx context.Context, ids []project.ID, each func(pr
 	return nil
 }
 
-// InGroup implements directory.Tree with one Query.
-func (t *Table) InGroup(ctx context.Context, group project.ID) ([]project.ID, error) {
+// InGroup returns what lies directly in a group, by one Query.
+func (t *Reader) InGroup(ctx context.Context, group project.ID) ([]project.ID, error) {
 	return t.named(ctx, projectPartition(group), childPrefix)
 }
 
-// InAccount implements directory.Tree with one Query.
-func (t *Table) InAccount(ctx context.Context, owner account.ID) ([]project.ID, error) {
+// InAccount returns what lies in an account's namespace, by one Query.
+func (t *Reader) InAccount(ctx context.Context, owner account.ID) ([]project.ID, error) {
 	return t.named(ctx, userPartition(owner), childPrefix)
 }
 
 // named returns the ids of projects that sort keys of a partition end in, in
 // their order.
-func (t *Table) named(ctx context.Context, partition, prefix string) ([]project.ID, error) {
+func (t *Reader) named(ctx context.Context, partition, prefix string) ([]project.ID, error) {
 	items, err := t.query(ctx, partition, prefix)
 	if err != nil {
 		return nil, err
 	}
 	var ids []project.ID
 	for _, it := range items {
-		r := reader{item: it}
+		r := attributes{item: it}
 		id, err := project.ParseID(strings.TrimLeft(strings.TrimPrefix(r.text("sk"), prefix), "0"))
 		if err != nil {
 			t.passOver(fmt.Errorf("%w: attribute sk", fault.ErrCorrupt))
@@ -82,7 +82,7 @@ func (t *Table) named(ctx context.Context, partition, prefix string) ([]project.
 
 // query reads the items of a partition whose sort keys start with prefix, in
 // their order.
-func (t *Table) query(ctx context.Context, partition, prefix string) ([]item, error) {
+func (t *Reader) query(ctx context.Context, partition, prefix string) ([]item, error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:                 &t.name,
 		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :sk)"),

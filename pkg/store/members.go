@@ -14,10 +14,10 @@ import (
 	"latchkey/pkg/project"
 )
 
-// Members implements directory.MemberReader with one Query: the direct members
+// Members returns, by one Query, the direct members
 // of a project by ascending user id, those whose account is gone and those
 // whose membership is over included.
-func (t *Table) Members(ctx context.Context, pid project.ID) ([]project.Member, error) {
+func (t *Reader) Members(ctx context.Context, pid project.ID) ([]project.Member, error) {
 	items, err := t.query(ctx, projectPartition(pid), memberPrefix)
 	if err != nil {
 		return nil, err
@@ -25,10 +25,10 @@ func (t *Table) Members(ctx context.Context, pid project.ID) ([]project.Member, 
 	return t.readMembers(items), nil
 }
 
-// Memberships implements directory.MemberReader: what an account is a direct
+// Memberships returns what an account is a direct
 // member of, by ascending project id. It reads what names the memberships, and
 // then them.
-func (t *Table) Memberships(ctx context.Context, acct account.ID) ([]project.Member, error) {
+func (t *Reader) Memberships(ctx context.Context, acct account.ID) ([]project.Member, error) {
 	ids, err := t.named(ctx, userPartition(acct), memberPrefix)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func (t *Table) Memberships(ctx context.Context, acct account.ID) ([]project.Mem
 	return members, nil
 }
 
-func (t *Table) readMembers(items []item) []project.Member {
+func (t *Reader) readMembers(items []item) []project.Member {
 	var members []project.Member
 	for _, it := range items {
 		m, err := readMember(it)
@@ -59,7 +59,7 @@ func (t *Table) readMembers(items []item) []project.Member {
 	return members
 }
 
-// AddMember implements directory.MemberStore: both items, under the condition
+// AddMember makes a member: both items, under the condition
 // that the account is there.
 func (t *Table) AddMember(ctx context.Context, m, over project.Member, added audit.Event) error {
 	add := t.put(memberItem(m), absent, nil)
@@ -83,7 +83,7 @@ func (t *Table) AddMember(ctx context.Context, m, over project.Member, added aud
 	}
 }
 
-// ChangeMember implements directory.MemberStore.
+// ChangeMember changes a member that is still as before.
 func (t *Table) ChangeMember(ctx context.Context, before, after, besides project.Member, changed []audit.Event) error {
 	condition, names, values := unchanged(before)
 	change := t.put(memberItem(after), condition, values)
@@ -91,7 +91,7 @@ func (t *Table) ChangeMember(ctx context.Context, before, after, besides project
 	return t.writeMember(ctx, []types.TransactWriteItem{change}, besides, changed, t.holds(after))
 }
 
-// RemoveMember implements directory.MemberStore: both items.
+// RemoveMember ends a membership that is still as m: both items.
 func (t *Table) RemoveMember(ctx context.Context, m, besides project.Member, removed audit.Event) error {
 	condition, names, values := unchanged(m)
 	remove := t.remove(memberKey(m.Project, m.Account), condition, values)
@@ -124,7 +124,7 @@ func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem
 }
 
 // holds reads whether m is stored as it is.
-func (t *Table) holds(m project.Member) func(context.Context) (bool, error) {
+func (t *Reader) holds(m project.Member) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		it, err := t.get(ctx, memberKey(m.Project, m.Account))
 		if err != nil {

@@ -6,9 +6,9 @@ import (
 	"latchkey/pkg/project"
 )
 
-// MembersIn implements sweep.Projects: one Query for each project, which grows
+// MembersIn hands the members of projects to each: one Query for each project, which grows
 // with its members.
-func (t *Table) MembersIn(ctx context.Context, projects []project.ID, each func(project.Member, error)) error {
+func (t *Reader) MembersIn(ctx context.Context, projects []project.ID, each func(project.Member, error)) error {
 	for _, id := range projects {
 		items, err := t.query(ctx, projectPartition(id), memberPrefix)
 		if err != nil {

@@ -113,7 +113,7 @@ func projectItem(proj project.Project) item {
 }
 
 func readProject(it item) (project.Project, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	id, err := project.ParseID(strings.TrimPrefix(r.text("pk"), "PROJECT#"))
 	if err != nil {
 		r.fault("pk")
@@ -157,7 +157,7 @@ func memberItem(m project.Member) item {
 func membershipItem(m project.Member) item { return membershipKey(m.Project, m.Account) }
 
 func readMember(it item) (project.Member, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	pid, err := project.ParseID(strings.TrimPrefix(r.text("pk"), "PROJECT#"))
 	if err != nil {
 		r.fault("pk")
@@ -188,7 +188,7 @@ func readMember(it item) (project.Member, error) {
 
 // projectOfMembership returns what a membership item names.
 func projectOfMembership(it item) (project.ID, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	id, err := project.ParseID(strings.TrimLeft(strings.TrimPrefix(r.text("sk"), memberPrefix), "0"))
 	if err != nil {
 		r.fault("sk")

@@ -10,7 +10,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// RevokeToken implements lifecycle.Store. It leaves the expiry index, because
+// RevokeToken revokes a token. It leaves the expiry index, because
 // nobody is told of the end of a token that has ended, and gives record,
 // pointer and family a date from which clean-up may take them. The bot of a
 // project's or group's token goes with it.

@@ -12,7 +12,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// RotateToken implements lifecycle.Store: one transaction ends old, or says how
+// RotateToken replaces a token: one transaction ends old, or says how
 // long it works on, puts next and moves the family, so that exactly one of two
 // rotations at once wins. A token in its overlap leaves the expiry index like
 // one that has ended: its successor is what its owner has to know of. The

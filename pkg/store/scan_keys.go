@@ -92,7 +92,7 @@ func readDebt(element types.AttributeValue) (sweep.Debt, bool) {
 }
 
 func readProgress(it item) (sweep.Progress, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	p := sweep.Progress{Cursor: account.ID(r.optionalNumber("cursor")), Done: r.flag("done"), Unmarked: readDebts(it["unmarked"])}
 	if counts, ok := it["counts"].(*types.AttributeValueMemberM); ok {
 		for name, value := range counts.Value {

@@ -14,7 +14,7 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// Acquire implements sweep.Ledger.
+// Acquire takes the lease of a job and returns how far it is.
 func (t *Table) Acquire(ctx context.Context, job sweep.Job, holder string, now, until time.Time) (sweep.Progress, error) {
 	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:           &t.name,
@@ -43,7 +43,7 @@ func (t *Table) Acquire(ctx context.Context, job sweep.Job, holder string, now, 
 }
 
 // progress returns how far a job is; one that was never begun is at its start.
-func (t *Table) progress(ctx context.Context, job sweep.Job) (sweep.Progress, error) {
+func (t *Reader) progress(ctx context.Context, job sweep.Job) (sweep.Progress, error) {
 	it, err := t.get(ctx, jobKey(job))
 	if errors.Is(err, fault.ErrNotFound) {
 		return sweep.Progress{}, nil
@@ -64,7 +64,7 @@ func (t *Table) releaseLease(job sweep.Job, holder string) *dynamodb.UpdateItemI
 	}
 }
 
-// Save implements sweep.Ledger. Its two writes are one transaction, so that a
+// Save saves how far a job is. Its two writes are one transaction, so that a
 // run which has lost its lease changes nothing.
 func (t *Table) Save(ctx context.Context, job sweep.Job, holder string, p sweep.Progress, until time.Time) error {
 	expression, values := "SET leased_until = :until", item{":holder": text(holder), ":until": epoch(until)}
@@ -75,7 +75,7 @@ func (t *Table) Save(ctx context.Context, job sweep.Job, holder string, p sweep.
 	lease := t.update(scanKey(job.Kind, job.Shard), expression, "holder = :holder", values)
 	reasons, err := t.write(ctx, []types.TransactWriteItem{lease, t.setProgress(job, p)}, func(ctx context.Context) (bool, error) {
 		it, err := t.get(ctx, scanKey(job.Kind, job.Shard))
-		r := reader{item: it}
+		r := attributes{item: it}
 		ours := r.optionalText("holder") == holder
 		return ours != release && (release || r.optionalNumber("leased_until") == until.Unix()), errors.Join(err, r.err)
 	})
@@ -97,8 +97,8 @@ func (t *Table) setProgress(job sweep.Job, p sweep.Progress) types.TransactWrite
 	}}
 }
 
-// Finished implements sweep.Ledger.
-func (t *Table) Finished(ctx context.Context, kind sweep.Kind, shard int) (clock.Day, error) {
+// Finished returns the last finished day of a kind of job.
+func (t *Reader) Finished(ctx context.Context, kind sweep.Kind, shard int) (clock.Day, error) {
 	it, err := t.get(ctx, scanKey(kind, shard))
 	if err != nil {
 		return clock.Day{}, err
@@ -106,7 +106,7 @@ func (t *Table) Finished(ctx context.Context, kind sweep.Kind, shard int) (clock
 	if _, finished := it["finished_on"]; !finished {
 		return clock.Day{}, fault.ErrNotFound // leased, for the first time
 	}
-	r := reader{item: it}
+	r := attributes{item: it}
 	day, err := clock.ParseDay(r.text("finished_on"))
 	if err != nil {
 		r.fault("finished_on")
@@ -114,7 +114,7 @@ func (t *Table) Finished(ctx context.Context, kind sweep.Kind, shard int) (clock
 	return day, r.err
 }
 
-// SetFinished implements sweep.Ledger.
+// SetFinished writes down the day of a finished job.
 func (t *Table) SetFinished(ctx context.Context, job sweep.Job) error {
 	return t.tryWrite(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &t.name,
@@ -127,7 +127,7 @@ func (t *Table) SetFinished(ctx context.Context, job sweep.Job) error {
 
 // tryWrite makes a change whose condition may rightly fail: then there is
 // nothing to change.
-func (t *Table) tryWrite(ctx context.Context, in *dynamodb.UpdateItemInput) error {
+func (t *Journal) tryWrite(ctx context.Context, in *dynamodb.UpdateItemInput) error {
 	_, err := t.client.UpdateItem(ctx, in)
 	var needless *types.ConditionalCheckFailedException
 	if err == nil || errors.As(err, &needless) {

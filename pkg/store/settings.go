@@ -19,8 +19,8 @@ import (
 
 func settingsKey() key { return keyOf(settingsPartition, "APPLICATION") }
 
-// Settings implements administration.SettingsStore.
-func (t *Table) Settings(ctx context.Context) (settings.Application, error) {
+// Settings returns what was set, and the defaults for the rest.
+func (t *Reader) Settings(ctx context.Context) (settings.Application, error) {
 	it, err := t.get(ctx, settingsKey())
 	if err != nil && !errors.Is(err, fault.ErrNotFound) {
 		return settings.Application{}, err
@@ -29,12 +29,12 @@ func (t *Table) Settings(ctx context.Context) (settings.Application, error) {
 }
 
 // Policy returns what administrators have set for every token.
-func (t *Table) Policy(ctx context.Context) (settings.Settings, error) {
+func (t *Reader) Policy(ctx context.Context) (settings.Settings, error) {
 	s, err := t.Settings(ctx)
 	return s.Settings, err
 }
 
-// SaveSettings implements administration.SettingsStore. Only what differs from the
+// SaveSettings writes the settings over those of the revision before. Only what differs from the
 // operator's defaults is written, and what was written once stays.
 func (t *Table) SaveSettings(ctx context.Context, s settings.Application, changed []audit.Event) error {
 	if err := checkEvents(changed...); err != nil {
@@ -96,12 +96,12 @@ func (t *Table) settingsItem(s settings.Application, before item) item {
 
 // readSettings reads the item, which may be nil. What makes no sense is
 // malformed: a rule that cannot be read must not be taken for a looser one.
-func (t *Table) readSettings(it item) (settings.Application, error) {
+func (t *Reader) readSettings(it item) (settings.Application, error) {
 	s := settings.Application{Settings: t.opts.Policy}
 	if len(it) == 0 {
 		return s, nil
 	}
-	r := reader{item: it}
+	r := attributes{item: it}
 	has := func(name string) bool { _, there := it[name]; return there }
 	integer := func(target *int, name string, least, most int64) {
 		if has(name) {

@@ -1,12 +1,19 @@
 // Package store keeps Latchkey's records in its one DynamoDB table.
 //
-// Start with Open. There is one file per access pattern and one key file per
-// item kind; the table itself is defined in infra/table.yaml. The package
+// Start with Open, and hand out no more of the Table than somebody needs: its
+// Reader reads, its Journal also writes down uses and refusals. There is one file
+// per access pattern and one key file per item kind; the table itself is defined
+// in infra/table.yaml. The package
 // promises that every read is strongly consistent, that writes which belong
 // together are one transaction, that a write which the engine committed is
 // reported as done even when its answer was lost, and that SDK errors leave it
-// only as the errors of package token. It is safe for concurrent use. It does
+// only as the errors of package fault. It is safe for concurrent use. It does
 // not decide anything about tokens beyond what a condition has to guard.
+//
+// A change is one transaction with its audit events, which are an argument; see
+// package audit for which change has which. Without one that says what happened
+// nothing is written. MarkUsed, Mark and the progress of scans are bookkeeping:
+// they change nobody's rights and have no event.
 package store
 
 import (
@@ -48,26 +55,39 @@ type Options struct {
 	Malformed func(error)
 }
 
-func (t *Table) passOver(err error) {
+func (t *Reader) passOver(err error) {
 	if t.opts.Malformed != nil {
 		t.opts.Malformed(err)
 	}
 }
 
-// A Table is Latchkey's table.
-type Table struct {
+// A Reader reads Latchkey's table and cannot write to it.
+type Reader struct {
 	client *dynamodb.Client
 	name   string
 	opts   Options
+}
+
+// A Journal is a Reader that also writes down what happens without changing
+// anything: last uses, and events that belong to no change.
+type Journal struct {
+	Reader
 	// events is the number of the last audit event; see audit.NewID.
 	events *atomic.Uint32
+}
 
+// A Table is a Journal that also makes changes, each with its events.
+type Table struct {
+	Journal
 	retention *keptRetention
 }
 
 // Open returns the table called name. It makes no request.
 func Open(client *dynamodb.Client, name string, opts Options) *Table {
-	t := &Table{client: client, name: name, opts: opts, events: &atomic.Uint32{}, retention: &keptRetention{}}
+	t := &Table{
+		Journal:   Journal{Reader: Reader{client: client, name: name, opts: opts}, events: &atomic.Uint32{}},
+		retention: &keptRetention{},
+	}
 	t.events.Store(rand.Uint32N(audit.FirstNumbers)) //nolint:gosec // keeps two processes apart, no secret
 	return t
 }
@@ -110,7 +130,7 @@ func keyOf(pk, sk string) key {
 func keyIn(it item) key { return key{"pk": it["pk"], "sk": it["sk"]} }
 
 // get reads one item. Absence is fault.ErrNotFound.
-func (t *Table) get(ctx context.Context, k key) (item, error) {
+func (t *Reader) get(ctx context.Context, k key) (item, error) {
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &t.name, Key: k, ConsistentRead: aws.Bool(true),
 	})
@@ -125,7 +145,7 @@ func (t *Table) get(ctx context.Context, k key) (item, error) {
 
 // getBatch reads any number of items in pages of 100, in no order. Absent
 // ones are left out.
-func (t *Table) getBatch(ctx context.Context, keys []key) ([]item, error) {
+func (t *Reader) getBatch(ctx context.Context, keys []key) ([]item, error) {
 	items := make([]item, 0, len(keys))
 	for start := 0; start < len(keys); start += maxBatchGet {
 		page := keys[start:min(start+maxBatchGet, len(keys))]
@@ -140,7 +160,7 @@ func (t *Table) getBatch(ctx context.Context, keys []key) ([]item, error) {
 
 // getPage reads up to 100 items in one request, and asks again for those that
 // the engine had no capacity for.
-func (t *Table) getPage(ctx context.Context, keys []key) ([]item, error) {
+func (t *Reader) getPage(ctx context.Context, keys []key) ([]item, error) {
 	pending := types.KeysAndAttributes{Keys: keys, ConsistentRead: aws.Bool(true)}
 	var items []item
 	for attempt := 0; ; attempt++ {

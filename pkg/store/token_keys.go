@@ -103,7 +103,7 @@ func (t *Table) tokenItem(tok token.Token) item {
 // readToken accepts an item only if it is whole: a record that makes no sense
 // must refuse, never allow.
 func readToken(it item) (token.Token, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	pk := r.text("pk")
 	tok := token.Token{
 		ID:            token.ID(r.number("id")),
@@ -151,7 +151,7 @@ func readToken(it item) (token.Token, error) {
 
 // readNetworks faults a record that has lost some of its networks, or all: it
 // must not be good where it was not. Their number is stored for that.
-func readNetworks(r *reader) token.Networks {
+func readNetworks(r *attributes) token.Networks {
 	count := r.optionalNumber("allowed_cidr_count")
 	if _, restricted := r.item["allowed_cidrs"]; !restricted && count == 0 {
 		return nil
@@ -164,7 +164,7 @@ func readNetworks(r *reader) token.Networks {
 }
 
 // checkToken faults what no token can be.
-func checkToken(r *reader, tok token.Token) {
+func checkToken(r *attributes, tok token.Token) {
 	if tok.Owner < 1 || tok.Owner > account.MaxID || tok.ID.Number() < 1 {
 		r.fault("id")
 	}
@@ -221,7 +221,7 @@ type pointer struct {
 func (p pointer) digest() secret.Digest { return secret.DigestFromKey(p.stored) }
 
 func readPointer(it item) (pointer, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	p := pointer{r.text("digest"), token.Kind(r.optionalText("kind"))}
 	if p.kind == "" {
 		p.kind = token.Personal

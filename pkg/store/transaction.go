@@ -26,7 +26,7 @@ const (
 )
 
 // transact writes a change and its events, all or nothing; see write.
-func (t *Table) transact(ctx context.Context, items []types.TransactWriteItem, events []audit.Event, done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
+func (t *Journal) transact(ctx context.Context, items []types.TransactWriteItem, events []audit.Event, done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
 	if err := checkEvents(events...); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (t *Table) transact(ctx context.Context, items []types.TransactWriteItem, e
 // one that was committed and whose answer was lost, instead of meeting its own
 // items in the conditions of the next (TransactWriteItems: idempotency, for 10
 // minutes).
-func (t *Table) write(ctx context.Context, items []types.TransactWriteItem, done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
+func (t *Journal) write(ctx context.Context, items []types.TransactWriteItem, done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
 	in := &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(rand.Text())}
 	for attempt := 0; ; attempt++ {
 		_, err := t.client.TransactWriteItems(ctx, in)
@@ -76,7 +76,7 @@ func (t *Table) write(ctx context.Context, items []types.TransactWriteItem, done
 }
 
 // readBack returns nil when the write behind err took place after all.
-func (t *Table) readBack(ctx context.Context, err error, done func(context.Context) (bool, error)) error {
+func (t *Journal) readBack(ctx context.Context, err error, done func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
 	defer cancel()
 	if took, readErr := done(ctx); readErr == nil && took {
@@ -86,7 +86,7 @@ func (t *Table) readBack(ctx context.Context, err error, done func(context.Conte
 }
 
 // gone reads whether none of items is there any more.
-func (t *Table) gone(items []item) func(context.Context) (bool, error) {
+func (t *Reader) gone(items []item) func(context.Context) (bool, error) {
 	keys := make([]key, len(items))
 	for i, it := range items {
 		keys[i] = keyIn(it)
@@ -108,7 +108,7 @@ func failed(reasons []types.CancellationReason, position int) bool {
 	return position < len(reasons) && code(reasons[position]) == conditionFailed
 }
 
-func (t *Table) put(it item, condition string, values item) types.TransactWriteItem {
+func (t *Journal) put(it item, condition string, values item) types.TransactWriteItem {
 	put := &types.Put{TableName: &t.name, Item: it, ExpressionAttributeValues: values}
 	if condition != "" {
 		put.ConditionExpression = &condition

@@ -62,7 +62,7 @@ func (t *Table) updateAccount(ctx context.Context, id account.ID, expression, co
 	}
 }
 
-// UpdateAccount implements directory.Store: the profile changes together with the
+// UpdateAccount changes an account: the profile changes together with the
 // names that it is found by. Only what differs is written, so that two changes
 // at once of different things both last.
 func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account, updated []audit.Event) error {

@@ -22,7 +22,7 @@ func useItem(u secret.Use) item {
 }
 
 func readUse(it item, handle string) (secret.Use, error) {
-	r := reader{item: it}
+	r := attributes{item: it}
 	u := secret.Use{
 		Handle:      handle,
 		Fingerprint: r.text("fingerprint"),

@@ -80,7 +80,7 @@ func (t *Throttles) Verify(ctx context.Context, verifier *verify.Verifier, value
 	if t == nil || value == "" || !address.IsValid() {
 		return verifier.Verify(ctx, value, address)
 	}
-	network, now := networkOf(address), verifier.Clock.Now()
+	network, now := networkOf(address), verifier.Now()
 	if err := t.wrongBearers.check(network, now); err != nil && !t.goodBearers.has(value) {
 		return principal.Principal{}, err
 	}

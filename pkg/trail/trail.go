@@ -42,11 +42,22 @@ type Reader interface {
 
 // A Trail reads the audit trail for those who may. It is safe for concurrent
 // use.
-type Trail struct {
+type Trail struct{ parts Parts }
+
+// Parts are what a Trail is made of, all of which it needs.
+type Parts struct {
 	Store    Store
 	Reader   Reader
 	Projects principal.Projects
 	Clock    clock.Clock
+}
+
+// New returns a Trail, or an error that names the part that is missing.
+func New(parts Parts) (*Trail, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Trail{parts}, nil
 }
 
 // A Query narrows a list of events. Zero fields do not narrow.
@@ -97,13 +108,13 @@ func (t *Trail) Every(ctx context.Context, by principal.Principal, q Query) (Pag
 	if entity.ID != 0 {
 		return t.list(ctx, q, matches, t.of(entity))
 	}
-	return t.list(ctx, q, matches, t.Store.EveryEvent)
+	return t.list(ctx, q, matches, t.parts.Store.EveryEvent)
 }
 
 // entityOf returns whose trail the events of a token are in. One that was
 // cleaned up, of which nothing but its id is known, was its owner's.
 func (t *Trail) entityOf(ctx context.Context, id token.ID) (audit.Entity, error) {
-	tok, err := t.Reader.Token(ctx, id)
+	tok, err := t.parts.Reader.Token(ctx, id)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		return audit.AccountEntity(id.Owner()), nil
@@ -123,7 +134,7 @@ func (t *Trail) OfAccount(ctx context.Context, by principal.Principal, id accoun
 	}
 	page, err := t.list(ctx, q, everything, t.of(audit.AccountEntity(id)))
 	if err == nil && len(page.Events) == 0 {
-		_, err = t.Reader.Account(ctx, id)
+		_, err = t.parts.Reader.Account(ctx, id)
 	}
 	return page, err
 }
@@ -193,7 +204,7 @@ func hidePresented(by principal.Principal, page Page) {
 }
 
 func (t *Trail) manages(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (project.Project, error) {
-	access, err := principal.FindAccess(ctx, t.Projects, by, kind, ref, t.Clock.Now())
+	access, err := principal.FindAccess(ctx, t.parts.Projects, by, kind, ref, t.parts.Clock.Now())
 	if err == nil && !access.AtLeast(kind.ManageLevel()) {
 		err = fault.ErrForbidden
 	}
@@ -201,7 +212,7 @@ func (t *Trail) manages(ctx context.Context, by principal.Principal, kind projec
 }
 
 func (t *Trail) get(ctx context.Context, id int64, mine func(audit.Event) bool) (Page, error) {
-	event, err := t.Store.Event(ctx, id)
+	event, err := t.parts.Store.Event(ctx, id)
 	if err == nil && (!mine(event) || !event.At.After(t.oldest())) {
 		err = fault.ErrNotFound
 	}
@@ -214,14 +225,14 @@ func (t *Trail) get(ctx context.Context, id int64, mine func(audit.Event) bool) 
 
 // oldest is the instant from before which no events are shown: clean-up may
 // take them at any time.
-func (t *Trail) oldest() time.Time { return t.Clock.Now().Add(-audit.Life) }
+func (t *Trail) oldest() time.Time { return t.parts.Clock.Now().Add(-audit.Life) }
 
 // A walk hands events to each; see TrailStore.
 type walk func(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error
 
 func (t *Trail) of(entity audit.Entity) walk {
 	return func(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
-		return t.Store.Events(ctx, entity, from, to, each)
+		return t.parts.Store.Events(ctx, entity, from, to, each)
 	}
 }
 
@@ -230,7 +241,7 @@ func (t *Trail) of(entity audit.Entity) walk {
 func (t *Trail) list(ctx context.Context, q Query, matches func(audit.Event) bool, walk walk) (Page, error) {
 	// Clocks differ a little, and what was just done is to be seen.
 	const skew = time.Hour
-	from, to := t.oldest().Add(time.Second), t.Clock.Now().Add(skew)
+	from, to := t.oldest().Add(time.Second), t.parts.Clock.Now().Add(skew)
 	if q.From.After(from) {
 		from = q.From
 	}
@@ -287,7 +298,7 @@ func (t *Trail) look(ctx context.Context, page *Page) error {
 			if _, seen := page.Paths[id]; seen {
 				continue
 			}
-			proj, err := t.Projects.Project(ctx, id)
+			proj, err := t.parts.Projects.Project(ctx, id)
 			if err != nil && !errors.Is(err, fault.ErrNotFound) {
 				return err
 			}
@@ -299,7 +310,7 @@ func (t *Trail) look(ctx context.Context, page *Page) error {
 		}
 	}
 	if len(ids) > 0 {
-		if err := t.Reader.Accounts(ctx, ids, func(u account.Account) { page.Accounts[u.ID] = u }); err != nil {
+		if err := t.parts.Reader.Accounts(ctx, ids, func(u account.Account) { page.Accounts[u.ID] = u }); err != nil {
 			return err
 		}
 	}

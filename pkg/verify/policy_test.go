@@ -50,7 +50,8 @@ func TestSettingsAreReadAgainWhenTheyAreOld(t *testing.T) {
 
 func TestWithoutAMemoryEveryCheckReadsTheSettings(t *testing.T) {
 	f := newFixture(t)
-	f.Kept = nil
+	f.parts.Kept = nil
+	f.make(t)
 	for range 3 {
 		if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
 			t.Fatal(err)

@@ -58,17 +58,31 @@ const addressInterval = time.Minute
 const PolicyAge = 10 * time.Second
 
 // A Verifier decides whether bearers are good. It is safe for concurrent use.
-type Verifier struct {
+type Verifier struct{ parts Parts }
+
+// Parts are what a Verifier is made of.
+type Parts struct {
 	Store  Store
 	Pepper secret.Pepper
 	Format secret.Format
 	Clock  clock.Clock
 	// Unmarked is told when a last use could not be recorded. It may be nil.
-	Unmarked func(context.Context, token.ID, error)
+	Unmarked func(context.Context, token.ID, error) `optional:""`
 	// Kept is what earlier checks read of the settings. Without it, every check
 	// reads them.
-	Kept *Kept
+	Kept *Kept `optional:""`
 }
+
+// New returns a Verifier, or an error that names the part that is missing.
+func New(parts Parts) (*Verifier, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, err
+	}
+	return &Verifier{parts}, nil
+}
+
+// Now is the instant that the Verifier would decide at.
+func (v *Verifier) Now() time.Time { return v.parts.Clock.Now() }
 
 // Kept is what administrators have set for all tokens, as a check read it last.
 // The zero Kept holds nothing yet. It is safe for concurrent use.
@@ -131,23 +145,23 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 	if value == "" {
 		return principal.Principal{}, token.ErrMissing
 	}
-	bearer, err := v.Format.Parse(value)
+	bearer, err := v.parts.Format.Parse(value)
 	if err != nil {
 		return principal.Principal{}, fmt.Errorf("%w: %w", token.ErrUnknown, err)
 	}
 	hint, _ := bearer.OwnerHint()
-	digest := v.Pepper.Digest(bearer)
+	digest := v.parts.Pepper.Digest(bearer)
 
-	now := v.Clock.Now()
-	policy, old := v.Kept.get(now)
+	now := v.parts.Clock.Now()
+	policy, old := v.parts.Kept.get(now)
 	var fresh *settings.Settings
 	if old {
 		fresh = new(settings.Settings)
 	}
-	t, acct, err := v.Store.Check(ctx, digest, account.ID(hint), fresh)
+	t, acct, err := v.parts.Store.Check(ctx, digest, account.ID(hint), fresh)
 	if fresh != nil && (err == nil || errors.Is(err, fault.ErrNotFound)) {
 		policy = *fresh
-		v.Kept.set(policy, now)
+		v.parts.Kept.set(policy, now)
 	}
 	switch {
 	case errors.Is(err, fault.ErrNotFound) && t.ID != 0 && t.Digest == digest:
@@ -193,8 +207,8 @@ func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, i
 	}
 	ctx, cancel := context.WithTimeout(ctx, markTimeout)
 	defer cancel()
-	if err := v.Store.MarkUsed(ctx, t.Digest, now, before, newestFirst(from, t.LastUsedIPs)); err != nil && v.Unmarked != nil {
-		v.Unmarked(ctx, t.ID, err)
+	if err := v.parts.Store.MarkUsed(ctx, t.Digest, now, before, newestFirst(from, t.LastUsedIPs)); err != nil && v.parts.Unmarked != nil {
+		v.parts.Unmarked(ctx, t.ID, err)
 	}
 }
 

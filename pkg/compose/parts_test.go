@@ -1,0 +1,66 @@
+package compose
+
+import (
+	"crypto/rand"
+	"reflect"
+	"strings"
+	"testing"
+
+	"latchkey/pkg/administration"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/directory"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/planner"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/store"
+	"latchkey/pkg/trail"
+	"latchkey/pkg/verify"
+)
+
+// refuses checks that nothing is made of parts of which one is missing.
+func refuses[P, T any](t *testing.T, parts P, make func(P) (*T, error)) {
+	t.Helper()
+	if _, err := make(parts); err != nil {
+		t.Errorf("with everything: %v", err)
+	}
+	for i := range reflect.TypeFor[P]().NumField() {
+		field := reflect.TypeFor[P]().Field(i)
+		_, optional := field.Tag.Lookup("optional")
+		lacking := parts
+		reflect.ValueOf(&lacking).Elem().Field(i).SetZero()
+		if made, err := make(lacking); !optional && (err == nil || made != nil || !strings.Contains(err.Error(), field.Name)) {
+			t.Errorf("%T without %s: %v", parts, field.Name, err)
+		}
+	}
+}
+
+// Breaks if a use case is made without what guards it, because somebody forgot.
+func TestNothingIsMadeWithoutItsParts(t *testing.T) {
+	pepper, err := secret.NewPepper("pepper-of-thirty-two-bytes-12345")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, now, format := store.Open(nil, "latchkey", store.Options{}), clock.System{}, secret.Format{Prefixes: []string{"lkpat_"}}
+	refuses(t, lifecycle.IssuerParts{
+		Store: table, Reader: table, Projects: table, Bots: table, Gate: must(administration.NewGate(table)), Scopes: scope.GitLab(),
+		Pepper: pepper, Format: format, Policies: table, ImpersonationPrefix: "i", ProjectPrefix: "p", Clock: now, Random: rand.Reader,
+	}, lifecycle.NewIssuer)
+	refuses(t, lifecycle.RevokerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now}, lifecycle.NewRevoker)
+	refuses(t, lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now}, lifecycle.NewLister)
+	finder := directory.FinderParts{Reader: table, Projects: table, Clock: now}
+	refuses(t, finder, directory.NewFinder)
+	type directoryParts struct {
+		Finder *directory.Finder
+		Store  directory.Store
+	}
+	refuses(t, directoryParts{must(directory.NewFinder(finder)), table}, func(p directoryParts) (*directory.Directory, error) {
+		return directory.New(p.Finder, p.Store)
+	})
+	refuses(t, administration.Parts{Store: table, Planner: &planner.Planner{}, Clock: now, Reserved: []string{"lkpat_"}}, administration.New)
+	refuses(t, administration.FeaturesParts{Store: table, Reader: table, Finder: table, Clock: now}, administration.NewFeatures)
+	type gateParts struct{ Reader administration.SwitchReader }
+	refuses(t, gateParts{table}, func(p gateParts) (*administration.Gate, error) { return administration.NewGate(p.Reader) })
+	refuses(t, trail.Parts{Store: table, Reader: table, Projects: table, Clock: now}, trail.New)
+	refuses(t, verify.Parts{Store: &table.Journal, Pepper: pepper, Format: format, Clock: now}, verify.New)
+}

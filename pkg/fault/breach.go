@@ -1,0 +1,79 @@
+package fault
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Breach is a rule that a value breaks which somebody wants. It says nothing in
+// words: an adapter has those.
+type Breach struct {
+	// Field is what the value is of, such as name or expires_on.
+	Field string
+	Rule  Rule
+	// Limit is what the rule compares with: a number, a day, a Range. It may be nil.
+	Limit any
+}
+
+// A Rule says what is wrong with a value.
+type Rule string
+
+// The rules.
+const (
+	Blank      Rule = "blank"
+	TooLong    Rule = "too long" // Limit is the most characters
+	Malformed  Rule = "malformed"
+	Reserved   Rule = "reserved"
+	Taken      Rule = "taken"
+	NotInList  Rule = "not in the list"
+	AdminsOnly Rule = "for administrators only" // Limit is what of the value
+	NoBots     Rule = "a bot"
+	TooEarly   Rule = "too early" // Limit is the last day before
+	TooLate    Rule = "too late"  // Limit is the last day
+	OutOfRange Rule = "out of range"
+	TooDeep    Rule = "too deep"
+	TooMany    Rule = "too many"
+	StartOf    Rule = "start of an earlier one"
+)
+
+// A Range is the limit of OutOfRange, both ends included.
+type Range struct{ Least, Most int }
+
+// Breaches are all rules that are broken together. They wrap ErrInput.
+type Breaches []Breach
+
+// Add notes that a field breaks a rule.
+func (b *Breaches) Add(field string, rule Rule, limit any) {
+	*b = append(*b, Breach{field, rule, limit})
+}
+
+// Err returns b, or nil for none.
+func (b Breaches) Err() error {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+// Of returns the rules that a field breaks.
+func (b Breaches) Of(field string) (rules []Rule) {
+	for _, breach := range b {
+		if breach.Field == field {
+			rules = append(rules, breach.Rule)
+		}
+	}
+	return rules
+}
+
+// Error implements error. It leaves out the values, which a client can write
+// anything into.
+func (b Breaches) Error() string {
+	texts := make([]string, len(b))
+	for i, breach := range b {
+		texts[i] = fmt.Sprintf("%s %s", breach.Field, breach.Rule)
+	}
+	return "input invalid: " + strings.Join(texts, ", ")
+}
+
+// Unwrap returns ErrInput.
+func (Breaches) Unwrap() error { return ErrInput }
