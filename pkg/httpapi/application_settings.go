@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"latchkey/pkg/fault"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/settings"
 )
 
@@ -50,34 +49,28 @@ var settingNames = []string{
 	"inactive_resource_access_tokens_delete_after_days", "service_access_tokens_expiration_enforced", "disable_personal_access_tokens",
 }
 
-func (api *settingsAPI) applicationSettings(w http.ResponseWriter, r *http.Request) error {
-	s, err := api.administration.Settings(r.Context(), principal.From(r.Context()))
+func (api *settingsAPI) applicationSettings(c *call) error {
+	s, err := api.administration.Settings(c.ctx, c.by)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, applicationSettingsWire(s, api.Clock.Now()))
-	return nil
+	return c.json(http.StatusOK, applicationSettingsWire(s, c.now))
 }
 
-func (api *settingsAPI) updateApplicationSettings(w http.ResponseWriter, r *http.Request) error {
-	change, err := settingsChange(r)
+func (api *settingsAPI) updateApplicationSettings(c *call) error {
+	change, err := c.settingsChange()
 	if err != nil {
 		return err
 	}
-	s, err := api.administration.Update(r.Context(), principal.From(r.Context()), change)
+	s, err := api.administration.Update(c.ctx, c.by, change)
 	if err != nil {
 		return err
 	}
-	api.Log.Info("settings changed", facts(r, "revision", s.Revision)...)
-	writeJSON(w, http.StatusOK, applicationSettingsWire(s, api.Clock.Now()))
-	return nil
+	api.Log.Info("settings changed", c.facts("revision", s.Revision)...)
+	return c.json(http.StatusOK, applicationSettingsWire(s, c.now))
 }
 
-func settingsChange(r *http.Request) (settings.Change, error) {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return settings.Change{}, err
-	}
+func (b *binder) settingsChange() (settings.Change, error) {
 	given := 0
 	for _, name := range settingNames {
 		given += len(b.params[name])

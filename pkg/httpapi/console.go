@@ -7,10 +7,12 @@ import (
 	"fmt"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
@@ -46,7 +48,8 @@ type administratorJSON struct {
 // script needs unless scopes are given); create_token makes a token for a
 // username, with a value of the operator's choice if one is given.
 func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Directory) Console {
-	return func(ctx context.Context, raw json.RawMessage) (any, error) {
+	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
+		ctx = audit.WithOrigin(ctx, originOf(by))
 		var p issuePayload
 		if err := strict(raw, &p); err != nil {
 			return nil, err
@@ -98,7 +101,7 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	if err != nil {
 		return nil, consoleError(p.Action, fmt.Errorf("the account was made, its token was not: %w", err))
 	}
-	return administratorJSON{User: api.userWire(ctx, user, true), Token: wire}, nil
+	return administratorJSON{User: site(api.PublicURL).userWire(user, true), Token: wire}, nil
 }
 
 func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, user account.Account, p issuePayload) (tokenJSON, error) {
@@ -177,7 +180,8 @@ type revokedJSON struct {
 // RevokeConsole returns the console of revoke. revoke_token ends a token by
 // value or by id; revoke_everything ends all tokens of a username.
 func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Directory) Console {
-	return func(ctx context.Context, raw json.RawMessage) (any, error) {
+	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
+		ctx = audit.WithOrigin(ctx, originOf(by))
 		var p revokePayload
 		if err := strict(raw, &p); err != nil {
 			return nil, err

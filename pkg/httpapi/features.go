@@ -1,13 +1,13 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/feature"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 )
 
@@ -71,73 +71,57 @@ func actors(targets []feature.Target) []string {
 	return names
 }
 
-func (api *settingsAPI) listFeatures(w http.ResponseWriter, r *http.Request) error {
-	flags, err := api.features.Flags(r.Context())
+func (api *settingsAPI) listFeatures(c *call) error {
+	flags, err := api.features.Flags(c.ctx)
 	if err != nil {
 		return err
 	}
-	wire := make([]flagJSON, len(flags))
-	for i, flag := range flags {
-		wire[i] = flagWire(flag)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.json(http.StatusOK, each(flags, flagWire))
 }
 
-func (api *settingsAPI) listDefinitions(w http.ResponseWriter, _ *http.Request) error {
-	definitions := feature.Definitions()
-	wire := make([]definitionJSON, len(definitions))
-	for i, definition := range definitions {
-		wire[i] = definitionWire(definition)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+func (api *settingsAPI) listDefinitions(c *call) error {
+	return c.json(http.StatusOK, each(feature.Definitions(), definitionWire))
 }
 
-func (api *settingsAPI) setFeature(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
-	on, percentage := b.featureValue()
-	percentage = b.oneOf("key", "percentage_of_actors", "percentage_of_time") != "" || percentage
-	unsupported := b.unsupportedTarget()
+func (api *settingsAPI) setFeature(c *call) error {
+	on, percentage := c.featureValue()
+	percentage = c.oneOf("key", "percentage_of_actors", "percentage_of_time") != "" || percentage
+	unsupported := c.unsupportedTarget()
 	names := administration.Names{
-		Accounts: b.names("user"), Groups: b.names("group"),
-		Namespaces: b.names("namespace"), Projects: b.names("project"),
+		Accounts: c.names("user"), Groups: c.names("group"),
+		Namespaces: c.names("namespace"), Projects: c.names("project"),
 	}
-	b.exclusive("key", targetParameters...)
-	force := b.truth("force")
-	if err := b.fault(); err != nil {
+	c.exclusive("key", targetParameters...)
+	force := c.truth("force")
+	if err := c.fault(); err != nil {
 		return err
 	}
 	switch {
 	case percentage:
-		return &badRequest{errPercentage}
+		return errPercentage
 	case unsupported != "":
-		return &badRequest{fmt.Errorf("%s is not supported as a target, only user, group, namespace and project are", unsupported)}
+		return errBadRequest(unsupported + " is not supported as a target, only user, group, namespace and project are")
 	}
-	name := r.PathValue("name")
-	flag, err := api.features.Set(r.Context(), name, on, names, force)
+	name := c.path("name")
+	flag, err := api.features.Set(c.ctx, name, on, names, force)
 	if err != nil {
 		return fmt.Errorf("set feature: %w", err)
 	}
 	targets := len(names.Accounts) + len(names.Groups) + len(names.Namespaces) + len(names.Projects)
-	api.Log.Info("feature switched", facts(r, "feature", loggedFeature(name), "on", on, "targets", targets,
-		"switched_by", int64(principal.From(r.Context()).Account.ID))...)
-	writeJSON(w, http.StatusCreated, flagWire(flag))
-	return nil
+	api.Log.Info("feature switched", c.facts("feature", loggedFeature(name), "on", on, "targets", targets,
+		"switched_by", int64(c.by.Account.ID))...)
+	return c.json(http.StatusCreated, flagWire(flag))
 }
 
-func (api *settingsAPI) clearFeature(w http.ResponseWriter, r *http.Request) error {
-	name := r.PathValue("name")
-	if err := api.features.Clear(r.Context(), name); err != nil {
+var errPercentage = errBadRequest("percentages are not supported, only true and false")
+
+func (api *settingsAPI) clearFeature(c *call) error {
+	name := c.path("name")
+	if err := api.features.Clear(c.ctx, name); err != nil {
 		return fmt.Errorf("clear feature: %w", err)
 	}
-	api.Log.Info("feature cleared", facts(r, "feature", loggedFeature(name),
-		"cleared_by", int64(principal.From(r.Context()).Account.ID))...)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	api.Log.Info("feature cleared", c.facts("feature", loggedFeature(name), "cleared_by", int64(c.by.Account.ID))...)
+	return c.noContent()
 }
 
 // loggedFeature is a feature's name where the product gave it. Others are a
@@ -215,12 +199,17 @@ func (b *binder) exclusive(name string, others ...string) {
 	}
 }
 
-// noTargetWords are what an administrator is told about a target that is not
-// there. They repeat what was asked for only while it cannot be a bearer that
-// was put in the wrong place.
-func noTargetWords(t *administration.NoTarget) string {
-	if len(t.Name) >= secret.MinLength && !strings.Contains(t.Name, "/") {
-		return "400 Bad request - The target is not found!"
+// noTarget tells an administrator about a target that is not there. It repeats
+// what was asked for only while it cannot be a bearer that was put in the wrong
+// place.
+func noTarget(_ *call, err error) *reply {
+	target, ok := errors.AsType[*administration.NoTarget](err)
+	switch {
+	case !ok:
+		return nil
+	case len(target.Name) >= secret.MinLength && !strings.Contains(target.Name, "/"):
+		return badRequest("The target is not found!")
+	default:
+		return badRequest(target.Name + " is not found!")
 	}
-	return "400 Bad request - " + t.Name + " is not found!"
 }

@@ -3,13 +3,10 @@ package httpapi
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
-	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
 
@@ -54,7 +51,7 @@ type leaksAPI struct {
 // they should not be. Those that are bearers end; the reply is the same
 // whatever they are, and takes a multiple of step; use LeakStep. Without a
 // messenger nobody is told.
-func Leaks(api *API, revoker *lifecycle.Revoker, messenger LeakMessenger, step func(values int) time.Duration) http.Handler {
+func Leaks(api *API, revoker *lifecycle.Revoker, messenger LeakMessenger, step func(values int) time.Duration) Handler {
 	return api.serve((&leaksAPI{api, revoker, messenger, step}).routes())
 }
 
@@ -66,69 +63,65 @@ func (api *leaksAPI) routes() []route {
 // up or ended is answered 503, although somebody who knows that the lookup went
 // well could conclude that a token was found: they hold it anyway, and only a
 // report that is made again ends it.
-func (api *leaksAPI) report(w http.ResponseWriter, r *http.Request) error {
+func (api *leaksAPI) report(c *call) error {
 	watch := clock.StartStopwatch()
-	if err := api.Throttles.reportLeak(r.Context(), api.Clock.Now()); err != nil {
+	if err := api.Throttles.reportLeakFrom(c.request.Address, c.now); err != nil {
 		return err
 	}
-	values, source, err := readReport(w, r)
+	values, source, err := c.leakReport()
 	if err != nil {
 		return err
 	}
-	ctx := audit.WithOrigin(r.Context(), origin(r.Context(), principal.Principal{}))
-	report, failure := api.revoker.ReportLeaked(ctx, values, source)
+	report, failure := api.revoker.ReportLeaked(c.ctx, values, source)
 	for _, t := range report.Ended {
 		api.Count("TokensRevoked", string(token.ReasonLeak))
-		api.Log.Warn("leaked token revoked", facts(r, "token_id", int64(t.ID), "owner", int64(t.Owner))...)
+		api.Log.Warn("leaked token revoked", c.facts("token_id", int64(t.ID), "owner", int64(t.Owner))...)
 	}
-	api.Log.Info("leak reported", facts(r, "count", len(values))...)
-	api.tell(r, report.Leaked)
-	pad(r.Context(), watch, api.step(len(values)))
+	api.Log.Info("leak reported", c.facts("count", len(values))...)
+	api.tell(c, report.Leaked)
+	pad(c.ctx, watch, api.step(len(values)))
 	if failure != nil {
 		return failure
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return c.noContent()
 }
 
 // tell announces what has ended. A mail that fails changes nothing about the
 // reply: the tokens have ended. The same report made again makes up for it.
-func (api *leaksAPI) tell(r *http.Request, leaked []token.Token) {
+func (api *leaksAPI) tell(c *call, leaked []token.Token) {
 	if api.messenger == nil || len(leaked) == 0 {
 		return
 	}
-	mails, err := api.messenger.Leaked(r.Context(), leaked, api.publicURL(r.Context()))
+	mails, err := api.messenger.Leaked(c.ctx, leaked, string(c.site))
 	for range mails {
 		api.Count("LeakMails", "sent")
 	}
 	if err != nil {
 		api.Count("LeakMails", "failed")
-		api.Log.Error("leak not announced", facts(r, "count", mails, "reason", err.Error())...)
+		api.Log.Error("leak not announced", c.facts("count", mails, "reason", err.Error())...)
 	}
 }
 
-// readReport returns the values of a report, and where they were found. How
+// leakReport returns the values of a report, and where they were found. How
 // many they are and what the source looks like may be complained of; of what
 // form they are is not ours to say.
-func readReport(w http.ResponseWriter, r *http.Request) (values []string, source string, err error) {
-	p, err := readParams(w, r, maxLeakBody)
-	if err != nil {
+func (c *call) leakReport() (values []string, source string, err error) {
+	if err := c.read(maxLeakBody); err != nil {
 		return nil, "", err
 	}
-	b := &binder{params: p}
-	before := len(b.faults)
-	values = b.values("tokens")
+	before := len(c.faults)
+	values = c.values("tokens")
 	switch {
-	case len(b.faults) > before:
+	case len(c.faults) > before:
 	case len(values) == 0:
-		b.reject("tokens", "is missing")
+		c.reject("tokens", "is missing")
 	case len(values) > maxLeaks:
-		b.reject("tokens", fmt.Sprintf("is too long (maximum is %d values)", maxLeaks))
+		c.reject("tokens", fmt.Sprintf("is too long (maximum is %d values)", maxLeaks))
 	}
-	if source = b.line("source", b.text("source")); len(source) > maxLeakSource {
-		b.reject("source", fmt.Sprintf("is too long (maximum is %d bytes)", maxLeakSource))
+	if source = c.line("source", c.text("source")); len(source) > maxLeakSource {
+		c.reject("source", fmt.Sprintf("is too long (maximum is %d bytes)", maxLeakSource))
 	}
-	return values, source, b.fault()
+	return values, source, c.fault()
 }
 
 // pad waits until the stopwatch shows a whole number of steps, or the request's

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,18 +27,12 @@ const MaxBody = 64 << 10
 // is what JSON can hold: string, json.Number, bool, nil, []any or map.
 type params map[string][]any
 
-type (
-	paramsKey struct{}
-	parsed    struct {
-		params params
-		err    error
-	}
-)
-
 // paramFault is the text of a 400 in the shape of parameter validation.
 type paramFault struct{ text string }
 
 func (f *paramFault) Error() string { return f.text }
+
+func (f *paramFault) reply(*call) *reply { return failure(http.StatusBadRequest, f.text) }
 
 // unsupportedType is a body in a form that is not read.
 type unsupportedType struct{ contentType string }
@@ -47,31 +40,30 @@ type unsupportedType struct{ contentType string }
 // Error leaves the type out, because a client can write anything into it.
 func (u *unsupportedType) Error() string { return "content type of the body is not supported" }
 
-// paramsOf returns a binder for the request's parameters.
-func paramsOf(ctx context.Context) (*binder, error) {
-	p, _ := ctx.Value(paramsKey{}).(parsed)
-	return &binder{params: p.params}, p.err
+func (u *unsupportedType) reply(*call) *reply {
+	return failure(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided content-type '%s' is not supported.", u.contentType))
 }
 
-// readParams reads query and body. The body's parameters come after the
-// query's. The parameters it could read come back beside an error. A body has
-// at most maxBody bytes.
-func readParams(w http.ResponseWriter, r *http.Request, maxBody int64) (params, error) {
-	p := params{}
+// read takes the parameters of query and body. The body's come after the
+// query's. Those that it could read are there also when it returns an error. A
+// body has at most maxBody bytes.
+func (c *call) read(maxBody int64) error {
+	p, r := params{}, c.r
+	c.params = p
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	p.addForm(query)
 	if err != nil {
-		return p, paramError("query is invalid")
+		return paramError("query is invalid")
 	}
 	if r.Body == nil {
-		return p, nil
+		return nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, r.Body, maxBody))
 	if err != nil {
-		return p, paramError(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
+		return paramError(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
 	}
 	if len(bytes.TrimSpace(body)) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return p, nil
+		return nil
 	}
 	contentType := r.Header.Get("Content-Type")
 	media, attributes, err := mime.ParseMediaType(contentType)
@@ -80,23 +72,23 @@ func readParams(w http.ResponseWriter, r *http.Request, maxBody int64) (params, 
 	}
 	switch media {
 	case "application/json":
-		return p, p.addJSON(body)
+		return p.addJSON(body)
 	case "application/x-www-form-urlencoded":
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
-			return p, paramError("body is invalid")
+			return paramError("body is invalid")
 		}
 		p.addForm(form)
-		return p, nil
+		return nil
 	case "multipart/form-data":
 		form, err := multipart.NewReader(bytes.NewReader(body), attributes["boundary"]).ReadForm(maxBody)
 		if err != nil || len(form.File) > 0 {
-			return p, paramError("body is invalid")
+			return paramError("body is invalid")
 		}
 		p.addForm(form.Value)
-		return p, nil
+		return nil
 	default:
-		return p, &unsupportedType{printableType(contentType)}
+		return &unsupportedType{printableType(contentType)}
 	}
 }
 
@@ -439,8 +431,8 @@ func (b *binder) instant(name string) time.Time {
 
 // idempotencyKey returns the header Idempotency-Key: 1 to 255 printable
 // characters of ASCII, or "" for none.
-func idempotencyKey(r *http.Request) (string, error) {
-	values := r.Header.Values("Idempotency-Key")
+func (c *call) idempotencyKey() (string, error) {
+	values := c.r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
 		return "", nil
 	}

@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,175 +16,274 @@ import (
 	"latchkey/pkg/trail"
 )
 
-// Errors of the wire format. They say no more than a status and a text.
+// ofKind is the reply to an error of a kind that no row fits. A row has the
+// status of its error's kind, except where GitLab has another one.
+func ofKind(kind fault.Kind) *reply {
+	switch kind {
+	case fault.Invalid:
+		return invalid
+	case fault.Unauthenticated:
+		return unauthorized
+	case fault.Forbidden:
+		return forbidden
+	case fault.NotFound:
+		return missing
+	case fault.Conflict:
+		return conflict
+	case fault.Throttled:
+		return tooMany
+	case fault.Unavailable:
+		return unavailable
+	default:
+		return broken
+	}
+}
+
+// A reply is the status and the body of a refusal. Those that are always the
+// same are made once.
+type reply struct {
+	status    int
+	body      []byte
+	challenge string // the header that RFC 6750 section 3 wants beside a 401
+}
+
+const realm = `Bearer realm="Latchkey"`
+
+func message(status int, text any) *reply {
+	return &reply{status, encode(map[string]any{"message": text}), realm}
+}
+
+func failure(status int, text string) *reply {
+	return &reply{status, encode(map[string]string{"error": text}), realm}
+}
+
+func badRequest(text string) *reply {
+	return message(http.StatusBadRequest, "400 Bad request - "+text)
+}
+
+func invalidToken(description string) *reply {
+	return &reply{
+		http.StatusUnauthorized, encode(map[string]string{"error": "invalid_token", "error_description": description}),
+		fmt.Sprintf(`%s, error="invalid_token", error_description="%s"`, realm, description),
+	}
+}
+
+// Replies of the kinds, and those that several rows have.
 var (
-	errNoRoute          = errors.New("no such route")
-	errMethodNotAllowed = errors.New("method not allowed")
-	// errHidden is what somebody gets who may not know whether a token is
-	// there: GitLab answers 401 for a foreign and for a missing one.
-	errHidden           = errors.New("not the caller's to see")
-	errNotFoundLower    = fmt.Errorf("%w: by key", fault.ErrNotFound)
-	errUserNotFound     = fmt.Errorf("%w: user", fault.ErrNotFound)
-	errValueNotFound    = fmt.Errorf("%w: value", fault.ErrNotFound)
-	errTypeNotSupported = errors.New("value of an unknown type")
-	errAnonymousUsers   = errors.New("anonymous list of users")
-	errAnonymousUser    = errors.New("anonymous look at a user")
-	errOffset           = errors.New("page beyond the last offset")
-	errPercentage       = errors.New("percentages are not supported, only true and false")
+	invalid      = message(http.StatusBadRequest, "400 Bad request")
+	unauthorized = message(http.StatusUnauthorized, "401 Unauthorized")
+	forbidden    = message(http.StatusForbidden, "403 Forbidden")
+	missing      = message(http.StatusNotFound, "404 Not Found")
+	conflict     = message(http.StatusConflict, "409 Conflict: Resource lock")
+	tooMany      = message(http.StatusTooManyRequests, map[string]string{
+		"error": "This endpoint has been requested too many times. Try again later."})
+	broken      = message(http.StatusInternalServerError, "500 Internal Server Error")
+	unavailable = message(http.StatusServiceUnavailable, "503 Service Unavailable")
+
+	revokedToken = invalidToken("Token was revoked. You have to re-authorize from the user.")
+	userNotFound = message(http.StatusNotFound, "404 User Not Found")
+	notFound     = message(http.StatusNotFound, "404 Not found") // of what GitLab finds by key
 )
 
-// errNotPermitted is for an owner who may not have a token: the words for
-// account.ErrInactive are about the caller's own account.
-var errNotPermitted = &lifecycle.Fault{Reasons: []string{"Not permitted to create"}}
+// A row has the reply to an error and to those derived from it.
+type row struct {
+	err   error
+	reply *reply
+	// say is asked where the reply depends on the call or the error. When it
+	// returns nil the row does not fit.
+	say func(c *call, err error) *reply
+}
 
-// badRequest marks a rule that is answered in the words "400 Bad request".
-type badRequest struct{ err error }
+// in is a row with the status of the error's kind.
+func in(err error, text string) row {
+	return row{err: err, reply: message(ofKind(fault.KindOf(err)).status, text)}
+}
 
-func (b *badRequest) Error() string { return b.err.Error() }
-func (b *badRequest) Unwrap() error { return b.err }
+// rows have GitLab's words for errors, and ours where it has none. The first one
+// that fits decides, after the route's own.
+var rows = []row{
+	{err: fault.ErrUnavailable, reply: unavailable},
+	{err: errThrottled, say: (*call).throttled},
+	{err: token.ErrExpired, reply: invalidToken("Token is expired. You can either do re-authorization or token refresh.")},
+	{err: token.ErrRevoked, reply: revokedToken},
+	{err: token.ErrImpersonation, reply: invalidToken("Token is an impersonation token but impersonation was disabled.")},
+	{err: token.ErrAddress, reply: message(http.StatusForbidden, "403 Forbidden - The token may not be used from this address")},
+	in(account.ErrBlocked, "403 Forbidden - Your account has been blocked."),
+	{err: account.ErrDeactivated, say: func(c *call, _ error) *reply {
+		return message(http.StatusForbidden, "403 Forbidden - Your account has been deactivated by your "+
+			"administrator. Please log back in from a web browser to reactivate your account at "+string(c.site))
+	}},
+	in(errSudoNotAdmin, "403 Forbidden - Must be admin to use sudo"),
+	in(directory.ErrSelf, "403 Forbidden - The API initiating user cannot be blocked by the API"),
+	in(directory.ErrDeactivated, "403 Forbidden - Deactivated users cannot be unblocked by the API"),
+	in(directory.ErrSelfDeactivated, "403 Forbidden - The API initiating user cannot be deactivated by the API"),
+	in(directory.ErrSelfDeleted, "403 Forbidden - The API initiating user cannot be deleted by the API"),
+	in(directory.ErrBlockedAlready, "403 Forbidden - A blocked user must be unblocked to be activated or deactivated"),
+	in(directory.ErrBot, "403 Forbidden - The account of a project or group access token ends with the token"),
+	in(directory.ErrSoleOwner, "User cannot be removed while is the sole-owner of a group"),
+	in(directory.ErrLastOwner, "403 Forbidden - The last owner of a group cannot leave it or be lowered"),
+	in(directory.ErrNamespaceOwner, "403 Forbidden - The owner of the namespace remains the owner of its projects"),
+	in(directory.ErrBotMember, "403 Forbidden - A bot's membership ends with its token only"),
+	in(lifecycle.ErrForBot, "403 Forbidden - The bot of a project or group access token has no other tokens"),
+	in(lifecycle.ErrImpersonated, "403 Forbidden - An impersonation token cannot make an ordinary token for its owner"),
+	in(lifecycle.ErrImpersonationOff, "403 Forbidden - Impersonation is disabled"),
+	in(project.ErrNoProject, "404 Project Not Found"),
+	in(project.ErrNoGroup, "404 Group Not Found"),
+	in(directory.ErrNoNamespace, "404 Namespace Not Found"),
+	{err: directory.ErrNoAccount, reply: userNotFound},
+	{err: directory.ErrNoMember, reply: notFound},
+	in(lifecycle.ErrNoImpersonation, "404 Impersonation Token Not Found"),
+	{err: lifecycle.ErrNotOfProject, reply: message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
+	{err: trail.ErrTooFar, reply: failure(http.StatusMethodNotAllowed,
+		"Too many audit events to look through. Narrow the list with created_after and created_before.")},
+	in(account.ErrEmailTaken, "Email has already been taken"),
+	in(account.ErrUsernameTaken, "Username has already been taken"),
+	in(directory.ErrMemberExists, "Member already exists"),
+	in(fault.ErrTaken, "409 Conflict"),
+	{err: lifecycle.ErrChanged, reply: message(http.StatusPreconditionFailed, "412 Precondition Failed")},
+	{err: lifecycle.ErrKeyReused, reply: message(http.StatusUnprocessableEntity, "Idempotency-Key was used for another request")},
+	{err: token.ErrOutOfNumbers, reply: message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
+	{err: lifecycle.ErrScopeBeyondCaller, reply: failure(http.StatusBadRequest, "scopes does not have a valid value")},
+	{err: lifecycle.ErrNetworksBeyondCaller, reply: failure(http.StatusBadRequest, "allowed_cidrs has to lie within those of the presented token")},
+	{err: administration.ErrFeatureName, reply: failure(http.StatusBadRequest, "name is invalid")},
+	{err: administration.ErrUndefined, reply: badRequest("The feature has no definition. With force=true it is stored all the same.")},
+	{err: administration.ErrTooManyTargets, reply: badRequest(fmt.Sprintf("At most %d targets can be changed at once", administration.MaxTargets))},
+	{err: fault.ErrInput, say: inSentences},
+}
+
+// Rows that routes have for themselves.
+var (
+	noUser = row{err: fault.ErrNotFound, reply: userNotFound}
+	// hidden keeps somebody who is no administrator from telling a foreign token
+	// from one that is not there: GitLab answers 401 for either.
+	hidden = row{err: fault.ErrNotFound, say: func(c *call, _ error) *reply {
+		if c.by.Account.Admin {
+			return nil
+		}
+		return unauthorized
+	}}
+	// outranked hides a project's tokens from members who do not manage them.
+	outranked = row{err: lifecycle.ErrNotManager, reply: unauthorized}
+	// lostRace is for a token that somebody else rotated first: it has ended.
+	lostRace = row{err: lifecycle.ErrAlreadyRevoked, reply: revokedToken}
+	// asBadRequest puts broken rules into a sentence after "400 Bad request".
+	asBadRequest = row{err: fault.ErrInput, say: func(_ *call, err error) *reply {
+		if rules, ok := errors.AsType[*lifecycle.Fault](err); ok {
+			return badRequest(rules.Error())
+		}
+		return nil
+	}}
+)
+
+// ofAnother is a row for what somebody else's account keeps from being done: the
+// words of the table are about the caller's own.
+func ofAnother(err error, said *reply) row {
+	return row{err: err, say: func(c *call, _ error) *reply {
+		owner, err := account.ParseID(c.path("user_id"))
+		if id, invalid := token.ParseID(c.path("id")); err != nil && invalid == nil {
+			owner = id.Owner()
+		}
+		if owner == c.by.Account.ID {
+			return nil
+		}
+		return said
+	}}
+}
+
+// inSentences puts broken rules into words as most routes have them.
+func inSentences(_ *call, err error) *reply {
+	if rules, ok := errors.AsType[*lifecycle.Fault](err); ok {
+		return message(http.StatusUnprocessableEntity, rules.Error())
+	}
+	if fields, ok := errors.AsType[fault.Faults](err); ok {
+		return message(http.StatusBadRequest, map[string][]string(fields))
+	}
+	return nil
+}
 
 type insufficientScope struct{ listed scope.Set }
 
 func (*insufficientScope) Error() string { return scope.ErrInsufficient.Error() }
 func (*insufficientScope) Unwrap() error { return scope.ErrInsufficient }
 
-// A reply is the status and the body of a refusal.
-type reply struct {
-	status int
-	body   any
+func (i *insufficientScope) reply(*call) *reply {
+	return &reply{status: http.StatusForbidden, body: encode(map[string]string{
+		"error":             "insufficient_scope",
+		"error_description": "The request requires higher privileges than provided by the access token.",
+		"scope":             i.listed.String(),
+	})}
 }
 
-func messageBody(text any) map[string]any { return map[string]any{"message": text} }
-
-func message(status int, text any) reply { return reply{status, messageBody(text)} }
-
-func invalidToken(description string) reply {
-	return reply{http.StatusUnauthorized, map[string]any{"error": "invalid_token", "error_description": description}}
+func (c *call) throttled(err error) *reply {
+	if refusal, ok := errors.AsType[*throttled](err); ok {
+		c.api.Count("RequestsThrottled", refusal.code)
+		refusal.writeHeaders(c.header())
+	}
+	return tooMany
 }
 
-// replyTo is the one table from errors to replies; nothing else chooses the
-// status of a failure. The first row that fits decides.
-func (api *API) replyTo(ctx context.Context, err error) reply {
-	for _, row := range []struct {
-		err   error
-		reply reply
-	}{
-		{errNoRoute, reply{http.StatusNotFound, map[string]any{"error": "404 Not Found"}}},
-		{errMethodNotAllowed, reply{http.StatusMethodNotAllowed, map[string]any{"error": "405 Not Allowed"}}},
-		{errThrottled, message(http.StatusTooManyRequests, map[string]string{
-			"error": "This endpoint has been requested too many times. Try again later."})},
-		{errHidden, message(http.StatusUnauthorized, "401 Unauthorized")},
-		{lifecycle.ErrNotOfProject, message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
-		{errSudoNotAdmin, message(http.StatusForbidden, "403 Forbidden - Must be admin to use sudo")},
-		{errAnonymousUsers, message(http.StatusForbidden, "403 Forbidden - Not authorized to access /api/v4/users")},
-		{errAnonymousUser, message(http.StatusForbidden, "403 Forbidden - Not authorized!")},
-		{errTypeNotSupported, message(http.StatusUnprocessableEntity, "Token type not supported.")},
-		{errOffset, reply{http.StatusMethodNotAllowed, map[string]any{"error": fmt.Sprintf(
-			"Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", lifecycle.MaxOffset)}}},
-		{trail.ErrTooFar, reply{http.StatusMethodNotAllowed, map[string]any{
-			"error": "Too many audit events to look through. Narrow the list with created_after and created_before."}}},
-		{fault.ErrUnavailable, message(http.StatusServiceUnavailable, "503 Service Unavailable")},
-		{token.ErrExpired, invalidToken("Token is expired. You can either do re-authorization or token refresh.")},
-		{token.ErrRevoked, invalidToken("Token was revoked. You have to re-authorize from the user.")},
-		{token.ErrImpersonation, invalidToken("Token is an impersonation token but impersonation was disabled.")},
-		{token.ErrAddress, message(http.StatusForbidden, "403 Forbidden - The token may not be used from this address")},
-		{token.ErrInvalid, message(http.StatusUnauthorized, "401 Unauthorized")},
-		{account.ErrBlocked, message(http.StatusForbidden, "403 Forbidden - Your account has been blocked.")},
-		{account.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Your account has been deactivated by your "+
-			"administrator. Please log back in from a web browser to reactivate your account at "+api.publicURL(ctx))},
-		{account.ErrInactive, message(http.StatusForbidden, "403 Forbidden")},
-		{directory.ErrSelf, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be blocked by the API")},
-		{directory.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Deactivated users cannot be unblocked by the API")},
-		{directory.ErrSelfDeactivated, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be deactivated by the API")},
-		{directory.ErrSelfDeleted, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be deleted by the API")},
-		{directory.ErrBlockedAlready, message(http.StatusForbidden, "403 Forbidden - A blocked user must be unblocked to be activated or deactivated")},
-		{directory.ErrBot, message(http.StatusForbidden, "403 Forbidden - The account of a project or group access token ends with the token")},
-		{directory.ErrSoleOwner, message(http.StatusConflict, "User cannot be removed while is the sole-owner of a group")},
-		{lifecycle.ErrForBot, message(http.StatusForbidden, "403 Forbidden - The bot of a project or group access token has no other tokens")},
-		{lifecycle.ErrImpersonated, message(http.StatusForbidden, "403 Forbidden - An impersonation token cannot make an ordinary token for its owner")},
-		{directory.ErrLastOwner, message(http.StatusForbidden, "403 Forbidden - The last owner of a group cannot leave it or be lowered")},
-		{directory.ErrNamespaceOwner, message(http.StatusForbidden, "403 Forbidden - The owner of the namespace remains the owner of its projects")},
-		{directory.ErrBotMember, message(http.StatusForbidden, "403 Forbidden - A bot's membership ends with its token only")},
-		{lifecycle.ErrImpersonationOff, message(http.StatusForbidden, "403 Forbidden - Impersonation is disabled")},
-		{fault.ErrForbidden, message(http.StatusForbidden, "403 Forbidden")},
-		{errUserNotFound, message(http.StatusNotFound, "404 User Not Found")},
-		{project.ErrNoProject, message(http.StatusNotFound, "404 Project Not Found")},
-		{project.ErrNoGroup, message(http.StatusNotFound, "404 Group Not Found")},
-		{directory.ErrNoNamespace, message(http.StatusNotFound, "404 Namespace Not Found")},
-		{directory.ErrNoAccount, message(http.StatusNotFound, "404 User Not Found")},
-		{directory.ErrNoMember, message(http.StatusNotFound, "404 Not found")},
-		{errNotFoundLower, message(http.StatusNotFound, "404 Not found")},
-		{errValueNotFound, message(http.StatusNotFound, map[string]string{"error": "Not found"})},
-		{lifecycle.ErrNoImpersonation, message(http.StatusNotFound, "404 Impersonation Token Not Found")},
-		{fault.ErrNotFound, message(http.StatusNotFound, "404 Not Found")},
-		{lifecycle.ErrKeyReused, message(http.StatusUnprocessableEntity, "Idempotency-Key was used for another request")},
-		{account.ErrEmailTaken, message(http.StatusConflict, "Email has already been taken")},
-		{account.ErrUsernameTaken, message(http.StatusConflict, "Username has already been taken")},
-		{directory.ErrMemberExists, message(http.StatusConflict, "Member already exists")},
-		{fault.ErrTaken, message(http.StatusConflict, "409 Conflict")},
-		{lifecycle.ErrChanged, message(http.StatusPreconditionFailed, "412 Precondition Failed")},
-		{fault.ErrConflict, message(http.StatusConflict, "409 Conflict: Resource lock")},
-		{lifecycle.ErrScopeBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "scopes does not have a valid value"}}},
-		{administration.ErrFeatureName, reply{http.StatusBadRequest, map[string]any{"error": "name is invalid"}}},
-		{administration.ErrUndefined, message(http.StatusBadRequest, "400 Bad request - The feature has no definition. With force=true it is stored all the same.")},
-		{administration.ErrTooManyTargets, message(http.StatusBadRequest, fmt.Sprintf("400 Bad request - At most %d targets can be changed at once", administration.MaxTargets))},
-		{lifecycle.ErrNetworksBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "allowed_cidrs has to lie within those of the presented token"}}},
-		{token.ErrOutOfNumbers, message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
-	} {
-		if errors.Is(err, row.err) {
-			return row.reply
+// An inWords error brings its own reply: it is the wire format's and has no
+// meaning below it.
+type inWords interface {
+	error
+	reply(*call) *reply
+}
+
+// A wireError is one whose reply is always the same.
+type wireError struct {
+	text string // for the log
+	said *reply
+}
+
+func (e *wireError) Error() string      { return e.text }
+func (e *wireError) reply(*call) *reply { return e.said }
+
+var (
+	errNoRoute          = &wireError{"no such route", failure(http.StatusNotFound, "404 Not Found")}
+	errMethodNotAllowed = &wireError{"method not allowed", failure(http.StatusMethodNotAllowed, "405 Not Allowed")}
+	errAnonymousUsers   = &wireError{"anonymous list of users", message(http.StatusForbidden, "403 Forbidden - Not authorized to access /api/v4/users")}
+	errAnonymousUser    = &wireError{"anonymous look at a user", message(http.StatusForbidden, "403 Forbidden - Not authorized!")}
+	errOffset           = &wireError{"page beyond the last offset", failure(http.StatusMethodNotAllowed,
+		fmt.Sprintf("Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", lifecycle.MaxOffset))}
+)
+
+// errBadRequest is answered in its own words.
+func errBadRequest(text string) error { return &wireError{text, badRequest(text)} }
+
+// refuse answers with an error. Nothing else chooses the status of a failure.
+func (c *call) refuse(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+	said := c.replyTo(err)
+	c.header().Set("Content-Type", "application/json")
+	switch said.status {
+	case http.StatusUnauthorized:
+		c.header().Set("WWW-Authenticate", said.challenge)
+	case http.StatusServiceUnavailable:
+		c.header().Set("Retry-After", "1")
+	}
+	c.write(said.status, said.body)
+}
+
+func (c *call) replyTo(err error) *reply {
+	if wire, ok := errors.AsType[inWords](err); ok {
+		return wire.reply(c)
+	}
+	for _, table := range [][]row{c.words, rows} {
+		for i := range table {
+			if !errors.Is(err, table[i].err) {
+				continue
+			}
+			if table[i].say == nil {
+				return table[i].reply
+			}
+			if said := table[i].say(c, err); said != nil {
+				return said
+			}
 		}
 	}
-	return replyInWords(err)
-}
-
-// replyInWords is the part of the table whose texts depend on the error.
-func replyInWords(err error) reply {
-	var (
-		scopes      *insufficientScope
-		param       *paramFault
-		contentType *unsupportedType
-		bad         *badRequest
-		sudo        *sudoMissing
-		absent      *tokenMissing
-		deletion    *cannotDelete
-		record      *fieldFaults
-		rules       *lifecycle.Fault
-		target      *administration.NoTarget
-		fields      fault.Faults
-	)
-	switch {
-	case errors.As(err, &scopes):
-		return reply{http.StatusForbidden, map[string]any{
-			"error":             "insufficient_scope",
-			"error_description": "The request requires higher privileges than provided by the access token.",
-			"scope":             scopes.listed.String(),
-		}}
-	case errors.As(err, &param):
-		return reply{http.StatusBadRequest, map[string]any{"error": param.text}}
-	case errors.As(err, &contentType):
-		return reply{http.StatusUnsupportedMediaType, map[string]any{
-			"error": fmt.Sprintf("The provided content-type '%s' is not supported.", contentType.contentType),
-		}}
-	case errors.As(err, &sudo):
-		return message(http.StatusNotFound, sudo.words())
-	case errors.As(err, &absent):
-		return message(http.StatusNotFound, absent.words())
-	case errors.As(err, &deletion):
-		return message(http.StatusBadRequest, "400 Bad request - "+deletion.words())
-	case errors.As(err, &target):
-		return message(http.StatusBadRequest, noTargetWords(target))
-	case errors.As(err, &bad):
-		return message(http.StatusBadRequest, "400 Bad request - "+bad.Error())
-	case errors.As(err, &record):
-		return message(http.StatusBadRequest, record.fields)
-	case errors.As(err, &rules):
-		return message(http.StatusUnprocessableEntity, rules.Error())
-	case errors.As(err, &fields):
-		return message(http.StatusBadRequest, map[string][]string(fields))
-	default:
-		return message(http.StatusInternalServerError, "500 Internal Server Error")
-	}
+	return ofKind(fault.KindOf(err))
 }
 
 // refusalCode is the word that refused bearers are counted under.
@@ -204,42 +301,4 @@ func refusalCode(err error) string {
 		}
 	}
 	return "undecided"
-}
-
-func (api *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	if rec := recordOf(r.Context()); rec.err == nil {
-		rec.err = err
-	}
-	reply := api.replyTo(r.Context(), err)
-	switch reply.status {
-	case http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", challenge(reply.body))
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "1")
-	case http.StatusTooManyRequests:
-		if refusal := (*throttled)(nil); errors.As(err, &refusal) {
-			api.Count("RequestsThrottled", refusal.code)
-			refusal.writeHeaders(w.Header())
-		}
-	}
-	writeJSON(w, reply.status, reply.body)
-}
-
-// challenge is the header that RFC 6750 section 3 wants beside a 401.
-func challenge(body any) string {
-	const realm = `Bearer realm="Latchkey"`
-	fields, _ := body.(map[string]any)
-	if fields["error"] == nil {
-		return realm
-	}
-	return fmt.Sprintf(`%s, error="%s", error_description="%s"`, realm, fields["error"], fields["error_description"])
-}
-
-// writeJSON writes a reply. Nothing can be done about a client that is gone.
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(body)
 }

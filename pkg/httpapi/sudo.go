@@ -25,13 +25,13 @@ type sudoMissing struct{ target string }
 
 func (*sudoMissing) Error() string { return "sudo to nobody" }
 
-// words are what the administrator is told. They repeat what was asked for
-// only while it is too short to be a bearer that was put in the wrong place.
-func (s *sudoMissing) words() string {
+// reply repeats what was asked for only while it is too short to be a bearer
+// that was put in the wrong place.
+func (s *sudoMissing) reply(*call) *reply {
 	if len(s.target) >= secret.MinLength {
-		return "404 User Not Found"
+		return userNotFound
 	}
-	return fmt.Sprintf("404 User with ID or username '%s' Not Found", s.target)
+	return message(http.StatusNotFound, fmt.Sprintf("404 User with ID or username '%s' Not Found", s.target))
 }
 
 // sudo returns the caller that a request runs as: the account that it names,
@@ -41,8 +41,8 @@ func (s *sudoMissing) words() string {
 //
 // An account that may not use the API is refused with its own state, as if it
 // had called itself; GitLab does not document what it does then.
-func (api *API) sudo(r *http.Request, p params, caller principal.Principal) (principal.Principal, error) {
-	target, wanted, err := sudoTarget(r, p)
+func (c *call) sudo(caller principal.Principal) (principal.Principal, error) {
+	target, wanted, err := c.sudoTarget()
 	switch {
 	case !wanted && err == nil:
 		return caller, nil
@@ -53,14 +53,14 @@ func (api *API) sudo(r *http.Request, p params, caller principal.Principal) (pri
 	case err != nil:
 		return caller, err
 	}
-	var user account.Account
+	var acct account.Account
 	if strings.Trim(target, "0123456789") == "" {
 		var id account.ID
 		if id, err = account.ParseID(target); err == nil {
-			user, err = api.Accounts.Account(r.Context(), id)
+			acct, err = c.api.Accounts.Account(c.ctx, id)
 		}
 	} else {
-		user, err = api.Accounts.AccountByName(r.Context(), target)
+		acct, err = c.api.Accounts.AccountByName(c.ctx, target)
 	}
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
@@ -68,16 +68,14 @@ func (api *API) sudo(r *http.Request, p params, caller principal.Principal) (pri
 	case err != nil:
 		return caller, fmt.Errorf("sudo: %w", err)
 	}
-	caller = caller.As(user)
-	recordOf(r.Context()).caller = caller
-	return caller, user.Usable()
+	return caller.As(acct), acct.Usable()
 }
 
 // sudoTarget returns whom a request wants to act as, and whether it wants to
 // act as anybody. The parameter comes before the header; one that is empty
 // counts as absent.
-func sudoTarget(r *http.Request, p params) (target string, wanted bool, err error) {
-	b := binder{params: p}
+func (c *call) sudoTarget() (target string, wanted bool, err error) {
+	b := binder{params: c.params}
 	target, _ = b.scalar("sudo")
 	if len(target) > maxSudoTarget {
 		b.reject("sudo", "is invalid")
@@ -85,11 +83,11 @@ func sudoTarget(r *http.Request, p params) (target string, wanted bool, err erro
 	if target != "" || b.fault() != nil {
 		return target, true, b.fault()
 	}
-	values := r.Header.Values("Sudo")
+	values := c.r.Header.Values("Sudo")
 	if strings.TrimSpace(strings.Join(values, "")) == "" {
 		return "", false, nil
 	}
-	target, err = onlyHeader(r.Header, "Sudo")
+	target, err = onlyHeader(c.r.Header, "Sudo")
 	if err == nil && (!printable(target) || len(target) > maxSudoTarget) {
 		err = paramError("header SUDO is invalid")
 	}

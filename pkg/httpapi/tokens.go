@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
@@ -9,7 +8,6 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -23,52 +21,42 @@ type tokensAPI struct {
 // Tokens returns the routes that look at tokens: list, get, oneself, what
 // oneself can reach, those of a project or group, and by value for
 // administrators.
-func Tokens(api *API, lister *lifecycle.Lister, d *directory.Directory) http.Handler {
+func Tokens(api *API, lister *lifecycle.Lister, d *directory.Directory) Handler {
 	return api.serve((&tokensAPI{api, lister, d}).routes())
 }
 
 func (api *tokensAPI) routes() []route {
 	return append([]route{
-		{method: "GET", path: "/personal_access_tokens", handle: api.list},
-		{method: "GET", path: "/personal_access_tokens/{id}", handle: api.get},
+		{method: "GET", path: "/personal_access_tokens", handle: api.list, words: []row{hidden}},
+		{method: "GET", path: "/personal_access_tokens/{id}", handle: api.get, words: []row{hidden}},
 		{method: "GET", path: "/personal_access_tokens/self", handle: api.self},
 		{method: "GET", path: "/personal_access_tokens/self/associations", handle: api.associations},
-		{method: "GET", path: impersonationsPath, handle: api.listImpersonation, adminOnly: true},
-		{method: "GET", path: impersonationPath, handle: api.getImpersonation, adminOnly: true},
-		{method: "POST", path: "/admin/token", handle: api.identify, adminOnly: true},
+		{method: "GET", path: impersonationsPath, handle: api.listImpersonation, adminOnly: true, words: noOwner},
+		{method: "GET", path: impersonationPath, handle: api.getImpersonation, adminOnly: true, words: noOwner},
+		{method: "POST", path: "/admin/token", handle: api.identify, adminOnly: true,
+			words: noValue(func() secret.Format { return api.lister.Format })},
 	}, projectRoutes(api.projectRoutes)...)
 }
 
-func (api *tokensAPI) list(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
-	by := principal.From(r.Context())
-	owner := account.ID(b.integer("user_id", 0))
-	filter := b.filter()
+func (api *tokensAPI) list(c *call) error {
+	owner := account.ID(c.integer("user_id", 0))
+	filter := c.filter()
 	filter.Owner = owner
-	order := sortOf(b.text("sort"))
-	page := b.paging()
-	if err := b.faultWith(page); err != nil {
+	order := sortOf(c.text("sort"))
+	page := c.paging()
+	if err := c.faultWith(page); err != nil {
 		return err
 	}
 	// An administrator's empty user_id is nobody's, not everybody's: it is
 	// what a script sends that lost its variable.
-	if value, given := b.scalar("user_id"); given && filter.Owner < 1 && (value != "" || by.Account.Admin) {
-		return hidden(by, fault.ErrNotFound)
+	if value, given := c.scalar("user_id"); given && filter.Owner < 1 && (value != "" || c.by.Account.Admin) {
+		return fault.ErrNotFound
 	}
-	listing, err := api.lister.List(r.Context(), by, filter, order, page.offset(), page.perPage)
+	listing, err := api.lister.List(c.ctx, c.by, filter, order, page.offset(), page.perPage)
 	if err != nil {
-		return hidden(by, err)
+		return err
 	}
-	api.writePageHeaders(w, r, page, listing.Total)
-	wire := make([]tokenJSON, len(listing.Views))
-	for i, view := range listing.Views {
-		wire[i] = tokenWire(view)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.page(page, listing.Total, each(listing.Views, tokenWire))
 }
 
 // filter reads what narrows every list of tokens.
@@ -123,61 +111,48 @@ func cutLast(s, separator string) (before, after string, found bool) {
 	return s, "", false
 }
 
-func (api *tokensAPI) get(w http.ResponseWriter, r *http.Request) error {
-	by := principal.From(r.Context())
-	id, err := token.ParseID(r.PathValue("id"))
-	if err != nil {
-		return hidden(by, err)
-	}
-	view, err := api.lister.Get(r.Context(), by, id)
-	if err != nil {
-		return hidden(by, err)
-	}
-	writeJSON(w, http.StatusOK, tokenWire(view))
-	return nil
-}
-
-func (api *tokensAPI) self(w http.ResponseWriter, r *http.Request) error {
-	writeJSON(w, http.StatusOK, tokenWire(api.lister.Self(principal.From(r.Context()))))
-	return nil
-}
-
-func (api *tokensAPI) identify(w http.ResponseWriter, r *http.Request) error {
-	value, err := presentedValue(r)
+func (api *tokensAPI) get(c *call) error {
+	id, err := token.ParseID(c.path("id"))
 	if err != nil {
 		return err
 	}
-	view, err := api.lister.Identify(r.Context(), principal.From(r.Context()), value)
+	view, err := api.lister.Get(c.ctx, c.by, id)
 	if err != nil {
-		return valueNotFound(api.lister.Format, value, err)
+		return err
+	}
+	return c.json(http.StatusOK, tokenWire(view))
+}
+
+func (api *tokensAPI) self(c *call) error {
+	return c.json(http.StatusOK, tokenWire(api.lister.Self(c.by)))
+}
+
+func (api *tokensAPI) identify(c *call) error {
+	value := c.required("token")
+	if err := c.fault(); err != nil {
+		return err
+	}
+	view, err := api.lister.Identify(c.ctx, c.by, value)
+	if err != nil {
+		return err
 	}
 	wire := tokenWire(view)
 	impersonation := view.Token.Kind == token.Impersonation
 	wire.Impersonation = &impersonation
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.json(http.StatusOK, wire)
 }
 
-// presentedValue reads the bearer that a request is about.
-func presentedValue(r *http.Request) (string, error) {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return "", err
-	}
-	value := b.required("token")
-	return value, b.fault()
-}
-
-// valueNotFound tells, as GitLab does, a value that could be one of ours from
-// one that could not.
-func valueNotFound(format secret.Format, value string, err error) error {
-	if !errors.Is(err, fault.ErrNotFound) {
-		return err
-	}
-	for _, prefix := range format.Prefixes {
-		if prefix != "" && strings.HasPrefix(value, prefix) {
-			return errValueNotFound
+// noValue has the words for the value of no token. As GitLab does, it tells one
+// that could be of ours from one that could not.
+func noValue(format func() secret.Format) []row {
+	ours := message(http.StatusNotFound, map[string]string{"error": "Not found"})
+	foreign := message(http.StatusUnprocessableEntity, "Token type not supported.")
+	return []row{{err: fault.ErrNotFound, say: func(c *call, _ error) *reply {
+		for _, prefix := range format().Prefixes {
+			if prefix != "" && strings.HasPrefix(c.text("token"), prefix) {
+				return ours
+			}
 		}
-	}
-	return errTypeNotSupported
+		return foreign
+	}}}
 }

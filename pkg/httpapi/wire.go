@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"time"
 
 	"latchkey/pkg/account"
@@ -136,28 +135,32 @@ type userAdmin struct {
 // groups are named by the groups' ids, which are lower.
 const firstOwnNamespace = 1 << 31
 
-func (api *API) basicUserWire(ctx context.Context, u account.Account) *basicUserJSON {
+// A site is where clients reach the API: what every link on the wire starts
+// with.
+type site string
+
+func (s site) basicUserWire(u account.Account) *basicUserJSON {
 	return &basicUserJSON{
 		ID: int64(u.ID), Username: u.Username, Name: u.Name, State: string(u.State),
-		WebURL: api.publicURL(ctx) + "/" + u.Username,
+		WebURL: string(s) + "/" + u.Username,
 	}
 }
 
 // authorWire shows who made something: nobody where that was the console.
-func (api *API) authorWire(ctx context.Context, authors map[account.ID]account.Account, id account.ID) *basicUserJSON {
+func (s site) authorWire(authors map[account.ID]account.Account, id account.ID) *basicUserJSON {
 	author, known := authors[id]
 	if !known {
 		return nil
 	}
-	return api.basicUserWire(ctx, author)
+	return s.basicUserWire(author)
 }
 
 // userWire shows an account to somebody who may see it: its owner, or an
 // administrator, who sees more.
-func (api *API) userWire(ctx context.Context, u account.Account, admin bool) userJSON {
+func (s site) userWire(u account.Account, admin bool) userJSON {
 	mayCreate := u.State == account.Active && !u.Bot && !u.External
 	wire := userJSON{
-		basicUserJSON: *api.basicUserWire(ctx, u),
+		basicUserJSON: *s.basicUserWire(u),
 		userDetail:    &userDetail{CreatedAt: timestamp(u.CreatedAt), Bot: u.Bot},
 		userOwn: &userOwn{
 			Email: u.Email, ConfirmedAt: optional(timestamp(u.CreatedAt)), Identities: []string{},

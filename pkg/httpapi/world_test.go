@@ -238,8 +238,8 @@ func (w *world) api(function string) *httpapi.API {
 }
 
 // functions returns the handlers by function.
-func (w *world) functions() map[string]http.Handler {
-	return map[string]http.Handler{
+func (w *world) functions() map[string]httpapi.Handler {
+	return map[string]httpapi.Handler{
 		"issue":     httpapi.Issue(w.api("issue"), w.issuer, w.revoker),
 		"revoke":    httpapi.Revoke(w.api("revoke"), w.revoker),
 		"tokens":    httpapi.Tokens(w.api("tokens"), w.lister, w.accounts),
