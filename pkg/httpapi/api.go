@@ -71,9 +71,9 @@ type route struct {
 	// makes is the kind of token that the route makes, "" for none. A caller who
 	// may not make one leaves an audit event.
 	makes token.Kind
-	// refused is asked about a bearer that matched a record and is not good.
-	// It reports whether it has served the call all the same.
-	refused func(c *call, refusal *verify.Refusal) (bool, error)
+	// refused is told of a bearer that matched a record and is not good. It may
+	// answer the call all the same.
+	refused func(c *call, refusal *verify.Refusal) error
 	// open routes ask for no credential and read their own parameters.
 	open bool
 	// creates says that the route makes tokens, which nobody may do too often.
@@ -123,9 +123,9 @@ func (api *API) serve(own []route) Handler {
 	}
 }
 
-// run finds the route of a call, and answers it. A path that another function
-// serves is a routing error, so that a request which the gateway sends to the
-// wrong place still gets the right words.
+// run answers a call: it finds the route, then who calls, as whom, whether they
+// may, and calls the handler. The order is that of GitLab's checks: a credential
+// that is no good beats a missing right, which beats a bad parameter.
 func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable string) error {
 	if unreadable != "" {
 		return paramError(unreadable)
@@ -140,7 +140,20 @@ func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable stri
 	if c.route.open {
 		return c.handle(principal.Principal{})
 	}
-	return c.authenticate()
+	caller, err := c.authenticate()
+	if err != nil || c.status != 0 { // the retry of a rotation is answered already
+		return err
+	}
+	if caller, err = c.actAs(caller); err != nil {
+		return err
+	}
+	if err = c.admit(caller); err == nil {
+		err = c.handle(caller)
+	}
+	if c.route.makes != "" && c.lacksRight(err) {
+		c.noteRefusal(caller)
+	}
+	return err
 }
 
 // everyMethodByPath has the methods of all functions' routes.
@@ -181,57 +194,45 @@ func everyRoute() []route {
 	)
 }
 
-// authenticate verifies the caller, checks scope and rank, and calls the
-// handler, in the order of GitLab's checks: a credential that is no good beats a
-// missing right, which beats a bad parameter.
-func (c *call) authenticate() error {
-	api, rt := c.api, c.route
+// authenticate reads the parameters and verifies the bearer, which may be one of
+// them.
+func (c *call) authenticate() (principal.Principal, error) {
+	nobody, rt := principal.Principal{}, c.route
 	c.unread = c.read(MaxBody)
 	value, err := credential(c.r, c.params)
 	if err != nil {
-		return err
+		return nobody, err
 	}
 	if value == "" && rt.anonymous != nil {
-		return rt.anonymous
+		return nobody, rt.anonymous
 	}
-	caller, err := api.Throttles.verifyFrom(c.ctx, api.Verifier, value, c.request.Address)
+	caller, err := c.api.Throttles.verifyFrom(c.ctx, c.api.Verifier, value, c.request.Address)
 	if errors.Is(err, errThrottled) {
-		return err
+		return nobody, err
 	}
 	if refusal, known := errors.AsType[*verify.Refusal](err); known {
 		c.known = principal.Principal{Account: refusal.Account, Token: refusal.Token}
-		if event, ok := api.Throttles.strayed(refusal, c.now); ok {
+		if event, ok := c.api.Throttles.strayed(refusal, c.now); ok {
 			c.note(originOf(c.nobodyWith(refusal.Token)), event)
 		}
 		if rt.refused != nil {
-			if served, err := rt.refused(c, refusal); served || err != nil {
-				return err
+			if err := rt.refused(c, refusal); err != nil || c.status != 0 {
+				return nobody, err
 			}
 		}
 	}
 	if err != nil {
-		api.Count("BearersRefused", refusalCode(err))
-		return err
+		c.api.Count("BearersRefused", refusalCode(err))
+		return nobody, err
 	}
+	caller.Request, c.known = c.request, caller
 	if ends := caller.Token.ExpiresOn; !ends.IsZero() && ends.Start().Sub(c.now) < endsSoon {
 		c.header().Set(expiresHeader, ends.String())
 	}
-	caller.Request = c.request
-	verified := caller
-	caller, err = c.sudo(caller)
-	c.known = caller
-	c.noteSudo(verified, caller, err)
-	if err != nil {
-		return err
-	}
-	err = c.admit(caller)
-	if rt.makes != "" && c.lacksRight(err) {
-		c.noteRefusal(caller)
-	}
-	return err
+	return caller, nil
 }
 
-// admit calls the handler for a caller who is known, as whom it runs.
+// admit checks what caller may ask for on the route, whoever's the thing is.
 func (c *call) admit(caller principal.Principal) error {
 	rt := c.route
 	switch {
@@ -243,13 +244,10 @@ func (c *call) admit(caller principal.Principal) error {
 		// Also where no parameter is needed: what could not be read may
 		// have asked for something else, such as sudo.
 		return c.unread
+	case rt.creates:
+		return c.api.Throttles.create(caller, c.now)
 	}
-	if rt.creates {
-		if err := c.api.Throttles.create(caller, c.now); err != nil {
-			return err
-		}
-	}
-	return c.handle(caller)
+	return nil
 }
 
 // handle calls the handler for by, the zero Principal on open routes.

@@ -245,18 +245,18 @@ func (api *issueAPI) rotated(c *call, issued lifecycle.Issued) error {
 // refused and ends nothing, because it comes from whoever made the rotation,
 // unless it comes from where the token could not have made it. Every other use
 // of a token that has ended is reuse.
-func (api *issueAPI) replayOrReuse(c *call, refusal *verify.Refusal) (bool, error) {
+func (api *issueAPI) replayOrReuse(c *call, refusal *verify.Refusal) error {
 	rotation, err := c.rotation()
 	if c.unread == nil && err == nil && rotatedAway(refusal.Token) && refusal.Account.Usable() == nil && refusal.Token.Networks.Allow(c.request.Address) {
 		issued, err := api.issuer.Replay(c.ctx, refusal.Token, rotation.Key)
 		switch {
 		case err == nil && issued.Token.Previous == refusal.Token.ID:
-			return true, api.rotated(c, issued)
+			return api.rotated(c, issued)
 		case err != nil && !errors.Is(err, fault.ErrNotFound):
-			return false, err
+			return err
 		}
 	}
-	return false, api.reuse(c, refusal)
+	return api.reuse(c, refusal)
 }
 
 // rotatedAway reports whether nothing but a rotation has ended a token, or is

@@ -34,6 +34,15 @@ func (s *sudoMissing) reply(*call) *reply {
 	return message(http.StatusNotFound, fmt.Sprintf("404 User with ID or username '%s' Not Found", s.target))
 }
 
+// actAs returns the caller that a call runs as, and notes what came of the wish
+// to act as somebody else.
+func (c *call) actAs(verified principal.Principal) (principal.Principal, error) {
+	caller, err := c.sudo(verified)
+	c.known = caller
+	c.noteSudo(verified, caller, err)
+	return caller, err
+}
+
 // sudo returns the caller that a request runs as: the account that it names,
 // where an administrator presents a token with the scope sudo, or else the
 // caller itself. It never falls back to the administrator's own rights: that
