@@ -17,10 +17,10 @@ func (api *settingsAPI) auditRoutes() []route {
 		{method: "GET", path: "/audit_events/{event_id}", handle: api.getAuditEvent, adminOnly: true},
 		{method: "GET", path: "/user/audit_events", handle: api.listOwnAuditEvents},
 		{method: "GET", path: "/users/{user_id}/audit_events", handle: api.listAuditEventsOfUser, adminOnly: true, words: []row{noUser}},
-		{method: "GET", path: "/projects/{resource}/audit_events", handle: api.listAuditEventsOf, kind: project.KindProject},
-		{method: "GET", path: "/projects/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf, kind: project.KindProject},
-		{method: "GET", path: "/groups/{resource}/audit_events", handle: api.listAuditEventsOf, kind: project.KindGroup},
-		{method: "GET", path: "/groups/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf, kind: project.KindGroup},
+		{method: "GET", path: "/projects/{project}/audit_events", handle: api.listAuditEventsOf, kind: project.KindProject},
+		{method: "GET", path: "/projects/{project}/audit_events/{event_id}", handle: api.getAuditEventOf, kind: project.KindProject},
+		{method: "GET", path: "/groups/{project}/audit_events", handle: api.listAuditEventsOf, kind: project.KindGroup},
+		{method: "GET", path: "/groups/{project}/audit_events/{event_id}", handle: api.getAuditEventOf, kind: project.KindGroup},
 	}
 }
 
@@ -171,7 +171,7 @@ func (api *settingsAPI) listAuditEventsOfUser(c *call) error {
 func (api *settingsAPI) listAuditEventsOf(c *call) error {
 	q, page := c.trailQuery()
 	return c.auditEvents(page, func() (trail.Page, error) {
-		return api.trail.OfProject(c.ctx, c.by, c.route.kind, c.path("resource"), q)
+		return api.trail.OfProject(c.ctx, c.by, c.route.kind, c.path("project"), q)
 	})
 }
 
@@ -193,7 +193,7 @@ func (api *settingsAPI) getAuditEvent(c *call) error {
 }
 
 func (api *settingsAPI) getAuditEventOf(c *call) error {
-	page, err := api.trail.GetOfProject(c.ctx, c.by, c.route.kind, c.path("resource"), c.eventID())
+	page, err := api.trail.GetOfProject(c.ctx, c.by, c.route.kind, c.path("project"), c.eventID())
 	return c.auditEvent(page, err)
 }
 

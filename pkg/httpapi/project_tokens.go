@@ -21,8 +21,8 @@ import (
 
 // projectRoutes returns what routes says of projects, and then of groups.
 func projectRoutes(routes func(kind project.Kind, tokens string) []route) []route {
-	return append(routes(project.KindProject, "/projects/{resource}/access_tokens"),
-		routes(project.KindGroup, "/groups/{resource}/access_tokens")...)
+	return append(routes(project.KindProject, "/projects/{project}/access_tokens"),
+		routes(project.KindGroup, "/groups/{project}/access_tokens")...)
 }
 
 func (api *issueAPI) projectRoutes(kind project.Kind, tokens string) []route {
@@ -117,7 +117,7 @@ func (api *issueAPI) createForProject(c *call) error {
 	if err := c.specKey(&spec.Spec, fmt.Sprint(spec.Level)); err != nil {
 		return err
 	}
-	issued, err := api.issuer.CreateForProject(c.ctx, c.by, c.route.kind, c.path("resource"), spec)
+	issued, err := api.issuer.CreateForProject(c.ctx, c.by, c.route.kind, c.path("project"), spec)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (api *issueAPI) rotateOfProject(c *call) error {
 	if err != nil {
 		return err
 	}
-	issued, err := api.issuer.RotateOfProject(c.ctx, c.by, c.route.kind, c.path("resource"), c.tokenID(), rotation)
+	issued, err := api.issuer.RotateOfProject(c.ctx, c.by, c.route.kind, c.path("project"), c.tokenID(), rotation)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (api *issueAPI) rotateSelfOfProject(c *call) error {
 	if err != nil {
 		return err
 	}
-	issued, err := api.issuer.RotateSelfOfProject(c.ctx, c.by, c.route.kind, c.path("resource"), rotation)
+	issued, err := api.issuer.RotateSelfOfProject(c.ctx, c.by, c.route.kind, c.path("project"), rotation)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (api *tokensAPI) listOfProject(c *call) error {
 	if err := c.faultWith(page); err != nil {
 		return err
 	}
-	listing, err := api.lister.ListOfProject(c.ctx, c.by, c.route.kind, c.path("resource"), filter, order, page.offset(), page.perPage)
+	listing, err := api.lister.ListOfProject(c.ctx, c.by, c.route.kind, c.path("project"), filter, order, page.offset(), page.perPage)
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (api *tokensAPI) listOfProject(c *call) error {
 }
 
 func (api *tokensAPI) getOfProject(c *call) error {
-	view, err := api.lister.GetOfProject(c.ctx, c.by, c.route.kind, c.path("resource"), c.tokenID())
+	view, err := api.lister.GetOfProject(c.ctx, c.by, c.route.kind, c.path("project"), c.tokenID())
 	if err != nil {
 		return err
 	}
@@ -224,5 +224,5 @@ func (api *tokensAPI) getOfProject(c *call) error {
 
 func (api *revokeAPI) revokeOfProject(c *call) error {
 	id := c.tokenID()
-	return c.revoked(id, api.revoker.RevokeOfProject(c.ctx, c.by, c.route.kind, c.path("resource"), id))
+	return c.revoked(id, api.revoker.RevokeOfProject(c.ctx, c.by, c.route.kind, c.path("project"), id))
 }
