@@ -31,10 +31,11 @@ type API struct {
 	Verifier *verify.Verifier
 	Accounts AccountReader
 	Clock    clock.Clock
-	// Trail takes the events that belong to no change; without one they are lost.
+	// Trail records events that no change causes, such as refusals. Without a
+	// Trail they are lost.
 	Trail Recorder
 	// PublicURL is where clients reach the API, without /api/v4 and without a
-	// slash at the end. Without one it is where the gateway was reached.
+	// trailing slash. When it is empty, links start with the gateway's own URL.
 	PublicURL string
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
@@ -42,16 +43,16 @@ type API struct {
 	Throttles *Throttles
 }
 
-// A AccountReader finds the accounts that administrators act as, strongly
-// consistent. Absence is fault.ErrNotFound.
+// An AccountReader finds the accounts that administrators act as. Reads are
+// strongly consistent. Absence is fault.ErrNotFound.
 type AccountReader interface {
 	Account(ctx context.Context, id account.ID) (account.Account, error)
-	// AccountByName finds an account by its username, whose case does not matter.
+	// AccountByName finds an account by username, in any case.
 	AccountByName(ctx context.Context, username string) (account.Account, error)
 }
 
-// A handler answers a call, or returns why it cannot. It chooses no status for
-// an error, and makes no error into another one.
+// A handler answers a call or returns an error. It never picks a status for an
+// error, and never replaces an error to get another status.
 type handler func(c *call) error
 
 // A route is one method and path of the API.
@@ -59,24 +60,23 @@ type route struct {
 	method string
 	path   string // below /api/v4, in the form of http.ServeMux
 	handle handler
-	// kind is whether the route is about a project or a group, where it is.
+	// kind says whether the route is about projects or groups, "" for neither.
 	kind project.Kind
-	// words are those that the errors of handle have on this route alone.
+	// words are replies to errors of handle that this route alone gives.
 	words []row
-	// adminOnly routes answer 403 to others before parameters are looked at.
+	// adminOnly routes refuse other callers with 403 before they check parameters.
 	adminOnly bool
-	// anonymous is the answer to a request without a credential, when it is
-	// not the usual 401.
+	// anonymous replaces the usual 401 for a request without a credential.
 	anonymous error
-	// makes is the kind of token that the route makes, "" for none. A caller who
-	// may not make one leaves an audit event.
+	// makes is the kind of token that the route makes, "" for none. Refusing a
+	// caller who may not make one writes an audit event.
 	makes token.Kind
-	// refused is told of a bearer that matched a record and is not good. It may
-	// answer the call all the same.
+	// refused runs when the bearer matches a record but is not good. It may answer
+	// the call anyway.
 	refused func(c *call, refusal *verify.Refusal) error
 	// open routes ask for no credential and read their own parameters.
 	open bool
-	// creates says that the route makes tokens, which nobody may do too often.
+	// creates says that the route makes tokens, which is throttled.
 	creates bool
 
 	requirement scope.Requirement
@@ -84,10 +84,10 @@ type route struct {
 
 const (
 	basePath = "/api/v4"
-	// expiresHeader tells whoever presents a token that is about to end the day
-	// from which it is dead: a mail goes to people, this is for programs.
+	// expiresHeader tells programs the day on which the presented token ends, as
+	// mails tell people.
 	expiresHeader = "X-Latchkey-Token-Expires"
-	// endsSoon is how long before its end a token has the header.
+	// endsSoon is how long before its end a token gets the header.
 	endsSoon = 30 * 24 * time.Hour
 )
 
@@ -102,14 +102,14 @@ func (api *API) serve(own []route) Handler {
 			rt.requirement = catalog.Require(rt.method, basePath+rt.path)
 		}
 		routes[rt.String()] = rt
-		mux.Handle(rt.String(), http.NotFoundHandler()) // it finds the pattern, and serves nothing
+		mux.Handle(rt.String(), http.NotFoundHandler()) // the mux only finds the pattern
 	}
 	return func(w http.ResponseWriter, r *http.Request, from Origin) {
 		watch := clock.StartStopwatch()
 		c := api.newCall(w, r, from)
 		defer func() {
 			if panicked := recover(); panicked != nil {
-				// The value is left out: it may quote what a client sent.
+				// The log leaves the value out because it may quote the request.
 				c.err = fmt.Errorf("handler panicked with a %T at %s", panicked, panicSite(debug.Stack()))
 				if c.status == 0 {
 					c.refuse(errors.New("panic"))
@@ -123,9 +123,8 @@ func (api *API) serve(own []route) Handler {
 	}
 }
 
-// run answers a call: it finds the route, then who calls, as whom, whether they
-// may, and calls the handler. The order is that of GitLab's checks: a credential
-// that is no good beats a missing right, which beats a bad parameter.
+// run answers a call. The order of the checks is GitLab's: a bad credential beats
+// a missing right, and a missing right beats a bad parameter.
 func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable string) error {
 	if unreadable != "" {
 		return paramError(unreadable)
@@ -141,7 +140,7 @@ func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable stri
 		return c.handle(principal.Principal{})
 	}
 	caller, err := c.authenticate()
-	if err != nil || c.status != 0 { // the retry of a rotation is answered already
+	if err != nil || c.status != 0 { // the retry of a rotation has been answered
 		return err
 	}
 	if caller, err = c.actAs(caller); err != nil {
@@ -156,7 +155,7 @@ func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable stri
 	return err
 }
 
-// everyMethodByPath has the methods of all functions' routes.
+// everyMethodByPath lists the methods of every path, whichever function serves it.
 var everyMethodByPath = sync.OnceValues(func() (*http.ServeMux, map[string][]string) {
 	mux, methods := http.NewServeMux(), map[string][]string{}
 	for _, rt := range everyRoute() {
@@ -172,9 +171,9 @@ var everyMethodByPath = sync.OnceValues(func() (*http.ServeMux, map[string][]str
 	return mux, methods
 })
 
-// elsewhere answers 405 for a path of the API that lacks the method, and 404
-// for the rest: also for one that another function serves, which the gateway
-// sends here only in a spelling that it cannot route.
+// elsewhere returns the routing error of a path that this function does not
+// serve: 405 for a known path without the method, otherwise 404. The gateway
+// sends another function's path here only in a spelling that it cannot route.
 func (c *call) elsewhere() error {
 	mux, methods := everyMethodByPath()
 	_, path := mux.Handler(c.r)
@@ -185,8 +184,8 @@ func (c *call) elsewhere() error {
 	return errNoRoute
 }
 
-// everyRoute lists the routes of all functions. The receivers are never
-// called through it.
+// everyRoute lists the routes of all functions. Do not call their handlers: the
+// receivers are empty.
 func everyRoute() []route {
 	return slices.Concat(
 		(&issueAPI{}).routes(), (&revokeAPI{}).routes(), (&tokensAPI{}).routes(),
@@ -194,8 +193,8 @@ func everyRoute() []route {
 	)
 }
 
-// authenticate reads the parameters and verifies the bearer, which may be one of
-// them.
+// authenticate verifies the bearer, after reading the parameters, which may hold
+// it.
 func (c *call) authenticate() (principal.Principal, error) {
 	nobody, rt := principal.Principal{}, c.route
 	c.unread = c.read(MaxBody)
@@ -232,7 +231,7 @@ func (c *call) authenticate() (principal.Principal, error) {
 	return caller, nil
 }
 
-// admit checks what caller may ask for on the route, whoever's the thing is.
+// admit checks whether caller may use the route at all.
 func (c *call) admit(caller principal.Principal) error {
 	rt := c.route
 	switch {
@@ -241,8 +240,8 @@ func (c *call) admit(caller principal.Principal) error {
 	case rt.adminOnly && !caller.Account.Admin:
 		return fault.ErrForbidden
 	case c.unread != nil:
-		// Also where no parameter is needed: what could not be read may
-		// have asked for something else, such as sudo.
+		// Even a route without parameters refuses a body that cannot be read: it
+		// may ask for sudo.
 		return c.unread
 	case rt.creates:
 		return c.api.Throttles.create(caller, c.now)
@@ -250,7 +249,7 @@ func (c *call) admit(caller principal.Principal) error {
 	return nil
 }
 
-// handle calls the handler for by, the zero Principal on open routes.
+// handle calls the handler as by, which is the zero Principal on open routes.
 func (c *call) handle(by principal.Principal) error {
 	by.Request = c.request
 	c.by, c.words = by, c.route.words
@@ -258,18 +257,18 @@ func (c *call) handle(by principal.Principal) error {
 	return c.route.handle(c)
 }
 
-// lacksRight reports whether a call was refused for what its caller may do. A
-// caller who asks for what is switched off, or for a token of a bot's, may have
-// every right.
+// lacksRight reports whether err means that the caller lacks a right. A feature
+// that is switched off and a bot that can have no second token are no lack of
+// rights.
 func (c *call) lacksRight(err error) bool {
 	return (errors.Is(err, fault.ErrForbidden) || errors.Is(err, scope.ErrInsufficient)) && !errors.Is(err, fault.ErrSwitchedOff) &&
 		!(c.route.adminOnly && errors.Is(err, lifecycle.ErrForBot))
 }
 
-// normalise brings a path to the one spelling that routes are written in,
-// without ever redirecting: repeated slashes and one at the end are dropped,
-// as GitLab's router does. Everything stays encoded, so `acme%2Fweb` is one
-// segment. A dot segment in any spelling is no route.
+// normalise brings the path to the spelling of routes and never redirects. Like
+// GitLab's router it drops repeated slashes and a trailing one. The path stays
+// encoded, so `acme%2Fweb` is one segment. A path with a dot segment, in any
+// spelling, matches no route.
 func (c *call) normalise() error {
 	path := &strings.Builder{}
 	for segment := range strings.SplitSeq(c.r.URL.EscapedPath(), "/") {
@@ -296,8 +295,8 @@ func (c *call) normalise() error {
 	return nil
 }
 
-// panicSite returns the place of the panic without the arguments that a stack
-// trace prints.
+// panicSite returns the file and line of a panic. The arguments that a stack
+// trace also prints may be secret.
 func panicSite(stack []byte) string {
 	lines := strings.Split(string(stack), "\n")
 	for i, line := range lines {

@@ -9,8 +9,8 @@ import (
 	"latchkey/pkg/settings"
 )
 
-// applicationSettingsJSON are the settings on the wire, with GitLab's names where
-// it has the setting.
+// applicationSettingsJSON are the settings on the wire, with GitLab's names if
+// GitLab has the setting.
 type applicationSettingsJSON struct {
 	ID                    int64   `json:"id"`
 	Lifetime              *int    `json:"max_personal_access_token_lifetime"`
@@ -103,8 +103,8 @@ func (b *binder) settingsChange() (settings.Change, error) {
 	return change, nil
 }
 
-// days returns an optional number of days, of which null, 0 and an empty text
-// stand for none: the official Go client cannot send null.
+// days returns an optional number of days. Null, 0 and an empty text all mean
+// none, because the official Go client cannot send null.
 func (b *binder) days(name string) *int {
 	values := b.params[name]
 	if len(values) == 1 && (values[0] == nil || values[0] == "") {
@@ -113,8 +113,8 @@ func (b *binder) days(name string) *int {
 	return b.positive(name)
 }
 
-// positive returns an optional whole number that fits an int on any machine.
-// Its limits are the use case's to check.
+// positive returns an optional whole number that fits an int on any machine. The
+// use case checks its limits.
 func (b *binder) positive(name string) *int {
 	value, given := b.scalar(name)
 	if !given || value == "" {

@@ -6,7 +6,7 @@ import (
 )
 
 // associations lists the groups and projects that the presented token can
-// reach. The page is one of each; the headers are about the projects.
+// reach. It pages both lists alike; the headers count the projects.
 func (api *tokensAPI) associations(c *call) error {
 	least := c.level("min_access_level")
 	page := c.paging()

@@ -24,8 +24,8 @@ func (api *settingsAPI) auditRoutes() []route {
 	}
 }
 
-// auditEventJSON is an audit event on the wire: GitLab's, with some details of
-// our own behind.
+// auditEventJSON is an audit event on the wire: GitLab's fields, and a few details
+// of our own.
 type auditEventJSON struct {
 	ID         int64            `json:"id"`
 	AuthorID   int64            `json:"author_id"`
@@ -84,8 +84,8 @@ func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 	}
 	switch e.Entity.Type {
 	case audit.Account:
-		if user := page.Accounts[account.ID(e.Entity.ID)]; user.ID != account.GhostID {
-			wire.Details.EntityPath = user.Username
+		if acct := page.Accounts[account.ID(e.Entity.ID)]; acct.ID != account.GhostID {
+			wire.Details.EntityPath = acct.Username
 		}
 	case audit.Project, audit.Group:
 		wire.Details.EntityPath = page.Paths[project.ID(e.Entity.ID)]
@@ -93,8 +93,7 @@ func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 	return wire
 }
 
-// nobodyBehind is what stands in the place of the author's name where no
-// account did it.
+// nobodyBehind is the author's name when no account did it.
 func nobodyBehind(source audit.Source) string {
 	switch source {
 	case audit.Console:
@@ -122,7 +121,7 @@ func auditTarget(e audit.Event) (id *int64, kind string) {
 	return optionalID(e.Entity.ID), string(e.Entity.Type)
 }
 
-// trailQuery reads what narrows every list of events.
+// trailQuery reads the filters that every list of events has.
 func (b *binder) trailQuery() (trail.Query, paging) {
 	page := b.paging()
 	return trail.Query{
@@ -132,8 +131,7 @@ func (b *binder) trailQuery() (trail.Query, paging) {
 	}, page
 }
 
-// atLeastOne returns an optional number of something there can be, 0 without
-// it.
+// atLeastOne returns an optional number from 1 on, 0 when it is not given.
 func (b *binder) atLeastOne(name string) int64 {
 	before := len(b.faults)
 	n := b.integer(name, 0)
@@ -175,7 +173,7 @@ func (api *settingsAPI) listAuditEventsOf(c *call) error {
 	})
 }
 
-// auditEvents replies with what list finds.
+// auditEvents replies with a page of list.
 func (c *call) auditEvents(p paging, list func() (trail.Page, error)) error {
 	if err := c.faultWith(p); err != nil {
 		return err
@@ -197,8 +195,8 @@ func (api *settingsAPI) getAuditEventOf(c *call) error {
 	return c.auditEvent(page, err)
 }
 
-// eventID reads the id in the path. One in no spelling of an id is no event's,
-// which is reported only to those who may see events.
+// eventID reads the path. A malformed id is 0, so that a missing right is reported
+// first.
 func (c *call) eventID() int64 {
 	text := c.path("event_id")
 	id, err := strconv.ParseInt(text, 10, 64)

@@ -17,31 +17,28 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A call is one request on its way through the API: everything that is known of
-// it, the means to reply, and what the log line at its end says. Its context
-// carries the deadline and nothing else.
+// A call is one request: everything known about it, the means to reply, and what
+// its log line says. The context carries the deadline and nothing else.
 type call struct {
 	ctx context.Context
-	// by is the caller whom the handler serves: verified and admitted, or on an
-	// open route nobody. Its Request has the id and the client's address.
+	// by is the caller: verified and admitted, or nobody on an open route. Its
+	// Request has the id and the client's address.
 	by principal.Principal
-	// now is the one reading of the clock.
+	// now is the instant of the request; handlers do not read the clock.
 	now time.Time
-	// site is where clients reach the API, which links start with.
 	site
-	// binder takes the parameters.
 	binder
 
 	api     *API
 	w       http.ResponseWriter
-	r       *http.Request // in the spelling of routes
+	r       *http.Request // its path normalised
 	request principal.Request
 	route   *route // nil for none
 	words   []row
-	unread  error // what keeps the parameters from being read
+	unread  error // why the parameters could not be read
 
-	// For the log line. known is the caller also before it is admitted, and whom
-	// a refused bearer was of; nothing may be done by its right.
+	// For the log line. known may be a caller who is not admitted, or the owner of
+	// a refused bearer, so it never proves a right.
 	known  principal.Principal
 	status int
 	err    error
@@ -60,8 +57,7 @@ func (api *API) newCall(w http.ResponseWriter, r *http.Request, from Origin) *ca
 	return c
 }
 
-// path returns what stands in the request's path for a part {name} of the
-// route's.
+// path returns the value of the segment {name} of the route's path.
 func (c *call) path(name string) string {
 	given := strings.Split(c.r.URL.EscapedPath(), "/")
 	for i, part := range strings.Split(basePath+c.route.path, "/") {
@@ -78,7 +74,7 @@ func (c *call) header() http.Header { return c.w.Header() }
 func (c *call) write(status int, body []byte) {
 	c.status = status
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write(body) // a client that is gone cannot be told
+	_, _ = c.w.Write(body) // nothing helps when the client is gone
 }
 
 func (c *call) json(status int, body any) error {
@@ -93,8 +89,7 @@ func (c *call) noContent() error {
 	return nil
 }
 
-// encode writes JSON as every reply has it. Values of the wire can always be
-// encoded.
+// encode returns the JSON of a reply. Wire types always encode.
 func encode(body any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -103,7 +98,7 @@ func encode(body any) []byte {
 	return b.Bytes()
 }
 
-// each puts values on the wire; the list of none is empty, not null.
+// each converts values to the wire. An empty list is [], not null.
 func each[V, W any](values []V, wire func(V) W) []W {
 	list := make([]W, len(values))
 	for i, value := range values {
@@ -112,10 +107,10 @@ func each[V, W any](values []V, wire func(V) W) []W {
 	return list
 }
 
-// facts returns the attributes of a line about a change that the call has made,
-// with who stands behind the caller: owner alone would put down to somebody what
-// an administrator did in their name. The request's id leads to the line at its
-// end, which names the caller's token.
+// facts returns the attributes of a log line about a change. They name whoever is
+// behind the caller, so that the log does not blame an account for what an
+// administrator did in its name. The request id leads to the request's last line,
+// which names the token.
 func (c *call) facts(attrs ...any) []any {
 	return append(append([]any{"request_id", c.request.ID}, attrs...), behind(c.known)...)
 }
@@ -144,7 +139,7 @@ func (c *call) logEnd(watch clock.Stopwatch) {
 	c.api.Log.Log(c.ctx, level, "request finished", attrs...)
 }
 
-// behind returns the attributes that say who acts as somebody else.
+// behind names the administrator who acts as the caller.
 func behind(caller principal.Principal) (attrs []any) {
 	if caller.By != nil {
 		attrs = append(attrs, "sudo_by", int64(caller.By.ID))

@@ -18,8 +18,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// An issuePayload is what an operator invokes issue with. Action says which
-// of the fields count.
+// An issuePayload is the payload of issue's console. Action decides which fields
+// count.
 type issuePayload struct {
 	Action   string `json:"action"`
 	Username string `json:"username"`
@@ -29,12 +29,11 @@ type issuePayload struct {
 	DisplayName string `json:"display_name"`
 
 	// create_token, and the token that create_administrator may come with
-	Name        string   `json:"name"`
-	Description string   `json:"description"`
-	Scopes      []string `json:"scopes"`
-	ExpiresAt   string   `json:"expires_at"`
-	Value       string   `json:"value"`
-	// AllowedCIDRs are where the token may be used from.
+	Name         string   `json:"name"`
+	Description  string   `json:"description"`
+	Scopes       []string `json:"scopes"`
+	ExpiresAt    string   `json:"expires_at"`
+	Value        string   `json:"value"`
 	AllowedCIDRs []string `json:"allowed_cidrs"`
 }
 
@@ -58,11 +57,11 @@ func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Direct
 		case "create_administrator":
 			return api.createAdministrator(ctx, issuer, accounts, p)
 		case "create_token":
-			user, err := accounts.ByName(ctx, p.Username)
+			acct, err := accounts.ByName(ctx, p.Username)
 			if err != nil {
 				return nil, consoleError(p.Action, fmt.Errorf("username: %w", err))
 			}
-			wire, err := api.createByConsole(ctx, issuer, user, p)
+			wire, err := api.createByConsole(ctx, issuer, acct, p)
 			return wire, consoleError(p.Action, err)
 		default:
 			return nil, fmt.Errorf("%w (action is create_administrator or create_token)", ErrEvent)
@@ -80,7 +79,7 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	if p.DisplayName == "" {
 		p.DisplayName = p.Username
 	}
-	// What can be wrong with the token is found before the account is made.
+	// Check the token before making the account.
 	candidate := directory.Candidate{Username: p.Username, Name: p.DisplayName, Email: p.Email, Admin: true}
 	spec, err := consoleSpec(issuer, p)
 	if err == nil {
@@ -92,24 +91,24 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	if err != nil {
 		return nil, consoleError(p.Action, err)
 	}
-	user, err := accounts.CreateByConsole(ctx, candidate)
+	acct, err := accounts.CreateByConsole(ctx, candidate)
 	if err != nil {
 		return nil, consoleError(p.Action, err)
 	}
-	api.Log.Info("user created", "owner", int64(user.ID), "source", "console")
-	wire, err := api.createByConsole(ctx, issuer, user, p)
+	api.Log.Info("user created", "owner", int64(acct.ID), "source", "console")
+	wire, err := api.createByConsole(ctx, issuer, acct, p)
 	if err != nil {
 		return nil, consoleError(p.Action, fmt.Errorf("the account was made, its token was not: %w", err))
 	}
-	return administratorJSON{User: site(api.PublicURL).userWire(user, true), Token: wire}, nil
+	return administratorJSON{User: site(api.PublicURL).userWire(acct, true), Token: wire}, nil
 }
 
-func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, user account.Account, p issuePayload) (tokenJSON, error) {
+func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, owner account.Account, p issuePayload) (tokenJSON, error) {
 	spec, err := consoleSpec(issuer, p)
 	if err != nil {
 		return tokenJSON{}, err
 	}
-	issued, err := issuer.CreateByConsole(ctx, user, spec, p.Value)
+	issued, err := issuer.CreateByConsole(ctx, owner, spec, p.Value)
 	if err != nil {
 		return tokenJSON{}, valueTaken(err)
 	}
@@ -153,8 +152,7 @@ func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, erro
 	return spec, nil
 }
 
-// consoleError names the action that failed. The reasons are the use case's
-// own words, which hold no values.
+// consoleError names the failed action. The use cases' errors hold no values.
 func consoleError(action string, err error) error {
 	if err == nil {
 		return nil
@@ -162,8 +160,8 @@ func consoleError(action string, err error) error {
 	return fmt.Errorf("%s: %w", action, err)
 }
 
-// A revokePayload is what an operator invokes revoke with: exactly one of the
-// fields beside action.
+// A revokePayload is the payload of revoke's console: action and exactly one other
+// field.
 type revokePayload struct {
 	Action   string `json:"action"`
 	Value    string `json:"value"`
@@ -197,11 +195,11 @@ func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Dir
 			err = revoker.RevokeByConsole(ctx, token.ID(p.ID))
 			done = revokedJSON{Revoked: true, ID: p.ID, UserID: int64(token.ID(p.ID).Owner())}
 		case p == (revokePayload{Action: "revoke_everything", Username: p.Username}) && p.Username != "":
-			var user account.Account
-			if user, err = accounts.ByName(ctx, p.Username); err == nil {
-				err = revoker.RevokeEverythingByConsole(ctx, user)
+			var acct account.Account
+			if acct, err = accounts.ByName(ctx, p.Username); err == nil {
+				err = revoker.RevokeEverythingByConsole(ctx, acct)
 			}
-			done = revokedJSON{Revoked: true, UserID: int64(user.ID)}
+			done = revokedJSON{Revoked: true, UserID: int64(acct.ID)}
 		default:
 			return nil, fmt.Errorf("%w (action is revoke_token with value or id, or revoke_everything with username)", ErrEvent)
 		}

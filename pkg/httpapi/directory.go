@@ -42,8 +42,7 @@ func (api *directoryAPI) self(c *call) error {
 	return api.show(c, c.by.Account, c.by.Account.Admin)
 }
 
-// show replies with an account to somebody who may see it, and to administrators
-// who made it.
+// show replies with an account. Administrators also see who made it.
 func (api *directoryAPI) show(c *call, acct account.Account, admin bool) error {
 	wire := c.userWire(acct, admin)
 	if admin {
@@ -104,7 +103,7 @@ func (api *directoryAPI) list(c *call) error {
 	if identity && !c.by.Account.Admin {
 		return fault.ErrForbidden
 	}
-	if c.by.Account.Admin && (identity || twoFactor) { // nobody has either: people sign in elsewhere
+	if c.by.Account.Admin && (identity || twoFactor) { // no account has either, because people sign in elsewhere
 		return c.page(page, 0, []userJSON{})
 	}
 	accounts, total, err := api.directory.List(c.ctx, c.by, filter, order, page.offset(), page.perPage)
@@ -127,8 +126,8 @@ func (api *directoryAPI) list(c *call) error {
 	}))
 }
 
-// create makes an account. A password is asked for in one of GitLab's three
-// ways and thrown away: Latchkey keeps none.
+// create makes an account. GitLab's clients have to send a password or ask for
+// one; Latchkey keeps none and ignores it.
 func (api *directoryAPI) create(c *call) error {
 	candidate := directory.Candidate{
 		Email:    c.line("email", c.required("email")),
@@ -157,8 +156,8 @@ func (api *directoryAPI) create(c *call) error {
 	return c.json(http.StatusCreated, wire)
 }
 
-// author shows who made an account after a change to it: the change is
-// committed, so that a reply comes without them when they cannot be read.
+// author shows who made an account that was changed. The change is committed, so
+// the reply leaves the author out when they cannot be read.
 func (api *directoryAPI) author(c *call, acct account.Account) *basicUserJSON {
 	authors, err := api.directory.Authors(c.ctx, acct.CreatedBy)
 	if err != nil {
@@ -167,8 +166,8 @@ func (api *directoryAPI) author(c *call, acct account.Account) *basicUserJSON {
 	return c.authorWire(authors, acct.CreatedBy)
 }
 
-// update changes an account. What GitLab keeps of an account and Latchkey does
-// not is accepted and thrown away, passwords too.
+// update changes an account. It ignores what GitLab keeps of an account and
+// Latchkey does not, such as passwords.
 func (api *directoryAPI) update(c *call) error {
 	change := directory.Change{
 		Email: c.optional("email"), Name: c.optional("name"), Username: c.optional("username"),
@@ -199,8 +198,8 @@ func (api *directoryAPI) update(c *call) error {
 	return c.json(http.StatusOK, wire)
 }
 
-// move calls a use case that changes the state of the account in the path, and
-// logs fact if it did. byKey is the key of who did it.
+// move changes the state of the account in the path and logs fact if it changed.
+// byKey is the log key of the caller.
 func (api *directoryAPI) move(c *call, fact, byKey string, move func(context.Context, principal.Principal, account.ID) (bool, error)) (bool, error) {
 	id, err := account.ParseID(c.path("user_id"))
 	if err != nil {
@@ -213,7 +212,7 @@ func (api *directoryAPI) move(c *call, fact, byKey string, move func(context.Con
 	return changed, err
 }
 
-// always is a move that is logged whenever it did not fail.
+// always turns a use case that reports no change into one that always did.
 func always(move func(context.Context, principal.Principal, account.ID) error) func(context.Context, principal.Principal, account.ID) (bool, error) {
 	return func(ctx context.Context, by principal.Principal, id account.ID) (bool, error) {
 		err := move(ctx, by, id)
@@ -253,8 +252,8 @@ func (api *directoryAPI) deactivate(c *call) error {
 	return c.trueOrNull(changed, err)
 }
 
-// trueOrNull replies whether an account has changed its state: null says that it
-// was there already.
+// trueOrNull replies true for a change of state, and null when the account was in
+// that state already.
 func (c *call) trueOrNull(changed bool, err error) error {
 	switch {
 	case err != nil:

@@ -39,9 +39,9 @@ func definitionWire(d feature.Definition) definitionJSON {
 	return definitionJSON{Name: d.Name, Type: "ops", DefaultEnabled: d.DefaultOn}
 }
 
-// flagWire shows whom a feature is on for. GitLab's store cannot switch a
-// target off, so there is no word for that there: disabled_actors is ours, and
-// clients pass over gates that they do not know.
+// flagWire shows for whom a feature is on. GitLab cannot switch a target off and
+// has no word for it: disabled_actors is ours, and clients ignore gates that they
+// do not know.
 func flagWire(f feature.Flag) flagJSON {
 	wire := flagJSON{Name: f.Name, State: string(f.State()), Gates: []gateJSON{{"boolean", f.On}}}
 	for _, gate := range []struct {
@@ -124,8 +124,8 @@ func (api *settingsAPI) clearFeature(c *call) error {
 	return c.noContent()
 }
 
-// loggedFeature is a feature's name where the product gave it. Others are a
-// client's words, and could be a bearer that was put in the wrong place.
+// loggedFeature returns a defined feature's name. Other names are the client's
+// words and may be a misplaced bearer.
 func loggedFeature(name string) string {
 	for _, definition := range feature.Definitions() {
 		if definition.Name == name {
@@ -135,14 +135,14 @@ func loggedFeature(name string) string {
 	return "undefined"
 }
 
-// targetParameters are GitLab's targets, those of which there is nothing here
-// included, in the order in which GitLab reports them.
+// targetParameters are all of GitLab's targets, in the order in which GitLab
+// reports them. Latchkey has only some.
 var targetParameters = []string{
 	"feature_group", "user", "group", "namespace", "project", "organization", "repository", "runner", "endpoint",
 }
 
-// unsupportedTarget returns the first target that is given and of which there
-// is nothing here, or "".
+// unsupportedTarget returns the first given target that Latchkey does not have, or
+// "".
 func (b *binder) unsupportedTarget() string {
 	for _, name := range targetParameters {
 		switch name {
@@ -156,14 +156,14 @@ func (b *binder) unsupportedTarget() string {
 	return ""
 }
 
-// featureValue returns what a feature is set to. A number is a percentage, but
-// for 0, which is off either way.
+// featureValue returns what a feature is set to. A number is a percentage, except
+// 0, which is off either way.
 func (b *binder) featureValue() (on, percentage bool) {
 	value, given := b.scalar("value")
 	switch {
 	case !b.params.has("value"):
 		b.reject("value", "is missing")
-	case !given: // its fault is known already
+	case !given: // scalar has reported why
 	case value == "0":
 	case strings.Trim(value, "0123456789.+-") == "":
 		return false, true
@@ -173,8 +173,8 @@ func (b *binder) featureValue() (on, percentage bool) {
 	return on, false
 }
 
-// names returns the parts of a list with commas. One that is given and names
-// nothing is a fault: without names, a change would be for everybody.
+// names splits a list at its commas. A list without a name is a fault, because a
+// change without names is for everybody.
 func (b *binder) names(name string) []string {
 	text := b.text(name)
 	var names []string
@@ -189,8 +189,8 @@ func (b *binder) names(name string) []string {
 	return names
 }
 
-// exclusive reports each of others that is given beside name. Empty ones count
-// as absent: the Go client sends every parameter there is.
+// exclusive rejects others that are given together with name. Empty ones count as
+// absent, because the Go client sends every parameter.
 func (b *binder) exclusive(name string, others ...string) {
 	for _, other := range others {
 		if b.params.has(name) && b.params.has(other) {
@@ -199,9 +199,8 @@ func (b *binder) exclusive(name string, others ...string) {
 	}
 }
 
-// noTarget tells an administrator about a target that is not there. It repeats
-// what was asked for only while it cannot be a bearer that was put in the wrong
-// place.
+// noTarget repeats the name of a missing target only while it cannot be a
+// misplaced bearer.
 func noTarget(_ *call, err error) *reply {
 	target, ok := errors.AsType[*administration.NoTarget](err)
 	switch {

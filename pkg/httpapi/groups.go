@@ -26,7 +26,7 @@ func (api *directoryAPI) createGroup(c *call) error {
 		return err
 	}
 	if candidate.Parent == 0 && c.params.has("parent_id") {
-		return project.ErrNoGroup // rather than at the root
+		return project.ErrNoGroup // and not a group at the root
 	}
 	view, err := api.directory.CreateGroup(c.ctx, c.by, candidate)
 	if err != nil {
@@ -48,7 +48,7 @@ func (api *directoryAPI) listGroups(c *call) error { return c.groups(api.directo
 
 func (api *directoryAPI) listSubgroups(c *call) error { return c.groups(api.inGroup(c)) }
 
-// groups replies with what list finds.
+// groups replies with a page of list.
 func (c *call) groups(list projectList) error {
 	filter := directory.ProjectFilter{
 		Kind: project.KindGroup, Search: c.text("search"), Visibility: c.oneOf("visibility", visibilities...),
@@ -81,7 +81,7 @@ func (c *call) groups(list projectList) error {
 	return c.page(page, total, each(views, c.groupWire))
 }
 
-// organization is the one that everything lies in, in GitLab's terms.
+// organization is the id of the only organization, in GitLab's terms.
 const organization = 1
 
 // groupJSON is a group on the wire.

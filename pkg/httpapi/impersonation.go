@@ -12,19 +12,19 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Impersonation tokens are made, listed and ended by three functions; what is
-// particular to them on the wire is here. Their rules are reported by field,
-// in GitLab's words for a record and not for a request.
+// This file has what is special about impersonation tokens on the wire, which
+// three functions make, list and revoke. GitLab reports their broken rules by
+// field.
 
 const (
 	impersonationsPath = "/users/{user_id}/impersonation_tokens"
 	impersonationPath  = impersonationsPath + "/{id}"
 )
 
-// noOwner tells an owner who is not there from a token that is not.
+// noOwner tells a missing owner from a missing token.
 var noOwner = []row{{err: lifecycle.ErrNoImpersonation, reply: message(http.StatusNotFound, "404 Impersonation Token Not Found")}, noUser}
 
-// impersonationWords are those of creating one.
+// impersonationWords are the words of creating an impersonation token.
 var impersonationWords = []row{
 	noUser,
 	ofAnother(account.ErrInactive, message(http.StatusBadRequest, map[string][]string{"user": {"must be active"}})),
@@ -32,7 +32,7 @@ var impersonationWords = []row{
 	{err: fault.ErrInput, say: byField},
 }
 
-// byField puts broken rules as GitLab reports those of a record.
+// byField words broken rules by field.
 func byField(_ *call, err error) *reply {
 	rules, ok := errors.AsType[*lifecycle.Fault](err)
 	if !ok {
@@ -48,8 +48,8 @@ func byField(_ *call, err error) *reply {
 	return message(http.StatusBadRequest, fields)
 }
 
-// impersonationIDs reads the path. An id in no spelling of one is no token's,
-// which is reported only where the owner is there.
+// impersonationIDs reads the path. A malformed token id is 0, so that a missing
+// owner is reported first.
 func (c *call) impersonationIDs() (account.ID, token.ID, error) {
 	owner, err := account.ParseID(c.path("user_id"))
 	return owner, c.tokenID(), err
@@ -68,7 +68,7 @@ func (api *issueAPI) createImpersonation(c *call) error {
 		ExpiresOn:   c.day("expires_at"),
 		Networks:    c.networks("allowed_cidrs"),
 	}
-	for _, name := range c.texts("scopes") { // names that are not known are a broken rule here
+	for _, name := range c.texts("scopes") { // the use case refuses unknown names here
 		if s := scope.Scope(name); !spec.Scopes.Has(s) {
 			spec.Scopes = append(spec.Scopes, s)
 		}
@@ -125,7 +125,7 @@ func (api *revokeAPI) revokeImpersonation(c *call) error {
 	if err != nil {
 		return err
 	}
-	// A date that cannot be read sets no condition (RFC 9110 section 13.1.4).
+	// A malformed date is ignored (RFC 9110 section 13.1.4).
 	var unchangedSince time.Time
 	if values := c.r.Header.Values("If-Unmodified-Since"); len(values) == 1 {
 		if unchangedSince, err = http.ParseTime(values[0]); err != nil {

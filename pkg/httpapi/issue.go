@@ -45,7 +45,7 @@ func (api *issueAPI) routes() []route {
 			words: []row{lostRace, asBadRequest}},
 	}, projectRoutes(api.projectRoutes)...)
 	for i := range routes {
-		routes[i].creates = true // there are no others here
+		routes[i].creates = true // issue has no other routes
 	}
 	return routes
 }
@@ -90,9 +90,9 @@ func (api *issueAPI) spec(c *call) (lifecycle.Spec, error) {
 	return spec, c.specKey(&spec)
 }
 
-// specKey returns the faults of the parameters, and otherwise sets the
-// idempotency key of a request for a token. Networks are part of it where there
-// are some, so that without them the key stands for what it has always stood for.
+// specKey returns the faults of the parameters, or else sets the idempotency key
+// of spec. The key covers networks only when there are some, so that keys from
+// before networks existed still match.
 func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
 	if err := c.fault(); err != nil {
 		return err
@@ -102,8 +102,8 @@ func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
 	return err
 }
 
-// networks reads an optional list of addresses and CIDR blocks. A list that is
-// given has to hold some.
+// networks reads an optional list of addresses and CIDR blocks, which must not be
+// empty.
 func (b *binder) networks(name string) token.Networks {
 	before := len(b.faults)
 	networks, err := networksOf(b.texts(name))
@@ -113,8 +113,8 @@ func (b *binder) networks(name string) token.Networks {
 	return networks
 }
 
-// networksOf refuses a list that is there and empty: it is what a script sends
-// that lost its variable, and would open what it was to restrict.
+// networksOf refuses an empty list because scripts send one when a variable is
+// unset, and it would open what it was meant to restrict.
 func networksOf(texts []string) (token.Networks, error) {
 	if texts != nil && len(texts) == 0 {
 		return nil, token.ErrNetworks
@@ -122,7 +122,7 @@ func networksOf(texts []string) (token.Networks, error) {
 	return token.ParseNetworks(texts)
 }
 
-// scopes reads a list of scopes that has to be given.
+// scopes reads a required list of scopes.
 func (b *binder) scopes(catalog *scope.Catalog) scope.Set {
 	before := len(b.faults)
 	names := b.texts("scopes")
@@ -140,10 +140,9 @@ func (b *binder) scopes(catalog *scope.Catalog) scope.Set {
 	return set
 }
 
-// key returns the idempotency key of a request together with everything
-// that a retry has to repeat: the route's path, the parameters as they were
-// understood, so that the same request in another encoding is the same, and
-// who is acted as, so that no account is handed another's reply.
+// key returns the idempotency key of a request with everything that a retry must
+// repeat: the path, the parameters as understood, so that the encoding does not
+// matter, and the target of sudo, so that no account gets another's reply.
 func (c *call) key(parts ...string) (lifecycle.Key, error) {
 	key, err := c.idempotencyKey()
 	if key == "" || err != nil {
@@ -209,7 +208,7 @@ func (c *call) rotation() (lifecycle.Rotation, error) {
 		return lifecycle.Rotation{}, err
 	}
 	parts := []string{rotation.ExpiresOn.String()}
-	if rotation.Overlap > 0 { // without one, the key stands for what it has always stood for
+	if rotation.Overlap > 0 { // keys from before overlaps existed still match
 		parts = append(parts, rotation.Overlap.String())
 	}
 	var err error
@@ -217,7 +216,7 @@ func (c *call) rotation() (lifecycle.Rotation, error) {
 	return rotation, err
 }
 
-// overlap returns how long an old token is to work beside its successor.
+// overlap reads for how long an old token works beside its successor.
 func (b *binder) overlap(name string) time.Duration {
 	const longest = int64(token.MaxOverlap / time.Second)
 	seconds := b.integer(name, 0)
@@ -239,12 +238,11 @@ func (api *issueAPI) rotated(c *call, issued lifecycle.Issued) error {
 	return c.json(http.StatusOK, wire)
 }
 
-// replayOrReuse serves the retry of a rotation of the presented token itself,
-// whose reply was lost, if it brings the key of the first try; also when the
-// token's last second has passed in between. That key with another request is
-// refused and ends nothing, because it comes from whoever made the rotation,
-// unless it comes from where the token could not have made it. Every other use
-// of a token that has ended is reuse.
+// replayOrReuse serves the retry of a rotation whose reply was lost: the rotated
+// token with the key of the first request, even if the token has expired since.
+// The key with another request is refused and revokes nothing, because only the
+// client that rotated has it. A request from outside the token's networks never
+// counts as a retry. Every other use of a revoked token is reuse.
 func (api *issueAPI) replayOrReuse(c *call, refusal *verify.Refusal) error {
 	rotation, err := c.rotation()
 	if c.unread == nil && err == nil && rotatedAway(refusal.Token) && refusal.Account.Usable() == nil && refusal.Token.Networks.Allow(c.request.Address) {
@@ -259,19 +257,18 @@ func (api *issueAPI) replayOrReuse(c *call, refusal *verify.Refusal) error {
 	return api.reuse(c, refusal)
 }
 
-// rotatedAway reports whether nothing but a rotation has ended a token, or is
-// about to.
+// rotatedAway reports whether a rotation ended the token or will end it, and
+// nothing else did.
 func rotatedAway(t token.Token) bool {
 	return t.Superseded() && (t.RevokedAt.IsZero() || t.RevokedReason == token.ReasonRotated)
 }
 
-// reuse ends the family of a token that is presented for rotation after it
-// has ended.
+// reuse revokes the family of a revoked token that is presented for rotation.
 func (api *issueAPI) reuse(c *call, refusal *verify.Refusal) error {
 	if !errors.Is(refusal, token.ErrRevoked) || strings.Trim(c.path("id"), "0123456789") != "" {
 		return nil
 	}
-	// Who presents a bearer that has ended is nobody: it may have been found.
+	// The sender is unknown: anybody may have found the bearer.
 	from := originOf(c.nobodyWith(refusal.Token))
 	from.Source = audit.Reuse
 	if err := api.revoker.EndFamily(audit.WithOrigin(c.ctx, from), refusal.Token); err != nil {

@@ -14,17 +14,17 @@ const (
 	leaksPath = "/token_leaks"
 	// maxLeaks is how many values a report may have.
 	maxLeaks = 1000
-	// maxLeakBody holds that many of the longest bearers as JSON, in which a
-	// character may need two bytes.
+	// maxLeakBody is room for maxLeaks of the longest bearers as JSON, which may
+	// need two bytes for a character.
 	maxLeakBody = 512 << 10
-	// maxLeakSource is the longest description of a place, in bytes.
+	// maxLeakSource is the longest source, in bytes.
 	maxLeakSource = 255
 )
 
-// LeakStep returns how long the reply to a report of so many values takes: as
-// long as ending and announcing this many tokens usually does, or a multiple of
-// it. A report of which nothing is ours takes just as long as one of which
-// everything is, so the time tells nothing.
+// LeakStep returns how long the reply to a report of so many values takes: as long
+// as revoking and announcing this many tokens usually takes, or a multiple of it.
+// The time does not depend on how many of the values are tokens, so it tells
+// nothing about them.
 func LeakStep(values int) time.Duration {
 	const (
 		least = time.Second           // the first mail after a while sets up a connection
@@ -33,9 +33,9 @@ func LeakStep(values int) time.Duration {
 	return least + time.Duration(values)*each
 }
 
-// A LeakMessenger tells people of tokens that were ended because of a leak, once.
-// publicURL is where they reach the service. It returns how many mails went out,
-// also beside an error about the others.
+// A LeakMessenger tells people once that their tokens were revoked because of a
+// leak. publicURL is where they reach the service. It returns how many mails it
+// sent, even with an error about others.
 type LeakMessenger interface {
 	Leaked(ctx context.Context, tokens []token.Token, publicURL string) (mails int, err error)
 }
@@ -47,10 +47,10 @@ type leaksAPI struct {
 	step      func(values int) time.Duration
 }
 
-// Leaks returns the route on which anybody reports values that were found where
-// they should not be. Those that are bearers end; the reply is the same
-// whatever they are, and takes a multiple of step; use LeakStep. Without a
-// messenger nobody is told.
+// Leaks returns the route on which anybody may report leaked values. The tokens
+// among them are revoked. The reply is the same whatever the values are, and takes
+// a multiple of step, which is LeakStep outside of tests. Without a messenger
+// nobody is told.
 func Leaks(api *API, revoker *lifecycle.Revoker, messenger LeakMessenger, step func(values int) time.Duration) Handler {
 	return api.serve((&leaksAPI{api, revoker, messenger, step}).routes())
 }
@@ -59,10 +59,10 @@ func (api *leaksAPI) routes() []route {
 	return []route{{method: "POST", path: leaksPath, handle: api.report, open: true}}
 }
 
-// report answers 204 for a report that was dealt with. What could not be looked
-// up or ended is answered 503, although somebody who knows that the lookup went
-// well could conclude that a token was found: they hold it anyway, and only a
-// report that is made again ends it.
+// report answers 204 when it has dealt with every value, and 503 when it could not
+// look one up or revoke it. A 503 after a successful lookup tells the reporter
+// that a token was found, but they hold it anyway, and it has to be reported again
+// to be revoked.
 func (api *leaksAPI) report(c *call) error {
 	watch := clock.StartStopwatch()
 	if err := api.Throttles.reportLeakFrom(c.request.Address, c.now); err != nil {
@@ -86,8 +86,8 @@ func (api *leaksAPI) report(c *call) error {
 	return c.noContent()
 }
 
-// tell announces what has ended. A mail that fails changes nothing about the
-// reply: the tokens have ended. The same report made again makes up for it.
+// tell announces the revoked tokens. A failed mail does not change the reply,
+// because the tokens are revoked. Reporting them again sends it again.
 func (api *leaksAPI) tell(c *call, leaked []token.Token) {
 	if api.messenger == nil || len(leaked) == 0 {
 		return
@@ -102,9 +102,8 @@ func (api *leaksAPI) tell(c *call, leaked []token.Token) {
 	}
 }
 
-// leakReport returns the values of a report, and where they were found. How
-// many they are and what the source looks like may be complained of; of what
-// form they are is not ours to say.
+// leakReport returns the values of a report and where they were found. It checks
+// how many values there are and what the source looks like, but not the values.
 func (c *call) leakReport() (values []string, source string, err error) {
 	if err := c.read(maxLeakBody); err != nil {
 		return nil, "", err
@@ -124,8 +123,7 @@ func (c *call) leakReport() (values []string, source string, err error) {
 	return values, source, c.fault()
 }
 
-// pad waits until the stopwatch shows a whole number of steps, or the request's
-// time is up.
+// pad waits until a whole number of steps has passed, or until the deadline.
 func pad(ctx context.Context, watch clock.Stopwatch, step time.Duration) {
 	if step <= 0 {
 		return

@@ -14,8 +14,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// memberRoutes are the members of projects or groups, which differ in the base
-// and in who may change them.
+// memberRoutes returns the routes of the members of projects or groups.
 func (api *directoryAPI) memberRoutes(kind project.Kind) []route {
 	base := "/" + string(kind) + "s/{id}/members"
 	return []route{
@@ -95,8 +94,8 @@ func (api *directoryAPI) member(c *call, inherited bool) error {
 	return c.json(http.StatusOK, c.memberWire(view))
 }
 
-// memberID reads the path. What is no id is nobody's: 0, so that a project that
-// is not there is reported first.
+// memberID reads the path. A malformed id is 0, so that a missing project is
+// reported first.
 func (c *call) memberID() account.ID {
 	id, err := account.ParseID(c.path("user_id"))
 	if err != nil {
@@ -138,9 +137,9 @@ const mostAdded = 50
 
 var errTooMany = errBadRequest(fmt.Sprintf("too many users specified (limit is %d)", mostAdded))
 
-// addMany makes several accounts members, each by itself, and reports those
-// that it could not. One who is a member already in the way that is asked for is
-// no failure: a request that was answered half-way can be sent again.
+// addMany adds several members one by one and reports those that it could not add.
+// An account that is the wanted member already is no failure, so that a request
+// that failed half-way can be sent again.
 func (api *directoryAPI) addMany(c *call, who []accountName, wanted directory.Addition) error {
 	if len(who) > mostAdded {
 		return errTooMany
@@ -157,9 +156,9 @@ func (api *directoryAPI) addMany(c *call, who []accountName, wanted directory.Ad
 		case err == nil:
 			added++
 		case reason == "" && added == 0 && len(failures) == 0:
-			return err // not about this account: nobody can be added
+			return err // nobody can be added
 		case reason == "":
-			// What was written is not taken back by what cannot be now.
+			// The members added so far remain.
 			reason = "could not be added, try again"
 			c.err = err
 			fallthrough
@@ -174,8 +173,8 @@ func (api *directoryAPI) addMany(c *call, who []accountName, wanted directory.Ad
 	return c.json(http.StatusCreated, body)
 }
 
-// failureOf returns what keeps one account from becoming a member, "" for what
-// has nothing to do with it.
+// failureOf returns why one account cannot become a member, "" when the error is
+// not about this account.
 func failureOf(err error) string {
 	var fields directory.Faults
 	switch {
@@ -230,7 +229,7 @@ func (b *binder) accounts() (names []accountName) {
 		} else if id, err := account.ParseID(name.given); err == nil {
 			name.id = id
 		}
-		// What is no id is left without a name either, and is nobody's.
+		// A malformed id has neither id nor username, and is nobody.
 		if !seen[name.given] {
 			seen[name.given] = true
 			names = append(names, name)
@@ -239,8 +238,8 @@ func (b *binder) accounts() (names []accountName) {
 	return names
 }
 
-// requiredLevel returns a level that has to be given. Whether there is such a
-// level is for the directory to say.
+// requiredLevel returns a level that has to be given. The directory checks whether
+// it exists.
 func (b *binder) requiredLevel(name string) project.Level {
 	before := len(b.faults)
 	value := b.required(name)
@@ -254,7 +253,7 @@ func (b *binder) requiredLevel(name string) project.Level {
 func (api *directoryAPI) changeMember(c *call) error {
 	level := c.requiredLevel("access_level")
 	var expires *clock.Day
-	if len(c.params["expires_at"]) > 0 { // null and nothing take the end away
+	if len(c.params["expires_at"]) > 0 { // null and an empty text remove the end
 		day := c.day("expires_at")
 		expires = &day
 	}

@@ -14,16 +14,15 @@ import (
 	"latchkey/pkg/verify"
 )
 
-// A Recorder writes down events that belong to no change.
+// A Recorder writes audit events that no change causes.
 type Recorder interface {
 	Record(ctx context.Context, at time.Time, events ...audit.Event) error
 }
 
-// recordTimeout bounds the one write that an event which belongs to no change
-// may cost a request.
+// recordTimeout bounds how long such an event may hold up a request.
 const recordTimeout = 500 * time.Millisecond
 
-// originOf says where the changes of a principal's request come from.
+// originOf is what audit events say about the request of by.
 func originOf(by principal.Principal) audit.Origin {
 	from := audit.Origin{Author: by.Account.ID, Presented: by.Token.ID, RequestID: by.Request.ID}
 	if by.Request.Console {
@@ -38,22 +37,22 @@ func originOf(by principal.Principal) audit.Origin {
 	return from
 }
 
-// nobodyWith is the principal of a call whose bearer is known and whose sender
-// is not.
+// nobodyWith is the principal of a call with a refused bearer: the token is
+// known, the sender is not.
 func (c *call) nobodyWith(t token.Token) principal.Principal {
 	return principal.Principal{Token: token.Token{ID: t.ID}, Request: c.request}
 }
 
-// note writes an event down that belongs to no change. It does its best: a
-// call goes on without it.
+// note writes an event that no change causes. A failure is logged and does not
+// fail the call.
 func (c *call) note(from audit.Origin, event audit.Event) {
 	if err := writeDown(audit.WithOrigin(c.ctx, from), c.api.Trail, c.now, event); err != nil {
 		c.api.Log.Warn("event not recorded", c.facts("event", string(event.Name), "reason", err.Error())...)
 	}
 }
 
-// writeDown writes an event down that belongs to no change, in time that a request
-// can spare. The nil Recorder records nothing.
+// writeDown writes an event within recordTimeout. The nil Recorder records
+// nothing.
 func writeDown(ctx context.Context, trail Recorder, at time.Time, event audit.Event) error {
 	if trail == nil {
 		return nil
@@ -63,10 +62,10 @@ func writeDown(ctx context.Context, trail Recorder, at time.Time, event audit.Ev
 	return trail.Record(ctx, at, event)
 }
 
-// strayed returns the event of a good bearer that came from where its token may
-// not be used: somebody has it who should not, or its networks are out of date.
-// ok is false for every other refusal, and while the same token's last such event
-// is less than a minute old: nobody is to fill the trail with it.
+// strayed returns the event of a good bearer from outside the token's networks:
+// it was stolen, or the networks are out of date. ok is false for every other
+// refusal, and within a minute of the same token's last such event, so that
+// nobody can fill the trail.
 func (t *Throttles) strayed(refusal *verify.Refusal, now time.Time) (event audit.Event, ok bool) {
 	if !errors.Is(refusal, token.ErrAddress) || t != nil && t.strays.take(refusal.Token.ID, now) != nil {
 		return audit.Event{}, false
@@ -76,8 +75,7 @@ func (t *Throttles) strayed(refusal *verify.Refusal, now time.Time) (event audit
 	return event, true
 }
 
-// noteSudo writes down that before wanted to act as somebody else, and what
-// came of it.
+// noteSudo records that before used sudo, or was refused.
 func (c *call) noteSudo(before, after principal.Principal, err error) {
 	from := originOf(before)
 	from.Source = audit.Admin
@@ -96,7 +94,7 @@ func (c *call) noteSudo(before, after principal.Principal, err error) {
 	}
 }
 
-// noteRefusal writes down that caller may not make a token on the route.
+// noteRefusal records that caller may not make the route's kind of token.
 func (c *call) noteRefusal(caller principal.Principal) {
 	from := originOf(caller)
 	from.Source = audit.Self

@@ -12,7 +12,7 @@ import (
 const (
 	defaultPerPage = 20
 	maxPerPage     = 100
-	// maxCounted is how many items a list may have and still tell how many.
+	// maxCounted is the longest list whose length is reported, as in GitLab.
 	maxCounted = 10_000
 )
 
@@ -21,8 +21,8 @@ type paging struct{ page, perPage int }
 
 func (p paging) offset() int { return (p.page - 1) * p.perPage }
 
-// paging reads page and per_page. Pages below the first are the first, and
-// pages are at most 100 long.
+// paging reads page and per_page. A page below the first is the first; a page has
+// at most 100 items.
 func (b *binder) paging() paging {
 	page := b.integer("page", 1)
 	perPage := b.integer("per_page", defaultPerPage)
@@ -36,8 +36,8 @@ func (b *binder) paging() paging {
 	}
 }
 
-// faultWith returns the faults of all parameters; without any, it refuses a
-// page that starts too deep in a list.
+// faultWith returns the faults of all parameters, or else refuses a page that
+// starts too deep in a list.
 func (b *binder) faultWith(p paging) error {
 	if err := b.fault(); err != nil {
 		return err
@@ -48,8 +48,8 @@ func (b *binder) faultWith(p paging) error {
 	return nil
 }
 
-// page replies with a page out of total items. Links are absolute, from the
-// public URL, and repeat every parameter but credentials.
+// page replies with one page of total items. Links are absolute and repeat every
+// parameter except credentials.
 func (c *call) page(p paging, total int, items any) error {
 	pages := max((total+p.perPage-1)/p.perPage, 1)
 	links := c.neighbours(p, p.page < pages, p.page-1 <= pages)
@@ -62,14 +62,14 @@ func (c *call) page(p paging, total int, items any) error {
 	return c.json(http.StatusOK, items)
 }
 
-// openPage does so for a list that nobody counts; more says that there is
-// something behind the page.
+// openPage replies with one page of a list that is never counted. more says that
+// another page follows.
 func (c *call) openPage(p paging, more bool, items any) error {
 	c.header().Set("Link", strings.Join(c.neighbours(p, more, true), ", "))
 	return c.json(http.StatusOK, items)
 }
 
-// neighbours writes the headers of every page, and returns its links.
+// neighbours writes the headers that every page has, and returns its links.
 func (c *call) neighbours(p paging, hasNext, hasPrev bool) (links []string) {
 	header := c.header()
 	neighbour := func(name, rel string, page int, there bool) {

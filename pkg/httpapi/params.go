@@ -23,18 +23,18 @@ import (
 // has some hundred bytes of text in it.
 const MaxBody = 64 << 10
 
-// params are the parameters of a request, from query and body alike. A value
-// is what JSON can hold: string, json.Number, bool, nil, []any or map.
+// params are the parameters of a request, from its query and its body. A value is
+// what JSON can hold: string, json.Number, bool, nil, []any or map.
 type params map[string][]any
 
-// paramFault is the text of a 400 in the shape of parameter validation.
+// A paramFault is the text of a 400 in the shape of parameter validation.
 type paramFault struct{ text string }
 
 func (f *paramFault) Error() string { return f.text }
 
 func (f *paramFault) reply(*call) *reply { return failure(http.StatusBadRequest, f.text) }
 
-// unsupportedType is a body in a form that is not read.
+// An unsupportedType is the content type of a body that is not read.
 type unsupportedType struct{ contentType string }
 
 // Error leaves the type out, because a client can write anything into it.
@@ -44,9 +44,9 @@ func (u *unsupportedType) reply(*call) *reply {
 	return failure(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided content-type '%s' is not supported.", u.contentType))
 }
 
-// read takes the parameters of query and body. The body's come after the
-// query's. Those that it could read are there also when it returns an error. A
-// body has at most maxBody bytes.
+// read reads the parameters of the query and then of the body, which has at most
+// maxBody bytes. When it fails, the parameters that it could read are there all
+// the same.
 func (c *call) read(maxBody int64) error {
 	p, r := params{}, c.r
 	c.params = p
@@ -111,8 +111,7 @@ func (p params) addForm(form url.Values) {
 	}
 }
 
-// addJSON reads an object, or the null that some clients send for no
-// parameters at all.
+// addJSON reads an object, or the null that some clients send instead of no body.
 func (p params) addJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return paramError("body is not valid UTF-8")
@@ -180,8 +179,8 @@ func (p params) secret(name string) (string, error) {
 	return value, b.fault()
 }
 
-// A binder takes typed values out of parameters and collects every fault, in
-// the order in which they are asked for.
+// A binder reads typed values from parameters and collects every fault, in the
+// order of reading.
 type binder struct {
 	params params
 	faults []string
@@ -225,15 +224,15 @@ func (b *binder) scalar(name string) (string, bool) {
 	}
 }
 
-// printable refuses broken UTF-8, what a decoder put in its place, and
-// control characters: none of them belongs into a name, a mail or a log.
+// printable refuses broken UTF-8, the character that a decoder replaces it with,
+// and control characters. None of them belongs in a name, a mail or a log.
 func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r'
 	})
 }
 
-// required returns a text that has to be given, be it blank.
+// required returns a text that has to be given. It may be blank.
 func (b *binder) required(name string) string {
 	before := len(b.faults)
 	value, given := b.scalar(name)
@@ -249,8 +248,7 @@ func (b *binder) text(name string) string {
 	return value
 }
 
-// optional returns a text that may be left out; one that is empty counts as left
-// out, nil.
+// optional returns a text, nil when it is empty or not given.
 func (b *binder) optional(name string) *string {
 	if value, _ := b.scalar(name); value != "" {
 		return &value
@@ -310,9 +308,8 @@ func (b *binder) texts(name string) []string {
 	return texts
 }
 
-// values returns strings that may hold anything, so that none of them is split
-// or tidied: an array of JSON, a parameter that is repeated as name[], or one
-// alone.
+// values returns strings exactly as they were sent: a JSON array, a parameter that
+// is repeated as name[], or a single one.
 func (b *binder) values(name string) (values []string) {
 	for _, given := range append(append([]any{}, b.params[name]...), b.params[name+"[]"]...) {
 		if given == nil {
@@ -343,7 +340,7 @@ func (b *binder) integer(name string, fallback int64) int64 {
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
 		b.reject(name, "is invalid")
-		return fallback // and not the nearest number that there is
+		return fallback // and not the nearest int64
 	}
 	return n
 }
@@ -396,8 +393,8 @@ func (b *binder) oneOf(name string, allowed ...string) string {
 	return ""
 }
 
-// day returns an optional day. The date of a full timestamp is taken, because
-// the official Go client sends one for some tokens.
+// day returns an optional day. It also accepts a timestamp, because the official Go
+// client sends one for some tokens.
 func (b *binder) day(name string) clock.Day {
 	value, given := b.scalar(name)
 	if !given || value == "" {
@@ -413,8 +410,8 @@ func (b *binder) day(name string) clock.Day {
 	return day
 }
 
-// instant returns an optional point in time; without a zone it is in UTC, and
-// a bare date is its first second.
+// instant returns an optional instant. Without a zone it is in UTC; a date alone
+// means its first second.
 func (b *binder) instant(name string) time.Time {
 	value, given := b.scalar(name)
 	if !given || value == "" {

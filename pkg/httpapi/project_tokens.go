@@ -15,11 +15,11 @@ import (
 	"latchkey/pkg/token"
 )
 
-// The tokens of projects and groups are made, listed and ended by three
-// functions; what is particular to them on the wire is here. Both kinds have
-// the same routes, below a project's id or encoded full path.
+// This file has what is special about the tokens of projects and groups on the
+// wire, which three functions make, list and revoke. Both kinds have the same
+// routes, below an id or an encoded full path.
 
-// projectRoutes returns what routes says of projects, and then of groups.
+// projectRoutes returns routes for projects and for groups.
 func projectRoutes(routes func(kind project.Kind, tokens string) []route) []route {
 	return append(routes(project.KindProject, "/projects/{project}/access_tokens"),
 		routes(project.KindGroup, "/groups/{project}/access_tokens")...)
@@ -32,12 +32,12 @@ func (api *issueAPI) projectRoutes(kind project.Kind, tokens string) []route {
 		{err: fault.ErrSwitchedOff, reply: badRequest(capital(string(kind)) + " access token creation is switched off")},
 		asBadRequest,
 	}
-	// What is inactive is the bot and not the caller.
+	// An inactive account is the bot's, not the caller's.
 	rotate := []row{
 		{err: account.ErrInactive, reply: badRequest("Not permitted to create")},
 		{err: lifecycle.ErrNoProjectToken, say: hidden.say}, outranked, asBadRequest,
 	}
-	// Nobody learns whether another project is there.
+	// The words do not tell whether another project exists.
 	rotateSelf := []row{lostRace, {err: fault.ErrNotFound, reply: unauthorized}, outranked, asBadRequest}
 	return []route{
 		{method: "POST", path: tokens, handle: api.createForProject, kind: kind, makes: token.KindIn(kind), words: create},
@@ -77,8 +77,8 @@ func issuedProjectWire(issued lifecycle.Issued) projectTokenJSON {
 	return projectTokenJSON{issuedWire(issued), &level}
 }
 
-// noProjectToken repeats what was asked for only while it is too short to be a
-// bearer that was put in the wrong place.
+// noProjectToken repeats the id only while it is too short to be a misplaced
+// bearer.
 var noProjectToken = row{err: lifecycle.ErrNoProjectToken, say: func(c *call, _ error) *reply {
 	if len(c.path("id")) >= secret.MinLength {
 		return missing
@@ -86,7 +86,7 @@ var noProjectToken = row{err: lifecycle.ErrNoProjectToken, say: func(c *call, _ 
 	return message(http.StatusNotFound, fmt.Sprintf("404 Could not find %s access token with token_id: %s Not Found", c.route.kind, c.path("id")))
 }}
 
-// cannotDelete tells a caller who may not end whose token.
+// cannotDelete names the caller and the token.
 var cannotDelete = row{err: lifecycle.ErrNotManager, say: func(c *call, err error) *reply {
 	if refused, ok := errors.AsType[*lifecycle.NotManager](err); ok {
 		return badRequest(c.by.Account.Name + " cannot delete " + refused.Token.Name)
@@ -96,8 +96,8 @@ var cannotDelete = row{err: lifecycle.ErrNotManager, say: func(c *call, err erro
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// tokenID reads the id in the path. One in no spelling of an id is no
-// token's, which is reported only where the project is there.
+// tokenID reads the path. A malformed id is 0, so that a missing project or owner
+// is reported first.
 func (c *call) tokenID() token.ID {
 	id, err := token.ParseID(c.path("id"))
 	if err != nil {
@@ -124,8 +124,8 @@ func (api *issueAPI) createForProject(c *call) error {
 	return c.issued(issued, issuedProjectWire(issued))
 }
 
-// botScopes reads a list of scopes that has to be given, without those that
-// only people's tokens may have.
+// botScopes reads a required list of scopes, without those that only people's
+// tokens may have.
 func (b *binder) botScopes(catalog *scope.Catalog) scope.Set {
 	before := len(b.faults)
 	names := b.array("scopes")
@@ -136,7 +136,7 @@ func (b *binder) botScopes(catalog *scope.Catalog) scope.Set {
 		b.reject("scopes", "is missing")
 		return nil
 	case len(names) == 0:
-		return nil // a blank list is a rule's to refuse
+		return nil // the use case refuses an empty list
 	}
 	set, err := catalog.Parse(names)
 	if err != nil || catalog.PersonalOnly(set) {

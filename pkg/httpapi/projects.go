@@ -21,12 +21,12 @@ func (api *directoryAPI) projectRoutes() []route {
 	}
 }
 
-// firstNamespace is added to an account's id to make that of its namespace.
-// Groups' namespaces have the groups' own ids, which are all below it.
+// firstNamespace plus an account's id is the id of the account's namespace. The
+// namespace of a group has the group's id, which is always lower.
 const firstNamespace = account.MaxID + 1
 
-// namespace returns the namespace that a parameter names; the zero Namespace
-// when it is not given.
+// namespace returns an optional namespace, the zero Namespace when it is not
+// given.
 func (b *binder) namespace(name string) (directory.Namespace, error) {
 	value, given := b.scalar(name)
 	if !given || value == "" {
@@ -42,7 +42,7 @@ func (b *binder) namespace(name string) (directory.Namespace, error) {
 	}
 }
 
-// visibilities are GitLab's. They are kept and shown, and open nothing.
+// visibilities are GitLab's. Latchkey keeps and shows them, and they open nothing.
 var visibilities = []string{"private", "internal", "public"}
 
 func (api *directoryAPI) createProject(c *call) error {
@@ -106,19 +106,18 @@ func (api *directoryAPI) listProjectsOfUser(c *call) error {
 // A projectList returns a page of projects or groups, and how many there are.
 type projectList func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error)
 
-// projects replies with what list finds.
+// projects replies with a page of list.
 func (c *call) projects(list projectList) error {
 	filter := directory.ProjectFilter{
 		Kind: project.KindProject, Search: c.text("search"), Visibility: c.oneOf("visibility", visibilities...),
 		Mine: c.truth("membership"), MinLevel: c.level("min_access_level"),
 		After: c.projectID("id_after"), Before: c.projectID("id_before"),
-		Nothing: c.truth("archived"), // nothing ever is
+		Nothing: c.truth("archived"), // no project ever is
 	}
 	if c.truth("owned") {
 		filter.MinLevel = project.Owner
 	}
-	// Nothing about a project changes or is counted as activity, so that its
-	// last change is its creation.
+	// A project never changes, so its last activity is its creation.
 	order := directory.ProjectSort{
 		By: map[string]directory.ProjectSortKey{
 			"name": directory.ProjectsByName, "path": directory.ProjectsByPath, "created_at": directory.ProjectsByCreation,
@@ -137,8 +136,7 @@ func (c *call) projects(list projectList) error {
 	return c.page(page, total, each(views, c.projectWire))
 }
 
-// level returns an optional level out of GitLab's numbers, NoLevel when it is
-// not given.
+// level returns an optional level by GitLab's number, NoLevel when it is not given.
 func (b *binder) level(name string) project.Level {
 	numbers := make([]string, len(project.Levels))
 	for i, level := range project.Levels {
@@ -148,7 +146,7 @@ func (b *binder) level(name string) project.Level {
 	return project.Level(level)
 }
 
-// projectID returns an optional id to compare with.
+// projectID returns an optional id, 0 when it is not given.
 func (b *binder) projectID(name string) project.ID {
 	return project.ID(min(max(b.integer(name, 0), 0), account.MaxID+1))
 }
@@ -195,8 +193,7 @@ type permissionJSON struct {
 	NotificationLevel int `json:"notification_level"`
 }
 
-// notifiesGlobally is GitLab's number for who has not chosen a level of
-// notifications.
+// notifiesGlobally is GitLab's notification level for members who chose none.
 const notifiesGlobally = 3
 
 func permissionWire(level project.Level) *permissionJSON {

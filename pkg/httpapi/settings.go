@@ -9,8 +9,8 @@ import (
 	"latchkey/pkg/trail"
 )
 
-// Version is the GitLab release whose token API is spoken here. Clients
-// compare it to decide which fields exist.
+// Version is the GitLab release whose token API Latchkey speaks. Clients compare
+// it to know which fields exist.
 const Version = "18.4.0"
 
 type settingsAPI struct {
@@ -65,7 +65,7 @@ func (api *settingsAPI) metadata(c *call) error {
 	return c.json(http.StatusOK, metadataJSON{versionJSON: build()})
 }
 
-// build names the commit that the binary was built from, where it knows it.
+// build names the commit that the binary was built from, if it is known.
 func build() versionJSON {
 	const shortRevision = 11
 	revision := "unknown"

@@ -16,8 +16,7 @@ import (
 	"latchkey/pkg/trail"
 )
 
-// ofKind is the reply to an error of a kind that no row fits. A row has the
-// status of its error's kind, except where GitLab has another one.
+// ofKind returns the reply to an error that has no row in the tables.
 func ofKind(kind fault.Kind) *reply {
 	switch kind {
 	case fault.Invalid:
@@ -39,12 +38,11 @@ func ofKind(kind fault.Kind) *reply {
 	}
 }
 
-// A reply is the status and the body of a refusal. Those that are always the
-// same are made once.
+// A reply is the status and the encoded body of a refusal.
 type reply struct {
 	status    int
 	body      []byte
-	challenge string // the header that RFC 6750 section 3 wants beside a 401
+	challenge string // WWW-Authenticate of a 401; RFC 6750 section 3
 }
 
 const realm = `Bearer realm="Latchkey"`
@@ -68,7 +66,7 @@ func invalidToken(description string) *reply {
 	}
 }
 
-// Replies of the kinds, and those that several rows have.
+// Replies that do not depend on the request are encoded once.
 var (
 	invalid      = message(http.StatusBadRequest, "400 Bad request")
 	unauthorized = message(http.StatusUnauthorized, "401 Unauthorized")
@@ -82,25 +80,25 @@ var (
 
 	revokedToken = invalidToken("Token was revoked. You have to re-authorize from the user.")
 	userNotFound = message(http.StatusNotFound, "404 User Not Found")
-	notFound     = message(http.StatusNotFound, "404 Not found") // of what GitLab finds by key
+	notFound     = message(http.StatusNotFound, "404 Not found") // where GitLab looks up by key
 )
 
-// A row has the reply to an error and to those derived from it.
+// A row is the reply to an error and to every error that wraps it.
 type row struct {
 	err   error
 	reply *reply
-	// say is asked where the reply depends on the call or the error. When it
-	// returns nil the row does not fit.
+	// say makes a reply that depends on the call or the error. When it returns
+	// nil, the next row decides.
 	say func(c *call, err error) *reply
 }
 
-// in is a row with the status of the error's kind.
+// in returns a row with the status of the error's kind.
 func in(err error, text string) row {
 	return row{err: err, reply: message(ofKind(fault.KindOf(err)).status, text)}
 }
 
-// rows have GitLab's words for errors, and ours where it has none. The first one
-// that fits decides, after the route's own.
+// rows are GitLab's words for errors, and ours where GitLab has none. The first
+// row that fits decides, after the route's own.
 var rows = []row{
 	{err: fault.ErrUnavailable, reply: unavailable},
 	{err: errThrottled, say: (*call).throttled},
@@ -151,11 +149,11 @@ var rows = []row{
 	{err: fault.ErrInput, say: inSentences},
 }
 
-// Rows that routes have for themselves.
+// Rows for the words of a route.
 var (
 	noUser = row{err: fault.ErrNotFound, reply: userNotFound}
-	// hidden keeps somebody who is no administrator from telling a foreign token
-	// from one that is not there: GitLab answers 401 for either.
+	// hidden answers others than administrators with 401 for a missing token and
+	// for somebody else's, as GitLab does, so that they cannot tell them apart.
 	hidden = row{err: fault.ErrNotFound, say: func(c *call, _ error) *reply {
 		if c.by.Account.Admin {
 			return nil
@@ -164,9 +162,9 @@ var (
 	}}
 	// outranked hides a project's tokens from members who do not manage them.
 	outranked = row{err: lifecycle.ErrNotManager, reply: unauthorized}
-	// lostRace is for a token that somebody else rotated first: it has ended.
+	// lostRace answers the loser of two rotations, whose token has been revoked.
 	lostRace = row{err: lifecycle.ErrAlreadyRevoked, reply: revokedToken}
-	// asBadRequest puts broken rules into a sentence after "400 Bad request".
+	// asBadRequest words broken rules as "400 Bad request - " and a sentence.
 	asBadRequest = row{err: fault.ErrInput, say: func(_ *call, err error) *reply {
 		if rules, ok := errors.AsType[*lifecycle.Fault](err); ok {
 			return badRequest(rules.Error())
@@ -175,8 +173,8 @@ var (
 	}}
 )
 
-// ofAnother is a row for what somebody else's account keeps from being done: the
-// words of the table are about the caller's own.
+// ofAnother returns a row for an error about an account other than the caller's,
+// for which the words about one's own account would be wrong.
 func ofAnother(err error, said *reply) row {
 	return row{err: err, say: func(c *call, _ error) *reply {
 		owner, err := account.ParseID(c.path("user_id"))
@@ -190,7 +188,7 @@ func ofAnother(err error, said *reply) row {
 	}}
 }
 
-// inSentences puts broken rules into words as most routes have them.
+// inSentences words broken rules as most routes do.
 func inSentences(_ *call, err error) *reply {
 	if rules, ok := errors.AsType[*lifecycle.Fault](err); ok {
 		return message(http.StatusUnprocessableEntity, rules.Error())
@@ -222,14 +220,13 @@ func (c *call) throttled(err error) *reply {
 	return tooMany
 }
 
-// An inWords error brings its own reply: it is the wire format's and has no
-// meaning below it.
+// An inWords error belongs to the wire format and brings its own reply.
 type inWords interface {
 	error
 	reply(*call) *reply
 }
 
-// A wireError is one whose reply is always the same.
+// A wireError is an inWords error with a constant reply.
 type wireError struct {
 	text string // for the log
 	said *reply
@@ -247,10 +244,10 @@ var (
 		fmt.Sprintf("Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", lifecycle.MaxOffset))}
 )
 
-// errBadRequest is answered in its own words.
+// errBadRequest returns an error that the client reads as it is.
 func errBadRequest(text string) error { return &wireError{text, badRequest(text)} }
 
-// refuse answers with an error. Nothing else chooses the status of a failure.
+// refuse replies to an error. Nothing else picks the status of a failure.
 func (c *call) refuse(err error) {
 	if c.err == nil {
 		c.err = err
@@ -286,7 +283,7 @@ func (c *call) replyTo(err error) *reply {
 	return ofKind(fault.KindOf(err))
 }
 
-// refusalCode is the word that refused bearers are counted under.
+// refusalCode returns the code under which a refused bearer is counted.
 func refusalCode(err error) string {
 	for _, row := range []struct {
 		err  error

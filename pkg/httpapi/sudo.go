@@ -18,15 +18,13 @@ const maxSudoTarget = 255
 
 var errSudoNotAdmin = fmt.Errorf("%w: sudo without being an administrator", fault.ErrForbidden)
 
-// A sudoMissing says that nobody is there whom an administrator wants to act
-// as. Error leaves out what was asked for, because a client can write anything
-// into it.
+// A sudoMissing means that the account to act as does not exist. Error leaves
+// the target out because clients can write anything into it.
 type sudoMissing struct{ target string }
 
 func (*sudoMissing) Error() string { return "sudo to nobody" }
 
-// reply repeats what was asked for only while it is too short to be a bearer
-// that was put in the wrong place.
+// reply repeats the target only while it is too short to be a misplaced bearer.
 func (s *sudoMissing) reply(*call) *reply {
 	if len(s.target) >= secret.MinLength {
 		return userNotFound
@@ -34,8 +32,7 @@ func (s *sudoMissing) reply(*call) *reply {
 	return message(http.StatusNotFound, fmt.Sprintf("404 User with ID or username '%s' Not Found", s.target))
 }
 
-// actAs returns the caller that a call runs as, and notes what came of the wish
-// to act as somebody else.
+// actAs applies sudo and records its use or its refusal.
 func (c *call) actAs(verified principal.Principal) (principal.Principal, error) {
 	caller, err := c.sudo(verified)
 	c.known = caller
@@ -43,13 +40,13 @@ func (c *call) actAs(verified principal.Principal) (principal.Principal, error) 
 	return caller, err
 }
 
-// sudo returns the caller that a request runs as: the account that it names,
-// where an administrator presents a token with the scope sudo, or else the
-// caller itself. It never falls back to the administrator's own rights: that
-// would do something that was not asked for.
+// sudo returns caller acting as the account that the request names, or caller
+// itself when it names none. Only an administrator with the scope sudo may name
+// one. A failure never falls back to the administrator's own rights, which would
+// do something else than was asked for.
 //
-// An account that may not use the API is refused with its own state, as if it
-// had called itself; GitLab does not document what it does then.
+// A target that may not use the API is refused with its own state, as if it had
+// called itself. GitLab does not document this case.
 func (c *call) sudo(caller principal.Principal) (principal.Principal, error) {
 	target, wanted, err := c.sudoTarget()
 	switch {
@@ -80,9 +77,8 @@ func (c *call) sudo(caller principal.Principal) (principal.Principal, error) {
 	return caller.As(acct), acct.Usable()
 }
 
-// sudoTarget returns whom a request wants to act as, and whether it wants to
-// act as anybody. The parameter comes before the header; one that is empty
-// counts as absent.
+// sudoTarget returns the account that a request names, and whether it names one.
+// The parameter beats the header. Empty counts as absent.
 func (c *call) sudoTarget() (target string, wanted bool, err error) {
 	b := binder{params: c.params}
 	target, _ = b.scalar("sudo")

@@ -47,8 +47,8 @@ func (api *tokensAPI) list(c *call) error {
 	if err := c.faultWith(page); err != nil {
 		return err
 	}
-	// An administrator's empty user_id is nobody's, not everybody's: it is
-	// what a script sends that lost its variable.
+	// An administrator's empty user_id does not mean everybody, because scripts
+	// send one when a variable is unset.
 	if value, given := c.scalar("user_id"); given && filter.Owner < 1 && (value != "" || c.by.Account.Admin) {
 		return fault.ErrNotFound
 	}
@@ -59,7 +59,7 @@ func (api *tokensAPI) list(c *call) error {
 	return c.page(page, listing.Total, each(listing.Views, tokenWire))
 }
 
-// filter reads what narrows every list of tokens.
+// filter reads the filters that every list of tokens has.
 func (b *binder) filter() lifecycle.Filter {
 	return lifecycle.Filter{
 		Active:         activeFilter(b.oneOf("state", "active", "inactive")),
@@ -82,16 +82,16 @@ func activeFilter(state string) *bool {
 	return &active
 }
 
-// sortOf reads an order such as expires_desc. One that is not known is the
-// default, as in GitLab.
+// sortOf reads an order such as expires_desc. An unknown one is the default, as in
+// GitLab.
 func sortOf(name string) lifecycle.Sort {
 	key, direction, _ := cutLast(name, "_")
 	by, known := map[string]lifecycle.SortKey{
 		"id":         lifecycle.ByID,
 		"created":    lifecycle.ByCreated,
 		"created_at": lifecycle.ByCreated,
-		// Nothing but creation, last use and the end ever changes a token,
-		// and GitLab does not count those as updates either.
+		// Only creation, use and the end change a token, and GitLab does not count
+		// them as updates.
 		"updated":    lifecycle.ByCreated,
 		"updated_at": lifecycle.ByCreated,
 		"expires":    lifecycle.ByExpiry,
@@ -142,8 +142,8 @@ func (api *tokensAPI) identify(c *call) error {
 	return c.json(http.StatusOK, wire)
 }
 
-// noValue has the words for the value of no token. As GitLab does, it tells one
-// that could be of ours from one that could not.
+// noValue returns the words for a value that is no token. Like GitLab's they
+// differ for values that look like our tokens and those that do not.
 func noValue(format func() secret.Format) []row {
 	ours := message(http.StatusNotFound, map[string]string{"error": "Not found"})
 	foreign := message(http.StatusUnprocessableEntity, "Token type not supported.")
