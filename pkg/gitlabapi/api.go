@@ -2,20 +2,23 @@ package gitlabapi
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
@@ -29,10 +32,11 @@ type API struct {
 	Verifier *verify.Verifier
 	Accounts AccountReader
 	Clock    clock.Clock
-	// Trail takes the events that belong to no change; without one they are lost.
+	// Trail records events that no change causes, such as refusals. Without a
+	// Trail they are lost.
 	Trail trail.Recorder
 	// PublicURL is where clients reach the API, without /api/v4 and without a
-	// slash at the end. Without one it is where the gateway was reached.
+	// trailing slash. When it is empty, links start with the gateway's own URL.
 	PublicURL string
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
@@ -40,284 +44,259 @@ type API struct {
 	Throttles *throttle.Throttles
 }
 
-// A AccountReader finds the accounts that administrators act as, strongly
-// consistent. Absence is fault.ErrNotFound.
+// An AccountReader finds the accounts that administrators act as. Reads are
+// strongly consistent. Absence is fault.ErrNotFound.
 type AccountReader interface {
 	Account(ctx context.Context, id account.ID) (account.Account, error)
-	// AccountByName finds an account by its username, whose case does not matter.
+	// AccountByName finds an account by username, in any case.
 	AccountByName(ctx context.Context, username string) (account.Account, error)
 }
 
-// A handler serves one route. It returns an error instead of choosing a
-// status for it.
-type handler func(w http.ResponseWriter, r *http.Request) error
+// A handler answers a call or returns an error. It never picks a status for an
+// error, and never replaces an error to get another status.
+type handler func(c *call) error
 
 // A route is one method and path of the API.
 type route struct {
 	method string
 	path   string // below /api/v4, in the form of http.ServeMux
 	handle handler
-	// adminOnly routes answer 403 to others before parameters are looked at.
+	// kind says whether the route is about projects or groups, "" for neither.
+	kind project.Kind
+	// words are replies to errors of handle that this route alone gives.
+	words []row
+	// adminOnly routes refuse other callers with 403 before they check parameters.
 	adminOnly bool
-	// anonymous is the answer to a request without a credential, when it is
-	// not the usual 401.
+	// anonymous replaces the usual 401 for a request without a credential.
 	anonymous error
-	// makes is the kind of token that the route makes, "" for none: who may not
-	// is written down.
+	// makes is the kind of token that the route makes, "" for none. Refusing a
+	// caller who may not make one writes an audit event.
 	makes token.Kind
-	// refused is asked about a bearer that matched a record and is not good.
-	// It reports whether it has served the request all the same.
-	refused func(w http.ResponseWriter, r *http.Request, refusal *verify.Refusal) (bool, error)
+	// refused runs when the bearer matches a record but is not good. It may answer
+	// the call anyway.
+	refused func(c *call, refusal *verify.Refusal) error
 	// open routes ask for no credential and read their own parameters.
 	open bool
-	// creates says that the route makes tokens, which nobody may do too often.
+	// creates says that the route makes tokens, which is throttled.
 	creates bool
-}
 
-const basePath = "/api/v4"
-
-// serve returns a handler for own. Paths of the API that another function
-// serves are answered as routing errors here, so that a request which the
-// gateway sends to the wrong place still gets the right words.
-func (api *API) serve(own []route) http.Handler {
-	catalog := scope.GitLab()
-	routes := http.NewServeMux()
-	for _, rt := range own {
-		if rt.open {
-			routes.Handle(rt.method+" "+basePath+rt.path, api.open(rt))
-			continue
-		}
-		requirement := catalog.Require(rt.method, basePath+rt.path)
-		routes.Handle(rt.method+" "+basePath+rt.path, api.endpoint(rt, requirement))
-	}
-	elsewhere := api.routingErrors()
-	return api.observe(normalise(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if reason, broken := r.Context().Value(unreadableKey{}).(string); broken {
-			api.writeError(w, r, paramError(reason))
-			return
-		}
-		if _, pattern := routes.Handler(r); pattern != "" {
-			routes.ServeHTTP(w, r)
-			return
-		}
-		elsewhere.ServeHTTP(w, r)
-	}), api))
-}
-
-// routingErrors answers 405 for a path of the API that lacks the method, and
-// 404 for the rest: also for one that another function serves, which the
-// gateway sends here only in a spelling that it cannot route.
-func (api *API) routingErrors() http.Handler {
-	methods := map[string][]string{}
-	for _, rt := range everyRoute() {
-		methods[rt.path] = append(methods[rt.path], rt.method)
-		if rt.method == http.MethodGet {
-			methods[rt.path] = append(methods[rt.path], http.MethodHead)
-		}
-	}
-	mux := http.NewServeMux()
-	for path, served := range methods {
-		allow := strings.Join(served, ", ")
-		mux.Handle(basePath+path, api.plain(func(w http.ResponseWriter, r *http.Request) error {
-			if slices.Contains(served, r.Method) {
-				return errNoRoute
-			}
-			w.Header().Set("Allow", allow)
-			return errMethodNotAllowed
-		}))
-	}
-	mux.Handle("/", api.plain(func(http.ResponseWriter, *http.Request) error { return errNoRoute }))
-	return mux
+	requirement scope.Requirement
 }
 
 const (
-	// expiresHeader tells whoever presents a token that is about to end the day
-	// from which it is dead: a mail goes to people, this is for programs.
+	basePath = "/api/v4"
+	// expiresHeader tells programs the day on which the presented token ends, as
+	// mails tell people.
 	expiresHeader = "X-Latchkey-Token-Expires"
-	// endsSoon is how long before its end a token has the header.
+	// endsSoon is how long before its end a token gets the header.
 	endsSoon = 30 * 24 * time.Hour
 )
 
-// everyRoute lists the routes of all functions. The receivers are never
-// called through it.
-func everyRoute() (routes []route) {
-	for _, set := range [][]route{
+func (rt *route) String() string { return rt.method + " " + basePath + rt.path }
+
+// serve returns the handler of one function, whose routes are own.
+func (api *API) serve(own []route) Handler {
+	catalog, mux, routes := scope.GitLab(), http.NewServeMux(), map[string]*route{}
+	for i := range own {
+		rt := &own[i]
+		if !rt.open {
+			rt.requirement = catalog.Require(rt.method, basePath+rt.path)
+		}
+		routes[rt.String()] = rt
+		mux.Handle(rt.String(), http.NotFoundHandler()) // the mux only finds the pattern
+	}
+	return func(w http.ResponseWriter, r *http.Request, from Origin) {
+		watch := clock.StartStopwatch()
+		c := api.newCall(w, r, from)
+		defer func() {
+			if panicked := recover(); panicked != nil {
+				// The log leaves the value out because it may quote the request.
+				c.err = fmt.Errorf("handler panicked with a %T at %s", panicked, panicSite(debug.Stack()))
+				if c.status == 0 {
+					c.refuse(errors.New("panic"))
+				}
+			}
+			c.logEnd(watch)
+		}()
+		if err := c.run(mux, routes, from.Unreadable); err != nil {
+			c.refuse(err)
+		}
+	}
+}
+
+// run answers a call. The order of the checks is GitLab's: a bad credential beats
+// a missing right, and a missing right beats a bad parameter.
+func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable string) error {
+	if unreadable != "" {
+		return paramError(unreadable)
+	}
+	if err := c.normalise(); err != nil {
+		return err
+	}
+	_, pattern := mux.Handler(c.r)
+	if c.route = routes[pattern]; c.route == nil {
+		return c.elsewhere()
+	}
+	if c.route.open {
+		return c.handle(principal.Principal{})
+	}
+	caller, err := c.authenticate()
+	if err != nil || c.status != 0 { // the retry of a rotation has been answered
+		return err
+	}
+	if caller, err = c.actAs(caller); err != nil {
+		return err
+	}
+	if err = c.admit(caller); err == nil {
+		err = c.handle(caller)
+	}
+	if c.route.makes != "" && c.lacksRight(err) {
+		c.noteRefusal(caller)
+	}
+	return err
+}
+
+// everyMethodByPath lists the methods of every path, whichever function serves it.
+var everyMethodByPath = sync.OnceValues(func() (*http.ServeMux, map[string][]string) {
+	mux, methods := http.NewServeMux(), map[string][]string{}
+	for _, rt := range everyRoute() {
+		path := basePath + rt.path
+		if methods[path] == nil {
+			mux.Handle(path, http.NotFoundHandler())
+		}
+		methods[path] = append(methods[path], rt.method)
+		if rt.method == http.MethodGet {
+			methods[path] = append(methods[path], http.MethodHead)
+		}
+	}
+	return mux, methods
+})
+
+// elsewhere returns the routing error of a path that this function does not
+// serve: 405 for a known path without the method, otherwise 404. The gateway
+// sends another function's path here only in a spelling that it cannot route.
+func (c *call) elsewhere() error {
+	mux, methods := everyMethodByPath()
+	_, path := mux.Handler(c.r)
+	if served := methods[path]; served != nil && !slices.Contains(served, c.r.Method) {
+		c.header().Set("Allow", strings.Join(served, ", "))
+		return errMethodNotAllowed
+	}
+	return errNoRoute
+}
+
+// everyRoute lists the routes of all functions. Do not call their handlers: the
+// receivers are empty.
+func everyRoute() []route {
+	return slices.Concat(
 		(&issueAPI{}).routes(), (&revokeAPI{}).routes(), (&tokensAPI{}).routes(),
 		(&directoryAPI{}).routes(), (&settingsAPI{}).routes(), (&leaksAPI{}).routes(),
-	} {
-		routes = append(routes, set...)
+	)
+}
+
+// authenticate verifies the bearer, after reading the parameters, which may hold
+// it.
+func (c *call) authenticate() (principal.Principal, error) {
+	nobody, rt := principal.Principal{}, c.route
+	c.unread = c.read(MaxBody)
+	value, err := credential(c.r, c.params)
+	if err != nil {
+		return nobody, err
 	}
-	return routes
-}
-
-// plain adapts a handler that needs no caller.
-func (api *API) plain(h handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := h(w, r); err != nil {
-			api.writeError(w, r, err)
+	if value == "" && rt.anonymous != nil {
+		return nobody, rt.anonymous
+	}
+	caller, err := c.api.Throttles.Verify(c.ctx, c.api.Verifier, value, c.request.Address)
+	if errors.Is(err, throttle.ErrThrottled) {
+		return nobody, err
+	}
+	if refusal, known := errors.AsType[*verify.Refusal](err); known {
+		c.known = principal.Principal{Account: refusal.Account, Token: refusal.Token}
+		if event, ok := c.api.Throttles.Strayed(c.request, refusal, c.now); ok {
+			c.note(event)
 		}
-	})
-}
-
-// open serves a route for everybody.
-func (api *API) open(rt route) http.Handler {
-	return api.plain(func(w http.ResponseWriter, r *http.Request) error {
-		recordOf(r.Context()).route = rt.method + " " + basePath + rt.path
-		return rt.handle(w, r)
-	})
-}
-
-// endpoint verifies the caller, checks scope and rank, and calls the handler,
-// in the order of GitLab's checks: a credential that is no good beats a
-// missing right, which beats a bad parameter.
-func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
-	return api.plain(func(w http.ResponseWriter, r *http.Request) error {
-		record := recordOf(r.Context())
-		record.route = rt.method + " " + basePath + rt.path
-		params, paramsErr := readParams(w, r, MaxBody)
-		r = r.WithContext(context.WithValue(r.Context(), paramsKey{}, parsed{params, paramsErr}))
-
-		value, err := credential(r, params)
-		if err != nil {
-			return err
-		}
-		if value == "" && rt.anonymous != nil {
-			return rt.anonymous
-		}
-		caller, err := api.Throttles.Verify(r.Context(), api.Verifier, value, addressOf(r.Context()))
-		if errors.Is(err, throttle.ErrThrottled) {
-			return err
-		}
-		if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
-			record.caller = principal.Principal{Account: refusal.Account, Token: refusal.Token}
-			if event, ok := api.Throttles.Strayed(requestOf(r.Context()), refusal, api.Clock.Now()); ok {
-				api.note(r, event)
-			}
-			if rt.refused != nil {
-				served, replayErr := rt.refused(w, r, refusal)
-				if served || replayErr != nil {
-					return replayErr
-				}
+		if rt.refused != nil {
+			if err := rt.refused(c, refusal); err != nil || c.status != 0 {
+				return nobody, err
 			}
 		}
-		if err != nil {
-			api.Count("BearersRefused", verify.RefusalCode(err))
-			return err
-		}
-		caller.Request = requestOf(r.Context())
-		record.caller = caller
-		if ends := caller.Token.ExpiresOn; !ends.IsZero() && ends.Start().Sub(api.Clock.Now()) < endsSoon {
-			w.Header().Set(expiresHeader, ends.String())
-		}
-		verified := caller
-		caller, err = api.sudo(r, params, caller)
-		api.noteSudo(r, verified, caller, err)
-		if err != nil {
-			return err
-		}
-		record.caller = caller
-		err = api.admitted(w, r, rt, requirement, caller, paramsErr)
-		if rt.makes != "" && lacksRight(err) {
-			api.noteRefusal(r, caller, rt.makes)
-		}
-		return err
-	})
+	}
+	if err != nil {
+		c.api.Count("BearersRefused", verify.RefusalCode(err))
+		return nobody, err
+	}
+	caller.Request, c.known = c.request, caller
+	if ends := caller.Token.ExpiresOn; !ends.IsZero() && ends.Start().Sub(c.now) < endsSoon {
+		c.header().Set(expiresHeader, ends.String())
+	}
+	return caller, nil
 }
 
-// admitted serves a caller who is known, as whom it runs.
-func (api *API) admitted(w http.ResponseWriter, r *http.Request, rt route, requirement scope.Requirement, caller principal.Principal, paramsErr error) error {
-	if caller.By == nil && requirement.Met(caller.Token.Scopes) != nil {
-		return &insufficientScope{listed: requirement.Listed}
-	}
-	if rt.adminOnly && !caller.Account.Admin {
+// admit checks whether caller may use the route at all.
+func (c *call) admit(caller principal.Principal) error {
+	rt := c.route
+	switch {
+	case caller.By == nil && rt.requirement.Met(caller.Token.Scopes) != nil:
+		return &insufficientScope{listed: rt.requirement.Listed}
+	case rt.adminOnly && !caller.Account.Admin:
 		return fault.ErrForbidden
+	case c.unread != nil:
+		// Even a route without parameters refuses a body that cannot be read: it
+		// may ask for sudo.
+		return c.unread
+	case rt.creates:
+		return c.api.Throttles.Create(caller, c.now)
 	}
-	if paramsErr != nil {
-		// Also where no parameter is needed: what could not be read may
-		// have asked for something else, such as sudo.
-		return paramsErr
-	}
-	if rt.creates {
-		if err := api.Throttles.Create(caller, api.Clock.Now()); err != nil {
-			return err
+	return nil
+}
+
+// handle calls the handler as by, which is the zero Principal on open routes.
+func (c *call) handle(by principal.Principal) error {
+	by.Request = c.request
+	c.by, c.words = by, c.route.words
+	return c.route.handle(c)
+}
+
+// lacksRight reports whether err means that the caller lacks a right. A feature
+// that is switched off and a bot that can have no second token are no lack of
+// rights.
+func (c *call) lacksRight(err error) bool {
+	return (errors.Is(err, fault.ErrForbidden) || errors.Is(err, scope.ErrInsufficient)) && !errors.Is(err, fault.ErrSwitchedOff) &&
+		!(c.route.adminOnly && errors.Is(err, lifecycle.ErrForBot))
+}
+
+// normalise brings the path to the spelling of routes and never redirects. Like
+// GitLab's router it drops repeated slashes and a trailing one. The path stays
+// encoded, so `acme%2Fweb` is one segment. A path with a dot segment, in any
+// spelling, matches no route.
+func (c *call) normalise() error {
+	path := &strings.Builder{}
+	for segment := range strings.SplitSeq(c.r.URL.EscapedPath(), "/") {
+		if segment == "" {
+			continue
 		}
-	}
-	return rt.handle(w, r.WithContext(principal.With(r.Context(), caller)))
-}
-
-// A record collects what the one log line at a request's end says.
-type record struct {
-	id     string
-	route  string
-	caller principal.Principal // the zero Principal when nobody is known
-	status int
-	err    error
-}
-
-type recordKey struct{}
-
-func recordOf(ctx context.Context) *record {
-	if r, ok := ctx.Value(recordKey{}).(*record); ok {
-		return r
-	}
-	return &record{}
-}
-
-// observe gives each request its id, its log line at the end, and a 500 when
-// a handler panics.
-func (api *API) observe(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		watch := clock.StartStopwatch()
-		rec := &record{id: requestID(r.Context())}
-		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, rec))
-		w.Header().Set("X-Request-Id", rec.id)
-		w.Header().Set("Cache-Control", "no-store") // replies carry bearers; RFC 6750 section 5.3
-		tracked := &trackedWriter{ResponseWriter: w, record: rec}
-		defer func() {
-			if fault := recover(); fault != nil {
-				// The value is left out: it may quote what a client sent.
-				rec.err = fmt.Errorf("handler panicked with a %T at %s", fault, panicSite(debug.Stack()))
-				if rec.status == 0 {
-					api.writeError(tracked, r, errors.New("panic"))
-				}
-			}
-			api.logEnd(r, rec, watch)
-		}()
-		next.ServeHTTP(tracked, r)
-	})
-}
-
-func (api *API) logEnd(r *http.Request, rec *record, watch clock.Stopwatch) {
-	level := slog.LevelInfo
-	attrs := []any{
-		"request_id", rec.id, "method", r.Method, "route", rec.route,
-		"code", rec.status, "duration_ms", watch.Elapsed().Milliseconds(),
-	}
-	if rec.caller.Token.ID != 0 {
-		attrs = append(attrs, "token_id", int64(rec.caller.Token.ID), "owner", int64(rec.caller.Account.ID))
-		attrs = append(attrs, principal.Behind(rec.caller)...)
-	}
-	if rec.err != nil {
-		attrs = append(attrs, "reason", rec.err.Error())
-		level = slog.LevelWarn
-		if rec.status >= http.StatusInternalServerError {
-			level = slog.LevelError
+		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		case ".", "..":
+			return errNoRoute
 		}
+		path.WriteString("/" + segment)
 	}
-	api.Log.Log(r.Context(), level, "request finished", attrs...)
+	if path.Len() == 0 {
+		path.WriteByte('/')
+	}
+	parsed, err := url.Parse(path.String())
+	if err != nil {
+		return errNoRoute
+	}
+	normal, clean := *c.r, *c.r.URL
+	clean.Path, clean.RawPath = parsed.Path, parsed.RawPath
+	normal.URL = &clean
+	c.r = &normal
+	return nil
 }
 
-// facts returns the attributes of a line about a change that r has made, with
-// who stands behind the caller: owner alone would put down to somebody what an
-// administrator did in their name. The request's id leads to the line at its
-// end, which names the caller's token.
-func facts(r *http.Request, attrs ...any) []any {
-	rec := recordOf(r.Context())
-	return append(append([]any{"request_id", rec.id}, attrs...), principal.Behind(rec.caller)...)
-}
-
-// panicSite returns the place of the panic without the arguments that a stack
-// trace prints.
+// panicSite returns the file and line of a panic. The arguments that a stack
+// trace also prints may be secret.
 func panicSite(stack []byte) string {
 	lines := strings.Split(string(stack), "\n")
 	for i, line := range lines {
@@ -327,76 +306,4 @@ func panicSite(stack []byte) string {
 		}
 	}
 	return "unknown"
-}
-
-type trackedWriter struct {
-	http.ResponseWriter
-	record *record
-}
-
-func (t *trackedWriter) WriteHeader(status int) {
-	if t.record.status == 0 {
-		t.record.status = status
-	}
-	t.ResponseWriter.WriteHeader(status)
-}
-
-func (t *trackedWriter) Write(body []byte) (int, error) {
-	if t.record.status == 0 {
-		t.record.status = http.StatusOK
-	}
-	return t.ResponseWriter.Write(body)
-}
-
-// publicURL returns what the links of a reply start with.
-func (api *API) publicURL(ctx context.Context) string {
-	if api.PublicURL != "" {
-		return api.PublicURL
-	}
-	reached, _ := ctx.Value(gatewayURLKey{}).(string)
-	return reached
-}
-
-type requestIDKey struct{}
-
-func requestID(ctx context.Context) string {
-	if id, ok := ctx.Value(requestIDKey{}).(string); ok && id != "" {
-		return id
-	}
-	return strings.ToLower(rand.Text())
-}
-
-// normalise brings a path to the one spelling that routes are written in,
-// without ever redirecting: repeated slashes and one at the end are dropped,
-// as GitLab's router does. Everything stays encoded, so `acme%2Fweb` is one
-// segment. A dot segment in any spelling is no route.
-func normalise(next http.Handler, api *API) http.Handler {
-	lost := api.plain(func(http.ResponseWriter, *http.Request) error { return errNoRoute })
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := &strings.Builder{}
-		for segment := range strings.SplitSeq(r.URL.EscapedPath(), "/") {
-			if segment == "" {
-				continue
-			}
-			switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
-			case ".", "..":
-				lost.ServeHTTP(w, r)
-				return
-			}
-			path.WriteString("/" + segment)
-		}
-		if path.Len() == 0 {
-			path.WriteByte('/')
-		}
-		clean := *r.URL
-		parsed, err := clean.Parse(path.String())
-		if err != nil {
-			lost.ServeHTTP(w, r)
-			return
-		}
-		clean.Path, clean.RawPath = parsed.Path, parsed.RawPath
-		r = r.Clone(r.Context())
-		r.URL = &clean
-		next.ServeHTTP(w, r)
-	})
 }

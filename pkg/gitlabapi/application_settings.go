@@ -5,13 +5,11 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/pkg/fault"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/settings"
 )
 
-// applicationSettingsJSON are the settings on the wire, with GitLab's names where
-// it has the setting.
+// applicationSettingsJSON are the settings on the wire, with GitLab's names if
+// GitLab has the setting.
 type applicationSettingsJSON struct {
 	ID                    int64   `json:"id"`
 	Lifetime              *int    `json:"max_personal_access_token_lifetime"`
@@ -50,34 +48,28 @@ var settingNames = []string{
 	"inactive_resource_access_tokens_delete_after_days", "service_access_tokens_expiration_enforced", "disable_personal_access_tokens",
 }
 
-func (api *settingsAPI) applicationSettings(w http.ResponseWriter, r *http.Request) error {
-	s, err := api.administration.Settings(r.Context(), principal.From(r.Context()))
+func (api *settingsAPI) applicationSettings(c *call) error {
+	s, err := api.administration.Settings(c.ctx, c.by)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, applicationSettingsWire(s, api.Clock.Now()))
-	return nil
+	return c.json(http.StatusOK, applicationSettingsWire(s, c.now))
 }
 
-func (api *settingsAPI) updateApplicationSettings(w http.ResponseWriter, r *http.Request) error {
-	change, err := settingsChange(r)
+func (api *settingsAPI) updateApplicationSettings(c *call) error {
+	change, err := c.settingsChange()
 	if err != nil {
 		return err
 	}
-	s, err := api.administration.Update(r.Context(), principal.From(r.Context()), change)
+	s, err := api.administration.Update(c.ctx, c.by, change)
 	if err != nil {
 		return err
 	}
-	api.Log.Info("settings changed", facts(r, "revision", s.Revision)...)
-	writeJSON(w, http.StatusOK, applicationSettingsWire(s, api.Clock.Now()))
-	return nil
+	api.Log.Info("settings changed", c.facts("revision", s.Revision)...)
+	return c.json(http.StatusOK, applicationSettingsWire(s, c.now))
 }
 
-func settingsChange(r *http.Request) (settings.Change, error) {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return settings.Change{}, err
-	}
+func (b *binder) settingsChange() (settings.Change, error) {
 	given := 0
 	for _, name := range settingNames {
 		given += len(b.params[name])
@@ -105,13 +97,17 @@ func settingsChange(r *http.Request) (settings.Change, error) {
 		return settings.Change{}, err
 	}
 	if disabled {
-		return settings.Change{}, &inFields{fault.ErrInput, map[string][]string{"disable_personal_access_tokens": {"is not supported: block accounts instead"}}}
+		return settings.Change{}, errDisabling
 	}
 	return change, nil
 }
 
-// days returns an optional number of days, of which null, 0 and an empty text
-// stand for none: the official Go client cannot send null.
+// errDisabling refuses a switch that has no meaning here.
+var errDisabling = &wireError{"disable_personal_access_tokens is not supported", message(http.StatusBadRequest,
+	map[string][]string{"disable_personal_access_tokens": {"is not supported: block accounts instead"}})}
+
+// days returns an optional number of days. Null, 0 and an empty text all mean
+// none, because the official Go client cannot send null.
 func (b *binder) days(name string) *int {
 	values := b.params[name]
 	if len(values) == 1 && (values[0] == nil || values[0] == "") {
@@ -120,8 +116,8 @@ func (b *binder) days(name string) *int {
 	return b.positive(name)
 }
 
-// positive returns an optional whole number that fits an int on any machine.
-// Its limits are the use case's to check.
+// positive returns an optional whole number that fits an int on any machine. The
+// use case checks its limits.
 func (b *binder) positive(name string) *int {
 	value, given := b.scalar(name)
 	if !given || value == "" {

@@ -1,42 +1,25 @@
 package gitlabapi
 
 import (
-	"context"
-	"net/http"
-
 	"latchkey/pkg/directory"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 )
 
 // associations lists the groups and projects that the presented token can
-// reach. The page is one of each; the headers are about the projects.
-func (api *tokensAPI) associations(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
+// reach. It pages both lists alike; the headers count the projects.
+func (api *tokensAPI) associations(c *call) error {
+	least := c.level("min_access_level")
+	page := c.paging()
+	if err := c.faultWith(page); err != nil {
+		return err
+	}
+	reached, err := api.directory.Associations(c.ctx, c.by, least, page.offset(), page.perPage)
 	if err != nil {
 		return err
 	}
-	least := b.level("min_access_level")
-	page := b.paging()
-	if err := b.faultWith(page); err != nil {
-		return err
-	}
-	reached, err := api.directory.Associations(r.Context(), principal.From(r.Context()), least, page.offset(), page.perPage)
-	if err != nil {
-		return err
-	}
-	wire := associationsJSON{
-		Groups: make([]associatedGroupJSON, len(reached.Groups)), Projects: make([]associatedProjectJSON, len(reached.Projects)),
-	}
-	for i, view := range reached.Groups {
-		wire.Groups[i] = api.associatedGroupWire(r.Context(), view)
-	}
-	for i, view := range reached.Projects {
-		wire.Projects[i] = api.associatedProjectWire(r.Context(), view)
-	}
-	api.writePageHeaders(w, r, page, reached.ProjectsTotal)
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.page(page, reached.ProjectsTotal, associationsJSON{
+		Groups: each(reached.Groups, c.associatedGroupWire), Projects: each(reached.Projects, c.associatedProjectWire),
+	})
 }
 
 type associationsJSON struct {
@@ -54,9 +37,9 @@ type associatedGroupJSON struct {
 	Visibility     string `json:"visibility"`
 }
 
-func (api *API) associatedGroupWire(ctx context.Context, v directory.View) associatedGroupJSON {
+func (s site) associatedGroupWire(v directory.View) associatedGroupJSON {
 	return associatedGroupJSON{
-		ID: int64(v.Project.ID), WebURL: api.projectURL(ctx, v), Name: v.Project.Name,
+		ID: int64(v.Project.ID), WebURL: s.projectURL(v), Name: v.Project.Name,
 		ParentID: optionalID(int64(v.Project.Parent())), OrganizationID: organization,
 		AccessLevels: int(max(v.Direct, v.Inherited)), Visibility: v.Project.Visibility,
 	}
@@ -81,13 +64,13 @@ type accessLevelsJSON struct {
 	GroupAccessLevel   *int `json:"group_access_level"`
 }
 
-func (api *API) associatedProjectWire(ctx context.Context, v directory.View) associatedProjectJSON {
+func (s site) associatedProjectWire(v directory.View) associatedProjectJSON {
 	return associatedProjectJSON{
 		ID: int64(v.Project.ID), Description: optional(v.Project.Description),
 		Name: v.Project.Name, NameWithNamespace: v.FullName(),
 		Path: v.Project.Path, PathWithNamespace: v.FullPath(), CreatedAt: timestamp(v.Project.CreatedAt),
 		AccessLevels: accessLevelsJSON{optionalLevel(v.Direct), optionalLevel(v.Inherited)},
-		Visibility:   v.Project.Visibility, WebURL: api.projectURL(ctx, v), Namespace: api.namespaceWire(ctx, v),
+		Visibility:   v.Project.Visibility, WebURL: s.projectURL(v), Namespace: s.namespaceWire(v),
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
@@ -17,16 +16,16 @@ func (api *settingsAPI) auditRoutes() []route {
 		{method: "GET", path: "/audit_events", handle: api.listAuditEvents, adminOnly: true},
 		{method: "GET", path: "/audit_events/{event_id}", handle: api.getAuditEvent, adminOnly: true},
 		{method: "GET", path: "/user/audit_events", handle: api.listOwnAuditEvents},
-		{method: "GET", path: "/users/{user_id}/audit_events", handle: api.listAuditEventsOfUser, adminOnly: true},
-		{method: "GET", path: "/projects/{resource}/audit_events", handle: api.listAuditEventsOf(project.KindProject)},
-		{method: "GET", path: "/projects/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf(project.KindProject)},
-		{method: "GET", path: "/groups/{resource}/audit_events", handle: api.listAuditEventsOf(project.KindGroup)},
-		{method: "GET", path: "/groups/{resource}/audit_events/{event_id}", handle: api.getAuditEventOf(project.KindGroup)},
+		{method: "GET", path: "/users/{user_id}/audit_events", handle: api.listAuditEventsOfUser, adminOnly: true, words: []row{noUser}},
+		{method: "GET", path: "/projects/{project}/audit_events", handle: api.listAuditEventsOf, kind: project.KindProject},
+		{method: "GET", path: "/projects/{project}/audit_events/{event_id}", handle: api.getAuditEventOf, kind: project.KindProject},
+		{method: "GET", path: "/groups/{project}/audit_events", handle: api.listAuditEventsOf, kind: project.KindGroup},
+		{method: "GET", path: "/groups/{project}/audit_events/{event_id}", handle: api.getAuditEventOf, kind: project.KindGroup},
 	}
 }
 
-// auditEventJSON is an audit event on the wire: GitLab's, with some details of
-// our own behind.
+// auditEventJSON is an audit event on the wire: GitLab's fields, and a few details
+// of our own.
 type auditEventJSON struct {
 	ID         int64            `json:"id"`
 	AuthorID   int64            `json:"author_id"`
@@ -74,22 +73,22 @@ func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 			TokenID: optionalID(int64(e.Token)), SudoBy: optionalID(int64(e.Asker)), PresentedTokenID: optionalID(int64(e.Presented)),
 		},
 	}
+	if e.Name == audit.SettingsUpdated {
+		wire.Details.TargetDetails = wireName(e.Target)
+	}
 	if e.Author != 0 {
 		author := page.Accounts[e.Author]
 		wire.AuthorID = int64(author.ID)
 		wire.Details.AuthorName, wire.Details.AuthorClass = author.Name, "User"
 	}
 	wire.Details.TargetID, wire.Details.TargetType = auditTarget(e)
-	if e.Name == audit.SettingsUpdated {
-		wire.Details.TargetDetails = wireName(e.Target)
-	}
 	if e.Previous != 0 {
 		wire.Details.Change, wire.Details.From, wire.Details.To = "token", e.Previous.String(), e.Token.String()
 	}
 	switch e.Entity.Type {
 	case audit.Account:
-		if user := page.Accounts[account.ID(e.Entity.ID)]; user.ID != account.GhostID {
-			wire.Details.EntityPath = user.Username
+		if acct := page.Accounts[account.ID(e.Entity.ID)]; acct.ID != account.GhostID {
+			wire.Details.EntityPath = acct.Username
 		}
 	case audit.Project, audit.Group:
 		wire.Details.EntityPath = page.Paths[project.ID(e.Entity.ID)]
@@ -97,8 +96,7 @@ func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 	return wire
 }
 
-// nobodyBehind is what stands in the place of the author's name where no
-// account did it.
+// nobodyBehind is the author's name when no account did it.
 func nobodyBehind(source audit.Source) string {
 	switch source {
 	case audit.Console:
@@ -126,22 +124,17 @@ func auditTarget(e audit.Event) (id *int64, kind string) {
 	return optionalID(e.Entity.ID), entityTypes[e.Entity.Type]
 }
 
-// trailQuery reads what narrows every list of events.
-func trailQuery(r *http.Request) (*binder, trail.Query, paging, error) {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return nil, trail.Query{}, paging{}, err
-	}
+// trailQuery reads the filters that every list of events has.
+func (b *binder) trailQuery() (trail.Query, paging) {
 	page := b.paging()
-	return b, trail.Query{
+	return trail.Query{
 		From: b.instant("created_after"), To: b.instant("created_before"),
 		Token:  token.ID(b.atLeastOne("token_id")),
 		Offset: page.offset(), Limit: page.perPage,
-	}, page, nil
+	}, page
 }
 
-// atLeastOne returns an optional number of something there can be, 0 without
-// it.
+// atLeastOne returns an optional number from 1 on, 0 when it is not given.
 func (b *binder) atLeastOne(name string) int64 {
 	before := len(b.faults)
 	n := b.integer(name, 0)
@@ -151,91 +144,64 @@ func (b *binder) atLeastOne(name string) int64 {
 	return max(n, 0)
 }
 
-func (api *settingsAPI) listAuditEvents(w http.ResponseWriter, r *http.Request) error {
-	b, q, page, err := trailQuery(r)
-	if err != nil {
-		return err
+func (api *settingsAPI) listAuditEvents(c *call) error {
+	q, page := c.trailQuery()
+	q.Type = entityType(c.oneOf("entity_type", "User", "Project", "Group", "Gitlab::Audit::InstanceScope"))
+	if q.EntityID = c.atLeastOne("entity_id"); q.EntityID != 0 && q.Type == "" {
+		c.reject("entity_type", "is missing")
 	}
-	q.Type = entityType(b.oneOf("entity_type", "User", "Project", "Group", "Gitlab::Audit::InstanceScope"))
-	if q.EntityID = b.atLeastOne("entity_id"); q.EntityID != 0 && q.Type == "" {
-		b.reject("entity_type", "is missing")
-	}
-	if err := b.faultWith(page); err != nil {
-		return err
-	}
-	events, err := api.trail.Every(r.Context(), principal.From(r.Context()), q)
-	return api.auditPage(w, r, page, events, err)
+	return c.auditEvents(page, func() (trail.Page, error) { return api.trail.Every(c.ctx, c.by, q) })
 }
 
-func (api *settingsAPI) listOwnAuditEvents(w http.ResponseWriter, r *http.Request) error {
-	b, q, page, err := trailQuery(r)
-	if err != nil {
-		return err
-	}
-	if err := b.faultWith(page); err != nil {
-		return err
-	}
-	events, err := api.trail.Own(r.Context(), principal.From(r.Context()), q)
-	return api.auditPage(w, r, page, events, err)
+func (api *settingsAPI) listOwnAuditEvents(c *call) error {
+	q, page := c.trailQuery()
+	return c.auditEvents(page, func() (trail.Page, error) { return api.trail.Own(c.ctx, c.by, q) })
 }
 
-func (api *settingsAPI) listAuditEventsOfUser(w http.ResponseWriter, r *http.Request) error {
-	b, q, page, err := trailQuery(r)
-	if err != nil {
-		return err
-	}
-	if err := b.faultWith(page); err != nil {
-		return err
-	}
-	events, err := withUser(r, func(id account.ID) (trail.Page, error) {
-		return api.trail.OfAccount(r.Context(), principal.From(r.Context()), id, q)
-	})
-	return api.auditPage(w, r, page, events, err)
-}
-
-func (api *settingsAPI) listAuditEventsOf(kind project.Kind) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		b, q, page, err := trailQuery(r)
+func (api *settingsAPI) listAuditEventsOfUser(c *call) error {
+	q, page := c.trailQuery()
+	return c.auditEvents(page, func() (trail.Page, error) {
+		id, err := account.ParseID(c.path("user_id"))
 		if err != nil {
-			return err
+			return trail.Page{}, err
 		}
-		if err := b.faultWith(page); err != nil {
-			return err
-		}
-		events, err := api.trail.OfProject(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), q)
-		return api.auditPage(w, r, page, events, err)
-	}
+		return api.trail.OfAccount(c.ctx, c.by, id, q)
+	})
 }
 
-func (api *settingsAPI) auditPage(w http.ResponseWriter, r *http.Request, p paging, page trail.Page, err error) error {
+func (api *settingsAPI) listAuditEventsOf(c *call) error {
+	q, page := c.trailQuery()
+	return c.auditEvents(page, func() (trail.Page, error) {
+		return api.trail.OfProject(c.ctx, c.by, c.route.kind, c.path("project"), q)
+	})
+}
+
+// auditEvents replies with a page of list.
+func (c *call) auditEvents(p paging, list func() (trail.Page, error)) error {
+	if err := c.faultWith(p); err != nil {
+		return err
+	}
+	page, err := list()
 	if err != nil {
 		return err
 	}
-	api.writeOpenPageHeaders(w, r, p, page.More)
-	wire := make([]auditEventJSON, len(page.Events))
-	for i, e := range page.Events {
-		wire[i] = auditEventWire(e, page)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.openPage(p, page.More, each(page.Events, func(e audit.Event) auditEventJSON { return auditEventWire(e, page) }))
 }
 
-func (api *settingsAPI) getAuditEvent(w http.ResponseWriter, r *http.Request) error {
-	page, err := api.trail.Get(r.Context(), principal.From(r.Context()), eventID(r))
-	return writeAuditEvent(w, page, err)
+func (api *settingsAPI) getAuditEvent(c *call) error {
+	page, err := api.trail.Get(c.ctx, c.by, c.eventID())
+	return c.auditEvent(page, err)
 }
 
-func (api *settingsAPI) getAuditEventOf(kind project.Kind) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		page, err := api.trail.GetOfProject(r.Context(), principal.From(r.Context()), kind, r.PathValue("resource"), eventID(r))
-		return writeAuditEvent(w, page, err)
-	}
+func (api *settingsAPI) getAuditEventOf(c *call) error {
+	page, err := api.trail.GetOfProject(c.ctx, c.by, c.route.kind, c.path("project"), c.eventID())
+	return c.auditEvent(page, err)
 }
 
-// eventID reads the id in the path. One in no spelling of an id is no event's,
-// which is reported only to those who may see events.
-func eventID(r *http.Request) int64 {
-	text := r.PathValue("event_id")
+// eventID reads the path. A malformed id is 0, so that a missing right is reported
+// first.
+func (c *call) eventID() int64 {
+	text := c.path("event_id")
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || strconv.FormatInt(id, 10) != text {
 		return 0
@@ -243,10 +209,9 @@ func eventID(r *http.Request) int64 {
 	return id
 }
 
-func writeAuditEvent(w http.ResponseWriter, page trail.Page, err error) error {
+func (c *call) auditEvent(page trail.Page, err error) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, auditEventWire(page.Events[0], page))
-	return nil
+	return c.json(http.StatusOK, auditEventWire(page.Events[0], page))
 }

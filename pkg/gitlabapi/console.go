@@ -11,13 +11,14 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
-// An issuePayload is what an operator invokes issue with. Action says which
-// of the fields count.
+// An issuePayload is the payload of issue's console. Action decides which fields
+// count.
 type issuePayload struct {
 	Action   string `json:"action"`
 	Username string `json:"username"`
@@ -27,12 +28,11 @@ type issuePayload struct {
 	DisplayName string `json:"display_name"`
 
 	// create_token, and the token that create_administrator may come with
-	Name        string   `json:"name"`
-	Description string   `json:"description"`
-	Scopes      []string `json:"scopes"`
-	ExpiresAt   string   `json:"expires_at"`
-	Value       string   `json:"value"`
-	// AllowedCIDRs are where the token may be used from.
+	Name         string   `json:"name"`
+	Description  string   `json:"description"`
+	Scopes       []string `json:"scopes"`
+	ExpiresAt    string   `json:"expires_at"`
+	Value        string   `json:"value"`
 	AllowedCIDRs []string `json:"allowed_cidrs"`
 }
 
@@ -46,20 +46,20 @@ type administratorJSON struct {
 // script needs unless scopes are given); create_token makes a token for a
 // username, with a value of the operator's choice if one is given.
 func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Directory) Console {
-	return func(ctx context.Context, raw json.RawMessage) (any, error) {
+	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
 		var p issuePayload
 		if err := strict(raw, &p); err != nil {
 			return nil, err
 		}
 		switch p.Action {
 		case "create_administrator":
-			return api.createAdministrator(ctx, issuer, accounts, p)
+			return api.createAdministrator(ctx, by, issuer, accounts, p)
 		case "create_token":
-			user, err := accounts.ByName(ctx, p.Username)
+			acct, err := accounts.ByName(ctx, p.Username)
 			if err != nil {
 				return nil, consoleError(p.Action, fmt.Errorf("username: %w", err))
 			}
-			wire, err := api.createByConsole(ctx, issuer, user, p)
+			wire, err := api.createByConsole(ctx, by, issuer, acct, p)
 			return wire, consoleError(p.Action, err)
 		default:
 			return nil, fmt.Errorf("%w (action is create_administrator or create_token)", ErrEvent)
@@ -67,7 +67,7 @@ func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Direct
 	}
 }
 
-func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issuer, accounts *directory.Directory, p issuePayload) (any, error) {
+func (api *API) createAdministrator(ctx context.Context, by principal.Principal, issuer *lifecycle.Issuer, accounts *directory.Directory, p issuePayload) (any, error) {
 	if p.Name == "" {
 		p.Name = "first token"
 	}
@@ -77,7 +77,7 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	if p.DisplayName == "" {
 		p.DisplayName = p.Username
 	}
-	// What can be wrong with the token is found before the account is made.
+	// Check the token before making the account.
 	candidate := directory.Candidate{Username: p.Username, Name: p.DisplayName, Email: p.Email, Admin: true}
 	spec, err := consoleSpec(issuer, p)
 	if err == nil {
@@ -89,24 +89,24 @@ func (api *API) createAdministrator(ctx context.Context, issuer *lifecycle.Issue
 	if err != nil {
 		return nil, consoleError(p.Action, err)
 	}
-	user, err := accounts.CreateByConsole(ctx, invocationID(ctx), candidate)
+	acct, err := accounts.CreateByConsole(ctx, by.Request.ID, candidate)
 	if err != nil {
 		return nil, consoleError(p.Action, err)
 	}
-	api.Log.Info("user created", "owner", int64(user.ID), "source", "console")
-	wire, err := api.createByConsole(ctx, issuer, user, p)
+	api.Log.Info("user created", "owner", int64(acct.ID), "source", "console")
+	wire, err := api.createByConsole(ctx, by, issuer, acct, p)
 	if err != nil {
 		return nil, consoleError(p.Action, fmt.Errorf("the account was made, its token was not: %w", err))
 	}
-	return administratorJSON{User: api.userWire(ctx, user, true), Token: wire}, nil
+	return administratorJSON{User: site(api.PublicURL).userWire(acct, true), Token: wire}, nil
 }
 
-func (api *API) createByConsole(ctx context.Context, issuer *lifecycle.Issuer, user account.Account, p issuePayload) (tokenJSON, error) {
+func (api *API) createByConsole(ctx context.Context, by principal.Principal, issuer *lifecycle.Issuer, owner account.Account, p issuePayload) (tokenJSON, error) {
 	spec, err := consoleSpec(issuer, p)
 	if err != nil {
 		return tokenJSON{}, err
 	}
-	issued, err := issuer.CreateByConsole(ctx, invocationID(ctx), user, spec, p.Value)
+	issued, err := issuer.CreateByConsole(ctx, by.Request.ID, owner, spec, p.Value)
 	if err != nil {
 		return tokenJSON{}, valueTaken(err)
 	}
@@ -150,17 +150,16 @@ func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, erro
 	return spec, nil
 }
 
-// consoleError names the action that failed. The reasons are the use case's
-// own words, which hold no values.
+// consoleError names the failed action. The use cases' errors hold no values.
 func consoleError(action string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", action, inWords(err))
+	return fmt.Errorf("%s: %w", action, explained(err))
 }
 
-// A revokePayload is what an operator invokes revoke with: exactly one of the
-// fields beside action.
+// A revokePayload is the payload of revoke's console: action and exactly one other
+// field.
 type revokePayload struct {
 	Action   string `json:"action"`
 	Value    string `json:"value"`
@@ -177,7 +176,7 @@ type revokedJSON struct {
 // RevokeConsole returns the console of revoke. revoke_token ends a token by
 // value or by id; revoke_everything ends all tokens of a username.
 func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Finder) Console {
-	return func(ctx context.Context, raw json.RawMessage) (any, error) {
+	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
 		var p revokePayload
 		if err := strict(raw, &p); err != nil {
 			return nil, err
@@ -187,17 +186,17 @@ func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Fin
 		switch {
 		case p == (revokePayload{Action: "revoke_token", Value: p.Value}) && p.Value != "":
 			var id token.ID
-			id, err = revoker.RevokeValueByConsole(ctx, invocationID(ctx), p.Value)
+			id, err = revoker.RevokeValueByConsole(ctx, by.Request.ID, p.Value)
 			done = revokedJSON{Revoked: true, ID: int64(id), UserID: int64(id.Owner())}
 		case p == (revokePayload{Action: "revoke_token", ID: p.ID}) && p.ID != 0:
-			err = revoker.RevokeByConsole(ctx, invocationID(ctx), token.ID(p.ID))
+			err = revoker.RevokeByConsole(ctx, by.Request.ID, token.ID(p.ID))
 			done = revokedJSON{Revoked: true, ID: p.ID, UserID: int64(token.ID(p.ID).Owner())}
 		case p == (revokePayload{Action: "revoke_everything", Username: p.Username}) && p.Username != "":
-			var user account.Account
-			if user, err = accounts.ByName(ctx, p.Username); err == nil {
-				err = revoker.RevokeEverythingByConsole(ctx, invocationID(ctx), user)
+			var acct account.Account
+			if acct, err = accounts.ByName(ctx, p.Username); err == nil {
+				err = revoker.RevokeEverythingByConsole(ctx, by.Request.ID, acct)
 			}
-			done = revokedJSON{Revoked: true, UserID: int64(user.ID)}
+			done = revokedJSON{Revoked: true, UserID: int64(acct.ID)}
 		default:
 			return nil, fmt.Errorf("%w (action is revoke_token with value or id, or revoke_everything with username)", ErrEvent)
 		}

@@ -2,7 +2,6 @@ package gitlabapi
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 
@@ -19,7 +18,7 @@ type directoryAPI struct {
 }
 
 // Directory returns the routes of accounts, projects, groups and members.
-func Directory(api *API, d *directory.Directory) http.Handler {
+func Directory(api *API, d *directory.Directory) Handler {
 	return api.serve((&directoryAPI{api, d}).routes())
 }
 
@@ -27,288 +26,241 @@ func (api *directoryAPI) routes() []route {
 	routes := []route{
 		{method: "GET", path: "/user", handle: api.self},
 		{method: "GET", path: "/users", handle: api.list, anonymous: errAnonymousUsers},
-		{method: "GET", path: "/users/{user_id}", handle: api.get, anonymous: errAnonymousUser},
+		{method: "GET", path: "/users/{user_id}", handle: api.get, anonymous: errAnonymousUser, words: []row{noUser}},
 		{method: "POST", path: "/users", handle: api.create},
-		{method: "PUT", path: "/users/{user_id}", handle: api.update},
-		{method: "DELETE", path: "/users/{user_id}", handle: api.delete, adminOnly: true},
-		{method: "POST", path: "/users/{user_id}/block", handle: api.block, adminOnly: true},
-		{method: "POST", path: "/users/{user_id}/unblock", handle: api.unblock, adminOnly: true},
-		{method: "POST", path: "/users/{user_id}/deactivate", handle: api.deactivate, adminOnly: true},
-		{method: "POST", path: "/users/{user_id}/activate", handle: api.activate, adminOnly: true},
+		{method: "PUT", path: "/users/{user_id}", handle: api.update, words: []row{noUser}},
+		{method: "DELETE", path: "/users/{user_id}", handle: api.delete, adminOnly: true, words: []row{noUser}},
+		{method: "POST", path: "/users/{user_id}/block", handle: api.block, adminOnly: true, words: []row{noUser}},
+		{method: "POST", path: "/users/{user_id}/unblock", handle: api.unblock, adminOnly: true, words: []row{noUser}},
+		{method: "POST", path: "/users/{user_id}/deactivate", handle: api.deactivate, adminOnly: true, words: []row{noUser}},
+		{method: "POST", path: "/users/{user_id}/activate", handle: api.activate, adminOnly: true, words: []row{noUser}},
 	}
 	return slices.Concat(routes, api.projectRoutes(), api.groupRoutes(), api.memberRoutes(project.KindProject), api.memberRoutes(project.KindGroup))
 }
 
-func (api *directoryAPI) self(w http.ResponseWriter, r *http.Request) error {
-	user := principal.From(r.Context()).Account
-	return api.writeUser(w, r, http.StatusOK, user, user.Admin)
+func (api *directoryAPI) self(c *call) error {
+	return api.show(c, c.by.Account, c.by.Account.Admin)
 }
 
-// writeUser shows an account to somebody who may see it, and to administrators
-// who made it.
-func (api *directoryAPI) writeUser(w http.ResponseWriter, r *http.Request, status int, user account.Account, admin bool) error {
-	wire := api.userWire(r.Context(), user, admin)
+// show replies with an account. Administrators also see who made it.
+func (api *directoryAPI) show(c *call, acct account.Account, admin bool) error {
+	wire := c.userWire(acct, admin)
 	if admin {
-		authors, err := api.directory.Authors(r.Context(), user.CreatedBy)
+		authors, err := api.directory.Authors(c.ctx, acct.CreatedBy)
 		if err != nil {
 			return err
 		}
-		wire.CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
+		wire.CreatedBy = c.authorWire(authors, acct.CreatedBy)
 	}
-	writeJSON(w, status, wire)
-	return nil
+	return c.json(http.StatusOK, wire)
 }
 
-func (api *directoryAPI) get(w http.ResponseWriter, r *http.Request) error {
-	by := principal.From(r.Context())
-	user, err := withUser(r, func(id account.ID) (account.Account, error) {
-		return api.directory.Get(r.Context(), by, id)
-	})
+func (api *directoryAPI) get(c *call) error {
+	id, err := account.ParseID(c.path("user_id"))
 	if err != nil {
 		return err
 	}
-	return api.writeUser(w, r, http.StatusOK, user, by.Account.Admin)
-}
-
-// withUser calls do with the account in the path. An account that is not
-// there is reported by its kind.
-func withUser[T any](r *http.Request, do func(account.ID) (T, error)) (T, error) {
-	id, err := account.ParseID(r.PathValue("user_id"))
-	var result T
-	if err == nil {
-		result, err = do(id)
-	}
-	if errors.Is(err, fault.ErrNotFound) {
-		err = errUserNotFound
-	}
-	return result, err
-}
-
-func (api *directoryAPI) list(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
+	acct, err := api.directory.Get(c.ctx, c.by, id)
 	if err != nil {
 		return err
 	}
-	by := principal.From(r.Context())
+	return api.show(c, acct, c.by.Account.Admin)
+}
+
+func (api *directoryAPI) list(c *call) error {
 	filter := directory.Filter{
-		Username: b.text("username"), Search: b.text("search"),
-		Active: b.truth("active"), Blocked: b.truth("blocked"), External: b.truth("external"),
-		Humans: b.truth("humans"), Admins: b.truth("admins"),
-		NotActive: b.truth("exclude_active"), NotExternal: b.truth("exclude_external"),
-		NotHumans: b.truth("exclude_humans"), NotBots: b.truth("without_project_bots"),
+		Username: c.text("username"), Search: c.text("search"),
+		Active: c.truth("active"), Blocked: c.truth("blocked"), External: c.truth("external"),
+		Humans: c.truth("humans"), Admins: c.truth("admins"),
+		NotActive: c.truth("exclude_active"), NotExternal: c.truth("exclude_external"),
+		NotHumans: c.truth("exclude_humans"), NotBots: c.truth("without_project_bots"),
 	}
-	b.truth("exclude_internal") // the ghost is in no list
-	identity := b.text("extern_uid") != ""
-	if provider := b.text("provider") != ""; identity != provider {
-		b.faults = append(b.faults, "extern_uid, provider are missing, both must be provided together")
+	c.truth("exclude_internal") // the ghost is in no list
+	identity := c.text("extern_uid") != ""
+	if provider := c.text("provider") != ""; identity != provider {
+		c.faults = append(c.faults, "extern_uid, provider are missing, both must be provided together")
 	}
-	twoFactor := b.oneOf("two_factor", "enabled", "disabled") == "enabled"
+	twoFactor := c.oneOf("two_factor", "enabled", "disabled") == "enabled"
 	adminOnly := directory.Filter{
-		Email:        b.text("public_email"),
-		CreatedAfter: b.instant("created_after"), CreatedBefore: b.instant("created_before"),
+		Email:        c.text("public_email"),
+		CreatedAfter: c.instant("created_after"), CreatedBefore: c.instant("created_before"),
 	}
 	order := directory.Sort{
 		By: map[string]directory.SortKey{
 			"name": directory.ByName, "username": directory.ByUsername,
 			"created_at": directory.ByCreated, "updated_at": directory.ByCreated,
-		}[b.oneOf("order_by", "id", "name", "username", "created_at", "updated_at")],
-		Ascending: b.oneOf("sort", "asc", "desc") == "asc",
+		}[c.oneOf("order_by", "id", "name", "username", "created_at", "updated_at")],
+		Ascending: c.oneOf("sort", "asc", "desc") == "asc",
 	}
-	page := b.paging()
-	if err := b.faultWith(page); err != nil {
+	page := c.paging()
+	if err := c.faultWith(page); err != nil {
 		return err
 	}
-	if by.Account.Admin {
+	if c.by.Account.Admin {
 		filter.Email = adminOnly.Email
 		filter.CreatedAfter, filter.CreatedBefore = adminOnly.CreatedAfter, adminOnly.CreatedBefore
 	}
-	if identity && !by.Account.Admin {
+	if identity && !c.by.Account.Admin {
 		return fault.ErrForbidden
 	}
-	if by.Account.Admin && (identity || twoFactor) { // nobody has either: people sign in elsewhere
-		api.writePageHeaders(w, r, page, 0)
-		writeJSON(w, http.StatusOK, []userJSON{})
-		return nil
+	if c.by.Account.Admin && (identity || twoFactor) { // no account has either, because people sign in elsewhere
+		return c.page(page, 0, []userJSON{})
 	}
-	users, total, err := api.directory.List(r.Context(), by, filter, order, page.offset(), page.perPage)
+	accounts, total, err := api.directory.List(c.ctx, c.by, filter, order, page.offset(), page.perPage)
 	if err != nil {
 		return err
 	}
 	var authors map[account.ID]account.Account
-	if by.Account.Admin {
-		ids := make([]account.ID, len(users))
-		for i, user := range users {
-			ids[i] = user.CreatedBy
-		}
-		if authors, err = api.directory.Authors(r.Context(), ids...); err != nil {
+	if c.by.Account.Admin {
+		ids := each(accounts, func(acct account.Account) account.ID { return acct.CreatedBy })
+		if authors, err = api.directory.Authors(c.ctx, ids...); err != nil {
 			return err
 		}
 	}
-	api.writePageHeaders(w, r, page, total)
-	wire := make([]userJSON, len(users))
-	for i, user := range users {
-		wire[i] = api.userWire(r.Context(), user, by.Account.Admin)
-		if by.Account.Admin {
-			wire[i].CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
+	return c.page(page, total, each(accounts, func(acct account.Account) userJSON {
+		wire := c.userWire(acct, c.by.Account.Admin)
+		if c.by.Account.Admin {
+			wire.CreatedBy = c.authorWire(authors, acct.CreatedBy)
 		}
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+		return wire
+	}))
 }
 
-// create makes an account. A password is asked for in one of GitLab's three
-// ways and thrown away: Latchkey keeps none.
-func (api *directoryAPI) create(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
+// create makes an account. GitLab's clients have to send a password or ask for
+// one; Latchkey keeps none and ignores it.
+func (api *directoryAPI) create(c *call) error {
 	candidate := directory.Candidate{
-		Email:    b.line("email", b.required("email")),
-		Name:     b.line("name", b.required("name")),
-		Username: b.line("username", b.required("username")),
-		Note:     b.text("note"),
-		Admin:    b.truth("admin"),
-		External: b.truth("external"),
+		Email:    c.line("email", c.required("email")),
+		Name:     c.line("name", c.required("name")),
+		Username: c.line("username", c.required("username")),
+		Note:     c.text("note"),
+		Admin:    c.truth("admin"),
+		External: c.truth("external"),
 	}
-	if !b.params.has("password") && !b.truth("reset_password") && !b.truth("force_random_password") {
-		b.faults = append(b.faults, "password, reset_password, force_random_password are missing, at least one parameter must be provided")
+	if !c.params.has("password") && !c.truth("reset_password") && !c.truth("force_random_password") {
+		c.faults = append(c.faults, "password, reset_password, force_random_password are missing, at least one parameter must be provided")
 	}
-	if err := b.fault(); err != nil {
+	if err := c.fault(); err != nil {
 		return err
 	}
-	by := principal.From(r.Context())
-	user, err := api.directory.Create(r.Context(), by, candidate)
+	acct, err := api.directory.Create(c.ctx, c.by, candidate)
 	if err != nil {
 		return err
 	}
-	api.Log.Info("user created", facts(r, "owner", int64(user.ID), "created_by", int64(by.Account.ID))...)
-	wire := api.userWire(r.Context(), user, true)
-	wire.CreatedBy = api.basicUserWire(r.Context(), by.Account)
-	if user.CreatedBy != by.Account.ID { // an administrator behind the caller
-		authors, err := api.directory.Authors(r.Context(), user.CreatedBy)
-		if err != nil {
-			authors = nil // it is committed: the reply comes without who made it
-		}
-		wire.CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
+	api.Log.Info("user created", c.facts("owner", int64(acct.ID), "created_by", int64(c.by.Account.ID))...)
+	wire := c.userWire(acct, true)
+	wire.CreatedBy = c.basicUserWire(c.by.Account)
+	if acct.CreatedBy != c.by.Account.ID { // an administrator behind the caller
+		wire.CreatedBy = api.author(c, acct)
 	}
-	writeJSON(w, http.StatusCreated, wire)
-	return nil
+	return c.json(http.StatusCreated, wire)
 }
 
-// update changes an account. What GitLab keeps beside it is accepted and thrown
-// away, passwords too.
-func (api *directoryAPI) update(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
+// author shows who made an account that was changed. The change is committed, so
+// the reply leaves the author out when they cannot be read.
+func (api *directoryAPI) author(c *call, acct account.Account) *basicUserJSON {
+	authors, err := api.directory.Authors(c.ctx, acct.CreatedBy)
 	if err != nil {
-		return err
+		return nil
 	}
+	return c.authorWire(authors, acct.CreatedBy)
+}
+
+// update changes an account. It ignores what GitLab keeps of an account and
+// Latchkey does not, such as passwords.
+func (api *directoryAPI) update(c *call) error {
 	change := directory.Change{
-		Email: b.optional("email"), Name: b.optional("name"), Username: b.optional("username"),
-		Admin: b.boolean("admin"), External: b.boolean("external"),
+		Email: c.optional("email"), Name: c.optional("name"), Username: c.optional("username"),
+		Admin: c.boolean("admin"), External: c.boolean("external"),
 	}
 	for name, value := range map[string]*string{"email": change.Email, "name": change.Name, "username": change.Username} {
 		if value != nil {
-			b.line(name, *value)
+			c.line(name, *value)
 		}
 	}
-	if note, given := b.scalar("note"); given {
+	if note, given := c.scalar("note"); given {
 		change.Note = &note
 	}
-	if err := b.fault(); err != nil {
+	if err := c.fault(); err != nil {
 		return err
 	}
-	by := principal.From(r.Context())
-	user, err := withUser(r, func(id account.ID) (account.Account, error) {
-		return api.directory.Update(r.Context(), by, id, change)
-	})
+	id, err := account.ParseID(c.path("user_id"))
 	if err != nil {
 		return err
 	}
-	api.Log.Info("user changed", facts(r, "owner", int64(user.ID), "changed_by", int64(by.Account.ID))...)
-	wire := api.userWire(r.Context(), user, true)
-	if authors, err := api.directory.Authors(r.Context(), user.CreatedBy); err == nil { // it is committed
-		wire.CreatedBy = api.authorWire(r.Context(), authors, user.CreatedBy)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
-}
-
-func (api *directoryAPI) delete(w http.ResponseWriter, r *http.Request) error {
-	by := principal.From(r.Context())
-	_, err := withUser(r, func(id account.ID) (account.ID, error) {
-		err := api.directory.Delete(r.Context(), by, id)
-		if err == nil {
-			api.Log.Info("user deleted", facts(r, "owner", int64(id), "deleted_by", int64(by.Account.ID))...)
-		}
-		return id, err
-	})
+	acct, err := api.directory.Update(c.ctx, c.by, id, change)
 	if err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	api.Log.Info("user changed", c.facts("owner", int64(acct.ID), "changed_by", int64(c.by.Account.ID))...)
+	wire := c.userWire(acct, true)
+	wire.CreatedBy = api.author(c, acct)
+	return c.json(http.StatusOK, wire)
 }
 
-func (api *directoryAPI) deactivate(w http.ResponseWriter, r *http.Request) error {
-	return api.moved(w, r, "user deactivated", "deactivated_by", api.directory.Deactivate)
-}
-
-func (api *directoryAPI) activate(w http.ResponseWriter, r *http.Request) error {
-	by := principal.From(r.Context())
-	_, err := withUser(r, func(id account.ID) (account.ID, error) {
-		err := api.directory.Activate(r.Context(), by, id)
-		if err == nil {
-			api.Log.Info("user activated", facts(r, "owner", int64(id), "activated_by", int64(by.Account.ID))...)
-		}
-		return id, err
-	})
+// move changes the state of the account in the path and logs fact if it changed.
+// byKey is the log key of the caller.
+func (api *directoryAPI) move(c *call, fact, byKey string, move func(context.Context, principal.Principal, account.ID) (bool, error)) (bool, error) {
+	id, err := account.ParseID(c.path("user_id"))
 	if err != nil {
-		return err
+		return false, err
 	}
-	writeJSON(w, http.StatusCreated, true)
-	return nil
-}
-
-// moved writes whether an account has changed its state: null says that it was
-// there already.
-func (api *directoryAPI) moved(w http.ResponseWriter, r *http.Request, fact, byKey string,
-	move func(context.Context, principal.Principal, account.ID) (bool, error)) error {
-	by := principal.From(r.Context())
-	changed, err := withUser(r, func(id account.ID) (bool, error) {
-		changed, err := move(r.Context(), by, id)
-		if changed {
-			api.Log.Info(fact, facts(r, "owner", int64(id), byKey, int64(by.Account.ID))...) //nolint:sloglint // both are constants of the two callers
-		}
-		return changed, err
-	})
-	if err != nil {
-		return err
-	}
-	var body any
+	changed, err := move(c.ctx, c.by, id)
 	if changed {
-		body = true
+		api.Log.Info(fact, c.facts("owner", int64(id), byKey, int64(c.by.Account.ID))...) //nolint:sloglint // both are constants of the callers
 	}
-	writeJSON(w, http.StatusCreated, body)
-	return nil
+	return changed, err
 }
 
-func (api *directoryAPI) block(w http.ResponseWriter, r *http.Request) error {
-	return api.moved(w, r, "user blocked", "blocked_by", api.directory.Block)
+// always turns a use case that reports no change into one that always did.
+func always(move func(context.Context, principal.Principal, account.ID) error) func(context.Context, principal.Principal, account.ID) (bool, error) {
+	return func(ctx context.Context, by principal.Principal, id account.ID) (bool, error) {
+		err := move(ctx, by, id)
+		return err == nil, err
+	}
 }
 
-func (api *directoryAPI) unblock(w http.ResponseWriter, r *http.Request) error {
-	by := principal.From(r.Context())
-	changed, err := withUser(r, func(id account.ID) (bool, error) {
-		changed, err := api.directory.Unblock(r.Context(), by, id)
-		if changed {
-			api.Log.Info("user unblocked", facts(r, "owner", int64(id), "unblocked_by", int64(by.Account.ID))...)
-		}
-		return changed, err
-	})
+func (api *directoryAPI) delete(c *call) error {
+	if _, err := api.move(c, "user deleted", "deleted_by", always(api.directory.Delete)); err != nil {
+		return err
+	}
+	return c.noContent()
+}
+
+func (api *directoryAPI) activate(c *call) error {
+	if _, err := api.move(c, "user activated", "activated_by", always(api.directory.Activate)); err != nil {
+		return err
+	}
+	return c.json(http.StatusCreated, true)
+}
+
+func (api *directoryAPI) unblock(c *call) error {
+	changed, err := api.move(c, "user unblocked", "unblocked_by", api.directory.Unblock)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusCreated, changed)
-	return nil
+	return c.json(http.StatusCreated, changed)
+}
+
+func (api *directoryAPI) block(c *call) error {
+	changed, err := api.move(c, "user blocked", "blocked_by", api.directory.Block)
+	return c.trueOrNull(changed, err)
+}
+
+func (api *directoryAPI) deactivate(c *call) error {
+	changed, err := api.move(c, "user deactivated", "deactivated_by", api.directory.Deactivate)
+	return c.trueOrNull(changed, err)
+}
+
+// trueOrNull replies true for a change of state, and null when the account was in
+// that state already.
+func (c *call) trueOrNull(changed bool, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case changed:
+		return c.json(http.StatusCreated, true)
+	default:
+		return c.json(http.StatusCreated, nil)
+	}
 }

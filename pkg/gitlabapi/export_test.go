@@ -19,5 +19,5 @@ func EveryRoute() (all []Served) {
 // AuditText is the sentence of an event.
 var AuditText = auditText
 
-// InWords is what a client is told of broken rules.
-var InWords = inWords
+// Explained is what an operator is told of broken rules.
+var Explained = explained

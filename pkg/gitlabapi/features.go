@@ -1,13 +1,13 @@
 package gitlabapi
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/feature"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/secret"
 )
 
@@ -39,9 +39,9 @@ func definitionWire(d feature.Definition) definitionJSON {
 	return definitionJSON{Name: d.Name, Type: "ops", DefaultEnabled: d.DefaultOn}
 }
 
-// flagWire shows whom a feature is on for. GitLab's store cannot switch a
-// target off, so there is no word for that there: disabled_actors is ours, and
-// clients pass over gates that they do not know.
+// flagWire shows for whom a feature is on. GitLab cannot switch a target off and
+// has no word for it: disabled_actors is ours, and clients ignore gates that they
+// do not know.
 func flagWire(f feature.Flag) flagJSON {
 	wire := flagJSON{Name: f.Name, State: string(f.State()), Gates: []gateJSON{{"boolean", f.On}}}
 	for _, gate := range []struct {
@@ -71,77 +71,61 @@ func actors(targets []feature.Target) []string {
 	return names
 }
 
-func (api *settingsAPI) listFeatures(w http.ResponseWriter, r *http.Request) error {
-	flags, err := api.features.Flags(r.Context(), principal.From(r.Context()))
+func (api *settingsAPI) listFeatures(c *call) error {
+	flags, err := api.features.Flags(c.ctx, c.by)
 	if err != nil {
 		return err
 	}
-	wire := make([]flagJSON, len(flags))
-	for i, flag := range flags {
-		wire[i] = flagWire(flag)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.json(http.StatusOK, each(flags, flagWire))
 }
 
-func (api *settingsAPI) listDefinitions(w http.ResponseWriter, _ *http.Request) error {
-	definitions := feature.Definitions()
-	wire := make([]definitionJSON, len(definitions))
-	for i, definition := range definitions {
-		wire[i] = definitionWire(definition)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+func (api *settingsAPI) listDefinitions(c *call) error {
+	return c.json(http.StatusOK, each(feature.Definitions(), definitionWire))
 }
 
-func (api *settingsAPI) setFeature(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
-	on, percentage := b.featureValue()
-	percentage = b.oneOf("key", "percentage_of_actors", "percentage_of_time") != "" || percentage
-	unsupported := b.unsupportedTarget()
+func (api *settingsAPI) setFeature(c *call) error {
+	on, percentage := c.featureValue()
+	percentage = c.oneOf("key", "percentage_of_actors", "percentage_of_time") != "" || percentage
+	unsupported := c.unsupportedTarget()
 	names := administration.Names{
-		Accounts: b.names("user"), Groups: b.names("group"),
-		Namespaces: b.names("namespace"), Projects: b.names("project"),
+		Accounts: c.names("user"), Groups: c.names("group"),
+		Namespaces: c.names("namespace"), Projects: c.names("project"),
 	}
-	b.exclusive("key", targetParameters...)
-	force := b.truth("force")
-	if err := b.fault(); err != nil {
+	c.exclusive("key", targetParameters...)
+	force := c.truth("force")
+	if err := c.fault(); err != nil {
 		return err
 	}
 	switch {
 	case percentage:
-		return &badRequest{errPercentage}
+		return errPercentage
 	case unsupported != "":
-		return &badRequest{fmt.Errorf("%s is not supported as a target, only user, group, namespace and project are", unsupported)}
+		return errBadRequest(unsupported + " is not supported as a target, only user, group, namespace and project are")
 	}
-	name := r.PathValue("name")
-	flag, err := api.features.Set(r.Context(), principal.From(r.Context()), name, on, names, force)
+	name := c.path("name")
+	flag, err := api.features.Set(c.ctx, c.by, name, on, names, force)
 	if err != nil {
 		return fmt.Errorf("set feature: %w", err)
 	}
 	targets := len(names.Accounts) + len(names.Groups) + len(names.Namespaces) + len(names.Projects)
-	api.Log.Info("feature switched", facts(r, "feature", loggedFeature(name), "on", on, "targets", targets,
-		"switched_by", int64(principal.From(r.Context()).Account.ID))...)
-	writeJSON(w, http.StatusCreated, flagWire(flag))
-	return nil
+	api.Log.Info("feature switched", c.facts("feature", loggedFeature(name), "on", on, "targets", targets,
+		"switched_by", int64(c.by.Account.ID))...)
+	return c.json(http.StatusCreated, flagWire(flag))
 }
 
-func (api *settingsAPI) clearFeature(w http.ResponseWriter, r *http.Request) error {
-	name := r.PathValue("name")
-	if err := api.features.Clear(r.Context(), principal.From(r.Context()), name); err != nil {
+var errPercentage = errBadRequest("percentages are not supported, only true and false")
+
+func (api *settingsAPI) clearFeature(c *call) error {
+	name := c.path("name")
+	if err := api.features.Clear(c.ctx, c.by, name); err != nil {
 		return fmt.Errorf("clear feature: %w", err)
 	}
-	api.Log.Info("feature cleared", facts(r, "feature", loggedFeature(name),
-		"cleared_by", int64(principal.From(r.Context()).Account.ID))...)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	api.Log.Info("feature cleared", c.facts("feature", loggedFeature(name), "cleared_by", int64(c.by.Account.ID))...)
+	return c.noContent()
 }
 
-// loggedFeature is a feature's name where the product gave it. Others are a
-// client's words, and could be a bearer that was put in the wrong place.
+// loggedFeature returns a defined feature's name. Other names are the client's
+// words and may be a misplaced bearer.
 func loggedFeature(name string) string {
 	for _, definition := range feature.Definitions() {
 		if definition.Name == name {
@@ -151,14 +135,14 @@ func loggedFeature(name string) string {
 	return "undefined"
 }
 
-// targetParameters are GitLab's targets, those of which there is nothing here
-// included, in the order in which GitLab reports them.
+// targetParameters are all of GitLab's targets, in the order in which GitLab
+// reports them. Latchkey has only some.
 var targetParameters = []string{
 	"feature_group", "user", "group", "namespace", "project", "organization", "repository", "runner", "endpoint",
 }
 
-// unsupportedTarget returns the first target that is given and of which there
-// is nothing here, or "".
+// unsupportedTarget returns the first given target that Latchkey does not have, or
+// "".
 func (b *binder) unsupportedTarget() string {
 	for _, name := range targetParameters {
 		switch name {
@@ -172,14 +156,14 @@ func (b *binder) unsupportedTarget() string {
 	return ""
 }
 
-// featureValue returns what a feature is set to. A number is a percentage, but
-// for 0, which is off either way.
+// featureValue returns what a feature is set to. A number is a percentage, except
+// 0, which is off either way.
 func (b *binder) featureValue() (on, percentage bool) {
 	value, given := b.scalar("value")
 	switch {
 	case !b.params.has("value"):
 		b.reject("value", "is missing")
-	case !given: // its fault is known already
+	case !given: // scalar has reported why
 	case value == "0":
 	case strings.Trim(value, "0123456789.+-") == "":
 		return false, true
@@ -189,8 +173,8 @@ func (b *binder) featureValue() (on, percentage bool) {
 	return on, false
 }
 
-// names returns the parts of a list with commas. One that is given and names
-// nothing is a fault: without names, a change would be for everybody.
+// names splits a list at its commas. A list without a name is a fault, because a
+// change without names is for everybody.
 func (b *binder) names(name string) []string {
 	text := b.text(name)
 	var names []string
@@ -205,8 +189,8 @@ func (b *binder) names(name string) []string {
 	return names
 }
 
-// exclusive reports each of others that is given beside name. Empty ones count
-// as absent: the Go client sends every parameter there is.
+// exclusive rejects others that are given together with name. Empty ones count as
+// absent, because the Go client sends every parameter.
 func (b *binder) exclusive(name string, others ...string) {
 	for _, other := range others {
 		if b.params.has(name) && b.params.has(other) {
@@ -215,12 +199,16 @@ func (b *binder) exclusive(name string, others ...string) {
 	}
 }
 
-// noTargetWords are what an administrator is told about a target that is not
-// there. They repeat what was asked for only while it cannot be a bearer that
-// was put in the wrong place.
-func noTargetWords(t *administration.NoTarget) string {
-	if len(t.Name) >= secret.MinLength && !strings.Contains(t.Name, "/") {
-		return "400 Bad request - The target is not found!"
+// noTarget repeats the name of a missing target only while it cannot be a
+// misplaced bearer.
+func noTarget(_ *call, err error) *reply {
+	target, ok := errors.AsType[*administration.NoTarget](err)
+	switch {
+	case !ok:
+		return nil
+	case len(target.Name) >= secret.MinLength && !strings.Contains(target.Name, "/"):
+		return badRequest("The target is not found!")
+	default:
+		return badRequest(target.Name + " is not found!")
 	}
-	return "400 Bad request - " + t.Name + " is not found!"
 }

@@ -1,11 +1,9 @@
 package gitlabapi
 
 import (
-	"context"
 	"net/http"
 
 	"latchkey/pkg/directory"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 )
 
@@ -18,92 +16,72 @@ func (api *directoryAPI) groupRoutes() []route {
 	}
 }
 
-func (api *directoryAPI) createGroup(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
+func (api *directoryAPI) createGroup(c *call) error {
 	candidate := directory.GroupCandidate{
-		Name: b.line("name", b.required("name")), Path: b.line("path", b.required("path")),
-		Description: b.text("description"), Visibility: b.oneOf("visibility", visibilities...),
-		Parent: b.projectID("parent_id"),
+		Name: c.line("name", c.required("name")), Path: c.line("path", c.required("path")),
+		Description: c.text("description"), Visibility: c.oneOf("visibility", visibilities...),
+		Parent: c.projectID("parent_id"),
 	}
-	if err := b.fault(); err != nil {
+	if err := c.fault(); err != nil {
 		return err
 	}
-	if candidate.Parent == 0 && b.params.has("parent_id") {
-		return project.ErrNoGroup // rather than at the root
+	if candidate.Parent == 0 && c.params.has("parent_id") {
+		return project.ErrNoGroup // and not a group at the root
 	}
-	by := principal.From(r.Context())
-	view, err := api.directory.CreateGroup(r.Context(), by, candidate)
+	view, err := api.directory.CreateGroup(c.ctx, c.by, candidate)
 	if err != nil {
 		return err
 	}
-	api.Log.Info("group created", made(r, view, by)...)
-	writeJSON(w, http.StatusCreated, api.groupWire(r.Context(), view))
-	return nil
+	api.Log.Info("group created", c.made(view)...)
+	return c.json(http.StatusCreated, c.groupWire(view))
 }
 
-func (api *directoryAPI) getGroup(w http.ResponseWriter, r *http.Request) error {
-	view, err := api.directory.GetProject(r.Context(), principal.From(r.Context()), project.KindGroup, r.PathValue("id"))
+func (api *directoryAPI) getGroup(c *call) error {
+	view, err := api.directory.GetProject(c.ctx, c.by, project.KindGroup, c.path("id"))
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, api.groupWire(r.Context(), view))
-	return nil
+	return c.json(http.StatusOK, c.groupWire(view))
 }
 
-func (api *directoryAPI) listGroups(w http.ResponseWriter, r *http.Request) error {
-	return api.writeGroups(w, r, api.directory.ListProjects)
-}
+func (api *directoryAPI) listGroups(c *call) error { return c.groups(api.directory.ListProjects) }
 
-func (api *directoryAPI) listSubgroups(w http.ResponseWriter, r *http.Request) error {
-	return api.writeGroups(w, r, api.inGroup(r))
-}
+func (api *directoryAPI) listSubgroups(c *call) error { return c.groups(api.inGroup(c)) }
 
-func (api *directoryAPI) writeGroups(w http.ResponseWriter, r *http.Request, list projectList) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
+// groups replies with a page of list.
+func (c *call) groups(list projectList) error {
 	filter := directory.ProjectFilter{
-		Kind: project.KindGroup, Search: b.text("search"), Visibility: b.oneOf("visibility", visibilities...),
-		MinLevel: b.level("min_access_level"), TopLevel: b.truth("top_level_only"),
+		Kind: project.KindGroup, Search: c.text("search"), Visibility: c.oneOf("visibility", visibilities...),
+		MinLevel: c.level("min_access_level"), TopLevel: c.truth("top_level_only"),
 	}
-	for _, id := range b.ids("skip_groups") {
+	for _, id := range c.ids("skip_groups") {
 		filter.Without = append(filter.Without, project.ID(id))
 	}
-	if all := b.boolean("all_available"); all != nil {
+	if all := c.boolean("all_available"); all != nil {
 		filter.Mine = !*all
 	}
-	if b.truth("owned") {
+	if c.truth("owned") {
 		filter.MinLevel = project.Owner
 	}
-	order := directory.ProjectSort{By: directory.ProjectsByName, Ascending: b.oneOf("sort", "asc", "desc") != "desc"}
-	switch b.oneOf("order_by", "name", "path", "id") {
+	order := directory.ProjectSort{By: directory.ProjectsByName, Ascending: c.oneOf("sort", "asc", "desc") != "desc"}
+	switch c.oneOf("order_by", "name", "path", "id") {
 	case "path":
 		order.By = directory.ProjectsByPath
 	case "id":
 		order.By = directory.ProjectsByID
 	}
-	page := b.paging()
-	if err := b.faultWith(page); err != nil {
+	page := c.paging()
+	if err := c.faultWith(page); err != nil {
 		return err
 	}
-	views, total, err := list(r.Context(), principal.From(r.Context()), filter, order, page.offset(), page.perPage)
+	views, total, err := list(c.ctx, c.by, filter, order, page.offset(), page.perPage)
 	if err != nil {
 		return err
 	}
-	api.writePageHeaders(w, r, page, total)
-	wire := make([]groupJSON, len(views))
-	for i, view := range views {
-		wire[i] = api.groupWire(r.Context(), view)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.page(page, total, each(views, c.groupWire))
 }
 
-// organization is the one that everything lies in, in GitLab's terms.
+// organization is the id of the only organization, in GitLab's terms.
 const organization = 1
 
 // groupJSON is a group on the wire.
@@ -122,9 +100,9 @@ type groupJSON struct {
 	OrganizationID int     `json:"organization_id"`
 }
 
-func (api *API) groupWire(ctx context.Context, v directory.View) groupJSON {
+func (s site) groupWire(v directory.View) groupJSON {
 	return groupJSON{
-		ID: int64(v.Project.ID), WebURL: api.projectURL(ctx, v),
+		ID: int64(v.Project.ID), WebURL: s.projectURL(v),
 		Name: v.Project.Name, Path: v.Project.Path, Description: v.Project.Description, Visibility: v.Project.Visibility,
 		FullName: v.FullName(), FullPath: v.FullPath(), CreatedAt: timestamp(v.Project.CreatedAt),
 		ParentID: optionalID(int64(v.Project.Parent())), OrganizationID: organization,

@@ -3,12 +3,10 @@ package gitlabapi
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
 
@@ -16,17 +14,17 @@ const (
 	leaksPath = "/token_leaks"
 	// maxLeaks is how many values a report may have.
 	maxLeaks = 1000
-	// maxLeakBody holds that many of the longest bearers as JSON, in which a
-	// character may need two bytes.
+	// maxLeakBody is room for maxLeaks of the longest bearers as JSON, which may
+	// need two bytes for a character.
 	maxLeakBody = 512 << 10
-	// maxLeakSource is the longest description of a place, in bytes.
+	// maxLeakSource is the longest source, in bytes.
 	maxLeakSource = 255
 )
 
-// LeakStep returns how long the reply to a report of so many values takes: as
-// long as ending and announcing this many tokens usually does, or a multiple of
-// it. A report of which nothing is ours takes just as long as one of which
-// everything is, so the time tells nothing.
+// LeakStep returns how long the reply to a report of so many values takes: as long
+// as revoking and announcing this many tokens usually takes, or a multiple of it.
+// The time does not depend on how many of the values are tokens, so it tells
+// nothing about them.
 func LeakStep(values int) time.Duration {
 	const (
 		least = time.Second           // the first mail after a while sets up a connection
@@ -35,9 +33,9 @@ func LeakStep(values int) time.Duration {
 	return least + time.Duration(values)*each
 }
 
-// A LeakMessenger tells people of tokens that were ended because of a leak, once.
-// publicURL is where they reach the service. It returns how many mails went out,
-// also beside an error about the others.
+// A LeakMessenger tells people once that their tokens were revoked because of a
+// leak. publicURL is where they reach the service. It returns how many mails it
+// sent, even with an error about others.
 type LeakMessenger interface {
 	Leaked(ctx context.Context, tokens []token.Token, publicURL string) (mails int, err error)
 }
@@ -49,11 +47,11 @@ type leaksAPI struct {
 	step      func(values int) time.Duration
 }
 
-// Leaks returns the route on which anybody reports values that were found where
-// they should not be. Those that are bearers end; the reply is the same
-// whatever they are, and takes a multiple of step; use LeakStep. Without a
-// messenger nobody is told.
-func Leaks(api *API, revoker *lifecycle.Revoker, messenger LeakMessenger, step func(values int) time.Duration) http.Handler {
+// Leaks returns the route on which anybody may report leaked values. The tokens
+// among them are revoked. The reply is the same whatever the values are, and takes
+// a multiple of step, which is LeakStep outside of tests. Without a messenger
+// nobody is told.
+func Leaks(api *API, revoker *lifecycle.Revoker, messenger LeakMessenger, step func(values int) time.Duration) Handler {
 	return api.serve((&leaksAPI{api, revoker, messenger, step}).routes())
 }
 
@@ -61,77 +59,71 @@ func (api *leaksAPI) routes() []route {
 	return []route{{method: "POST", path: leaksPath, handle: api.report, open: true}}
 }
 
-// report answers 204 for a report that was dealt with. What could not be looked
-// up or ended is answered 503, although somebody who knows that the lookup went
-// well could conclude that a token was found: they hold it anyway, and only a
-// report that is made again ends it.
-func (api *leaksAPI) report(w http.ResponseWriter, r *http.Request) error {
+// report answers 204 when it has dealt with every value, and 503 when it could not
+// look one up or revoke it. A 503 after a successful lookup tells the reporter
+// that a token was found, but they hold it anyway, and it has to be reported again
+// to be revoked.
+func (api *leaksAPI) report(c *call) error {
 	watch := clock.StartStopwatch()
-	if err := api.Throttles.ReportLeak(addressOf(r.Context()), api.Clock.Now()); err != nil {
+	if err := api.Throttles.ReportLeak(c.request.Address, c.now); err != nil {
 		return err
 	}
-	values, source, err := readReport(w, r)
+	values, source, err := c.leakReport()
 	if err != nil {
 		return err
 	}
-	by := principal.Principal{Request: requestOf(r.Context())}
-	report, failure := api.revoker.ReportLeaked(r.Context(), by, values, source)
+	report, failure := api.revoker.ReportLeaked(c.ctx, c.by, values, source)
 	for _, t := range report.Ended {
 		api.Count("TokensRevoked", string(token.ReasonLeak))
-		api.Log.Warn("leaked token revoked", facts(r, "token_id", int64(t.ID), "owner", int64(t.Owner))...)
+		api.Log.Warn("leaked token revoked", c.facts("token_id", int64(t.ID), "owner", int64(t.Owner))...)
 	}
-	api.Log.Info("leak reported", facts(r, "count", len(values))...)
-	api.tell(r, report.Leaked)
-	pad(r.Context(), watch, api.step(len(values)))
+	api.Log.Info("leak reported", c.facts("count", len(values))...)
+	api.tell(c, report.Leaked)
+	pad(c.ctx, watch, api.step(len(values)))
 	if failure != nil {
 		return failure
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return c.noContent()
 }
 
-// tell announces what has ended. A mail that fails changes nothing about the
-// reply: the tokens have ended. The same report made again makes up for it.
-func (api *leaksAPI) tell(r *http.Request, leaked []token.Token) {
+// tell announces the revoked tokens. A failed mail does not change the reply,
+// because the tokens are revoked. Reporting them again sends it again.
+func (api *leaksAPI) tell(c *call, leaked []token.Token) {
 	if api.messenger == nil || len(leaked) == 0 {
 		return
 	}
-	mails, err := api.messenger.Leaked(r.Context(), leaked, api.publicURL(r.Context()))
+	mails, err := api.messenger.Leaked(c.ctx, leaked, string(c.site))
 	for range mails {
 		api.Count("LeakMails", "sent")
 	}
 	if err != nil {
 		api.Count("LeakMails", "failed")
-		api.Log.Error("leak not announced", facts(r, "count", mails, "reason", err.Error())...)
+		api.Log.Error("leak not announced", c.facts("count", mails, "reason", err.Error())...)
 	}
 }
 
-// readReport returns the values of a report, and where they were found. How
-// many they are and what the source looks like may be complained of; of what
-// form they are is not ours to say.
-func readReport(w http.ResponseWriter, r *http.Request) (values []string, source string, err error) {
-	p, err := readParams(w, r, maxLeakBody)
-	if err != nil {
+// leakReport returns the values of a report and where they were found. It checks
+// how many values there are and what the source looks like, but not the values.
+func (c *call) leakReport() (values []string, source string, err error) {
+	if err := c.read(maxLeakBody); err != nil {
 		return nil, "", err
 	}
-	b := &binder{params: p}
-	before := len(b.faults)
-	values = b.values("tokens")
+	before := len(c.faults)
+	values = c.values("tokens")
 	switch {
-	case len(b.faults) > before:
+	case len(c.faults) > before:
 	case len(values) == 0:
-		b.reject("tokens", "is missing")
+		c.reject("tokens", "is missing")
 	case len(values) > maxLeaks:
-		b.reject("tokens", fmt.Sprintf("is too long (maximum is %d values)", maxLeaks))
+		c.reject("tokens", fmt.Sprintf("is too long (maximum is %d values)", maxLeaks))
 	}
-	if source = b.line("source", b.text("source")); len(source) > maxLeakSource {
-		b.reject("source", fmt.Sprintf("is too long (maximum is %d bytes)", maxLeakSource))
+	if source = c.line("source", c.text("source")); len(source) > maxLeakSource {
+		c.reject("source", fmt.Sprintf("is too long (maximum is %d bytes)", maxLeakSource))
 	}
-	return values, source, b.fault()
+	return values, source, c.fault()
 }
 
-// pad waits until the stopwatch shows a whole number of steps, or the request's
-// time is up.
+// pad waits until a whole number of steps has passed, or until the deadline.
 func pad(ctx context.Context, watch clock.Stopwatch, step time.Duration) {
 	if step <= 0 {
 		return

@@ -1,7 +1,6 @@
 package gitlabapi
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,66 +12,44 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 )
 
-// memberRoutes are the members of projects or groups, which differ in the base
-// and in who may change them.
+// memberRoutes returns the routes of the members of projects or groups.
 func (api *directoryAPI) memberRoutes(kind project.Kind) []route {
 	base := "/" + string(kind) + "s/{id}/members"
-	m := memberAPI{api, kind}
 	return []route{
-		{method: "GET", path: base, handle: m.listDirect},
-		{method: "GET", path: base + "/all", handle: m.listAll},
-		{method: "GET", path: base + "/{user_id}", handle: m.getDirect},
-		{method: "GET", path: base + "/all/{user_id}", handle: m.getAny},
-		{method: "POST", path: base, handle: m.add},
-		{method: "PUT", path: base + "/{user_id}", handle: m.change},
-		{method: "DELETE", path: base + "/{user_id}", handle: m.remove},
+		{method: "GET", path: base, handle: api.listMembers, kind: kind},
+		{method: "GET", path: base + "/all", handle: api.listEveryMember, kind: kind},
+		{method: "GET", path: base + "/{user_id}", handle: api.getMember, kind: kind},
+		{method: "GET", path: base + "/all/{user_id}", handle: api.getAnyMember, kind: kind},
+		{method: "POST", path: base, handle: api.addMembers, kind: kind},
+		{method: "PUT", path: base + "/{user_id}", handle: api.changeMember, kind: kind},
+		{method: "DELETE", path: base + "/{user_id}", handle: api.removeMember, kind: kind},
 	}
 }
 
-type memberAPI struct {
-	*directoryAPI
-	kind project.Kind
-}
+func (api *directoryAPI) listMembers(c *call) error { return api.members(c, false) }
 
-func (api memberAPI) listDirect(w http.ResponseWriter, r *http.Request) error {
-	return api.list(w, r, false)
-}
+func (api *directoryAPI) listEveryMember(c *call) error { return api.members(c, true) }
 
-func (api memberAPI) listAll(w http.ResponseWriter, r *http.Request) error {
-	return api.list(w, r, true)
-}
-
-func (api memberAPI) list(w http.ResponseWriter, r *http.Request, inherited bool) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
-	filter := directory.MemberFilter{Search: b.text("query"), Inherited: inherited}
-	for _, id := range b.ids("user_ids") {
+func (api *directoryAPI) members(c *call, inherited bool) error {
+	filter := directory.MemberFilter{Search: c.text("query"), Inherited: inherited}
+	for _, id := range c.ids("user_ids") {
 		filter.Only = append(filter.Only, account.ID(id))
 	}
-	for _, id := range b.ids("skip_users") {
+	for _, id := range c.ids("skip_users") {
 		filter.Without = append(filter.Without, account.ID(id))
 	}
-	page := b.paging()
-	if err := b.faultWith(page); err != nil {
+	page := c.paging()
+	if err := c.faultWith(page); err != nil {
 		return err
 	}
-	views, total, err := api.directory.ListMembers(r.Context(), principal.From(r.Context()), api.kind, r.PathValue("id"), filter, page.offset(), page.perPage)
+	views, total, err := api.directory.ListMembers(c.ctx, c.by, c.route.kind, c.path("id"), filter, page.offset(), page.perPage)
 	if err != nil {
 		return err
 	}
-	api.writePageHeaders(w, r, page, total)
-	wire := make([]memberJSON, len(views))
-	for i, view := range views {
-		wire[i] = api.memberWire(r.Context(), view)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.page(page, total, each(views, c.memberWire))
 }
 
 // ids returns whole numbers: a JSON array, repeated as name[], or one string
@@ -106,84 +83,73 @@ func (b *binder) ids(name string) (ids []int64) {
 	return ids
 }
 
-func (api memberAPI) getDirect(w http.ResponseWriter, r *http.Request) error {
-	return api.get(w, r, false)
-}
+func (api *directoryAPI) getMember(c *call) error { return api.member(c, false) }
 
-func (api memberAPI) getAny(w http.ResponseWriter, r *http.Request) error {
-	return api.get(w, r, true)
-}
+func (api *directoryAPI) getAnyMember(c *call) error { return api.member(c, true) }
 
-func (api memberAPI) get(w http.ResponseWriter, r *http.Request, inherited bool) error {
-	view, err := api.directory.GetMember(r.Context(), principal.From(r.Context()), api.kind, r.PathValue("id"), memberID(r), inherited)
+func (api *directoryAPI) member(c *call, inherited bool) error {
+	view, err := api.directory.GetMember(c.ctx, c.by, c.route.kind, c.path("id"), c.memberID(), inherited)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, api.memberWire(r.Context(), view))
-	return nil
+	return c.json(http.StatusOK, c.memberWire(view))
 }
 
-// memberID reads the path. What is no id is nobody's: 0, so that a project that
-// is not there is reported first.
-func memberID(r *http.Request) account.ID {
-	id, err := account.ParseID(r.PathValue("user_id"))
+// memberID reads the path. A malformed id is 0, so that a missing project is
+// reported first.
+func (c *call) memberID() account.ID {
+	id, err := account.ParseID(c.path("user_id"))
 	if err != nil {
 		return 0
 	}
 	return id
 }
 
-func (api memberAPI) add(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
-	wanted := directory.Addition{Level: b.requiredLevel("access_level")}
-	who := b.accounts()
-	wanted.ExpiresOn = b.day("expires_at")
-	if err := b.fault(); err != nil {
+func (api *directoryAPI) addMembers(c *call) error {
+	wanted := directory.Addition{Level: c.requiredLevel("access_level")}
+	who := c.accounts()
+	wanted.ExpiresOn = c.day("expires_at")
+	if err := c.fault(); err != nil {
 		return err
 	}
 	if len(who) > 1 {
-		return api.addMany(w, r, who, wanted)
+		return api.addMany(c, who, wanted)
 	}
-	view, err := api.addOne(r, who[0], wanted)
+	view, err := api.addOne(c, who[0], wanted)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusCreated, api.memberWire(r.Context(), view))
-	return nil
+	return c.json(http.StatusCreated, c.memberWire(view))
 }
 
-func (api memberAPI) addOne(r *http.Request, who accountName, wanted directory.Addition) (directory.MemberView, error) {
-	by := principal.From(r.Context())
+func (api *directoryAPI) addOne(c *call, who accountName, wanted directory.Addition) (directory.MemberView, error) {
 	wanted.Account, wanted.Username = who.id, who.username
-	view, err := api.directory.AddMember(r.Context(), by, api.kind, r.PathValue("id"), wanted)
+	view, err := api.directory.AddMember(c.ctx, c.by, c.route.kind, c.path("id"), wanted)
 	if err != nil {
 		return directory.MemberView{}, err
 	}
-	api.Log.Info("member added", facts(r, "resource_id", int64(view.Member.Project), "owner", int64(view.Account.ID),
-		"access_level", int(view.Member.Level), "added_by", int64(by.Account.ID))...)
+	api.Log.Info("member added", c.facts("project_id", int64(view.Member.Project), "owner", int64(view.Account.ID),
+		"access_level", int(view.Member.Level), "added_by", int64(c.by.Account.ID))...)
 	return view, nil
 }
 
 // mostAdded is how many accounts one request may make members, as in GitLab.
 const mostAdded = 50
 
-var errTooMany = fmt.Errorf("too many users specified (limit is %d)", mostAdded)
+var errTooMany = errBadRequest(fmt.Sprintf("too many users specified (limit is %d)", mostAdded))
 
-// addMany makes several accounts members, each by itself, and reports those
-// that it could not. One who is a member already in the way that is asked for is
-// no failure: a request that was answered half-way can be sent again.
-func (api memberAPI) addMany(w http.ResponseWriter, r *http.Request, who []accountName, wanted directory.Addition) error {
+// addMany adds several members one by one and reports those that it could not add.
+// An account that is the wanted member already is no failure, so that a request
+// that failed half-way can be sent again.
+func (api *directoryAPI) addMany(c *call, who []accountName, wanted directory.Addition) error {
 	if len(who) > mostAdded {
-		return &badRequest{errTooMany}
+		return errTooMany
 	}
 	failures := map[string]string{}
 	added := 0
 	for _, name := range who {
-		_, err := api.addOne(r, name, wanted)
-		if errors.Is(err, directory.ErrMemberExists) && api.isMember(r, name, wanted) {
+		_, err := api.addOne(c, name, wanted)
+		if errors.Is(err, directory.ErrMemberExists) && api.isMember(c, name, wanted) {
 			err = nil
 		}
 		reason := failureOf(err)
@@ -191,11 +157,11 @@ func (api memberAPI) addMany(w http.ResponseWriter, r *http.Request, who []accou
 		case err == nil:
 			added++
 		case reason == "" && added == 0 && len(failures) == 0:
-			return err // not about this account: nobody can be added
+			return err // nobody can be added
 		case reason == "":
-			// What was written is not taken back by what cannot be now.
+			// The members added so far remain.
 			reason = "could not be added, try again"
-			recordOf(r.Context()).err = err
+			c.err = err
 			fallthrough
 		default:
 			failures[name.given] = reason
@@ -205,12 +171,11 @@ func (api memberAPI) addMany(w http.ResponseWriter, r *http.Request, who []accou
 	if len(failures) > 0 {
 		body = map[string]any{"status": "error", "message": failures}
 	}
-	writeJSON(w, http.StatusCreated, body)
-	return nil
+	return c.json(http.StatusCreated, body)
 }
 
-// failureOf returns what keeps one account from becoming a member, "" for what
-// has nothing to do with it.
+// failureOf returns why one account cannot become a member, "" when the error is
+// not about this account.
 func failureOf(err error) string {
 	var broken fault.Breaches
 	switch {
@@ -226,16 +191,16 @@ func failureOf(err error) string {
 }
 
 // isMember reports whether an account is the direct member that is wanted.
-func (api memberAPI) isMember(r *http.Request, who accountName, wanted directory.Addition) bool {
-	by, id := principal.From(r.Context()), who.id
+func (api *directoryAPI) isMember(c *call, who accountName, wanted directory.Addition) bool {
+	id := who.id
 	if id == 0 {
-		user, err := api.directory.ByName(r.Context(), who.username)
+		acct, err := api.directory.ByName(c.ctx, who.username)
 		if err != nil {
 			return false
 		}
-		id = user.ID
+		id = acct.ID
 	}
-	view, err := api.directory.GetMember(r.Context(), by, api.kind, r.PathValue("id"), id, false)
+	view, err := api.directory.GetMember(c.ctx, c.by, c.route.kind, c.path("id"), id, false)
 	return err == nil && view.Member.Level == wanted.Level && view.Member.ExpiresOn == wanted.ExpiresOn
 }
 
@@ -265,7 +230,7 @@ func (b *binder) accounts() (names []accountName) {
 		} else if id, err := account.ParseID(name.given); err == nil {
 			name.id = id
 		}
-		// What is no id is left without a name either, and is nobody's.
+		// A malformed id has neither id nor username, and is nobody.
 		if !seen[name.given] {
 			seen[name.given] = true
 			names = append(names, name)
@@ -274,8 +239,8 @@ func (b *binder) accounts() (names []accountName) {
 	return names
 }
 
-// requiredLevel returns a level that has to be given. Whether there is such a
-// level is for the directory to say.
+// requiredLevel returns a level that has to be given. The directory checks whether
+// it exists.
 func (b *binder) requiredLevel(name string) project.Level {
 	before := len(b.faults)
 	value := b.required(name)
@@ -286,48 +251,37 @@ func (b *binder) requiredLevel(name string) project.Level {
 	return project.Level(level)
 }
 
-func (api memberAPI) change(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
-	level := b.requiredLevel("access_level")
+func (api *directoryAPI) changeMember(c *call) error {
+	level := c.requiredLevel("access_level")
 	var expires *clock.Day
-	if len(b.params["expires_at"]) > 0 { // null and nothing take the end away
-		day := b.day("expires_at")
+	if len(c.params["expires_at"]) > 0 { // null and an empty text remove the end
+		day := c.day("expires_at")
 		expires = &day
 	}
-	if err := b.fault(); err != nil {
+	if err := c.fault(); err != nil {
 		return err
 	}
-	by := principal.From(r.Context())
-	view, err := api.directory.ChangeMember(r.Context(), by, api.kind, r.PathValue("id"), memberID(r), level, expires)
+	view, err := api.directory.ChangeMember(c.ctx, c.by, c.route.kind, c.path("id"), c.memberID(), level, expires)
 	if err != nil {
 		return err
 	}
-	api.Log.Info("member changed", facts(r, "resource_id", int64(view.Member.Project), "owner", int64(view.Account.ID),
-		"access_level", int(view.Member.Level), "changed_by", int64(by.Account.ID))...)
-	writeJSON(w, http.StatusOK, api.memberWire(r.Context(), view))
-	return nil
+	api.Log.Info("member changed", c.facts("project_id", int64(view.Member.Project), "owner", int64(view.Account.ID),
+		"access_level", int(view.Member.Level), "changed_by", int64(c.by.Account.ID))...)
+	return c.json(http.StatusOK, c.memberWire(view))
 }
 
-func (api memberAPI) remove(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
+func (api *directoryAPI) removeMember(c *call) error {
+	below := !c.truth("skip_subresources")
+	if err := c.fault(); err != nil {
+		return err
+	}
+	acct := c.memberID()
+	pid, err := api.directory.RemoveMember(c.ctx, c.by, c.route.kind, c.path("id"), acct, below)
 	if err != nil {
 		return err
 	}
-	below := !b.truth("skip_subresources")
-	if err := b.fault(); err != nil {
-		return err
-	}
-	by, user := principal.From(r.Context()), memberID(r)
-	pid, err := api.directory.RemoveMember(r.Context(), by, api.kind, r.PathValue("id"), user, below)
-	if err != nil {
-		return err
-	}
-	api.Log.Info("member removed", facts(r, "resource_id", int64(pid), "owner", int64(user), "removed_by", int64(by.Account.ID))...)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	api.Log.Info("member removed", c.facts("project_id", int64(pid), "owner", int64(acct), "removed_by", int64(c.by.Account.ID))...)
+	return c.noContent()
 }
 
 // memberJSON is a member on the wire; its id is the account's.
@@ -340,14 +294,14 @@ type memberJSON struct {
 	MembershipState string         `json:"membership_state"`
 }
 
-func (api *API) memberWire(ctx context.Context, v directory.MemberView) memberJSON {
+func (s site) memberWire(v directory.MemberView) memberJSON {
 	wire := memberJSON{
-		basicUserJSON: *api.basicUserWire(ctx, v.Account),
+		basicUserJSON: *s.basicUserWire(v.Account),
 		AccessLevel:   int(v.Member.Level), CreatedAt: timestamp(v.Member.CreatedAt),
 		ExpiresAt: optionalDay(v.Member.ExpiresOn), MembershipState: "active",
 	}
 	if v.Author.ID != 0 {
-		wire.CreatedBy = api.basicUserWire(ctx, v.Author)
+		wire.CreatedBy = s.basicUserWire(v.Author)
 	}
 	return wire
 }

@@ -1,11 +1,7 @@
 package gitlabapi
 
 import (
-	"context"
 	"errors"
-	"net/http"
-
-	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -16,64 +12,46 @@ import (
 	"latchkey/pkg/trail"
 )
 
-// requestOf is what is known of the request under ctx.
-func requestOf(ctx context.Context) principal.Request {
-	return principal.Request{ID: recordOf(ctx).id, Address: addressOf(ctx)}
+// nobodyWith is the principal of a call with a refused bearer: the token is
+// known, the sender is not.
+func (c *call) nobodyWith(t token.Token) principal.Principal {
+	return principal.Principal{Token: token.Token{ID: t.ID}, Request: c.request}
 }
 
-// invocationID names an operator's direct invocation.
-func invocationID(ctx context.Context) string {
-	if invocation, ok := lambdacontext.FromContext(ctx); ok {
-		return invocation.AwsRequestID
-	}
-	return ""
-}
-
-// note writes an event down that belongs to no change. It does its best: a
-// request goes on without it.
-func (api *API) note(r *http.Request, event audit.Event) {
-	if err := trail.Note(r.Context(), api.Trail, event); err != nil {
-		api.Log.Warn("event not recorded", facts(r, "event", string(event.Name), "reason", err.Error())...)
+// note writes an event that no change causes. A failure is logged and does not
+// fail the call.
+func (c *call) note(event audit.Event) {
+	if err := trail.Note(c.ctx, c.api.Trail, event); err != nil {
+		c.api.Log.Warn("event not recorded", c.facts("event", string(event.Name), "reason", err.Error())...)
 	}
 }
 
-// bearerOnly is who makes a request whose bearer is known and whose sender is not.
-func bearerOnly(request principal.Request, presented token.Token) principal.Principal {
-	return principal.Principal{Token: token.Token{ID: presented.ID}, Request: request}
-}
-
-// noteSudo writes down that before wanted to act as somebody else, and what
-// came of it.
-func (api *API) noteSudo(r *http.Request, before, after principal.Principal, err error) {
-	from := audit.By(before, audit.Admin)
+// noteSudo records that before used sudo, or was refused.
+func (c *call) noteSudo(before, after principal.Principal, err error) {
 	switch missing := (*sudoMissing)(nil); {
 	case err == nil && after.By != nil:
-		api.note(r, audit.OfAccount(api.Clock.Now(), from, audit.SudoUsed, after.Account))
+		c.note(audit.OfAccount(c.now, audit.By(before, audit.Admin), audit.SudoUsed, after.Account))
 	case errors.Is(err, fault.ErrForbidden), errors.Is(err, scope.ErrInsufficient), errors.As(err, &missing), errors.Is(err, account.ErrInactive):
-		event := audit.Event{At: api.Clock.Now(), Name: audit.SudoRefused, Entity: audit.AccountEntity(before.Account.ID), Origin: from}
+		source := audit.Admin
+		if !before.Account.Admin {
+			source = audit.Self
+		}
+		event := audit.OfAccount(c.now, audit.By(before, source), audit.SudoRefused, before.Account)
+		event.Target = ""
 		if after.By != nil {
 			event.Target = after.Account.Username
 		}
-		if !before.Account.Admin {
-			event.Source = audit.Self
-		}
-		api.note(r, event)
+		c.note(event)
 	}
 }
 
-// noteRefusal writes down that caller may not make a token of this kind.
-func (api *API) noteRefusal(r *http.Request, caller principal.Principal, kind token.Kind) {
+// noteRefusal records that caller may not make the route's kind of token.
+func (c *call) noteRefusal(caller principal.Principal) {
 	from := audit.By(caller, audit.Self)
 	if from.Asker != 0 {
 		from.Source = audit.Admin
 	}
-	api.note(r, audit.Event{
-		At: api.Clock.Now(), Name: audit.NameOf(kind, audit.Refused), Entity: audit.AccountEntity(caller.Account.ID), Origin: from,
-	})
-}
-
-// lacksRight reports whether a request was refused for what its caller may do,
-// which a caller who is refused for what is switched off is not.
-func lacksRight(err error) bool {
-	return (errors.Is(err, fault.ErrForbidden) || errors.Is(err, scope.ErrInsufficient)) && !errors.Is(err, fault.ErrSwitchedOff)
+	event := audit.OfAccount(c.now, from, audit.NameOf(c.route.makes, audit.Refused), caller.Account)
+	event.Target = ""
+	c.note(event)
 }

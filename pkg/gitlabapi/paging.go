@@ -3,7 +3,6 @@ package gitlabapi
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -13,7 +12,7 @@ import (
 const (
 	defaultPerPage = 20
 	maxPerPage     = 100
-	// maxCounted is how many items a list may have and still tell how many.
+	// maxCounted is the longest list whose length is reported, as in GitLab.
 	maxCounted = 10_000
 )
 
@@ -22,8 +21,8 @@ type paging struct{ page, perPage int }
 
 func (p paging) offset() int { return (p.page - 1) * p.perPage }
 
-// paging reads page and per_page. Pages below the first are the first, and
-// pages are at most 100 long.
+// paging reads page and per_page. A page below the first is the first; a page has
+// at most 100 items.
 func (b *binder) paging() paging {
 	page := b.integer("page", 1)
 	perPage := b.integer("per_page", defaultPerPage)
@@ -37,8 +36,8 @@ func (b *binder) paging() paging {
 	}
 }
 
-// faultWith returns the faults of all parameters; without any, it refuses a
-// page that starts too deep in a list.
+// faultWith returns the faults of all parameters, or else refuses a page that
+// starts too deep in a list.
 func (b *binder) faultWith(p paging) error {
 	if err := b.fault(); err != nil {
 		return err
@@ -49,56 +48,50 @@ func (b *binder) faultWith(p paging) error {
 	return nil
 }
 
-// writePageHeaders writes the headers of a page out of total items. Links are
-// absolute, from the public URL, and repeat every parameter but credentials.
-func (api *API) writePageHeaders(w http.ResponseWriter, r *http.Request, p paging, total int) {
+// page replies with one page of total items. Links are absolute and repeat every
+// parameter except credentials.
+func (c *call) page(p paging, total int, items any) error {
 	pages := max((total+p.perPage-1)/p.perPage, 1)
-	links := api.writeNeighbours(w, r, p, p.page < pages, p.page-1 <= pages)
+	links := c.neighbours(p, p.page < pages, p.page-1 <= pages)
 	if total <= maxCounted {
-		w.Header()["X-Total"] = []string{strconv.Itoa(total)}
-		w.Header()["X-Total-Pages"] = []string{strconv.Itoa(pages)}
-		links = append(links, api.pageLink(r, p, "last", pages))
+		c.header()["X-Total"] = []string{strconv.Itoa(total)}
+		c.header()["X-Total-Pages"] = []string{strconv.Itoa(pages)}
+		links = append(links, c.pageLink(p, "last", pages))
 	}
-	w.Header().Set("Link", strings.Join(links, ", "))
+	c.header().Set("Link", strings.Join(links, ", "))
+	return c.json(http.StatusOK, items)
 }
 
-// writeOpenPageHeaders does so for a list that nobody counts; more says that
-// there is something behind the page.
-func (api *API) writeOpenPageHeaders(w http.ResponseWriter, r *http.Request, p paging, more bool) {
-	w.Header().Set("Link", strings.Join(api.writeNeighbours(w, r, p, more, true), ", "))
+// openPage replies with one page of a list that is never counted. more says that
+// another page follows.
+func (c *call) openPage(p paging, more bool, items any) error {
+	c.header().Set("Link", strings.Join(c.neighbours(p, more, true), ", "))
+	return c.json(http.StatusOK, items)
 }
 
-// writeNeighbours writes what every page says, and returns its links.
-func (api *API) writeNeighbours(w http.ResponseWriter, r *http.Request, p paging, hasNext, hasPrev bool) (links []string) {
-	header := w.Header()
+// neighbours writes the headers that every page has, and returns its links.
+func (c *call) neighbours(p paging, hasNext, hasPrev bool) (links []string) {
+	header := c.header()
 	neighbour := func(name, rel string, page int, there bool) {
 		header[name] = []string{""}
 		if there {
 			header[name] = []string{strconv.Itoa(page)}
-			links = append(links, api.pageLink(r, p, rel, page))
+			links = append(links, c.pageLink(p, rel, page))
 		}
 	}
 	header["X-Page"] = []string{strconv.Itoa(p.page)}
 	header["X-Per-Page"] = []string{strconv.Itoa(p.perPage)}
 	neighbour("X-Prev-Page", "prev", p.page-1, hasPrev && p.page > 1)
 	neighbour("X-Next-Page", "next", p.page+1, hasNext)
-	return append(links, api.pageLink(r, p, "first", 1))
+	return append(links, c.pageLink(p, "first", 1))
 }
 
-func (api *API) pageLink(r *http.Request, p paging, rel string, page int) string {
-	return fmt.Sprintf(`<%s>; rel="%s"`, api.pageURL(r, page, p.perPage), rel)
-}
-
-func (api *API) pageURL(r *http.Request, page, perPage int) string {
-	query := url.Values{}
-	for name, values := range r.URL.Query() {
-		switch name {
-		case "private_token", "access_token", "bearer_token":
-		default:
-			query[name] = values
-		}
+func (c *call) pageLink(p paging, rel string, page int) string {
+	query := c.r.URL.Query()
+	for _, name := range []string{"private_token", "access_token", "bearer_token"} {
+		query.Del(name)
 	}
 	query.Set("page", strconv.Itoa(page))
-	query.Set("per_page", strconv.Itoa(perPage))
-	return api.publicURL(r.Context()) + r.URL.EscapedPath() + "?" + query.Encode()
+	query.Set("per_page", strconv.Itoa(p.perPage))
+	return fmt.Sprintf(`<%s%s?%s>; rel="%s"`, c.site, c.r.URL.EscapedPath(), query.Encode(), rel)
 }

@@ -2,7 +2,6 @@ package gitlabapi
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,54 +23,47 @@ import (
 // has some hundred bytes of text in it.
 const MaxBody = 64 << 10
 
-// params are the parameters of a request, from query and body alike. A value
-// is what JSON can hold: string, json.Number, bool, nil, []any or map.
+// params are the parameters of a request, from its query and its body. A value is
+// what JSON can hold: string, json.Number, bool, nil, []any or map.
 type params map[string][]any
 
-type (
-	paramsKey struct{}
-	parsed    struct {
-		params params
-		err    error
-	}
-)
-
-// paramFault is the text of a 400 in the shape of parameter validation.
+// A paramFault is the text of a 400 in the shape of parameter validation.
 type paramFault struct{ text string }
 
 func (f *paramFault) Error() string { return f.text }
 
-// unsupportedType is a body in a form that is not read.
+func (f *paramFault) reply(*call) *reply { return failure(http.StatusBadRequest, f.text) }
+
+// An unsupportedType is the content type of a body that is not read.
 type unsupportedType struct{ contentType string }
 
 // Error leaves the type out, because a client can write anything into it.
 func (u *unsupportedType) Error() string { return "content type of the body is not supported" }
 
-// paramsOf returns a binder for the request's parameters.
-func paramsOf(ctx context.Context) (*binder, error) {
-	p, _ := ctx.Value(paramsKey{}).(parsed)
-	return &binder{params: p.params}, p.err
+func (u *unsupportedType) reply(*call) *reply {
+	return failure(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided content-type '%s' is not supported.", u.contentType))
 }
 
-// readParams reads query and body. The body's parameters come after the
-// query's. The parameters it could read come back beside an error. A body has
-// at most maxBody bytes.
-func readParams(w http.ResponseWriter, r *http.Request, maxBody int64) (params, error) {
-	p := params{}
+// read reads the parameters of the query and then of the body, which has at most
+// maxBody bytes. When it fails, the parameters that it could read are there all
+// the same.
+func (c *call) read(maxBody int64) error {
+	p, r := params{}, c.r
+	c.params = p
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	p.addForm(query)
 	if err != nil {
-		return p, paramError("query is invalid")
+		return paramError("query is invalid")
 	}
 	if r.Body == nil {
-		return p, nil
+		return nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, r.Body, maxBody))
 	if err != nil {
-		return p, paramError(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
+		return paramError(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
 	}
 	if len(bytes.TrimSpace(body)) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return p, nil
+		return nil
 	}
 	contentType := r.Header.Get("Content-Type")
 	media, attributes, err := mime.ParseMediaType(contentType)
@@ -80,23 +72,23 @@ func readParams(w http.ResponseWriter, r *http.Request, maxBody int64) (params, 
 	}
 	switch media {
 	case "application/json":
-		return p, p.addJSON(body)
+		return p.addJSON(body)
 	case "application/x-www-form-urlencoded":
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
-			return p, paramError("body is invalid")
+			return paramError("body is invalid")
 		}
 		p.addForm(form)
-		return p, nil
+		return nil
 	case "multipart/form-data":
 		form, err := multipart.NewReader(bytes.NewReader(body), attributes["boundary"]).ReadForm(maxBody)
 		if err != nil || len(form.File) > 0 {
-			return p, paramError("body is invalid")
+			return paramError("body is invalid")
 		}
 		p.addForm(form.Value)
-		return p, nil
+		return nil
 	default:
-		return p, &unsupportedType{printableType(contentType)}
+		return &unsupportedType{printableType(contentType)}
 	}
 }
 
@@ -119,8 +111,7 @@ func (p params) addForm(form url.Values) {
 	}
 }
 
-// addJSON reads an object, or the null that some clients send for no
-// parameters at all.
+// addJSON reads an object, or the null that some clients send instead of no body.
 func (p params) addJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return paramError("body is not valid UTF-8")
@@ -188,8 +179,8 @@ func (p params) secret(name string) (string, error) {
 	return value, b.fault()
 }
 
-// A binder takes typed values out of parameters and collects every fault, in
-// the order in which they are asked for.
+// A binder reads typed values from parameters and collects every fault, in the
+// order of reading.
 type binder struct {
 	params params
 	faults []string
@@ -233,15 +224,15 @@ func (b *binder) scalar(name string) (string, bool) {
 	}
 }
 
-// printable refuses broken UTF-8, what a decoder put in its place, and
-// control characters: none of them belongs into a name, a mail or a log.
+// printable refuses broken UTF-8, the character that a decoder replaces it with,
+// and control characters. None of them belongs in a name, a mail or a log.
 func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r'
 	})
 }
 
-// required returns a text that has to be given, be it blank.
+// required returns a text that has to be given. It may be blank.
 func (b *binder) required(name string) string {
 	before := len(b.faults)
 	value, given := b.scalar(name)
@@ -257,8 +248,7 @@ func (b *binder) text(name string) string {
 	return value
 }
 
-// optional returns a text that may be left out; one that is empty counts as left
-// out, nil.
+// optional returns a text, nil when it is empty or not given.
 func (b *binder) optional(name string) *string {
 	if value, _ := b.scalar(name); value != "" {
 		return &value
@@ -318,9 +308,8 @@ func (b *binder) texts(name string) []string {
 	return texts
 }
 
-// values returns strings that may hold anything, so that none of them is split
-// or tidied: an array of JSON, a parameter that is repeated as name[], or one
-// alone.
+// values returns strings exactly as they were sent: a JSON array, a parameter that
+// is repeated as name[], or a single one.
 func (b *binder) values(name string) (values []string) {
 	for _, given := range append(append([]any{}, b.params[name]...), b.params[name+"[]"]...) {
 		if given == nil {
@@ -351,7 +340,7 @@ func (b *binder) integer(name string, fallback int64) int64 {
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
 		b.reject(name, "is invalid")
-		return fallback // and not the nearest number that there is
+		return fallback // and not the nearest int64
 	}
 	return n
 }
@@ -404,8 +393,8 @@ func (b *binder) oneOf(name string, allowed ...string) string {
 	return ""
 }
 
-// day returns an optional day. The date of a full timestamp is taken, because
-// the official Go client sends one for some tokens.
+// day returns an optional day. It also accepts a timestamp, because the official Go
+// client sends one for some tokens.
 func (b *binder) day(name string) clock.Day {
 	value, given := b.scalar(name)
 	if !given || value == "" {
@@ -421,8 +410,8 @@ func (b *binder) day(name string) clock.Day {
 	return day
 }
 
-// instant returns an optional point in time; without a zone it is in UTC, and
-// a bare date is its first second.
+// instant returns an optional instant. Without a zone it is in UTC; a date alone
+// means its first second.
 func (b *binder) instant(name string) time.Time {
 	value, given := b.scalar(name)
 	if !given || value == "" {
@@ -439,8 +428,8 @@ func (b *binder) instant(name string) time.Time {
 
 // idempotencyKey returns the header Idempotency-Key: 1 to 255 printable
 // characters of ASCII, or "" for none.
-func idempotencyKey(r *http.Request) (string, error) {
-	values := r.Header.Values("Idempotency-Key")
+func (c *call) idempotencyKey() (string, error) {
+	values := c.r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
 		return "", nil
 	}

@@ -1,7 +1,6 @@
 package gitlabapi
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -62,7 +61,9 @@ func read(query, contentType, body string) (params, error) {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	r.URL = &url.URL{Path: "/", RawQuery: query}
 	r.Header.Set("Content-Type", contentType)
-	return readParams(httptest.NewRecorder(), r, MaxBody)
+	c := &call{w: httptest.NewRecorder(), r: r}
+	err := c.read(MaxBody)
+	return c.params, err
 }
 
 // checkRefusal wants a refusal to be the caller's fault, in fixed words.
@@ -71,7 +72,7 @@ func checkRefusal(t *testing.T, err error) {
 	if err == nil {
 		return
 	}
-	status := (&API{}).replyTo(context.Background(), err).status
+	status := (&call{}).replyTo(err).status
 	var param *paramFault
 	var contentType *unsupportedType
 	switch {

@@ -16,17 +16,17 @@ func (api *directoryAPI) projectRoutes() []route {
 		{method: "GET", path: "/projects", handle: api.listProjects},
 		{method: "POST", path: "/projects", handle: api.createProject},
 		{method: "GET", path: "/projects/{id}", handle: api.getProject},
-		{method: "GET", path: "/users/{user_id}/projects", handle: api.listProjectsOfUser},
+		{method: "GET", path: "/users/{user_id}/projects", handle: api.listProjectsOfUser, words: []row{noUser}},
 		{method: "GET", path: "/groups/{id}/projects", handle: api.listProjectsInGroup},
 	}
 }
 
-// firstNamespace is added to an account's id to make that of its namespace.
-// Groups' namespaces have the groups' own ids, which are all below it.
+// firstNamespace plus an account's id is the id of the account's namespace. The
+// namespace of a group has the group's id, which is always lower.
 const firstNamespace = account.MaxID + 1
 
-// namespace returns the namespace that a parameter names; the zero Namespace
-// when it is not given.
+// namespace returns an optional namespace, the zero Namespace when it is not
+// given.
 func (b *binder) namespace(name string) (directory.Namespace, error) {
 	value, given := b.scalar(name)
 	if !given || value == "" {
@@ -42,123 +42,101 @@ func (b *binder) namespace(name string) (directory.Namespace, error) {
 	}
 }
 
-// visibilities are GitLab's. They are kept and shown, and open nothing.
+// visibilities are GitLab's. Latchkey keeps and shows them, and they open nothing.
 var visibilities = []string{"private", "internal", "public"}
 
-func (api *directoryAPI) createProject(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
+func (api *directoryAPI) createProject(c *call) error {
 	candidate := directory.ProjectCandidate{
-		Name: b.line("name", b.text("name")), Path: b.line("path", b.text("path")),
-		Description: b.text("description"), Visibility: b.oneOf("visibility", visibilities...),
+		Name: c.line("name", c.text("name")), Path: c.line("path", c.text("path")),
+		Description: c.text("description"), Visibility: c.oneOf("visibility", visibilities...),
 	}
-	if !b.params.has("name") && !b.params.has("path") {
-		b.faults = append(b.faults, "name, path are missing, at least one parameter must be provided")
+	if !c.params.has("name") && !c.params.has("path") {
+		c.faults = append(c.faults, "name, path are missing, at least one parameter must be provided")
 	}
-	namespace, missing := b.namespace("namespace_id")
-	if err := b.fault(); err != nil {
+	namespace, missing := c.namespace("namespace_id")
+	if err := c.fault(); err != nil {
 		return err
 	}
 	if missing != nil {
 		return missing
 	}
 	candidate.Namespace = namespace
-	by := principal.From(r.Context())
-	view, err := api.directory.CreateProject(r.Context(), by, candidate)
+	view, err := api.directory.CreateProject(c.ctx, c.by, candidate)
 	if err != nil {
 		return err
 	}
-	api.Log.Info("project created", made(r, view, by)...)
-	writeJSON(w, http.StatusCreated, api.projectWire(r.Context(), view))
-	return nil
+	api.Log.Info("project created", c.made(view)...)
+	return c.json(http.StatusCreated, c.projectWire(view))
 }
 
 // made returns the attributes of the line about a new project or group.
-func made(r *http.Request, view directory.View, by principal.Principal) []any {
-	return facts(r, "resource_id", int64(view.Project.ID), "created_by", int64(by.Account.ID))
+func (c *call) made(view directory.View) []any {
+	return c.facts("project_id", int64(view.Project.ID), "created_by", int64(c.by.Account.ID))
 }
 
-func (api *directoryAPI) getProject(w http.ResponseWriter, r *http.Request) error {
-	view, err := api.directory.GetProject(r.Context(), principal.From(r.Context()), project.KindProject, r.PathValue("id"))
+func (api *directoryAPI) getProject(c *call) error {
+	view, err := api.directory.GetProject(c.ctx, c.by, project.KindProject, c.path("id"))
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, api.projectWire(r.Context(), view))
-	return nil
+	return c.json(http.StatusOK, c.projectWire(view))
 }
 
-func (api *directoryAPI) listProjects(w http.ResponseWriter, r *http.Request) error {
-	return api.writeProjects(w, r, api.directory.ListProjects)
-}
+func (api *directoryAPI) listProjects(c *call) error { return c.projects(api.directory.ListProjects) }
 
-func (api *directoryAPI) listProjectsInGroup(w http.ResponseWriter, r *http.Request) error {
-	return api.writeProjects(w, r, api.inGroup(r))
-}
+func (api *directoryAPI) listProjectsInGroup(c *call) error { return c.projects(api.inGroup(c)) }
 
 // inGroup lists what lies in the group in the path.
-func (api *directoryAPI) inGroup(r *http.Request) projectList {
+func (api *directoryAPI) inGroup(c *call) projectList {
 	return func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error) {
-		return api.directory.ListInGroup(ctx, by, r.PathValue("id"), f, s, offset, limit)
+		return api.directory.ListInGroup(ctx, by, c.path("id"), f, s, offset, limit)
 	}
 }
 
-func (api *directoryAPI) listProjectsOfUser(w http.ResponseWriter, r *http.Request) error {
-	return api.writeProjects(w, r, func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) (views []directory.View, total int, err error) {
-		views, err = withUser(r, func(id account.ID) (found []directory.View, err error) {
-			found, total, err = api.directory.ListOfAccount(ctx, by, id, f, s, offset, limit)
-			return found, err
-		})
-		return views, total, err
+func (api *directoryAPI) listProjectsOfUser(c *call) error {
+	return c.projects(func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error) {
+		id, err := account.ParseID(c.path("user_id"))
+		if err != nil {
+			return nil, 0, err
+		}
+		return api.directory.ListOfAccount(ctx, by, id, f, s, offset, limit)
 	})
 }
 
 // A projectList returns a page of projects or groups, and how many there are.
 type projectList func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error)
 
-func (api *directoryAPI) writeProjects(w http.ResponseWriter, r *http.Request, list projectList) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
+// projects replies with a page of list.
+func (c *call) projects(list projectList) error {
 	filter := directory.ProjectFilter{
-		Kind: project.KindProject, Search: b.text("search"), Visibility: b.oneOf("visibility", visibilities...),
-		Mine: b.truth("membership"), MinLevel: b.level("min_access_level"),
-		After: b.projectID("id_after"), Before: b.projectID("id_before"),
-		Nothing: b.truth("archived"), // nothing ever is
+		Kind: project.KindProject, Search: c.text("search"), Visibility: c.oneOf("visibility", visibilities...),
+		Mine: c.truth("membership"), MinLevel: c.level("min_access_level"),
+		After: c.projectID("id_after"), Before: c.projectID("id_before"),
+		Nothing: c.truth("archived"), // no project ever is
 	}
-	if b.truth("owned") {
+	if c.truth("owned") {
 		filter.MinLevel = project.Owner
 	}
-	// Nothing about a project changes or is counted as activity, so that its
-	// last change is its creation.
+	// A project never changes, so its last activity is its creation.
 	order := directory.ProjectSort{
 		By: map[string]directory.ProjectSortKey{
 			"name": directory.ProjectsByName, "path": directory.ProjectsByPath, "created_at": directory.ProjectsByCreation,
 			"updated_at": directory.ProjectsByCreation, "last_activity_at": directory.ProjectsByCreation,
-		}[b.oneOf("order_by", "id", "name", "path", "created_at", "updated_at", "last_activity_at")],
-		Ascending: b.oneOf("sort", "asc", "desc") == "asc",
+		}[c.oneOf("order_by", "id", "name", "path", "created_at", "updated_at", "last_activity_at")],
+		Ascending: c.oneOf("sort", "asc", "desc") == "asc",
 	}
-	page := b.paging()
-	if err := b.faultWith(page); err != nil {
+	page := c.paging()
+	if err := c.faultWith(page); err != nil {
 		return err
 	}
-	views, total, err := list(r.Context(), principal.From(r.Context()), filter, order, page.offset(), page.perPage)
+	views, total, err := list(c.ctx, c.by, filter, order, page.offset(), page.perPage)
 	if err != nil {
 		return err
 	}
-	api.writePageHeaders(w, r, page, total)
-	wire := make([]projectJSON, len(views))
-	for i, view := range views {
-		wire[i] = api.projectWire(r.Context(), view)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.page(page, total, each(views, c.projectWire))
 }
 
-// level returns an optional level out of GitLab's numbers, NoLevel when it is
-// not given.
+// level returns an optional level by GitLab's number, NoLevel when it is not given.
 func (b *binder) level(name string) project.Level {
 	numbers := make([]string, len(project.Levels))
 	for i, level := range project.Levels {
@@ -168,7 +146,7 @@ func (b *binder) level(name string) project.Level {
 	return project.Level(level)
 }
 
-// projectID returns an optional id to compare with.
+// projectID returns an optional id, 0 when it is not given.
 func (b *binder) projectID(name string) project.ID {
 	return project.ID(min(max(b.integer(name, 0), 0), account.MaxID+1))
 }
@@ -215,8 +193,7 @@ type permissionJSON struct {
 	NotificationLevel int `json:"notification_level"`
 }
 
-// notifiesGlobally is GitLab's number for who has not chosen a level of
-// notifications.
+// notifiesGlobally is GitLab's notification level for members who chose none.
 const notifiesGlobally = 3
 
 func permissionWire(level project.Level) *permissionJSON {
@@ -226,39 +203,39 @@ func permissionWire(level project.Level) *permissionJSON {
 	return &permissionJSON{int(level), notifiesGlobally}
 }
 
-func (api *API) projectWire(ctx context.Context, v directory.View) projectJSON {
+func (s site) projectWire(v directory.View) projectJSON {
 	created := timestamp(v.Project.CreatedAt)
 	return projectJSON{
 		ID: int64(v.Project.ID), Description: optional(v.Project.Description),
 		Name: v.Project.Name, NameWithNamespace: v.FullName(),
 		Path: v.Project.Path, PathWithNamespace: v.FullPath(),
 		CreatedAt: created, LastActivityAt: created, Topics: []string{},
-		WebURL: api.projectURL(ctx, v), Namespace: api.namespaceWire(ctx, v),
+		WebURL: s.projectURL(v), Namespace: s.namespaceWire(v),
 		Visibility: v.Project.Visibility, CreatorID: optionalID(int64(v.Creator)),
 		Permissions: permissionsJSON{permissionWire(v.Direct), permissionWire(v.Inherited)},
 	}
 }
 
 // namespaceWire shows what a project lies in.
-func (api *API) namespaceWire(ctx context.Context, v directory.View) namespaceJSON {
+func (s site) namespaceWire(v directory.View) namespaceJSON {
 	if v.Owner.ID != 0 {
 		return namespaceJSON{
 			ID: firstNamespace + int64(v.Owner.ID), Name: v.Owner.Name, Path: v.Owner.Username, Kind: "user",
-			FullPath: v.Owner.Username, WebURL: api.publicURL(ctx) + "/" + v.Owner.Username,
+			FullPath: v.Owner.Username, WebURL: string(s) + "/" + v.Owner.Username,
 		}
 	}
 	group := directory.View{Project: v.Above[len(v.Above)-1]}
 	return namespaceJSON{
 		ID: int64(group.Project.ID), Name: group.Project.Name, Path: group.Project.Path, Kind: "group",
-		FullPath: group.FullPath(), ParentID: optionalID(int64(group.Project.Parent())), WebURL: api.projectURL(ctx, group),
+		FullPath: group.FullPath(), ParentID: optionalID(int64(group.Project.Parent())), WebURL: s.projectURL(group),
 	}
 }
 
-func (api *API) projectURL(ctx context.Context, v directory.View) string {
+func (s site) projectURL(v directory.View) string {
 	if v.Project.Kind == project.KindGroup {
-		return api.publicURL(ctx) + "/groups/" + v.FullPath()
+		return string(s) + "/groups/" + v.FullPath()
 	}
-	return api.publicURL(ctx) + "/" + v.FullPath()
+	return string(s) + "/" + v.FullPath()
 }
 
 // optionalID returns nil for 0, which no id is.

@@ -24,7 +24,7 @@ const scopesPage = "../../docs/scopes.md"
 // administrator, whose rank hides nothing that the scope would refuse.
 type gate struct {
 	*world
-	functions map[string]http.Handler
+	functions map[string]gitlabapi.Handler
 }
 
 func newGate(tb testing.TB) *gate {

@@ -5,11 +5,12 @@ import (
 	"runtime/debug"
 
 	"latchkey/pkg/administration"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/trail"
 )
 
-// Version is the GitLab release whose token API is spoken here. Clients
-// compare it to decide which fields exist.
+// Version is the GitLab release whose token API Latchkey speaks. Clients compare
+// it to know which fields exist.
 const Version = "18.4.0"
 
 type settingsAPI struct {
@@ -22,7 +23,7 @@ type settingsAPI struct {
 // Settings returns the routes that describe the service, change how it works,
 // turn its features on and off, and show what was done with it. It also answers
 // every path that no other function serves.
-func Settings(api *API, features *administration.Features, administration *administration.Administration, trail *trail.Trail) http.Handler {
+func Settings(api *API, features *administration.Features, administration *administration.Administration, trail *trail.Trail) Handler {
 	return api.serve((&settingsAPI{api, features, administration, trail}).routes())
 }
 
@@ -32,7 +33,7 @@ func (api *settingsAPI) routes() []route {
 		{method: "GET", path: "/metadata", handle: api.metadata},
 		{method: "GET", path: "/features", handle: api.listFeatures, adminOnly: true},
 		{method: "GET", path: "/features/definitions", handle: api.listDefinitions, adminOnly: true},
-		{method: "POST", path: "/features/{name}", handle: api.setFeature, adminOnly: true},
+		{method: "POST", path: "/features/{name}", handle: api.setFeature, adminOnly: true, words: []row{{err: fault.ErrInput, say: noTarget}}},
 		{method: "DELETE", path: "/features/{name}", handle: api.clearFeature, adminOnly: true},
 		{method: "GET", path: "/application/settings", handle: api.applicationSettings, adminOnly: true},
 		{method: "PUT", path: "/application/settings", handle: api.updateApplicationSettings, adminOnly: true},
@@ -58,17 +59,13 @@ type kasJSON struct {
 	Version             *string `json:"version"`
 }
 
-func (api *settingsAPI) version(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, build())
-	return nil
+func (api *settingsAPI) version(c *call) error { return c.json(http.StatusOK, build()) }
+
+func (api *settingsAPI) metadata(c *call) error {
+	return c.json(http.StatusOK, metadataJSON{versionJSON: build()})
 }
 
-func (api *settingsAPI) metadata(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, metadataJSON{versionJSON: build()})
-	return nil
-}
-
-// build names the commit that the binary was built from, where it knows it.
+// build names the commit that the binary was built from, if it is known.
 func build() versionJSON {
 	const shortRevision = 11
 	revision := "unknown"

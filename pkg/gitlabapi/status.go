@@ -1,8 +1,6 @@
 package gitlabapi
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,208 +18,273 @@ import (
 	"latchkey/pkg/trail"
 )
 
-// Errors of the wire format. They say no more than a status and a text.
+// ofKind returns the reply to an error that has no row in the tables.
+func ofKind(kind fault.Kind) *reply {
+	switch kind {
+	case fault.Invalid:
+		return invalid
+	case fault.Unauthenticated:
+		return unauthorized
+	case fault.Forbidden:
+		return forbidden
+	case fault.NotFound:
+		return missing
+	case fault.Conflict:
+		return conflict
+	case fault.Throttled:
+		return tooMany
+	case fault.Unavailable:
+		return unavailable
+	default:
+		return broken
+	}
+}
+
+// A reply is the status and the encoded body of a refusal.
+type reply struct {
+	status    int
+	body      []byte
+	challenge string // WWW-Authenticate of a 401; RFC 6750 section 3
+}
+
+const realm = `Bearer realm="Latchkey"`
+
+func message(status int, text any) *reply {
+	return &reply{status, encode(map[string]any{"message": text}), realm}
+}
+
+func failure(status int, text string) *reply {
+	return &reply{status, encode(map[string]string{"error": text}), realm}
+}
+
+func badRequest(text string) *reply {
+	return message(http.StatusBadRequest, "400 Bad request - "+text)
+}
+
+func invalidToken(description string) *reply {
+	return &reply{
+		http.StatusUnauthorized, encode(map[string]string{"error": "invalid_token", "error_description": description}),
+		fmt.Sprintf(`%s, error="invalid_token", error_description="%s"`, realm, description),
+	}
+}
+
+// Replies that do not depend on the request are encoded once.
 var (
-	errNoRoute          = errors.New("no such route")
-	errMethodNotAllowed = errors.New("method not allowed")
-	// errHidden is what somebody gets who may not know whether a token is
-	// there: GitLab answers 401 for a foreign and for a missing one.
-	errHidden           = errors.New("not the caller's to see")
-	errNotFoundLower    = fmt.Errorf("%w: by key", fault.ErrNotFound)
-	errUserNotFound     = fmt.Errorf("%w: user", fault.ErrNotFound)
-	errValueNotFound    = fmt.Errorf("%w: value", fault.ErrNotFound)
-	errTypeNotSupported = errors.New("value of an unknown type")
-	errAnonymousUsers   = errors.New("anonymous list of users")
-	errAnonymousUser    = errors.New("anonymous look at a user")
-	errOffset           = errors.New("page beyond the last offset")
-	errPercentage       = errors.New("percentages are not supported, only true and false")
+	invalid      = message(http.StatusBadRequest, "400 Bad request")
+	unauthorized = message(http.StatusUnauthorized, "401 Unauthorized")
+	forbidden    = message(http.StatusForbidden, "403 Forbidden")
+	missing      = message(http.StatusNotFound, "404 Not Found")
+	conflict     = message(http.StatusConflict, "409 Conflict: Resource lock")
+	tooMany      = message(http.StatusTooManyRequests, map[string]string{
+		"error": "This endpoint has been requested too many times. Try again later."})
+	broken      = message(http.StatusInternalServerError, "500 Internal Server Error")
+	unavailable = message(http.StatusServiceUnavailable, "503 Service Unavailable")
+
+	revokedToken = invalidToken("Token was revoked. You have to re-authorize from the user.")
+	userNotFound = message(http.StatusNotFound, "404 User Not Found")
+	notFound     = message(http.StatusNotFound, "404 Not found") // where GitLab looks up by key
 )
 
-// badRequest marks a rule that is answered in the words "400 Bad request".
-type badRequest struct{ err error }
+// A row is the reply to an error and to every error that wraps it.
+type row struct {
+	err   error
+	reply *reply
+	// say makes a reply that depends on the call or the error. When it returns
+	// nil, the next row decides.
+	say func(c *call, err error) *reply
+}
 
-func (b *badRequest) Error() string { return b.err.Error() }
-func (b *badRequest) Unwrap() error { return b.err }
+// in returns a row with the status of the error's kind.
+func in(err error, text string) row {
+	return row{err: err, reply: message(ofKind(fault.KindOf(err)).status, text)}
+}
+
+// rows are GitLab's words for errors, and ours where GitLab has none. The first
+// row that fits decides, after the route's own.
+var rows = []row{
+	{err: fault.ErrUnavailable, reply: unavailable},
+	{err: throttle.ErrThrottled, say: (*call).throttled},
+	{err: token.ErrExpired, reply: invalidToken("Token is expired. You can either do re-authorization or token refresh.")},
+	{err: token.ErrRevoked, reply: revokedToken},
+	{err: token.ErrImpersonation, reply: invalidToken("Token is an impersonation token but impersonation was disabled.")},
+	{err: token.ErrAddress, reply: message(http.StatusForbidden, "403 Forbidden - The token may not be used from this address")},
+	in(account.ErrBlocked, "403 Forbidden - Your account has been blocked."),
+	{err: account.ErrDeactivated, say: func(c *call, _ error) *reply {
+		return message(http.StatusForbidden, "403 Forbidden - Your account has been deactivated by your "+
+			"administrator. Please log back in from a web browser to reactivate your account at "+string(c.site))
+	}},
+	in(errSudoNotAdmin, "403 Forbidden - Must be admin to use sudo"),
+	in(directory.ErrSelf, "403 Forbidden - The API initiating user cannot be blocked by the API"),
+	in(directory.ErrDeactivated, "403 Forbidden - Deactivated users cannot be unblocked by the API"),
+	in(directory.ErrSelfDeactivated, "403 Forbidden - The API initiating user cannot be deactivated by the API"),
+	in(directory.ErrSelfDeleted, "403 Forbidden - The API initiating user cannot be deleted by the API"),
+	in(directory.ErrBlockedAlready, "403 Forbidden - A blocked user must be unblocked to be activated or deactivated"),
+	in(directory.ErrBot, "403 Forbidden - The account of a project or group access token ends with the token"),
+	in(directory.ErrSoleOwner, "User cannot be removed while is the sole-owner of a group"),
+	in(directory.ErrLastOwner, "403 Forbidden - The last owner of a group cannot leave it or be lowered"),
+	in(directory.ErrNamespaceOwner, "403 Forbidden - The owner of the namespace remains the owner of its projects"),
+	in(directory.ErrBotMember, "403 Forbidden - A bot's membership ends with its token only"),
+	in(lifecycle.ErrForBot, "403 Forbidden - The bot of a project or group access token has no other tokens"),
+	in(lifecycle.ErrImpersonated, "403 Forbidden - An impersonation token cannot make an ordinary token for its owner"),
+	in(lifecycle.ErrImpersonationOff, "403 Forbidden - Impersonation is disabled"),
+	in(project.ErrNoProject, "404 Project Not Found"),
+	in(project.ErrNoGroup, "404 Group Not Found"),
+	in(directory.ErrNoNamespace, "404 Namespace Not Found"),
+	{err: directory.ErrNoAccount, reply: userNotFound},
+	{err: directory.ErrNoMember, reply: notFound},
+	in(lifecycle.ErrNoImpersonation, "404 Impersonation Token Not Found"),
+	{err: lifecycle.ErrNotOfProject, reply: message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
+	{err: trail.ErrTooFar, reply: failure(http.StatusMethodNotAllowed,
+		"Too many audit events to look through. Narrow the list with created_after and created_before.")},
+	in(account.ErrEmailTaken, "Email has already been taken"),
+	in(account.ErrUsernameTaken, "Username has already been taken"),
+	in(directory.ErrMemberExists, "Member already exists"),
+	in(fault.ErrTaken, "409 Conflict"),
+	{err: lifecycle.ErrChanged, reply: message(http.StatusPreconditionFailed, "412 Precondition Failed")},
+	{err: lifecycle.ErrKeyReused, reply: message(http.StatusUnprocessableEntity, "Idempotency-Key was used for another request")},
+	{err: token.ErrOutOfNumbers, reply: message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
+	{err: lifecycle.ErrScopeBeyondCaller, reply: failure(http.StatusBadRequest, "scopes does not have a valid value")},
+	{err: lifecycle.ErrNetworksBeyondCaller, reply: failure(http.StatusBadRequest, "allowed_cidrs has to lie within those of the presented token")},
+	{err: administration.ErrFeatureName, reply: failure(http.StatusBadRequest, "name is invalid")},
+	{err: administration.ErrUndefined, reply: badRequest("The feature has no definition. With force=true it is stored all the same.")},
+	{err: administration.ErrTooManyTargets, reply: badRequest(fmt.Sprintf("At most %d targets can be changed at once", administration.MaxTargets))},
+	{err: fault.ErrInput, say: inSentences},
+}
+
+// Rows for the words of a route.
+var (
+	noUser = row{err: fault.ErrNotFound, reply: userNotFound}
+	// hidden answers others than administrators with 401 for a missing token and
+	// for somebody else's, as GitLab does, so that they cannot tell them apart.
+	hidden = row{err: fault.ErrNotFound, say: func(c *call, _ error) *reply {
+		if c.by.Account.Admin {
+			return nil
+		}
+		return unauthorized
+	}}
+	// outranked hides a project's tokens from members who do not manage them.
+	outranked = row{err: lifecycle.ErrNotManager, reply: unauthorized}
+	// lostRace answers the loser of two rotations, whose token has been revoked.
+	lostRace = row{err: lifecycle.ErrAlreadyRevoked, reply: revokedToken}
+	// asBadRequest words broken rules as "400 Bad request - " and a sentence.
+	asBadRequest = row{err: fault.ErrInput, say: func(_ *call, err error) *reply {
+		if text := inSentence(err); text != "" {
+			return badRequest(text)
+		}
+		return nil
+	}}
+)
+
+// ofAnother returns a row for an error about an account other than the caller's,
+// for which the words about one's own account would be wrong.
+func ofAnother(err error, said *reply) row {
+	return row{err: err, say: func(c *call, _ error) *reply {
+		owner, err := account.ParseID(c.path("user_id"))
+		if id, invalid := token.ParseID(c.path("id")); err != nil && invalid == nil {
+			owner = id.Owner()
+		}
+		if owner == c.by.Account.ID {
+			return nil
+		}
+		return said
+	}}
+}
+
+// inSentences words broken rules as most routes do: those of a token in a
+// sentence, all others by field.
+func inSentences(_ *call, err error) *reply {
+	if text := inSentence(err); text != "" {
+		return message(http.StatusUnprocessableEntity, text)
+	}
+	if broken, ok := errors.AsType[fault.Breaches](err); ok {
+		return message(http.StatusBadRequest, byField(broken, words))
+	}
+	if repeated, ok := errors.AsType[*apigateway.Repeated](err); ok {
+		return failure(http.StatusBadRequest, repeated.Error())
+	}
+	return nil
+}
 
 type insufficientScope struct{ listed scope.Set }
 
 func (*insufficientScope) Error() string { return scope.ErrInsufficient.Error() }
 func (*insufficientScope) Unwrap() error { return scope.ErrInsufficient }
 
-// A reply is the status and the body of a refusal.
-type reply struct {
-	status int
-	body   any
+func (i *insufficientScope) reply(*call) *reply {
+	return &reply{status: http.StatusForbidden, body: encode(map[string]string{
+		"error":             "insufficient_scope",
+		"error_description": "The request requires higher privileges than provided by the access token.",
+		"scope":             i.listed.String(),
+	})}
 }
 
-func messageBody(text any) map[string]any { return map[string]any{"message": text} }
-
-func message(status int, text any) reply { return reply{status, messageBody(text)} }
-
-func invalidToken(description string) reply {
-	return reply{http.StatusUnauthorized, map[string]any{"error": "invalid_token", "error_description": description}}
-}
-
-// replyTo is the one table from errors to replies; nothing else chooses the
-// status of a failure. The first row that fits decides.
-func (api *API) replyTo(ctx context.Context, err error) reply {
-	for _, row := range []struct {
-		err   error
-		reply reply
-	}{
-		{errNoRoute, reply{http.StatusNotFound, map[string]any{"error": "404 Not Found"}}},
-		{errMethodNotAllowed, reply{http.StatusMethodNotAllowed, map[string]any{"error": "405 Not Allowed"}}},
-		{throttle.ErrThrottled, message(http.StatusTooManyRequests, map[string]string{
-			"error": "This endpoint has been requested too many times. Try again later."})},
-		{errHidden, message(http.StatusUnauthorized, "401 Unauthorized")},
-		{lifecycle.ErrNotOfProject, message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
-		{errSudoNotAdmin, message(http.StatusForbidden, "403 Forbidden - Must be admin to use sudo")},
-		{errAnonymousUsers, message(http.StatusForbidden, "403 Forbidden - Not authorized to access /api/v4/users")},
-		{errAnonymousUser, message(http.StatusForbidden, "403 Forbidden - Not authorized!")},
-		{errTypeNotSupported, message(http.StatusUnprocessableEntity, "Token type not supported.")},
-		{errOffset, reply{http.StatusMethodNotAllowed, map[string]any{"error": fmt.Sprintf(
-			"Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", lifecycle.MaxOffset)}}},
-		{trail.ErrTooFar, reply{http.StatusMethodNotAllowed, map[string]any{
-			"error": "Too many audit events to look through. Narrow the list with created_after and created_before."}}},
-		{fault.ErrUnavailable, message(http.StatusServiceUnavailable, "503 Service Unavailable")},
-		{token.ErrExpired, invalidToken("Token is expired. You can either do re-authorization or token refresh.")},
-		{token.ErrRevoked, invalidToken("Token was revoked. You have to re-authorize from the user.")},
-		{token.ErrImpersonation, invalidToken("Token is an impersonation token but impersonation was disabled.")},
-		{token.ErrAddress, message(http.StatusForbidden, "403 Forbidden - The token may not be used from this address")},
-		{token.ErrInvalid, message(http.StatusUnauthorized, "401 Unauthorized")},
-		{account.ErrBlocked, message(http.StatusForbidden, "403 Forbidden - Your account has been blocked.")},
-		{account.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Your account has been deactivated by your "+
-			"administrator. Please log back in from a web browser to reactivate your account at "+api.publicURL(ctx))},
-		{account.ErrInactive, message(http.StatusForbidden, "403 Forbidden")},
-		{directory.ErrSelf, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be blocked by the API")},
-		{directory.ErrDeactivated, message(http.StatusForbidden, "403 Forbidden - Deactivated users cannot be unblocked by the API")},
-		{directory.ErrSelfDeactivated, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be deactivated by the API")},
-		{directory.ErrSelfDeleted, message(http.StatusForbidden, "403 Forbidden - The API initiating user cannot be deleted by the API")},
-		{directory.ErrBlockedAlready, message(http.StatusForbidden, "403 Forbidden - A blocked user must be unblocked to be activated or deactivated")},
-		{directory.ErrBot, message(http.StatusForbidden, "403 Forbidden - The account of a project or group access token ends with the token")},
-		{directory.ErrSoleOwner, message(http.StatusConflict, "User cannot be removed while is the sole-owner of a group")},
-		{lifecycle.ErrForBot, message(http.StatusForbidden, "403 Forbidden - The bot of a project or group access token has no other tokens")},
-		{lifecycle.ErrImpersonated, message(http.StatusForbidden, "403 Forbidden - An impersonation token cannot make an ordinary token for its owner")},
-		{directory.ErrLastOwner, message(http.StatusForbidden, "403 Forbidden - The last owner of a group cannot leave it or be lowered")},
-		{directory.ErrNamespaceOwner, message(http.StatusForbidden, "403 Forbidden - The owner of the namespace remains the owner of its projects")},
-		{directory.ErrBotMember, message(http.StatusForbidden, "403 Forbidden - A bot's membership ends with its token only")},
-		{lifecycle.ErrImpersonationOff, message(http.StatusForbidden, "403 Forbidden - Impersonation is disabled")},
-		{fault.ErrForbidden, message(http.StatusForbidden, "403 Forbidden")},
-		{errUserNotFound, message(http.StatusNotFound, "404 User Not Found")},
-		{project.ErrNoProject, message(http.StatusNotFound, "404 Project Not Found")},
-		{project.ErrNoGroup, message(http.StatusNotFound, "404 Group Not Found")},
-		{directory.ErrNoNamespace, message(http.StatusNotFound, "404 Namespace Not Found")},
-		{directory.ErrNoAccount, message(http.StatusNotFound, "404 User Not Found")},
-		{directory.ErrNoMember, message(http.StatusNotFound, "404 Not found")},
-		{errNotFoundLower, message(http.StatusNotFound, "404 Not found")},
-		{errValueNotFound, message(http.StatusNotFound, map[string]string{"error": "Not found"})},
-		{lifecycle.ErrNoImpersonation, message(http.StatusNotFound, "404 Impersonation Token Not Found")},
-		{fault.ErrNotFound, message(http.StatusNotFound, "404 Not Found")},
-		{lifecycle.ErrKeyReused, message(http.StatusUnprocessableEntity, "Idempotency-Key was used for another request")},
-		{account.ErrEmailTaken, message(http.StatusConflict, "Email has already been taken")},
-		{account.ErrUsernameTaken, message(http.StatusConflict, "Username has already been taken")},
-		{directory.ErrMemberExists, message(http.StatusConflict, "Member already exists")},
-		{fault.ErrTaken, message(http.StatusConflict, "409 Conflict")},
-		{lifecycle.ErrChanged, message(http.StatusPreconditionFailed, "412 Precondition Failed")},
-		{fault.ErrConflict, message(http.StatusConflict, "409 Conflict: Resource lock")},
-		{lifecycle.ErrScopeBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "scopes does not have a valid value"}}},
-		{administration.ErrFeatureName, reply{http.StatusBadRequest, map[string]any{"error": "name is invalid"}}},
-		{administration.ErrUndefined, message(http.StatusBadRequest, "400 Bad request - The feature has no definition. With force=true it is stored all the same.")},
-		{administration.ErrTooManyTargets, message(http.StatusBadRequest, fmt.Sprintf("400 Bad request - At most %d targets can be changed at once", administration.MaxTargets))},
-		{lifecycle.ErrNetworksBeyondCaller, reply{http.StatusBadRequest, map[string]any{"error": "allowed_cidrs has to lie within those of the presented token"}}},
-		{token.ErrOutOfNumbers, message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
-	} {
-		if errors.Is(err, row.err) {
-			return row.reply
-		}
+func (c *call) throttled(err error) *reply {
+	if refusal, ok := errors.AsType[*throttle.Refusal](err); ok {
+		c.api.Count("RequestsThrottled", refusal.Code)
+		refusal.WriteHeaders(c.header())
 	}
-	return replyInWords(err)
+	return tooMany
 }
 
-// replyInWords is the part of the table whose texts depend on the error.
-func replyInWords(err error) reply {
-	var (
-		repeated    *apigateway.Repeated
-		scopes      *insufficientScope
-		param       *paramFault
-		contentType *unsupportedType
-		bad         *badRequest
-		sudo        *sudoMissing
-		absent      *tokenMissing
-		deletion    *cannotDelete
-		sentence    *inSentence
-		fields      *inFields
-		target      *administration.NoTarget
-	)
-	switch {
-	case errors.As(err, &repeated):
-		return reply{http.StatusBadRequest, map[string]any{"error": repeated.Error()}}
-	case errors.As(err, &scopes):
-		return reply{http.StatusForbidden, map[string]any{
-			"error":             "insufficient_scope",
-			"error_description": "The request requires higher privileges than provided by the access token.",
-			"scope":             scopes.listed.String(),
-		}}
-	case errors.As(err, &param):
-		return reply{http.StatusBadRequest, map[string]any{"error": param.text}}
-	case errors.As(err, &contentType):
-		return reply{http.StatusUnsupportedMediaType, map[string]any{
-			"error": fmt.Sprintf("The provided content-type '%s' is not supported.", contentType.contentType),
-		}}
-	case errors.As(err, &sudo):
-		return message(http.StatusNotFound, sudo.words())
-	case errors.As(err, &absent):
-		return message(http.StatusNotFound, absent.words())
-	case errors.As(err, &deletion):
-		return message(http.StatusBadRequest, "400 Bad request - "+deletion.words())
-	case errors.As(err, &target):
-		return message(http.StatusBadRequest, noTargetWords(target))
-	case errors.As(err, &bad):
-		return message(http.StatusBadRequest, "400 Bad request - "+bad.Error())
-	case errors.As(err, &sentence):
-		return message(http.StatusUnprocessableEntity, sentence.text)
-	case errors.As(err, &fields):
-		return message(http.StatusBadRequest, fields.fields)
-	default:
-		return message(http.StatusInternalServerError, "500 Internal Server Error")
-	}
+// An inWords error belongs to the wire format and brings its own reply.
+type inWords interface {
+	error
+	reply(*call) *reply
 }
 
-func (api *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	err = inWords(err)
-	if rec := recordOf(r.Context()); rec.err == nil {
-		rec.err = err
+// A wireError is an inWords error with a constant reply.
+type wireError struct {
+	text string // for the log
+	said *reply
+}
+
+func (e *wireError) Error() string      { return e.text }
+func (e *wireError) reply(*call) *reply { return e.said }
+
+var (
+	errNoRoute          = &wireError{"no such route", failure(http.StatusNotFound, "404 Not Found")}
+	errMethodNotAllowed = &wireError{"method not allowed", failure(http.StatusMethodNotAllowed, "405 Not Allowed")}
+	errAnonymousUsers   = &wireError{"anonymous list of users", message(http.StatusForbidden, "403 Forbidden - Not authorized to access /api/v4/users")}
+	errAnonymousUser    = &wireError{"anonymous look at a user", message(http.StatusForbidden, "403 Forbidden - Not authorized!")}
+	errOffset           = &wireError{"page beyond the last offset", failure(http.StatusMethodNotAllowed,
+		fmt.Sprintf("Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", lifecycle.MaxOffset))}
+)
+
+// errBadRequest returns an error that the client reads as it is.
+func errBadRequest(text string) error { return &wireError{text, badRequest(text)} }
+
+// refuse replies to an error. Nothing else picks the status of a failure.
+func (c *call) refuse(err error) {
+	if c.err == nil {
+		c.err = err
 	}
-	reply := api.replyTo(r.Context(), err)
-	switch reply.status {
+	said := c.replyTo(err)
+	c.header().Set("Content-Type", "application/json")
+	switch said.status {
 	case http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", challenge(reply.body))
+		c.header().Set("WWW-Authenticate", said.challenge)
 	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "1")
-	case http.StatusTooManyRequests:
-		if refusal := (*throttle.Refusal)(nil); errors.As(err, &refusal) {
-			api.Count("RequestsThrottled", refusal.Code)
-			refusal.WriteHeaders(w.Header())
+		c.header().Set("Retry-After", "1")
+	}
+	c.write(said.status, said.body)
+}
+
+func (c *call) replyTo(err error) *reply {
+	if wire, ok := errors.AsType[inWords](err); ok {
+		return wire.reply(c)
+	}
+	for _, table := range [][]row{c.words, rows} {
+		for i := range table {
+			if !errors.Is(err, table[i].err) {
+				continue
+			}
+			if table[i].say == nil {
+				return table[i].reply
+			}
+			if said := table[i].say(c, err); said != nil {
+				return said
+			}
 		}
 	}
-	writeJSON(w, reply.status, reply.body)
-}
-
-// challenge is the header that RFC 6750 section 3 wants beside a 401.
-func challenge(body any) string {
-	const realm = `Bearer realm="Latchkey"`
-	fields, _ := body.(map[string]any)
-	if fields["error"] == nil {
-		return realm
-	}
-	return fmt.Sprintf(`%s, error="%s", error_description="%s"`, realm, fields["error"], fields["error_description"])
-}
-
-// writeJSON writes a reply. Nothing can be done about a client that is gone.
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(body)
+	return ofKind(fault.KindOf(err))
 }

@@ -19,31 +19,37 @@ const maxSudoTarget = 255
 
 var errSudoNotAdmin = fmt.Errorf("%w: sudo without being an administrator", fault.ErrForbidden)
 
-// A sudoMissing says that nobody is there whom an administrator wants to act
-// as. Error leaves out what was asked for, because a client can write anything
-// into it.
+// A sudoMissing means that the account to act as does not exist. Error leaves
+// the target out because clients can write anything into it.
 type sudoMissing struct{ target string }
 
 func (*sudoMissing) Error() string { return "sudo to nobody" }
 
-// words are what the administrator is told. They repeat what was asked for
-// only while it is too short to be a bearer that was put in the wrong place.
-func (s *sudoMissing) words() string {
+// reply repeats the target only while it is too short to be a misplaced bearer.
+func (s *sudoMissing) reply(*call) *reply {
 	if len(s.target) >= secret.MinLength {
-		return "404 User Not Found"
+		return userNotFound
 	}
-	return fmt.Sprintf("404 User with ID or username '%s' Not Found", s.target)
+	return message(http.StatusNotFound, fmt.Sprintf("404 User with ID or username '%s' Not Found", s.target))
 }
 
-// sudo returns the caller that a request runs as: the account that it names,
-// where an administrator presents a token with the scope sudo, or else the
-// caller itself. It never falls back to the administrator's own rights: that
-// would do something that was not asked for.
+// actAs applies sudo and records its use or its refusal.
+func (c *call) actAs(verified principal.Principal) (principal.Principal, error) {
+	caller, err := c.sudo(verified)
+	c.known = caller
+	c.noteSudo(verified, caller, err)
+	return caller, err
+}
+
+// sudo returns caller acting as the account that the request names, or caller
+// itself when it names none. Only an administrator with the scope sudo may name
+// one. A failure never falls back to the administrator's own rights, which would
+// do something else than was asked for.
 //
-// An account that may not use the API is refused with its own state, as if it
-// had called itself; GitLab does not document what it does then.
-func (api *API) sudo(r *http.Request, p params, caller principal.Principal) (principal.Principal, error) {
-	target, wanted, err := sudoTarget(r, p)
+// A target that may not use the API is refused with its own state, as if it had
+// called itself. GitLab does not document this case.
+func (c *call) sudo(caller principal.Principal) (principal.Principal, error) {
+	target, wanted, err := c.sudoTarget()
 	switch {
 	case !wanted && err == nil:
 		return caller, nil
@@ -54,14 +60,14 @@ func (api *API) sudo(r *http.Request, p params, caller principal.Principal) (pri
 	case err != nil:
 		return caller, err
 	}
-	var user account.Account
+	var acct account.Account
 	if strings.Trim(target, "0123456789") == "" {
 		var id account.ID
 		if id, err = account.ParseID(target); err == nil {
-			user, err = api.Accounts.Account(r.Context(), id)
+			acct, err = c.api.Accounts.Account(c.ctx, id)
 		}
 	} else {
-		user, err = api.Accounts.AccountByName(r.Context(), target)
+		acct, err = c.api.Accounts.AccountByName(c.ctx, target)
 	}
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
@@ -69,16 +75,13 @@ func (api *API) sudo(r *http.Request, p params, caller principal.Principal) (pri
 	case err != nil:
 		return caller, fmt.Errorf("sudo: %w", err)
 	}
-	caller = caller.As(user)
-	recordOf(r.Context()).caller = caller
-	return caller, user.Usable()
+	return caller.As(acct), acct.Usable()
 }
 
-// sudoTarget returns whom a request wants to act as, and whether it wants to
-// act as anybody. The parameter comes before the header; one that is empty
-// counts as absent.
-func sudoTarget(r *http.Request, p params) (target string, wanted bool, err error) {
-	b := binder{params: p}
+// sudoTarget returns the account that a request names, and whether it names one.
+// The parameter beats the header. Empty counts as absent.
+func (c *call) sudoTarget() (target string, wanted bool, err error) {
+	b := binder{params: c.params}
 	target, _ = b.scalar("sudo")
 	if len(target) > maxSudoTarget {
 		b.reject("sudo", "is invalid")
@@ -86,11 +89,11 @@ func sudoTarget(r *http.Request, p params) (target string, wanted bool, err erro
 	if target != "" || b.fault() != nil {
 		return target, true, b.fault()
 	}
-	values := r.Header.Values("Sudo")
+	values := c.r.Header.Values("Sudo")
 	if strings.TrimSpace(strings.Join(values, "")) == "" {
 		return "", false, nil
 	}
-	target, err = apigateway.OnlyHeader(r.Header, "Sudo")
+	target, err = apigateway.OnlyHeader(c.r.Header, "Sudo")
 	if err == nil && (!printable(target) || len(target) > maxSudoTarget) {
 		err = paramError("header SUDO is invalid")
 	}

@@ -1,7 +1,6 @@
 package gitlabapi
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
@@ -9,7 +8,6 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
 
@@ -22,55 +20,45 @@ type tokensAPI struct {
 // Tokens returns the routes that look at tokens: list, get, oneself, what
 // oneself can reach, those of a project or group, and by value for
 // administrators.
-func Tokens(api *API, lister *lifecycle.Lister, d *directory.Finder) http.Handler {
+func Tokens(api *API, lister *lifecycle.Lister, d *directory.Finder) Handler {
 	return api.serve((&tokensAPI{api, lister, d}).routes())
 }
 
 func (api *tokensAPI) routes() []route {
 	return append([]route{
-		{method: "GET", path: "/personal_access_tokens", handle: api.list},
-		{method: "GET", path: "/personal_access_tokens/{id}", handle: api.get},
+		{method: "GET", path: "/personal_access_tokens", handle: api.list, words: []row{hidden}},
+		{method: "GET", path: "/personal_access_tokens/{id}", handle: api.get, words: []row{hidden}},
 		{method: "GET", path: "/personal_access_tokens/self", handle: api.self},
 		{method: "GET", path: "/personal_access_tokens/self/associations", handle: api.associations},
-		{method: "GET", path: impersonationsPath, handle: api.listImpersonation, adminOnly: true},
-		{method: "GET", path: impersonationPath, handle: api.getImpersonation, adminOnly: true},
-		{method: "POST", path: "/admin/token", handle: api.identify, adminOnly: true},
+		{method: "GET", path: impersonationsPath, handle: api.listImpersonation, adminOnly: true, words: noOwner},
+		{method: "GET", path: impersonationPath, handle: api.getImpersonation, adminOnly: true, words: noOwner},
+		{method: "POST", path: "/admin/token", handle: api.identify, adminOnly: true,
+			words: noValue},
 	}, projectRoutes(api.projectRoutes)...)
 }
 
-func (api *tokensAPI) list(w http.ResponseWriter, r *http.Request) error {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return err
-	}
-	by := principal.From(r.Context())
-	owner := account.ID(b.integer("user_id", 0))
-	filter := b.filter()
+func (api *tokensAPI) list(c *call) error {
+	owner := account.ID(c.integer("user_id", 0))
+	filter := c.filter()
 	filter.Owner = owner
-	order := sortOf(b.text("sort"))
-	page := b.paging()
-	if err := b.faultWith(page); err != nil {
+	order := sortOf(c.text("sort"))
+	page := c.paging()
+	if err := c.faultWith(page); err != nil {
 		return err
 	}
-	// An administrator's empty user_id is nobody's, not everybody's: it is
-	// what a script sends that lost its variable.
-	if value, given := b.scalar("user_id"); given && filter.Owner < 1 && (value != "" || by.Account.Admin) {
-		return hidden(by, fault.ErrNotFound)
+	// An administrator's empty user_id does not mean everybody, because scripts
+	// send one when a variable is unset.
+	if value, given := c.scalar("user_id"); given && filter.Owner < 1 && (value != "" || c.by.Account.Admin) {
+		return fault.ErrNotFound
 	}
-	listing, err := api.lister.List(r.Context(), by, filter, order, page.offset(), page.perPage)
+	listing, err := api.lister.List(c.ctx, c.by, filter, order, page.offset(), page.perPage)
 	if err != nil {
-		return hidden(by, err)
+		return err
 	}
-	api.writePageHeaders(w, r, page, listing.Total)
-	wire := make([]tokenJSON, len(listing.Views))
-	for i, view := range listing.Views {
-		wire[i] = tokenWire(view)
-	}
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.page(page, listing.Total, each(listing.Views, tokenWire))
 }
 
-// filter reads what narrows every list of tokens.
+// filter reads the filters that every list of tokens has.
 func (b *binder) filter() lifecycle.Filter {
 	return lifecycle.Filter{
 		Active:         activeFilter(b.oneOf("state", "active", "inactive")),
@@ -93,16 +81,16 @@ func activeFilter(state string) *bool {
 	return &active
 }
 
-// sortOf reads an order such as expires_desc. One that is not known is the
-// default, as in GitLab.
+// sortOf reads an order such as expires_desc. An unknown one is the default, as in
+// GitLab.
 func sortOf(name string) lifecycle.Sort {
 	key, direction, _ := cutLast(name, "_")
 	by, known := map[string]lifecycle.SortKey{
 		"id":         lifecycle.ByID,
 		"created":    lifecycle.ByCreated,
 		"created_at": lifecycle.ByCreated,
-		// Nothing but creation, last use and the end ever changes a token,
-		// and GitLab does not count those as updates either.
+		// Only creation, use and the end change a token, and GitLab does not count
+		// them as updates.
 		"updated":    lifecycle.ByCreated,
 		"updated_at": lifecycle.ByCreated,
 		"expires":    lifecycle.ByExpiry,
@@ -122,60 +110,40 @@ func cutLast(s, separator string) (before, after string, found bool) {
 	return s, "", false
 }
 
-func (api *tokensAPI) get(w http.ResponseWriter, r *http.Request) error {
-	by := principal.From(r.Context())
-	id, err := token.ParseID(r.PathValue("id"))
-	if err != nil {
-		return hidden(by, err)
-	}
-	view, err := api.lister.Get(r.Context(), by, id)
-	if err != nil {
-		return hidden(by, err)
-	}
-	writeJSON(w, http.StatusOK, tokenWire(view))
-	return nil
-}
-
-func (api *tokensAPI) self(w http.ResponseWriter, r *http.Request) error {
-	writeJSON(w, http.StatusOK, tokenWire(api.lister.Self(principal.From(r.Context()))))
-	return nil
-}
-
-func (api *tokensAPI) identify(w http.ResponseWriter, r *http.Request) error {
-	value, err := presentedValue(r)
+func (api *tokensAPI) get(c *call) error {
+	id, err := token.ParseID(c.path("id"))
 	if err != nil {
 		return err
 	}
-	view, err := api.lister.Identify(r.Context(), principal.From(r.Context()), value)
+	view, err := api.lister.Get(c.ctx, c.by, id)
 	if err != nil {
-		return valueNotFound(err)
+		return err
+	}
+	return c.json(http.StatusOK, tokenWire(view))
+}
+
+func (api *tokensAPI) self(c *call) error {
+	return c.json(http.StatusOK, tokenWire(api.lister.Self(c.by)))
+}
+
+func (api *tokensAPI) identify(c *call) error {
+	value := c.required("token")
+	if err := c.fault(); err != nil {
+		return err
+	}
+	view, err := api.lister.Identify(c.ctx, c.by, value)
+	if err != nil {
+		return err
 	}
 	wire := tokenWire(view)
 	impersonation := view.Token.Kind == token.Impersonation
 	wire.Impersonation = &impersonation
-	writeJSON(w, http.StatusOK, wire)
-	return nil
+	return c.json(http.StatusOK, wire)
 }
 
-// presentedValue reads the bearer that a request is about.
-func presentedValue(r *http.Request) (string, error) {
-	b, err := paramsOf(r.Context())
-	if err != nil {
-		return "", err
-	}
-	value := b.required("token")
-	return value, b.fault()
-}
-
-// valueNotFound tells, as GitLab does, a value that could be one of ours from
-// one that could not.
-func valueNotFound(err error) error {
-	switch {
-	case errors.Is(err, lifecycle.ErrNotOurs):
-		return errTypeNotSupported
-	case errors.Is(err, fault.ErrNotFound):
-		return errValueNotFound
-	default:
-		return err
-	}
+// noValue tells, as GitLab does, a value that could be one of ours from one that
+// could not.
+var noValue = []row{
+	{err: lifecycle.ErrNotOurs, reply: message(http.StatusUnprocessableEntity, "Token type not supported.")},
+	{err: fault.ErrNotFound, reply: message(http.StatusNotFound, map[string]string{"error": "Not found"})},
 }

@@ -1,7 +1,6 @@
 package gitlabapi
 
 import (
-	"context"
 	"time"
 
 	"latchkey/pkg/account"
@@ -10,8 +9,8 @@ import (
 	"latchkey/pkg/secret"
 )
 
-// tokenJSON is a personal access token on the wire. The day from which it is
-// dead is called expires_at here, and nowhere else.
+// tokenJSON is a personal access token on the wire. Only here is the day on which
+// it ends called expires_at.
 type tokenJSON struct {
 	ID          int64    `json:"id"`
 	Name        string   `json:"name"`
@@ -24,9 +23,9 @@ type tokenJSON struct {
 	Active      bool     `json:"active"`
 	ExpiresAt   *string  `json:"expires_at"`
 	LastUsedIPs []string `json:"last_used_ips"`
-	// AllowedCIDRs are absent for a token that may be used from anywhere.
+	// AllowedCIDRs is absent for a token without networks.
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
-	// SupersededUntil is there while the token works beside its successor.
+	// SupersededUntil is present while the token works beside its successor.
 	SupersededUntil *string `json:"superseded_until,omitempty"`
 	Impersonation   *bool   `json:"impersonation,omitempty"`
 	Token           string  `json:"token,omitempty"`
@@ -55,7 +54,7 @@ func tokenWire(v lifecycle.View) tokenJSON {
 	return wire
 }
 
-// issuedWire is the one reply that shows a bearer.
+// issuedWire shows the bearer. No other reply does.
 func issuedWire(issued lifecycle.Issued) tokenJSON {
 	wire := tokenWire(lifecycle.View{Token: issued.Token, Active: true})
 	wire.Token = reveal(issued.Bearer)
@@ -87,7 +86,7 @@ func optional(s string) *string {
 	return &s
 }
 
-// basicUserJSON is what everybody who may know of an account sees of it.
+// basicUserJSON is what everybody sees of an account.
 type basicUserJSON struct {
 	ID          int64   `json:"id"`
 	Username    string  `json:"username"`
@@ -99,8 +98,7 @@ type basicUserJSON struct {
 	WebURL      string  `json:"web_url"`
 }
 
-// userJSON is an account on the wire. Which fields are there depends on who
-// asks.
+// userJSON is an account on the wire. The caller decides which fields it has.
 type userJSON struct {
 	basicUserJSON
 	*userDetail
@@ -132,32 +130,30 @@ type userAdmin struct {
 	CreatedBy   *basicUserJSON `json:"created_by"`
 }
 
-// firstOwnNamespace is added to an account's id to name its namespace: those of
-// groups are named by the groups' ids, which are lower.
-const firstOwnNamespace = 1 << 31
+// A site is the URL at which clients reach the API. Every link starts with it.
+type site string
 
-func (api *API) basicUserWire(ctx context.Context, u account.Account) *basicUserJSON {
+func (s site) basicUserWire(u account.Account) *basicUserJSON {
 	return &basicUserJSON{
 		ID: int64(u.ID), Username: u.Username, Name: u.Name, State: string(u.State),
-		WebURL: api.publicURL(ctx) + "/" + u.Username,
+		WebURL: string(s) + "/" + u.Username,
 	}
 }
 
-// authorWire shows who made something: nobody where that was the console.
-func (api *API) authorWire(ctx context.Context, authors map[account.ID]account.Account, id account.ID) *basicUserJSON {
+// authorWire shows who made something, nobody if the console did.
+func (s site) authorWire(authors map[account.ID]account.Account, id account.ID) *basicUserJSON {
 	author, known := authors[id]
 	if !known {
 		return nil
 	}
-	return api.basicUserWire(ctx, author)
+	return s.basicUserWire(author)
 }
 
-// userWire shows an account to somebody who may see it: its owner, or an
-// administrator, who sees more.
-func (api *API) userWire(ctx context.Context, u account.Account, admin bool) userJSON {
+// userWire shows an account to its owner, or to an administrator, who sees more.
+func (s site) userWire(u account.Account, admin bool) userJSON {
 	mayCreate := u.State == account.Active && !u.Bot && !u.External
 	wire := userJSON{
-		basicUserJSON: *api.basicUserWire(ctx, u),
+		basicUserJSON: *s.basicUserWire(u),
 		userDetail:    &userDetail{CreatedAt: timestamp(u.CreatedAt), Bot: u.Bot},
 		userOwn: &userOwn{
 			Email: u.Email, ConfirmedAt: optional(timestamp(u.CreatedAt)), Identities: []string{},
@@ -165,7 +161,7 @@ func (api *API) userWire(ctx context.Context, u account.Account, admin bool) use
 		},
 	}
 	if admin {
-		wire.userAdmin = &userAdmin{IsAdmin: u.Admin, Note: optional(u.Note), NamespaceID: firstOwnNamespace + int64(u.ID)}
+		wire.userAdmin = &userAdmin{IsAdmin: u.Admin, Note: optional(u.Note), NamespaceID: firstNamespace + int64(u.ID)}
 	}
 	return wire
 }

@@ -16,72 +16,58 @@ import (
 // What is wrong with what a client wants, in words: GitLab's, where it has the
 // rule. They are told in a sentence, or by field.
 
-// inSentence is a refusal in a sentence. It wraps why.
-type inSentence struct {
-	err  error
-	text string
-}
-
-func (s *inSentence) Error() string { return s.text }
-func (s *inSentence) Unwrap() error { return s.err }
-
-// inFields is a refusal by field. It wraps why.
-type inFields struct {
-	err    error
-	fields map[string][]string
-}
-
-func (f *inFields) Error() string {
-	return "invalid " + strings.Join(slices.Sorted(maps.Keys(f.fields)), ", ")
-}
-func (f *inFields) Unwrap() error { return f.err }
-
-// errNotPermitted is for an owner who may not have a token: the words for
-// account.ErrInactive are about the caller's own account.
-var errNotPermitted = fmt.Errorf("%w: owner may not have a token", fault.ErrInput)
-
 // sentences are the refusals that have one, whatever they are about.
 var sentences = []struct {
 	err  error
 	text string
 }{
-	{errNotPermitted, "Not permitted to create"},
 	{lifecycle.ErrAlreadyRevoked, "Token already revoked"},
 	{lifecycle.ErrAlreadyRotated, "Token already rotated, its successor is to be used instead"},
 	{lifecycle.ErrLevelAbove, "Not eligible to rotate token with access level higher than the user"},
 	{lifecycle.ErrBot, "The account is a bot, whose token has to be revoked by itself"},
 }
 
-// inWords puts broken rules into words, those of tokens in a sentence and all
-// others by field. Other errors, and what is in words already, stay as they are.
-func inWords(err error) error {
-	var (
-		sentence *inSentence
-		fields   *inFields
-		broken   fault.Breaches
-	)
-	if errors.As(err, &sentence) || errors.As(err, &fields) {
-		return err
-	}
+// inSentence puts the rules of a token into words, "" for an error about something
+// else.
+func inSentence(err error) string {
 	for _, row := range sentences {
 		if errors.Is(err, row.err) {
-			return &inSentence{err, row.text}
+			return row.text
 		}
 	}
-	switch {
-	case !errors.As(err, &broken):
-		return err
-	case errors.Is(err, lifecycle.ErrUnfit):
-		texts := make([]string, len(broken))
-		for i, b := range broken {
-			texts[i] = subject(b) + " " + tokenWords(b)
-		}
-		return &inSentence{err, enumerate(texts)}
-	default:
-		return &inFields{err, byField(broken, words)}
+	broken, ok := errors.AsType[fault.Breaches](err)
+	if !ok || !errors.Is(err, lifecycle.ErrUnfit) {
+		return ""
 	}
+	texts := make([]string, len(broken))
+	for i, b := range broken {
+		texts[i] = subject(b) + " " + tokenWords(b)
+	}
+	return enumerate(texts)
 }
 
+// explained returns err with a text for an operator, whom no adapter answers in
+// fields.
+func explained(err error) error {
+	text := inSentence(err)
+	if broken, ok := errors.AsType[fault.Breaches](err); ok && text == "" {
+		text = "invalid " + strings.Join(slices.Sorted(maps.Keys(byField(broken, words))), ", ")
+	}
+	if text == "" {
+		return err
+	}
+	return &explanation{err, text}
+}
+
+type explanation struct {
+	err  error
+	text string
+}
+
+func (e *explanation) Error() string { return e.text }
+func (e *explanation) Unwrap() error { return e.err }
+
+// byField puts broken rules into words by the fields that clients know.
 func byField(broken fault.Breaches, words func(fault.Breach) string) map[string][]string {
 	fields := map[string][]string{}
 	for _, b := range broken {
@@ -91,19 +77,13 @@ func byField(broken fault.Breaches, words func(fault.Breach) string) map[string]
 	return fields
 }
 
-// tokenFields puts the broken rules of a token into words by field, as GitLab
+// tokenFieldWords are those of a token's rule where GitLab words it by field, as it
 // does for impersonation tokens.
-func tokenFields(err error) error {
-	var broken fault.Breaches
-	if !errors.As(err, &broken) {
-		return err
+func tokenFieldWords(b fault.Breach) string {
+	if b.Rule == fault.AdminsOnly {
+		return fmt.Sprintf("%s %s", b.Limit, tokenWords(b))
 	}
-	return &inFields{err, byField(broken, func(b fault.Breach) string {
-		if b.Rule == fault.AdminsOnly {
-			return fmt.Sprintf("%s %s", b.Limit, tokenWords(b))
-		}
-		return tokenWords(b)
-	})}
+	return tokenWords(b)
 }
 
 // enumerate joins texts as an English sentence does.

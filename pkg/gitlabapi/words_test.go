@@ -28,8 +28,8 @@ func TestWordsOfBrokenRules(t *testing.T) {
 		"invalid last_used_interval_seconds, max_personal_access_token_lifetime": fault.Breaches{{Field: settings.Lifetime}, {Field: settings.LastUsedInterval}},
 		"input invalid: something else":                                          fmt.Errorf("%w: something else", fault.ErrInput),
 	} {
-		got := gitlabapi.InWords(err)
-		if got.Error() != want || !errors.Is(got, fault.ErrInput) || gitlabapi.InWords(got) != got {
+		got := gitlabapi.Explained(err)
+		if got.Error() != want || !errors.Is(got, fault.ErrInput) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

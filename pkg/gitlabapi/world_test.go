@@ -267,8 +267,8 @@ func (w *world) api(function string) *gitlabapi.API {
 }
 
 // functions returns the handlers by function.
-func (w *world) functions() map[string]http.Handler {
-	return map[string]http.Handler{
+func (w *world) functions() map[string]gitlabapi.Handler {
+	return map[string]gitlabapi.Handler{
 		"issue":     gitlabapi.Issue(w.api("issue"), w.issuer, w.revoker),
 		"revoke":    gitlabapi.Revoke(w.api("revoke"), w.revoker),
 		"tokens":    gitlabapi.Tokens(w.api("tokens"), w.lister, w.accounts.Finder),

@@ -1,12 +1,11 @@
 // Package principal says who is calling and by what right: the account, the
 // token that authenticated it, and the states an account can be in.
 //
-// Start with From in a handler. A Principal is only ever made by a verified
-// bearer; the package itself verifies nothing.
+// A Principal is only ever made by a verified bearer, or for an operator's
+// invocation by Console; the package itself verifies nothing.
 package principal
 
 import (
-	"context"
 	"net/netip"
 
 	"latchkey/pkg/account"
@@ -84,21 +83,4 @@ func (p Principal) As(target account.Account) Principal {
 // administrator.
 func (p Principal) MayManage(t token.Token) bool {
 	return p.Account.Admin || t.Owner == p.Account.ID && t.Kind != token.Impersonation
-}
-
-type contextKey struct{}
-
-// With returns a context that carries p.
-func With(ctx context.Context, p Principal) context.Context {
-	return context.WithValue(ctx, contextKey{}, p)
-}
-
-// From returns the principal of the request. It panics when there is none:
-// a handler that asks for one must not be reachable without.
-func From(ctx context.Context) Principal {
-	p, ok := ctx.Value(contextKey{}).(Principal)
-	if !ok {
-		panic("principal: no verified caller in this context")
-	}
-	return p
 }

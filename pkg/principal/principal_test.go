@@ -1,7 +1,6 @@
 package principal_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -57,27 +56,6 @@ func TestMayManage(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestFromReturnsWhatWithPutThere(t *testing.T) {
-	outer := principal.With(t.Context(), principal.Principal{Account: account.Account{ID: 1}})
-	inner := principal.With(outer, principal.Principal{Account: account.Account{ID: 2}})
-	if got := principal.From(outer).Account.ID; got != 1 {
-		t.Errorf("outer caller = %d", got)
-	}
-	if got := principal.From(inner).Account.ID; got != 2 {
-		t.Errorf("inner caller = %d", got)
-	}
-}
-
-// A handler that nobody was verified for must not run as the zero account.
-func TestFromPanicsWithoutACaller(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("no panic")
-		}
-	}()
-	principal.From(context.Background())
 }
 
 // Breaks if sudo lends a token's own affairs to the account that is acted as,

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/config"
+	"latchkey/pkg/gitlabapi"
+	"latchkey/pkg/secret"
+	"latchkey/pkg/telemetry"
+	"latchkey/pkg/verify"
+)
+
+// refusals measures what the reply to an unknown bearer costs: from the moment
+// it is counted as refused until its last byte is written.
+func refusals(ctx context.Context, r *report) error {
+	var m meter
+	verifier, err := verify.New(verify.Parts{
+		Store: memory{}, Format: secret.Format{Prefixes: config.DefaultPrefixes}, Clock: clock.System{}, Kept: &verify.Kept{},
+	})
+	if err != nil {
+		return err
+	}
+	api := gitlabapi.Tokens(&gitlabapi.API{
+		Log: telemetry.NewLogger(io.Discard, "tokens"), Clock: clock.System{}, PublicURL: "https://tokens.example.test",
+		Count:    func(string, string) { runtime.ReadMemStats(&m.before) },
+		Verifier: verifier,
+	}, nil, nil)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // nothing else allocates meanwhile
+	const runs = 1000
+	for n := range runs + 1 {
+		request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v4/personal_access_tokens/self", http.NoBody)
+		request.Header.Set("PRIVATE-TOKEN", config.DefaultPrefixes[0]+strings.Repeat("0", 36))
+		m.header = http.Header{}
+		api.ServeHTTP(&m, request)
+		if m.status != http.StatusUnauthorized {
+			return fmt.Errorf("an unknown bearer is answered %d", m.status)
+		}
+		if n > 0 { // the first one warms up
+			m.allocs += m.after.Mallocs - m.before.Mallocs
+			m.bytes += m.after.TotalAlloc - m.before.TotalAlloc
+		}
+	}
+	r.atMost("refusal_reply_allocs", float64(m.allocs)/runs, 20)
+	r.atMost("refusal_reply_bytes", float64(m.bytes)/runs, 2048)
+	return nil
+}
+
+// A meter is the client of refusals. It keeps no reply.
+type meter struct {
+	header        http.Header
+	status        int
+	before, after runtime.MemStats
+	allocs, bytes uint64
+}
+
+// Header implements http.ResponseWriter.
+func (m *meter) Header() http.Header { return m.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (m *meter) WriteHeader(status int) { m.status = status }
+
+// Write implements http.ResponseWriter.
+func (m *meter) Write(body []byte) (int, error) {
+	runtime.ReadMemStats(&m.after)
+	return len(body), nil
+}
