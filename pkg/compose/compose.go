@@ -117,10 +117,12 @@ func (d Deployment) Leaks(mailer sweep.Mailer) lambda.Handler {
 // Authorizer returns the handler of functions/authorizer.
 func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 	log := d.Log("authorizer")
-	authorizer := &authorizer.Authorizer{
-		Log: log, Verifier: d.verifier(log), Scopes: d.Config.Scopes,
-		SimpleResponses: simpleResponses, Count: d.metrics(log, "authorizer").Count,
-		Throttles: d.throttles(), Trail: d.table(log),
+	authorizer, err := authorizer.New(authorizer.Parts{
+		Log: log, Verifier: d.verifier(log), Scopes: d.Config.Scopes, Throttles: d.throttles(), Trail: d.table(log),
+		Clock: d.Clock, Count: d.metrics(log, "authorizer").Count, SimpleResponses: simpleResponses,
+	})
+	if err != nil {
+		panic(err) // a function that lacks a part must not start
 	}
 	return authorizer.Lambda()
 }

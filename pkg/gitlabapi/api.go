@@ -37,7 +37,7 @@ type API struct {
 	PublicURL string
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
-	// Throttles of the function's instance, or nil.
+	// Throttles of the function's instance; see throttle.Unlimited.
 	Throttles *throttle.Throttles
 }
 
@@ -185,14 +185,15 @@ func (api *API) endpoint(rt route, requirement scope.Requirement) http.Handler {
 		if value == "" && rt.anonymous != nil {
 			return rt.anonymous
 		}
-		caller, err := api.Throttles.Verify(r.Context(), api.Verifier, value, addressOf(r.Context()))
+		caller, err := api.Throttles.Verify(r.Context(), api.Verifier, value, addressOf(r.Context()), api.Clock.Now())
 		if errors.Is(err, throttle.ErrThrottled) {
 			return err
 		}
 		if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
 			record.caller = principal.Principal{Account: refusal.Account, Token: refusal.Token}
-			if event, ok := api.Throttles.Strayed(refusal, api.Clock.Now()); ok {
-				api.note(r, ofNobody(r.Context(), refusal.Token), event)
+			request := principal.Request{ID: record.id, Address: addressOf(r.Context())}
+			if event, stray := refusal.Stray(request, api.Clock.Now()); stray && api.Throttles.Stray(refusal.Token.ID, event.At) == nil {
+				api.note(r, event.Origin, event)
 			}
 			if rt.refused != nil {
 				served, replayErr := rt.refused(w, r, refusal)
@@ -238,7 +239,7 @@ func (api *API) admitted(w http.ResponseWriter, r *http.Request, rt route, requi
 		return paramsErr
 	}
 	if rt.creates {
-		if err := api.Throttles.Create(caller, api.Clock.Now()); err != nil {
+		if err := api.Throttles.Create(caller.Holder().ID, api.Clock.Now()); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
 
-	"latchkey/pkg/apigateway"
+	"latchkey/pkg/invocation"
 )
 
 // A Console serves an operator's direct invocation: somebody with credentials
@@ -31,7 +31,7 @@ var ErrEvent = errors.New("event is neither a request from API Gateway nor a con
 // from outside cannot reach the console.
 func Lambda(h http.Handler, console Console) lambda.Handler {
 	adapter := httpadapter.New(h)
-	return apigateway.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
+	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
 		var event events.APIGatewayProxyRequest
 		if err := json.Unmarshal(raw, &event); err != nil || event.HTTPMethod == "" {
 			if console == nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
@@ -207,10 +209,21 @@ func (api *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusTooManyRequests:
 		if refusal := (*throttle.Refusal)(nil); errors.As(err, &refusal) {
 			api.Count("RequestsThrottled", refusal.Code)
-			refusal.WriteHeaders(w.Header())
+			writeLimit(w.Header(), refusal, api.Clock.Now())
 		}
 	}
 	writeJSON(w, reply.status, reply.body)
+}
+
+// writeLimit says when to come back. No other reply has these headers: the
+// official Go client slows itself down for good to the RateLimit-Limit of the
+// first reply it gets.
+func writeLimit(h http.Header, refusal *throttle.Refusal, now time.Time) {
+	h.Set("Retry-After", strconv.Itoa(refusal.Wait))
+	h.Set("RateLimit-Limit", strconv.Itoa(refusal.Limit))
+	h.Set("RateLimit-Observed", strconv.Itoa(refusal.Limit-refusal.Remaining))
+	h.Set("RateLimit-Remaining", strconv.Itoa(refusal.Remaining))
+	h.Set("RateLimit-Reset", strconv.FormatInt(now.Unix()+int64(refusal.Wait), 10))
 }
 
 // challenge is the header that RFC 6750 section 3 wants beside a 401.
