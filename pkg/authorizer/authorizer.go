@@ -141,7 +141,7 @@ func (a *Authorizer) refuse(ctx context.Context, request principal.Request, err 
 		return
 	}
 	var known principal.Principal
-	if refusal := (*verify.Refusal)(nil); errors.As(err, &refusal) {
+	if refusal, matched := errors.AsType[*verify.Refusal](err); matched {
 		known = principal.Principal{Account: refusal.Account, Token: refusal.Token}
 		if event, stray := refusal.Stray(request, a.parts.Clock.Now()); stray && a.parts.Throttles.Stray(known.Token.ID, event.At) == nil {
 			a.record(ctx, event)
