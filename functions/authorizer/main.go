@@ -2,30 +2,6 @@
 // allow or deny out.
 package main
 
-import (
-	"context"
-	"os"
+import "latchkey/pkg/compose/authorizer"
 
-	"github.com/aws/aws-lambda-go/lambda"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
-	"latchkey/pkg/compose"
-	"latchkey/pkg/config"
-	"latchkey/pkg/store"
-	"latchkey/pkg/telemetry"
-)
-
-func main() {
-	log := telemetry.Logger("authorizer")
-	cfg, err := config.ReadAuthorizer(os.Environ()) // reports every bad variable at once
-	if err != nil {
-		telemetry.Fatal(log, "bad configuration", err)
-	}
-	aws, err := awsconfig.LoadDefaultConfig(context.Background())
-	if err != nil {
-		telemetry.Fatal(log, "no AWS configuration", err)
-	}
-	client := dynamodb.NewFromConfig(aws, store.Configure(cfg.Endpoint))
-	lambda.Start(compose.New(cfg.Common, client).Authorizer(cfg.Response == "simple"))
-}
+func main() { authorizer.Main() }

@@ -2,29 +2,8 @@
 package main
 
 import (
-	"context"
-	"os"
-
-	"github.com/aws/aws-lambda-go/lambda"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"latchkey/pkg/compose"
-	"latchkey/pkg/config"
-	"latchkey/pkg/store"
-	"latchkey/pkg/telemetry"
+	"latchkey/pkg/compose/management"
 )
 
-func main() {
-	log := telemetry.Logger("directory")
-	cfg, err := config.Read(os.Environ()) // reports every bad variable at once
-	if err != nil {
-		telemetry.Fatal(log, "bad configuration", err)
-	}
-	aws, err := awsconfig.LoadDefaultConfig(context.Background())
-	if err != nil {
-		telemetry.Fatal(log, "no AWS configuration", err)
-	}
-	client := dynamodb.NewFromConfig(aws, store.Configure(cfg.Endpoint))
-	lambda.Start(compose.New(cfg, client).Directory())
-}
+func main() { compose.Main("directory", management.Directory) }

@@ -1,34 +1,6 @@
 // Command expired tells owners, at 02:00 UTC, which of their tokens have ended.
 package main
 
-import (
-	"context"
-	"os"
+import "latchkey/pkg/compose/scans"
 
-	"github.com/aws/aws-lambda-go/lambda"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/sesv2"
-
-	"latchkey/pkg/compose/scans"
-	"latchkey/pkg/config"
-	"latchkey/pkg/notify"
-	"latchkey/pkg/store"
-	"latchkey/pkg/sweep"
-	"latchkey/pkg/telemetry"
-)
-
-func main() {
-	log := telemetry.Logger("expired")
-	cfg, err := config.ReadScan(os.Environ()) // reports every bad variable at once
-	if err != nil {
-		telemetry.Fatal(log, "bad configuration", err)
-	}
-	aws, err := awsconfig.LoadDefaultConfig(context.Background())
-	if err != nil {
-		telemetry.Fatal(log, "no AWS configuration", err)
-	}
-	table := dynamodb.NewFromConfig(aws, store.Configure(cfg.Endpoint))
-	mail := sesv2.NewFromConfig(aws, notify.Configure(cfg.SESEndpoint))
-	lambda.Start(scans.New(cfg, table, mail).Handler(sweep.Expired))
-}
+func main() { scans.Expired() }

@@ -27,6 +27,7 @@ import (
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
+	"latchkey/pkg/throttle"
 	"latchkey/pkg/verify"
 )
 
@@ -133,7 +134,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	log := telemetry.NewLogger(io.Discard, "tokens")
 	l.tokens = gitlabapi.Tokens(&gitlabapi.API{
 		Log: log, Accounts: table, Clock: clock.System{}, PublicURL: "https://tokens.example.test", Count: func(string, string) {},
-		Verifier: verifier,
+		Throttles: throttle.Unlimited(), Verifier: verifier,
 	}, lister, nil)
 	return l, nil
 }

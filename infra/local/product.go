@@ -21,8 +21,11 @@ import (
 	"latchkey/infra/local/tabledef"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
-	"latchkey/pkg/compose/leakmail"
+	"latchkey/pkg/compose/authorizer"
+	"latchkey/pkg/compose/leaks"
+	"latchkey/pkg/compose/management"
 	"latchkey/pkg/compose/scans"
+	"latchkey/pkg/compose/settings"
 	"latchkey/pkg/config"
 	"latchkey/pkg/notify"
 	"latchkey/pkg/planner"
@@ -130,50 +133,40 @@ func (p Product) function(name string, function Function) (lambda.Handler, error
 		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
 		return scans.Deployment{Config: cfg, Table: client, Mail: mail, Clock: p.Clock, Log: p.Log}.Handler(kind), nil
 	}
-	cfg, err := config.ReadAuthorizer(p.environ(function))
-	if err != nil {
-		return nil, err
-	}
+	d := compose.Deployment{Function: name, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log(name)}
 	switch name {
+	case "authorizer":
+		cfg, err := config.ReadAuthorizer(p.environ(function))
+		d.Config = cfg.Common
+		return made(err, func() lambda.Handler { return authorizer.Handler(d, cfg.Simple()) })
 	case "settings":
-		return p.settings(function, client)
+		cfg, err := config.ReadSettings(p.environ(function))
+		d.Config = cfg.Common
+		client := p.Plans.Client(planner.Configure(""), func(o *awsscheduler.Options) { o.HTTPClient = function.GuardPlans(o.HTTPClient) })
+		return made(err, func() lambda.Handler { return settings.Handler(d, settings.Planner(cfg, client)) })
 	case "leaks":
-		return p.leaks(function, client)
+		cfg, err := config.ReadLeaks(p.environ(function))
+		d.Config = cfg.Common
+		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
+		return made(err, func() lambda.Handler { return leaks.Handler(d, leaks.Sender(cfg, mail)) })
 	}
-	d := compose.Deployment{Config: cfg.Common, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log}
-	build, known := map[string]func() lambda.Handler{
-		"issue":      d.Issue,
-		"revoke":     d.Revoke,
-		"tokens":     d.Tokens,
-		"directory":  d.Directory,
-		"authorizer": func() lambda.Handler { return d.Authorizer(cfg.Response == "simple") },
+	build, known := map[string]func(compose.Deployment) lambda.Handler{
+		"issue": management.Issue, "revoke": management.Revoke, "tokens": management.Tokens, "directory": management.Directory,
 	}[name]
 	if !known {
 		return nil, errors.New("not known here")
 	}
+	cfg, err := config.Read(p.environ(function))
+	d.Config = cfg
+	return made(err, func() lambda.Handler { return build(d) })
+}
+
+// made returns the handler of a function whose configuration is good.
+func made(err error, build func() lambda.Handler) (lambda.Handler, error) {
+	if err != nil {
+		return nil, err
+	}
 	return build(), nil
-}
-
-func (p Product) settings(function Function, client *dynamodb.Client) (lambda.Handler, error) {
-	cfg, err := config.ReadSettings(p.environ(function))
-	if err != nil {
-		return nil, err
-	}
-	d := compose.Deployment{Config: cfg.Common, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log}
-	return d.Settings(&planner.Planner{
-		Client: p.Plans.Client(planner.Configure(""), func(o *awsscheduler.Options) { o.HTTPClient = function.GuardPlans(o.HTTPClient) }),
-		Group:  cfg.Group, Target: cfg.Run, Role: cfg.Role, Queue: cfg.Queue,
-	}), nil
-}
-
-func (p Product) leaks(function Function, client *dynamodb.Client) (lambda.Handler, error) {
-	cfg, err := config.ReadLeaks(p.environ(function))
-	if err != nil {
-		return nil, err
-	}
-	mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
-	d := compose.Deployment{Config: cfg.Common, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log}
-	return d.Leaks(leakmail.Sender(cfg, mail)), nil
 }
 
 // Run starts the product on listener; see Start.

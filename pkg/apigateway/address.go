@@ -1,3 +1,8 @@
+// Package apigateway reads what API Gateway hands over: client addresses, and the
+// credentials in headers.
+//
+// Start with Address, OnlyHeader, BearerOf and PasswordOf. The adapters that serve
+// the gateway share the package. It decides nothing.
 package apigateway
 
 import "net/netip"

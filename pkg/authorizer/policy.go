@@ -17,7 +17,7 @@ const (
 
 // maxPolicies bounds how many policies a warm function keeps: one for each
 // API in front of it, each set of scopes that its tokens have, and each project
-// and group.
+// and group that they belong to.
 const maxPolicies = 512
 
 // policies keeps the policies that were made, because they are the same for
@@ -28,22 +28,22 @@ type policies struct {
 	kept map[policyKey]events.APIGatewayCustomAuthorizerPolicy
 }
 
-// A policyKey is everything that a policy depends on beside the catalog.
+// A policyKey is everything that a policy depends on, apart from the catalog.
 type policyKey struct {
 	api    string
 	scopes string
 	reach  scope.Reach
 }
 
-func (p *policies) get(catalog *scope.Catalog, t token.Token, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
-	key := policyKey{route.api, t.Scopes.String(), reach(t)}
+func (p *policies) get(catalog *scope.Catalog, t token.Token, api string) events.APIGatewayCustomAuthorizerPolicy {
+	key := policyKey{api, t.Scopes.String(), reach(t)}
 	p.mu.RLock()
 	policy, kept := p.kept[key]
 	p.mu.RUnlock()
 	if kept {
 		return policy
 	}
-	policy = policyFor(catalog, t, route)
+	policy = policyFor(catalog.Grants(t.Scopes, key.reach), len(catalog.LoosePaths) > 0, api)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kept == nil || len(p.kept) >= maxPolicies {
@@ -66,24 +66,24 @@ func reach(t token.Token) scope.Reach {
 	return scope.Reach{} // a kind that is new opens nothing until it is named here
 }
 
-// policyFor returns a policy with everything that t opens on the route's API
+// policyFor returns a policy with everything that a token's grants open on an API
 // and stage. It depends on the token's scopes and reach and on the table alone,
 // so it stays right when the gateway keeps it and applies it to other routes.
 // Paths that can be read in two ways are denied in it too, because a kept
-// policy is applied without asking again.
-func policyFor(catalog *scope.Catalog, t token.Token, route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
-	grants := catalog.Grants(t.Scopes, reach(t))
+// policy is applied without asking again. The catalog's loose paths leave some of
+// those to the authorizer.
+func policyFor(grants []scope.Grant, loose bool, api string) events.APIGatewayCustomAuthorizerPolicy {
 	if len(grants) == 0 {
-		return denyEverything(route)
+		return denyEverything(api)
 	}
 	patterns := scope.AmbiguousPatterns
-	if len(catalog.LoosePaths) > 0 {
+	if loose {
 		patterns = scope.DotPatterns
 	}
-	allowed := projectsAndGroups(route.api, len(grants), func(i int) (method, path string) {
+	allowed := resources(api, len(grants), func(i int) (method, path string) {
 		return grants[i].Method, grants[i].Path
 	})
-	denied := projectsAndGroups(route.api, len(patterns), func(i int) (method, path string) {
+	denied := resources(api, len(patterns), func(i int) (method, path string) {
 		return "", patterns[i]
 	})
 	return events.APIGatewayCustomAuthorizerPolicy{
@@ -95,10 +95,10 @@ func policyFor(catalog *scope.Catalog, t token.Token, route gatewayRoute) events
 	}
 }
 
-func denyEverything(route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy {
+func denyEverything(api string) events.APIGatewayCustomAuthorizerPolicy {
 	return events.APIGatewayCustomAuthorizerPolicy{
 		Version:   policyVersion,
-		Statement: []events.IAMPolicyStatement{{Effect: "Deny", Action: []string{invoke}, Resource: []string{route.api + "/*"}}},
+		Statement: []events.IAMPolicyStatement{{Effect: "Deny", Action: []string{invoke}, Resource: []string{api + "/*"}}},
 	}
 }
 
@@ -106,7 +106,7 @@ func denyEverything(route gatewayRoute) events.APIGatewayCustomAuthorizerPolicy 
 var everyMethod = []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 // resources writes methods and path patterns as the resources of a policy.
-func projectsAndGroups(api string, n int, grant func(int) (method, path string)) []string {
+func resources(api string, n int, grant func(int) (method, path string)) []string {
 	list := make([]string, 0, n)
 	for i := range n {
 		method, path := grant(i)

@@ -1,9 +1,13 @@
 // Package compose builds each function's handler out of its configuration and
-// its clients. The mains start what it builds, and the local cloud and the
-// tests run the same, so that no two of them can differ.
+// its clients, and starts it. The local cloud and the tests run what it builds, so
+// that no two of them can differ.
 //
-// Start with a Deployment. The package only wires: it decides nothing about
-// data and has no state of its own.
+// Start with Main, and with a Deployment. The package itself has what all functions
+// share. What a function needs beyond that is in a package below this one, so that
+// none links the code of another: management has the functions that serve the API
+// with nothing but the table, authorizer, settings and leaks are those functions,
+// and scans has the runs that send mail. The packages only wire: they decide nothing
+// about data and have no state of their own.
 package compose
 
 import (
@@ -12,177 +16,65 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"latchkey/pkg/administration"
-	"latchkey/pkg/authorizer"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
-	"latchkey/pkg/directory"
-	"latchkey/pkg/gitlabapi"
-	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/store"
-	"latchkey/pkg/sweep"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
-	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
 )
 
-// A Deployment is what the functions of one deployment have in common.
+// A Deployment is what a function that knows bearers has in common with the others
+// of its deployment.
 type Deployment struct {
-	Config config.Common
-	Client *dynamodb.Client
-	Clock  clock.Clock
+	// Function is the name of the function.
+	Function string
+	Config   config.Common
+	Client   *dynamodb.Client
+	Clock    clock.Clock
 	// Random yields secrets.
 	Random io.Reader
-	// Log makes the logger of a function.
-	Log func(function string) *slog.Logger
+	Log    *slog.Logger
 }
 
 // New returns a deployment on the machine's clock and randomness, which logs
 // to standard output.
-func New(cfg config.Common, client *dynamodb.Client) Deployment {
-	return Deployment{Config: cfg, Client: client, Clock: clock.System{}, Random: rand.Reader, Log: telemetry.Logger}
-}
-
-// Issue returns the handler of functions/issue.
-func (d Deployment) Issue() lambda.Handler {
-	api := d.api("issue")
-	table := d.table(api.Log)
-	issuer := must(lifecycle.NewIssuer(lifecycle.IssuerParts{
-		Store: table, Reader: &table.Reader, Scopes: d.Config.Scopes,
-		Pepper: d.Config.Pepper, Format: d.Config.Format(), Policies: &table.Reader,
-		Projects: &table.Reader, Bots: table, Gate: must(administration.NewGate(&table.Reader)),
-		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
-		Clock: d.Clock, Random: d.Random,
-	}))
-	return gitlabapi.Lambda(gitlabapi.Issue(api, issuer, d.revoker(table)), gitlabapi.IssueConsole(api, issuer, d.directory(table)))
-}
-
-// Revoke returns the handler of functions/revoke.
-func (d Deployment) Revoke() lambda.Handler {
-	api := d.api("revoke")
-	table := d.table(api.Log)
-	revoker := d.revoker(table)
-	return gitlabapi.Lambda(gitlabapi.Revoke(api, revoker), gitlabapi.RevokeConsole(api, revoker, d.finder(&table.Reader)))
-}
-
-// Tokens returns the handler of functions/tokens.
-func (d Deployment) Tokens() lambda.Handler {
-	api := d.api("tokens")
-	table := &d.table(api.Log).Reader
-	lister := must(lifecycle.NewLister(lifecycle.ListerParts{
-		Store: table, Reader: table, Projects: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
-	}))
-	return gitlabapi.Lambda(gitlabapi.Tokens(api, lister, d.finder(table)), nil)
-}
-
-// Directory returns the handler of functions/directory.
-func (d Deployment) Directory() lambda.Handler {
-	api := d.api("directory")
-	return gitlabapi.Lambda(gitlabapi.Directory(api, d.directory(d.table(api.Log))), nil)
-}
-
-// Settings returns the handler of functions/settings, which plans with planner.
-func (d Deployment) Settings(planner administration.Planner) lambda.Handler {
-	api := d.api("settings")
-	table := d.table(api.Log)
-	settings := must(administration.New(administration.Parts{
-		Store: table, Planner: planner, Clock: d.Clock, Reserved: d.Config.Format().Prefixes,
-		Uncancelled: func(_ context.Context, err error) {
-			api.Log.Warn("planned run not called off", "reason", err.Error())
-		},
-	}))
-	features := must(administration.NewFeatures(administration.FeaturesParts{Store: table, Reader: &table.Reader, Finder: &table.Reader, Clock: d.Clock}))
-	events := must(trail.New(trail.Parts{Store: &table.Reader, Reader: &table.Reader, Projects: &table.Reader, Clock: d.Clock}))
-	return gitlabapi.Lambda(gitlabapi.Settings(api, features, settings, events), nil)
-}
-
-// Leaks returns the handler of functions/leaks, which sends with mailer; with
-// sweep.NoMails it tells nobody.
-func (d Deployment) Leaks(mailer sweep.Mailer) lambda.Handler {
-	const workers = 8
-	api := d.api("leaks")
-	table := d.table(api.Log)
-	messenger, err := sweep.NewMessenger(sweep.Setup{
-		Records: table, Projects: table, Mailer: mailer, Clock: d.Clock, Workers: workers,
-		Malformed: func(err error) { api.Log.Error("record malformed", "reason", err.Error()) },
-	})
-	if err != nil {
-		panic(err) // no handler may be made of what is incomplete
+func New(function string, cfg config.Common, client *dynamodb.Client) Deployment {
+	return Deployment{
+		Function: function, Config: cfg, Client: client,
+		Clock: clock.System{}, Random: rand.Reader, Log: telemetry.Logger(function),
 	}
-	return gitlabapi.Lambda(gitlabapi.Leaks(api, d.revoker(table), messenger, gitlabapi.LeakStep), nil)
 }
 
-// Authorizer returns the handler of functions/authorizer.
-func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
-	log := d.Log("authorizer")
-	authorizer := &authorizer.Authorizer{
-		Log: log, Verifier: d.verifier(log), Scopes: d.Config.Scopes,
-		SimpleResponses: simpleResponses, Count: d.metrics(log, "authorizer").Count,
-		Throttles: d.throttles(), Trail: &d.table(log).Journal,
-	}
-	return authorizer.Lambda()
-}
-
-func (d Deployment) table(log *slog.Logger) *store.Table {
+// Table returns the deployment's table.
+func (d Deployment) Table() *store.Table {
 	return store.Open(d.Client, d.Config.Table, store.Options{
 		Shards: d.Config.Shards, Retention: d.Config.Retention(), Policy: d.Config.Policy(),
-		Malformed: func(err error) { log.Error("item passed over in a list", "reason", err.Error()) },
+		Malformed: func(err error) { d.Log.Error("item passed over in a list", "reason", err.Error()) },
 	})
 }
 
-func (d Deployment) revoker(table *store.Table) *lifecycle.Revoker {
-	return must(lifecycle.NewRevoker(lifecycle.RevokerParts{
-		Store: table, Reader: &table.Reader, Projects: &table.Reader, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+// Verifier returns what decides about bearers.
+func (d Deployment) Verifier() *verify.Verifier {
+	return Must(verify.New(verify.Parts{
+		Store: &d.Table().Journal, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Kept: &verify.Kept{},
+		Unmarked: func(_ context.Context, id token.ID, err error) {
+			d.Log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())
+		},
 	}))
 }
 
-func (d Deployment) finder(table *store.Reader) *directory.Finder {
-	return must(directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: d.Clock}))
-}
-
-func (d Deployment) directory(table *store.Table) *directory.Directory {
-	return must(directory.New(d.finder(&table.Reader), table))
-}
-
-func (d Deployment) api(function string) *gitlabapi.API {
-	log := d.Log(function)
-	table := d.table(log)
-	return &gitlabapi.API{
-		Log: log, Verifier: d.verifier(log), Accounts: &table.Reader, Trail: &table.Journal, Clock: d.Clock,
-		PublicURL: d.Config.PublicURL, Count: d.metrics(log, function).Count,
-		Throttles: d.throttles(),
-	}
-}
-
-// throttles returns new ones: what a function has seen is its own.
-func (d Deployment) throttles() *throttle.Throttles {
+// Throttles returns new ones: what a function has seen is its own.
+func (d Deployment) Throttles() *throttle.Throttles {
 	return throttle.New(throttle.Limits{
 		WrongBearers: d.Config.WrongBearers, Creations: d.Config.Creations, LeakReports: d.Config.LeakReports,
 	})
 }
 
-func (d Deployment) verifier(log *slog.Logger) *verify.Verifier {
-	return must(verify.New(verify.Parts{
-		Store: &d.table(log).Journal, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Kept: &verify.Kept{},
-		Unmarked: func(_ context.Context, id token.ID, err error) {
-			log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())
-		},
-	}))
-}
-
-// must returns what was made. A function that cannot be built must not start.
-func must[T any](made T, err error) T {
-	if err != nil {
-		panic("compose: " + err.Error())
-	}
-	return made
-}
-
-func (d Deployment) metrics(log *slog.Logger, function string) telemetry.Metrics {
-	return telemetry.Metrics{Log: log, Stage: d.Config.Stage, Function: function, Now: d.Clock.Now}
+// Count adds one to a metric of the function.
+func (d Deployment) Count(metric, code string) {
+	telemetry.Metrics{Log: d.Log, Stage: d.Config.Stage, Function: d.Function, Now: d.Clock.Now}.Count(metric, code)
 }

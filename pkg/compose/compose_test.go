@@ -1,13 +1,10 @@
 package compose_test
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,38 +17,23 @@ import (
 	"latchkey/infra/local/tabledef"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/authorizer"
+	"latchkey/pkg/compose/management"
+	"latchkey/pkg/compose/settings"
 	"latchkey/pkg/config"
-	"latchkey/pkg/planner"
 	"latchkey/pkg/telemetry"
+	"latchkey/pkg/telemetry/telemetrytest"
 )
 
 const table = "latchkey"
 
 var now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
 
-type logs struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buffer.Write(p)
-}
-
-func (l *logs) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.buffer.Reset()
-	return l.buffer.String()
-}
-
 type deployed struct {
 	compose.Deployment
 	client *dynamodb.Client
 	clock  *clock.Fake
-	logs   *logs
+	logs   *telemetrytest.Logs
 }
 
 // deploy makes a deployment on an engine of its own, with every setting other
@@ -60,18 +42,22 @@ func deploy(t *testing.T) *deployed {
 	t.Helper()
 	path, err := tabledef.Path()
 	check(t, err)
-	d := &deployed{client: engine.New().Client(), clock: clock.NewFake(now), logs: &logs{}}
+	d := &deployed{client: engine.New().Client(), clock: clock.NewFake(now), logs: telemetrytest.NewLogs(t)}
 	check(t, tabledef.Create(t.Context(), d.client, path, table))
 	cfg, err := config.Read([]string{
 		"TABLE_NAME=" + table, "PEPPER=a pepper for tests, of 33 letters", "STAGE=test", "TOKEN_PREFIX=acme-",
 		"PUBLIC_URL=https://tokens.example.test/base", "RETENTION_DAYS=10", "SHARD_COUNT=1", "LAST_USED_INTERVAL_SECONDS=60",
 	})
 	check(t, err)
-	d.Deployment = compose.Deployment{
-		Config: cfg, Client: d.client, Clock: d.clock, Random: rand.Reader,
-		Log: func(function string) *slog.Logger { return telemetry.NewLogger(d.logs, function) },
-	}
+	d.Deployment = compose.Deployment{Config: cfg, Client: d.client, Clock: d.clock, Random: rand.Reader}
 	return d
+}
+
+// as returns the deployment as a function sees it.
+func (d *deployed) as(function string) compose.Deployment {
+	of := d.Deployment
+	of.Function, of.Log = function, telemetry.NewLogger(d.logs, function)
+	return of
 }
 
 func check(t *testing.T, err error) {
@@ -104,7 +90,7 @@ func serve(t *testing.T, function lambda.Handler, method, path, bearer string) (
 // defaults that its operator has changed.
 func TestSettingsReachTheFunctions(t *testing.T) {
 	d := deploy(t)
-	made := call(t, d.Issue(), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
+	made := call(t, management.Issue(d.as("issue")), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
 	user, _ := made["user"].(map[string]any)
 	issued, _ := made["token"].(map[string]any)
 	bearer, _ := issued["token"].(string)
@@ -114,13 +100,13 @@ func TestSettingsReachTheFunctions(t *testing.T) {
 	if user["web_url"] != "https://tokens.example.test/base/root" {
 		t.Errorf("public URL: %v", user)
 	}
-	if lines := d.logs.take(); !strings.Contains(lines, `"Stage":"test"`) || !strings.Contains(lines, `"function":"issue"`) || !strings.Contains(lines, `"Timestamp":1773907200000`) {
+	if lines := d.logs.String(); !strings.Contains(lines, `"Stage":"test"`) || !strings.Contains(lines, `"function":"issue"`) || !strings.Contains(lines, `"Timestamp":1773907200000`) {
 		t.Errorf("logged: %s", lines)
 	}
 
 	// Each function verifies with the same pepper, format and clock.
 	for path, function := range map[string]lambda.Handler{
-		"/api/v4/personal_access_tokens/self": d.Tokens(), "/api/v4/user": d.Directory(), "/api/v4/version": d.Settings(&planner.Planner{}),
+		"/api/v4/personal_access_tokens/self": management.Tokens(d.as("tokens")), "/api/v4/user": management.Directory(d.as("directory")), "/api/v4/version": settings.Handler(d.as("settings"), nil),
 	} {
 		if status, body := serve(t, function, http.MethodGet, path, bearer); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, body)
@@ -130,17 +116,17 @@ func TestSettingsReachTheFunctions(t *testing.T) {
 			t.Errorf("%s with a wrong checksum: %d", path, status)
 		}
 	}
-	if status, body := serve(t, d.Directory(), http.MethodGet, "/api/v4/users", bearer); status != http.StatusOK || !strings.Contains(body, "root") {
+	if status, body := serve(t, management.Directory(d.as("directory")), http.MethodGet, "/api/v4/users", bearer); status != http.StatusOK || !strings.Contains(body, "root") {
 		t.Errorf("accounts: %d %s", status, body)
 	}
-	if status, body := serve(t, d.Issue(), http.MethodPost, "/api/v4/personal_access_tokens/self/rotate", bearer); status != http.StatusOK || !strings.Contains(body, `"token":"acme-`) {
+	if status, body := serve(t, management.Issue(d.as("issue")), http.MethodPost, "/api/v4/personal_access_tokens/self/rotate", bearer); status != http.StatusOK || !strings.Contains(body, `"token":"acme-`) {
 		t.Errorf("rotated: %d %s", status, body)
 	} else {
 		var rotated struct{ Token string }
 		check(t, json.Unmarshal([]byte(body), &rotated))
 		bearer = rotated.Token
 	}
-	if status, body := serve(t, d.Revoke(), http.MethodDelete, "/api/v4/personal_access_tokens/self", bearer); status != http.StatusNoContent {
+	if status, body := serve(t, management.Revoke(d.as("revoke")), http.MethodDelete, "/api/v4/personal_access_tokens/self", bearer); status != http.StatusNoContent {
 		t.Errorf("revoked: %d %s", status, body)
 	}
 	var buckets, deletions []string
@@ -161,7 +147,7 @@ func TestSettingsReachTheFunctions(t *testing.T) {
 	if len(deletions) == 0 || deletions[0] != tenDaysLater {
 		t.Errorf("clean-up at %v, want %s", deletions, tenDaysLater)
 	}
-	if lines := d.logs.take(); strings.Contains(lines, bearer) || strings.Contains(lines, "@example.test") {
+	if lines := d.logs.String(); strings.Contains(lines, bearer) || strings.Contains(lines, "@example.test") {
 		t.Error("a secret was logged")
 	}
 }
@@ -169,21 +155,21 @@ func TestSettingsReachTheFunctions(t *testing.T) {
 // The authorizer asks the same store, and answers in the form it was told.
 func TestAuthorizerForms(t *testing.T) {
 	d := deploy(t)
-	made := call(t, d.Issue(), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
+	made := call(t, management.Issue(d.as("issue")), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
 	issued, _ := made["token"].(map[string]any)
 	bearer, _ := issued["token"].(string)
 	event := map[string]any{
 		"version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:eu-central-1:123456789012:a/$default/GET/orders",
 		"rawPath": "/orders", "headers": map[string]string{"authorization": "Bearer " + bearer},
 	}
-	if answer := call(t, d.Authorizer(true), event); answer["isAuthorized"] != true {
+	if answer := call(t, authorizer.Handler(d.as("authorizer"), true), event); answer["isAuthorized"] != true {
 		t.Errorf("simple: %v", answer)
 	}
-	if answer := call(t, d.Authorizer(false), event); answer["policyDocument"] == nil || answer["principalId"] != "1" {
+	if answer := call(t, authorizer.Handler(d.as("authorizer"), false), event); answer["policyDocument"] == nil || answer["principalId"] != "1" {
 		t.Errorf("policy: %v", answer)
 	}
 	d.clock.Advance(366 * 24 * time.Hour)
-	if answer := call(t, d.Authorizer(true), event); answer["isAuthorized"] != false {
+	if answer := call(t, authorizer.Handler(d.as("authorizer"), true), event); answer["isAuthorized"] != false {
 		t.Errorf("expired: %v", answer)
 	}
 }
@@ -191,17 +177,17 @@ func TestAuthorizerForms(t *testing.T) {
 // A last use that cannot be recorded is logged and costs nobody anything.
 func TestUnrecordedUseIsLogged(t *testing.T) {
 	d := deploy(t)
-	made := call(t, d.Issue(), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
+	made := call(t, management.Issue(d.as("issue")), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
 	issued, _ := made["token"].(map[string]any)
 	bearer, _ := issued["token"].(string)
 	d.Client = dynamodb.New(d.client.Options(), func(o *dynamodb.Options) {
 		o.RetryMaxAttempts = 1
 		o.HTTPClient = withoutUpdates{o.HTTPClient}
 	})
-	if status, body := serve(t, d.Tokens(), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer); status != http.StatusOK {
+	if status, body := serve(t, management.Tokens(d.as("tokens")), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer); status != http.StatusOK {
 		t.Errorf("%d %s", status, body)
 	}
-	if lines := d.logs.take(); !strings.Contains(lines, "last use not recorded") {
+	if lines := d.logs.String(); !strings.Contains(lines, "last use not recorded") {
 		t.Errorf("logged: %s", lines)
 	}
 	// A recorded use stands for the interval that the operator set.
@@ -211,8 +197,8 @@ func TestUnrecordedUseIsLogged(t *testing.T) {
 		want  string
 	}{{0, "2026-03-19T08:00:00.000Z"}, {59 * time.Second, "2026-03-19T08:00:00.000Z"}, {time.Second, "2026-03-19T08:01:00.000Z"}} {
 		d.clock.Advance(step.after)
-		_, _ = serve(t, d.Tokens(), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer)
-		_, body := serve(t, d.Tokens(), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer)
+		_, _ = serve(t, management.Tokens(d.as("tokens")), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer)
+		_, body := serve(t, management.Tokens(d.as("tokens")), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer)
 		if !strings.Contains(body, `"last_used_at":"`+step.want+`"`) {
 			t.Errorf("after %s: %s, want %s", step.after, body, step.want)
 		}

@@ -43,7 +43,7 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 	}
 	table, now, format := store.Open(nil, "latchkey", store.Options{}), clock.System{}, secret.Format{Prefixes: []string{"lkpat_"}}
 	refuses(t, lifecycle.IssuerParts{
-		Store: table, Reader: table, Projects: table, Bots: table, Gate: must(administration.NewGate(table)), Scopes: scope.GitLab(),
+		Store: table, Reader: table, Projects: table, Bots: table, Gate: Must(administration.NewGate(table)), Scopes: scope.GitLab(),
 		Pepper: pepper, Format: format, Policies: table, ImpersonationPrefix: "i", ProjectPrefix: "p", Clock: now, Random: rand.Reader,
 	}, lifecycle.NewIssuer)
 	refuses(t, lifecycle.RevokerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now}, lifecycle.NewRevoker)
@@ -54,7 +54,7 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 		Finder *directory.Finder
 		Store  directory.Store
 	}
-	refuses(t, directoryParts{must(directory.NewFinder(finder)), table}, func(p directoryParts) (*directory.Directory, error) {
+	refuses(t, directoryParts{Must(directory.NewFinder(finder)), table}, func(p directoryParts) (*directory.Directory, error) {
 		return directory.New(p.Finder, p.Store)
 	})
 	refuses(t, administration.Parts{Store: table, Planner: &planner.Planner{}, Clock: now, Reserved: []string{"lkpat_"}}, administration.New)

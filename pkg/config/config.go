@@ -106,6 +106,9 @@ type Authorizer struct {
 	Response string `env:"AUTHORIZER_HTTP_API_RESPONSE" envDefault:"simple"`
 }
 
+// Simple reports whether HTTP APIs expect simple responses.
+func (a Authorizer) Simple() bool { return a.Response == "simple" }
+
 // Read returns the variables that functions which know bearers share. environ is
 // in the form of os.Environ.
 func Read(environ []string) (Common, error) {

@@ -72,7 +72,7 @@ func (b Breaches) Error() string {
 	for i, breach := range b {
 		texts[i] = fmt.Sprintf("%s %s", breach.Field, breach.Rule)
 	}
-	return "input invalid: " + strings.Join(texts, ", ")
+	return strings.Join(texts, ", ")
 }
 
 // Unwrap returns ErrInput.

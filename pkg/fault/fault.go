@@ -49,8 +49,7 @@ func New(kind Kind, text string) error { return &family{kind, text} }
 
 // KindOf returns the kind of the first family that err wraps.
 func KindOf(err error) Kind {
-	var f *family
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*family](err); ok {
 		return f.kind
 	}
 	return Internal

@@ -45,7 +45,7 @@ func TestBreaches(t *testing.T) {
 	broken.Add("name", fault.TooLong, 255)
 	broken.Add("email", fault.Malformed, nil)
 	broken.Add("name", fault.Reserved, nil)
-	if err := broken.Err(); fault.KindOf(err) != fault.Invalid || err.Error() != "input invalid: name too long, email malformed, name reserved" {
+	if err := broken.Err(); fault.KindOf(err) != fault.Invalid || err.Error() != "name too long, email malformed, name reserved" {
 		t.Errorf("%v", err)
 	}
 	if rules := broken.Of("name"); !slices.Equal(rules, []fault.Rule{fault.TooLong, fault.Reserved}) {

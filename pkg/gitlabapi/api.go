@@ -40,7 +40,7 @@ type API struct {
 	PublicURL string
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
-	// Throttles of the function's instance, or nil.
+	// Throttles of the function's instance; see throttle.Unlimited.
 	Throttles *throttle.Throttles
 }
 
@@ -206,13 +206,13 @@ func (c *call) authenticate() (principal.Principal, error) {
 	if value == "" && rt.anonymous != nil {
 		return nobody, rt.anonymous
 	}
-	caller, err := c.api.Throttles.Verify(c.ctx, c.api.Verifier, value, c.request.Address)
+	caller, err := c.api.Throttles.Verify(c.ctx, c.api.Verifier, value, c.request.Address, c.now)
 	if errors.Is(err, throttle.ErrThrottled) {
 		return nobody, err
 	}
 	if refusal, known := errors.AsType[*verify.Refusal](err); known {
 		c.known = principal.Principal{Account: refusal.Account, Token: refusal.Token}
-		if event, ok := c.api.Throttles.Strayed(c.request, refusal, c.now); ok {
+		if event, stray := refusal.Stray(c.request, c.now); stray && c.api.Throttles.Stray(refusal.Token.ID, c.now) == nil {
 			c.note(event)
 		}
 		if rt.refused != nil {
@@ -245,7 +245,7 @@ func (c *call) admit(caller principal.Principal) error {
 		// may ask for sudo.
 		return c.unread
 	case rt.creates:
-		return c.api.Throttles.Create(caller, c.now)
+		return c.api.Throttles.Create(caller.Holder().ID, c.now)
 	}
 	return nil
 }

@@ -21,14 +21,6 @@ func TestLogsNameTheImpersonator(t *testing.T) {
 			checkLines(t, w, `"owner":2`, `"impersonator_id":1`)
 		})
 	}
-	t.Run("authorizer", func(t *testing.T) {
-		w := newWorld(t)
-		w.impersonate(t, "owner")
-		w.end(t, "impersonation")
-		_, err := w.authorizer(true).Decide(t.Context(), raw(t, formats[0].event(w.bearers["impersonation"], "GET", "/orders")))
-		check(t, err)
-		checkLines(t, w, `"owner":2`, `"impersonator_id":1`)
-	})
 }
 
 // A lost reply is repeated with the same prefix, under the same key.

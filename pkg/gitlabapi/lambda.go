@@ -19,6 +19,7 @@ import (
 	"github.com/awslabs/aws-lambda-go-api-proxy/core"
 
 	"latchkey/pkg/apigateway"
+	"latchkey/pkg/invocation"
 	"latchkey/pkg/principal"
 )
 
@@ -56,7 +57,7 @@ var ErrEvent = errors.New("event is neither a request from API Gateway nor a con
 // from outside cannot reach the console.
 func Lambda(h Handler, console Console) lambda.Handler {
 	var accessor core.RequestAccessor
-	return apigateway.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
+	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
 		var event events.APIGatewayProxyRequest
 		if err := json.Unmarshal(raw, &event); err != nil || event.HTTPMethod == "" {
 			if console == nil {

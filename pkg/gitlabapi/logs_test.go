@@ -87,29 +87,6 @@ func TestLogLinesOfTheConsole(t *testing.T) {
 	golden(t, "log of the console", w.logs.lines(t))
 }
 
-func TestLogLinesOfTheAuthorizer(t *testing.T) {
-	w := newWorld(t)
-	for _, name := range []string{"owner", "expired", "revoked", "blocked"} {
-		_, err := w.authorizer(false).Decide(t.Context(), raw(t, restEvent(w.bearers[name], "GET", "/orders")))
-		check(t, err)
-	}
-	for _, event := range []map[string]any{
-		restEvent("no-such-bearer-anywhere", "GET", "/orders"), restEvent("", "GET", "/orders"),
-		restEvent(w.bearers["owner"], "GET", "/canary//x"), httpEvent(w.bearers["reading"], "POST", "/orders"),
-	} {
-		_, err := w.authorizer(true).Decide(t.Context(), raw(t, event))
-		check(t, err)
-	}
-	w.breakEngine(func(string) bool { return true })
-	for _, event := range []map[string]any{restEvent(w.bearers["owner"], "GET", "/orders"), {"type": "canary"}} {
-		if _, err := w.authorizer(false).Decide(t.Context(), raw(t, event)); err == nil {
-			t.Error("decided")
-		}
-	}
-	w.logs.secret("canary")
-	golden(t, "log of the authorizer", w.logs.lines(t))
-}
-
 // Every refusal is counted once, under the code that dashboards show.
 func TestRefusalsAreCountedOnce(t *testing.T) {
 	for name, want := range map[string]string{
@@ -120,22 +97,8 @@ func TestRefusalsAreCountedOnce(t *testing.T) {
 		if len(w.counts.total) != 1 || w.counts.total[want] != 1 {
 			t.Errorf("%q: %v", name, w.counts.total)
 		}
-		w.counts.reset()
-		_, err := w.authorizer(false).Decide(t.Context(), raw(t, restEvent(w.bearers[name], "GET", "/orders")))
-		check(t, err)
-		if len(w.counts.total) != 1 || w.counts.total[want] != 1 {
-			t.Errorf("authorizer, %q: %v", name, w.counts.total)
-		}
 	}
 	w := newWorld(t)
-	event := restEvent(w.bearers["owner"], "GET", "/orders")
-	event["multiValueHeaders"] = map[string][]string{"PRIVATE-TOKEN": {"a", "b"}}
-	_, err := w.authorizer(false).Decide(t.Context(), raw(t, event))
-	check(t, err)
-	if w.counts.total["BearersRefused input"] != 1 {
-		t.Errorf("two headers: %v; they are the caller's fault", w.counts.total)
-	}
-	w = newWorld(t)
 	throughLambda(t, w, post("issue", ownTokens, "owner", validCreation))
 	throughLambda(t, w, post("issue", ownToken+"/rotate", "rotating", ""))
 	throughLambda(t, w, remove(ownToken, "registry"))

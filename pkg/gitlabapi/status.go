@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
@@ -221,9 +222,21 @@ func (i *insufficientScope) reply(*call) *reply {
 func (c *call) throttled(err error) *reply {
 	if refusal, ok := errors.AsType[*throttle.Refusal](err); ok {
 		c.api.Count("RequestsThrottled", refusal.Code)
-		refusal.WriteHeaders(c.header())
+		c.writeLimit(refusal)
 	}
 	return tooMany
+}
+
+// writeLimit says when to come back. No other reply has these headers: the
+// official Go client slows itself down for good to the RateLimit-Limit of the
+// first reply it gets.
+func (c *call) writeLimit(refusal *throttle.Refusal) {
+	h := c.header()
+	h.Set("Retry-After", strconv.Itoa(refusal.Wait))
+	h.Set("RateLimit-Limit", strconv.Itoa(refusal.Limit))
+	h.Set("RateLimit-Observed", strconv.Itoa(refusal.Limit-refusal.Remaining))
+	h.Set("RateLimit-Remaining", strconv.Itoa(refusal.Remaining))
+	h.Set("RateLimit-Reset", strconv.FormatInt(c.now.Unix()+int64(refusal.Wait), 10))
 }
 
 // An inWords error belongs to the wire format and brings its own reply.

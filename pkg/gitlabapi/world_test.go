@@ -80,7 +80,7 @@ type world struct {
 	logs           *logs
 	counts         *counts
 	publicURL      string
-	throttles      *throttle.Throttles // none unless a test sets it
+	throttles      *throttle.Throttles // without limits unless a test sets it
 	// leakStep is what replies to reports of leaks take a multiple of: nothing
 	// unless a test sets it.
 	leakStep  func(int) time.Duration
@@ -106,8 +106,8 @@ func newWorld(tb testing.TB) *world {
 		clock: clock.NewFake(now.Add(-24 * time.Hour)), client: engine.New().Client(), pepper: pepper, catalog: scope.GitLab(),
 		format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}},
 		logs:   &logs{}, counts: &counts{}, publicURL: publicURL,
-		leakStep: func(int) time.Duration { return 0 },
-		bearers:  map[string]string{}, tokens: map[string]token.Token{}, users: map[string]account.Account{},
+		leakStep: func(int) time.Duration { return 0 }, throttles: throttle.Unlimited(),
+		bearers: map[string]string{}, tokens: map[string]token.Token{}, users: map[string]account.Account{},
 	}
 	path, err := tabledef.Path()
 	check(tb, err)
@@ -554,6 +554,13 @@ func (c *counts) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total = nil
+}
+
+func raw(tb testing.TB, event map[string]any) json.RawMessage {
+	tb.Helper()
+	out, err := json.Marshal(event)
+	check(tb, err)
+	return out
 }
 
 func check(tb testing.TB, err error) {

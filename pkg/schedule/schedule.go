@@ -23,6 +23,7 @@ import (
 
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/invocation"
 	"latchkey/pkg/sweep"
 )
 
@@ -58,7 +59,7 @@ type reply struct {
 // MailQuotaUsedUp, MailPaused, MailSenderRefused, MailThrottled, MailUnsent, TableUnavailable,
 // ScanFailed.
 func Lambda(log *slog.Logger, metrics Metrics, scan Scan) lambda.Handler {
-	return function(func(ctx context.Context, raw json.RawMessage) (any, error) {
+	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
 		e, err := parse(raw)
 		if err != nil {
 			log.Error("scan event malformed", "reason", err.Error())
@@ -79,19 +80,6 @@ func Lambda(log *slog.Logger, metrics Metrics, scan Scan) lambda.Handler {
 		}
 		return reply{Done: result.Done, Tokens: tokens, Mails: c.Mails, Failed: c.Failed}, nil
 	})
-}
-
-// function is a Lambda handler that may be invoked by several goroutines at
-// once, which lambda.NewHandler's may not: its replies share a buffer.
-type function func(context.Context, json.RawMessage) (any, error)
-
-// Invoke implements lambda.Handler.
-func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	reply, err := f(ctx, payload)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(reply)
 }
 
 // errEvent means that an event is not one of a scan.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
+	"latchkey/infra/golden"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/schedule"
 	"latchkey/pkg/sweep"
@@ -240,29 +241,16 @@ func TestLogs(t *testing.T) {
 				if (err == nil) != (c.err == nil) {
 					t.Fatal(err)
 				}
-				golden(t, c.name, clockTime.ReplaceAllString(logged, `"time":"..."`))
+				lines(t, c.name, clockTime.ReplaceAllString(logged, `"time":"..."`))
 			})
 		})
 	}
 }
 
-// golden compares got with a file, which UPDATE_GOLDEN=1 writes.
-func golden(t *testing.T, name, got string) {
+// lines compares what was logged with a golden file. Every line has to be JSON.
+func lines(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", "golden", strings.ReplaceAll(name, " ", "-")+".txt")
-	if os.Getenv("UPDATE_GOLDEN") == "1" {
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s:\n--- want\n%s\n--- got\n%s", path, want, got)
-	}
+	golden.Check(t, name, got)
 	for line := range strings.Lines(got) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("a line is not JSON: %s", line)

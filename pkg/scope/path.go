@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"latchkey/pkg/fault"
 )
 
 // MaxPathLength is the longest path that is judged, in bytes. API Gateway
@@ -13,7 +15,7 @@ const MaxPathLength = 8192
 
 // ErrAmbiguousPath means that gateway, rules and backend might read a path in
 // different ways, so that a rule could be passed by spelling.
-var ErrAmbiguousPath = errors.New("path can be read in two ways")
+var ErrAmbiguousPath = fault.New(fault.Invalid, "path can be read in two ways")
 
 // CheckPath returns ErrAmbiguousPath for a path, encoded as the client sent
 // it, that can be read in more than one way: too long, not starting with a

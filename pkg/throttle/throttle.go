@@ -1,9 +1,10 @@
-// Package throttle keeps what one instance of a function remembers about who asks
-// too often.
+// Package throttle keeps what one instance of a function remembers about callers who
+// ask too often.
 //
-// Start with New and the methods of Throttles. What an instance has seen is its
-// own: a limit over all instances is the gateway's and the firewall's to keep. The
-// nil Throttles limit nothing. It is safe for concurrent use.
+// Start with New and the methods of Throttles. The package counts, and answers
+// with a Refusal that says how long to wait. It writes no reply, no header and no
+// audit event. It costs no request: an instance knows nothing of the others, so a
+// limit over all of them is the gateway's and the firewall's to keep.
 package throttle
 
 import (
@@ -12,19 +13,16 @@ import (
 	"errors"
 	"hash/maphash"
 	"math"
-	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate" // the extended standard library's token bucket
 
 	"latchkey/pkg/account"
-	"latchkey/pkg/audit"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
-	"latchkey/pkg/verify"
 )
 
 // Limits are how often a minute something may be done; 0 is no limit. All of a
@@ -38,53 +36,63 @@ type Limits struct {
 	LeakReports int
 }
 
-// wrongBearers is the word that requests from an address with too many wrong
-// bearers are counted under.
+// WrongBearers is the code of refusals to an address with too many wrong bearers.
 const WrongBearers = "wrong_bearers"
 
-// Throttles count what an instance of a function has seen. They know nothing
-// of other instances, so that they cost no request; what has to hold over all
-// of them is the gateway's and the firewall's to do. They are safe for
-// concurrent use. The nil Throttles limit nothing.
+// Throttles count what an instance of a function has seen. They are safe for
+// concurrent use.
 type Throttles struct {
 	wrongBearers *throttle[netip.Prefix]
 	goodBearers  *known
 	creations    *throttle[account.ID]
 	leakReports  *throttle[netip.Prefix]
-	strays       *throttle[token.ID] // what of them is written down
+	strays       *throttle[token.ID]
 }
 
 // New returns throttles that have seen nothing.
 func New(limits Limits) *Throttles {
+	const strays = 1
+	return newThrottles(limits, strays)
+}
+
+// Unlimited returns throttles that refuse nothing.
+func Unlimited() *Throttles { return newThrottles(Limits{}, 0) }
+
+func newThrottles(limits Limits, strays int) *Throttles {
 	return &Throttles{
 		wrongBearers: newThrottle[netip.Prefix](WrongBearers, limits.WrongBearers),
 		goodBearers:  newKnown(),
 		creations:    newThrottle[account.ID]("creations", limits.Creations),
 		leakReports:  newThrottle[netip.Prefix]("leak_reports", limits.LeakReports),
-		strays:       newThrottle[token.ID]("strays", 1),
+		strays:       newThrottle[token.ID]("strays", strays),
 	}
 }
 
-// verify is Verifier.Verify for a client that may have tried too much. Only
-// wrong bearers count. When an address has used up its own, no bearer from
-// there is looked up any more, with one exception: those that were good when
-// this instance last saw them. Many people share an address, and one script
-// with an expired token must not lock out the others. The exception allows
-// nothing, because such a bearer is verified like every other, and it helps no
-// one who guesses.
+// A Verifier decides whether a bearer is good; see verify.Verifier.
+type Verifier interface {
+	Verify(ctx context.Context, value string, from netip.Addr) (principal.Principal, error)
+}
+
+// Verify asks verifier, unless the client's address has tried too many wrong
+// bearers. Only wrong bearers count. When an address has used up its own, no
+// bearer from there is looked up any more, with one exception: those that were
+// good when this instance last saw them. Many people share an address, and one
+// script with an expired token must not lock out the others. The exception allows
+// nothing, because such a bearer is verified like every other, and it does not
+// help anybody who guesses. An address that is not known has no limit.
 //
 // Requests that are being served at once may all have found the last try
 // unused, so in the local cloud a few more pass. An instance of a Lambda
 // function serves one at a time.
-func (t *Throttles) Verify(ctx context.Context, verifier *verify.Verifier, value string, address netip.Addr) (principal.Principal, error) {
-	if t == nil || value == "" || !address.IsValid() {
-		return verifier.Verify(ctx, value, address)
+func (t *Throttles) Verify(ctx context.Context, verifier Verifier, value string, from netip.Addr, now time.Time) (principal.Principal, error) {
+	if value == "" || !from.IsValid() {
+		return verifier.Verify(ctx, value, from)
 	}
-	network, now := networkOf(address), verifier.Now()
+	network := networkOf(from)
 	if err := t.wrongBearers.check(network, now); err != nil && !t.goodBearers.has(value) {
 		return principal.Principal{}, err
 	}
-	caller, err := verifier.Verify(ctx, value, address)
+	caller, err := verifier.Verify(ctx, value, from)
 	switch {
 	case err == nil:
 		t.goodBearers.add(value)
@@ -95,61 +103,50 @@ func (t *Throttles) Verify(ctx context.Context, verifier *verify.Verifier, value
 	return caller, err
 }
 
-// create counts a request for a new token. With sudo it counts for the
-// administrator behind it, who could use up everybody's otherwise.
-func (t *Throttles) Create(by principal.Principal, now time.Time) error {
-	if t == nil {
-		return nil
-	}
-	asking := by.Account
-	if by.By != nil {
-		asking = *by.By
-	}
-	return t.creations.take(asking.ID, now)
+// Create counts a request for a new token. Under sudo, holder is the
+// administrator, who could use up everybody's otherwise.
+func (t *Throttles) Create(holder account.ID, now time.Time) error {
+	return t.creations.take(holder, now)
 }
 
-// ReportLeak counts a report of leaked values.
-func (t *Throttles) ReportLeak(address netip.Addr, now time.Time) error {
-	if t == nil || !address.IsValid() {
+// ReportLeak counts a report of leaked values. An address that is not known has no
+// limit.
+func (t *Throttles) ReportLeak(from netip.Addr, now time.Time) error {
+	if !from.IsValid() {
 		return nil
 	}
-	return t.leakReports.take(networkOf(address), now)
+	return t.leakReports.take(networkOf(from), now)
 }
 
-// errThrottled is the family of refusals for doing something too often.
-var ErrThrottled = errors.New("too many requests")
+// Stray counts a use of a token from where it may not be used, and refuses to have
+// it recorded while the last one is less than a minute old: nobody is to fill the
+// audit trail.
+func (t *Throttles) Stray(id token.ID, now time.Time) error { return t.strays.take(id, now) }
 
-// throttled is a refusal until a whole second.
+// ErrThrottled is the family of refusals for doing something too often.
+var ErrThrottled = fault.New(fault.Throttled, "too many requests")
+
+// A Refusal says what there was too much of, and for how long there is no more.
 type Refusal struct {
-	Code      string // what there was too much of
-	Limit     int    // of it in a minute
-	Now       time.Time
+	Code      string
+	Limit     int // of it in a minute
 	Remaining int
-	Wait      int // seconds
+	Wait      int // whole seconds
 }
 
-func (t *Refusal) Error() string { return ErrThrottled.Error() + ": " + t.Code }
+// Error implements error.
+func (r *Refusal) Error() string { return ErrThrottled.Error() + ": " + r.Code }
 
-func (t *Refusal) Unwrap() error { return ErrThrottled }
-
-// WriteHeaders says when to come back. No other reply has these headers: the
-// official Go client slows itself down for good to the RateLimit-Limit of the
-// first reply it gets.
-func (t *Refusal) WriteHeaders(h http.Header) {
-	h.Set("Retry-After", strconv.Itoa(t.Wait))
-	h.Set("RateLimit-Limit", strconv.Itoa(t.Limit))
-	h.Set("RateLimit-Observed", strconv.Itoa(t.Limit-t.Remaining))
-	h.Set("RateLimit-Remaining", strconv.Itoa(t.Remaining))
-	h.Set("RateLimit-Reset", strconv.FormatInt(t.Now.Unix()+int64(t.Wait), 10))
-}
+// Unwrap returns ErrThrottled.
+func (*Refusal) Unwrap() error { return ErrThrottled }
 
 // maxKeys is how many keys a throttle tells apart, at some 200 bytes each. An
 // instance of a function sees fewer in the minute for which they matter.
 const maxKeys = 10_000
 
 // A throttle is a token bucket for each key: as many uses as the limit at
-// once, and then one more in every part of a minute. The nil throttle has no
-// limit.
+// once, and then one more in every part of a minute. Its limit may be 0, which is
+// none.
 //
 // It keeps maxKeys buckets. One that was not used for a minute is full, so
 // nothing is lost when it goes. While all were used within the minute, the
@@ -170,9 +167,6 @@ type bucket struct {
 }
 
 func newThrottle[K comparable](code string, limit int) *throttle[K] {
-	if limit <= 0 {
-		return nil
-	}
 	t := &throttle[K]{code: code, limit: limit}
 	t.shared = t.newBucket()
 	return t
@@ -239,7 +233,7 @@ func (t *throttle[K]) each() rate.Limit {
 
 // check reports whether key may do it, and does not count it.
 func (t *throttle[K]) check(key K, now time.Time) error {
-	if t == nil {
+	if t.limit == 0 {
 		return nil
 	}
 	t.mu.Lock()
@@ -257,7 +251,7 @@ func (t *throttle[K]) check(key K, now time.Time) error {
 
 // take counts one use by key, or refuses it.
 func (t *throttle[K]) take(key K, now time.Time) error {
-	if t == nil {
+	if t.limit == 0 {
 		return nil
 	}
 	t.mu.Lock()
@@ -295,7 +289,7 @@ func (t *throttle[K]) refusal(b *bucket, now time.Time) error {
 	const rounding = 1e-6 // a wait of 6.0000001 seconds is one of 6
 	left := max(b.TokensAt(now), 0)
 	return &Refusal{
-		Code: t.code, Limit: t.limit, Now: now, Remaining: int(left),
+		Code: t.code, Limit: t.limit, Remaining: int(left),
 		Wait: max(1, int(math.Ceil((1-left)/float64(t.each())-rounding))),
 	}
 }
@@ -334,18 +328,6 @@ func (r *recency[K, V]) remove(key K) {
 		r.order.Remove(element)
 		delete(r.elements, key)
 	}
-}
-
-// Strayed returns the event of a good bearer that came from where its token may
-// not be used: somebody has it who should not, or its networks are out of date.
-// ok is false for every other refusal, and while the same token's last such event
-// is less than a minute old: nobody is to fill the trail with it.
-func (t *Throttles) Strayed(request principal.Request, refusal *verify.Refusal, now time.Time) (event audit.Event, ok bool) {
-	if !errors.Is(refusal, token.ErrAddress) || t != nil && t.strays.take(refusal.Token.ID, now) != nil {
-		return audit.Event{}, false
-	}
-	nobody := principal.Principal{Token: token.Token{ID: refusal.Token.ID}, Request: request}
-	return audit.OfToken(now, audit.By(nobody, audit.Policy), refusal.Token, audit.Strayed), true
 }
 
 // networkOf returns what one client can hold: the address of IPv4, and the 64

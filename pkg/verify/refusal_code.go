@@ -9,18 +9,21 @@ import (
 	"latchkey/pkg/token"
 )
 
+// refusalCodes are the words for refusals. The first error that matches decides.
+var refusalCodes = [...]struct {
+	err  error
+	code string
+}{
+	{token.ErrMissing, "missing"}, {token.ErrExpired, "expired"}, {token.ErrRevoked, "revoked"},
+	{token.ErrAddress, "address"}, {token.ErrInvalid, "unknown"}, {account.ErrInactive, "owner"},
+	{scope.ErrInsufficient, "scope"}, {scope.ErrAmbiguousPath, "path"}, {fault.ErrInput, "input"},
+}
+
 // RefusalCode is the word that refused bearers are counted under.
 func RefusalCode(err error) string {
-	for _, row := range []struct {
-		err  error
-		code string
-	}{
-		{token.ErrMissing, "missing"}, {token.ErrExpired, "expired"}, {token.ErrRevoked, "revoked"},
-		{token.ErrAddress, "address"}, {token.ErrInvalid, "unknown"}, {account.ErrInactive, "owner"},
-		{scope.ErrInsufficient, "scope"}, {scope.ErrAmbiguousPath, "path"}, {fault.ErrInput, "input"},
-	} {
-		if errors.Is(err, row.err) {
-			return row.code
+	for i := range refusalCodes {
+		if errors.Is(err, refusalCodes[i].err) {
+			return refusalCodes[i].code
 		}
 	}
 	return "undecided"

@@ -8,7 +8,6 @@
 package localtest
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -18,9 +17,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +32,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/telemetry"
+	"latchkey/pkg/telemetry/telemetrytest"
 )
 
 // Now is where a World's clock starts: in the middle of a UTC day.
@@ -52,7 +50,7 @@ type World struct {
 	URL   string
 	Clock *clock.Fake
 	// Logs is everything that the functions and the gateway logged.
-	Logs *Logs
+	Logs *telemetrytest.Logs
 	// Functions are the handlers by name, for direct invocation.
 	Functions map[string]lambda.Handler
 	// Engine is a client without any function's restrictions.
@@ -101,7 +99,8 @@ func Start(tb testing.TB, o Options) *World {
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
-	w := &World{Clock: clock.NewFake(Now), Logs: &Logs{}, Engine: o.Client(), Table: "t" + rand.Text()}
+	w := &World{Clock: clock.NewFake(Now), Logs: telemetrytest.NewLogs(tb), Engine: o.Client(), Table: "t" + rand.Text()}
+	w.Logs.Secret(AdminBearer)
 	w.Mailbox = mailbox.New(w.Clock, mailsKept)
 	w.Plans = local.NewPlans(template.Machines())
 	if o.Mail == nil {
@@ -124,7 +123,6 @@ func Start(tb testing.TB, o Options) *World {
 	tb.Cleanup(func() {
 		check(tb, w.Cloud.Close())
 		_, _ = w.Engine.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &w.Table})
-		w.Logs.searchFor(tb)
 	})
 	_, err = w.Cloud.Administrator(tb.Context(), "root", "first token", AdminBearer)
 	check(tb, err)
@@ -189,56 +187,4 @@ func (w *World) Send(tb testing.TB, request *http.Request) Reply {
 	body, err := io.ReadAll(response.Body)
 	check(tb, err)
 	return Reply{response.StatusCode, response.Header, string(body)}
-}
-
-// Logs collects what was logged. It is safe for concurrent use.
-type Logs struct {
-	mu      sync.Mutex
-	buffer  bytes.Buffer
-	secrets []string
-}
-
-// Write implements io.Writer.
-func (l *Logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buffer.Write(p)
-}
-
-// String returns everything logged so far.
-func (l *Logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buffer.String()
-}
-
-// Secret adds a value that must not be in the logs when the test ends.
-func (l *Logs) Secret(value string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.secrets = append(l.secrets, value)
-}
-
-var (
-	bearers = regexp.MustCompile(`lk(pat|prj|imp)_[0-9A-Za-z]{30,}`)
-	digests = regexp.MustCompile(`(TOKEN|IDEMPOTENCY)#[0-9A-Za-z_-]{20,}`)
-	// 43 characters of base64url that stand alone are a digest.
-	bareDigests = regexp.MustCompile(`"[0-9A-Za-z_-]{43}"`)
-	addresses   = regexp.MustCompile(`[0-9A-Za-z._+-]+@[0-9A-Za-z-]+\.[0-9A-Za-z.]+`)
-)
-
-func (l *Logs) searchFor(tb testing.TB) {
-	logged := l.String()
-	for what, pattern := range map[string]*regexp.Regexp{
-		"bearer": bearers, "digest": digests, "bare digest": bareDigests, "mail address": addresses,
-	} {
-		if found := pattern.FindString(logged); found != "" {
-			tb.Errorf("a %s was logged: %s", what, found)
-		}
-	}
-	for _, secret := range append(l.secrets, AdminBearer) {
-		if strings.Contains(logged, secret) {
-			tb.Errorf("a secret was logged: %s", secret)
-		}
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,15 +28,14 @@ var layers = map[string]layer{
 	"fault": domain, "clock": domain, "secret": domain, "scope": domain, "account": domain, "project": domain,
 	"settings": domain, "feature": domain, "token": domain, "principal": domain, "audit": domain,
 	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase,
-	"apigateway": shared, "throttle": shared,
+	"apigateway": shared, "invocation": shared, "throttle": shared,
 	"authorizer": adapter, "gitlabapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
 	"schedule": adapter, "planner": adapter,
 	"compose": wiring,
 }
 
-// importDirection keeps arrows pointing down: functions and their wiring, adapters, use cases,
-// domain. Tests may
-// reach further, for a use case is tested on a real store.
+// importDirection keeps arrows pointing down: functions, their wiring, adapters, use cases, domain.
+// Tests may reach further, for a use case is tested on a real store.
 func importDirection(m module) ([]fault, error) {
 	var faults []fault
 	for _, f := range m.files {
@@ -57,14 +57,14 @@ func forbidden(f file, imported string) string {
 	if own && under(target, "infra") {
 		return "what is deployed must not import infra"
 	}
-	if own && under(target, "pkg/store/storetest") {
-		return "storetest is for tests"
+	if support := forTests(target); own && support != "" {
+		return path.Base(support) + " is for tests"
 	}
-	if function := f.function(); function != "" {
-		if own && under(target, "functions") && !under(target, "functions/"+function) {
-			return "a function must not import another function"
+	if f.function() != "" {
+		if !own || under(target, "pkg/compose") {
+			return ""
 		}
-		return ""
+		return "a function imports pkg/compose and nothing else of ours"
 	}
 	from := packageName(f.path)
 	level := layers[from]
@@ -110,8 +110,8 @@ func packageName(path string) string {
 	return parts[1]
 }
 
-// restricted lists foreign packages that one of ours keeps to itself. Mains build the clients, so
-// they may import all of them.
+// restricted lists foreign packages that one of ours keeps to itself. The wiring builds the clients,
+// so it may import all of them.
 var restricted = []struct {
 	module string
 	owners []string
@@ -128,14 +128,14 @@ var restricted = []struct {
 func restrictedModules(m module) ([]fault, error) {
 	var faults []fault
 	for _, f := range m.files {
-		if !f.product() || f.function() != "" || layers[packageName(f.path)] == wiring {
+		if !f.product() || layers[packageName(f.path)] == wiring {
 			continue
 		}
 		for _, spec := range f.syntax.Imports {
 			for _, r := range restricted {
 				owned := slices.ContainsFunc(r.owners, func(owner string) bool { return under(f.path, owner) })
 				if under(importPath(spec), r.module) && !owned {
-					faults = append(faults, f.fault(spec.Pos(), "only %s and mains import %s", strings.Join(r.owners, ", "), r.module))
+					faults = append(faults, f.fault(spec.Pos(), "only %s and pkg/compose import %s", strings.Join(r.owners, ", "), r.module))
 				}
 			}
 		}
@@ -153,6 +153,16 @@ var testOnly = []string{
 	"pgregory.net/rapid",
 	"go.yaml.in/yaml",
 	"gopkg.in/yaml.v3",
+}
+
+// reserved lists packages that only some functions link: every other one would carry their code
+// through each cold start.
+var reserved = map[string][]string{
+	"github.com/aws/aws-sdk-go-v2/service/sesv2":     {"expired", "expiring", "leaks", "lifetime"},
+	"github.com/aws/aws-sdk-go-v2/service/scheduler": {"settings"},
+	modulePath + "/pkg/gitlabapi":                    {"directory", "issue", "leaks", "revoke", "settings", "tokens"},
+	modulePath + "/pkg/authorizer":                   {"authorizer"},
+	modulePath + "/pkg/schedule":                     {"expired", "expiring", "lifetime"},
 }
 
 // reachableModules asks the go command what each function links in, directly or not.
@@ -177,6 +187,10 @@ func reachableModules(m module) ([]fault, error) {
 		}
 		for line := range strings.Lines(string(output)) {
 			words := strings.Fields(line)
+			if own := reserved[words[0]]; own != nil && !slices.Contains(own, path.Base(function)) {
+				faults = append(faults, fault{function + "/main.go", 1,
+					fmt.Sprintf("links %s, which is for %s", words[0], strings.Join(own, ", "))})
+			}
 			for _, imported := range words[1:] {
 				for _, banned := range testOnly {
 					// A test-only module's own imports add nothing to its first mention.

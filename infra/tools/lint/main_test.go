@@ -70,35 +70,46 @@ var cases = []struct {
 	{"product imports storetest", importDirection, map[string]string{
 		"pkg/store/s.go": "package store\nimport \"latchkey/pkg/store/storetest\"",
 	}, []string{"pkg/store/s.go:2: storetest is for tests"}},
+	{"product imports telemetrytest", importDirection, map[string]string{
+		"pkg/authorizer/a.go": "package authorizer\nimport \"latchkey/pkg/telemetry/telemetrytest\"",
+	}, []string{"pkg/authorizer/a.go:2: telemetrytest is for tests"}},
 	{"pkg imports a function", importDirection, map[string]string{
 		"pkg/web/w.go": "package web\nimport \"latchkey/functions/web\"",
 	}, []string{"pkg/web/w.go:2: pkg must not import functions/web"}},
-	{"function imports everything below", importDirection, map[string]string{
-		"functions/issue/main.go": "package main\nimport (\n\"latchkey/pkg/store\"\n\"latchkey/pkg/gitlabapi\"\n)",
+	{"function imports the wiring and foreign packages", importDirection, map[string]string{
+		"functions/issue/main.go": "package main\nimport (\n\"latchkey/pkg/compose\"\n\"latchkey/pkg/compose/leaks\"\n\"github.com/aws/aws-lambda-go/lambda\"\n)",
 	}, nil},
+	{"function imports what the wiring wires", importDirection, map[string]string{
+		"functions/issue/main.go": "package main\nimport (\n\"latchkey/pkg/store\"\n\"latchkey/pkg/config\"\n)",
+	}, []string{
+		"functions/issue/main.go:3: a function imports pkg/compose and nothing else of ours",
+		"functions/issue/main.go:4: a function imports pkg/compose and nothing else of ours",
+	}},
 	{"function imports another function", importDirection, map[string]string{
 		"functions/issue/main.go": "package main\nimport \"latchkey/functions/revoke\"",
-	}, []string{"functions/issue/main.go:2: a function must not import another function"}},
+	}, []string{"functions/issue/main.go:2: a function imports pkg/compose and nothing else of ours"}},
 	{"function imports infra", importDirection, map[string]string{
 		"functions/issue/main.go": "package main\nimport \"latchkey/infra/local/engine\"",
 	}, []string{"functions/issue/main.go:2: what is deployed must not import infra"}},
 
 	// restrictedModules
-	{"owners, mains and tests import the clients", restrictedModules, map[string]string{
-		"pkg/store/s.go":          "package store\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb/types\"",
-		"pkg/notify/n.go":         "package notify\nimport \"github.com/aws/aws-sdk-go-v2/service/sesv2\"",
-		"pkg/gitlabapi/h.go":      "package gitlabapi\nimport \"github.com/aws/aws-lambda-go/events\"",
-		"pkg/verify/v_test.go":    "package verify\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb\"",
-		"functions/issue/main.go": "package main\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb\"",
+	{"owners, wiring and tests import the clients", restrictedModules, map[string]string{
+		"pkg/store/s.go":         "package store\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb/types\"",
+		"pkg/notify/n.go":        "package notify\nimport \"github.com/aws/aws-sdk-go-v2/service/sesv2\"",
+		"pkg/gitlabapi/h.go":     "package gitlabapi\nimport \"github.com/aws/aws-lambda-go/events\"",
+		"pkg/verify/v_test.go":   "package verify\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb\"",
+		"pkg/compose/leaks/l.go": "package leaks\nimport \"github.com/aws/aws-sdk-go-v2/service/sesv2\"",
 	}, nil},
 	{"somebody else imports the clients", restrictedModules, map[string]string{
-		"pkg/config/c.go": "package config\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb/types\"",
-		"pkg/store/s.go":  "package store\nimport \"github.com/aws/aws-sdk-go-v2/service/sesv2\"",
-		"pkg/web/w.go":    "package web\nimport \"github.com/aws/aws-lambda-go/events\"",
+		"pkg/config/c.go":         "package config\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb/types\"",
+		"pkg/store/s.go":          "package store\nimport \"github.com/aws/aws-sdk-go-v2/service/sesv2\"",
+		"pkg/web/w.go":            "package web\nimport \"github.com/aws/aws-lambda-go/events\"",
+		"functions/issue/main.go": "package main\nimport \"github.com/aws/aws-sdk-go-v2/service/dynamodb\"",
 	}, []string{
-		"pkg/config/c.go:2: only pkg/store and mains import",
-		"pkg/store/s.go:2: only pkg/notify and mains import",
-		"pkg/web/w.go:2: only pkg/apigateway, pkg/authorizer, pkg/gitlabapi and mains import",
+		"functions/issue/main.go:2: only pkg/store and pkg/compose import",
+		"pkg/config/c.go:2: only pkg/store and pkg/compose import",
+		"pkg/store/s.go:2: only pkg/notify and pkg/compose import",
+		"pkg/web/w.go:2: only pkg/apigateway, pkg/authorizer, pkg/gitlabapi and pkg/compose import",
 	}},
 
 	// reachableModules
@@ -111,6 +122,14 @@ var cases = []struct {
 		"functions/issue/main.go": "package main\nimport _ \"latchkey/pkg/store\"\nfunc main() {}",
 		"functions/clean/main.go": "package main\nimport _ \"latchkey/pkg/clock\"\nfunc main() {}",
 	}, []string{"functions/issue/main.go:1: links pgregory.net/rapid, which is for tests and local runs, through latchkey/pkg/store"}},
+
+	{"function links what is another one's", reachableModules, map[string]string{
+		"go.mod":                       "module latchkey\ngo 1.26",
+		"pkg/gitlabapi/g.go":           "package gitlabapi",
+		"pkg/compose/c.go":             "package compose\nimport _ \"latchkey/pkg/gitlabapi\"",
+		"functions/issue/main.go":      "package main\nimport _ \"latchkey/pkg/compose\"\nfunc main() {}",
+		"functions/authorizer/main.go": "package main\nimport _ \"latchkey/pkg/compose\"\nfunc main() {}",
+	}, []string{"functions/authorizer/main.go:1: links latchkey/pkg/gitlabapi, which is for directory, issue, leaks, revoke, settings, tokens"}},
 
 	// requestData
 	{"a context carries deadlines", requestData, map[string]string{
@@ -145,41 +164,25 @@ var cases = []struct {
 		"pkg/store/s.go:4: time.Since outside pkg/clock",
 		"pkg/web/w.go:3: time.Now outside pkg/clock",
 	}},
-	{"a product sleeps, with a reason or without", clockReads, map[string]string{
-		"pkg/clock/c.go": "package clock\nimport \"time\"\nfunc f() { time.Sleep(1) }",
-		"pkg/web/w.go":   "package web\nimport \"time\"\nfunc f() { time.Sleep(1) } // sleep: a pause",
-	}, []string{
-		"pkg/clock/c.go:3: time.Sleep: wait for what you need",
-		"pkg/web/w.go:3: time.Sleep: wait for what you need",
-	}},
-	{"a test or a local run sleeps without a reason", clockReads, map[string]string{
-		"pkg/web/w_test.go":        "package web\nimport (\n\"testing/synctest\"\n\"time\"\n)\nfunc f() { synctest.Test(nil, nil); time.Sleep(1) }",
-		"infra/local/l.go":         "package local\nimport \"time\"\nvar f = time.Sleep",
-		"pkg/store/storetest/e.go": "package storetest\nimport \"time\"\nfunc f() {\n// sleep: too far up\n\ntime.Sleep(1)\n// sleep: below\n}",
-		"pkg/store/s_test.go":      "package store\nimport \"time\"\nfunc f() {\ntime.Sleep(1) // a pause\ntime.Sleep(1) // sleep:\n}",
-	}, []string{
-		"pkg/web/w_test.go:6: time.Sleep without a reason",
-		"infra/local/l.go:3: time.Sleep without a reason",
-		"pkg/store/storetest/e.go:6: time.Sleep without a reason",
-		"pkg/store/s_test.go:4: time.Sleep without a reason",
-		"pkg/store/s_test.go:5: time.Sleep without a reason",
-	}},
-	{"a test says why it sleeps", clockReads, map[string]string{
-		"pkg/web/w_test.go": "package web\nimport \"time\"\nfunc f() {\ntime.Sleep(1) // sleep: the lease ends\n\n// sleep: the lease ends\ntime.Sleep(1)\n}",
+	{"a test sleeps", clockReads, map[string]string{
+		"pkg/web/w_test.go": "package web\nimport \"time\"\nfunc f() { time.Sleep(1) }",
+	}, []string{"pkg/web/w_test.go:3: time.Sleep"}},
+	{"a test sleeps in a synctest bubble", clockReads, map[string]string{
+		"pkg/web/w_test.go": "package web\nimport (\n\"testing/synctest\"\n\"time\"\n)\nfunc f() { synctest.Test(nil, nil); time.Sleep(1) }",
 	}, nil},
 
 	// functionMains
-	{"a main of 39 lines", functionMains, map[string]string{
-		"functions/issue/main.go":      "package main\nfunc main() {}" + strings.Repeat("\n", 38),
+	{"a main of 15 lines", functionMains, map[string]string{
+		"functions/issue/main.go":      "package main\nfunc main() {}" + strings.Repeat("\n", 14),
 		"functions/issue/main_test.go": "package main\nvar golden = 1" + strings.Repeat("\n", 99),
 	}, nil},
-	{"a main of 40 lines", functionMains, map[string]string{
-		"functions/issue/main.go": "package main\nfunc main() {}" + strings.Repeat("\n", 39),
-	}, []string{"functions/issue/main.go:1: 40 lines"}},
+	{"a main of 16 lines", functionMains, map[string]string{
+		"functions/issue/main.go": "package main\nfunc main() {}" + strings.Repeat("\n", 15),
+	}, []string{"functions/issue/main.go:1: 16 lines"}},
 	{"a main split in two", functionMains, map[string]string{
-		"functions/issue/main.go": "package main\nfunc main() { wire() }" + strings.Repeat("\n", 30),
-		"functions/issue/wire.go": "package main\nfunc wire() {}" + strings.Repeat("\n", 30),
-	}, []string{"functions/issue/main.go:1: 62 lines"}},
+		"functions/issue/main.go": "package main\nfunc main() { wire() }" + strings.Repeat("\n", 8),
+		"functions/issue/wire.go": "package main\nfunc wire() {}" + strings.Repeat("\n", 8),
+	}, []string{"functions/issue/main.go:1: 18 lines"}},
 	{"init and a package-level client", functionMains, map[string]string{
 		"functions/issue/main.go": "package main\nvar client = 1\nfunc init() {}\nfunc main() {}",
 	}, []string{"functions/issue/main.go:2: package-level variable", "functions/issue/main.go:3: init in a function"}},

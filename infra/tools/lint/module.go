@@ -106,7 +106,17 @@ func (f file) function() string {
 
 // product reports whether the file becomes part of a function: not infra, not a test's support.
 func (f file) product() bool {
-	return !f.isTest() && (under(f.path, "pkg") || under(f.path, "functions")) && !under(f.path, "pkg/store/storetest")
+	return !f.isTest() && (under(f.path, "pkg") || under(f.path, "functions")) && forTests(f.path) == ""
+}
+
+// forTests returns the package below pkg that supports tests and has name or contains it, or "".
+func forTests(name string) string {
+	for _, support := range []string{"pkg/store/storetest", "pkg/telemetry/telemetrytest"} {
+		if under(name, support) {
+			return support
+		}
+	}
+	return ""
 }
 
 // importPath returns the path that the import declaration names.

@@ -1,16 +1,13 @@
-package gitlabapi_test
+package authorizer_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"pgregory.net/rapid"
@@ -19,42 +16,21 @@ import (
 	"latchkey/pkg/authorizer"
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/secret"
-	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
-	"latchkey/pkg/verify"
 )
 
-// A holder is an authorizer's store in which every token belongs to something.
-type holder struct {
-	next     verify.Store
-	kind     token.Kind
-	resource project.ID
-	level    project.Level
-	scopes   scope.Set
-}
-
-func (h *holder) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
-	t, user, err := h.next.Check(ctx, digest, hint, policy)
-	t.Kind, t.Project, t.Level, t.Scopes = h.kind, h.resource, h.level, h.scopes
-	return t, user, err
-}
-
-func (h *holder) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
-	return nil
-}
-
-// holding returns an authorizer whose tokens are what the holder says.
-func holding(w *world, simple bool, catalog *scope.Catalog) (*authorizer.Authorizer, *holder) {
-	auth := w.authorizer(simple)
-	h := &holder{next: w.table, kind: token.Project, resource: 9, level: project.Maintainer, scopes: scope.Set{scope.API}}
-	auth.Verifier, auth.Scopes = w.verifierOn(h), catalog
-	return auth, h
+// holding returns an authorizer and the token of its owner, which starts as a
+// project's.
+func holding(tb testing.TB, w *world, simple bool) (*authorizer.Authorizer, *token.Token) {
+	tb.Helper()
+	h := w.tokens["owner"]
+	h.Kind, h.Project, h.Level, h.Scopes = token.Project, 9, project.Maintainer, scope.Set{scope.API}
+	return w.authorizer(tb, simple), h
 }
 
 // If this fails, a project's token is good for another project, or for an API
 // that has nothing to do with it.
-func TestTokensOfResourcesReachOnlyTheirs(t *testing.T) {
+func TestTokensOfProjectsReachOnlyTheirs(t *testing.T) {
 	w := newWorld(t)
 	readAPI, everything := scope.Set{scope.ReadAPI}, everyScopeOf(w.catalog)
 	for _, test := range []struct {
@@ -99,10 +75,9 @@ func TestTokensOfResourcesReachOnlyTheirs(t *testing.T) {
 	} {
 		for _, f := range formats {
 			t.Run(test.name+"/"+f.name, func(t *testing.T) {
-				auth, h := holding(w, f.simple, w.catalog)
-				h.kind, h.scopes = test.kind, test.scopes
-				answer, err := auth.Decide(t.Context(), raw(t, f.event(w.bearers["owner"], test.method, test.path)))
-				check(t, err)
+				auth, h := holding(t, w, f.simple)
+				h.Kind, h.Scopes = test.kind, test.scopes
+				answer := decide(t, auth, f.event(w.bearers["owner"], test.method, test.path))
 				if got := passes(t, answer, test.method, test.path); got != test.want {
 					t.Errorf("passes = %t, want %t", got, test.want)
 				}
@@ -118,7 +93,7 @@ func everyScopeOf(c *scope.Catalog) (set scope.Set) {
 	return set
 }
 
-// reachedPaths are paths inside and beside what two projects and a group have.
+// reachedPaths are paths inside and outside of what two projects and a group have.
 var reachedPaths = []string{
 	"/", "/orders", "/orders/9/x", "/orders/8/x", "/api/v4/user", "/api/v4/projects", "/api/v4/projects/9", "/api/v4/projects/90",
 	"/api/v4/projects/9/x", "/api/v4/projects/8/x", "/api/v4/groups/9", "/api/v4/projects/9/access_tokens/self/rotate",
@@ -128,7 +103,7 @@ var reachedPaths = []string{
 // A gateway keeps a token's policy for its other requests, and the function
 // keeps it for other tokens. If this fails, one project gets what is another
 // one's, or a person's.
-func TestPoliciesOfResourcesStayRight(t *testing.T) {
+func TestPoliciesOfProjectsStayRight(t *testing.T) {
 	w := newWorld(t)
 	own, err := scope.Load(strings.NewReader(`{
 		"scopes": [{"name": "orders"}],
@@ -141,32 +116,28 @@ func TestPoliciesOfResourcesStayRight(t *testing.T) {
 	}
 	for name, catalog := range map[string]*scope.Catalog{"shipped": scope.GitLab(), "an operator's": scope.GitLab().With(own)} {
 		t.Run(name, func(t *testing.T) {
-			auth, h := holding(w, false, catalog)
-			simple, hs := holding(w, true, catalog)
+			w.catalog = catalog
+			auth, h := holding(t, w, false)
+			simple := w.authorizer(t, true)
 			rapid.Check(t, func(rt *rapid.T) {
-				h.kind = rapid.SampledFrom([]token.Kind{token.Personal, token.Project, token.Group}).Draw(rt, "kind")
-				h.resource = rapid.SampledFrom([]project.ID{8, 9, 90}).Draw(rt, "resource")
-				h.scopes = rapid.SliceOfNDistinct(rapid.SampledFrom(everyScopeOf(catalog)), 0, 3, rapid.ID).Draw(rt, "set")
-				next := hs.next
-				*hs = *h
-				hs.next = next
+				h.Kind = rapid.SampledFrom([]token.Kind{token.Personal, token.Project, token.Group}).Draw(rt, "kind")
+				h.Project = rapid.SampledFrom([]project.ID{8, 9, 90}).Draw(rt, "project")
+				h.Scopes = rapid.SliceOfNDistinct(rapid.SampledFrom(everyScopeOf(catalog)), 0, 3, rapid.ID).Draw(rt, "set")
 				asked := rapid.SampledFrom(reachedPaths).Draw(rt, "asked")
-				answer, err := auth.Decide(t.Context(), raw(t, restEvent(w.bearers["owner"], "GET", asked)))
-				check(t, err)
+				answer := decide(t, auth, restEvent(w.bearers["owner"], "GET", asked))
 				for _, path := range reachedPaths {
 					for _, method := range []string{"GET", "POST"} {
-						want := catalog.Allows(h.scopes, reach[h.kind](int64(h.resource)), method, path)
+						want := catalog.Allows(h.Scopes, reach[h.Kind](int64(h.Project)), method, path)
 						if got := passes(t, answer, method, path); got != want {
-							rt.Fatalf("%s of %d with %v, asked for %s: %s %s passes = %t, want %t", h.kind, h.resource, h.scopes, asked, method, path, got, want)
+							rt.Fatalf("%s of %d with %v, asked for %s: %s %s passes = %t, want %t", h.Kind, h.Project, h.Scopes, asked, method, path, got, want)
 						}
 					}
 				}
 				method := rapid.SampledFrom([]string{"GET", "POST"}).Draw(rt, "method")
-				answer, err = simple.Decide(t.Context(), raw(t, httpEvent(w.bearers["owner"], method, asked)))
-				check(t, err)
-				want := catalog.Allows(h.scopes, reach[h.kind](int64(h.resource)), method, asked)
+				answer = decide(t, simple, httpEvent(w.bearers["owner"], method, asked))
+				want := catalog.Allows(h.Scopes, reach[h.Kind](int64(h.Project)), method, asked)
 				if got := passes(t, answer, method, asked); got != want {
-					rt.Fatalf("%s of %d with %v: %s %s is answered simply with %t, want %t", h.kind, h.resource, h.scopes, method, asked, got, want)
+					rt.Fatalf("%s of %d with %v: %s %s is answered simply with %t, want %t", h.Kind, h.Project, h.Scopes, method, asked, got, want)
 				}
 			})
 		})
@@ -177,12 +148,11 @@ func TestPoliciesOfResourcesStayRight(t *testing.T) {
 // its own, also when the function has started to forget.
 func TestPoliciesOfManyProjects(t *testing.T) {
 	w := newWorld(t)
-	auth, h := holding(w, false, w.catalog)
+	auth, h := holding(t, w, false)
 	for range 2 {
 		for id := project.ID(1); id <= 520; id++ {
-			h.resource = id
-			answer, err := auth.Decide(t.Context(), raw(t, restEvent(w.bearers["owner"], "GET", "/orders")))
-			check(t, err)
+			h.Project = id
+			answer := decide(t, auth, restEvent(w.bearers["owner"], "GET", "/orders"))
 			for _, other := range []project.ID{id, id + 1, id * 10} {
 				if got, want := passes(t, answer, "GET", "/api/v4/projects/"+other.String()+"/x"), other == id; got != want {
 					t.Fatalf("project %d: passes for %d = %t", id, other, got)
@@ -196,7 +166,7 @@ func TestPoliciesOfManyProjects(t *testing.T) {
 // Guide, "Output from an API Gateway Lambda authorizer"). Its one documented
 // limit for a whole answer, 8 KB, is that of WebSocket APIs (Developer Guide,
 // "Quotas for configuring and running a WebSocket API"); it is kept to be safe.
-func TestAnswersForResourcesFit(t *testing.T) {
+func TestAnswersForProjectsFit(t *testing.T) {
 	w := newWorld(t)
 	const wholeAnswer, oneResource = 8 << 10, 512
 	stage := strings.Repeat("s", 128) // the longest (CreateStage, stageName)
@@ -208,12 +178,11 @@ func TestAnswersForResourcesFit(t *testing.T) {
 			"in a usual stage":      {"production", wholeAnswer},
 			"in the longest of all": {stage, math.MaxInt},
 		} {
-			auth, h := holding(w, false, w.catalog)
-			h.kind, h.resource, h.scopes = kind, account.MaxID, everyScopeOf(w.catalog)
+			auth, h := holding(t, w, false)
+			h.Kind, h.Project, h.Scopes = kind, account.MaxID, everyScopeOf(w.catalog)
 			event := restEvent(w.bearers["owner"], "GET", "/orders")
 			event["methodArn"] = "arn:aws-us-gov:execute-api:ap-southeast-2:123456789012:abcdef1234/" + test.stage + "/GET/orders"
-			answer, err := auth.Decide(t.Context(), raw(t, event))
-			check(t, err)
+			answer := decide(t, auth, event)
 			out, err := json.Marshal(answer)
 			check(t, err)
 			if len(out) > test.limit {
@@ -231,7 +200,7 @@ func TestAnswersForResourcesFit(t *testing.T) {
 }
 
 // The backend needs the project to tell whose data to show.
-func TestBackendIsToldTheResource(t *testing.T) {
+func TestBackendIsToldTheProject(t *testing.T) {
 	w := newWorld(t)
 	for _, f := range formats {
 		for _, test := range []struct {
@@ -242,27 +211,20 @@ func TestBackendIsToldTheResource(t *testing.T) {
 			{token.Project, "/api/v4/projects/9/x", map[string]any{"project_id": "9"}},
 			{token.Group, "/api/v4/groups/9/x", map[string]any{"group_id": "9"}},
 		} {
-			auth, h := holding(w, f.simple, w.catalog)
-			h.kind = test.kind
-			answer, err := auth.Decide(t.Context(), raw(t, f.event(w.bearers["owner"], "GET", test.path)))
-			check(t, err)
-			var told map[string]any
-			switch answer := answer.(type) {
-			case events.APIGatewayCustomAuthorizerResponse:
-				told = answer.Context
-			case events.APIGatewayV2CustomAuthorizerSimpleResponse:
-				told = answer.Context
-			}
+			auth, h := holding(t, w, f.simple)
+			h.Kind = test.kind
+			answer := decide(t, auth, f.event(w.bearers["owner"], "GET", test.path))
+			got := told(t, answer)
 			want := map[string]any{
 				"user_id": "2", "username": "owner", "token_id": w.tokens["owner"].ID.String(),
 				"token_kind": string(test.kind), "scopes": "api", "access_level": "40",
 			}
 			maps.Copy(want, test.want)
-			if fmt.Sprint(told) != fmt.Sprint(want) {
-				t.Errorf("%s, %s: context = %v, want %v", f.name, test.kind, told, want)
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("%s, %s: context = %v, want %v", f.name, test.kind, got, want)
 			}
-			if slices.ContainsFunc(slices.Collect(maps.Values(told)), func(value any) bool { _, text := value.(string); return !text }) {
-				t.Errorf("%s, %s: a value is no string: %v", f.name, test.kind, told)
+			if slices.ContainsFunc(slices.Collect(maps.Values(got)), func(value any) bool { _, text := value.(string); return !text }) {
+				t.Errorf("%s, %s: a value is no string: %v", f.name, test.kind, got)
 			}
 		}
 	}

@@ -1,25 +1,35 @@
-package gitlabapi_test
+package authorizer_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"pgregory.net/rapid"
 
-	"latchkey/pkg/authorizer"
+	"latchkey/infra/golden"
+	"latchkey/infra/local/engine"
 	"latchkey/pkg/scope"
+	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/token"
+	"latchkey/pkg/verify"
 )
 
 // spellings returns the corpus of paths, each with its verdict.
 func spellings(tb testing.TB) (all [][2]string) {
 	tb.Helper()
-	for line := range strings.Lines(corpus(tb)) {
+	text, err := os.ReadFile("../scope/testdata/paths.txt")
+	check(tb, err)
+	for line := range strings.Lines(string(text)) {
 		verdict, path, found := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if !found || strings.HasPrefix(line, "#") {
 			continue
@@ -37,8 +47,10 @@ func spellings(tb testing.TB) (all [][2]string) {
 // An operator's table makes policies that mean the same as the table, for
 // whatever route they were made and on whatever route they are applied.
 func TestPoliciesOfAnyTableStayRight(t *testing.T) {
-	catalog := scope.GitLab()
-	auth, bearerOf := withScopes(t, catalog)
+	w := newWorld(t)
+	parts := w.parts()
+	parts.Log = slog.New(slog.DiscardHandler)
+	parts.Count = func(string, string) {}
 	var paths []string
 	for _, entry := range spellings(t) {
 		if entry[0] == "fine" {
@@ -62,12 +74,9 @@ func TestPoliciesOfAnyTableStayRight(t *testing.T) {
 			rt.Fatal(err)
 		}
 		asking := scope.Set(rapid.SliceOfNDistinct(rapid.SampledFrom([]scope.Scope{"x", "y", "z"}), 0, 3, rapid.ID).Draw(rt, "set"))
-		one := &authorizer.Authorizer{Log: slog.New(slog.DiscardHandler), Verifier: auth.Verifier, Scopes: loaded, Count: func(string, string) {}}
+		parts.Scopes, w.tokens["owner"].Scopes = loaded, asking
 		asked := rapid.SampledFrom(paths).Draw(rt, "asked")
-		answer, err := one.Decide(t.Context(), raw(t, restEvent(bearerOf(asking), "GET", asked)))
-		if err != nil {
-			rt.Fatal(err)
-		}
+		answer := decide(t, made(t, parts), restEvent(w.bearers["owner"], "GET", asked))
 		policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
 		for _, path := range paths {
 			for _, method := range methods {
@@ -93,8 +102,7 @@ func rulesOf(c scope.Catalog) []map[string]any {
 // shorter.
 func TestWhatAKeptPolicyCannotTell(t *testing.T) {
 	auth, bearerOf := withScopes(t, scope.GitLab())
-	answer, err := auth.Decide(t.Context(), raw(t, restEvent(bearerOf(scope.Set{scope.API}), "GET", "/orders")))
-	check(t, err)
+	answer := decide(t, auth, restEvent(bearerOf(scope.Set{scope.API}), "GET", "/orders"))
 	policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
 	var passing []string
 	for _, entry := range spellings(t) {
@@ -116,20 +124,19 @@ func TestWhatAKeptPolicyCannotTell(t *testing.T) {
 			passing = append(passing, fmt.Sprintf("%q", path))
 		}
 	}
-	golden(t, "paths that a kept policy lets through", strings.Join(passing, "\n")+"\n")
+	golden.Check(t, "paths that a kept policy lets through", strings.Join(passing, "\n")+"\n")
 }
 
 // Answers are kept in the function, and one function guards many APIs. If this
 // fails, one API's policy is handed to another.
 func TestOneAuthorizerForManyAPIs(t *testing.T) {
 	w := newWorld(t)
-	auth := w.authorizer(false)
+	auth := w.authorizer(t, false)
 	for _, api := range []string{apiARN + "/prod", apiARN + "/test", "arn:aws:execute-api:eu-central-1:123456789012:other/prod", apiARN + "/prod"} {
 		for _, name := range []string{"owner", "reading", "profile", "owner"} {
 			event := restEvent(w.bearers[name], "POST", "/orders")
 			event["methodArn"] = api + "/POST/orders"
-			answer, err := auth.Decide(t.Context(), raw(t, event))
-			check(t, err)
+			answer := decide(t, auth, event)
 			policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
 			if got, want := evaluate(policy, api+"/POST/orders"), name == "owner"; got != want {
 				t.Errorf("%s of %s: passes = %t", name, api, got)
@@ -148,12 +155,10 @@ func TestOneAuthorizerForManyAPIs(t *testing.T) {
 // REST APIs hand on strings unchanged and nothing else.
 func TestContextValuesAreStrings(t *testing.T) {
 	w := newWorld(t)
-	w.impersonate(t, "owner")
 	for _, f := range formats {
 		for _, name := range []string{"owner", "impersonation", "expired", "revoked", "blocked", "profile"} {
 			for _, path := range []string{"/orders", "/orders//"} {
-				answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(w.bearers[name], "GET", path)))
-				check(t, err)
+				answer := decide(t, w.authorizer(t, f.simple), f.event(w.bearers[name], "GET", path))
 				out, err := json.Marshal(answer)
 				check(t, err)
 				var decoded struct {
@@ -207,8 +212,7 @@ func TestStages(t *testing.T) {
 			"rawPath": c.rawPath, "headers": map[string]string{"private-token": bearer},
 		}
 		for _, simple := range []bool{true, false} {
-			answer, err := w.authorizer(simple).Decide(t.Context(), raw(t, event))
-			check(t, err)
+			answer := decide(t, w.authorizer(t, simple), event)
 			got := false
 			switch answer := answer.(type) {
 			case events.APIGatewayV2CustomAuthorizerSimpleResponse:
@@ -233,18 +237,44 @@ func TestStages(t *testing.T) {
 // An engine that is away, on the real store: nobody gets in, nobody is told
 // that their bearer is bad, and the answer does not wait for ever.
 func TestAuthorizerOnABrokenEngine(t *testing.T) {
+	client := engine.New().Client()
+	unreachable := dynamodb.New(client.Options(), func(o *dynamodb.Options) {
+		o.RetryMaxAttempts = 1
+		o.HTTPClient = connection(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection reset") })
+	})
+	w, on := newWorld(t), storetest.NewFixture(t, client)
+	w.clock.Set(storetest.Now)
+	owner := on.AddAccount(t)
+	bearer := on.Bearer(t, owner.ID)
+	record := on.AddToken(t, owner, func(made *token.Token) { made.Digest = w.pepper.Digest(bearer) })
 	for _, f := range formats {
-		w := newWorld(t)
-		w.breakEngine(func(string) bool { return true })
-		if answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(w.bearers["owner"], "GET", "/orders"))); err == nil || answer != nil {
-			t.Errorf("%s, engine away: %v, %v", f.name, answer, err)
-		} else if err.Error() != "could not decide" {
-			t.Errorf("%s: the gateway is told %v", f.name, err)
-		}
-		w = newWorld(t)
-		w.set(t, "owner", "expires_on", "soon")
-		if answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(w.bearers["owner"], "GET", "/orders"))); err == nil || answer != nil {
-			t.Errorf("%s, malformed record: %v, %v", f.name, answer, err)
+		parts, event := w.parts(), f.event(bearer.Reveal(), "GET", "/orders")
+		parts.SimpleResponses = f.simple
+		for _, c := range []struct {
+			name, expiresOn string
+			store           verify.Store
+			undecided       bool
+		}{
+			{"all well", record.ExpiresOn.String(), on.Store, false},
+			{"engine away", record.ExpiresOn.String(), on.Through(unreachable), true},
+			{"malformed record", "soon", on.Store, true},
+		} {
+			on.Set(t, "TOKEN#"+record.Digest.Key(), "TOKEN", "expires_on", storetest.S(c.expiresOn))
+			parts.Verifier = w.verifier(c.store)
+			answer, err := made(t, parts).Decide(t.Context(), raw(t, event))
+			switch {
+			case !c.undecided:
+				check(t, err)
+			case err == nil || answer != nil:
+				t.Errorf("%s, %s: %v, %v", f.name, c.name, answer, err)
+			case err.Error() != "could not decide":
+				t.Errorf("%s, %s: the gateway is told %v", f.name, c.name, err)
+			}
 		}
 	}
 }
+
+// A connection answers instead of the engine.
+type connection func(*http.Request) (*http.Response, error)
+
+func (c connection) Do(r *http.Request) (*http.Response, error) { return c(r) }

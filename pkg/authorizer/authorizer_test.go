@@ -1,4 +1,4 @@
-package gitlabapi_test
+package authorizer_test
 
 import (
 	"context"
@@ -7,16 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"net/url"
-	"os"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"pgregory.net/rapid"
@@ -25,106 +19,8 @@ import (
 	"latchkey/pkg/authorizer"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/secret"
-	"latchkey/pkg/settings"
-	"latchkey/pkg/telemetry"
 	"latchkey/pkg/token"
-	"latchkey/pkg/verify"
 )
-
-const apiARN = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234"
-
-func (w *world) authorizer(simple bool) *authorizer.Authorizer {
-	return &authorizer.Authorizer{
-		Log: telemetry.NewLogger(w.logs, "authorizer"), Verifier: w.verifier, Scopes: w.catalog,
-		SimpleResponses: simple, Count: w.counts.count, Throttles: w.throttles, Trail: w.table,
-	}
-}
-
-// evaluate is IAM's reading of a policy for one resource: an explicit deny
-// wins, and what nothing allows is denied.
-func evaluate(policy events.APIGatewayCustomAuthorizerPolicy, resource string) bool {
-	allowed := false
-	for _, statement := range policy.Statement {
-		for _, pattern := range statement.Resource {
-			if !glob(pattern).MatchString(resource) {
-				continue
-			}
-			if statement.Effect == "Deny" {
-				return false
-			}
-			allowed = true
-		}
-	}
-	return allowed
-}
-
-var globs sync.Map // compiled patterns: the properties try the same ones again and again
-
-func glob(pattern string) *regexp.Regexp {
-	if compiled, ok := globs.Load(pattern); ok {
-		return compiled.(*regexp.Regexp)
-	}
-	text := regexp.QuoteMeta(pattern)
-	text = strings.ReplaceAll(strings.ReplaceAll(text, `\*`, "(?s:.*)"), `\?`, "(?s:.)")
-	compiled := regexp.MustCompile("^" + text + "$")
-	globs.Store(pattern, compiled)
-	return compiled
-}
-
-// passes is what a gateway makes of an answer to a request.
-func passes(tb testing.TB, answer any, method, path string) bool {
-	tb.Helper()
-	switch answer := answer.(type) {
-	case events.APIGatewayCustomAuthorizerResponse:
-		return evaluate(answer.PolicyDocument, apiARN+"/prod/"+method+path)
-	case events.APIGatewayV2CustomAuthorizerSimpleResponse:
-		return answer.IsAuthorized
-	}
-	tb.Fatalf("answer is a %T", answer)
-	return false
-}
-
-type format struct {
-	name   string
-	simple bool
-	event  func(bearer, method, path string) map[string]any
-}
-
-func restEvent(bearer, method, path string) map[string]any {
-	return map[string]any{
-		"type": "REQUEST", "methodArn": apiARN + "/prod/" + method + path, "path": path, "httpMethod": method,
-		"headers": map[string]string{"PRIVATE-TOKEN": bearer}, "multiValueHeaders": map[string][]string{"PRIVATE-TOKEN": {bearer}},
-	}
-}
-
-func httpEvent(bearer, method, path string) map[string]any {
-	return map[string]any{
-		"version": "2.0", "type": "REQUEST", "routeArn": apiARN + "/prod/" + method + path, "rawPath": "/prod" + path,
-		"headers": map[string]string{"authorization": "Bearer " + bearer},
-	}
-}
-
-var formats = []format{
-	{"REST TOKEN", false, func(bearer, method, path string) map[string]any {
-		return map[string]any{"type": "TOKEN", "authorizationToken": "Bearer " + bearer, "methodArn": apiARN + "/prod/" + method + path}
-	}},
-	{"REST REQUEST", false, restEvent},
-	{"HTTP API 1.0", false, func(bearer, method, path string) map[string]any {
-		e := restEvent(bearer, method, path)
-		e["version"], e["path"] = "1.0", "/prod"+path
-		return e
-	}},
-	{"HTTP API 2.0 with policies", false, httpEvent},
-	{"HTTP API 2.0 with simple responses", true, httpEvent},
-}
-
-func raw(tb testing.TB, event map[string]any) json.RawMessage {
-	tb.Helper()
-	out, err := json.Marshal(event)
-	check(tb, err)
-	return out
-}
 
 func TestAuthorizerDecidesTheSameInEveryFormat(t *testing.T) {
 	w := newWorld(t)
@@ -157,10 +53,9 @@ func TestAuthorizerDecidesTheSameInEveryFormat(t *testing.T) {
 			t.Run(test.name+"/"+f.name, func(t *testing.T) {
 				bearer := w.bearers[test.token]
 				if test.token == "" {
-					bearer = "no-such-token-anywhere"
+					bearer = unknown
 				}
-				answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(bearer, test.method, test.path)))
-				check(t, err)
+				answer := decide(t, w.authorizer(t, f.simple), f.event(bearer, test.method, test.path))
 				if got := passes(t, answer, test.method, test.path); got != test.want {
 					t.Errorf("passes = %t, want %t", got, test.want)
 				}
@@ -173,34 +68,18 @@ func TestAuthorizerDecidesTheSameInEveryFormat(t *testing.T) {
 // fails, a rule for /users/* can be passed by spelling.
 func TestAuthorizerRefusesPathsWithTwoReadings(t *testing.T) {
 	w := newWorld(t)
-	for line := range strings.Lines(corpus(t)) {
-		verdict, path, found := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if !found || strings.HasPrefix(line, "#") {
-			continue
-		}
-		if strings.HasPrefix(path, `"`) {
-			unquoted, err := strconv.Unquote(path)
-			check(t, err)
-			path = unquoted
-		}
+	for _, spelling := range spellings(t) {
+		verdict, path := spelling[0], spelling[1]
 		if !strings.HasPrefix(path, "/") || !json.Valid(raw(t, map[string]any{"p": path})) {
 			continue // not something a gateway can send
 		}
 		for _, f := range formats[:2] {
-			answer, err := w.authorizer(false).Decide(t.Context(), raw(t, f.event(w.bearers["owner"], "GET", path)))
-			check(t, err)
+			answer := decide(t, w.authorizer(t, false), f.event(w.bearers["owner"], "GET", path))
 			if got, want := passes(t, answer, "GET", path), verdict == "fine"; got != want {
 				t.Errorf("%s: %q passes = %t, want %t", f.name, path, got, want)
 			}
 		}
 	}
-}
-
-func corpus(tb testing.TB) string {
-	tb.Helper()
-	text, err := os.ReadFile("../scope/testdata/paths.txt")
-	check(tb, err)
-	return string(text)
 }
 
 // An HTTP API decodes the path first. What is left of an escape was escaped
@@ -225,8 +104,7 @@ func TestAuthorizerReadsDecodedPaths(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/simple %t", test.name, simple), func(t *testing.T) {
 				event := httpEvent(w.bearers["owner"], "GET", test.arnPath)
 				event["rawPath"] = test.rawPath
-				answer, err := w.authorizer(simple).Decide(t.Context(), raw(t, event))
-				check(t, err)
+				answer := decide(t, w.authorizer(t, simple), event)
 				if got := passes(t, answer, "GET", test.arnPath); got != test.want {
 					t.Errorf("passes = %t, want %t", got, test.want)
 				}
@@ -274,8 +152,7 @@ func TestAuthorizerReadsCredentials(t *testing.T) {
 			for field, value := range test.change {
 				event[field] = value
 			}
-			answer, err := w.authorizer(false).Decide(t.Context(), raw(t, event))
-			check(t, err)
+			answer := decide(t, w.authorizer(t, false), event)
 			if got := passes(t, answer, "GET", "/orders"); got != test.want {
 				t.Errorf("passes = %t, want %t", got, test.want)
 			}
@@ -285,20 +162,11 @@ func TestAuthorizerReadsCredentials(t *testing.T) {
 
 func TestAuthorizerTellsTheBackendWhoCalls(t *testing.T) {
 	w := newWorld(t)
-	w.impersonate(t, "owner")
 	for _, f := range formats {
 		for _, name := range []string{"owner", "impersonation"} {
-			answer, err := w.authorizer(f.simple).Decide(t.Context(), raw(t, f.event(w.bearers[name], "GET", "/orders")))
-			check(t, err)
-			got := map[string]any{}
-			switch answer := answer.(type) {
-			case events.APIGatewayCustomAuthorizerResponse:
-				got = answer.Context
-				if answer.PrincipalID != "2" {
-					t.Errorf("%s: principal is %q", f.name, answer.PrincipalID)
-				}
-			case events.APIGatewayV2CustomAuthorizerSimpleResponse:
-				got = answer.Context
+			answer := decide(t, w.authorizer(t, f.simple), f.event(w.bearers[name], "GET", "/orders"))
+			if policy, ok := answer.(events.APIGatewayCustomAuthorizerResponse); ok && policy.PrincipalID != "2" {
+				t.Errorf("%s: principal is %q", f.name, policy.PrincipalID)
 			}
 			want := map[string]any{
 				"user_id": "2", "username": "owner", "token_id": w.tokens[name].ID.String(),
@@ -307,7 +175,7 @@ func TestAuthorizerTellsTheBackendWhoCalls(t *testing.T) {
 			if name == "impersonation" {
 				want["token_kind"], want["scopes"], want["impersonator_id"] = name, "api", "1"
 			}
-			if fmt.Sprint(got) != fmt.Sprint(want) {
+			if got := told(t, answer); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("%s: context = %v, want %v", f.name, got, want)
 			}
 		}
@@ -319,23 +187,11 @@ func TestAuthorizerKnowsEveryPartition(t *testing.T) {
 	for _, partition := range []string{"aws", "aws-cn", "aws-us-gov"} {
 		event := restEvent(w.bearers["owner"], "GET", "/orders")
 		event["methodArn"] = "arn:" + partition + ":execute-api:x:1:a/prod/GET/orders"
-		answer, err := w.authorizer(false).Decide(t.Context(), raw(t, event))
-		check(t, err)
+		answer := decide(t, w.authorizer(t, false), event)
 		if policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument; !evaluate(policy, event["methodArn"].(string)) {
 			t.Errorf("%s: denied by %v", partition, policy)
 		}
 	}
-}
-
-// undecidedStore cannot answer.
-type undecidedStore struct{ err error }
-
-func (s undecidedStore) Check(context.Context, secret.Digest, account.ID, *settings.Settings) (token.Token, account.Account, error) {
-	return token.Token{}, account.Account{}, s.err
-}
-
-func (undecidedStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
-	return nil
 }
 
 // What cannot be decided must be an error: a gateway fails such a request
@@ -343,10 +199,13 @@ func (undecidedStore) MarkUsed(context.Context, secret.Digest, time.Time, time.T
 func TestAuthorizerFailsClosed(t *testing.T) {
 	w := newWorld(t)
 	good := w.bearers["owner"]
-	for _, err := range []error{fault.ErrUnavailable, fault.ErrCorrupt, context.DeadlineExceeded, errors.New("something new")} {
+	for _, err := range []error{
+		fault.ErrUnavailable, fault.ErrCorrupt, context.DeadlineExceeded, errors.New("something new"),
+		fmt.Errorf("%w: %w", account.ErrInactive, fault.ErrUnavailable), fmt.Errorf("%w: %w", token.ErrUnknown, fault.ErrCorrupt),
+	} {
 		for _, f := range formats {
-			auth := w.authorizer(f.simple)
-			auth.Verifier = w.verifierOn(undecidedStore{err})
+			w.store.err = err
+			auth := w.authorizer(t, f.simple)
 			if answer, got := auth.Decide(t.Context(), raw(t, f.event(good, "GET", "/orders"))); got == nil || answer != nil {
 				t.Errorf("%s, %v: answer = %v, %v", f.name, err, answer, got)
 			}
@@ -357,31 +216,27 @@ func TestAuthorizerFailsClosed(t *testing.T) {
 		`{"type":"TOKEN","methodArn":"` + apiARN + `/prod"}`, `{"type":"OTHER","methodArn":"` + apiARN + `/prod/GET/x"}`,
 		`{"type":"REQUEST","version":"2.0","methodArn":"` + apiARN + `/prod/GET/x"}`,
 	} {
-		if answer, err := w.authorizer(false).Decide(t.Context(), json.RawMessage(event)); err == nil {
+		if answer, err := w.authorizer(t, false).Decide(t.Context(), json.RawMessage(event)); err == nil {
 			t.Errorf("%s: answer = %v, want an error", event, answer)
 		}
 	}
 }
 
-func refusedContext(tb testing.TB, w *world, bearer string) map[string]any {
-	tb.Helper()
-	answer, err := w.authorizer(false).Decide(tb.Context(), raw(tb, restEvent(bearer, "GET", "/orders")))
-	check(tb, err)
-	return answer.(events.APIGatewayCustomAuthorizerResponse).Context
-}
-
 func TestAuthorizerSaysLittleAboutARefusal(t *testing.T) {
 	w := newWorld(t)
 	good := w.bearers["owner"]
-	unknown := refusedContext(t, w, "no-such-token-anywhere")
+	refusal := func(bearer string) map[string]any {
+		return told(t, decide(t, w.authorizer(t, false), restEvent(bearer, "GET", "/orders")))
+	}
+	want := refusal(unknown)
 	for name, bearer := range map[string]string{
 		"wrong checksum": good[:len(good)-1] + "!", "too short": "x", "missing": "", "expired": w.bearers["expired"], "revoked": w.bearers["revoked"],
 	} {
-		if got := refusedContext(t, w, bearer); fmt.Sprint(got) != fmt.Sprint(unknown) {
-			t.Errorf("%s: context = %v, want %v as for an unknown one", name, got, unknown)
+		if got := refusal(bearer); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: context = %v, want %v as for an unknown one", name, got, want)
 		}
 	}
-	if got := refusedContext(t, w, w.bearers["blocked"])["error"]; got != "account_inactive" {
+	if got := refusal(w.bearers["blocked"])["error"]; got != "account_inactive" {
 		t.Errorf("blocked owner: error = %v", got)
 	}
 }
@@ -415,8 +270,7 @@ func TestPoliciesStayRightForEveryRoute(t *testing.T) {
 			}
 		}
 		asked := rapid.SampledFrom(routes()).Draw(rt, "asked")
-		answer, err := auth.Decide(t.Context(), raw(t, restEvent(bearerOf(set), asked[0], asked[1])))
-		check(t, err)
+		answer := decide(t, auth, restEvent(bearerOf(set), asked[0], asked[1]))
 		policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
 		for _, route := range routes() {
 			got := evaluate(policy, apiARN+"/prod/"+route[0]+route[1])
@@ -435,36 +289,18 @@ func TestPoliciesStayRightForEveryRoute(t *testing.T) {
 func withScopes(tb testing.TB, catalog *scope.Catalog) (*authorizer.Authorizer, func(scope.Set) string) {
 	tb.Helper()
 	w := newWorld(tb)
-	holder := &scopedStore{next: w.table}
-	auth := w.authorizer(false)
-	auth.Verifier, auth.Scopes = w.verifierOn(holder), catalog
-	return auth, func(set scope.Set) string {
-		holder.set = set
+	w.catalog = catalog
+	return w.authorizer(tb, false), func(set scope.Set) string {
+		w.tokens["owner"].Scopes = set
 		return w.bearers["owner"]
 	}
-}
-
-type scopedStore struct {
-	next verify.Store
-	set  scope.Set
-}
-
-func (s *scopedStore) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
-	t, user, err := s.next.Check(ctx, digest, hint, policy)
-	t.Scopes = s.set
-	return t, user, err
-}
-
-func (*scopedStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
-	return nil
 }
 
 // A kept policy cannot look at the spelling of a path, so it denies those that
 // are read in two ways.
 func TestKeptPoliciesDenyAmbiguousPaths(t *testing.T) {
 	auth, bearerOf := withScopes(t, scope.GitLab())
-	answer, err := auth.Decide(t.Context(), raw(t, restEvent(bearerOf(scope.Set{scope.API}), "GET", "/orders")))
-	check(t, err)
+	answer := decide(t, auth, restEvent(bearerOf(scope.Set{scope.API}), "GET", "/orders"))
 	policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument
 	for _, path := range []string{
 		"//", "//orders", "/orders//42", "/orders/", "/orders/./42", "/orders/../admin", "/orders/.", "/orders/..", "/..",
@@ -491,8 +327,7 @@ func TestLoosePathsAreLeftToTheAuthorizer(t *testing.T) {
 		"/projects/acme%2Fweb": true, "/projects/9/": true, "/orders/": false, "/orders/acme%2Fweb": false,
 		"/projects/%2e%2e/orders": false, "/projects/../orders": false,
 	} {
-		answer, err := auth.Decide(t.Context(), raw(t, restEvent(bearer, "GET", path)))
-		check(t, err)
+		answer := decide(t, auth, restEvent(bearer, "GET", path))
 		if got := passes(t, answer, "GET", path); got != want {
 			t.Errorf("%s passes = %t, want %t", path, got, want)
 		}
@@ -507,8 +342,7 @@ func TestPoliciesFit(t *testing.T) {
 		all = append(all, definition.Name)
 	}
 	auth, bearerOf := withScopes(t, catalog)
-	answer, err := auth.Decide(t.Context(), raw(t, restEvent(bearerOf(all), "GET", "/orders")))
-	check(t, err)
+	answer := decide(t, auth, restEvent(bearerOf(all), "GET", "/orders"))
 	out, err := json.Marshal(answer)
 	check(t, err)
 	const limit = 8 << 10
@@ -530,7 +364,7 @@ func FuzzAuthorizerEvent(f *testing.F) {
 			for _, name := range []string{"owner", "profile", "expired", "revoked", "blocked"} {
 				f.Add([]byte(raw(f, format.event(w.bearers[name], "GET", path))))
 			}
-			f.Add([]byte(raw(f, format.event("no-such-token-anywhere", "GET", path))))
+			f.Add([]byte(raw(f, format.event(unknown, "GET", path))))
 		}
 	}
 	event := restEvent("", "GET", "/orders")
@@ -543,7 +377,7 @@ func FuzzAuthorizerEvent(f *testing.F) {
 	f.Add([]byte(`{"type":"TOKEN","methodArn":"*"}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
 		for _, simple := range []bool{false, true} {
-			answer, err := w.authorizer(simple).Decide(t.Context(), event)
+			answer, err := w.authorizer(t, simple).Decide(t.Context(), event)
 			if err != nil {
 				if answer != nil {
 					t.Errorf("answer %v beside an error", answer)

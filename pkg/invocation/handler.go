@@ -1,9 +1,8 @@
-// Package apigateway reads what API Gateway and the Lambda runtime hand over: client
-// addresses, the credentials in headers, and invocations.
+// Package invocation is the form in which the Lambda runtime calls a function.
 //
-// Start with Handler, the form of every function's handler. The package decides
-// nothing; the adapters that serve the gateway share it.
-package apigateway
+// Start with Handler, which every function is. It may be invoked many times at once,
+// as in the local cloud. The package knows no event.
+package invocation
 
 import (
 	"bytes"

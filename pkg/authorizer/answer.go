@@ -1,0 +1,82 @@
+package authorizer
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
+)
+
+// answer answers for a good bearer: with a policy that lists everything its
+// scopes open within its reach, whatever this request is, or with this request's
+// answer where the response format has room for nothing else.
+func (a *Authorizer) answer(simple bool, route gatewayRoute, caller principal.Principal) any {
+	told := contextOf(caller)
+	if !simple {
+		return events.APIGatewayCustomAuthorizerResponse{
+			PrincipalID:    caller.Account.ID.String(),
+			PolicyDocument: a.policies.get(a.parts.Scopes, caller.Token, route.api),
+			Context:        told,
+		}
+	}
+	allowed := a.parts.Scopes.Allows(caller.Token.Scopes, reach(caller.Token), route.method, route.path)
+	if !allowed {
+		a.logRefusal(caller, scope.ErrInsufficient)
+	}
+	return events.APIGatewayV2CustomAuthorizerSimpleResponse{IsAuthorized: allowed, Context: told}
+}
+
+// deny answers for a bearer that is no good anywhere. The context carries an
+// RFC 6750 error code for a gateway response to show.
+func deny(simple bool, route gatewayRoute, err error) any {
+	told := map[string]any{"error": word(err)}
+	if simple {
+		return events.APIGatewayV2CustomAuthorizerSimpleResponse{Context: told}
+	}
+	return events.APIGatewayCustomAuthorizerResponse{
+		PrincipalID:    "anonymous",
+		PolicyDocument: denyEverything(route.api),
+		Context:        told,
+	}
+}
+
+// word is the code of a refusal.
+func word(err error) string {
+	switch fault.KindOf(err) {
+	case fault.Throttled:
+		return "too_many_requests"
+	case fault.Forbidden:
+		return "account_inactive"
+	case fault.Invalid:
+		return "invalid_request"
+	}
+	if errors.Is(err, token.ErrAddress) {
+		return "address_not_allowed"
+	}
+	return "invalid_token"
+}
+
+// contextOf is what the backend is told about its caller. All values are
+// strings: REST APIs hand on nothing else unchanged.
+func contextOf(caller principal.Principal) map[string]any {
+	told := map[string]any{
+		"user_id":    caller.Account.ID.String(),
+		"username":   caller.Account.Username,
+		"token_id":   caller.Token.ID.String(),
+		"token_kind": string(caller.Token.Kind),
+		"scopes":     caller.Token.Scopes.String(),
+	}
+	if caller.Token.Kind == token.Impersonation {
+		told["impersonator_id"] = caller.Token.CreatedBy.String()
+	}
+	if caller.Token.Kind.OfProject() {
+		told[string(caller.Token.Kind)+"_id"] = caller.Token.Project.String()
+		told["access_level"] = strconv.Itoa(int(caller.Token.Level))
+	}
+	return told
+}

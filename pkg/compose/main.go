@@ -1,0 +1,52 @@
+package compose
+
+import (
+	"context"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/config"
+	"latchkey/pkg/store"
+	"latchkey/pkg/telemetry"
+)
+
+// Main starts a function that needs nothing but the table.
+func Main(function string, build func(Deployment) lambda.Handler) {
+	Start(function, config.Read, func(cfg config.Common, sdk aws.Config) lambda.Handler {
+		return build(New(function, cfg, Client(cfg.Base, sdk)))
+	})
+}
+
+// Start starts a function: read takes its configuration from the environment, and
+// build makes its handler. If the configuration is bad, one line of the log names
+// every fault in it, and the process ends.
+func Start[C any](function string, read func(environ []string) (C, error), build func(C, aws.Config) lambda.Handler) {
+	log := telemetry.Logger(function)
+	cfg, err := read(os.Environ())
+	if err != nil {
+		telemetry.Fatal(log, "bad configuration", err)
+	}
+	sdk, err := awsconfig.LoadDefaultConfig(context.Background())
+	if err != nil {
+		telemetry.Fatal(log, "no AWS configuration", err)
+	}
+	lambda.Start(build(cfg, sdk))
+}
+
+// Client returns the client of the table.
+func Client(cfg config.Base, sdk aws.Config) *dynamodb.Client {
+	return dynamodb.NewFromConfig(sdk, store.Configure(cfg.Endpoint))
+}
+
+// Must returns what a constructor made. A function that lacks a part must not
+// start.
+func Must[T any](made T, err error) T {
+	if err != nil {
+		panic("compose: " + err.Error())
+	}
+	return made
+}
