@@ -52,7 +52,7 @@ func (d Deployment) Issue() lambda.Handler {
 	table := d.table(api.Log)
 	issuer := must(lifecycle.NewIssuer(lifecycle.IssuerParts{
 		Store: table, Reader: &table.Reader, Scopes: d.Config.Scopes,
-		Pepper: d.Config.Pepper, Format: d.Config.Format(), Policies: &table.Reader,
+		Pepper: d.Config.Pepper, Format: d.Config.Format(), Settings: &table.Reader,
 		Projects: &table.Reader, Bots: table, Gate: must(administration.NewGate(&table.Reader)),
 		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
 		Clock: d.Clock, Random: d.Random,
@@ -128,7 +128,7 @@ func (d Deployment) Authorizer(simpleResponses bool) lambda.Handler {
 
 func (d Deployment) table(log *slog.Logger) *store.Table {
 	return store.Open(d.Client, d.Config.Table, store.Options{
-		Shards: d.Config.Shards, Retention: d.Config.Retention(), Policy: d.Config.Policy(),
+		Shards: d.Config.Shards, Retention: d.Config.Retention(), Defaults: d.Config.Policy(),
 		Malformed: func(err error) { log.Error("item passed over in a list", "reason", err.Error()) },
 	})
 }

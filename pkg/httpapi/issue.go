@@ -311,7 +311,7 @@ func (api *issueAPI) reuse(r *http.Request, refusal *verify.Refusal) (bool, erro
 	}
 	// Who presents a bearer that has ended is nobody: it may have been found.
 	by := bearerOnly(requestOf(r.Context()), refusal.Token)
-	if err := api.revoker.EndFamily(r.Context(), by, refusal.Token); err != nil {
+	if err := api.revoker.RevokeFamily(r.Context(), by, refusal.Token); err != nil {
 		return false, err
 	}
 	api.note(r, audit.OfToken(api.Clock.Now(), audit.By(by, audit.Reuse), refusal.Token, audit.Reused))

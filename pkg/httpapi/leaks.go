@@ -76,7 +76,7 @@ func (api *leaksAPI) report(w http.ResponseWriter, r *http.Request) error {
 	}
 	by := principal.Principal{Request: requestOf(r.Context())}
 	report, failure := api.revoker.ReportLeaked(r.Context(), by, values, source)
-	for _, t := range report.Ended {
+	for _, t := range report.Revoked {
 		api.Count("TokensRevoked", string(token.ReasonLeak))
 		api.Log.Warn("leaked token revoked", facts(r, "token_id", int64(t.ID), "owner", int64(t.Owner))...)
 	}

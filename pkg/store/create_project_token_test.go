@@ -91,7 +91,7 @@ func TestCreateProjectToken(t *testing.T) {
 	t.Run("the name of a bot that was deleted is given out again", func(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		made := []token.Token{f.AddBot(t, proj), f.AddBot(t, proj), f.AddBot(t, proj)}
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(made[1]), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(made[1]), storetest.Event), nil)
 		again := f.AddBot(t, proj)
 		wantBot(t, f, proj, again, "_bot1")
 		wantBot(t, f, proj, f.AddBot(t, proj), "_bot3")
