@@ -100,9 +100,10 @@ func (*cannotDelete) Error() string { return lifecycle.ErrNotManager.Error() }
 
 func (c *cannotDelete) words() string { return c.caller + " cannot delete " + c.bot }
 
-// because400 is a refusal that is answered in the words "400 Bad request".
-func because400(err error, format string, args ...any) error {
-	return &badRequest{&inSentence{err, fmt.Sprintf(format, args...)}}
+// because400 is a refusal that is answered in the words "400 Bad request", and is
+// no longer what it was for.
+func because400(format string, args ...any) error {
+	return &badRequest{&inSentence{fault.ErrInput, fmt.Sprintf(format, args...)}}
 }
 
 // outranked hides a project's tokens from members who do not manage them.
@@ -136,11 +137,11 @@ func (api *issueAPI) createForProject(kind project.Kind) handler {
 		}
 		switch {
 		case errors.Is(err, lifecycle.ErrNotManager):
-			return because400(err, "User does not have permission to create %s access token", kind)
+			return because400("User does not have permission to create %s access token", kind)
 		case errors.Is(err, lifecycle.ErrOwnerLevel):
-			return because400(err, "Could not provision owner access to %s access token", kind)
+			return because400("Could not provision owner access to %s access token", kind)
 		case errors.Is(err, fault.ErrSwitchedOff):
-			return because400(err, "%s access token creation is switched off", capital(string(kind)))
+			return because400("%s access token creation is switched off", capital(string(kind)))
 		case errors.Is(err, lifecycle.ErrUnfit):
 			return &badRequest{inWords(err)}
 		case err != nil:

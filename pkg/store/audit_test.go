@@ -66,7 +66,7 @@ var told = audit.Event{
 // audited are all writes that change something.
 func audited() []write {
 	return append(slices.Clone(writes),
-		write{"update user", "UpdateAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+		write{"update account", "UpdateAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			before := f.AddAccount(t)
 			after := before
 			after.Username, after.Email, after.Name, after.Admin = before.Username+"-2", "2-"+before.Email, "Renamed", true
@@ -75,7 +75,7 @@ func audited() []write {
 				},
 				func(t *testing.T) { wantEqual(t, "account", f.Fresh(t, before), after) }
 		}},
-		write{"delete user", "DeleteAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+		write{"delete account", "DeleteAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			u := f.AddAccount(t)
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.DeleteAccount(ctx, u, e) }, func(t *testing.T) {
 				_, err := f.Store.Account(t.Context(), u.ID)
@@ -271,7 +271,7 @@ func TestNoEventWithoutAChange(t *testing.T) {
 			u, candidate := f.Bot(proj)
 			return last(f.Store.CreateProjectToken(ctx, proj, u, candidate, f.Mint(t, &used), told))
 		}, token.ErrKeyUsed},
-		"a resource that is gone": {func() error {
+		"a project that is gone": {func() error {
 			proj := project.Project{ID: 4711, Kind: project.KindProject}
 			u, candidate := f.Bot(proj)
 			return last(f.Store.CreateProjectToken(ctx, proj, u, candidate, f.Mint(t, nil), told))

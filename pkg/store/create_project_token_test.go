@@ -184,7 +184,7 @@ func TestCreateProjectTokenRefusals(t *testing.T) {
 		mint func(account.ID) (secret.Digest, *secret.Use, error)
 		want error
 	}{
-		"of a resource that is gone": {project.Project{ID: 999, Kind: project.KindProject}, f.Mint(t, nil), fault.ErrNotFound},
+		"of a project that is gone": {project.Project{ID: 999, Kind: project.KindProject}, f.Mint(t, nil), fault.ErrNotFound},
 		"with a bearer in use":       {proj, func(account.ID) (secret.Digest, *secret.Use, error) { return taken.Digest, nil, nil }, fault.ErrTaken},
 		"under a key in use":         {proj, f.Mint(t, &used), token.ErrKeyUsed},
 		"without a bearer":           {proj, func(account.ID) (secret.Digest, *secret.Use, error) { return secret.Digest{}, nil, failing }, failing},

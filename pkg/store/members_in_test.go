@@ -42,7 +42,7 @@ func TestMembersIn(t *testing.T) {
 	other := member(30, 9, project.Owner, clock.Day{})
 	storetest.PutProject(t, f.Client, f.Name, project.Project{ID: 3, Kind: project.KindGroup, Path: "a", FullPath: "a"}) // no member
 
-	t.Run("everybody in each of the resources, and nobody else", func(t *testing.T) {
+	t.Run("everybody in each of the projects, and nobody else", func(t *testing.T) {
 		for _, c := range []struct {
 			projects []project.ID
 			want     []project.Member

@@ -295,7 +295,7 @@ func TestRotateTokenOfAProject(t *testing.T) {
 		damage func(*testing.T, *storetest.Fixture, project.Project, token.Token)
 		want   error
 	}{
-		"a resource that is gone": {func(t *testing.T, f *storetest.Fixture, proj project.Project, _ token.Token) {
+		"a project that is gone": {func(t *testing.T, f *storetest.Fixture, proj project.Project, _ token.Token) {
 			f.Drop(t, "PROJECT#"+proj.ID.String(), "PROFILE")
 		}, fault.ErrNotFound},
 		"a bot that is no member any more": {func(t *testing.T, f *storetest.Fixture, proj project.Project, tok token.Token) {
@@ -335,7 +335,7 @@ func TestTokensOfProject(t *testing.T) {
 		return tokens
 	}
 	if tokens := list(); len(tokens) != 0 {
-		t.Errorf("a new resource has %d tokens", len(tokens))
+		t.Errorf("a new project has %d tokens", len(tokens))
 	}
 	want := []token.Token{f.AddBot(t, proj), f.AddBot(t, proj), f.AddBot(t, proj)}
 	want[0] = storetest.Revoked(want[0])

@@ -92,7 +92,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			page, _, err := s.PageOfOwner(ctx, owner.ID, token.Page{Limit: 20})
 			return page, err
 		}},
-		{"tokens of resource", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfProject(ctx, ofBot.Project) }},
+		{"tokens of project", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfProject(ctx, ofBot.Project) }},
 		{"settings", func(ctx context.Context, s *store.Table) (any, error) { return s.Settings(ctx) }},
 		{"settings of tokens", func(ctx context.Context, s *store.Table) (any, error) { return s.TokenSettings(ctx) }},
 		{"lifetime run", func(ctx context.Context, s *store.Table) (any, error) {
@@ -110,13 +110,13 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			var tokens []token.Token
 			return tokens, s.EveryToken(ctx, func(tok token.Token, _ int64) { tokens = append(tokens, tok) })
 		}},
-		{"resource", func(ctx context.Context, s *store.Table) (any, error) { return s.Project(ctx, proj.ID) }},
-		{"resource by path", func(ctx context.Context, s *store.Table) (any, error) { return s.ProjectByPath(ctx, proj.FullPath) }},
-		{"resources by id", func(ctx context.Context, s *store.Table) (any, error) {
+		{"project", func(ctx context.Context, s *store.Table) (any, error) { return s.Project(ctx, proj.ID) }},
+		{"project by path", func(ctx context.Context, s *store.Table) (any, error) { return s.ProjectByPath(ctx, proj.FullPath) }},
+		{"projects by id", func(ctx context.Context, s *store.Table) (any, error) {
 			var found []project.Project
 			return found, s.ProjectsByID(ctx, []project.ID{proj.ID}, func(r project.Project) { found = append(found, r) })
 		}},
-		{"last resource id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastProjectID(ctx) }},
+		{"last project id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastProjectID(ctx) }},
 		{"in group", func(ctx context.Context, s *store.Table) (any, error) { return s.InGroup(ctx, proj.ID) }},
 		{"in account", func(ctx context.Context, s *store.Table) (any, error) { return s.InAccount(ctx, owner.ID) }},
 		{"standing", func(ctx context.Context, s *store.Table) (any, error) { return s.Standing(ctx, proj, owner.ID) }},

@@ -174,7 +174,7 @@ var writes = []write{
 			}
 		}
 	}},
-	{"create user", "CreateAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+	{"create account", "CreateAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		u := f.Account(f.AddAccount(t).Username + "-2")
 		last, err := f.Store.LastAccountID(t.Context())
 		wantErr(t, f, err, nil)
@@ -213,7 +213,7 @@ var writes = []write{
 				}
 			}
 	}},
-	{"create resource", "CreateProject", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+	{"create project", "CreateProject", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		owner := f.AddAccount(t)
 		last, err := f.Store.LastProjectID(t.Context())
 		wantErr(t, f, err, nil)
@@ -224,7 +224,7 @@ var writes = []write{
 			}, func(t *testing.T) {
 				stored, err := f.Store.ProjectByPath(t.Context(), owner.Username+"-group")
 				wantErr(t, f, err, nil)
-				wantEqual(t, "resource", stored, made)
+				wantEqual(t, "project", stored, made)
 				if made.ID != last+1 || direct(t, f, made, owner.ID).Level != project.Owner {
 					t.Errorf("id %s after %s, with %v", made.ID, last, direct(t, f, made, owner.ID))
 				}

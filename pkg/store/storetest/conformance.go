@@ -38,7 +38,7 @@ func Conformance(t *testing.T, client func(testing.TB) *dynamodb.Client) {
 		{"a last use never goes backwards", marksForwards},
 		{"the index holds live tokens only, in order", indexesSparsely},
 		{"lists come in order over pages and batches", listsInOrder},
-		{"a path has one resource, and a group keeps an owner", keepsPathsAndOwners},
+		{"a path has one project, and a group keeps an owner", keepsPathsAndOwners},
 		{"states move only from where they are", movesStates},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, NewFixture(t, client(t))) })
