@@ -199,7 +199,7 @@ func TestAttemptsFromElsewhereAreWrittenDown(t *testing.T) {
 	w := newWorld(t)
 	w.throttles = httpapi.NewThrottles(httpapi.Limits{})
 	w.restrict(t, "restricted", "192.0.2.0/24")
-	event := fmt.Sprintf("personal_access_token_address_refused policy User/2 by 0, with %d, from %s, in %%s, token %[1]d, target restricted", w.tokens["restricted"].ID, outside)
+	event := fmt.Sprintf("personal_access_token_address_refused policy account/2 by 0, with %d, from %s, in %%s, token %[1]d, target restricted", w.tokens["restricted"].ID, outside)
 	attempts := map[string]func(){
 		"11111111-2222-4333-8444-555555555555": func() {
 			if got := throughGateway(t, w, post("issue", ownTokens, "restricted", `{}`), outside); got.status != 403 {
