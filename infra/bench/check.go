@@ -115,7 +115,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	format := secret.Format{Prefixes: config.DefaultPrefixes}
 	policy := settings.Settings{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour}
 	table := store.Open(client, tableName, store.Options{
-		Shards: store.DefaultShards, Retention: time.Hour, Policy: policy,
+		Shards: store.DefaultShards, Retention: time.Hour, Defaults: policy,
 	})
 	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
 	if err != nil {
@@ -171,7 +171,7 @@ func issuerOn(table *store.Table, pepper secret.Pepper, format secret.Format) (*
 	}
 	return lifecycle.NewIssuer(lifecycle.IssuerParts{
 		Store: table, Reader: table, Projects: table, Bots: table, Gate: gate, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
-		Policies: table, ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
+		Settings: table, ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
 		Clock: clock.System{}, Random: rand.Reader,
 	})
 }

@@ -83,7 +83,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
 		return nil, err
 	}
-	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour, Policy: settings.Settings{Prefix: config.DefaultPrefixes[0], LastUsedInterval: 24 * time.Hour}})
+	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour, Defaults: settings.Settings{Prefix: config.DefaultPrefixes[0], LastUsedInterval: 24 * time.Hour}})
 	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func New(function string, cfg config.Common, client *dynamodb.Client) Deployment
 // Table returns the deployment's table.
 func (d Deployment) Table() *store.Table {
 	return store.Open(d.Client, d.Config.Table, store.Options{
-		Shards: d.Config.Shards, Retention: d.Config.Retention(), Policy: d.Config.Policy(),
+		Shards: d.Config.Shards, Retention: d.Config.Retention(), Defaults: d.Config.Policy(),
 		Malformed: func(err error) { d.Log.Error("item passed over in a list", "reason", err.Error()) },
 	})
 }

@@ -44,7 +44,7 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 	table, now, format := store.Open(nil, "latchkey", store.Options{}), clock.System{}, secret.Format{Prefixes: []string{"lkpat_"}}
 	refuses(t, lifecycle.IssuerParts{
 		Store: table, Reader: table, Projects: table, Bots: table, Gate: Must(administration.NewGate(table)), Scopes: scope.GitLab(),
-		Pepper: pepper, Format: format, Policies: table, ImpersonationPrefix: "i", ProjectPrefix: "p", Clock: now, Random: rand.Reader,
+		Pepper: pepper, Format: format, Settings: table, ImpersonationPrefix: "i", ProjectPrefix: "p", Clock: now, Random: rand.Reader,
 	}, lifecycle.NewIssuer)
 	refuses(t, lifecycle.RevokerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now}, lifecycle.NewRevoker)
 	refuses(t, lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now}, lifecycle.NewLister)

@@ -20,7 +20,7 @@ var (
 	_ lifecycle.TokenReader        = (*store.Reader)(nil)
 	_ lifecycle.ListStore          = (*store.Reader)(nil)
 	_ lifecycle.ProjectReader      = (*store.Reader)(nil)
-	_ lifecycle.PolicyReader       = (*store.Reader)(nil)
+	_ lifecycle.SettingsReader     = (*store.Reader)(nil)
 	_ principal.Projects           = (*store.Reader)(nil)
 	_ directory.Store              = (*store.Table)(nil)
 	_ directory.Reader             = (*store.Reader)(nil)

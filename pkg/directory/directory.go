@@ -1,5 +1,5 @@
 // Package directory keeps accounts, projects, groups and their members: it
-// creates, finds and lists them, blocks and unblocks users, and says who is what
+// creates, finds and lists them, blocks and unblocks accounts, and says who is what
 // where.
 //
 // Start with Directory. Every method takes the principal who asks and decides
@@ -60,10 +60,10 @@ type AccountStore interface {
 
 // A Reader finds accounts, strongly consistent.
 type Reader interface {
-	// User and AccountByName return fault.ErrNotFound when there is none.
+	// Account and AccountByName return fault.ErrNotFound when there is none.
 	Account(ctx context.Context, id account.ID) (account.Account, error)
 	AccountByName(ctx context.Context, username string) (account.Account, error)
-	// Users hands those of ids that exist to each, in no order.
+	// Accounts hands those of ids that exist to each, in no order.
 	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
 	// CountAccounts returns the highest id that was given out, or 0, and how many
 	// accounts there are: fewer, where some were deleted.

@@ -20,7 +20,7 @@ import (
 // A MemberReader finds memberships, those that are over included, strongly
 // consistent.
 type MemberReader interface {
-	// Members returns a project's direct members by ascending user id, those
+	// Members returns a project's direct members by ascending account id, those
 	// whose account is gone included.
 	Members(ctx context.Context, pid project.ID) ([]project.Member, error)
 	// Memberships returns what an account is a direct member of, by ascending
@@ -46,15 +46,15 @@ type MemberView struct {
 	Member  project.Member
 	Account account.Account
 	// Author is who made the membership: the ghost for an account that is
-	// gone, the zero User when nobody is known.
+	// gone, the zero Account when nobody is known.
 	Author account.Account
 }
 
 var (
 	// ErrNoMember means that an account is no member, or was one.
 	ErrNoMember = fmt.Errorf("%w: member", fault.ErrNotFound)
-	// ErrNoUser means that an account that is to be a member is not there.
-	ErrNoAccount = fmt.Errorf("%w: user", fault.ErrNotFound)
+	// ErrNoAccount means that an account that is to be a member is not there.
+	ErrNoAccount = fmt.Errorf("%w: account", fault.ErrNotFound)
 	// ErrMemberExists means that an account is a member already.
 	ErrMemberExists = fmt.Errorf("%w: member", fault.ErrTaken)
 	// ErrLastOwner means that a group would be without an owner.
@@ -85,7 +85,7 @@ func (f MemberFilter) matches(u account.Account) bool {
 }
 
 // ListMembers returns limit members of the project that ref names from offset
-// on, by user id, and how many match. With inherited ones each account comes
+// on, by account id, and how many match. With inherited ones each account comes
 // once, with its highest level. Memberships that are over are none, and neither
 // are those of accounts that are gone. Errors are those of
 // principal.FindAccess.
@@ -104,7 +104,7 @@ func (d *Finder) ListMembers(ctx context.Context, by principal.Principal, kind p
 	if err != nil {
 		return nil, 0, err
 	}
-	accts, err := d.accountsOf(ctx, usersOf(members))
+	accts, err := d.accountsOf(ctx, accountIDs(members))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -117,7 +117,7 @@ func (d *Finder) ListMembers(ctx context.Context, by principal.Principal, kind p
 	return views, total, err
 }
 
-// membersOf returns who is a member of any of projects at now, by user id, each
+// membersOf returns who is a member of any of projects at now, by account id, each
 // once: the membership with the highest level, or the first of equal ones.
 func (d *Finder) membersOf(ctx context.Context, projects []project.ID, now time.Time) ([]project.Member, error) {
 	best := map[account.ID]project.Member{}
@@ -140,7 +140,7 @@ func (d *Finder) membersOf(ctx context.Context, projects []project.ID, now time.
 	return all, nil
 }
 
-func usersOf(members []project.Member) []account.ID {
+func accountIDs(members []project.Member) []account.ID {
 	ids := make([]account.ID, len(members))
 	for i, m := range members {
 		ids[i] = m.Account
@@ -148,7 +148,7 @@ func usersOf(members []project.Member) []account.ID {
 	return ids
 }
 
-// memberViews adds the authors of members, whose accounts are in users.
+// memberViews adds the authors of members, whose accounts are in accts.
 func (d *Finder) memberViews(ctx context.Context, members []project.Member, accts accounts) ([]MemberView, error) {
 	var authors []account.ID
 	for _, m := range members {
@@ -223,7 +223,7 @@ func (d *Finder) manage(ctx context.Context, by principal.Principal, kind projec
 
 // An Addition is a membership that is wanted.
 type Addition struct {
-	// User is who is to be a member; Username says so when User is 0.
+	// Account is who is to be a member; Username says so when Account is 0.
 	Account   account.ID
 	Username  string
 	Level     project.Level
@@ -409,7 +409,7 @@ func (d *Finder) besides(ctx context.Context, proj project.Project, m project.Me
 			}
 		}
 	}
-	accts, err := d.accountsOf(ctx, usersOf(owners))
+	accts, err := d.accountsOf(ctx, accountIDs(owners))
 	if err != nil {
 		return project.Member{}, err
 	}

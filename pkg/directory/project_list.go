@@ -24,7 +24,7 @@ type ProjectReader interface {
 
 // A ProjectStore makes projects and groups.
 type ProjectStore interface {
-	// CreateProject gives res an id and writes it, with owner, unless it is
+	// CreateProject gives proj an id and writes it, with owner, unless it is
 	// 0, as its first member. It returns project.ErrPathTaken when something lies
 	// at the path already, and fault.ErrNotFound when owner or the group above
 	// is not there, and then writes nothing.
@@ -49,7 +49,7 @@ type View struct {
 	// Above are the groups that it lies in, outermost first.
 	Above []project.Project
 	// Owner is the account whose namespace it lies in: the ghost when that is
-	// gone, the zero User for what lies in a group or in nothing.
+	// gone, the zero Account for what lies in a group or in nothing.
 	Owner account.Account
 	// Creator is the ghost's id when the author is gone.
 	Creator account.ID
@@ -158,7 +158,7 @@ func (d *Finder) views(ctx context.Context, projects []project.Project, l levels
 		for _, id := range proj.Ancestors {
 			group, there := above[id]
 			if !there {
-				return nil, fmt.Errorf("%w: resource %s lies in group %s, which is not there", fault.ErrCorrupt, proj.ID, id)
+				return nil, fmt.Errorf("%w: project %s lies in group %s, which is not there", fault.ErrCorrupt, proj.ID, id)
 			}
 			views[i].Above = append(views[i].Above, group)
 		}

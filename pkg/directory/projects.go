@@ -86,7 +86,7 @@ func (d *Finder) namespaceOwner(ctx context.Context, by principal.Principal, nam
 	return acct.ID, err
 }
 
-// place puts res into a group, in which the caller needs a level.
+// place puts proj into a group, in which the caller needs a level.
 func (d *Finder) place(ctx context.Context, by principal.Principal, proj *project.Project, group project.ID, least project.Level) error {
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, group.String(), d.find.Clock.Now())
 	if err != nil {

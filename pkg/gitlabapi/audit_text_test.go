@@ -10,6 +10,7 @@ import (
 
 	"latchkey/pkg/audit"
 	"latchkey/pkg/gitlabapi"
+	"latchkey/pkg/settings"
 )
 
 // names returns the constants of type Name, by the source: one that is added
@@ -64,9 +65,11 @@ func TestTextsOfEvents(t *testing.T) {
 		"Impersonation token with id 21 was presented for rotation after it had ended":                  {Name: audit.ImpersonationReused, Token: 21},
 		"Changed email of user with id 58":                                                              {Name: audit.AccountUpdated, Entity: audit.AccountEntity(58), Change: "email"},
 		"Added a member to group with id 7":                                                             {Name: audit.MemberAdded, Entity: audit.Entity{Type: audit.Group, ID: 7}},
-		"something_new":                                                                                 {Name: "something_new"},
-		"Attempted to create group access token without the right to":                                   {Name: audit.GroupTokenRefused},
-		"Refused impersonation token with id 5, which may not be used from this address":                {Name: audit.ImpersonationStrayed, Token: 5},
+		"Changed setting max_personal_access_token_lifetime":                                            {Name: audit.SettingsUpdated, Change: settings.Lifetime},
+		"Changed setting personal_access_token_prefix":                                                  {Name: audit.SettingsUpdated, Change: "personal_access_token_prefix"}, // from before
+		"something_new": {Name: "something_new"},
+		"Attempted to create group access token without the right to":                    {Name: audit.GroupTokenRefused},
+		"Refused impersonation token with id 5, which may not be used from this address": {Name: audit.ImpersonationStrayed, Token: 5},
 	} {
 		if got := gitlabapi.AuditText(e); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)

@@ -270,7 +270,7 @@ func (api *issueAPI) reuse(c *call, refusal *verify.Refusal) error {
 	}
 	// The sender is unknown: anybody may have found the bearer.
 	nobody := c.nobodyWith(refusal.Token)
-	if err := api.revoker.EndFamily(c.ctx, nobody, refusal.Token); err != nil {
+	if err := api.revoker.RevokeFamily(c.ctx, nobody, refusal.Token); err != nil {
 		return err
 	}
 	c.note(audit.OfToken(c.now, audit.By(nobody, audit.Reuse), refusal.Token, audit.Reused))

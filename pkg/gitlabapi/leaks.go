@@ -73,7 +73,7 @@ func (api *leaksAPI) report(c *call) error {
 		return err
 	}
 	report, failure := api.revoker.ReportLeaked(c.ctx, c.by, values, source)
-	for _, t := range report.Ended {
+	for _, t := range report.Revoked {
 		api.Count("TokensRevoked", string(token.ReasonLeak))
 		api.Log.Warn("leaked token revoked", c.facts("token_id", int64(t.ID), "owner", int64(t.Owner))...)
 	}

@@ -153,12 +153,12 @@ func newWorld(tb testing.TB) *world {
 func (w *world) connect(client *dynamodb.Client) {
 	w.table = store.Open(client, tableName, store.Options{
 		Shards: 16, Retention: 90 * 24 * time.Hour,
-		Policy: settings.Settings{Prefix: "lkpat_", LastUsedInterval: 30 * 24 * time.Hour, RetentionDays: 90},
+		Defaults: settings.Settings{Prefix: "lkpat_", LastUsedInterval: 30 * 24 * time.Hour, RetentionDays: 90},
 	})
 	w.issuing = lifecycle.IssuerParts{
 		Store: w.table, Reader: w.table, Projects: w.table, Bots: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
 		Gate:     made(administration.NewGate(w.table)),
-		Policies: w.table, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: w.clock, Random: &counter{},
+		Settings: w.table, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: w.clock, Random: &counter{},
 	}
 	w.issuer = made(lifecycle.NewIssuer(w.issuing))
 	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))

@@ -1,6 +1,6 @@
 // Package lifecycle issues, rotates, revokes and lists tokens.
 //
-// Start with Issuer to make tokens, Revoker to end them, Lister to see them.
+// Start with Issuer to make tokens, Revoker to revoke them, Lister to see them.
 // Every method takes the principal who asks and decides whether it may; the
 // methods whose names end in ByConsole are for an operator with credentials
 // of the AWS account and ask nothing. The package promises that a bearer

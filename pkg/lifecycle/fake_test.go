@@ -50,10 +50,10 @@ type fakeStore struct {
 	accts  map[account.ID]account.Account
 	uses   map[string]secret.Use
 	writes int
-	// policy has the prefix of this package's tests and is otherwise the
+	// settings have the prefix of this package's tests and are otherwise the
 	// strictest.
-	policy    settings.Settings
-	policyErr error
+	settings    settings.Settings
+	settingsErr error
 
 	projects map[project.ID]project.Project
 	members  map[project.ID]map[account.ID]project.Member
@@ -146,7 +146,9 @@ func (s *fakeStore) Accounts(_ context.Context, ids []account.ID, each func(acco
 	return nil
 }
 
-func (s *fakeStore) Policy(context.Context) (settings.Settings, error) { return s.policy, s.policyErr }
+func (s *fakeStore) TokenSettings(context.Context) (settings.Settings, error) {
+	return s.settings, s.settingsErr
+}
 
 func (s *fakeStore) Token(_ context.Context, id token.ID) (token.Token, error) {
 	t, ok := s.tokens[id]
@@ -329,7 +331,7 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &fakeStore{tokens: map[token.ID]token.Token{}, accts: map[account.ID]account.Account{}, uses: map[string]secret.Use{}, policy: settings.Settings{Prefix: prefix}}
+	s := &fakeStore{tokens: map[token.ID]token.Token{}, accts: map[account.ID]account.Account{}, uses: map[string]secret.Use{}, settings: settings.Settings{Prefix: prefix}}
 	s.projects = map[project.ID]project.Project{
 		acme: {ID: acme, Kind: project.KindGroup, Path: "acme", FullPath: "acme"},
 		web:  {ID: web, Kind: project.KindProject, Path: "web", FullPath: "acme/web", Ancestors: []project.ID{acme}},
@@ -344,7 +346,7 @@ func newFixture(t testing.TB) *fixture {
 	f := &fixture{fakeStore: s, clock: fake, scopes: scopes, parts: lifecycle.IssuerParts{
 		Store: s, Reader: s, Projects: s, Bots: s, Scopes: scopes, Pepper: pepper, Format: format,
 		Gate:     gate(func(project.Project) error { return nil }),
-		Policies: s, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: fake, Random: &counting{},
+		Settings: s, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: fake, Random: &counting{},
 	}}
 	f.make(t)
 	return f

@@ -33,7 +33,7 @@ func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, o
 	return ViewOf(t, l.parts.Clock.Now(), acct.TokensValidFrom, by.Settings), nil
 }
 
-// RevokeImpersonation ends owner's impersonation token with this id, unless it
+// RevokeImpersonation revokes owner's impersonation token with this id, unless it
 // has changed since unchangedSince, which is ErrChanged; the zero time sets no
 // condition. Errors are those of Lister.GetImpersonation besides.
 func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principal, owner account.ID, id token.ID, unchangedSince time.Time) error {
@@ -44,7 +44,7 @@ func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principa
 	if !unchangedSince.IsZero() && (t.CreatedAt.After(unchangedSince) || t.RevokedAt.After(unchangedSince)) {
 		return ErrChanged
 	}
-	return r.end(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
+	return r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
 func findImpersonation(ctx context.Context, reader TokenReader, by principal.Principal, owner account.ID, id token.ID) (token.Token, account.Account, error) {

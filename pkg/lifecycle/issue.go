@@ -46,9 +46,9 @@ type IssuerParts struct {
 	Scopes *scope.Catalog
 	Pepper secret.Pepper
 	Format secret.Format
-	// Policies has what administrators have set, the prefix of new personal
+	// Settings has what administrators have set, the prefix of new personal
 	// tokens included.
-	Policies PolicyReader
+	Settings SettingsReader
 	// ImpersonationPrefix is the prefix of new impersonation tokens.
 	ImpersonationPrefix string
 	// ProjectPrefix is the prefix of new tokens of projects and groups.
@@ -250,7 +250,7 @@ type rules struct {
 
 // rules reads them anew: who has just set something wants to see it hold.
 func (i *Issuer) rules(ctx context.Context) (rules, error) {
-	p, err := i.parts.Policies.Policy(ctx)
+	p, err := i.parts.Settings.TokenSettings(ctx)
 	if err != nil {
 		return rules{}, fmt.Errorf("read settings: %w", err)
 	}

@@ -364,9 +364,9 @@ func TestAKeyStandsForOneReply(t *testing.T) {
 				}
 			}
 			same("at once")
-			f.policy.Prefix = "new_"
+			f.settings.Prefix = "new_"
 			same("after the prefix was changed")
-			f.policy.Prefix = prefix
+			f.settings.Prefix = prefix
 			used := f.tokens[first.Token.ID]
 			used.LastUsedAt = now
 			f.tokens[used.ID] = used

@@ -18,25 +18,25 @@ import (
 	"latchkey/pkg/token"
 )
 
-// leakWorkers is how many tokens of a report are ended at a time: a thousand
+// leakWorkers is how many tokens of a report are revoked at a time: a thousand
 // are done in a second or two, and the table's other users notice little.
 const leakWorkers = 16
 
 // A LeakReport is what a report of leaked values came to.
 type LeakReport struct {
-	// Ended are the tokens that it ended, by ascending id.
-	Ended []token.Token
-	// Leaked are those and the ones that an earlier report had ended.
+	// Revoked are the tokens that it revoked, by ascending id.
+	Revoked []token.Token
+	// Leaked are those and the ones that an earlier report had revoked.
 	Leaked []token.Token
 }
 
-// ReportLeaked ends every token whose bearer is among values, whatever the rest
-// of them are. by need not be anybody: who has a bearer can end it
+// ReportLeaked revokes every token whose bearer is among values, whatever the rest
+// of them are. by need not be anybody: who has a bearer can revoke it
 // anyway. Values of every form are looked up, so that how long it takes to look
 // tells nothing about them; a value given twice counts once. source says where
 // they were found, or is "".
 //
-// One that cannot be ended does not keep the others from it. The error is then
+// One that cannot be revoked does not keep the others from it. The error is then
 // fault.ErrUnavailable beside what was done, and the same report may be made
 // again.
 func (r *Revoker) ReportLeaked(ctx context.Context, by principal.Principal, values []string, source string) (LeakReport, error) {
@@ -52,7 +52,7 @@ func (r *Revoker) ReportLeaked(ctx context.Context, by principal.Principal, valu
 	if err != nil {
 		return LeakReport{}, fmt.Errorf("look up %d reported values: %w", len(digests), err)
 	}
-	return r.endLeaked(ctx, found, audit.By(by, audit.Leak), r.speakable(source, values))
+	return r.revokeLeaked(ctx, found, audit.By(by, audit.Leak), r.speakable(source, values))
 }
 
 // speakable returns source for the audit trail, which holds no bearers: nothing
@@ -66,7 +66,7 @@ func (r *Revoker) speakable(source string, values []string) string {
 	return source
 }
 
-func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, from audit.Origin, source string) (LeakReport, error) {
+func (r *Revoker) revokeLeaked(ctx context.Context, found []token.Token, from audit.Origin, source string) (LeakReport, error) {
 	var (
 		mu       sync.Mutex
 		report   LeakReport
@@ -88,7 +88,7 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, from audit
 			defer mu.Unlock()
 			switch {
 			case err == nil:
-				report.Ended = append(report.Ended, t)
+				report.Revoked = append(report.Revoked, t)
 			case !errors.Is(err, fault.ErrNotFound): // clean-up took it in the meantime
 				failures = append(failures, fmt.Errorf("token %s: %w", t.ID, err))
 			}
@@ -96,17 +96,17 @@ func (r *Revoker) endLeaked(ctx context.Context, found []token.Token, from audit
 		})
 	}
 	_ = group.Wait() // failures are collected, not the first one alone
-	report.Leaked = append(report.Leaked, report.Ended...)
-	for _, tokens := range [][]token.Token{report.Ended, report.Leaked} {
+	report.Leaked = append(report.Leaked, report.Revoked...)
+	for _, tokens := range [][]token.Token{report.Revoked, report.Leaked} {
 		slices.SortFunc(tokens, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	if len(failures) > 0 {
-		return report, fmt.Errorf("%w: %d reported tokens not ended: %w", fault.ErrUnavailable, len(failures), errors.Join(failures...))
+		return report, fmt.Errorf("%w: %d reported tokens not revoked: %w", fault.ErrUnavailable, len(failures), errors.Join(failures...))
 	}
 	return report, nil
 }
 
-// leakEvent is how the audit trail tells of the end of t, and of where it was
+// leakEvent is how the audit trail tells of the revocation of t, and of where it was
 // found, if the report says so.
 func leakEvent(t token.Token, from audit.Origin, source string) audit.Event {
 	event := audit.OfToken(t.RevokedAt, from, t, audit.Revoked)

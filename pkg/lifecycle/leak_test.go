@@ -55,8 +55,8 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 		firstBearer + "0", strings.ToUpper(firstBearer), strings.Repeat("y", 5000), "\x00nul", "no \xff text", firstBearer,
 	}, "")
 	checkErr(t, err, nil)
-	if want := []token.ID{first.ID, second.ID, chosen.Token.ID}; !slices.Equal(idsOf(report.Ended), want) || !slices.Equal(idsOf(report.Leaked), want) {
-		t.Errorf("ended %v and knows of %v, want %v", idsOf(report.Ended), idsOf(report.Leaked), want)
+	if want := []token.ID{first.ID, second.ID, chosen.Token.ID}; !slices.Equal(idsOf(report.Revoked), want) || !slices.Equal(idsOf(report.Leaked), want) {
+		t.Errorf("ended %v and knows of %v, want %v", idsOf(report.Revoked), idsOf(report.Leaked), want)
 	}
 	for _, id := range []token.ID{first.ID, second.ID, chosen.Token.ID} {
 		if got := f.tokens[id]; !got.RevokedAt.Equal(f.clock.Now()) || got.RevokedReason != token.ReasonLeak {
@@ -71,8 +71,8 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 	}
 	again, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{firstBearer, secondBearer, overBearer}, "")
 	checkErr(t, err, nil)
-	if len(again.Ended) != 0 || f.writes != 3 {
-		t.Errorf("the same report again ended %v with %d writes", idsOf(again.Ended), f.writes)
+	if len(again.Revoked) != 0 || f.writes != 3 {
+		t.Errorf("the same report again ended %v with %d writes", idsOf(again.Revoked), f.writes)
 	}
 	// Whose mail was lost can be told then.
 	if want := []token.ID{first.ID, second.ID}; !slices.Equal(idsOf(again.Leaked), want) {
@@ -93,8 +93,8 @@ func TestAReportEndsAnOverlap(t *testing.T) {
 	}
 	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{overlappingBearer, overBearer}, "")
 	checkErr(t, err, nil)
-	if want := []token.ID{overlapping.ID}; !slices.Equal(idsOf(report.Ended), want) || !slices.Equal(idsOf(report.Leaked), want) {
-		t.Errorf("ended %v and knows of %v, want %v", idsOf(report.Ended), idsOf(report.Leaked), want)
+	if want := []token.ID{overlapping.ID}; !slices.Equal(idsOf(report.Revoked), want) || !slices.Equal(idsOf(report.Leaked), want) {
+		t.Errorf("ended %v and knows of %v, want %v", idsOf(report.Revoked), idsOf(report.Leaked), want)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestAReportEndsWhatTheFormatOfTodayRefuses(t *testing.T) {
 	}
 	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer}, "")
 	checkErr(t, err, nil)
-	if len(report.Ended) != 1 {
+	if len(report.Revoked) != 1 {
 		t.Error("not ended")
 	}
 }
@@ -137,8 +137,8 @@ func TestAReportEndsTheBotOfAProject(t *testing.T) {
 	checkErr(t, err, nil)
 	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{issued.Bearer.Reveal()}, "")
 	checkErr(t, err, nil)
-	if _, there := f.accts[issued.Token.Owner]; there || len(report.Ended) != 1 {
-		t.Errorf("ended %v, bot still there: %t", idsOf(report.Ended), there)
+	if _, there := f.accts[issued.Token.Owner]; there || len(report.Revoked) != 1 {
+		t.Errorf("ended %v, bot still there: %t", idsOf(report.Revoked), there)
 	}
 }
 
@@ -170,14 +170,14 @@ func TestAReportGoesOnAfterAFailure(t *testing.T) {
 	if !errors.Is(err, odd) || !strings.Contains(err.Error(), fmt.Sprintf("token %s: odd", tokens[2].ID)) {
 		t.Errorf("a failure is hidden: %v", err)
 	}
-	if want := []token.ID{tokens[0].ID, tokens[4].ID}; !slices.Equal(idsOf(report.Ended), want) || tries.Load() != 5 {
-		t.Errorf("ended %v by %d tries, want %v", idsOf(report.Ended), tries.Load(), want)
+	if want := []token.ID{tokens[0].ID, tokens[4].ID}; !slices.Equal(idsOf(report.Revoked), want) || tries.Load() != 5 {
+		t.Errorf("ended %v by %d tries, want %v", idsOf(report.Revoked), tries.Load(), want)
 	}
 	f.revokeToken = nil
 	report, err = f.revoker.ReportLeaked(t.Context(), principal.Principal{}, values, "")
 	checkErr(t, err, nil)
-	if len(report.Ended) != 5 {
-		t.Errorf("again: ended %d", len(report.Ended))
+	if len(report.Revoked) != 5 {
+		t.Errorf("again: ended %d", len(report.Revoked))
 	}
 }
 
@@ -187,8 +187,8 @@ func TestAReportThatCannotBeLookedUpFails(t *testing.T) {
 	f.tokensByDigest = func() error { return fault.ErrUnavailable }
 	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer}, "")
 	checkErr(t, err, fault.ErrUnavailable)
-	if len(report.Ended) != 0 || strings.Contains(err.Error(), bearer) {
-		t.Errorf("ended %v, %v", report.Ended, err)
+	if len(report.Revoked) != 0 || strings.Contains(err.Error(), bearer) {
+		t.Errorf("ended %v, %v", report.Revoked, err)
 	}
 }
 
@@ -219,8 +219,8 @@ func TestAReportEndsSoManyAtATime(t *testing.T) {
 			t.Errorf("%d at a time", n)
 		}
 		close(gate)
-		if report := <-done; len(report.Ended) != 100 {
-			t.Errorf("ended %d", len(report.Ended))
+		if report := <-done; len(report.Revoked) != 100 {
+			t.Errorf("ended %d", len(report.Revoked))
 		}
 	})
 }

@@ -180,7 +180,7 @@ func TestRevokingWithinAnOverlap(t *testing.T) {
 
 // Breaks if a thief keeps a token that works beside its successor after the
 // reuse of the chain was noticed.
-func TestEndFamilyEndsOverlaps(t *testing.T) {
+func TestRevokeFamilyEndsOverlaps(t *testing.T) {
 	f := newFixture(t)
 	live := func(toks ...token.Token) []bool {
 		states := make([]bool, len(toks))
@@ -210,7 +210,7 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 	t.Run("before and behind the one that is presented", func(t *testing.T) {
 		first, second, third, fourth := made(t)
 		want(t, live(first, second, third, fourth), true, false, true, true)
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
 		want(t, live(first, second, third, fourth), false, false, false, false)
 		for _, tok := range []token.Token{first, third, fourth} {
 			if f.tokens[tok.ID].RevokedReason != token.ReasonReuse {
@@ -224,7 +224,7 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 	t.Run("also when the newest had been revoked", func(t *testing.T) {
 		first, second, third, fourth := made(t)
 		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", fourth.ID), nil)
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[fourth.ID]), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[fourth.ID]), nil)
 		want(t, live(first, second, third, fourth), false, false, false, false)
 		if f.tokens[fourth.ID].RevokedReason != token.ReasonRequest {
 			t.Errorf("%+v", f.tokens[fourth.ID])
@@ -238,14 +238,14 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 		second, third := overlapping(t, f, issued.Token)
 		f.clock.Advance(token.MaxOverlap - time.Second)
 		want(t, live(first, second, third), true, false, true)
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
 		want(t, live(first, second, third), false, false, false)
 	})
 	t.Run("and looks no further than the longest overlap", func(t *testing.T) {
 		_, second, _, fourth := made(t)
 		f.clock.Advance(token.MaxOverlap + time.Second)
 		f.writes = 0
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
 		if f.writes != 1 || f.tokens[fourth.ID].RevokedReason != token.ReasonReuse {
 			t.Errorf("%d writes, newest %+v", f.writes, f.tokens[fourth.ID])
 		}
@@ -253,7 +253,7 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 	t.Run("and passes over what clean-up has taken", func(t *testing.T) {
 		first, second, third, fourth := made(t)
 		delete(f.tokens, second.ID)
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, second), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, second), nil)
 		want(t, live(third, fourth), false, false)
 		want(t, live(first), true) // nobody can follow the chain beyond a gap
 	})
@@ -267,9 +267,9 @@ func TestEndFamilyEndsOverlaps(t *testing.T) {
 			f.tokens[ended.ID] = ended
 			return nil
 		}
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), odd)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), odd)
 		f.revokeToken = nil
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[second.ID]), nil)
 		if stateOf(f, third) == token.Active {
 			t.Error("the retry did not end it")
 		}

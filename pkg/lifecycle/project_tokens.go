@@ -33,13 +33,13 @@ type Gate interface {
 var (
 	// ErrNotManager means that somebody who is a member of a project has too
 	// low a level there to manage its tokens, or is a bot that asks for one.
-	ErrNotManager = fmt.Errorf("%w: not a manager of the resource", fault.ErrForbidden)
+	ErrNotManager = fmt.Errorf("%w: not a manager of the project", fault.ErrForbidden)
 	// ErrNoProjectToken means that a project which is there has no token
 	// with this id.
-	ErrNoProjectToken = fmt.Errorf("%w: token of the resource", fault.ErrNotFound)
+	ErrNoProjectToken = fmt.Errorf("%w: token of the project", fault.ErrNotFound)
 	// ErrNotOfProject means that somebody presented a token that belongs to
 	// no project or group for an operation of those that do.
-	ErrNotOfProject = errors.New("presented token belongs to no resource")
+	ErrNotOfProject = errors.New("presented token belongs to no project")
 	// ErrOwnerLevel means that somebody who is no owner asked for a token with
 	// the level of one. It is the only level above that of a manager.
 	ErrOwnerLevel = fmt.Errorf("%w: level above the caller's", fault.ErrForbidden)
@@ -99,7 +99,7 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	return issued, err
 }
 
-// RotateOfProject ends a project's token and issues its successor, for the
+// RotateOfProject revokes a project's token and issues its successor, for the
 // same bot with the same level. Errors: those of principal.FindAccess and
 // Rotate; ErrNotManager; ErrNoProjectToken; ErrLevelAbove.
 func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID, r Rotation) (Issued, error) {
@@ -128,7 +128,7 @@ func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, ki
 	return issued, rotatedIsRevoked(err)
 }
 
-// RotateSelfOfProject ends the token that was presented, if it belongs to the
+// RotateSelfOfProject revokes the token that was presented, if it belongs to the
 // project that ref names, and issues its successor. Errors: ErrNotOfProject;
 // those of principal.FindAccess; ErrNotManager for the token of another
 // project; those of RotateSelf.
@@ -211,7 +211,7 @@ func viewOfBot(t token.Token, now time.Time, bot account.Account, p settings.Set
 	return v
 }
 
-// A NotManager is an ErrNotManager that names whose token was to be ended.
+// A NotManager is an ErrNotManager that names whose token was to be revoked.
 type NotManager struct{ Token token.Token }
 
 // Error leaves out names, which a person chose.
@@ -220,7 +220,7 @@ func (n *NotManager) Error() string { return ErrNotManager.Error() }
 // Unwrap returns ErrNotManager.
 func (n *NotManager) Unwrap() error { return ErrNotManager }
 
-// RevokeOfProject ends one of a project's tokens, and its bot. Errors: those
+// RevokeOfProject revokes one of a project's tokens, and its bot. Errors: those
 // of principal.FindAccess; ErrNoProjectToken; *NotManager.
 func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID) error {
 	access, err := principal.FindAccess(ctx, r.parts.Projects, by, kind, ref, r.parts.Clock.Now())
@@ -234,7 +234,7 @@ func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, k
 	if !access.AtLeast(kind.ManageLevel()) {
 		return &NotManager{t}
 	}
-	return r.end(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
+	return r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
 // findOfProject returns a project's token in whatever state it is.

@@ -323,7 +323,7 @@ func TestRotatingATokenOfAProject(t *testing.T) {
 		_, err := f.issuer.RotateOfProject(t.Context(), f.callerOf(t, admin), project.KindProject, "8", ofOwner.ID, lifecycle.Rotation{})
 		checkErr(t, err, nil)
 	})
-	t.Run("by an administrator without naming the resource", func(t *testing.T) {
+	t.Run("by an administrator without naming the project", func(t *testing.T) {
 		next, err := f.issuer.Rotate(t.Context(), f.callerOf(t, admin), ofOther.ID, lifecycle.Rotation{})
 		checkErr(t, err, nil)
 		if next.Token.Project != apps || next.Token.Level != project.Guest || next.Token.Kind != token.Project {

@@ -16,8 +16,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Revoker ends tokens. It is safe for concurrent use. Ending a token that
-// has ended is no error.
+// A Revoker revokes tokens. It is safe for concurrent use. Revoking a token
+// again is no error.
 type Revoker struct{ parts RevokerParts }
 
 // RevokerParts are what a Revoker is made of, all of which it needs.
@@ -39,7 +39,7 @@ func NewRevoker(parts RevokerParts) (*Revoker, error) {
 	return &Revoker{parts}, nil
 }
 
-// Revoke ends the token with this id. A token that is not there, or not the
+// Revoke revokes the token with this id. A token that is not there, or not the
 // caller's, is fault.ErrNotFound.
 func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.ID) error {
 	t, err := r.parts.Reader.Token(ctx, id)
@@ -49,15 +49,15 @@ func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.I
 	if !by.MayManage(t) {
 		return fault.ErrNotFound
 	}
-	return r.end(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
+	return r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
-// RevokeSelf ends the token that was presented.
+// RevokeSelf revokes the token that was presented.
 func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal) error {
-	return r.end(ctx, by.Token, token.ReasonRequest, audit.By(by, sourceOf(by, by.Token)))
+	return r.revoke(ctx, by.Token, token.ReasonRequest, audit.By(by, sourceOf(by, by.Token)))
 }
 
-// RevokeValue ends the token whose bearer is value, as administrators may;
+// RevokeValue revokes the token whose bearer is value, as administrators may;
 // others get fault.ErrForbidden. A value without a token is fault.ErrNotFound.
 func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value string) (token.ID, error) {
 	if !by.Account.Admin {
@@ -66,7 +66,7 @@ func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value
 	return r.revokeValue(ctx, by, value)
 }
 
-// RevokeValueByConsole ends the token whose bearer is value.
+// RevokeValueByConsole revokes the token whose bearer is value.
 func (r *Revoker) RevokeValueByConsole(ctx context.Context, requestID, value string) (token.ID, error) {
 	return r.revokeValue(ctx, principal.Console(requestID), value)
 }
@@ -76,23 +76,23 @@ func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value
 	if err != nil {
 		return 0, err
 	}
-	return t.ID, r.end(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
+	return t.ID, r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
-// RevokeByConsole ends the token with this id.
+// RevokeByConsole revokes the token with this id.
 func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id token.ID) error {
 	t, err := r.parts.Reader.Token(ctx, id)
 	if err != nil {
 		return err
 	}
-	return r.end(ctx, t, token.ReasonRequest, audit.By(principal.Console(requestID), audit.Console))
+	return r.revoke(ctx, t, token.ReasonRequest, audit.By(principal.Console(requestID), audit.Console))
 }
 
-// ErrBot means that all tokens of a bot were to be ended. The end of a bot's
+// ErrBot means that all tokens of a bot were to be revoked. Revoking a bot's
 // token takes the bot with it, which a change of its account alone would not.
 var ErrBot = fmt.Errorf("%w: account is a bot", fault.ErrInput)
 
-// RevokeEverything ends all tokens that owner has, the presented one included
+// RevokeEverything revokes all tokens that owner has, the presented one included
 // if it is theirs, as the owner and administrators may; others get
 // fault.ErrForbidden. fault.ErrNotFound for an owner who is not there, ErrBot.
 func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, owner account.ID) error {
@@ -103,16 +103,16 @@ func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, 
 	if err != nil {
 		return err
 	}
-	return r.endEverything(ctx, by, acct)
+	return r.revokeEverything(ctx, by, acct)
 }
 
-// RevokeEverythingByConsole ends all tokens that owner has, in one write.
+// RevokeEverythingByConsole revokes all tokens that owner has, in one write.
 // Errors: fault.ErrNotFound, ErrBot.
 func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, requestID string, owner account.Account) error {
-	return r.endEverything(ctx, principal.Console(requestID), owner)
+	return r.revokeEverything(ctx, principal.Console(requestID), owner)
 }
 
-func (r *Revoker) endEverything(ctx context.Context, by principal.Principal, owner account.Account) error {
+func (r *Revoker) revokeEverything(ctx context.Context, by principal.Principal, owner account.Account) error {
 	if owner.Bot {
 		return ErrBot
 	}
@@ -120,13 +120,13 @@ func (r *Revoker) endEverything(ctx context.Context, by principal.Principal, own
 	return r.parts.Store.RevokeEverything(ctx, owner.ID, audit.OfAccount(r.parts.Clock.Now(), from, audit.TokensRevoked, owner))
 }
 
-// EndFamily ends what still works of the chain of a token that was presented
-// for rotation after it had ended: either its owner or somebody who found it
+// RevokeFamily revokes what still works of the chain of a token that was presented
+// for rotation after it had been revoked: either its owner or somebody who found it
 // holds a successor, and nobody can tell who. That is the newest token, and
 // those that were rotated with an overlap which is not over. A chain that
 // rotates meanwhile is followed to its newest token. by is who presented it as far
 // as that is known.
-func (r *Revoker) EndFamily(ctx context.Context, by principal.Principal, presented token.Token) error {
+func (r *Revoker) RevokeFamily(ctx context.Context, by principal.Principal, presented token.Token) error {
 	const tries = 8
 	from := audit.By(by, audit.Reuse)
 	for range tries {
@@ -139,21 +139,21 @@ func (r *Revoker) EndFamily(ctx context.Context, by principal.Principal, present
 		case newest.Superseded():
 			continue // it was replaced between the two reads
 		case newest.ID <= presented.ID, !newest.RevokedAt.IsZero():
-			return r.endOverlaps(ctx, newest, from)
+			return r.revokeOverlaps(ctx, newest, from)
 		}
-		if err := r.end(ctx, newest, token.ReasonReuse, from); err != nil {
-			return fmt.Errorf("end newest of family %s: %w", presented.Family, err)
+		if err := r.revoke(ctx, newest, token.ReasonReuse, from); err != nil {
+			return fmt.Errorf("revoke newest of family %s: %w", presented.Family, err)
 		}
-		// Ending it may have lost to a rotation; look again until the newest
-		// one has ended for good.
+		// It may have lost to a rotation; look again until the newest one is
+		// revoked for good.
 	}
 	return fault.ErrUnavailable
 }
 
-// endOverlaps ends the tokens before newest that work beside their successors.
+// revokeOverlaps revokes the tokens before newest that work beside their successors.
 // Those do not rotate any more, so there will be no others; and one whose
 // successor is older than the longest overlap is over, as are all before it.
-func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token, from audit.Origin) error {
+func (r *Revoker) revokeOverlaps(ctx context.Context, newest token.Token, from audit.Origin) error {
 	for t := newest; t.Previous != 0 && r.parts.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
 		previous, err := r.parts.Reader.Token(ctx, t.Previous)
 		switch {
@@ -162,15 +162,15 @@ func (r *Revoker) endOverlaps(ctx context.Context, newest token.Token, from audi
 		case err != nil:
 			return fmt.Errorf("find token %s: %w", t.Previous, err)
 		}
-		if err := r.end(ctx, previous, token.ReasonReuse, from); err != nil {
-			return fmt.Errorf("end token %s: %w", previous.ID, err)
+		if err := r.revoke(ctx, previous, token.ReasonReuse, from); err != nil {
+			return fmt.Errorf("revoke token %s: %w", previous.ID, err)
 		}
 		t = previous
 	}
 	return nil
 }
 
-func (r *Revoker) end(ctx context.Context, t token.Token, reason token.Reason, from audit.Origin) error {
+func (r *Revoker) revoke(ctx context.Context, t token.Token, reason token.Reason, from audit.Origin) error {
 	// A bot that outlived its last token, whatever the cause, is to go with it.
 	withBot := t.Kind.OfProject() && !t.Superseded()
 	if t.RevokedIn(r.parts.Clock.Now(), 0) && !withBot {

@@ -188,13 +188,13 @@ func chain(t *testing.T, f *fixture, length int) []token.ID {
 
 // Breaks if somebody who found an old token and rotates it leaves its thief,
 // or themselves, with a live successor.
-func TestEndFamily(t *testing.T) {
+func TestRevokeFamily(t *testing.T) {
 	t.Run("ends the live token, whichever ancestor is presented", func(t *testing.T) {
 		for presented := range 3 {
 			f := newFixture(t)
 			ids := chain(t, f, 4)
 			bystander := f.give(t, owner, nil)
-			checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[presented]]), nil)
+			checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[presented]]), nil)
 			if last := f.tokens[ids[3]]; last.RevokedReason != token.ReasonReuse || !last.RevokedAt.Equal(now) {
 				t.Errorf("presented %d: the live token is %+v", presented, last)
 			}
@@ -211,7 +211,7 @@ func TestEndFamily(t *testing.T) {
 	t.Run("leaves a token that was never rotated alone", func(t *testing.T) {
 		f := newFixture(t)
 		tok := f.give(t, owner, nil)
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, tok), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, tok), nil)
 		if f.writes != 0 {
 			t.Errorf("%d writes", f.writes)
 		}
@@ -219,7 +219,7 @@ func TestEndFamily(t *testing.T) {
 	t.Run("leaves the presented token alone when it is the newest", func(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 3)
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[2]]), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[2]]), nil)
 		if f.writes != 0 {
 			t.Errorf("%d writes", f.writes)
 		}
@@ -229,7 +229,7 @@ func TestEndFamily(t *testing.T) {
 		ids := chain(t, f, 3)
 		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", ids[2]), nil)
 		f.writes = 0
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
 		if f.writes != 0 || f.tokens[ids[2]].RevokedReason != token.ReasonRequest {
 			t.Errorf("%d writes, %+v", f.writes, f.tokens[ids[2]])
 		}
@@ -248,7 +248,7 @@ func TestEndFamily(t *testing.T) {
 			f.revokeToken = nil
 			return f.RevokeToken(t.Context(), ended, audit.Event{})
 		}
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
 		for _, id := range ids {
 			if f.tokens[id].RevokedAt.IsZero() {
 				t.Errorf("token %s of %d lives on", id, len(ids))
@@ -263,7 +263,7 @@ func TestEndFamily(t *testing.T) {
 			f.newest = nil
 			return stale, nil
 		}
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
 		if f.tokens[ids[2]].RevokedReason != token.ReasonReuse {
 			t.Error("the live token lives on")
 		}
@@ -272,16 +272,16 @@ func TestEndFamily(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 2)
 		f.revokeToken = func(token.Token) error { return nil }
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), fault.ErrUnavailable)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), fault.ErrUnavailable)
 	})
 	t.Run("reports what it could not do", func(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 2)
 		odd := errors.New("throttled")
 		f.revokeToken = func(token.Token) error { return odd }
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), odd)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), odd)
 		f.newest = func(token.ID) (token.Token, error) { return token.Token{}, odd }
-		checkErr(t, f.revoker.EndFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), odd)
+		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), odd)
 	})
 }
 

@@ -20,7 +20,7 @@ type Rotation struct {
 	// for none where tokens need no end.
 	ExpiresOn clock.Day
 	// Overlap is how long the old token works beside its successor, whole
-	// seconds up to token.MaxOverlap; 0 ends it at once.
+	// seconds up to token.MaxOverlap; 0 revokes it at once.
 	Overlap time.Duration
 	Key     Key
 }
@@ -29,11 +29,11 @@ type Rotation struct {
 var ErrAlreadyRevoked = fmt.Errorf("%w: token already revoked", fault.ErrInput)
 
 // ErrAlreadyRotated means that the presented token has a successor already,
-// beside which it works on for a while. Nothing ends for that: who presents it
-// may well not have learnt of the successor yet.
+// beside which it works on for a while. Presenting it again revokes nothing: the
+// client may not have received the new token yet.
 var ErrAlreadyRotated = fmt.Errorf("%w: token already rotated", fault.ErrInput)
 
-// Rotate ends the token with this id, at once or after an overlap, and issues
+// Rotate revokes the token with this id, at once or after an overlap, and issues
 // its successor: same owner, kind, name, description, scopes, networks,
 // project and level. An expired token can be rotated, a revoked one or one that has a
 // successor cannot. Errors: fault.ErrNotFound for a token that is not there or not the
@@ -70,7 +70,7 @@ func rotatedIsRevoked(err error) error {
 	return err
 }
 
-// RotateSelf ends the token that was presented and issues its successor, for
+// RotateSelf revokes the token that was presented and issues its successor, for
 // the same owner also under sudo. Errors are those of Rotate, and
 // ErrAlreadyRotated.
 func (i *Issuer) RotateSelf(ctx context.Context, by principal.Principal, r Rotation) (Issued, error) {
@@ -133,14 +133,14 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	if errors.Is(err, token.ErrSuperseded) {
 		return Issued{}, ErrAlreadyRotated
 	}
-	// A token whose bot has gone meanwhile has ended with it.
+	// A token whose bot has gone meanwhile was revoked with it.
 	if errors.Is(err, token.ErrRevoked) || old.Kind.OfProject() && errors.Is(err, fault.ErrNotFound) {
 		return Issued{}, ErrAlreadyRevoked
 	}
 	return issued, err
 }
 
-// rotatedUntil is the day on which a successor ends whose end nobody chose.
+// rotatedUntil is the day on which a successor expires whose day nobody chose.
 func (r rules) rotatedUntil() clock.Day {
 	week := r.today.AddDays(rotationDays)
 	switch {

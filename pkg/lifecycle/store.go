@@ -22,7 +22,7 @@ type IssueStore interface {
 	// is, fault.ErrMoved when the owner's tokens were revoked in the
 	// meantime, fault.ErrNotFound when the owner is gone.
 	CreateToken(ctx context.Context, owner account.Account, t token.Token, use *secret.Use, issued audit.Event) (token.Token, error)
-	// RotateToken ends old, at old.WorksUntil where that is set and at once
+	// RotateToken revokes old, at old.WorksUntil where that is set and at once
 	// otherwise, and writes next in its place, all or nothing. The errors are
 	// those of CreateToken, token.ErrRevoked when old had been revoked already,
 	// and token.ErrSuperseded when it had another successor with an overlap.
@@ -42,15 +42,15 @@ type BotStore interface {
 		mint func(bot account.ID) (secret.Digest, *secret.Use, error), issued audit.Event) (token.Token, error)
 }
 
-// A RevokeStore ends tokens, and writes the event with what it ends. Every method
+// A RevokeStore revokes tokens, and writes the event with the change. Every method
 // may be called again safely.
 type RevokeStore interface {
-	// RevokeToken writes RevokedAt and RevokedReason of ended. A token that
-	// ended earlier keeps its own; that is no error. The bot of a project's or
+	// RevokeToken writes RevokedAt and RevokedReason of t. A token that
+	// was revoked earlier keeps its own; that is no error. The bot of a project's or
 	// group's token is deleted with it, unless the token has a successor.
 	// fault.ErrNotFound when there is no record.
-	RevokeToken(ctx context.Context, ended token.Token, revoked audit.Event) error
-	// RevokeEverything ends all tokens that the owner has, in one write.
+	RevokeToken(ctx context.Context, t token.Token, revoked audit.Event) error
+	// RevokeEverything revokes all tokens that the owner has, in one write.
 	RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error
 	// TokensByDigest returns those of the tokens that there are, in whatever
 	// state and in no order, strongly consistent. The digests differ.
@@ -85,13 +85,13 @@ type ProjectReader interface {
 	principal.Projects
 	// TokensOfProject returns all tokens of a project by ascending id.
 	TokensOfProject(ctx context.Context, pid project.ID) ([]token.Token, error)
-	// Users hands the accounts of ids to each, in no order. Absent ones are
+	// Accounts hands the accounts of ids to each, in no order. Absent ones are
 	// passed over.
 	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
 }
 
-// A PolicyReader has what administrators have set for every token, strongly
+// A SettingsReader has what administrators have set for every token, strongly
 // consistent.
-type PolicyReader interface {
-	Policy(ctx context.Context) (settings.Settings, error)
+type SettingsReader interface {
+	TokenSettings(ctx context.Context) (settings.Settings, error)
 }

@@ -75,7 +75,7 @@ func find(ctx context.Context, from Projects, kind project.Kind, ref string) (pr
 	return from.ProjectByPath(ctx, ref)
 }
 
-// Reaches reports whether the principal's token may be used on res: a token of
+// Reaches reports whether the principal's token may be used on proj: a token of
 // a project only there and on what lies in it.
 func (p Principal) Reaches(proj project.Project) bool {
 	t := p.Token

@@ -15,9 +15,9 @@ import (
 
 // A Principal is the authenticated caller of one request.
 type Principal struct {
-	// User is the account whose rights the request has.
+	// Account is the account whose rights the request has.
 	Account account.Account
-	// Token is what was presented. Under sudo it is not User's.
+	// Token is what was presented. Under sudo it is not Account's.
 	Token token.Token
 	// Settings are what administrators have set for every token, as the check
 	// knew them.
@@ -48,7 +48,7 @@ func Console(requestID string) Principal {
 }
 
 // Holder returns the account that owns the presented token: the administrator
-// under sudo, otherwise User. What is about the token itself is about its
+// under sudo, otherwise Account. What is about the token itself is about its
 // holder.
 func (p Principal) Holder() account.Account {
 	if p.By != nil {

@@ -10,13 +10,13 @@ import (
 // Profile:  USER#<uid> / PROFILE
 // Username: USERNAME#<lower> / USERNAME, for uniqueness
 // Address:  EMAIL#<lower> / EMAIL, for uniqueness
-// Counter:  SEQUENCE / USER, the last user id given out
+// Counter:  SEQUENCE / USER, the last account id given out
 
 const profileSort = "PROFILE"
 
-func userPartition(id account.ID) string { return "USER#" + id.String() }
+func accountPartition(id account.ID) string { return "USER#" + id.String() }
 
-func profileKey(id account.ID) key { return keyOf(userPartition(id), profileSort) }
+func profileKey(id account.ID) key { return keyOf(accountPartition(id), profileSort) }
 
 func usernameKey(username string) key {
 	return keyOf("USERNAME#"+strings.ToLower(username), "USERNAME")
@@ -24,7 +24,7 @@ func usernameKey(username string) key {
 
 func emailKey(email string) key { return keyOf("EMAIL#"+strings.ToLower(email), "EMAIL") }
 
-func userSequenceKey() key { return keyOf("SEQUENCE", "USER") }
+func accountSequenceKey() key { return keyOf("SEQUENCE", "USER") }
 
 func profileItem(u account.Account) item {
 	it := profileKey(u.ID)

@@ -101,7 +101,7 @@ func TestDamagedRecords(t *testing.T) {
 	_, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), overlapping, f.Successor(t, owner, overlapping), nil, storetest.Event)
 	wantErr(t, f, err, nil)
 	whole["in its overlap"] = overlapping
-	whole["revoked"] = storetest.Ended(f.AddToken(t, owner))
+	whole["revoked"] = storetest.Revoked(f.AddToken(t, owner))
 	wantErr(t, f, f.Store.RevokeToken(t.Context(), whole["revoked"], storetest.Event), nil)
 
 	for name, tok := range whole {

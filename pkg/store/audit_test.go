@@ -66,7 +66,7 @@ var told = audit.Event{
 // audited are all writes that change something.
 func audited() []write {
 	return append(slices.Clone(writes),
-		write{"update user", "UpdateAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+		write{"update account", "UpdateAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			before := f.AddAccount(t)
 			after := before
 			after.Username, after.Email, after.Name, after.Admin = before.Username+"-2", "2-"+before.Email, "Renamed", true
@@ -75,7 +75,7 @@ func audited() []write {
 				},
 				func(t *testing.T) { wantEqual(t, "account", f.Fresh(t, before), after) }
 		}},
-		write{"delete user", "DeleteAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+		write{"delete account", "DeleteAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			u := f.AddAccount(t)
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.DeleteAccount(ctx, u, e) }, func(t *testing.T) {
 				_, err := f.Store.Account(t.Context(), u.ID)
@@ -231,10 +231,10 @@ func TestNoEventWithoutAChange(t *testing.T) {
 	ctx := t.Context()
 	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner)
-	ended := storetest.Ended(f.AddToken(t, owner))
+	ended := storetest.Revoked(f.AddToken(t, owner))
 	wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 	bot := f.AddBot(t, f.AddProject(t, project.KindProject))
-	endedBot := storetest.Ended(f.AddBot(t, f.AddProject(t, project.KindGroup)))
+	endedBot := storetest.Revoked(f.AddBot(t, f.AddProject(t, project.KindGroup)))
 	wantErr(t, f, f.Store.RevokeToken(t.Context(), endedBot, storetest.Event), nil)
 	used := f.Use(t, "used", storetest.Now)
 	_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), &used, storetest.Event)
@@ -271,7 +271,7 @@ func TestNoEventWithoutAChange(t *testing.T) {
 			u, candidate := f.Bot(proj)
 			return last(f.Store.CreateProjectToken(ctx, proj, u, candidate, f.Mint(t, &used), told))
 		}, token.ErrKeyUsed},
-		"a resource that is gone": {func() error {
+		"a project that is gone": {func() error {
 			proj := project.Project{ID: 4711, Kind: project.KindProject}
 			u, candidate := f.Bot(proj)
 			return last(f.Store.CreateProjectToken(ctx, proj, u, candidate, f.Mint(t, nil), told))
@@ -287,7 +287,7 @@ func TestNoEventWithoutAChange(t *testing.T) {
 		}, token.ErrRevoked},
 		"a token that has ended":   {func() error { return f.Store.RevokeToken(ctx, ended, told) }, nil},
 		"a bot that has gone":      {func() error { return f.Store.RevokeToken(ctx, endedBot, told) }, nil},
-		"a token without a record": {func() error { return f.Store.RevokeToken(ctx, storetest.Ended(f.Candidate(t, owner)), told) }, fault.ErrNotFound},
+		"a token without a record": {func() error { return f.Store.RevokeToken(ctx, storetest.Revoked(f.Candidate(t, owner)), told) }, fault.ErrNotFound},
 		"everything of nobody":     {func() error { return f.Store.RevokeEverything(ctx, 4711, told) }, fault.ErrNotFound},
 		"an account that is blocked": {func() error {
 			return f.Store.SetAccountState(ctx, blocked.ID, account.Active, account.Blocked, told)
@@ -344,13 +344,13 @@ func TestAChangeThatIsTriedAgainIsOneEvent(t *testing.T) {
 			tok := f.AddToken(t, f.Fresh(t, owner))
 			pk, sk := pointerKey(tok.ID)
 			f.Drop(t, pk, sk)
-			wantErr(t, f, f.Store.RevokeToken(ctx, storetest.Ended(tok), told), nil)
+			wantErr(t, f, f.Store.RevokeToken(ctx, storetest.Revoked(tok), told), nil)
 		},
 		"a bot whose pointer is missing": func() {
 			tok := f.AddBot(t, f.AddProject(t, project.KindProject))
 			pk, sk := pointerKey(tok.ID)
 			f.Drop(t, pk, sk)
-			wantErr(t, f, f.Store.RevokeToken(ctx, storetest.Ended(tok), told), nil)
+			wantErr(t, f, f.Store.RevokeToken(ctx, storetest.Revoked(tok), told), nil)
 		},
 		"an owner who is out of date": func() {
 			f.AddToken(t, f.Fresh(t, owner))
@@ -362,13 +362,13 @@ func TestAChangeThatIsTriedAgainIsOneEvent(t *testing.T) {
 		},
 		"8 revocations at once": func() {
 			tok := f.AddToken(t, f.Fresh(t, owner))
-			for _, err := range together(8, func(int) error { return f.Store.RevokeToken(ctx, storetest.Ended(tok), told) }) {
+			for _, err := range together(8, func(int) error { return f.Store.RevokeToken(ctx, storetest.Revoked(tok), told) }) {
 				wantErr(t, f, err, nil)
 			}
 		},
 		"8 ends of a bot at once": func() {
 			tok := f.AddBot(t, f.AddProject(t, project.KindProject))
-			for _, err := range together(8, func(int) error { return f.Store.RevokeToken(ctx, storetest.Ended(tok), told) }) {
+			for _, err := range together(8, func(int) error { return f.Store.RevokeToken(ctx, storetest.Revoked(tok), told) }) {
 				wantErr(t, f, err, nil)
 			}
 		},
@@ -399,7 +399,7 @@ func TestABotThatOutlivedItsTokenIsRemovedOnce(t *testing.T) {
 	f := open(t)
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	tok := f.AddBot(t, f.AddProject(t, project.KindProject))
-	ended := storetest.Ended(tok)
+	ended := storetest.Revoked(tok)
 	pk, sk := recordKey(tok.Digest)
 	f.Set(t, pk, sk, "revoked_at", storetest.N(strconv.FormatInt(ended.RevokedAt.Unix(), 10)))
 	f.Set(t, pk, sk, "revoked_reason", storetest.S(string(ended.RevokedReason)))

@@ -20,12 +20,12 @@ import (
 // half of the processor time for the same latency (see `make bench`).
 //
 // The settings, where they are asked for, are a third item of the same request.
-func (t *Reader) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
+func (t *Reader) Check(ctx context.Context, digest secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error) {
 	keys := append(make([]key, 0, 3), tokenKey(digest))
 	if hint != 0 {
 		keys = append(keys, profileKey(hint))
 	}
-	if policy != nil {
+	if set != nil {
 		keys = append(keys, settingsKey())
 	}
 	var record, profile, settings item
@@ -52,12 +52,12 @@ func (t *Reader) Check(ctx context.Context, digest secret.Digest, hint account.I
 			}
 		}
 	}
-	if policy != nil {
+	if set != nil {
 		s, err := t.readSettings(settings)
 		if err != nil {
 			return token.Token{}, account.Account{}, err
 		}
-		*policy = s.Settings
+		*set = s.Settings
 	}
 	if record == nil {
 		return token.Token{}, account.Account{}, fault.ErrNotFound

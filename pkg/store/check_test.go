@@ -58,11 +58,11 @@ func TestCheck(t *testing.T) {
 	// guard promise 1 of the architecture.
 	t.Run("a revocation is seen by the next check", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), nil)
 		for _, hint := range []account.ID{0, owner.ID} {
 			got, _, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
 			wantErr(t, f, err, nil)
-			wantEqual(t, "token", got, storetest.Ended(tok))
+			wantEqual(t, "token", got, storetest.Revoked(tok))
 		}
 	})
 

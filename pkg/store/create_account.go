@@ -24,7 +24,7 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account, created au
 			return account.Account{}, err
 		}
 		if last+1 >= account.GhostID {
-			return account.Account{}, fmt.Errorf("%w: all user ids are given out", fault.ErrInput)
+			return account.Account{}, fmt.Errorf("%w: all account ids are given out", fault.ErrInput)
 		}
 		u.ID = last + 1
 		created.Entity = audit.AccountEntity(u.ID)
@@ -74,7 +74,7 @@ func sameAccount(stored, u account.Account) bool {
 
 // takeAccountID moves the counter to id from the one before it.
 func (t *Table) takeAccountID(id account.ID) types.TransactWriteItem {
-	take := t.update(userSequenceKey(), "SET #last = :id", "attribute_not_exists(pk) OR #last = :before",
+	take := t.update(accountSequenceKey(), "SET #last = :id", "attribute_not_exists(pk) OR #last = :before",
 		item{":id": number(int64(id)), ":before": number(int64(id) - 1)})
 	take.Update.ExpressionAttributeNames = map[string]string{"#last": "last"}
 	return take

@@ -81,7 +81,7 @@ func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner a
 // pathPosition is that of a path in a transaction that makes a project.
 const pathPosition = 2
 
-// sameProject reports whether stored was made by the request that makes res.
+// sameProject reports whether stored was made by the request that makes proj.
 func sameProject(stored, proj project.Project) bool {
 	return stored.ID == proj.ID && stored.Kind == proj.Kind && stored.Name == proj.Name && stored.Path == proj.Path &&
 		stored.FullPath == proj.FullPath && stored.Description == proj.Description && stored.Visibility == proj.Visibility &&

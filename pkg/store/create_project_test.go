@@ -102,7 +102,7 @@ func TestCreateProject(t *testing.T) {
 		for _, proj := range []project.Project{acme, web, own} {
 			stored, err := f.Store.Project(t.Context(), proj.ID)
 			wantErr(t, f, err, nil)
-			wantEqual(t, "resource", stored, proj)
+			wantEqual(t, "project", stored, proj)
 		}
 		for path, proj := range map[string]project.Project{"ACME": acme, "acme/WEB": web, owner.Username + "/notes": own} {
 			stored, err := f.Store.ProjectByPath(t.Context(), path)
@@ -134,7 +134,7 @@ func TestCreateProject(t *testing.T) {
 			before := f.Snapshot(t)
 			got, err := f.Store.CreateProject(t.Context(), c.proj, c.owner, storetest.Event)
 			wantErr(t, f, err, c.want)
-			wantEqual(t, "resource", got, project.Project{})
+			wantEqual(t, "project", got, project.Project{})
 			wantUnchanged(t, f, before)
 		})
 	}

@@ -30,7 +30,7 @@ func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bo
 			return token.Token{}, err
 		}
 		if bot.ID = last + 1; bot.ID >= account.GhostID {
-			return token.Token{}, fmt.Errorf("%w: all user ids are given out", fault.ErrInput)
+			return token.Token{}, fmt.Errorf("%w: all account ids are given out", fault.ErrInput)
 		}
 		if bot.Username, bot.Email, err = t.freeBotName(ctx, proj); err != nil {
 			return token.Token{}, err
@@ -69,7 +69,7 @@ func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bo
 	}
 }
 
-// resourcePosition is that of a project in a transaction that makes a bot;
+// projectPosition is that of a project in a transaction that makes a bot;
 // that of its record is recordPosition.
 const projectPosition = 0
 

@@ -91,7 +91,7 @@ func TestCreateProjectToken(t *testing.T) {
 	t.Run("the name of a bot that was deleted is given out again", func(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		made := []token.Token{f.AddBot(t, proj), f.AddBot(t, proj), f.AddBot(t, proj)}
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(made[1]), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(made[1]), storetest.Event), nil)
 		again := f.AddBot(t, proj)
 		wantBot(t, f, proj, again, "_bot1")
 		wantBot(t, f, proj, f.AddBot(t, proj), "_bot3")
@@ -184,10 +184,10 @@ func TestCreateProjectTokenRefusals(t *testing.T) {
 		mint func(account.ID) (secret.Digest, *secret.Use, error)
 		want error
 	}{
-		"of a resource that is gone": {project.Project{ID: 999, Kind: project.KindProject}, f.Mint(t, nil), fault.ErrNotFound},
-		"with a bearer in use":       {proj, func(account.ID) (secret.Digest, *secret.Use, error) { return taken.Digest, nil, nil }, fault.ErrTaken},
-		"under a key in use":         {proj, f.Mint(t, &used), token.ErrKeyUsed},
-		"without a bearer":           {proj, func(account.ID) (secret.Digest, *secret.Use, error) { return secret.Digest{}, nil, failing }, failing},
+		"of a project that is gone": {project.Project{ID: 999, Kind: project.KindProject}, f.Mint(t, nil), fault.ErrNotFound},
+		"with a bearer in use":      {proj, func(account.ID) (secret.Digest, *secret.Use, error) { return taken.Digest, nil, nil }, fault.ErrTaken},
+		"under a key in use":        {proj, f.Mint(t, &used), token.ErrKeyUsed},
+		"without a bearer":          {proj, func(account.ID) (secret.Digest, *secret.Use, error) { return secret.Digest{}, nil, failing }, failing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bot, tok := f.Bot(c.proj)

@@ -132,7 +132,7 @@ func afterRefusal(reasons []types.CancellationReason, owner account.Account) (ac
 	return fresh, nil
 }
 
-// putUse stores the use of an idempotency key, over one whose life has ended
+// putUse stores the use of an idempotency key, over one whose life is over
 // but which clean-up has not taken yet.
 func (t *Table) putUse(use secret.Use) types.TransactWriteItem {
 	put := t.put(useItem(use), "attribute_not_exists(pk) OR #at <= :ended",

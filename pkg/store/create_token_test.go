@@ -146,7 +146,7 @@ func TestCreateTokenRefusals(t *testing.T) {
 			tok.Digest = taken.Digest
 		}, fault.ErrTaken},
 		{"a value that was in use and is revoked is taken", func(t *testing.T, _ account.Account) {
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(taken), storetest.Event), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(taken), storetest.Event), nil)
 		}, func(tok *token.Token) { tok.Digest = taken.Digest }, fault.ErrTaken},
 		{"a malformed owner is corrupt", func(t *testing.T, u account.Account) {
 			f.Set(t, "USER#"+u.ID.String(), "PROFILE", "next_number", storetest.S("many"))

@@ -56,7 +56,7 @@ func (t *Table) LeaveAll(ctx context.Context, acct account.ID, left audit.Event)
 			TableName:              &t.name,
 			KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
 			ExpressionAttributeValues: item{
-				":pk": text(userPartition(acct)), ":sk": text(memberPrefix),
+				":pk": text(accountPartition(acct)), ":sk": text(memberPrefix),
 			},
 			ConsistentRead: aws.Bool(true),
 			Limit:          aws.Int32(leavePage),

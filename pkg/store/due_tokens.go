@@ -30,7 +30,7 @@ const duePage = 500
 func (t *Reader) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
 	bucket := bucketOf(q.Day, q.Shard)
 	if q.Bots {
-		bucket = endBucket(q.Day, q.Shard)
+		bucket = removalBucket(q.Day, q.Shard)
 	}
 	in := &dynamodb.QueryInput{
 		TableName:                 &t.name,
@@ -151,7 +151,7 @@ func (t *Reader) Owners(ctx context.Context, ids []account.ID, each func(account
 	return nil
 }
 
-// Mark notes that a mail about a token went out. A token that has ended leaves its day of the
+// Mark notes that a mail about a token went out. An expired token leaves its day of the
 // expiry index with its announcement: there is nothing more to tell. A bot's
 // goes on to the day on which the bot is removed, as long after as revoked
 // tokens stay; later changes of that time do not move it.
@@ -165,7 +165,7 @@ func (t *Table) Mark(ctx context.Context, tok token.Token, mark string, now time
 		expression += " SET expiry_bucket = :bucket, expiry_order = :order"
 		// A revoked one has left the index for good, and its bot may have another token.
 		condition += " AND attribute_not_exists(revoked_at)"
-		values[":bucket"] = text(endBucket(clock.DayOf(tok.ExpiresOn.Start().Add(t.opts.Retention)), shardOf(tok.Owner, t.opts.Shards)))
+		values[":bucket"] = text(removalBucket(clock.DayOf(tok.ExpiresOn.Start().Add(t.opts.Retention)), shardOf(tok.Owner, t.opts.Shards)))
 		values[":order"] = text(expiryOrder(tok.ID))
 	default:
 		expression += " REMOVE expiry_bucket, expiry_order"

@@ -146,7 +146,7 @@ func TestDue(t *testing.T) {
 	t.Run("what is revoked is not due", func(t *testing.T) {
 		tok, err := f.Store.TokenByDigest(t.Context(), all[1].Digest)
 		wantErr(t, f, err, nil)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), nil)
 		entries, _, _ := due(t, f, f.Store, query)
 		wantEqual(t, "ids", ids(entries), ids(all[2:]))
 	})
@@ -309,7 +309,7 @@ func TestMark(t *testing.T) {
 			stored.Notices = nil
 			wantEqual(t, "token", stored, tok)
 
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), nil)
 			entries, _, _ = due(t, f, f.Store, end)
 			wantEqual(t, "entries once it is revoked", len(entries), 0)
 		}
@@ -326,7 +326,7 @@ func TestMark(t *testing.T) {
 
 	t.Run("a bot's token that was revoked meanwhile does not come back", func(t *testing.T) {
 		tok := f.PutBot(t, project.Project{ID: 3, Kind: project.KindProject}, dueDay)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), nil)
 		before := f.Snapshot(t)
 		wantErr(t, f, f.Store.Mark(t.Context(), tok, string(sweep.Expired), storetest.Now), nil)
 		wantUnchanged(t, f, before)
@@ -372,11 +372,11 @@ func TestMark(t *testing.T) {
 
 	t.Run("a revoked token stays revoked and out of the index", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), nil)
 		wantErr(t, f, f.Store.Mark(t.Context(), tok, "expiring-7", storetest.Now), nil)
 		stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 		wantErr(t, f, err, nil)
-		wantEqual(t, "revoked at", stored.RevokedAt, storetest.Ended(tok).RevokedAt)
+		wantEqual(t, "revoked at", stored.RevokedAt, storetest.Revoked(tok).RevokedAt)
 		wantEqual(t, "bucket", bucket(t, tok), nil)
 	})
 

@@ -29,10 +29,10 @@ func TestNewest(t *testing.T) {
 		got, err := f.Store.Newest(t.Context(), first.ID)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "newest", got, newest)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(newest), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(newest), storetest.Event), nil)
 		got, err = f.Store.Newest(t.Context(), first.ID)
 		wantErr(t, f, err, nil)
-		wantEqual(t, "newest", got, storetest.Ended(newest))
+		wantEqual(t, "newest", got, storetest.Revoked(newest))
 	})
 
 	t.Run("a chain whose newest record clean-up has taken is not found", func(t *testing.T) {

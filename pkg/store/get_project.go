@@ -51,12 +51,12 @@ func (t *Reader) projectAt(ctx context.Context, path string) (project.Project, e
 	}
 	proj, err := t.Project(ctx, id)
 	if err == nil && !strings.EqualFold(pathOf(proj), path) {
-		return project.Project{}, fmt.Errorf("%w: a path names resource %s, which has another", fault.ErrCorrupt, id)
+		return project.Project{}, fmt.Errorf("%w: a path names project %s, which has another", fault.ErrCorrupt, id)
 	}
 	return proj, err
 }
 
-// Standing returns what user is in a project and in the groups above it, in
+// Standing returns what an account is in a project and in the groups above it, in
 // one request: the zero Standing for somebody who is no member of any.
 func (t *Reader) Standing(ctx context.Context, proj project.Project, acct account.ID) (project.Standing, error) {
 	keys := []key{memberKey(proj.ID, acct)}

@@ -39,7 +39,7 @@ func TestToken(t *testing.T) {
 	}
 
 	t.Run("a revoked token is still there", func(t *testing.T) {
-		ended := storetest.Ended(f.AddToken(t, owner))
+		ended := storetest.Revoked(f.AddToken(t, owner))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		got, err := f.Store.Token(t.Context(), ended.ID)
 		wantErr(t, f, err, nil)
@@ -103,7 +103,7 @@ func TestTokensByDigest(t *testing.T) {
 			}
 			tok := f.AddToken(t, owner)
 			if i == 24 {
-				tok = storetest.Ended(tok)
+				tok = storetest.Revoked(tok)
 				wantErr(t, f, f.Store.RevokeToken(t.Context(), tok, storetest.Event), nil)
 			}
 			want[tok.ID], digests = tok, append(digests, tok.Digest)

@@ -15,8 +15,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// LifetimeRun returns the limit on lifetimes and when its run starts. While ends are not enforced there is
-// nothing to end.
+// LifetimeRun returns the limit on lifetimes and when its run starts. While expiry is not
+// enforced there is nothing to revoke.
 func (t *Reader) LifetimeRun(ctx context.Context) (days int, from time.Time, err error) {
 	s, err := t.Settings(ctx)
 	if err != nil || s.ExpiryIgnored {
@@ -25,9 +25,9 @@ func (t *Reader) LifetimeRun(ctx context.Context) (days int, from time.Time, err
 	return s.LifetimeDays, s.Run.At, nil
 }
 
-// ExpiryIgnored reports whether tokens work on after their end.
+// ExpiryIgnored reports whether tokens work on after they expire.
 func (t *Reader) ExpiryIgnored(ctx context.Context) (bool, error) {
-	p, err := t.Policy(ctx)
+	p, err := t.TokenSettings(ctx)
 	return p.ExpiryIgnored, err
 }
 
@@ -47,13 +47,13 @@ func (t *Reader) PageOfTokens(ctx context.Context, owner account.ID, page string
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
 		ExpressionAttributeValues: item{
-			":pk": text(userPartition(owner)), ":sk": text(tokenPrefix),
+			":pk": text(accountPartition(owner)), ":sk": text(tokenPrefix),
 		},
 		ConsistentRead: aws.Bool(true),
 		Limit:          aws.Int32(maxBatchGet),
 	}
 	if page != "" {
-		in.ExclusiveStartKey = keyOf(userPartition(owner), page)
+		in.ExclusiveStartKey = keyOf(accountPartition(owner), page)
 	}
 	out, err := t.client.Query(ctx, in)
 	if err != nil {
@@ -83,7 +83,7 @@ func (t *Reader) PageOfTokens(ctx context.Context, owner account.ID, page string
 }
 
 // retentionAge is how long a retention that was read is gone by. It is about
-// how long what has ended can be looked at, so nobody minds a late change.
+// how long revoked tokens can be looked at, so nobody minds a late change.
 const retentionAge = 10 * time.Second
 
 // A keptRetention is the retention that administrators have set, as it was read
@@ -111,7 +111,7 @@ func (k *keptRetention) set(value time.Duration, now time.Time) {
 
 // retaining returns t with the retention that administrators have set, as of
 // the instant now. When that cannot be read the operator's own has to do:
-// nothing may keep a token from ending.
+// nothing may keep a token from being revoked.
 func (t *Table) retaining(ctx context.Context, now time.Time) *Table {
 	value, old := t.retention.at(now)
 	if old {

@@ -149,7 +149,7 @@ func TestRetention(t *testing.T) {
 	}
 	t.Run("the operator's, until something is set", func(t *testing.T) {
 		f := open(t)
-		ended := storetest.Ended(f.AddToken(t, f.AddAccount(t)))
+		ended := storetest.Revoked(f.AddToken(t, f.AddAccount(t)))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		wantEqual(t, "delete after", deleteAfter(t, f, ended), want(ended, storetest.Retention))
 	})
@@ -173,7 +173,7 @@ func TestRetention(t *testing.T) {
 				wantErr(t, f, err, nil)
 				save(t, f, c.set, current.Revision+1)
 			}
-			ended := storetest.Ended(f.AddToken(t, owner))
+			ended := storetest.Revoked(f.AddToken(t, owner))
 			ended.RevokedAt = ended.RevokedAt.Add(c.after)
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 			wantEqual(t, fmt.Sprintf("step %d", i), deleteAfter(t, f, ended), want(ended, c.want))
@@ -192,7 +192,7 @@ func TestRetention(t *testing.T) {
 	t.Run("of a project's token", func(t *testing.T) {
 		f := open(t)
 		save(t, f, 7, 1)
-		ended := storetest.Ended(f.AddBot(t, f.AddProject(t, project.KindProject)))
+		ended := storetest.Revoked(f.AddBot(t, f.AddProject(t, project.KindProject)))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		wantEqual(t, "delete after", deleteAfter(t, f, ended), want(ended, 7*day))
 	})
@@ -206,7 +206,7 @@ func TestRetention(t *testing.T) {
 			if rule == nil {
 				f.Set(t, "SETTINGS", "APPLICATION", "retention_days", storetest.S("many"))
 			}
-			ended := storetest.Ended(f.AddToken(t, f.AddAccount(t)))
+			ended := storetest.Revoked(f.AddToken(t, f.AddAccount(t)))
 			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 			proxy.Fail(rule)
 			wantErr(t, f, f.Through(proxy.Client()).RevokeToken(t.Context(), ended, storetest.Event), nil)
@@ -221,7 +221,7 @@ func TestRevocationWithItsEvent(t *testing.T) {
 	f := open(t)
 	owner := f.AddAccount(t)
 	entity := audit.AccountEntity(owner.ID)
-	ended := storetest.Ended(f.AddToken(t, owner))
+	ended := storetest.Revoked(f.AddToken(t, owner))
 	ended.RevokedReason = token.ReasonPolicy
 	for range 2 {
 		revoked := audit.OfToken(ended.RevokedAt, audit.Origin{Source: audit.Policy}, ended, audit.Revoked)

@@ -17,7 +17,7 @@ import (
 // ascending id, those that were just made included. Pointers whose record
 // clean-up has taken already are passed over.
 func (t *Reader) TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error) {
-	pointers, err := t.pointers(ctx, userPartition(owner))
+	pointers, err := t.pointers(ctx, accountPartition(owner))
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (t *Reader) TokensOfOwner(ctx context.Context, owner account.ID) ([]token.T
 // offset on, by id, and how many there are in all. It reads the pointers of
 // all and the records of the page.
 func (t *Reader) PageOfOwner(ctx context.Context, owner account.ID, q token.Page) ([]token.Token, int, error) {
-	pointers, err := t.pointers(ctx, userPartition(owner))
+	pointers, err := t.pointers(ctx, accountPartition(owner))
 	if err != nil {
 		return nil, 0, err
 	}

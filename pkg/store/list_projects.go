@@ -57,7 +57,7 @@ func (t *Reader) InGroup(ctx context.Context, group project.ID) ([]project.ID, e
 
 // InAccount returns what lies in an account's namespace, by one Query.
 func (t *Reader) InAccount(ctx context.Context, owner account.ID) ([]project.ID, error) {
-	return t.named(ctx, userPartition(owner), childPrefix)
+	return t.named(ctx, accountPartition(owner), childPrefix)
 }
 
 // named returns the ids of projects that sort keys of a partition end in, in

@@ -47,7 +47,7 @@ func TestTree(t *testing.T) {
 		}
 	})
 
-	t.Run("resources are read by their ids, absent ones passed over", func(t *testing.T) {
+	t.Run("projects are read by their ids, absent ones passed over", func(t *testing.T) {
 		ids := []project.ID{4711}
 		for _, proj := range all {
 			ids = append(ids, proj.ID)
@@ -55,7 +55,7 @@ func TestTree(t *testing.T) {
 		var got []project.Project
 		wantErr(t, f, f.Store.ProjectsByID(t.Context(), ids, func(proj project.Project) { got = append(got, proj) }), nil)
 		slices.SortFunc(got, func(a, b project.Project) int { return cmp.Compare(a.ID, b.ID) })
-		wantEqual(t, "resources", got, all)
+		wantEqual(t, "projects", got, all)
 	})
 
 	t.Run("the last id is that of the newest", func(t *testing.T) {
@@ -71,6 +71,6 @@ func TestTree(t *testing.T) {
 		f.Set(t, "PROJECT#2", "PROFILE", "kind", storetest.S("fleet"))
 		var got []project.Project
 		wantErr(t, f, f.Store.ProjectsByID(t.Context(), []project.ID{1, 2}, func(proj project.Project) { got = append(got, proj) }), nil)
-		wantEqual(t, "resources", got, []project.Project{acme})
+		wantEqual(t, "projects", got, []project.Project{acme})
 	})
 }

@@ -81,7 +81,7 @@ func TestMarkUsed(t *testing.T) {
 	})
 
 	t.Run("a use does not bring a revoked token back", func(t *testing.T) {
-		ended := storetest.Ended(f.AddToken(t, owner))
+		ended := storetest.Revoked(f.AddToken(t, owner))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		wantErr(t, f, f.Store.MarkUsed(t.Context(), ended.Digest, now, before, nil), nil)
 		got, err := f.Store.TokenByDigest(t.Context(), ended.Digest)

@@ -15,7 +15,7 @@ import (
 )
 
 // Members returns, by one Query, the direct members
-// of a project by ascending user id, those whose account is gone and those
+// of a project by ascending account id, those whose account is gone and those
 // whose membership is over included.
 func (t *Reader) Members(ctx context.Context, pid project.ID) ([]project.Member, error) {
 	items, err := t.query(ctx, projectPartition(pid), memberPrefix)
@@ -29,7 +29,7 @@ func (t *Reader) Members(ctx context.Context, pid project.ID) ([]project.Member,
 // member of, by ascending project id. It reads what names the memberships, and
 // then them.
 func (t *Reader) Memberships(ctx context.Context, acct account.ID) ([]project.Member, error) {
-	ids, err := t.named(ctx, userPartition(acct), memberPrefix)
+	ids, err := t.named(ctx, accountPartition(acct), memberPrefix)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func TestMembersIn(t *testing.T) {
 	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	member := func(res project.ID, acct account.ID, level project.Level, on clock.Day) project.Member {
 		m := project.Member{Project: res, Account: acct, Level: level, ExpiresOn: on, CreatedAt: storetest.Now, CreatedBy: 1}
-		f.PutMember(t, m)
+		storetest.PutMember(t, f.Client, f.Name, m)
 		return m
 	}
 	// Projects 3 and 30, whose keys have a part in common, and 4.
@@ -40,9 +40,9 @@ func TestMembersIn(t *testing.T) {
 		member(3, 7, project.Guest, clock.Day{}), member(3, 12, project.Owner, dueDay), member(4, 7, project.Maintainer, clock.Day{}),
 	}
 	other := member(30, 9, project.Owner, clock.Day{})
-	f.PutProject(t, project.Project{ID: 3, Kind: project.KindGroup, Path: "a", FullPath: "a"}) // no member
+	storetest.PutProject(t, f.Client, f.Name, project.Project{ID: 3, Kind: project.KindGroup, Path: "a", FullPath: "a"}) // no member
 
-	t.Run("everybody in each of the resources, and nobody else", func(t *testing.T) {
+	t.Run("everybody in each of the projects, and nobody else", func(t *testing.T) {
 		for _, c := range []struct {
 			projects []project.ID
 			want     []project.Member
@@ -100,7 +100,7 @@ func TestMembersInOfABot(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	proj := project.Project{ID: 3, Kind: project.KindProject, Path: "web", FullPath: "acme/web", Ancestors: []project.ID{2}}
-	f.PutProject(t, proj)
+	storetest.PutProject(t, f.Client, f.Name, proj)
 	tok := f.PutBot(t, proj, clock.DayOf(storetest.Now).AddDays(-1))
 	got, _, err := membersIn(t.Context(), f.Store, proj.ID)
 	wantErr(t, f, err, nil)

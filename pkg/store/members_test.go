@@ -186,7 +186,7 @@ func TestListsOfMembers(t *testing.T) {
 		ofFirst = append(ofFirst, joined(t, f, memberIn(web, first, project.Guest)))
 	}
 
-	t.Run("members come by ascending user id, memberships by ascending resource id", func(t *testing.T) {
+	t.Run("members come by ascending account id, memberships by ascending project id", func(t *testing.T) {
 		for _, paged := range []bool{false, true} {
 			if paged {
 				proxy.Fail(storetest.On("Query", storetest.PageBy(1)))

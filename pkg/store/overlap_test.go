@@ -68,7 +68,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 
 	t.Run("one that was revoked in its overlap is not rotated again and not called superseded", func(t *testing.T) {
 		owner, old, _ := rotated(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event), nil)
 		_, err := f.Store.RotateToken(t.Context(), owner, old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, token.ErrRevoked)
 	})
@@ -76,7 +76,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 	t.Run("one that was revoked is not given an overlap", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		old := f.AddToken(t, owner)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event), nil)
 		before := f.Snapshot(t)
 		_, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), storetest.Overlapping(old, time.Hour), f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, token.ErrRevoked)
@@ -114,7 +114,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 		_, old, next := rotated(t)
 		pk, sk := familyKey(old.ID)
 		family := f.Item(t, pk, sk)
-		ended := storetest.Ended(old)
+		ended := storetest.Revoked(old)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		for _, want := range []token.Token{ended, next} {
 			got, err := f.Store.Token(t.Context(), want.ID)
@@ -128,7 +128,7 @@ func TestRotateTokenWithAnOverlap(t *testing.T) {
 
 	t.Run("revoking its successor leaves it working", func(t *testing.T) {
 		_, old, next := rotated(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(next), storetest.Event), nil)
 		got, err := f.Store.Token(t.Context(), old.ID)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "stored", got, old)
@@ -162,7 +162,7 @@ func TestOverlapOfABot(t *testing.T) {
 	}
 	unaware := func(tok token.Token) token.Token { // as it was read before the rotation
 		tok.WorksUntil = time.Time{}
-		return storetest.Ended(tok)
+		return storetest.Revoked(tok)
 	}
 
 	t.Run("all that names the old token is cleaned up after its overlap", func(t *testing.T) {
@@ -177,30 +177,30 @@ func TestOverlapOfABot(t *testing.T) {
 		}
 	})
 
-	for name, end := range map[string]func(token.Token) token.Token{"known": storetest.Ended, "not known": unaware} {
+	for name, end := range map[string]func(token.Token) token.Token{"known": storetest.Revoked, "not known": unaware} {
 		t.Run("revoking the old token ends it alone, its rotation being "+name, func(t *testing.T) {
 			proj, old, next := rotated(t)
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), end(old), storetest.Event), nil)
 			stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
 			wantErr(t, f, err, nil)
-			wantEqual(t, "tokens", stored, []token.Token{storetest.Ended(old), next})
+			wantEqual(t, "tokens", stored, []token.Token{storetest.Revoked(old), next})
 			wantBot(t, f, proj, next, "_bot")
 			before := f.Snapshot(t)
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), end(old), storetest.Event), nil)
 			wantUnchanged(t, f, before)
 
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(next), storetest.Event), nil)
 			wantNoBot(t, f, proj, next)
 		})
 	}
 
 	t.Run("revoking the successor takes the bot, and the old token with it", func(t *testing.T) {
 		proj, old, next := rotated(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(next), storetest.Event), nil)
 		wantNoBot(t, f, proj, next)
 		_, _, err := f.Store.Check(t.Context(), old.Digest, old.Owner, nil)
 		wantErr(t, f, err, fault.ErrNotFound)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event), nil)
 	})
 
 	t.Run("against a rotation with an overlap at the same time, bot and live token stay together", func(t *testing.T) {
@@ -211,7 +211,7 @@ func TestOverlapOfABot(t *testing.T) {
 			next := f.Successor(t, bot, tok)
 			errs := together(2, func(i int) (err error) {
 				if i == 0 {
-					return f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event)
+					return f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event)
 				}
 				_, err = f.Store.RotateToken(t.Context(), bot, storetest.Overlapping(tok, time.Hour), next, nil, storetest.Event)
 				return err

@@ -59,7 +59,7 @@ func memberKey(pid project.ID, acct account.ID) key {
 }
 
 func membershipKey(pid project.ID, acct account.ID) key {
-	return keyOf(userPartition(acct), memberPrefix+paddedProject(pid))
+	return keyOf(accountPartition(acct), memberPrefix+paddedProject(pid))
 }
 
 func projectPointerKey(pid project.ID, id token.ID) key {
@@ -79,7 +79,7 @@ func childKey(r project.Project) (k key, ok bool) {
 	sort := childPrefix + paddedProject(r.ID)
 	switch {
 	case r.Owner != 0:
-		return keyOf(userPartition(r.Owner), sort), true
+		return keyOf(accountPartition(r.Owner), sort), true
 	case r.Parent() != 0:
 		return keyOf(projectPartition(r.Parent()), sort), true
 	default:

@@ -12,37 +12,37 @@ import (
 	"latchkey/pkg/token"
 )
 
-// endWithBot is RevokeToken for the token of a project or group: the record
-// ends, and the bot's membership and account are deleted, in one transaction.
-// A bot whose account is gone already loses the rest. The end of a token that
-// was rotated away, be it in its overlap, ends nothing more: its bot lives on
+// revokeWithBot is RevokeToken for the token of a project or group: the record
+// is revoked, and the bot's membership and account are deleted, in one transaction.
+// A bot whose account is gone already loses the rest. Revoking a token that
+// was rotated away, be it in its overlap, removes nothing more: its bot lives on
 // with the successor.
-func (t *Table) endWithBot(ctx context.Context, ended token.Token, revoked audit.Event) error {
-	end := []types.TransactWriteItem{t.endLast(ended)}
+func (t *Table) revokeWithBot(ctx context.Context, revoked token.Token, event audit.Event) error {
+	record := []types.TransactWriteItem{t.revokeLast(revoked)}
 	for attempt := 0; ; attempt++ {
-		bot, err := t.Account(ctx, ended.Owner)
+		bot, err := t.Account(ctx, revoked.Owner)
 		// A profile that makes no sense lets nobody in, and must not keep the
-		// token from ending. It stays for somebody to look at.
+		// token from being revoked. It stays for somebody to look at.
 		gone := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrCorrupt)
 		if err != nil && !gone {
 			return err
 		}
-		if gone && len(end) == 0 {
+		if gone && len(record) == 0 {
 			return nil // somebody else has removed it meanwhile
 		}
-		needed := append(end[:len(end):len(end)],
-			t.remove(memberKey(ended.Project, ended.Owner), "", nil),
-			t.remove(membershipKey(ended.Project, ended.Owner), "", nil))
-		extra := t.retirements(ended)
+		needed := append(record[:len(record):len(record)],
+			t.remove(memberKey(revoked.Project, revoked.Owner), "", nil),
+			t.remove(membershipKey(revoked.Project, revoked.Owner), "", nil))
+		extra := t.retirements(revoked)
 		if !gone {
 			needed = append(needed, t.remove(profileKey(bot.ID), "username = :username", item{":username": text(bot.Username)}))
 			extra = append(extra, t.removeNames(bot)...)
 		}
-		reasons, err := t.transactLeaving(ctx, needed, extra, revoked, func(ctx context.Context) (bool, error) { return t.endedWithBot(ctx, ended) })
+		reasons, err := t.transactLeaving(ctx, needed, extra, event, func(ctx context.Context) (bool, error) { return t.revokedWithBot(ctx, revoked) })
 		switch {
 		case err != nil || reasons == nil:
 			return err
-		case len(end) > 0 && failed(reasons, 0):
+		case len(record) > 0 && failed(reasons, 0):
 			if len(reasons[0].Item) == 0 {
 				return fault.ErrNotFound
 			}
@@ -51,11 +51,11 @@ func (t *Table) endWithBot(ctx context.Context, ended token.Token, revoked audit
 			case err != nil || gone && !earlier.RevokedAt.IsZero():
 				return err
 			case earlier.Superseded():
-				return t.endAlone(ctx, ended, revoked)
+				return t.revokeAlone(ctx, revoked, event)
 			}
-			// The record has ended and its bot has not, which no request does
+			// The record is revoked and its bot is there, which no request does
 			// by itself: both have to.
-			end = nil
+			record = nil
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return err
@@ -63,11 +63,11 @@ func (t *Table) endWithBot(ctx context.Context, ended token.Token, revoked audit
 	}
 }
 
-// endLast ends the record of a token that has no successor.
-func (t *Table) endLast(ended token.Token) types.TransactWriteItem {
-	end := t.endRecord(ended)
-	*end.Update.ConditionExpression += unreplaced
-	return end
+// revokeLast revokes the record of a token that has no successor.
+func (t *Table) revokeLast(revoked token.Token) types.TransactWriteItem {
+	record := t.revokeRecord(revoked)
+	*record.Update.ConditionExpression += unreplaced
+	return record
 }
 
 // transactLeaving writes needed and as much of extra as can be written: what
@@ -95,34 +95,34 @@ func (t *Table) transactLeaving(ctx context.Context, needed, extra []types.Trans
 	}
 }
 
-// endedWithBot reads whether a token has ended and its bot with it.
-func (t *Table) endedWithBot(ctx context.Context, ended token.Token) (bool, error) {
-	stored, err := t.TokenByDigest(ctx, ended.Digest)
+// revokedWithBot reads whether a token is revoked and its bot gone with it.
+func (t *Table) revokedWithBot(ctx context.Context, revoked token.Token) (bool, error) {
+	stored, err := t.TokenByDigest(ctx, revoked.Digest)
 	if err != nil || stored.RevokedAt.IsZero() {
 		return false, err
 	}
-	_, err = t.Account(ctx, ended.Owner)
+	_, err = t.Account(ctx, revoked.Owner)
 	if errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrCorrupt) {
 		return true, nil
 	}
 	return stored.Superseded(), err
 }
 
-// retirements date everything that names an ended token.
-func (t *Table) retirements(ended token.Token) []types.TransactWriteItem {
-	items := []types.TransactWriteItem{t.retirePointer(ended)}
-	if ended.Kind.OfProject() {
-		items = append(items, t.retireProjectPointer(ended))
+// retirements date everything that names a revoked token.
+func (t *Table) retirements(revoked token.Token) []types.TransactWriteItem {
+	items := []types.TransactWriteItem{t.retirePointer(revoked)}
+	if revoked.Kind.OfProject() {
+		items = append(items, t.retireProjectPointer(revoked))
 	}
-	if ended.Previous != 0 && !ended.Superseded() {
-		items = append(items, t.retireFamily(ended))
+	if revoked.Previous != 0 && !revoked.Superseded() {
+		items = append(items, t.retireFamily(revoked))
 	}
 	return items
 }
 
-func (t *Table) retireProjectPointer(ended token.Token) types.TransactWriteItem {
-	return t.update(projectPointerKey(ended.Project, ended.ID), "SET delete_after = :delete", "attribute_exists(pk)",
-		item{":delete": epoch(ended.Ended().Add(t.opts.Retention))})
+func (t *Table) retireProjectPointer(revoked token.Token) types.TransactWriteItem {
+	return t.update(projectPointerKey(revoked.Project, revoked.ID), "SET delete_after = :delete", "attribute_exists(pk)",
+		item{":delete": epoch(revoked.Ended().Add(t.opts.Retention))})
 }
 
 // removeNames frees the names of a deleted account and counts it.
@@ -130,7 +130,7 @@ func (t *Table) removeNames(u account.Account) []types.TransactWriteItem {
 	const own = "attribute_not_exists(pk) OR uid = :uid"
 	uid := item{":uid": number(int64(u.ID))}
 	items := []types.TransactWriteItem{
-		t.update(userSequenceKey(), "ADD gone :one", "attribute_exists(pk)", item{":one": number(1)}),
+		t.update(accountSequenceKey(), "ADD gone :one", "attribute_exists(pk)", item{":one": number(1)}),
 		t.remove(usernameKey(u.Username), own, uid),
 	}
 	if u.Email != "" {

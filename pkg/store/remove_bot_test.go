@@ -49,7 +49,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 	t.Run("record and pointers are dated and nothing else is left", func(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		before := f.Snapshot(t)
-		ended := storetest.Ended(f.AddBot(t, proj))
+		ended := storetest.Revoked(f.AddBot(t, proj))
 		gone := goneAccounts(t, f)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		deleteAfter := int(ended.RevokedAt.Add(storetest.Retention).Unix())
@@ -80,7 +80,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 
 	t.Run("again, it changes nothing and is no error", func(t *testing.T) {
 		proj := f.AddProject(t, project.KindGroup)
-		ended := storetest.Ended(f.AddBot(t, proj))
+		ended := storetest.Revoked(f.AddBot(t, proj))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		wantNoBot(t, f, proj, ended)
 		before := f.Snapshot(t)
@@ -98,10 +98,10 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event), nil)
 		wantUnchanged(t, f, before)
 
-		ended := storetest.Ended(next)
+		ended := storetest.Revoked(next)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		wantNoBot(t, f, proj, ended)
 		pk, sk := familyKey(old.ID)
@@ -115,7 +115,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), fault.ErrNotFound)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
@@ -153,7 +153,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 			proj := f.AddProject(t, project.KindProject)
 			tok := f.AddBot(t, proj)
 			damage(t, f, proj, tok)
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), nil)
 			stored, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
 			wantErr(t, f, err, nil)
 			if stored.RevokedAt.IsZero() {
@@ -165,7 +165,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 
 	t.Run("a profile that makes no sense stays, and its token ends", func(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
-		ended := storetest.Ended(f.AddBot(t, proj))
+		ended := storetest.Revoked(f.AddBot(t, proj))
 		f.Set(t, "USER#"+ended.Owner.String(), "PROFILE", "state", nil)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		stored, err := f.Store.TokenByDigest(t.Context(), ended.Digest)
@@ -181,7 +181,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		tok := f.AddBot(t, proj)
 		username, _ := botNames(proj, "_bot")
 		f.Set(t, "USERNAME#"+username, "USERNAME", "uid", storetest.N("1"))
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), nil)
 		if f.Item(t, "USERNAME#"+username, "USERNAME")["uid"] != 1 {
 			t.Error("somebody has lost their name")
 		}
@@ -192,7 +192,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		tok := f.AddBot(t, proj)
 		gone := goneAccounts(t, f)
-		for _, err := range together(8, func(int) error { return f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event) }) {
+		for _, err := range together(8, func(int) error { return f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event) }) {
 			wantErr(t, f, err, nil)
 		}
 		wantNoBot(t, f, proj, tok)
@@ -210,7 +210,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 			next := f.Successor(t, bot, tok)
 			errs := together(2, func(i int) (err error) {
 				if i == 0 {
-					return f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event)
+					return f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event)
 				}
 				_, err = f.Store.RotateToken(t.Context(), bot, tok, next, nil, storetest.Event)
 				return err
@@ -239,7 +239,7 @@ func TestEndingABotIsFinishedByTheRetry(t *testing.T) {
 		return s.RevokeToken(ctx, ended, storetest.Event)
 	}
 	proxy.Reset()
-	wantErr(t, f, end(t.Context(), f.Through(proxy.Client()), storetest.Ended(f.AddBot(t, f.AddProject(t, project.KindProject)))), nil)
+	wantErr(t, f, end(t.Context(), f.Through(proxy.Client()), storetest.Revoked(f.AddBot(t, f.AddProject(t, project.KindProject)))), nil)
 	requests := len(proxy.Requests())
 	if requests < 2 {
 		t.Fatalf("only %d requests end a bot", requests)
@@ -249,7 +249,7 @@ func TestEndingABotIsFinishedByTheRetry(t *testing.T) {
 		for name, action := range maps.All(actions) {
 			t.Run(fmt.Sprintf("%s request %d", name, n), func(t *testing.T) {
 				proj := f.AddProject(t, project.KindProject)
-				ended := storetest.Ended(f.AddBot(t, proj))
+				ended := storetest.Revoked(f.AddBot(t, proj))
 				seen := 0
 				proxy.Fail(func(string, int) storetest.Action {
 					if seen++; seen > n {
@@ -295,7 +295,7 @@ func TestRotateTokenOfAProject(t *testing.T) {
 		damage func(*testing.T, *storetest.Fixture, project.Project, token.Token)
 		want   error
 	}{
-		"a resource that is gone": {func(t *testing.T, f *storetest.Fixture, proj project.Project, _ token.Token) {
+		"a project that is gone": {func(t *testing.T, f *storetest.Fixture, proj project.Project, _ token.Token) {
 			f.Drop(t, "PROJECT#"+proj.ID.String(), "PROFILE")
 		}, fault.ErrNotFound},
 		"a bot that is no member any more": {func(t *testing.T, f *storetest.Fixture, proj project.Project, tok token.Token) {
@@ -306,7 +306,7 @@ func TestRotateTokenOfAProject(t *testing.T) {
 			f.Drop(t, "USER#"+tok.Owner.String(), "PROFILE")
 		}, fault.ErrNotFound},
 		"a token that has ended": {func(t *testing.T, f *storetest.Fixture, _ project.Project, tok token.Token) {
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), nil)
 		}, fault.ErrNotFound},
 	} {
 		t.Run("nothing is rotated for "+name, func(t *testing.T) {
@@ -335,10 +335,10 @@ func TestTokensOfProject(t *testing.T) {
 		return tokens
 	}
 	if tokens := list(); len(tokens) != 0 {
-		t.Errorf("a new resource has %d tokens", len(tokens))
+		t.Errorf("a new project has %d tokens", len(tokens))
 	}
 	want := []token.Token{f.AddBot(t, proj), f.AddBot(t, proj), f.AddBot(t, proj)}
-	want[0] = storetest.Ended(want[0])
+	want[0] = storetest.Revoked(want[0])
 	wantErr(t, f, f.Store.RevokeToken(t.Context(), want[0], storetest.Event), nil)
 	wantEqual(t, "tokens", list(), want)
 	pk, sk := recordKey(want[0].Digest) // clean-up takes records and pointers in any order

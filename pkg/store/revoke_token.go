@@ -11,26 +11,26 @@ import (
 )
 
 // RevokeToken revokes a token. It leaves the expiry index, because
-// nobody is told of the end of a token that has ended, and gives record,
+// nobody is told that a revoked token expires, and gives record,
 // pointer and family a date from which clean-up may take them. The bot of a
 // project's or group's token goes with it.
-func (t *Table) RevokeToken(ctx context.Context, ended token.Token, revoked audit.Event) error {
-	if err := checkEvents(revoked); err != nil {
+func (t *Table) RevokeToken(ctx context.Context, revoked token.Token, event audit.Event) error {
+	if err := checkEvents(event); err != nil {
 		return err
 	}
-	t = t.retaining(ctx, ended.RevokedAt)
-	if ended.Kind.OfProject() && !ended.Superseded() {
-		return t.endWithBot(ctx, ended, revoked)
+	t = t.retaining(ctx, revoked.RevokedAt)
+	if revoked.Kind.OfProject() && !revoked.Superseded() {
+		return t.revokeWithBot(ctx, revoked, event)
 	}
-	return t.endAlone(ctx, ended, revoked)
+	return t.revokeAlone(ctx, revoked, event)
 }
 
-// endAlone ends a token and nothing else with it.
-func (t *Table) endAlone(ctx context.Context, ended token.Token, revoked audit.Event) error {
-	items := append([]types.TransactWriteItem{t.endRecord(ended)}, t.retirements(ended)...)
+// revokeAlone revokes a token and nothing else with it.
+func (t *Table) revokeAlone(ctx context.Context, revoked token.Token, event audit.Event) error {
+	items := append([]types.TransactWriteItem{t.revokeRecord(revoked)}, t.retirements(revoked)...)
 	for {
-		reasons, err := t.transact(ctx, items, []audit.Event{revoked}, func(ctx context.Context) (bool, error) {
-			stored, err := t.TokenByDigest(ctx, ended.Digest)
+		reasons, err := t.transact(ctx, items, []audit.Event{event}, func(ctx context.Context) (bool, error) {
+			stored, err := t.TokenByDigest(ctx, revoked.Digest)
 			return !stored.RevokedAt.IsZero(), err
 		})
 		switch {
@@ -38,7 +38,7 @@ func (t *Table) endAlone(ctx context.Context, ended token.Token, revoked audit.E
 			return err
 		case !failed(reasons, 0):
 			// Pointer or family are not as they should be. They only serve
-			// clean-up and lookup; a token must end all the same.
+			// clean-up and lookup; a token must be revoked all the same.
 			items = items[:1]
 		case len(reasons[0].Item) == 0:
 			return fault.ErrNotFound
@@ -48,29 +48,29 @@ func (t *Table) endAlone(ctx context.Context, ended token.Token, revoked audit.E
 	}
 }
 
-// unended is the condition on a record that has not been revoked.
-const unended = "attribute_exists(pk) AND attribute_not_exists(revoked_at)"
+// unrevoked is the condition on a record that has not been revoked.
+const unrevoked = "attribute_exists(pk) AND attribute_not_exists(revoked_at)"
 
-func (t *Table) endRecord(ended token.Token) types.TransactWriteItem {
-	return t.update(tokenKey(ended.Digest),
+func (t *Table) revokeRecord(revoked token.Token) types.TransactWriteItem {
+	return t.update(tokenKey(revoked.Digest),
 		"SET revoked_at = :at, revoked_reason = :reason, delete_after = :delete REMOVE expiry_bucket, expiry_order",
-		unended,
+		unrevoked,
 		item{
-			":at":     epoch(ended.RevokedAt),
-			":reason": text(string(ended.RevokedReason)),
-			":delete": epoch(ended.RevokedAt.Add(t.opts.Retention)),
+			":at":     epoch(revoked.RevokedAt),
+			":reason": text(string(revoked.RevokedReason)),
+			":delete": epoch(revoked.RevokedAt.Add(t.opts.Retention)),
 		})
 }
 
-func (t *Table) retirePointer(ended token.Token) types.TransactWriteItem {
-	return t.update(pointerKey(ended.ID), "SET delete_after = :delete", "attribute_exists(pk)",
-		item{":delete": epoch(ended.Ended().Add(t.opts.Retention))})
+func (t *Table) retirePointer(revoked token.Token) types.TransactWriteItem {
+	return t.update(pointerKey(revoked.ID), "SET delete_after = :delete", "attribute_exists(pk)",
+		item{":delete": epoch(revoked.Ended().Add(t.opts.Retention))})
 }
 
 // retireFamily dates the family unless it has moved on to a newer token.
-func (t *Table) retireFamily(ended token.Token) types.TransactWriteItem {
-	return t.update(familyKey(ended.Family), "SET delete_after = :delete", "digest = :digest", item{
-		":delete": epoch(ended.RevokedAt.Add(t.opts.Retention)),
-		":digest": text(ended.Digest.Key()),
+func (t *Table) retireFamily(revoked token.Token) types.TransactWriteItem {
+	return t.update(familyKey(revoked.Family), "SET delete_after = :delete", "digest = :digest", item{
+		":delete": epoch(revoked.RevokedAt.Add(t.opts.Retention)),
+		":digest": text(revoked.Digest.Key()),
 	})
 }

@@ -15,7 +15,7 @@ func TestRevokeToken(t *testing.T) {
 
 	t.Run("a revoked token leaves the index and may be cleaned up after the retention", func(t *testing.T) {
 		owner := f.AddAccount(t)
-		ended := storetest.Ended(f.AddToken(t, owner))
+		ended := storetest.Revoked(f.AddToken(t, owner))
 		stays := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		deleteAfter := int(ended.RevokedAt.Add(storetest.Retention).Unix())
@@ -43,7 +43,7 @@ func TestRevokeToken(t *testing.T) {
 		old := f.AddToken(t, owner)
 		next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
-		ended := storetest.Ended(next)
+		ended := storetest.Revoked(next)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		pk, sk := familyKey(old.ID)
 		wantEqual(t, "family", f.Item(t, pk, sk), map[string]any{
@@ -53,7 +53,7 @@ func TestRevokeToken(t *testing.T) {
 
 	t.Run("a token that ended earlier keeps its own end, and that is no error", func(t *testing.T) {
 		owner := f.AddAccount(t)
-		ended := storetest.Ended(f.AddToken(t, owner))
+		ended := storetest.Revoked(f.AddToken(t, owner))
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, storetest.Event), nil)
 		before := f.Snapshot(t)
 		again := ended
@@ -70,8 +70,8 @@ func TestRevokeToken(t *testing.T) {
 		_, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), second, f.Successor(t, owner, second), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(first), storetest.Event), nil)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(second), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(first), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(second), storetest.Event), nil)
 		wantUnchanged(t, f, before)
 	})
 
@@ -83,11 +83,11 @@ func TestRevokeToken(t *testing.T) {
 		pk, sk := familyKey(old.ID)
 		f.Set(t, pk, sk, "digest", storetest.S("another"))
 		before := f.Item(t, pk, sk)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(next), storetest.Event), nil)
 		wantEqual(t, "family", f.Item(t, pk, sk), before)
 		got, err := f.Store.Token(t.Context(), next.ID)
 		wantErr(t, f, err, nil)
-		wantEqual(t, "token", got, storetest.Ended(next))
+		wantEqual(t, "token", got, storetest.Revoked(next))
 	})
 
 	t.Run("a token without a record is not found", func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestRevokeToken(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		f.Drop(t, pk, sk)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(tok), storetest.Event), fault.ErrNotFound)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), fault.ErrNotFound)
 		wantUnchanged(t, f, before)
 	})
 
@@ -112,10 +112,10 @@ func TestRevokeToken(t *testing.T) {
 			wantErr(t, f, err, nil)
 			pk, sk := key(next)
 			f.Drop(t, pk, sk)
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(next), storetest.Event), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(next), storetest.Event), nil)
 			got, err := f.Store.TokenByDigest(t.Context(), next.Digest)
 			wantErr(t, f, err, nil)
-			wantEqual(t, "token without its "+name, got, storetest.Ended(next))
+			wantEqual(t, "token without its "+name, got, storetest.Revoked(next))
 			if it := f.Item(t, pk, sk); it != nil {
 				t.Errorf("the %s came back: %v", name, it)
 			}
@@ -126,7 +126,7 @@ func TestRevokeToken(t *testing.T) {
 		owner := f.AddAccount(t)
 		tok := f.AddToken(t, owner)
 		for _, err := range together(8, func(i int) error {
-			ended := storetest.Ended(tok)
+			ended := storetest.Revoked(tok)
 			ended.RevokedAt = ended.RevokedAt.Add(time.Duration(i) * time.Second)
 			return f.Store.RevokeToken(t.Context(), ended, storetest.Event)
 		}) {

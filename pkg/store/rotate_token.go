@@ -12,10 +12,10 @@ import (
 	"latchkey/pkg/token"
 )
 
-// RotateToken replaces a token: one transaction ends old, or says how
+// RotateToken replaces a token: one transaction revokes old, or says how
 // long it works on, puts next and moves the family, so that exactly one of two
 // rotations at once wins. A token in its overlap leaves the expiry index like
-// one that has ended: its successor is what its owner has to know of. The
+// a revoked one: its successor is what its owner has to know of. The
 // membership of a project's or group's bot moves its end to that of next.
 func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, next token.Token, use *secret.Use, rotated audit.Event) (token.Token, error) {
 	if err := checkEvents(rotated); err != nil {
@@ -27,25 +27,25 @@ func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, nex
 		if next, err = numbered(next, owner); err != nil {
 			return token.Token{}, err
 		}
-		ended := old
-		if ended.WorksUntil.IsZero() {
-			ended.RevokedAt, ended.RevokedReason = next.CreatedAt, token.ReasonRotated
+		replaced := old
+		if replaced.WorksUntil.IsZero() {
+			replaced.RevokedAt, replaced.RevokedReason = next.CreatedAt, token.ReasonRotated
 		}
 		items := []types.TransactWriteItem{
 			t.bumpNumber(owner),
 			t.put(t.tokenItem(next), absent, nil),
 			t.put(pointerItem(next), absent, nil),
-			t.replaceRecord(ended, next),
-			t.retirePointer(ended),
+			t.replaceRecord(replaced, next),
+			t.retirePointer(replaced),
 			t.put(familyItem(next), "", nil),
 		}
-		const endPosition, memberPosition, checkPosition = 3, 6, 7
+		const oldPosition, memberPosition, checkPosition = 3, 6, 7
 		if next.Kind.OfProject() {
 			items = append(items,
 				t.update(memberKey(next.Project, next.Owner), "SET expires_on = :on", "attribute_exists(pk)", item{":on": text(next.ExpiresOn.String())}),
 				t.exists(projectKey(next.Project)),
 				t.put(projectPointerItem(next), absent, nil),
-				t.retireProjectPointer(ended))
+				t.retireProjectPointer(replaced))
 		}
 		if use != nil {
 			items = append(items, t.putUse(*use))
@@ -64,8 +64,8 @@ func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, nex
 		if use != nil && failed(reasons, len(items)-1) {
 			return token.Token{}, token.ErrKeyUsed
 		}
-		if failed(reasons, endPosition) {
-			return token.Token{}, whyEnded(reasons[endPosition].Item)
+		if failed(reasons, oldPosition) {
+			return token.Token{}, whyNotRotated(reasons[oldPosition].Item)
 		}
 		if next.Kind.OfProject() && (failed(reasons, memberPosition) || failed(reasons, checkPosition)) {
 			return token.Token{}, fault.ErrNotFound
@@ -76,28 +76,28 @@ func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, nex
 	}
 }
 
-// unreplaced is what unended goes on with where a record must not have a
+// unreplaced is what unrevoked goes on with where a record must not have a
 // successor that it works beside.
 const unreplaced = " AND attribute_not_exists(works_until)"
 
-// replaceRecord ends the record of a token that gets a successor, at once or at
+// replaceRecord revokes the record of a token that gets a successor, at once or at
 // its WorksUntil.
-func (t *Table) replaceRecord(ended, next token.Token) types.TransactWriteItem {
-	if ended.WorksUntil.IsZero() {
-		return t.endLast(ended)
+func (t *Table) replaceRecord(replaced, next token.Token) types.TransactWriteItem {
+	if replaced.WorksUntil.IsZero() {
+		return t.revokeLast(replaced)
 	}
-	return t.update(tokenKey(ended.Digest),
+	return t.update(tokenKey(replaced.Digest),
 		"SET works_until = :at, successor = :next, delete_after = :delete REMOVE expiry_bucket, expiry_order",
-		unended+unreplaced,
+		unrevoked+unreplaced,
 		item{
-			":at":     epoch(ended.WorksUntil),
+			":at":     epoch(replaced.WorksUntil),
 			":next":   number(int64(next.ID)),
-			":delete": epoch(ended.WorksUntil.Add(t.opts.Retention)),
+			":delete": epoch(replaced.WorksUntil.Add(t.opts.Retention)),
 		})
 }
 
-// whyEnded reads what kept a token from being rotated.
-func whyEnded(it item) error {
+// whyNotRotated reads what kept a token from being rotated.
+func whyNotRotated(it item) error {
 	if old, err := readToken(it); err == nil && old.RevokedAt.IsZero() && !old.WorksUntil.IsZero() {
 		return token.ErrSuperseded
 	}

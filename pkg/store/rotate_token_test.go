@@ -81,7 +81,7 @@ func TestRotateToken(t *testing.T) {
 			wantErr(t, f, err, nil)
 		}, token.ErrRevoked},
 		{"a token that was revoked between reading and writing is not rotated", func(t *testing.T, _ account.Account, old token.Token) {
-			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event), nil)
+			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event), nil)
 		}, token.ErrRevoked},
 		{"rotating for a blocked owner writes nothing", func(t *testing.T, u account.Account, _ token.Token) {
 			set(t, f, u.ID, account.Active, account.Blocked)
@@ -164,7 +164,7 @@ func TestRotateToken(t *testing.T) {
 			seen := f.Fresh(t, owner)
 			errs := together(2, func(i int) error {
 				if i == 0 {
-					return f.Store.RevokeToken(t.Context(), storetest.Ended(old), storetest.Event)
+					return f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event)
 				}
 				_, err := f.Store.RotateToken(t.Context(), seen, old, f.Successor(t, owner, old), nil, storetest.Event)
 				return err

@@ -28,8 +28,8 @@ func (t *Reader) Settings(ctx context.Context) (settings.Application, error) {
 	return t.readSettings(it)
 }
 
-// Policy returns what administrators have set for every token.
-func (t *Reader) Policy(ctx context.Context) (settings.Settings, error) {
+// TokenSettings returns what administrators have set for every token.
+func (t *Reader) TokenSettings(ctx context.Context) (settings.Settings, error) {
 	s, err := t.Settings(ctx)
 	return s.Settings, err
 }
@@ -62,7 +62,7 @@ func (t *Table) SaveSettings(ctx context.Context, s settings.Application, change
 func (t *Table) settingsItem(s settings.Application, before item) item {
 	it := settingsKey()
 	it["revision"] = number(s.Revision)
-	p, d := s.Settings, t.opts.Policy
+	p, d := s.Settings, t.opts.Defaults
 	for name, n := range map[string][2]int64{
 		"lifetime_days":              {int64(p.LifetimeDays), int64(d.LifetimeDays)},
 		"last_used_interval_seconds": {int64(p.LastUsedInterval.Seconds()), int64(d.LastUsedInterval.Seconds())},
@@ -97,7 +97,7 @@ func (t *Table) settingsItem(s settings.Application, before item) item {
 // readSettings reads the item, which may be nil. What makes no sense is
 // malformed: a rule that cannot be read must not be taken for a looser one.
 func (t *Reader) readSettings(it item) (settings.Application, error) {
-	s := settings.Application{Settings: t.opts.Policy}
+	s := settings.Application{Settings: t.opts.Defaults}
 	if len(it) == 0 {
 		return s, nil
 	}

@@ -33,7 +33,7 @@ var operators = settings.Settings{Prefix: "lkpat_", LastUsedInterval: 24 * time.
 
 // withDefaults returns a store on f's table whose operator has set these.
 func withDefaults(f *storetest.Fixture, p settings.Settings) *store.Table {
-	return store.Open(f.Client, f.Name, store.Options{Shards: storetest.Shards, Retention: storetest.Retention, Policy: p})
+	return store.Open(f.Client, f.Name, store.Options{Shards: storetest.Shards, Retention: storetest.Retention, Defaults: p})
 }
 
 func TestSettings(t *testing.T) {
@@ -56,9 +56,9 @@ func TestSettings(t *testing.T) {
 			got, err := s.Settings(t.Context())
 			wantErr(t, f, err, nil)
 			wantEqual(t, fmt.Sprintf("settings %d", revision+1), got, settings)
-			p, err := s.Policy(t.Context())
+			p, err := s.TokenSettings(t.Context())
 			wantErr(t, f, err, nil)
-			wantEqual(t, "policy", p, settings.Settings)
+			wantEqual(t, "settings of tokens", p, settings.Settings)
 		}
 	})
 	t.Run("what was never set stays the operator's", func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestSettings(t *testing.T) {
 		wantErr(t, f, s.SaveSettings(t.Context(), settings.Application{Settings: operators, Revision: 2}, storetest.Events), nil)
 		got, err := withDefaults(f, settings.Settings{Prefix: "new_", LastUsedInterval: time.Hour, RetentionDays: 30, ExpiryIgnored: true}).Settings(t.Context())
 		wantErr(t, f, err, nil)
-		wantEqual(t, "policy", got.Settings, operators)
+		wantEqual(t, "settings of tokens", got.Settings, operators)
 	})
 }
 
@@ -215,7 +215,7 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 				damaged.Set(t, "SETTINGS", "APPLICATION", name, value)
 				_, err := damaged.Store.Settings(t.Context())
 				wantErr(t, damaged, err, fault.ErrCorrupt)
-				_, err = damaged.Store.Policy(t.Context())
+				_, err = damaged.Store.TokenSettings(t.Context())
 				wantErr(t, damaged, err, fault.ErrCorrupt)
 				_, _, err = damaged.Store.LifetimeRun(t.Context())
 				wantErr(t, damaged, err, fault.ErrCorrupt)
@@ -231,6 +231,6 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		p := settings.Settings{}
 		_, _, err = f.Store.Check(t.Context(), tok.Digest, owner.ID, &p)
 		wantErr(t, f, err, fault.ErrCorrupt)
-		wantEqual(t, "policy that came with the error", p, settings.Settings{})
+		wantEqual(t, "settings that came with the error", p, settings.Settings{})
 	})
 }

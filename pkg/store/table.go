@@ -48,8 +48,8 @@ type Options struct {
 	Shards int
 	// Retention is how long a revoked token stays before clean-up may take it.
 	Retention time.Duration
-	// Policy holds until administrators set something else.
-	Policy settings.Settings
+	// Defaults hold until administrators set something else.
+	Defaults settings.Settings
 	// Malformed is told of items that a list passes over because they make no
 	// sense: one of them must not hide all others. It may be nil.
 	Malformed func(error)

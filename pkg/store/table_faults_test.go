@@ -48,7 +48,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			}{got, acct}, err
 		}
 	}
-	f.PutMember(t, project.Member{Project: 3, Account: owner.ID, Level: project.Owner})
+	storetest.PutMember(t, f.Client, f.Name, project.Member{Project: 3, Account: owner.ID, Level: project.Owner})
 	wantErr(t, f, f.Store.Record(t.Context(), audit.OfAccount(storetest.Now, audit.Origin{Source: audit.Admin}, audit.SudoUsed, owner)), nil)
 	trail := eventsOf(t, f, audit.AccountEntity(owner.ID))
 	if len(trail) != 1 {
@@ -80,7 +80,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 		{"newest", func(ctx context.Context, s *store.Table) (any, error) { return s.Newest(ctx, old.ID) }},
 		{"use", func(ctx context.Context, s *store.Table) (any, error) { return s.Use(ctx, use.Handle) }},
 		{"user", func(ctx context.Context, s *store.Table) (any, error) { return s.Account(ctx, owner.ID) }},
-		{"user by name", func(ctx context.Context, s *store.Table) (any, error) { return s.AccountByName(ctx, owner.Username) }},
+		{"account by name", func(ctx context.Context, s *store.Table) (any, error) { return s.AccountByName(ctx, owner.Username) }},
 		{"users", func(ctx context.Context, s *store.Table) (any, error) {
 			var accts []account.Account
 			return accts, s.Accounts(ctx, []account.ID{owner.ID}, func(u account.Account) { accts = append(accts, u) })
@@ -92,9 +92,9 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			page, _, err := s.PageOfOwner(ctx, owner.ID, token.Page{Limit: 20})
 			return page, err
 		}},
-		{"tokens of resource", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfProject(ctx, ofBot.Project) }},
+		{"tokens of project", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfProject(ctx, ofBot.Project) }},
 		{"settings", func(ctx context.Context, s *store.Table) (any, error) { return s.Settings(ctx) }},
-		{"policy", func(ctx context.Context, s *store.Table) (any, error) { return s.Policy(ctx) }},
+		{"settings of tokens", func(ctx context.Context, s *store.Table) (any, error) { return s.TokenSettings(ctx) }},
 		{"lifetime run", func(ctx context.Context, s *store.Table) (any, error) {
 			days, from, err := s.LifetimeRun(ctx)
 			return struct {
@@ -110,13 +110,13 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 			var tokens []token.Token
 			return tokens, s.EveryToken(ctx, func(tok token.Token, _ int64) { tokens = append(tokens, tok) })
 		}},
-		{"resource", func(ctx context.Context, s *store.Table) (any, error) { return s.Project(ctx, proj.ID) }},
-		{"resource by path", func(ctx context.Context, s *store.Table) (any, error) { return s.ProjectByPath(ctx, proj.FullPath) }},
-		{"resources by id", func(ctx context.Context, s *store.Table) (any, error) {
+		{"project", func(ctx context.Context, s *store.Table) (any, error) { return s.Project(ctx, proj.ID) }},
+		{"project by path", func(ctx context.Context, s *store.Table) (any, error) { return s.ProjectByPath(ctx, proj.FullPath) }},
+		{"projects by id", func(ctx context.Context, s *store.Table) (any, error) {
 			var found []project.Project
 			return found, s.ProjectsByID(ctx, []project.ID{proj.ID}, func(r project.Project) { found = append(found, r) })
 		}},
-		{"last resource id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastProjectID(ctx) }},
+		{"last project id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastProjectID(ctx) }},
 		{"in group", func(ctx context.Context, s *store.Table) (any, error) { return s.InGroup(ctx, proj.ID) }},
 		{"in account", func(ctx context.Context, s *store.Table) (any, error) { return s.InAccount(ctx, owner.ID) }},
 		{"standing", func(ctx context.Context, s *store.Table) (any, error) { return s.Standing(ctx, proj, owner.ID) }},

@@ -32,7 +32,7 @@ func tokenKey(d secret.Digest) key { return keyOf(tokenPrefix+d.Key(), tokenSort
 // 2^53 has 16 digits.
 func pointerSort(id token.ID) string { return fmt.Sprintf("%s%016d", tokenPrefix, int64(id)) }
 
-func pointerKey(id token.ID) key { return keyOf(userPartition(id.Owner()), pointerSort(id)) }
+func pointerKey(id token.ID) key { return keyOf(accountPartition(id.Owner()), pointerSort(id)) }
 
 func familyKey(first token.ID) key { return keyOf("FAMILY#"+first.String(), "CURRENT") }
 
@@ -45,9 +45,9 @@ func expiryBucket(on clock.Day, owner account.ID, shards int) string {
 
 func bucketOf(on clock.Day, shard int) string { return fmt.Sprintf("%s#%02d", on, shard) }
 
-// endBucket holds the announced ends of bots' tokens by the day on which the
+// removalBucket holds the expired tokens of bots, announced as such, by the day on which the
 // bots are to be removed. No day starts like it.
-func endBucket(on clock.Day, shard int) string { return "END#" + bucketOf(on, shard) }
+func removalBucket(on clock.Day, shard int) string { return "END#" + bucketOf(on, shard) }
 
 func expiryOrder(id token.ID) string {
 	return fmt.Sprintf("%010d#%016d", int64(id.Owner()), int64(id))

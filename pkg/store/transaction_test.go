@@ -102,7 +102,7 @@ var writes = []write{
 		bot := f.Fresh(t, account.Account{ID: old.Owner})
 		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
-		ended := storetest.Ended(old)
+		ended := storetest.Revoked(old)
 		return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.RevokeToken(ctx, ended, e) }, func(t *testing.T) {
 			stored, err := f.Store.TokensOfProject(t.Context(), proj.ID)
 			wantErr(t, f, err, nil)
@@ -111,7 +111,7 @@ var writes = []write{
 		}
 	}},
 	{"revoke", "RevokeToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
-		ended := storetest.Ended(f.AddToken(t, f.AddAccount(t)))
+		ended := storetest.Revoked(f.AddToken(t, f.AddAccount(t)))
 		return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.RevokeToken(ctx, ended, e) }, func(t *testing.T) {
 			stored, err := f.Store.Token(t.Context(), ended.ID)
 			wantErr(t, f, err, nil)
@@ -162,7 +162,7 @@ var writes = []write{
 	}},
 	{"end a bot", "RevokeToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		proj := f.AddProject(t, project.KindProject)
-		ended := storetest.Ended(f.AddBot(t, proj))
+		ended := storetest.Revoked(f.AddBot(t, proj))
 		gone := goneAccounts(t, f)
 		return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.RevokeToken(ctx, ended, e) }, func(t *testing.T) {
 			stored, err := f.Store.Token(t.Context(), ended.ID)
@@ -174,7 +174,7 @@ var writes = []write{
 			}
 		}
 	}},
-	{"create user", "CreateAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+	{"create account", "CreateAccount", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		u := f.Account(f.AddAccount(t).Username + "-2")
 		last, err := f.Store.LastAccountID(t.Context())
 		wantErr(t, f, err, nil)
@@ -213,7 +213,7 @@ var writes = []write{
 				}
 			}
 	}},
-	{"create resource", "CreateProject", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+	{"create project", "CreateProject", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 		owner := f.AddAccount(t)
 		last, err := f.Store.LastProjectID(t.Context())
 		wantErr(t, f, err, nil)
@@ -224,7 +224,7 @@ var writes = []write{
 			}, func(t *testing.T) {
 				stored, err := f.Store.ProjectByPath(t.Context(), owner.Username+"-group")
 				wantErr(t, f, err, nil)
-				wantEqual(t, "resource", stored, made)
+				wantEqual(t, "project", stored, made)
 				if made.ID != last+1 || direct(t, f, made, owner.ID).Level != project.Owner {
 					t.Errorf("id %s after %s, with %v", made.ID, last, direct(t, f, made, owner.ID))
 				}

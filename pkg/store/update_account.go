@@ -20,7 +20,7 @@ func (t *Table) SetAccountState(ctx context.Context, id account.ID, from, to acc
 		moved, func(u account.Account) bool { return u.State == to })
 }
 
-// RevokeEverything ends every token of an account in one write of its profile,
+// RevokeEverything revokes every token of an account in one write of its profile,
 // however many there are: the next token's number becomes the first valid one.
 // The read before it tells, should the answer be lost, whether the write took
 // place, also when a token was made right after it.
@@ -69,7 +69,7 @@ func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account
 	if err := checkEvents(updated...); err != nil {
 		return err
 	}
-	set := userChange{values: item{":username": text(before.Username)}, names: map[string]string{}}
+	set := accountChange{values: item{":username": text(before.Username)}, names: map[string]string{}}
 	set.text("username", before.Username, after.Username)
 	set.text("name", before.Name, after.Name)
 	set.text("email", before.Email, after.Email)
@@ -124,14 +124,14 @@ func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account
 	}
 }
 
-// A userChange collects what is to be set and removed of a profile.
-type userChange struct {
+// A accountChange collects what is to be set and removed of a profile.
+type accountChange struct {
 	sets, removes []string
 	names         map[string]string
 	values        item
 }
 
-func (c *userChange) put(name string, value types.AttributeValue) {
+func (c *accountChange) put(name string, value types.AttributeValue) {
 	c.names["#"+name] = name // several are reserved words
 	if value == nil {
 		c.removes = append(c.removes, "#"+name)
@@ -141,7 +141,7 @@ func (c *userChange) put(name string, value types.AttributeValue) {
 	c.values[":new_"+name] = value
 }
 
-func (c *userChange) text(name, before, after string) {
+func (c *accountChange) text(name, before, after string) {
 	switch {
 	case before == after:
 	case after == "":
@@ -151,7 +151,7 @@ func (c *userChange) text(name, before, after string) {
 	}
 }
 
-func (c *userChange) flag(name string, before, after bool) {
+func (c *accountChange) flag(name string, before, after bool) {
 	switch {
 	case before == after:
 	case !after:
@@ -162,7 +162,7 @@ func (c *userChange) flag(name string, before, after bool) {
 }
 
 // was is the condition that an attribute which is changed is still as it was.
-func (c *userChange) was(name, before string) string {
+func (c *accountChange) was(name, before string) string {
 	if before == "" {
 		return "attribute_not_exists(#" + name + ")"
 	}
@@ -170,7 +170,7 @@ func (c *userChange) was(name, before string) string {
 	return "#" + name + " = :old_" + name
 }
 
-func (c *userChange) expression() string {
+func (c *accountChange) expression() string {
 	var parts []string
 	if len(c.sets) > 0 {
 		parts = append(parts, "SET "+strings.Join(c.sets, ", "))

@@ -237,7 +237,7 @@ func TestChangesInTheTable(t *testing.T) {
 	}{
 		{"a token is revoked", func(t *testing.T, d *deployment, _ account.Account, first, _ token.Token) {
 			first.CreatedAt = atOne
-			wantErr(t, d.Store.RevokeToken(t.Context(), storetest.Ended(first), storetest.Event), nil)
+			wantErr(t, d.Store.RevokeToken(t.Context(), storetest.Revoked(first), storetest.Event), nil)
 		}, 1, false},
 		{"everything is revoked", func(t *testing.T, d *deployment, owner account.Account, _, _ token.Token) {
 			wantErr(t, d.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)

@@ -36,7 +36,7 @@ type Store interface {
 type Reader interface {
 	Token(ctx context.Context, id token.ID) (token.Token, error)
 	Account(ctx context.Context, id account.ID) (account.Account, error)
-	// Users hands the accounts of ids that are there to each, in no order.
+	// Accounts hands the accounts of ids that are there to each, in no order.
 	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
 }
 
@@ -83,7 +83,7 @@ type Page struct {
 	Events []audit.Event
 	// More says that there are further events behind them.
 	More bool
-	// Users are the authors and the accounts that the events are about. The
+	// Accounts are the authors and the accounts that the events are about. The
 	// ghost stands for those who were deleted.
 	Accounts map[account.ID]account.Account
 	// Paths are the full paths of the projects and groups that they are about,

@@ -81,7 +81,7 @@ func TestAddressesOfUses(t *testing.T) {
 	}
 	t.Run("an interval below a minute holds for new ones too", func(t *testing.T) {
 		f := newFixture(t)
-		f.store.policy.LastUsedInterval = time.Second
+		f.store.settings.LastUsedInterval = time.Second
 		f.token.LastUsedAt, f.token.LastUsedIPs = noon.Add(-time.Second), addresses(a)
 		if _, err := f.Verify(t.Context(), f.bearer, netip.MustParseAddr(b)); err != nil {
 			t.Fatal(err)

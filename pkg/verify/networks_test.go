@@ -31,7 +31,7 @@ func TestATokenIsGoodFromItsNetworksOnly(t *testing.T) {
 		{"outside, revoked", outside, func(f *fixture) { f.token.RevokedAt = noon.Add(-time.Hour) }, token.ErrRevoked, false},
 		{"outside, expired", outside, func(f *fixture) { f.clock.Set(midnight) }, token.ErrExpired, false},
 		{"outside, while impersonation is switched off", outside, func(f *fixture) {
-			f.token.Kind, f.store.policy.ImpersonationOff = token.Impersonation, true
+			f.token.Kind, f.store.settings.ImpersonationOff = token.Impersonation, true
 		}, token.ErrImpersonation, false},
 		{"outside, of a blocked owner", outside, func(f *fixture) { f.acct.State = account.Blocked }, token.ErrAddress, false},
 		{"inside, of a blocked owner", inside, func(f *fixture) { f.acct.State = account.Blocked }, account.ErrBlocked, true},

@@ -6,7 +6,7 @@
 // cannot be a bearer costs no I/O; a bearer with an owner hint costs one round
 // trip; what cannot be decided is an error and never a principal; nothing about
 // tokens and accounts is kept, so that a revocation that has been answered holds
-// everywhere. What administrators have set for all tokens is kept for PolicyAge,
+// everywhere. What administrators have set for all tokens is kept for SettingsAge,
 // and read again in the request of the check that finds it too old. The package
 // does not judge scopes: what a good bearer may do is the caller's to ask.
 package verify
@@ -32,11 +32,11 @@ import (
 // A Store reads what a decision needs, strongly consistent.
 type Store interface {
 	// Check returns the record of digest and the profile of its owner. hint
-	// is the owner to read at the same time, or 0. Unless it is nil, policy is
+	// is the owner to read at the same time, or 0. Unless it is nil, set is
 	// set to what administrators have set, read in the same request, also when
 	// there is no record. A missing record is fault.ErrNotFound; a record whose
 	// owner was deleted comes back beside it. It may be called again safely.
-	Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error)
+	Check(ctx context.Context, digest secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error)
 	// MarkUsed sets the record's last use to at, and the addresses of its uses
 	// to from unless that is empty; but if its last use is already later than
 	// before, it changes nothing and returns nil.
@@ -52,10 +52,10 @@ const markTimeout = 500 * time.Millisecond
 // not make every check a write.
 const addressInterval = time.Minute
 
-// PolicyAge is how long a check goes by the settings that an earlier one read,
+// SettingsAge is how long a check goes by the settings that an earlier one read,
 // and so how long a change of them may take to hold everywhere. Revoking,
 // blocking and revoking everything do not depend on settings: they hold at once.
-const PolicyAge = 10 * time.Second
+const SettingsAge = 10 * time.Second
 
 // A Verifier decides whether bearers are good. It is safe for concurrent use.
 type Verifier struct{ parts Parts }
@@ -87,13 +87,13 @@ func (v *Verifier) Now() time.Time { return v.parts.Clock.Now() }
 // Kept is what administrators have set for all tokens, as a check read it last.
 // The zero Kept holds nothing yet. It is safe for concurrent use.
 type Kept struct {
-	mu     sync.Mutex
-	policy settings.Settings
-	readAt time.Time // zero for never
+	mu       sync.Mutex
+	settings settings.Settings
+	readAt   time.Time // zero for never
 }
 
-// get returns the policy, and whether it is too old to go by. A clock that went
-// backwards makes it too old.
+// get returns the settings, and whether they are too old to go by. A clock that went
+// backwards makes them too old.
 func (k *Kept) get(now time.Time) (p settings.Settings, old bool) {
 	if k == nil {
 		return settings.Settings{}, true
@@ -101,7 +101,7 @@ func (k *Kept) get(now time.Time) (p settings.Settings, old bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	age := now.Sub(k.readAt)
-	return k.policy, k.readAt.IsZero() || age < 0 || age >= PolicyAge
+	return k.settings, k.readAt.IsZero() || age < 0 || age >= SettingsAge
 }
 
 func (k *Kept) set(p settings.Settings, now time.Time) {
@@ -110,7 +110,7 @@ func (k *Kept) set(p settings.Settings, now time.Time) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.policy, k.readAt = p, now
+	k.settings, k.readAt = p, now
 }
 
 // A Refusal is the error for a bearer that matched a record and is not good
@@ -153,15 +153,15 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 	digest := v.parts.Pepper.Digest(bearer)
 
 	now := v.parts.Clock.Now()
-	policy, old := v.parts.Kept.get(now)
+	set, old := v.parts.Kept.get(now)
 	var fresh *settings.Settings
 	if old {
 		fresh = new(settings.Settings)
 	}
 	t, acct, err := v.parts.Store.Check(ctx, digest, account.ID(hint), fresh)
 	if fresh != nil && (err == nil || errors.Is(err, fault.ErrNotFound)) {
-		policy = *fresh
-		v.parts.Kept.set(policy, now)
+		set = *fresh
+		v.parts.Kept.set(set, now)
 	}
 	switch {
 	case errors.Is(err, fault.ErrNotFound) && t.ID != 0 && t.Digest == digest:
@@ -176,24 +176,24 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 		return principal.Principal{}, fmt.Errorf("check bearer: %w: record of another bearer or owner", fault.ErrCorrupt)
 	}
 
-	switch t.StateAt(now, acct.TokensValidFrom, policy) {
+	switch t.StateAt(now, acct.TokensValidFrom, set) {
 	case token.Active:
 	case token.Expired:
 		return principal.Principal{}, &Refusal{t, acct, token.ErrExpired}
 	default:
 		return principal.Principal{}, &Refusal{t, acct, token.ErrRevoked}
 	}
-	if policy.ImpersonationOff && t.Kind == token.Impersonation {
+	if set.ImpersonationOff && t.Kind == token.Impersonation {
 		return principal.Principal{}, &Refusal{t, acct, token.ErrImpersonation}
 	}
 	if !t.Networks.Allow(from) {
 		return principal.Principal{}, &Refusal{t, acct, token.ErrAddress}
 	}
-	v.markUsed(ctx, t, now, policy.LastUsedInterval, from)
+	v.markUsed(ctx, t, now, set.LastUsedInterval, from)
 	if err := acct.Usable(); err != nil {
 		return principal.Principal{}, &Refusal{t, acct, err}
 	}
-	return principal.Principal{Account: acct, Token: t, Settings: policy}, nil
+	return principal.Principal{Account: acct, Token: t, Settings: set}, nil
 }
 
 func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, interval time.Duration, from netip.Addr) {

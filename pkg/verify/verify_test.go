@@ -46,15 +46,15 @@ type fakeStore struct {
 	checks   int
 	hints    []account.ID
 	marks    []mark
-	policy   settings.Settings
-	policies int // how often it was asked for the policy
+	settings settings.Settings
+	reads    int // how often it was asked for the settings
 }
 
-func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
+func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error) {
 	f.checks++
-	if policy != nil {
-		f.policies++
-		*policy = f.policy
+	if set != nil {
+		f.reads++
+		*set = f.settings
 	}
 	f.hints = append(f.hints, hint)
 	return f.check(ctx, digest, hint)
@@ -105,7 +105,7 @@ func newFixture(t *testing.T) *fixture {
 		ExpiresOn: clock.DayOf(midnight), Digest: pepper.Digest(bearer),
 	}
 	f.acct = account.Account{ID: owner, Username: "owner", State: account.Active}
-	f.store = &fakeStore{policy: settings.Settings{LastUsedInterval: interval}, check: func(_ context.Context, digest secret.Digest, _ account.ID) (token.Token, account.Account, error) {
+	f.store = &fakeStore{settings: settings.Settings{LastUsedInterval: interval}, check: func(_ context.Context, digest secret.Digest, _ account.ID) (token.Token, account.Account, error) {
 		if digest != f.token.Digest {
 			return token.Token{}, account.Account{}, fault.ErrNotFound
 		}

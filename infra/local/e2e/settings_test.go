@@ -110,7 +110,7 @@ func change(t *testing.T, w *localtest.World, bearer, body string) {
 }
 
 // settle lets every function learn of a change of the settings.
-func settle(w *localtest.World) { w.Clock.Set(w.Clock.Now().Add(verify.PolicyAge)) }
+func settle(w *localtest.World) { w.Clock.Set(w.Clock.Now().Add(verify.SettingsAge)) }
 
 func dayOf(w *localtest.World, ahead int) string {
 	return clock.DayOf(w.Clock.Now()).AddDays(ahead).String()
@@ -389,7 +389,7 @@ func TestImpersonationSwitch(t *testing.T) {
 	}
 	check("before", "")
 	change(t, w, root.Bearer, `{"impersonation_enabled":false}`)
-	w.Clock.Set(w.Clock.Now().Add(verify.PolicyAge - time.Second))
+	w.Clock.Set(w.Clock.Now().Add(verify.SettingsAge - time.Second))
 	check("a second before the settings are old", "") // the worst that may be
 	w.Clock.Set(w.Clock.Now().Add(time.Second))
 	check("switched off", impersonationOffBody)

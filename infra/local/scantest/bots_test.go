@@ -47,11 +47,11 @@ func newBotNight(t *testing.T, function string) *botNight {
 	}
 	group := project.Project{ID: 1, Kind: project.KindGroup, Name: "Acme", Path: "acme", FullPath: "acme"}
 	web := project.Project{ID: 2, Kind: project.KindProject, Name: "Web", Path: "web", FullPath: "acme/web", Ancestors: []project.ID{1}}
-	f.PutProject(t, group)
-	f.PutProject(t, web)
+	storetest.PutProject(t, f.Client, f.Name, group)
+	storetest.PutProject(t, f.Client, f.Name, web)
 	member := func(res project.ID, level project.Level, bots int) account.Account {
 		u := f.AddAccount(t)
-		f.PutMember(t, project.Member{Project: res, Account: u.ID, Level: level})
+		storetest.PutMember(t, f.Client, f.Name, project.Member{Project: res, Account: u.ID, Level: level})
 		n.managed[u.Email] = bots
 		return u
 	}

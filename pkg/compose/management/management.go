@@ -19,7 +19,7 @@ func Issue(d compose.Deployment) lambda.Handler {
 	api, table := API(d), d.Table()
 	issuer := compose.Must(lifecycle.NewIssuer(lifecycle.IssuerParts{
 		Store: table, Reader: &table.Reader, Scopes: d.Config.Scopes,
-		Pepper: d.Config.Pepper, Format: d.Config.Format(), Policies: &table.Reader,
+		Pepper: d.Config.Pepper, Format: d.Config.Format(), Settings: &table.Reader,
 		Projects: &table.Reader, Bots: table, Gate: compose.Must(administration.NewGate(&table.Reader)),
 		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
 		Clock: d.Clock, Random: d.Random,

@@ -38,7 +38,7 @@ func Conformance(t *testing.T, client func(testing.TB) *dynamodb.Client) {
 		{"a last use never goes backwards", marksForwards},
 		{"the index holds live tokens only, in order", indexesSparsely},
 		{"lists come in order over pages and batches", listsInOrder},
-		{"a path has one resource, and a group keeps an owner", keepsPathsAndOwners},
+		{"a path has one project, and a group keeps an owner", keepsPathsAndOwners},
 		{"states move only from where they are", movesStates},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, NewFixture(t, client(t))) })
@@ -81,7 +81,7 @@ func readsWhatWasWritten(t *testing.T, f *Fixture) {
 	acct, err := f.Store.AccountByName(t.Context(), owner.Username)
 	want(t, f, err, nil)
 	owner.NextNumber = 2
-	same(t, "user by name", acct, owner)
+	same(t, "account by name", acct, owner)
 }
 
 func tellsAbsence(t *testing.T, f *Fixture) {
@@ -98,7 +98,7 @@ func tellsAbsence(t *testing.T, f *Fixture) {
 		"name":    last(f.Store.AccountByName(ctx, "nobody")),
 		"state":   f.Store.SetAccountState(ctx, owner.ID+1, account.Active, account.Blocked, Event),
 		"bulk":    f.Store.RevokeEverything(ctx, owner.ID+1, Event),
-		"revoked": f.Store.RevokeToken(ctx, Ended(stranger), Event),
+		"revoked": f.Store.RevokeToken(ctx, Revoked(stranger), Event),
 	} {
 		if f.CheckError(t, err); !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("%s: err = %v, want %v", name, err, fault.ErrNotFound)
@@ -157,13 +157,13 @@ func returnsOldItems(t *testing.T, f *Fixture) {
 func revokesAtOnce(t *testing.T, f *Fixture) {
 	owner := f.AddAccount(t)
 	first, second := f.AddToken(t, owner), f.AddToken(t, owner)
-	want(t, f, f.Store.RevokeToken(t.Context(), Ended(first), Event), nil)
-	later := Ended(first)
+	want(t, f, f.Store.RevokeToken(t.Context(), Revoked(first), Event), nil)
+	later := Revoked(first)
 	later.RevokedAt = later.RevokedAt.Add(time.Hour)
 	want(t, f, f.Store.RevokeToken(t.Context(), later, Event), nil)
 	got, _, err := f.Store.Check(t.Context(), first.Digest, owner.ID, nil)
 	want(t, f, err, nil)
-	same(t, "revoked token", got, Ended(first))
+	same(t, "revoked token", got, Revoked(first))
 	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, Event), nil)
 	got, acct, err := f.Store.Check(t.Context(), second.Digest, owner.ID, nil)
 	want(t, f, err, nil)
@@ -172,7 +172,7 @@ func revokesAtOnce(t *testing.T, f *Fixture) {
 	}
 	for _, sort := range []string{"USER#%[1]d / TOKEN#%016[2]d", "TOKEN#%[3]s / TOKEN"} {
 		it := f.Snapshot(t)[fmt.Sprintf(sort, owner.ID, first.ID, first.Digest.Key())].(map[string]any)
-		same(t, "clean-up", it["delete_after"], any(int(Ended(first).RevokedAt.Add(Retention).Unix())))
+		same(t, "clean-up", it["delete_after"], any(int(Revoked(first).RevokedAt.Add(Retention).Unix())))
 	}
 }
 
@@ -228,7 +228,7 @@ func countsWithoutGaps(t *testing.T, f *Fixture) {
 	}
 	slices.SortFunc(accts, func(a, b account.Account) int { return int(a.ID - b.ID) })
 	for i, u := range accts {
-		same(t, "user id", u.ID, account.ID(i+1))
+		same(t, "account id", u.ID, account.ID(i+1))
 	}
 	tokens := make([]token.Token, 8)
 	for _, err := range atOnce(len(tokens), func(i int) (err error) {
@@ -285,7 +285,7 @@ func indexesSparsely(t *testing.T, f *Fixture) {
 	f.AddToken(t, owner, func(tok *token.Token) { tok.ExpiresOn = clock.Day{} })
 	f.AddToken(t, owner, func(tok *token.Token) { tok.Kind = token.Impersonation })
 	f.AddToken(t, owner, func(tok *token.Token) { tok.ExpiresOn = tok.ExpiresOn.AddDays(1) })
-	want(t, f, f.Store.RevokeToken(t.Context(), Ended(tokens[3]), Event), nil)
+	want(t, f, f.Store.RevokeToken(t.Context(), Revoked(tokens[3]), Event), nil)
 	next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), tokens[7], f.Successor(t, owner, tokens[7]), nil, Event)
 	want(t, f, err, nil)
 

@@ -155,8 +155,8 @@ func (f *Fixture) Use(tb testing.TB, handle string, at time.Time) secret.Use {
 	return secret.Use{Handle: handle, Fingerprint: "fingerprint-" + rand.Text(), Nonce: nonce, Prefix: "lkpat_", Owner: 1, At: at}
 }
 
-// Ended returns tok as revoked on request an hour after it was made.
-func Ended(tok token.Token) token.Token {
+// Revoked returns tok as revoked on request an hour after it was made.
+func Revoked(tok token.Token) token.Token {
 	tok.RevokedAt, tok.RevokedReason = tok.CreatedAt.Add(time.Hour), token.ReasonRequest
 	return tok
 }

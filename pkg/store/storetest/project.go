@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
@@ -93,7 +94,7 @@ func (f *Fixture) Mint(tb testing.TB, use *secret.Use) func(account.ID) (secret.
 	}
 }
 
-// AddBot stores a new bot of res with its token.
+// AddBot stores a new bot of a project with its token.
 func (f *Fixture) AddBot(tb testing.TB, proj project.Project) token.Token {
 	tb.Helper()
 	bot, tok := f.Bot(proj)
@@ -102,4 +103,19 @@ func (f *Fixture) AddBot(tb testing.TB, proj project.Project) token.Token {
 		tb.Fatal(err)
 	}
 	return tok
+}
+
+// PutBot stores a bot with a token for a project that ends on a day, and makes it a member past the store.
+func (f *Fixture) PutBot(tb testing.TB, proj project.Project, on clock.Day) token.Token {
+	tb.Helper()
+	account := f.Account(fmt.Sprintf("%s_%s_bot_%s", proj.Kind, proj.ID, rand.Text()))
+	account.Bot = true
+	bot, err := f.Store.CreateAccount(tb.Context(), account, Event)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	PutMember(tb, f.Client, f.Name, project.Member{Project: proj.ID, Account: bot.ID, Level: project.Maintainer, ExpiresOn: on})
+	return f.AddToken(tb, bot, func(tok *token.Token) {
+		tok.Kind, tok.Project, tok.Level, tok.ExpiresOn = token.KindIn(proj.Kind), proj.ID, project.Maintainer, on
+	})
 }

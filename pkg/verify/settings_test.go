@@ -15,7 +15,7 @@ import (
 )
 
 // If this fails, a check costs more than its one request, or goes by settings
-// for longer than PolicyAge.
+// for longer than SettingsAge.
 func TestSettingsAreReadAgainWhenTheyAreOld(t *testing.T) {
 	f := newFixture(t)
 	want := 0
@@ -26,7 +26,7 @@ func TestSettingsAreReadAgainWhenTheyAreOld(t *testing.T) {
 	}{
 		{"the first check reads them", 0, true},
 		{"the next one does not", 0, false},
-		{"nor does one a second before they are old", verify.PolicyAge - time.Second, false},
+		{"nor does one a second before they are old", verify.SettingsAge - time.Second, false},
 		{"one reads them at that age", time.Second, true},
 		{"not the next one", time.Second, false},
 		{"one reads them long after", time.Hour, true},
@@ -39,8 +39,8 @@ func TestSettingsAreReadAgainWhenTheyAreOld(t *testing.T) {
 		if step.reads {
 			want++
 		}
-		if f.store.policies != want {
-			t.Errorf("%s: read %d times, want %d", step.name, f.store.policies, want)
+		if f.store.reads != want {
+			t.Errorf("%s: read %d times, want %d", step.name, f.store.reads, want)
 		}
 	}
 	if f.store.checks != 7 {
@@ -57,31 +57,31 @@ func TestWithoutAMemoryEveryCheckReadsTheSettings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f.store.policies != 3 {
-		t.Errorf("read %d times, want 3", f.store.policies)
+	if f.store.reads != 3 {
+		t.Errorf("read %d times, want 3", f.store.reads)
 	}
 }
 
 // An expired token works on while expiry is not enforced, a revoked one never.
 func TestExpiryThatIsNotEnforced(t *testing.T) {
 	f := newFixture(t)
-	f.store.policy.ExpiryIgnored = true
+	f.store.settings.ExpiryIgnored = true
 	f.clock.Set(midnight.Add(time.Hour))
 	p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
 	if err != nil || !p.Settings.ExpiryIgnored {
 		t.Fatalf("%+v, %v", p.Settings, err)
 	}
-	f.store.policy.ExpiryIgnored = false
+	f.store.settings.ExpiryIgnored = false
 	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
 		t.Errorf("within the age of the settings: %v", err)
 	}
-	f.clock.Set(f.clock.Now().Add(verify.PolicyAge))
+	f.clock.Set(f.clock.Now().Add(verify.SettingsAge))
 	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrExpired) {
 		t.Errorf("after it: %v", err)
 	}
-	f.store.policy.ExpiryIgnored = true
+	f.store.settings.ExpiryIgnored = true
 	f.token.RevokedAt, f.token.RevokedReason = noon, token.ReasonRequest
-	f.clock.Set(f.clock.Now().Add(verify.PolicyAge))
+	f.clock.Set(f.clock.Now().Add(verify.SettingsAge))
 	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrRevoked) {
 		t.Errorf("revoked: %v", err)
 	}
@@ -93,7 +93,7 @@ func undecided(context.Context, secret.Digest, account.ID) (token.Token, account
 
 func TestImpersonationThatIsSwitchedOff(t *testing.T) {
 	f := newFixture(t)
-	f.store.policy.ImpersonationOff = true
+	f.store.settings.ImpersonationOff = true
 	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
 		t.Errorf("an ordinary token: %v", err)
 	}
@@ -116,12 +116,12 @@ func TestImpersonationThatIsSwitchedOff(t *testing.T) {
 func TestSettingsOfAFailedReadAreNotKept(t *testing.T) {
 	f := newFixture(t)
 	working := f.store.check
-	f.store.policy.ExpiryIgnored = true
+	f.store.settings.ExpiryIgnored = true
 	f.store.check = undecided
 	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, fault.ErrUnavailable) {
 		t.Fatal(err)
 	}
-	f.store.check, f.store.policy.ExpiryIgnored = working, false
+	f.store.check, f.store.settings.ExpiryIgnored = working, false
 	f.clock.Set(midnight)
 	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); !errors.Is(err, token.ErrExpired) {
 		t.Errorf("err = %v", err)
