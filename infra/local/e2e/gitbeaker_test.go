@@ -72,14 +72,11 @@ func TestJavaScriptClient(t *testing.T) {
 // gitbeaker runs a section of the script and returns what is wrong for each of its checks, "" if nothing is.
 func gitbeaker(t *testing.T, w *localtest.World, section string) map[string]string {
 	t.Helper()
-	if _, err := exec.LookPath("node"); err != nil {
-		t.Fatalf("%v: `make tools` installs Node on Debian as root, and names it elsewhere", err)
-	}
 	folder := filepath.Join(projectRoot(t), ".tools", "npm")
 	if _, err := os.Stat(filepath.Join(folder, "node_modules", "@gitbeaker", "rest")); err != nil {
 		t.Fatalf("%v: `make tools` installs it", err)
 	}
-	run := exec.CommandContext(t.Context(), "node", filepath.Join("testdata", "gitbeaker.mjs"), folder, section)
+	run := exec.CommandContext(t.Context(), localtest.Node(t), filepath.Join("testdata", "gitbeaker.mjs"), folder, section)
 	run.Env = []string{"PATH=" + os.Getenv("PATH"), "LATCHKEY_URL=" + w.URL, "LATCHKEY_TOKEN=" + root.Bearer}
 	var complaints strings.Builder
 	run.Stderr = &complaints
