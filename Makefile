@@ -39,9 +39,11 @@ export AWS_CLI := $(VENV)/bin/aws
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
+# Not with `go run`, which calls an ending by Ctrl-C a failure. And without the commit, which git does not
+# name in a checkout that belongs to another account.
 .PHONY: run
 run: needs-build ## the whole cloud on this machine; PORT picks the port (default 8080), SEED=1 adds a project with people and tokens
-	@go build -buildvcs=false -o build/local ./infra/local/run # not go run, which calls an ending by Ctrl-C a failure
+	@go build -buildvcs=false -o build/local ./infra/local/run
 	@exec ./build/local
 
 .PHONY: test

@@ -76,12 +76,12 @@ func mailPeer(tb testing.TB) string {
 		_ = peer.Process.Kill() // it has no other end
 		_ = peer.Wait()
 	})
-	address := regexp.MustCompile(`running at (http://\S+)`)
+	port := regexp.MustCompile(`running at http://\S+:(\d+)`) // the host that it prints is localhost, which a bare machine cannot look up
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if found := address.FindStringSubmatch(lines.Text()); found != nil {
+		if found := port.FindStringSubmatch(lines.Text()); found != nil {
 			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return strings.TrimSuffix(found[1], "/")
+			return "http://127.0.0.1:" + found[1]
 		}
 	}
 	tb.Fatalf("the mail peer did not start: %v", lines.Err())

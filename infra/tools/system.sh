@@ -82,7 +82,7 @@ check() {
 	fi
 }
 
-faults= packages= elsewhere=
+faults='' packages='' elsewhere=''
 fault() {
 	faults="$faults  $1
 "
@@ -103,7 +103,7 @@ fi
 shift
 for tool; do
 	case $tool in
-	go) check go Go ;; # Debian's is too old, and two of them on one machine confuse people
+	go) check go Go ;; # Debian's is too old, so none is installed
 	python)
 		check python Python python3 python3-venv
 		case $faults in
