@@ -150,6 +150,7 @@ var testOnly = []string{
 	"github.com/truora/minidyn",
 	"gitlab.com/gitlab-org/api/client-go",
 	"github.com/google/go-cmp",
+	"github.com/yuin/goldmark",
 	"pgregory.net/rapid",
 	"go.yaml.in/yaml",
 	"gopkg.in/yaml.v3",
