@@ -73,7 +73,7 @@ func TestAttemptsFromElsewhereAreRecorded(t *testing.T) {
 			attempt()
 		}
 		id := w.tokens["restricted"].ID
-		want = append(want, fmt.Sprintf("personal_access_token_address_refused policy {User 2} by 0 with %d from %s in of-the-gateway, token %d, target restricted at %s",
+		want = append(want, fmt.Sprintf("personal_access_token_address_refused policy {account 2} by 0 with %d from %s in of-the-gateway, token %d, target restricted at %s",
 			id, away, id, w.clock.Now().Format(time.RFC3339)))
 		w.clock.Advance(time.Minute)
 	}
