@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -42,6 +43,8 @@ type Product struct {
 	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
 	// Pages are further handlers by path prefix; see Options.
 	Pages map[string]http.Handler
+	// SampleBackend takes the sample API's place; see Sample.
+	SampleBackend *url.URL
 	// Plans keeps what the product plans; see NewPlans and Template.Machines.
 	Plans *Plans
 	// Scheduled lets Run keep the template's schedules, and the plans.
@@ -180,8 +183,8 @@ func (p Product) leaks(function Function, client *dynamodb.Client) (lambda.Handl
 	return d.Leaks(leakmail.Sender(cfg, mail)), nil
 }
 
-// Run starts the product on listener; see Start.
-func (p Product) Run(ctx context.Context, listener net.Listener, requestLog io.Writer) (*Cloud, error) {
+// Run starts the product on listener, with a log of requests or nil; see Start.
+func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slog.Logger) (*Cloud, error) {
 	if p.PublicURL == "" {
 		p.PublicURL = "http://" + listener.Addr().String()
 	}
@@ -193,7 +196,7 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog io.W
 		return nil, err
 	}
 	options := Options{
-		Template: p.Template, Functions: functions, Listener: listener, Pages: p.Pages,
+		Template: p.Template, Functions: functions, Listener: listener, Pages: p.Pages, SampleBackend: p.SampleBackend,
 		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog,
 	}
 	if p.Scheduled {
