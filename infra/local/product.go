@@ -57,6 +57,8 @@ type Product struct {
 	Random    io.Reader
 	// Log makes the logger of a function.
 	Log func(function string) *slog.Logger
+	// Wrap, if there is one, puts something around the handlers of functions.
+	Wrap func(function string, handler lambda.Handler) lambda.Handler
 }
 
 // CreateTable makes the product's table unless it is there.
@@ -81,6 +83,9 @@ func (p Product) Functions() (map[string]lambda.Handler, error) {
 		handler, err := p.function(name, function)
 		if err != nil {
 			return nil, fmt.Errorf("function %s: %w", name, err)
+		}
+		if p.Wrap != nil {
+			handler = p.Wrap(name, handler)
 		}
 		handlers[name] = handler
 	}

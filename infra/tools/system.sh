@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes sure of the programs that tests need and no language's own installer brings: a Java runtime
 # (17 or later, for DynamoDB Local), Maven, Python's venv, a C compiler (for the race detector), Node
-# and npm (for the state machine's interpreter, the independent mail service and the JavaScript client).
+# and npm (for the state machine's interpreter, the independent mail service and the JavaScript client),
+# curl (for the commands that `make run` prints).
 # On Debian as root it installs what is missing; elsewhere it names it and fails.
 set -eu
 
@@ -18,6 +19,7 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-ven
 command -v "${CC:-gcc}" >/dev/null || missing="$missing gcc libc6-dev"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
+command -v curl >/dev/null || missing="$missing curl"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
