@@ -27,7 +27,7 @@ help: ## list the targets
 
 .PHONY: run
 run: ## the whole cloud on this machine; PORT picks the port (default 8080), SEED=1 adds a project with people and tokens
-	@go build -o build/local ./infra/local/run # not go run, which calls an ending by Ctrl-C a failure
+	@infra/local/run/build.sh
 	@exec ./build/local
 
 .PHONY: test
