@@ -43,7 +43,7 @@ help: ## list the targets
 # name in a checkout that belongs to another account.
 .PHONY: run
 run: needs-build ## the whole cloud on this machine; PORT picks the port (default 8080), SEED=1 adds a project with people and tokens
-	@go build -buildvcs=false -o build/local ./infra/local/run
+	@infra/local/run/build.sh
 	@exec ./build/local
 
 .PHONY: test

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +35,8 @@ type Options struct {
 	Listener net.Listener
 	// Pages are further handlers by path prefix, such as "/mailbox/". They come before the API.
 	Pages map[string]http.Handler
+	// SampleBackend takes the sample API's place; see Sample.
+	SampleBackend *url.URL
 	// AuthorizerCacheTime is how long the sample API keeps an answer for the same Authorization
 	// header; 0 asks the authorizer each time.
 	AuthorizerCacheTime time.Duration
@@ -45,9 +47,9 @@ type Options struct {
 	Clock clock.Clock // the machine's without one
 	// ScheduleLog receives what goes wrong with scheduled runs; nil for nothing.
 	ScheduleLog *slog.Logger
-	// RequestLog receives one JSON line per request, without query, headers and body, which may hold
+	// RequestLog receives a line per request at its end, without query, headers and body, which may hold
 	// bearers; nil for none.
-	RequestLog io.Writer
+	RequestLog *slog.Logger
 }
 
 // Cloud is a running local cloud.
@@ -86,13 +88,13 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 		if authorizer.CacheTime > 0 {
 			authorizer.Headers = []string{"Authorization"}
 		}
-		if pages[SamplePath], err = Sample(authorizer); err != nil {
+		if pages[SamplePath], err = Sample(authorizer, options.SampleBackend); err != nil {
 			return nil, fmt.Errorf("start local cloud: %w", err)
 		}
 	}
 	var handler http.Handler = router{pages, gateway}
 	if options.RequestLog != nil {
-		handler = requestLog{slog.New(slog.NewJSONHandler(options.RequestLog, nil)), handler}
+		handler = requestLog{options.RequestLog, handler}
 	}
 	listener := options.Listener
 	if listener == nil {
@@ -174,15 +176,20 @@ type requestLog struct {
 }
 
 func (l requestLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	watch := clock.StartStopwatch()
 	seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	defer func() { // also when a reply that has begun is broken off, by a panic
+		l.log.Info("request served", append([]any{"method", r.Method, "path", rawPath(r), "status", seen.status,
+			"request_id", w.Header().Get("X-Amzn-Requestid"), "duration_ms", watch.Elapsed().Milliseconds()}, seen.facts...)...)
+	}()
 	l.next.ServeHTTP(seen, r)
-	l.log.Info("request served", "method", r.Method, "path", rawPath(r), "status", seen.status,
-		"request_id", w.Header().Get("X-Amzn-Requestid"))
 }
 
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	// facts are what the gateway has to say of the request.
+	facts []any
 }
 
 func (w *statusWriter) WriteHeader(status int) {

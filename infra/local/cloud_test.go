@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +80,7 @@ func TestCloud(t *testing.T) {
 	functions[AuthorizerFunction] = answering(policy(statement("Allow", "arn:aws:execute-api:*:*:sample/prod/GET/*")))
 	var log bytes.Buffer
 	c, err := Start(t.Context(), Options{
-		Template: template, Functions: functions, RequestLog: &log,
+		Template: template, Functions: functions, RequestLog: slog.New(slog.NewJSONHandler(&log, nil)),
 		Pages: map[string]http.Handler{"/mailbox/": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "mails") })},
 	})
 	if err != nil {
@@ -91,7 +93,7 @@ func TestCloud(t *testing.T) {
 	}{
 		{"GET", "/api/v4/user?private_token=query-bearer", 200, "directory"},
 		{"GET", "/api/v4//features//x", 200, "settings"},
-		{"GET", "/sample/projects/a%2Fb", 200, `"path":"/sample/projects/a%2Fb"`},
+		{"GET", "/sample/projects/a%2Fb", 200, `"path":"/projects/a%2Fb"`},
 		{"GET", "/sample/x", 200, `"user_id":"7"`},
 		{"POST", "/sample/x", 403, "not authorized"},
 		{"GET", "/mailbox/1", 200, "mails"},
@@ -126,6 +128,16 @@ func TestCloud(t *testing.T) {
 	t.Run("the request log has no query", func(t *testing.T) {
 		if strings.Contains(log.String(), "query-bearer") || strings.Count(log.String(), "\n") != 8 {
 			t.Errorf("log:\n%s", log.String())
+		}
+	})
+	t.Run("the request log says who was let pass, and why the gateway refused", func(t *testing.T) {
+		for _, line := range []string{
+			`"path":"/sample/x","status":200,.*"owner":"7"}`,
+			`"method":"POST","path":"/sample/x","status":403,.*"owner":"7","reason":"ACCESS_DENIED: User is not authorized to access this resource"}`,
+		} {
+			if !regexp.MustCompile(line).MatchString(log.String()) {
+				t.Errorf("no line %s in\n%s", line, log.String())
+			}
 		}
 	})
 	t.Run("a function without handler is an error", func(t *testing.T) {

@@ -40,6 +40,8 @@ type API struct {
 	Responses map[string]GatewayResponse
 	// BinaryMediaTypes are the only ones whose bodies travel as base64.
 	BinaryMediaTypes []string
+	// Backend answers every route instead of the functions: an HTTP proxy integration.
+	Backend *url.URL
 	// Authorizer guards every route; nil leaves them open.
 	Authorizer *Authorizer
 	// IntegrationTimeout is how long a reply may take; 0 means API Gateway's 29 seconds.
@@ -173,13 +175,31 @@ type exchange struct {
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{g: g, request: r, requestID: newID(), received: g.Clock.Now(), path: rawPath(r)}
 	w.Header().Set("X-Amzn-Requestid", x.requestID)
-	if err := x.serve(w); err != nil {
+	err := x.serve(w)
+	if seen, ok := w.(*statusWriter); ok {
+		seen.facts = x.facts(err)
+	}
+	if err != nil {
 		fault := new(gatewayFault)
 		if !errors.As(err, &fault) {
 			fault = &gatewayFault{"DEFAULT_5XX", http.StatusInternalServerError, "Internal server error"}
 		}
 		x.refuse(w, fault)
 	}
+}
+
+// facts are what the request log says of a request besides its status: whose token the authorizer let
+// pass, and why the gateway itself answers. What a function has to say it logs.
+func (x *exchange) facts(err error) (attrs []any) {
+	for _, name := range [][2]string{{"token_id", "token_id"}, {"owner", "user_id"}, {"scopes", "scopes"}} {
+		if value, ok := x.authorizer[name[1]]; ok {
+			attrs = append(attrs, name[0], value)
+		}
+	}
+	if err != nil {
+		attrs = append(attrs, "reason", err.Error())
+	}
+	return attrs
 }
 
 // rawPath is the path before anything decodes or cleans it.
@@ -229,6 +249,9 @@ func (x *exchange) serve(w http.ResponseWriter) error {
 			return err
 		}
 		x.event.RequestContext.Authorizer = x.authorizer
+	}
+	if x.g.Backend != nil {
+		return x.forward(w, body)
 	}
 	return x.integrate(w)
 }
@@ -407,6 +430,8 @@ var (
 	errTooLarge   = &gatewayFault{"REQUEST_TOO_LARGE", http.StatusRequestEntityTooLarge, "Request Entity Too Large"}
 	errBadGateway = &gatewayFault{"DEFAULT_5XX", http.StatusBadGateway, "Internal server error"}
 	errTimeout    = &gatewayFault{"INTEGRATION_TIMEOUT", http.StatusGatewayTimeout, "Endpoint request timed out"}
+	// errUnreachable is for HTTP integrations.
+	errUnreachable = &gatewayFault{"INTEGRATION_FAILURE", http.StatusGatewayTimeout, "Network error communicating with endpoint"}
 )
 
 func (x *exchange) integrate(w http.ResponseWriter) error {

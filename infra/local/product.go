@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -44,6 +45,8 @@ type Product struct {
 	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
 	// Pages are further handlers by path prefix; see Options.
 	Pages map[string]http.Handler
+	// SampleBackend takes the sample API's place; see Sample.
+	SampleBackend *url.URL
 	// Plans keeps what the product plans; see NewPlans and Template.Machines.
 	Plans *Plans
 	// Scheduled lets Run keep the template's schedules, and the plans.
@@ -56,6 +59,8 @@ type Product struct {
 	Random    io.Reader
 	// Log makes the logger of a function.
 	Log func(function string) *slog.Logger
+	// Wrap, if there is one, puts something around the handlers of functions.
+	Wrap func(function string, handler lambda.Handler) lambda.Handler
 }
 
 // CreateTable makes the product's table unless it is there.
@@ -80,6 +85,9 @@ func (p Product) Functions() (map[string]lambda.Handler, error) {
 		handler, err := p.function(name, function)
 		if err != nil {
 			return nil, fmt.Errorf("function %s: %w", name, err)
+		}
+		if p.Wrap != nil {
+			handler = p.Wrap(name, handler)
 		}
 		handlers[name] = handler
 	}
@@ -169,8 +177,8 @@ func made(err error, build func() lambda.Handler) (lambda.Handler, error) {
 	return build(), nil
 }
 
-// Run starts the product on listener; see Start.
-func (p Product) Run(ctx context.Context, listener net.Listener, requestLog io.Writer) (*Cloud, error) {
+// Run starts the product on listener, with a log of requests or nil; see Start.
+func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slog.Logger) (*Cloud, error) {
 	if p.PublicURL == "" {
 		p.PublicURL = "http://" + listener.Addr().String()
 	}
@@ -182,7 +190,7 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog io.W
 		return nil, err
 	}
 	options := Options{
-		Template: p.Template, Functions: functions, Listener: listener, Pages: p.Pages,
+		Template: p.Template, Functions: functions, Listener: listener, Pages: p.Pages, SampleBackend: p.SampleBackend,
 		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog,
 	}
 	if p.Scheduled {

@@ -1,9 +1,18 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
@@ -14,17 +23,39 @@ import (
 // SamplePath is where the sample API lies.
 const SamplePath = "/sample/"
 
-// Sample is somebody else's API behind the authorizer. It does nothing but answer with the request's
-// method and path and with what the authorizer said about the caller, so that scopes can be tried.
-func Sample(authorizer *Authorizer) (http.Handler, error) {
-	return NewGateway(API{
+// Sample is somebody else's API behind the authorizer. It answers with the request's method and path
+// and with what the authorizer said about the caller, so that scopes can be tried. With a backend, that
+// API answers instead.
+//
+// SamplePath is the address of the API and not a part of its paths: a rule for /orders is about
+// /sample/orders.
+func Sample(authorizer *Authorizer, backend *url.URL) (http.Handler, error) {
+	gateway, err := NewGateway(API{
 		ID:         "sample",
 		Stage:      "prod",
-		Routes:     []Route{{"ANY", SamplePath + "{proxy+}", "sample"}},
+		Routes:     []Route{{"ANY", "/", "sample"}, {"ANY", "/{proxy+}", "sample"}},
 		Functions:  map[string]lambda.Handler{"sample": echo{}},
+		Backend:    backend,
 		Authorizer: authorizer,
-		Clock:      clock.System{},
+		// API Gateway's own bodies, with a line end for the terminals that show them.
+		Responses: map[string]GatewayResponse{
+			"ACCESS_DENIED": {Templates: map[string]string{"application/json": `{"Message":$context.error.messageString}` + "\n"}},
+			"DEFAULT_4XX":   {Templates: map[string]string{"application/json": `{"message":$context.error.messageString}` + "\n"}},
+			"DEFAULT_5XX":   {Templates: map[string]string{"application/json": `{"message":$context.error.messageString}` + "\n"}},
+		},
+		Clock: clock.System{},
 	})
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.Clone(r.Context())
+		r.RequestURI = "/" + strings.TrimPrefix(rawPath(r), SamplePath)
+		if r.URL.RawQuery != "" {
+			r.RequestURI += "?" + r.URL.RawQuery
+		}
+		gateway.ServeHTTP(w, r)
+	}), nil
 }
 
 // echo is the sample API's function. It is no lambda.NewHandler, whose replies to invocations at once
@@ -43,4 +74,66 @@ func (echo) Invoke(_ context.Context, payload []byte) ([]byte, error) {
 		Headers:    map[string]string{"Content-Type": "application/json"},
 		Body:       string(body) + "\n",
 	}), nil
+}
+
+// callerHeader starts the names of the headers that tell a backend about the caller: user_id of the
+// authorizer's context becomes X-Latchkey-User-Id.
+const callerHeader = "X-Latchkey-"
+
+// forward is an HTTP proxy integration: it passes the request on to the backend, with the
+// authorizer's context as headers.
+func (x *exchange) forward(w http.ResponseWriter, body []byte) (failure error) {
+	path, err := url.ParseRequestURI(x.path)
+	if err != nil {
+		return &gatewayFault{"BAD_REQUEST_PARAMETERS", http.StatusBadRequest, "Invalid path"}
+	}
+	ctx, cancel := context.WithTimeout(x.request.Context(), x.g.IntegrationTimeout)
+	defer cancel()
+	request := x.request.WithContext(ctx)
+	request.Body, request.ContentLength = http.NoBody, int64(len(body))
+	if len(body) > 0 {
+		request.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	proxy := httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Path, p.Out.URL.RawPath = path.Path, path.RawPath
+			p.SetURL(x.g.Backend)
+			p.SetXForwarded()
+			x.introduce(p.Out.Header)
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // the gateway's answer and the request log say it
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
+			failure = unreachable(err)
+		},
+	}
+	proxy.ServeHTTP(w, request)
+	return failure
+}
+
+// introduce tells the backend about the caller, and keeps the caller from doing so. Many servers read
+// an underscore in a header's name as a hyphen.
+func (x *exchange) introduce(header http.Header) {
+	for name := range header {
+		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), strings.ToLower(callerHeader)) {
+			delete(header, name)
+		}
+	}
+	for key, value := range x.authorizer {
+		if key != "principalId" { // the user's id once more
+			header.Set(callerHeader+strings.ReplaceAll(key, "_", "-"), fmt.Sprint(value))
+		}
+	}
+}
+
+// unreachable is API Gateway's answer for a backend that gives none. What was received is left out: it
+// may quote the request, and so a bearer.
+func unreachable(err error) error {
+	cause, failed := "no HTTP reply", new(net.OpError)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errTimeout
+	case errors.As(err, &failed):
+		cause = failed.Error()
+	}
+	return fmt.Errorf("%w: %s", errUnreachable, cause)
 }

@@ -21,6 +21,7 @@ import (
 	"latchkey/pkg/compose/management"
 	"latchkey/pkg/compose/settings"
 	"latchkey/pkg/config"
+	"latchkey/pkg/planner"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/telemetry/telemetrytest"
 )
@@ -106,7 +107,7 @@ func TestSettingsReachTheFunctions(t *testing.T) {
 
 	// Each function verifies with the same pepper, format and clock.
 	for path, function := range map[string]lambda.Handler{
-		"/api/v4/personal_access_tokens/self": management.Tokens(d.as("tokens")), "/api/v4/user": management.Directory(d.as("directory")), "/api/v4/version": settings.Handler(d.as("settings"), nil),
+		"/api/v4/personal_access_tokens/self": management.Tokens(d.as("tokens")), "/api/v4/user": management.Directory(d.as("directory")), "/api/v4/version": settings.Handler(d.as("settings"), &planner.Planner{}),
 	} {
 		if status, body := serve(t, function, http.MethodGet, path, bearer); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, body)

@@ -18,8 +18,8 @@ import (
 // ownCatalog is an operator's, in which projects have a part of the sample API.
 const ownCatalog = `{
 	"scopes": [{"name": "api"}, {"name": "read_api"}],
-	"rules": [{"path": "/sample/*", "scopes": ["api"]}, {"path": "/sample/*", "methods": ["GET"], "scopes": ["read_api"]}],
-	"project_paths": ["/sample/projects/{id}", "/sample/projects/{id}/*"]
+	"rules": [{"path": "/*", "scopes": ["api"]}, {"path": "/*", "methods": ["GET"], "scopes": ["read_api"]}],
+	"project_paths": ["/projects/{id}", "/projects/{id}/*"]
 }`
 
 // Somebody else's API is not a project's, unless its owner says which part of

@@ -41,7 +41,7 @@ func TestSampleAPIBehindTheAuthorizer(t *testing.T) {
 		"read_api token deletes":                  {"DELETE", "/sample/orders/42", bearer(reader.Token), no},
 		"read_api token with a method in the URL": {"POST", "/sample/GET/orders", bearer(reader.Token), no},
 		"read_user token reads":                   {"GET", "/sample/orders", bearer(user.Token), no},
-		"read_user token with its path inside":    {"GET", "/sample/api/v4/user", bearer(user.Token), no},
+		"read_user token with its path inside":    {"GET", "/sample/x/api/v4/user", bearer(user.Token), no},
 		"token whose scope opens nothing":         {"GET", "/sample/orders", bearer(runner.Token), no},
 		"expired token":                           {"GET", "/sample/orders", bearer(expired.Token), no},
 		"revoked token":                           {"GET", "/sample/orders", bearer(revoked.Token), no},
@@ -106,7 +106,7 @@ func TestSampleAPIBehindTheAuthorizer(t *testing.T) {
 				t.Errorf("%s is %q, want %q", key, told.Caller[key], value)
 			}
 		}
-		if len(told.Caller) != 6 || told.Path != "/sample/orders/42" || response.Status != http.StatusOK {
+		if len(told.Caller) != 6 || told.Path != "/orders/42" || response.Status != http.StatusOK {
 			t.Errorf("status %d, path %s, caller %v", response.Status, told.Path, told.Caller)
 		}
 	})

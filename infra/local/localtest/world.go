@@ -118,7 +118,7 @@ func Start(tb testing.TB, o Options) *World {
 	check(tb, product.CreateTable(tb.Context()))
 	w.Functions, err = product.Functions()
 	check(tb, err)
-	w.Cloud, err = product.Run(tb.Context(), listener, w.Logs)
+	w.Cloud, err = product.Run(tb.Context(), listener, slog.New(slog.NewJSONHandler(w.Logs, nil)))
 	check(tb, err)
 	tb.Cleanup(func() {
 		check(tb, w.Cloud.Close())

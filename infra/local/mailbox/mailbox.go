@@ -36,6 +36,9 @@ type Mail struct {
 
 // Mailbox keeps the latest mails.
 type Mailbox struct {
+	// Arrived, if it is set before the first mail, is called with each one.
+	Arrived func(Mail)
+
 	clock clock.Clock
 	keep  int
 
@@ -60,6 +63,11 @@ func (m *Mailbox) Mails() []Mail {
 func (m *Mailbox) add(mail Mail) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer func() {
+		if m.Arrived != nil {
+			m.Arrived(mail)
+		}
+	}()
 	m.count++
 	mail.Number, mail.ReceivedAt = m.count, m.clock.Now()
 	m.mails = append(m.mails, mail)

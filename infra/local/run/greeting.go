@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"text/template"
+	"time"
+
+	"latchkey/infra/local"
+	"latchkey/infra/local/mailbox"
+	"latchkey/infra/local/seed"
+	"latchkey/pkg/clock"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/settings"
+)
+
+// A greeting is what the banner is made of.
+type greeting struct {
+	URL, Bearer, Engine string
+	Admin               int64 // the administrator's id
+	Env, Log            string
+	World               *seed.Bearers // nil without SEED
+	Backend             string        // "" for the sample API
+	ScopesFile          string        // "" for GitLab's scopes
+	Trial               trial
+	Week                time.Time // when tokens that are made now are about to end
+}
+
+// greet returns the greeting of what listens there, without what only a running Latchkey knows.
+func greet(s settings, listener net.Listener) greeting {
+	g := greeting{
+		URL: "http://" + listener.Addr().String(), ScopesFile: s.scopesFile,
+		Trial: sampleTrial, Week: lastWeek(clock.System{}.Now()),
+	}
+	g.Env, g.Log = files(listener.Addr().(*net.TCPAddr).Port)
+	if s.scopes != nil {
+		g.Trial = tryOut(s.scopes)
+	}
+	if s.backend != nil {
+		g.Backend = s.backend.String()
+	}
+	return g
+}
+
+// banner says where Latchkey is and what to paste. The commands work in any shell that has sourced
+// Env, one after the other; none has a comment, which zsh would take for a command.
+var banner = template.Must(template.New("").Funcs(template.FuncMap{
+	"sample": func() string { return local.SamplePath }, "mailbox": func() string { return mailbox.PagesPath },
+	"invoke": func() string { return local.InvokePath },
+	"group":  func() string { return seed.Group }, "project": func() string { return seed.Project },
+}).Parse(`
+Latchkey runs at {{.URL}} and ends on Ctrl-C.
+
+  administrator  root (user {{.Admin}}), bearer {{.Bearer}}
+{{- with .World}}
+  developer      in the group {{group}}, bearer {{.Developer}}
+  maintainer     of the project {{project}}, bearer {{.Maintainer}}
+  {{project}}       the project, bearer {{.Project}}
+{{- end}}
+{{- if .Backend}}
+  your API       {{.Backend}}, behind the authorizer at {{.URL}}{{sample}}
+{{- end}}
+{{- if .ScopesFile}}
+  scopes         those of {{.ScopesFile}}, and GitLab's
+{{- end}}
+  database       {{.Engine}}
+  mails          {{.URL}}{{mailbox}}
+  log            {{.Log}}
+  settings       build/local -h lists them
+
+To try it, paste these lines into a second shell, in this folder.
+{{if .Trial.Scope}}{{with .Trial}}
+Make a token with the scope {{.Scope}}:
+  . ./{{$.Env}}
+  TRY=$(curl -sS -H "PRIVATE-TOKEN: $LATCHKEY_TOKEN" "$LATCHKEY_URL/api/v4/users/{{$.Admin}}/personal_access_tokens" \
+    -d name=try -d 'scopes[]={{.Scope}}' | sed 's/.*"token":"\([^"]*\).*/\1/'); echo "$TRY"
+Use it on {{if $.Backend}}your API{{else}}the sample API{{end}}: it may read, and it may not delete.
+  curl -sS -i -H "Authorization: Bearer $TRY" "$LATCHKEY_URL{{.Path}}"
+  curl -sS -i -H "Authorization: Bearer $TRY" "$LATCHKEY_URL{{.Path}}" -X DELETE
+Revoke it, and see it refused:
+  curl -sS -i -H "PRIVATE-TOKEN: $TRY" "$LATCHKEY_URL/api/v4/personal_access_tokens/self" -X DELETE
+  curl -sS -i -H "Authorization: Bearer $TRY" "$LATCHKEY_URL{{.Path}}"
+{{- end}}{{else}}
+Tell the shell about this instance (no scope of {{.ScopesFile}} opens GET without DELETE, to show both):
+  . ./{{.Env}}
+{{- end}}
+Send the mail about tokens in their last week:
+  curl -sS "$LATCHKEY_URL{{invoke}}expiring/invocations" -d '{"time":"{{.Week.Format "2006-01-02T15:04:05Z07:00"}}"}'
+
+`))
+
+// A trial is a request that a scope opens, where it does not open DELETE.
+type trial struct{ Scope, Path string }
+
+// sampleTrial is the one for the sample API and GitLab's scopes.
+var sampleTrial = trial{"read_api", local.SamplePath + "hello"}
+
+// tryOut finds a trial among the rules of an operator's catalog. The path is one that its pattern
+// matches. It is zero if there is none.
+func tryOut(catalog *scope.Catalog) trial {
+	for _, rule := range catalog.Rules {
+		path := strings.ReplaceAll(strings.ReplaceAll(rule.Path, "/*", "/1"), "*", "")
+		for _, name := range rule.Scopes {
+			set, err := catalog.Parse([]string{string(name)})
+			if err == nil && catalog.CheckPath(path) == nil &&
+				catalog.Allows(set, scope.Everywhere(), "GET", path) && !catalog.Allows(set, scope.Everywhere(), "DELETE", path) {
+				return trial{string(name), local.SamplePath + strings.TrimPrefix(path, "/")}
+			}
+		}
+	}
+	return trial{}
+}
+
+// lastWeek is a time of the scan at which a token that is made today and lasts as long as it may has
+// a few days left.
+func lastWeek(now time.Time) time.Time {
+	const left = 5
+	return now.Truncate(24*time.Hour).AddDate(0, 0, settings.MaxLifetimeDays-left).Add(time.Hour)
+}
+
+// env is a script that tells a shell about this instance.
+func (g greeting) env() string {
+	text := fmt.Sprintf("export LATCHKEY_URL=%s\nexport LATCHKEY_TOKEN=%s\n", g.URL, g.Bearer)
+	if g.World != nil {
+		text += fmt.Sprintf("export LATCHKEY_DEVELOPER_TOKEN=%s\nexport LATCHKEY_MAINTAINER_TOKEN=%s\nexport LATCHKEY_PROJECT_TOKEN=%s\n",
+			g.World.Developer, g.World.Maintainer, g.World.Project)
+	}
+	return text
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"latchkey/infra/local"
+	"latchkey/infra/local/mailbox"
+	"latchkey/pkg/secret"
+)
+
+// A screen makes readable lines of what the functions and the gateway log: one a request, once it has
+// been served, and one for a scan, a mail and whatever else is about no request. Metrics are left out.
+type screen struct {
+	out io.Writer
+	// literals are the segments of Latchkey's own paths.
+	literals map[string]bool
+
+	mu   sync.Mutex
+	held []event // of requests that are being served, the latest last
+	// deciding is the request that the authorizer is asked about.
+	deciding string
+
+	turn sync.Mutex // of the authorizer
+}
+
+// heldEvents bounds what is kept of requests whose end nobody reports, such as those that a function
+// still worked on when the gateway gave up.
+const heldEvents = 256
+
+func newScreen(out io.Writer, routes []local.Route) *screen {
+	s := &screen{out: out, literals: map[string]bool{}}
+	for _, route := range routes {
+		for segment := range strings.SplitSeq(route.Path, "/") {
+			s.literals[segment] = !strings.HasPrefix(segment, "{")
+		}
+	}
+	return s
+}
+
+// An event is a log record.
+type event struct {
+	at      time.Time
+	message string
+	attrs   []slog.Attr
+}
+
+// get returns an attribute as text, or "". The last one of a name counts.
+func (e event) get(key string) string {
+	for _, attr := range slices.Backward(e.attrs) {
+		if attr.Key == key {
+			return attr.Value.Resolve().String()
+		}
+	}
+	return ""
+}
+
+// logger returns a logger that writes on the screen.
+func (s *screen) logger() *slog.Logger { return slog.New(screenHandler{screen: s}) }
+
+type screenHandler struct {
+	*screen
+	attrs []slog.Attr
+}
+
+func (screenHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo
+}
+
+func (h screenHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	h.attrs = slices.Concat(h.attrs, attrs)
+	return h
+}
+
+// WithGroup drops the name: nothing here groups.
+func (h screenHandler) WithGroup(string) slog.Handler { return h }
+
+func (h screenHandler) Handle(_ context.Context, record slog.Record) error {
+	e := event{record.Time, record.Message, slices.Clone(h.attrs)}
+	record.Attrs(func(attr slog.Attr) bool {
+		e.attrs = append(e.attrs, attr)
+		return true
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e.get("function") == local.AuthorizerFunction && h.deciding != "" {
+		e.attrs = append(e.attrs, slog.String("request_id", h.deciding))
+	}
+	switch {
+	case e.get("_aws") != "": // a metric
+	case e.message == "request served":
+		h.print(e.at, h.request(e))
+	case e.message == "scan finished":
+		h.print(e.at, scan(e))
+	case e.get("request_id") != "":
+		h.held = append(h.held, e)
+		h.held = h.held[max(0, len(h.held)-heldEvents):]
+	default:
+		h.print(e.at, e.get("function")+": "+e.brief())
+	}
+	return nil
+}
+
+// print writes a line. Clients choose paths, so nothing reaches the terminal that could steer it.
+func (s *screen) print(at time.Time, line string) {
+	line = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, line)
+	_, _ = fmt.Fprintf(s.out, "%s  %s\n", at.Local().Format(time.TimeOnly), line) // nobody is left to tell
+}
+
+// request is the line of a request: what the gateway says of it, with what its functions said.
+func (s *screen) request(served event) string {
+	var caller, reason string
+	var facts []string
+	s.held = slices.DeleteFunc(s.held, func(e event) bool {
+		if e.get("request_id") != served.get("request_id") {
+			return false
+		}
+		if e.message == "request finished" || e.get("function") == local.AuthorizerFunction {
+			caller = cmp.Or(e.caller(), caller)
+			reason = cmp.Or(strings.TrimPrefix(e.get("reason"), "token "+e.get("token_id")+": "), reason)
+		} else {
+			facts = append(facts, e.brief())
+		}
+		return true
+	})
+	parts := []string{
+		served.get("status"), served.get("method") + " " + s.path(served.get("path")), served.get("duration_ms") + " ms",
+		cmp.Or(caller, served.caller()),
+	}
+	parts = append(parts, facts...)
+	if reason == "" && served.get("reason") != "" {
+		reason = served.get("reason")
+		if scopes := served.get("scopes"); scopes != "" {
+			reason += "; its scopes: " + scopes
+		}
+	}
+	parts = append(parts, reason)
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "  ")
+}
+
+// path leaves out what could be a bearer or a mail address that a client has put in the wrong place.
+func (s *screen) path(path string) string {
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if len(segment) >= secret.MinLength && !s.literals[segment] || strings.Contains(segment, "@") || strings.Contains(segment, "%40") {
+			segments[i] = "…"
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+// caller says whose token a request came with, or "".
+func (e event) caller() string {
+	if e.get("token_id") == "" {
+		return ""
+	}
+	who := "token " + e.get("token_id") + " of user " + e.get("owner")
+	for _, behind := range []string{"sudo_by", "impersonator_id"} {
+		if by := e.get(behind); by != "" {
+			who += ", used by user " + by
+		}
+	}
+	return who
+}
+
+// brief is what happened, to what, and why.
+func (e event) brief() string {
+	text := e.message
+	for _, thing := range []struct{ key, name string }{{"token_id", "token"}, {"resource_id", "resource"}, {"owner", "user"}, {"count", "count"}} {
+		if id := e.get(thing.key); id != "" {
+			text += " (" + thing.name + " " + id + ")"
+			break
+		}
+	}
+	if reason := e.get("reason"); reason != "" {
+		text += ": " + reason
+	}
+	return text
+}
+
+// scan is the line of a scan or of the lifetime run, zeros left out.
+func scan(e event) string {
+	text := "scan " + e.get("function") + " for " + e.get("day") + "  examined " + e.get("examined")
+	for _, count := range []string{"due", "mails", "marked", "revoked", "skipped", "failed", "bots_removed"} {
+		if n := e.get(count); n != "0" && n != "" {
+			text += ", " + strings.ReplaceAll(count, "_", " ") + " " + n
+		}
+	}
+	text += "  " + e.get("duration_ms") + " ms"
+	if e.get("done") != "true" {
+		text += "  to be continued"
+	}
+	if reason := e.get("reason"); reason != "" {
+		text += "  " + reason
+	}
+	return text
+}
+
+// mail is the line of a mail: its subject, which names nobody, and where it can be read.
+func (s *screen) mail(url string, mail mailbox.Mail) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.print(mail.ReceivedAt, fmt.Sprintf("mail  %s  %s%s%d", mail.Subject, url, mailbox.PagesPath, mail.Number))
+}
+
+// watch lets the authorizer work on one event at a time, as an instance of it does in AWS. Its log does
+// not name the request; this is how it is known which one a refusal is about.
+func (s *screen) watch(function string, handler lambda.Handler) lambda.Handler {
+	if function != local.AuthorizerFunction {
+		return handler
+	}
+	return watched{handler, s}
+}
+
+type watched struct {
+	lambda.Handler
+	screen *screen
+}
+
+func (w watched) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	w.screen.turn.Lock()
+	defer w.screen.turn.Unlock()
+	if invocation, ok := lambdacontext.FromContext(ctx); ok {
+		w.screen.decide(invocation.AwsRequestID)
+		defer w.screen.decide("")
+	}
+	return w.Handler.Invoke(ctx, payload)
+}
+
+func (s *screen) decide(request string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deciding = request
+}
