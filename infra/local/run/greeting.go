@@ -28,7 +28,7 @@ type greeting struct {
 }
 
 // greet returns the greeting of what listens there, without what only a running Latchkey knows.
-func greet(s settings, listener net.Listener) greeting {
+func greet(s options, listener net.Listener) greeting {
 	g := greeting{
 		URL: "http://" + listener.Addr().String(), ScopesFile: s.scopesFile,
 		Trial: sampleTrial, Week: lastWeek(clock.System{}.Now()),

@@ -85,7 +85,7 @@ const (
 	answersWithin = 10 * time.Second
 )
 
-func run(ctx context.Context, s settings) (err error) {
+func run(ctx context.Context, s options) (err error) {
 	listener, err := listen(ctx, s.port)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func run(ctx context.Context, s settings) (err error) {
 
 // assemble returns the product without an engine, and the logger of its requests or nil. Its functions
 // log as they do in AWS to file, and to shown what s wants to see there.
-func assemble(s settings, template *local.Template, url string, file, shown io.Writer) (local.Product, *slog.Logger) {
+func assemble(s options, template *local.Template, url string, file, shown io.Writer) (local.Product, *slog.Logger) {
 	box := mailbox.New(clock.System{}, mailsKept)
 	product := local.Product{
 		Template: template, Table: "latchkey", PublicURL: url, SampleBackend: s.backend,

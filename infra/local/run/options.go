@@ -37,8 +37,8 @@ With DYNAMODB_ENDPOINT also .local/pepper, the key for the bearers that are kept
 // usualPort is the one whose files have no number.
 const usualPort = 8080
 
-// settings are what the environment asks for.
-type settings struct {
+// options are what the environment asks for.
+type options struct {
 	port     int
 	seed     bool
 	json     bool
@@ -51,7 +51,7 @@ type settings struct {
 }
 
 // readSettings reports all that is wrong at once.
-func readSettings(env func(name string) string) (s settings, err error) {
+func readSettings(env func(name string) string) (s options, err error) {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	s.port = usualPort
