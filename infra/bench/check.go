@@ -18,8 +18,8 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/sync/errgroup"
 
-	"latchkey/infra/local/dynamodblocal"
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/dynamodblocal"
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
 	"latchkey/pkg/authorizer"

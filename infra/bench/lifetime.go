@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"latchkey/infra/local/dynamodblocal"
-	"latchkey/infra/local/engine"
+	"latchkey/infra/cloud/dynamodblocal"
+	"latchkey/infra/cloud/engine"
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"

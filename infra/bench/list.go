@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/infra/local/dynamodblocal"
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/dynamodblocal"
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"

@@ -19,7 +19,8 @@ import (
 	awsscheduler "github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud"
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/authorizer"
@@ -36,7 +37,7 @@ import (
 
 // Product says what Latchkey itself runs on.
 type Product struct {
-	Template *Template
+	Template *cloud.Template
 	// Client makes a DynamoDB client; its options run last.
 	Client func(options ...func(*dynamodb.Options)) *dynamodb.Client
 	// Table is the table's name. It is created if it is not there.
@@ -48,7 +49,7 @@ type Product struct {
 	// SampleBackend takes the sample API's place; see Sample.
 	SampleBackend *url.URL
 	// Plans keeps what the product plans; see NewPlans and Template.Machines.
-	Plans *Plans
+	Plans *cloud.Plans
 	// Scheduled lets Run keep the template's schedules, and the plans.
 	Scheduled bool
 	// Pepper is the key for digests, at least 32 bytes.
@@ -99,7 +100,7 @@ const Sender = "latchkey@example.test"
 
 // environ is a function's environment: the template's, with what a deployment adds. What the template
 // does not give to a function, the function does not get here either.
-func (p Product) environ(function Function) []string {
+func (p Product) environ(function cloud.Function) []string {
 	environment := maps.Clone(function.Environment)
 	for _, name := range function.Deployment {
 		switch name {
@@ -110,9 +111,9 @@ func (p Product) environ(function Function) []string {
 		case "SCHEDULE_GROUP":
 			environment[name] = "plans"
 		case "LIFETIME_ROLE_ARN":
-			environment[name] = "arn:" + partition + ":iam::" + accountID + ":role/plans"
+			environment[name] = cloud.ARN("iam", "role/plans")
 		case "UNSTARTED_QUEUE_ARN":
-			environment[name] = "arn:" + partition + ":sqs:" + region + ":" + accountID + ":unstarted"
+			environment[name] = cloud.ARN("sqs", "unstarted")
 		}
 	}
 	environment["PUBLIC_URL"] = p.PublicURL
@@ -126,7 +127,7 @@ func (p Product) environ(function Function) []string {
 	return environ
 }
 
-func (p Product) function(name string, function Function) (lambda.Handler, error) {
+func (p Product) function(name string, function cloud.Function) (lambda.Handler, error) {
 	client := p.Client(store.Configure(""), func(o *dynamodb.Options) { o.HTTPClient = function.Guard(o.HTTPClient) })
 	switch kind := sweep.Kind(name); kind {
 	case sweep.Expiring, sweep.Expired, sweep.Lifetime:
@@ -178,7 +179,7 @@ func made(err error, build func() lambda.Handler) (lambda.Handler, error) {
 }
 
 // Run starts the product on listener, with a log of requests or nil; see Start.
-func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slog.Logger) (*Cloud, error) {
+func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slog.Logger) (*cloud.Cloud, error) {
 	if p.PublicURL == "" {
 		p.PublicURL = "http://" + listener.Addr().String()
 	}
@@ -189,22 +190,22 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slo
 	if err != nil {
 		return nil, err
 	}
-	options := Options{
+	options := cloud.Options{
 		Template: p.Template, Functions: functions, Listener: listener, Pages: p.Pages, SampleBackend: p.SampleBackend,
 		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog,
 	}
 	if p.Scheduled {
 		options.Schedules, options.Plans = p.Template.Schedules, p.Plans
 	}
-	return Start(ctx, options)
+	return cloud.Start(ctx, options)
 }
 
 // Administrator returns the bearer of a new token of the administrator called
 // username, whose account is made if it is not there. name is the token's, and
 // value its bearer, or "" for a generated one. It invokes issue as an operator
 // does.
-func (c *Cloud) Administrator(ctx context.Context, username, name, value string) (string, error) {
-	issue := c.invoke.Functions["issue"]
+func Administrator(ctx context.Context, cloud *cloud.Cloud, username, name, value string) (string, error) {
+	issue := cloud.Function("issue")
 	token := map[string]any{
 		"username": username, "name": name,
 		"scopes": []string{"api", "read_api", "read_user", "self_rotate", "sudo"}, "value": value,
@@ -229,7 +230,11 @@ func (c *Cloud) Administrator(ctx context.Context, username, name, value string)
 }
 
 func invoke(ctx context.Context, function lambda.Handler, payload, reply any) error {
-	out, err := function.Invoke(ctx, encode(payload))
+	raw, err := json.Marshal(payload)
+	if err != nil {
+		return err
+	}
+	out, err := function.Invoke(ctx, raw)
 	if err != nil {
 		return fmt.Errorf("invoke: %w", err)
 	}

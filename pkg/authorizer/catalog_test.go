@@ -16,8 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"pgregory.net/rapid"
 
+	"latchkey/infra/cloud/engine"
 	"latchkey/infra/golden"
-	"latchkey/infra/local/engine"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"

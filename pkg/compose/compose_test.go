@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/infra/local/engine"
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/engine"
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/authorizer"

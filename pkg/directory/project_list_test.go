@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/infra/local/engine"
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/engine"
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"

@@ -26,8 +26,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/infra/local/engine"
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/engine"
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
 	"latchkey/pkg/clock"

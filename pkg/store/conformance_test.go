@@ -6,7 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"latchkey/infra/local/engine"
+	"latchkey/infra/cloud/engine"
 	"latchkey/pkg/store/storetest"
 )
 

@@ -65,6 +65,7 @@ func TestLeaseLost(t *testing.T) {
 			w.rate = func() (float64, error) { return 1e6, nil }
 			w.sent = func(sweep.Notice) error {
 				if len(w.mails) == 3 {
+					// sleep: bubble time, in which nobody waits
 					time.Sleep(c.held)
 				}
 				return nil
@@ -184,6 +185,7 @@ func TestRunsAtOnce(t *testing.T) {
 			for owner := account.ID(1); owner <= 200; owner++ {
 				w.add(owner, today.AddDays(int(owner)%5))
 			}
+			// sleep: bubble time, in which nobody waits
 			w.sent = func(sweep.Notice) error { time.Sleep(30 * time.Millisecond); return nil }
 			var runs sync.WaitGroup
 			for i, n := range c.days {
@@ -198,6 +200,7 @@ func TestRunsAtOnce(t *testing.T) {
 						if result.Done {
 							return
 						}
+						// sleep: bubble time, in which nobody waits
 						time.Sleep(50 * time.Millisecond)
 					}
 				})
@@ -310,6 +313,7 @@ func dieEverywhere(t *testing.T, least int, build func() *world, scan func(*test
 					}
 					finally := dead(t, w)
 					w.revive()
+					// sleep: bubble time, in which nobody waits
 					time.Sleep(2 * time.Minute)
 					result, err := scan(t, w)
 					wantErr(t, err, nil)

@@ -409,6 +409,7 @@ func TestLifetimeRunsAtOnce(t *testing.T) {
 			p.limitFrom = atOne.AddDate(0, 0, -2)
 			p.pageSize = 2
 			populateLong(p, 300)
+			// sleep: bubble time, in which nobody waits
 			p.sent = func(sweep.Notice) error { time.Sleep(20 * time.Millisecond); return nil }
 			var runs sync.WaitGroup
 			for _, at := range times {
@@ -423,6 +424,7 @@ func TestLifetimeRunsAtOnce(t *testing.T) {
 							if result.Done {
 								return
 							}
+							// sleep: bubble time, in which nobody waits
 							time.Sleep(time.Second)
 						}
 					})
@@ -453,6 +455,7 @@ func TestLargeAccount(t *testing.T) {
 		p.add(8, today.AddDays(200))
 		p.after = func(call string) error {
 			if call == "RevokeToken" {
+				// sleep: bubble time, in which nobody waits
 				time.Sleep(2 * time.Second) // 16 at a time: over six minutes
 			}
 			return nil
@@ -596,6 +599,7 @@ func TestCalledOffAfterDeathInTheFirstStep(t *testing.T) {
 			t.Fatal("nothing was revoked, which shows nothing")
 		}
 		p.after, p.dead, p.limitDays, p.limitFrom = nil, false, 0, time.Time{}
+		// sleep: bubble time, in which nobody waits
 		time.Sleep(2 * time.Minute)
 		p.wantRun(t, sweep.Lifetime)
 		want(t, "revoked", p.revoked(), revoked)

@@ -330,6 +330,7 @@ func TestManyRemovals(t *testing.T) {
 			crew(w, 230)
 			w.after = func(call string) error {
 				if call == "RevokeToken" {
+					// sleep: bubble time, in which nobody waits
 					time.Sleep(2 * time.Second) // 153 seconds in all, with three workers
 				}
 				return nil
@@ -502,6 +503,7 @@ func TestRemovalsAtOnce(t *testing.T) {
 						results <- err
 						return
 					}
+					// sleep: bubble time, in which nobody waits
 					time.Sleep(time.Second)
 				}
 			}()

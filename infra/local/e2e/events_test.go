@@ -14,8 +14,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/infra/local/localtest"
-	"latchkey/infra/local/tabledef"
 )
 
 const goldenFolder = "testdata/golden"

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/infra/local/engine"
+	"latchkey/infra/cloud/engine"
 	"latchkey/infra/local/localtest"
 	"latchkey/pkg/store/storetest"
 )

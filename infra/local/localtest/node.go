@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/tabledef"
 )
 
 // Node returns the path of Node: the one that `make tools` installed because the machine's own is missing or

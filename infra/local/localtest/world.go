@@ -25,10 +25,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
+	"latchkey/infra/cloud"
+	"latchkey/infra/cloud/dynamodblocal"
+	"latchkey/infra/cloud/mailbox"
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/infra/local"
-	"latchkey/infra/local/dynamodblocal"
-	"latchkey/infra/local/mailbox"
-	"latchkey/infra/local/tabledef"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/telemetry"
@@ -56,11 +57,11 @@ type World struct {
 	// Engine is a client without any function's restrictions.
 	Engine *dynamodb.Client
 	Table  string
-	Cloud  *local.Cloud
+	Cloud  *cloud.Cloud
 	// Mailbox has the mails that were sent, unless Options.Mail says otherwise.
 	Mailbox *mailbox.Mailbox
 	// Plans has what the product planned. The test starts it; see RunPlans.
-	Plans *local.Plans
+	Plans *cloud.Plans
 }
 
 // Options are what a test may want different.
@@ -88,7 +89,7 @@ func Start(tb testing.TB, o Options) *World {
 		"SenderAddress": local.Sender, "WrongBearersPerMinute": "0", "CreationsPerMinute": "0", "LeakReportsPerMinute": "0",
 	}
 	maps.Copy(parameters, o.Parameters)
-	template, err := local.ReadTemplate(filepath.Join(filepath.Dir(table), "..", "template.yaml"), parameters)
+	template, err := cloud.ReadTemplate(filepath.Join(filepath.Dir(table), "..", "template.yaml"), parameters)
 	check(tb, err)
 	if o.Client == nil {
 		endpoint := storetest.Endpoint(tb)
@@ -102,7 +103,7 @@ func Start(tb testing.TB, o Options) *World {
 	w := &World{Clock: clock.NewFake(Now), Logs: telemetrytest.NewLogs(tb), Engine: o.Client(), Table: "t" + rand.Text()}
 	w.Logs.Secret(AdminBearer)
 	w.Mailbox = mailbox.New(w.Clock, mailsKept)
-	w.Plans = local.NewPlans(template.Machines())
+	w.Plans = cloud.NewPlans(template.Machines())
 	if o.Mail == nil {
 		o.Mail = w.Mailbox.Client
 	}
@@ -124,7 +125,7 @@ func Start(tb testing.TB, o Options) *World {
 		check(tb, w.Cloud.Close())
 		_, _ = w.Engine.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &w.Table})
 	})
-	_, err = w.Cloud.Administrator(tb.Context(), "root", "first token", AdminBearer)
+	_, err = local.Administrator(tb.Context(), w.Cloud, "root", "first token", AdminBearer)
 	check(tb, err)
 	return w
 }

@@ -7,8 +7,8 @@ import (
 	"text/template"
 	"time"
 
-	"latchkey/infra/local"
-	"latchkey/infra/local/mailbox"
+	"latchkey/infra/cloud"
+	"latchkey/infra/cloud/mailbox"
 	"latchkey/infra/local/seed"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"
@@ -46,8 +46,8 @@ func greet(s options, listener net.Listener) greeting {
 // banner says where Latchkey is and what to paste. The commands work in any shell that has sourced
 // Env, one after the other; none has a comment, which zsh would take for a command.
 var banner = template.Must(template.New("").Funcs(template.FuncMap{
-	"sample": func() string { return local.SamplePath }, "mailbox": func() string { return mailbox.PagesPath },
-	"invoke": func() string { return local.InvokePath },
+	"sample": func() string { return cloud.SamplePath }, "mailbox": func() string { return mailbox.PagesPath },
+	"invoke": func() string { return cloud.InvokePath },
 	"group":  func() string { return seed.Group }, "project": func() string { return seed.Project },
 }).Parse(`
 Latchkey runs at {{.URL}} and ends on Ctrl-C.
@@ -94,7 +94,7 @@ Send the mail about tokens in their last week:
 type trial struct{ Scope, Path string }
 
 // sampleTrial is the one for the sample API and GitLab's scopes.
-var sampleTrial = trial{"read_api", local.SamplePath + "hello"}
+var sampleTrial = trial{"read_api", cloud.SamplePath + "hello"}
 
 // tryOut finds a trial among the rules of an operator's catalog. The path is one that its pattern
 // matches. It is zero if there is none.
@@ -105,7 +105,7 @@ func tryOut(catalog *scope.Catalog) trial {
 			set, err := catalog.Parse([]string{string(name)})
 			if err == nil && catalog.CheckPath(path) == nil &&
 				catalog.Allows(set, scope.Everywhere(), "GET", path) && !catalog.Allows(set, scope.Everywhere(), "DELETE", path) {
-				return trial{string(name), local.SamplePath + strings.TrimPrefix(path, "/")}
+				return trial{string(name), cloud.SamplePath + strings.TrimPrefix(path, "/")}
 			}
 		}
 	}

@@ -41,10 +41,11 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"latchkey/infra/cloud"
+	"latchkey/infra/cloud/dynamodblocal"
+	"latchkey/infra/cloud/engine"
+	"latchkey/infra/cloud/mailbox"
 	"latchkey/infra/local"
-	"latchkey/infra/local/dynamodblocal"
-	"latchkey/infra/local/engine"
-	"latchkey/infra/local/mailbox"
 	"latchkey/infra/local/seed"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/settings"
@@ -93,7 +94,7 @@ func run(ctx context.Context, s options) (err error) {
 	defer listener.Close()
 	slow := time.AfterFunc(quiet, func() { fmt.Fprintln(os.Stderr, "starting…") })
 	defer slow.Stop()
-	template, err := local.ReadTemplate("template.yaml", map[string]string{"SenderAddress": local.Sender, "ScopesFile": s.scopesFile})
+	template, err := cloud.ReadTemplate("template.yaml", map[string]string{"SenderAddress": local.Sender, "ScopesFile": s.scopesFile})
 	if err != nil {
 		return fmt.Errorf("%w (start it from the folder that holds template.yaml)", err)
 	}
@@ -138,11 +139,11 @@ func run(ctx context.Context, s options) (err error) {
 
 // assemble returns the product without an engine, and the logger of its requests or nil. Its functions
 // log as they do in AWS to file, and to shown what s wants to see there.
-func assemble(s options, template *local.Template, url string, file, shown io.Writer) (local.Product, *slog.Logger) {
+func assemble(s options, template *cloud.Template, url string, file, shown io.Writer) (local.Product, *slog.Logger) {
 	box := mailbox.New(clock.System{}, mailsKept)
 	product := local.Product{
 		Template: template, Table: "latchkey", PublicURL: url, SampleBackend: s.backend,
-		Mail: box.Client, Plans: local.NewPlans(template.Machines()), Scheduled: true,
+		Mail: box.Client, Plans: cloud.NewPlans(template.Machines()), Scheduled: true,
 		Pages: map[string]http.Handler{mailbox.PagesPath: box.Pages(), mailbox.APIPath: box.API()},
 		Clock: clock.System{}, Random: rand.Reader,
 	}
@@ -165,9 +166,9 @@ func assemble(s options, template *local.Template, url string, file, shown io.Wr
 }
 
 // people makes the administrator, and the small world if it is wanted.
-func people(ctx context.Context, cloud *local.Cloud, seeded bool, g *greeting) (err error) {
+func people(ctx context.Context, cloud *cloud.Cloud, seeded bool, g *greeting) (err error) {
 	now := clock.System{}.Now()
-	if g.Bearer, err = cloud.Administrator(ctx, "root", "make run "+now.Format(time.DateTime), ""); err != nil {
+	if g.Bearer, err = local.Administrator(ctx, cloud, "root", "make run "+now.Format(time.DateTime), ""); err != nil {
 		return err
 	}
 	if g.Admin, err = whoIs(ctx, cloud.URL(), g.Bearer); err != nil || !seeded {

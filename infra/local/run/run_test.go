@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/tabledef"
 )
 
 // The tests run the program itself, in processes of their own: this test's binary is it as well.

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"latchkey/infra/local"
-	"latchkey/infra/local/mailbox"
+	"latchkey/infra/cloud"
+	"latchkey/infra/cloud/mailbox"
 	"latchkey/pkg/secret"
 )
 
@@ -39,7 +39,7 @@ type screen struct {
 // still worked on when the gateway gave up.
 const heldEvents = 256
 
-func newScreen(out io.Writer, routes []local.Route) *screen {
+func newScreen(out io.Writer, routes []cloud.Route) *screen {
 	s := &screen{out: out, literals: map[string]bool{}}
 	for _, route := range routes {
 		for segment := range strings.SplitSeq(route.Path, "/") {
@@ -94,7 +94,7 @@ func (h screenHandler) Handle(_ context.Context, record slog.Record) error {
 	})
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if e.get("function") == local.AuthorizerFunction && h.deciding != "" {
+	if e.get("function") == cloud.AuthorizerFunction && h.deciding != "" {
 		e.attrs = append(e.attrs, slog.String("request_id", h.deciding))
 	}
 	switch {
@@ -131,7 +131,7 @@ func (s *screen) request(served event) string {
 		if e.get("request_id") != served.get("request_id") {
 			return false
 		}
-		if e.message == "request finished" || e.get("function") == local.AuthorizerFunction {
+		if e.message == "request finished" || e.get("function") == cloud.AuthorizerFunction {
 			caller = cmp.Or(e.caller(), caller)
 			reason = cmp.Or(strings.TrimPrefix(e.get("reason"), "token "+e.get("token_id")+": "), reason)
 		} else {
@@ -222,7 +222,7 @@ func (s *screen) mail(url string, mail mailbox.Mail) {
 // watch lets the authorizer work on one event at a time, as an instance of it does in AWS. Its log does
 // not name the request; this is how it is known which one a refusal is about.
 func (s *screen) watch(function string, handler lambda.Handler) lambda.Handler {
-	if function != local.AuthorizerFunction {
+	if function != cloud.AuthorizerFunction {
 		return handler
 	}
 	return watched{handler, s}

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"latchkey/infra/local/engine"
+	"latchkey/infra/cloud/engine"
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/settings"

@@ -22,7 +22,7 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/config"
 	"latchkey/pkg/secret"
 )

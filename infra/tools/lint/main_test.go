@@ -62,10 +62,10 @@ var cases = []struct {
 		"pkg/novel/n.go": "package novel\nimport \"fmt\"",
 	}, []string{"pkg/novel/n.go:2: pkg/novel belongs to no layer"}},
 	{"pkg imports infra", importDirection, map[string]string{
-		"pkg/store/s.go": "package store\nimport \"latchkey/infra/local/tabledef\"",
+		"pkg/store/s.go": "package store\nimport \"latchkey/infra/cloud/tabledef\"",
 	}, []string{"pkg/store/s.go:2: what is deployed must not import infra"}},
 	{"storetest imports infra", importDirection, map[string]string{
-		"pkg/store/storetest/s.go": "package storetest\nimport \"latchkey/infra/local/tabledef\"",
+		"pkg/store/storetest/s.go": "package storetest\nimport \"latchkey/infra/cloud/tabledef\"",
 	}, nil},
 	{"product imports storetest", importDirection, map[string]string{
 		"pkg/store/s.go": "package store\nimport \"latchkey/pkg/store/storetest\"",
@@ -89,7 +89,7 @@ var cases = []struct {
 		"functions/issue/main.go": "package main\nimport \"latchkey/functions/revoke\"",
 	}, []string{"functions/issue/main.go:2: a function imports pkg/compose and nothing else of ours"}},
 	{"function imports infra", importDirection, map[string]string{
-		"functions/issue/main.go": "package main\nimport \"latchkey/infra/local/engine\"",
+		"functions/issue/main.go": "package main\nimport \"latchkey/infra/cloud/engine\"",
 	}, []string{"functions/issue/main.go:2: what is deployed must not import infra"}},
 
 	// restrictedModules
@@ -164,11 +164,27 @@ var cases = []struct {
 		"pkg/store/s.go:4: time.Since outside pkg/clock",
 		"pkg/web/w.go:3: time.Now outside pkg/clock",
 	}},
-	{"a test sleeps", clockReads, map[string]string{
-		"pkg/web/w_test.go": "package web\nimport \"time\"\nfunc f() { time.Sleep(1) }",
-	}, []string{"pkg/web/w_test.go:3: time.Sleep"}},
-	{"a test sleeps in a synctest bubble", clockReads, map[string]string{
-		"pkg/web/w_test.go": "package web\nimport (\n\"testing/synctest\"\n\"time\"\n)\nfunc f() { synctest.Test(nil, nil); time.Sleep(1) }",
+	{"a product sleeps, with a reason or without", clockReads, map[string]string{
+		"pkg/clock/c.go": "package clock\nimport \"time\"\nfunc f() { time.Sleep(1) }",
+		"pkg/web/w.go":   "package web\nimport \"time\"\nfunc f() { time.Sleep(1) } // sleep: a pause",
+	}, []string{
+		"pkg/clock/c.go:3: time.Sleep: wait for what you need",
+		"pkg/web/w.go:3: time.Sleep: wait for what you need",
+	}},
+	{"a test or a local run sleeps without a reason", clockReads, map[string]string{
+		"pkg/web/w_test.go":        "package web\nimport (\n\"testing/synctest\"\n\"time\"\n)\nfunc f() { synctest.Test(nil, nil); time.Sleep(1) }",
+		"infra/local/l.go":         "package local\nimport \"time\"\nvar f = time.Sleep",
+		"pkg/store/storetest/e.go": "package storetest\nimport \"time\"\nfunc f() {\n// sleep: too far up\n\ntime.Sleep(1)\n// sleep: below\n}",
+		"pkg/store/s_test.go":      "package store\nimport \"time\"\nfunc f() {\ntime.Sleep(1) // a pause\ntime.Sleep(1) // sleep:\n}",
+	}, []string{
+		"pkg/web/w_test.go:6: time.Sleep without a reason",
+		"infra/local/l.go:3: time.Sleep without a reason",
+		"pkg/store/storetest/e.go:6: time.Sleep without a reason",
+		"pkg/store/s_test.go:4: time.Sleep without a reason",
+		"pkg/store/s_test.go:5: time.Sleep without a reason",
+	}},
+	{"a test says why it sleeps", clockReads, map[string]string{
+		"pkg/web/w_test.go": "package web\nimport \"time\"\nfunc f() {\ntime.Sleep(1) // sleep: the lease ends\n\n// sleep: the lease ends\ntime.Sleep(1)\n}",
 	}, nil},
 
 	// functionMains

@@ -13,8 +13,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"latchkey/infra/local/dynamodblocal"
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/dynamodblocal"
+	"latchkey/infra/cloud/tabledef"
 )
 
 // endpointVariable names an engine that runs already; with it set, none is started.

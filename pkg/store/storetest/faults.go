@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"latchkey/infra/local/dynamodblocal"
+	"latchkey/infra/cloud/dynamodblocal"
 	"latchkey/pkg/store"
 )
 

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"golang.org/x/sync/errgroup"
 
-	"latchkey/infra/local/engine"
-	"latchkey/infra/local/tabledef"
+	"latchkey/infra/cloud/engine"
+	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/scope"

@@ -1,0 +1,226 @@
+package cloud
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+// AuthorizerKind is the type of a REST API's Lambda authorizer.
+type AuthorizerKind string
+
+// The authorizer types of REST APIs.
+const (
+	TokenAuthorizer   AuthorizerKind = "TOKEN"
+	RequestAuthorizer AuthorizerKind = "REQUEST"
+)
+
+// Authorizer is a Lambda authorizer of a REST API.
+type Authorizer struct {
+	Kind    AuthorizerKind
+	Handler lambda.Handler
+	// Headers are the identity source. A request without one of them is refused before the function
+	// is asked. TOKEN needs exactly one; REQUEST needs one or more if answers are cached.
+	Headers []string
+	// CacheTime is how long an answer serves later requests with the same identity source, whatever
+	// their method and path; 0 asks each time.
+	CacheTime time.Duration
+	// Timeout is the function's own.
+	Timeout time.Duration
+
+	mu    sync.Mutex
+	cache map[string]cachedAnswer
+}
+
+type cachedAnswer struct {
+	answer authorizerAnswer
+	until  time.Time
+}
+
+type authorizerAnswer struct {
+	PrincipalID    string         `json:"principalId"`
+	PolicyDocument policyDocument `json:"policyDocument"`
+	Context        map[string]any `json:"context"`
+}
+
+type policyDocument struct {
+	Statement []policyStatement `json:"Statement"`
+}
+
+type policyStatement struct {
+	Effect   string    `json:"Effect"`
+	Action   oneOrMany `json:"Action"`
+	Resource oneOrMany `json:"Resource"`
+}
+
+type oneOrMany []string
+
+func (o *oneOrMany) UnmarshalJSON(raw []byte) error {
+	var one string
+	if err := json.Unmarshal(raw, &one); err == nil {
+		*o = oneOrMany{one}
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]string)(o))
+}
+
+var (
+	errUnauthorized     = &gatewayFault{"UNAUTHORIZED", http.StatusUnauthorized, "Unauthorized"}
+	errAuthorizerFailed = &gatewayFault{"AUTHORIZER_FAILURE", http.StatusInternalServerError, "Internal server error"}
+	errAuthorizerAnswer = &gatewayFault{"AUTHORIZER_CONFIGURATION_ERROR", http.StatusInternalServerError, "Internal server error"}
+	errDenied           = &gatewayFault{"ACCESS_DENIED", http.StatusForbidden, "User is not authorized to access this resource"}
+	errDeniedExplicitly = &gatewayFault{"ACCESS_DENIED", http.StatusForbidden, "User is not authorized to access this resource with an explicit deny"}
+)
+
+// decide asks the authorizer about a request and returns what it hands to the backend. A cached
+// answer is a policy, so it is evaluated anew for every request.
+func (a *Authorizer) decide(x *exchange) (map[string]any, error) {
+	identity := make([]string, 0, len(a.Headers))
+	for _, name := range a.Headers {
+		value := x.request.Header.Get(name)
+		if value == "" {
+			return nil, errUnauthorized
+		}
+		identity = append(identity, value)
+	}
+	answer, err := a.answer(x, string(encode(identity)))
+	if err != nil {
+		return nil, err
+	}
+	out, err := answer.forBackend()
+	if err != nil {
+		return nil, err
+	}
+	// A denial may show the authorizer's context in its gateway response.
+	x.authorizer = out
+	return out, answer.PolicyDocument.check(x.methodARN())
+}
+
+func (a *Authorizer) answer(x *exchange, identity string) (authorizerAnswer, error) {
+	now := x.g.Clock.Now()
+	if a.CacheTime > 0 {
+		a.mu.Lock()
+		cached, ok := a.cache[identity]
+		a.mu.Unlock()
+		if ok && now.Before(cached.until) {
+			return cached.answer, nil
+		}
+	}
+	raw, err := call(x.request.Context(), "authorizer", a.Handler, a.timeout(), x.requestID, a.event(x))
+	if fault := new(functionError); errors.As(err, &fault) && fault.Message == "Unauthorized" {
+		return authorizerAnswer{}, errUnauthorized
+	} else if err != nil {
+		return authorizerAnswer{}, errAuthorizerFailed
+	}
+	var answer authorizerAnswer
+	if err := json.Unmarshal(raw, &answer); err != nil || answer.PrincipalID == "" || len(answer.PolicyDocument.Statement) == 0 {
+		return authorizerAnswer{}, errAuthorizerAnswer
+	}
+	if a.CacheTime > 0 {
+		a.mu.Lock()
+		if a.cache == nil {
+			a.cache = map[string]cachedAnswer{}
+		}
+		a.cache[identity] = cachedAnswer{answer, now.Add(a.CacheTime)}
+		a.mu.Unlock()
+	}
+	return answer, nil
+}
+
+// timeout is how long the function may take; API Gateway itself waits no longer than for an integration.
+func (a *Authorizer) timeout() time.Duration {
+	if a.Timeout == 0 {
+		return integrationTimeout
+	}
+	return min(a.Timeout, integrationTimeout)
+}
+
+type tokenEvent struct {
+	Type               AuthorizerKind `json:"type"`
+	AuthorizationToken string         `json:"authorizationToken"`
+	MethodARN          string         `json:"methodArn"`
+}
+
+// requestEvent is the proxy event without a body, and with the two fields that make it an
+// authorizer's.
+type requestEvent struct {
+	Type      AuthorizerKind `json:"type"`
+	MethodARN string         `json:"methodArn"`
+	proxyEvent
+	Body            any `json:"body,omitempty"`
+	IsBase64Encoded any `json:"isBase64Encoded,omitempty"`
+}
+
+func (a *Authorizer) event(x *exchange) []byte {
+	if a.Kind == TokenAuthorizer {
+		return encode(tokenEvent{a.Kind, x.request.Header.Get(a.Headers[0]), x.methodARN()})
+	}
+	return encode(requestEvent{Type: a.Kind, MethodARN: x.methodARN(), proxyEvent: x.event})
+}
+
+// forBackend is the context as requestContext.authorizer carries it: all text, no nesting.
+func (answer authorizerAnswer) forBackend() (map[string]any, error) {
+	out := map[string]any{"principalId": answer.PrincipalID}
+	for key, v := range answer.Context {
+		switch v := v.(type) {
+		case nil:
+		case string:
+			out[key] = v
+		case bool, float64:
+			out[key] = string(encode(v))
+		default:
+			return nil, errAuthorizerAnswer
+		}
+	}
+	return out, nil
+}
+
+// check evaluates a policy for one method: a matching deny wins, and without a matching allow the
+// answer is no.
+func (p policyDocument) check(methodARN string) error {
+	allowed := false
+	for _, s := range p.Statement {
+		applies := slices.ContainsFunc(s.Action, func(action string) bool { return glob(strings.ToLower(action), "execute-api:invoke") }) &&
+			slices.ContainsFunc(s.Resource, func(resource string) bool { return glob(resource, methodARN) })
+		switch {
+		case !applies:
+		case s.Effect == "Deny":
+			return errDeniedExplicitly
+		case s.Effect == "Allow":
+			allowed = true
+		default:
+			return errAuthorizerAnswer
+		}
+	}
+	if !allowed {
+		return errDenied
+	}
+	return nil
+}
+
+// glob matches IAM's wildcards: * for any run of characters, slashes included, and ? for any one.
+func glob(pattern, s string) bool {
+	star, mark, p, i := -1, 0, 0, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0: // let the last star take one character more
+			mark++
+			p, i = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}

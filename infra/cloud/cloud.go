@@ -1,0 +1,237 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"latchkey/pkg/clock"
+)
+
+// closeWithin is how long Close waits for requests in flight.
+const closeWithin = 5 * time.Second
+
+// AuthorizerFunction is the name of the function that guards the sample API.
+const AuthorizerFunction = "authorizer"
+
+// Options says what a Cloud is made of.
+type Options struct {
+	// Template is the parsed template.yaml.
+	Template *Template
+	// Functions are the handlers by function name; each of the template's must be here.
+	Functions map[string]lambda.Handler
+	// Listener to serve on; without one, a free port of 127.0.0.1 is taken.
+	Listener net.Listener
+	// Pages are further handlers by path prefix, such as "/mailbox/". They come before the API.
+	Pages map[string]http.Handler
+	// SampleBackend takes the sample API's place; see Sample.
+	SampleBackend *url.URL
+	// AuthorizerCacheTime is how long the sample API keeps an answer for the same Authorization
+	// header; 0 asks the authorizer each time.
+	AuthorizerCacheTime time.Duration
+	// Schedules to keep while the cloud runs, by Clock; none are kept without being named here.
+	Schedules []Schedule
+	// Plans to keep while the cloud runs, by Clock; nil for none.
+	Plans *Plans
+	Clock clock.Clock // the machine's without one
+	// ScheduleLog receives what goes wrong with scheduled runs; nil for nothing.
+	ScheduleLog *slog.Logger
+	// RequestLog receives a line per request at its end, without query, headers and body, which may hold
+	// bearers; nil for none.
+	RequestLog *slog.Logger
+}
+
+// Cloud is a running local cloud.
+type Cloud struct {
+	server   *http.Server
+	listener net.Listener
+	invoke   *InvokeAPI
+	// unschedule ends the schedules.
+	unschedule context.CancelFunc
+	scheduler  *scheduler
+	waiting    *waitingConns
+	served     chan error
+}
+
+// Start listens and returns as soon as requests are answered. End it with Close; ctx only bounds
+// the start.
+func Start(ctx context.Context, options Options) (*Cloud, error) {
+	for name := range options.Template.Functions {
+		if options.Functions[name] == nil {
+			return nil, fmt.Errorf("start local cloud: no handler for function %q of the template", name)
+		}
+	}
+	api := options.Template.API(options.Functions)
+	gateway, err := NewGateway(api)
+	if err != nil {
+		return nil, fmt.Errorf("start local cloud: %w", err)
+	}
+	invoke := &InvokeAPI{Functions: options.Functions, Timeouts: api.Timeouts}
+	pages := maps.Clone(options.Pages)
+	if pages == nil {
+		pages = map[string]http.Handler{}
+	}
+	pages[InvokePath] = invoke
+	if handler := options.Functions[AuthorizerFunction]; handler != nil {
+		authorizer := &Authorizer{Kind: RequestAuthorizer, Handler: handler, CacheTime: options.AuthorizerCacheTime, Timeout: api.Timeouts[AuthorizerFunction]}
+		if authorizer.CacheTime > 0 {
+			authorizer.Headers = []string{"Authorization"}
+		}
+		if pages[SamplePath], err = Sample(authorizer, options.SampleBackend); err != nil {
+			return nil, fmt.Errorf("start local cloud: %w", err)
+		}
+	}
+	var handler http.Handler = router{pages, gateway}
+	if options.RequestLog != nil {
+		handler = requestLog{options.RequestLog, handler}
+	}
+	listener := options.Listener
+	if listener == nil {
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+			return nil, fmt.Errorf("start local cloud: %w", err)
+		}
+	}
+	waiting := &waitingConns{}
+	c := &Cloud{
+		server:    &http.Server{Handler: handler, ReadHeaderTimeout: integrationTimeout, ConnState: waiting.track},
+		waiting:   waiting,
+		listener:  listener,
+		invoke:    invoke,
+		scheduler: newScheduler(options, api.Timeouts),
+		served:    make(chan error, 1),
+	}
+	scheduled, unschedule := context.WithCancel(context.WithoutCancel(ctx))
+	c.unschedule = unschedule
+	c.scheduler.start(scheduled, options.Schedules)
+	if options.Plans != nil {
+		c.scheduler.startPlans(scheduled, options.Plans)
+	}
+	go func() { c.served <- c.server.Serve(listener) }()
+	return c, nil
+}
+
+// URL is the base address, without a trailing slash.
+func (c *Cloud) URL() string { return "http://" + c.listener.Addr().String() }
+
+// Function returns the handler of a function, nil for one that is not there.
+func (c *Cloud) Function(name string) lambda.Handler { return c.invoke.Functions[name] }
+
+// Close stops listening and ends the schedules, lets requests, asynchronous invocations and scheduled
+// runs in flight finish for up to five seconds, and cuts off the rest, which it reports.
+func (c *Cloud) Close() error {
+	c.unschedule()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	c.waiting.close()
+	err := c.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, c.server.Close())
+	}
+	idle := make(chan struct{})
+	go func() { c.invoke.Wait(); c.scheduler.Wait(); close(idle) }()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	if served := <-c.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	if err != nil {
+		return fmt.Errorf("close local cloud: %w", err)
+	}
+	return nil
+}
+
+// router picks by prefix on the path as it was sent. http.ServeMux would redirect `//` and `..`,
+// which must reach the gateway unchanged.
+type router struct {
+	pages    map[string]http.Handler
+	fallback http.Handler
+}
+
+func (r router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	path := rawPath(req)
+	prefixes := slices.SortedFunc(maps.Keys(r.pages), func(a, b string) int { return len(b) - len(a) })
+	for _, prefix := range prefixes {
+		if strings.HasPrefix(path, prefix) {
+			r.pages[prefix].ServeHTTP(w, req)
+			return
+		}
+	}
+	r.fallback.ServeHTTP(w, req)
+}
+
+type requestLog struct {
+	log  *slog.Logger
+	next http.Handler
+}
+
+func (l requestLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	watch := clock.StartStopwatch()
+	seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	defer func() { // also when a reply that has begun is broken off, by a panic
+		l.log.Info("request served", append([]any{"method", r.Method, "path", rawPath(r), "status", seen.status,
+			"request_id", w.Header().Get("X-Amzn-Requestid"), "duration_ms", watch.Elapsed().Milliseconds()}, seen.facts...)...)
+	}()
+	l.next.ServeHTTP(seen, r)
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+	// facts are what the gateway has to say of the request.
+	facts []any
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// waitingConns are the connections that have not sent a request yet. Browsers and HTTP clients open
+// some in advance, and Server.Shutdown would wait five seconds for each to send one.
+type waitingConns struct {
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	closed bool
+}
+
+func (w *waitingConns) track(conn net.Conn, state http.ConnState) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(w.conns, conn)
+	case w.closed:
+		_ = conn.Close() // accepted while Close was under way
+	default:
+		if w.conns == nil {
+			w.conns = map[net.Conn]bool{}
+		}
+		w.conns[conn] = true
+	}
+}
+
+func (w *waitingConns) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	for conn := range w.conns {
+		_ = conn.Close() // it carried nothing
+	}
+}

@@ -1,0 +1,134 @@
+package cloud
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	sestypes "github.com/aws/aws-sdk-go-v2/service/sesv2/types"
+	"github.com/aws/smithy-go"
+
+	"latchkey/infra/cloud/engine"
+	"latchkey/infra/cloud/mailbox"
+	"latchkey/infra/cloud/tabledef"
+	"latchkey/pkg/clock"
+)
+
+func TestGuard(t *testing.T) {
+	e := engine.New()
+	path, err := tabledef.Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tabledef.Create(t.Context(), e.Client(), path, "t"); err != nil {
+		t.Fatal(err)
+	}
+	key := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "p"}, "sk": &types.AttributeValueMemberS{Value: "s"}}
+	query := func(index *string) func(*dynamodb.Client) error {
+		return func(c *dynamodb.Client) error {
+			name := "pk"
+			if index != nil {
+				name = "expiry_bucket"
+			}
+			_, err := c.Query(t.Context(), &dynamodb.QueryInput{
+				TableName: aws.String("t"), IndexName: index, KeyConditionExpression: aws.String(name + " = :p"),
+				ExpressionAttributeValues: map[string]types.AttributeValue{":p": key["pk"]},
+			})
+			return err
+		}
+	}
+	put := func(c *dynamodb.Client) error {
+		_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("t"), Item: key})
+		return err
+	}
+	remove := func(c *dynamodb.Client) error {
+		_, err := c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+			{Delete: &types.Delete{TableName: aws.String("t"), Key: key}},
+		}})
+		return err
+	}
+	transact := func(c *dynamodb.Client) error {
+		_, err := c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+			{Put: &types.Put{TableName: aws.String("t"), Item: key}},
+			{ConditionCheck: &types.ConditionCheck{
+				TableName: aws.String("t"), ConditionExpression: aws.String("attribute_not_exists(pk)"),
+				Key: map[string]types.AttributeValue{"pk": key["pk"], "sk": &types.AttributeValueMemberS{Value: "other"}},
+			}},
+		}})
+		return err
+	}
+	for name, test := range map[string]struct {
+		allowed []Permission
+		do      func(*dynamodb.Client) error
+		refused bool
+	}{
+		"allowed action":                               {[]Permission{{Action: "dynamodb:Query"}}, query(nil), false},
+		"other action":                                 {[]Permission{{Action: "dynamodb:GetItem"}}, query(nil), true},
+		"table permission on the index":                {[]Permission{{Action: "dynamodb:Query"}}, query(aws.String("expiry-index")), true},
+		"index permission":                             {[]Permission{{Action: "dynamodb:Query", Index: true}}, query(aws.String("expiry-index")), false},
+		"transaction with all members":                 {[]Permission{{Action: "dynamodb:PutItem"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, false},
+		"transaction without one":                      {[]Permission{{Action: "dynamodb:PutItem"}}, transact, true},
+		"transaction with the keys of a permission":    {[]Permission{{Action: "dynamodb:PutItem", Keys: "p*"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, false},
+		"transaction outside the keys of a permission": {[]Permission{{Action: "dynamodb:PutItem", Keys: "q*"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, true},
+		"new item with the key of a permission":        {[]Permission{{Action: "dynamodb:PutItem", Keys: "p"}}, put, false},
+		"new item outside the keys of a permission":    {[]Permission{{Action: "dynamodb:PutItem", Keys: "pq*"}}, put, true},
+		"deletion with the key of a permission":        {[]Permission{{Action: "dynamodb:DeleteItem", Keys: "p"}}, remove, false},
+		"deletion outside the keys of a permission":    {[]Permission{{Action: "dynamodb:DeleteItem", Keys: "q"}}, remove, true},
+		"nothing allowed":                              {nil, transact, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := e.Client(func(o *dynamodb.Options) {
+				o.HTTPClient = Function{Name: "f", Permissions: test.allowed}.Guard(o.HTTPClient)
+			})
+			err := test.do(client)
+			var api smithy.APIError
+			if refused := errors.As(err, &api) && api.ErrorCode() == "AccessDeniedException"; refused != test.refused || !refused && err != nil {
+				t.Errorf("err = %v", err)
+			}
+		})
+	}
+}
+
+// A missing ses: action must be found here and not in AWS.
+func TestGuardMail(t *testing.T) {
+	box := mailbox.New(clock.NewFake(time.Unix(0, 0)), 1)
+	account := func(c *sesv2.Client) error {
+		_, err := c.GetAccount(t.Context(), &sesv2.GetAccountInput{})
+		return err
+	}
+	identity := func(c *sesv2.Client) error {
+		_, err := c.GetEmailIdentity(t.Context(), &sesv2.GetEmailIdentityInput{EmailIdentity: aws.String("a@example.test")})
+		return err
+	}
+	set := func(c *sesv2.Client) error {
+		_, err := c.GetConfigurationSet(t.Context(), &sesv2.GetConfigurationSetInput{ConfigurationSetName: aws.String("set")})
+		return err
+	}
+	mail := func(c *sesv2.Client) error {
+		content := &sestypes.Content{Data: aws.String("x")}
+		_, err := c.SendEmail(t.Context(), &sesv2.SendEmailInput{
+			FromEmailAddress: aws.String("a@example.test"),
+			Destination:      &sestypes.Destination{ToAddresses: []string{"b@example.test"}},
+			Content:          &sestypes.EmailContent{Simple: &sestypes.Message{Subject: content, Body: &sestypes.Body{Text: content}}},
+		})
+		return err
+	}
+	for action, do := range map[string]func(*sesv2.Client) error{
+		"ses:GetAccount": account, "ses:GetEmailIdentity": identity, "ses:GetConfigurationSet": set, "ses:SendEmail": mail,
+	} {
+		for name, allowed := range map[string]bool{action: true, "ses:Other": false} {
+			t.Run(action+" with "+name, func(t *testing.T) {
+				function := Function{Name: "f", Permissions: []Permission{{Action: name}}}
+				err := do(box.Client(func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) }))
+				var api smithy.APIError
+				if refused := errors.As(err, &api) && api.ErrorCode() == "AccessDeniedException"; refused == allowed || !refused && err != nil {
+					t.Errorf("err = %v", err)
+				}
+			})
+		}
+	}
+}

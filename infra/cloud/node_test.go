@@ -1,0 +1,52 @@
+package cloud_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"latchkey/infra/cloud/tabledef"
+	"latchkey/infra/local/localtest"
+	"latchkey/pkg/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// projectRoot is the folder of template.yaml.
+func projectRoot(tb testing.TB) string {
+	tb.Helper()
+	table, err := tabledef.Path()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return filepath.Dir(filepath.Dir(table))
+}
+
+// npmFolder is where `make tools` puts what infra/tools/npm names. It fails the test without it.
+func npmFolder(tb testing.TB) string {
+	tb.Helper()
+	folder := filepath.Join(projectRoot(tb), ".tools", "npm")
+	if _, err := os.Stat(filepath.Join(folder, ".installed")); err != nil {
+		tb.Fatalf("%v: `make tools` installs it", err)
+	}
+	return folder
+}
+
+// node makes a command that has only this environment beside PATH.
+func node(tb testing.TB, environment []string, arguments ...string) *exec.Cmd {
+	tb.Helper()
+	command := exec.CommandContext(tb.Context(), localtest.Node(tb), arguments...)
+	command.Env = append(environment, "PATH="+os.Getenv("PATH"))
+	command.Stderr = testLog{tb}
+	return command
+}
+
+// testLog shows what a program complains about in the log of its test.
+type testLog struct{ tb testing.TB }
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.tb.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}

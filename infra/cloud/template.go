@@ -1,0 +1,268 @@
+package cloud
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"go.yaml.in/yaml/v3"
+
+	"latchkey/pkg/clock"
+)
+
+// API makes the template's REST API out of the functions' handlers, which are keyed by function name.
+func (t *Template) API(functions map[string]lambda.Handler) API {
+	api := API{
+		ID: "latchkey", Stage: t.Stage, Routes: t.Routes, Functions: functions, Timeouts: map[string]time.Duration{},
+		Responses: t.Responses, BinaryMediaTypes: t.BinaryMediaTypes, Clock: clock.System{},
+	}
+	for name, f := range t.Functions {
+		api.Timeouts[name] = f.Timeout
+	}
+	return api
+}
+
+// Guard gives a function a DynamoDB HTTP client that may do what the function's policy in the
+// template allows, and no more. Without it a missing action would be found only in AWS.
+func (f Function) Guard(next dynamodb.HTTPClient) dynamodb.HTTPClient {
+	return guard{f, next}
+}
+
+// GuardMail is Guard for the mail service.
+func (f Function) GuardMail(next aws.HTTPClient) aws.HTTPClient { return mailGuard{f, next} }
+
+// GuardPlans is Guard for the scheduler. Whoever plans hands a role on, which is an action of its own.
+func (f Function) GuardPlans(next aws.HTTPClient) aws.HTTPClient { return planGuard{f, next} }
+
+// next is the first time of the schedule that comes after an instant.
+func (s Schedule) next(after time.Time) time.Time {
+	year, month, day := after.UTC().Date()
+	at := time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Add(s.At)
+	if !at.After(after) {
+		at = at.AddDate(0, 0, 1)
+	}
+	return at
+}
+
+// Template is what template.yaml and the templates that it nests say about functions, routes, gateway
+// responses and schedules. The local cloud has no other source for them, so it cannot drift from what is
+// deployed. What its conditions leave out is not here either.
+type Template struct {
+	Stage            string
+	Functions        map[string]Function // by name
+	Routes           []Route
+	Responses        map[string]GatewayResponse // by type, such as DEFAULT_4XX
+	BinaryMediaTypes []string
+	StateMachines    map[string]StateMachine // by function
+	Schedules        []Schedule
+}
+
+// Function is one AWS::Serverless::Function. Its name is the last folder of its CodeUri.
+type Function struct {
+	Name    string
+	Timeout time.Duration
+	// Environment lacks the variables that only a deployment knows, such as the table's name and the
+	// pepper; whoever starts the function supplies them. Deployment has their names.
+	Environment map[string]string
+	Deployment  []string
+	// Permissions are what its policies allow.
+	Permissions []Permission
+}
+
+// Permission allows an action, such as dynamodb:Query, on the table or on its indexes.
+type Permission struct {
+	Action string
+	Index  bool
+	// Keys is what partition keys must be like (dynamodb:LeadingKeys), "" for any.
+	Keys string
+}
+
+// Route sends a method (ANY for all others) of a resource to a function.
+type Route struct{ Method, Path, Function string }
+
+// StateMachine is one AWS::Serverless::StateMachine, which drives one function.
+type StateMachine struct {
+	ARN, Function string
+	// File holds the definition, in which Substitutions take the place of their names.
+	File          string
+	Substitutions map[string]string
+}
+
+// Machines returns the functions behind the state machines, by ARN.
+func (t *Template) Machines() map[string]string {
+	functions := map[string]string{}
+	for function, m := range t.StateMachines {
+		functions[m.ARN] = function
+	}
+	return functions
+}
+
+// Definition reads the definition as it is deployed.
+func (m StateMachine) Definition() (string, error) {
+	raw, err := os.ReadFile(m.File)
+	if err != nil {
+		return "", fmt.Errorf("read state machine: %w", err)
+	}
+	var missing error
+	text := reference.ReplaceAllStringFunc(string(raw), func(ref string) string {
+		name := ref[2 : len(ref)-1]
+		value, ok := m.Substitutions[name]
+		if !ok {
+			missing = errors.Join(missing, fmt.Errorf("read state machine %s: nothing to substitute for %s", m.File, name))
+		}
+		return value
+	})
+	return text, missing
+}
+
+// Schedule starts a function, through its state machine, at a time of each day.
+type Schedule struct {
+	Function string
+	// At is how long after midnight UTC.
+	At time.Duration
+}
+
+// GatewayResponse is the shape of a reply that the gateway makes itself.
+type GatewayResponse struct {
+	StatusCode int // 0 leaves the status of the response type
+	// Headers are quoted literals or references to the request's context.
+	Headers map[string]string
+	// Templates are bodies by content type.
+	Templates map[string]string
+}
+
+// resource is the part of a resource that is read. Values may be intrinsic functions, so they stay
+// nodes until resolve.
+type resource struct {
+	Type       string `yaml:"Type"`
+	Condition  string `yaml:"Condition"`
+	Properties struct {
+		functionProperties `yaml:",inline"`
+		CodeURI            string      `yaml:"CodeUri"`
+		Policies           []yaml.Node `yaml:"Policies"`
+		PolicyDocument     grants      `yaml:"PolicyDocument"`
+		Events             map[string]struct {
+			Type       string `yaml:"Type"`
+			Properties struct {
+				Path   string `yaml:"Path"`
+				Method string `yaml:"Method"`
+			} `yaml:"Properties"`
+		} `yaml:"Events"`
+
+		Name                    yaml.Node            `yaml:"Name"`
+		DefinitionURI           string               `yaml:"DefinitionUri"`
+		DefinitionSubstitutions map[string]yaml.Node `yaml:"DefinitionSubstitutions"`
+
+		ScheduleExpression         yaml.Node `yaml:"ScheduleExpression"`
+		ScheduleExpressionTimezone string    `yaml:"ScheduleExpressionTimezone"`
+		Target                     struct {
+			Arn   yaml.Node `yaml:"Arn"`
+			Input string    `yaml:"Input"`
+		} `yaml:"Target"`
+
+		// The file of a nested template.
+		TemplateURL string               `yaml:"TemplateURL"`
+		Location    string               `yaml:"Location"`
+		Parameters  map[string]yaml.Node `yaml:"Parameters"`
+
+		StageName        yaml.Node `yaml:"StageName"`
+		BinaryMediaTypes []string  `yaml:"BinaryMediaTypes"`
+		GatewayResponses map[string]struct {
+			StatusCode         string            `yaml:"StatusCode"`
+			ResponseTemplates  map[string]string `yaml:"ResponseTemplates"`
+			ResponseParameters struct {
+				Headers map[string]string `yaml:"Headers"`
+			} `yaml:"ResponseParameters"`
+		} `yaml:"GatewayResponses"`
+	} `yaml:"Properties"`
+}
+
+type functionProperties struct {
+	Timeout     int `yaml:"Timeout"`
+	Environment struct {
+		Variables map[string]yaml.Node `yaml:"Variables"`
+	} `yaml:"Environment"`
+}
+
+type grants struct {
+	Statement []struct {
+		Effect   string    `yaml:"Effect"`
+		Action   yaml.Node `yaml:"Action"`
+		Resource yaml.Node `yaml:"Resource"`
+		// Condition: by operator, then by key.
+		Condition map[string]map[string]string `yaml:"Condition"`
+	} `yaml:"Statement"`
+}
+
+// permissions are what the document allows.
+func (d grants) permissions() ([]Permission, error) {
+	var out []Permission
+	for _, statement := range d.Statement {
+		if statement.Effect != "Allow" {
+			return nil, fmt.Errorf("policy effect %s is not supported", statement.Effect)
+		}
+		keys := statement.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+		for _, action := range scalars(&statement.Action) {
+			for _, resource := range scalars(&statement.Resource) {
+				out = append(out, Permission{action, strings.Contains(resource, "/index/"), keys})
+			}
+		}
+	}
+	return out, nil
+}
+
+// defaultTimeout is Lambda's, in seconds (AWS::Lambda::Function, Timeout).
+const defaultTimeout = 3
+
+// ReadTemplate reads a SAM template and those that it nests. parameters take the place of its defaults.
+func ReadTemplate(file string, parameters map[string]string) (*Template, error) {
+	t := &Template{
+		Functions: map[string]Function{}, Responses: map[string]GatewayResponse{}, StateMachines: map[string]StateMachine{},
+	}
+	given := map[string]*string{}
+	for name, value := range parameters {
+		given[name] = &value
+	}
+	reader := &reader{Template: t, policies: map[string][]Permission{}}
+	s, err := reader.open("latchkey", file, given)
+	if err == nil {
+		err = s.read()
+	}
+	if err = errors.Join(err, reader.faults); err != nil {
+		return nil, fmt.Errorf("read template: %w", err)
+	}
+	return t, nil
+}
+
+// function is the name of an AWS::Serverless::Function, "" without a CodeUri.
+func (r resource) function() string {
+	if r.Properties.CodeURI == "" {
+		return ""
+	}
+	return path.Base(strings.TrimSuffix(r.Properties.CodeURI, "/"))
+}
+
+var daily = regexp.MustCompile(`^cron\((\d{1,2}) (\d{1,2}) \* \* \? \*\)$`)
+
+// scheduledInput is what the scheduler fills in, and what the local one sends likewise.
+const scheduledInput = `{"time":"<aws.scheduler.scheduled-time>"}`
+
+func scalars(n *yaml.Node) []string {
+	if n.Kind == yaml.ScalarNode {
+		return []string{n.Value}
+	}
+	var out []string
+	for _, child := range n.Content {
+		out = append(out, scalars(child)...)
+	}
+	return out
+}
+
+var reference = regexp.MustCompile(`\$\{([A-Za-z0-9:.]+)\}`)

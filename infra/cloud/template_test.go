@@ -1,0 +1,331 @@
+package cloud
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestProductTemplate(t *testing.T) {
+	template := productTemplate(t)
+	t.Run("every function is named after its folder", func(t *testing.T) {
+		got := slices.Sorted(maps.Keys(template.Functions))
+		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leaks", "lifetime", "revoke", "settings", "tokens"}; !slices.Equal(got, want) {
+			t.Errorf("functions = %v, want %v", got, want)
+		}
+	})
+	scans := []string{"expired", "expiring"}
+	longRunning := append(slices.Clone(scans), "lifetime")
+	t.Run("every function answers before the gateway gives up, scans before Lambda does", func(t *testing.T) {
+		for name, f := range template.Functions {
+			limit := integrationTimeout - time.Second
+			if slices.Contains(longRunning, name) {
+				limit = maxTimeout
+			}
+			if f.Timeout <= 0 || f.Timeout > limit {
+				t.Errorf("%s may run %s", name, f.Timeout)
+			}
+		}
+	})
+	// A scan that leaked its environment would leak the key of every digest.
+	t.Run("the pepper goes to functions that verify bearers and to no other", func(t *testing.T) {
+		for name, f := range template.Functions {
+			_, known := f.Environment["PEPPER"]
+			if has := known || slices.Contains(f.Deployment, "PEPPER"); has == slices.Contains(longRunning, name) {
+				t.Errorf("%s is given the pepper: %t", name, has)
+			}
+		}
+	})
+	t.Run("parameters are resolved and deployment values left out", func(t *testing.T) {
+		env := template.Functions["issue"].Environment
+		for key, want := range map[string]string{"STAGE": "test", "RETENTION_DAYS": "90", "SHARD_COUNT": "16", "TOKEN_PREFIX": "lkpat_", "PUBLIC_URL": ""} {
+			if got, ok := env[key]; !ok || got != want {
+				t.Errorf("%s = %q, want %q", key, got, want)
+			}
+		}
+		for _, key := range []string{"PEPPER", "TABLE_NAME"} {
+			if got, ok := env[key]; ok {
+				t.Errorf("%s = %q, but only a deployment knows it", key, got)
+			}
+		}
+	})
+	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens, and accounts.
+	deleting := []string{"directory", "expired", "issue", "leaks", "lifetime", "revoke"}
+	settings := Permission{Action: "dynamodb:DeleteItem", Keys: "SETTINGS"} // switches of features can be set again
+	planning := []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule", "iam:PassRole"}
+	t.Run("no other function may delete items", func(t *testing.T) {
+		for name, f := range template.Functions {
+			for _, p := range f.Permissions {
+				mail := (slices.Contains(longRunning, name) || name == "leaks") && strings.HasPrefix(p.Action, "ses:")
+				plans := name == "settings" && slices.Contains(planning, p.Action)
+				deletes := !plans && strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || !slices.Contains(deleting, name)) && p != settings
+				if !mail && !plans && !strings.HasPrefix(p.Action, "dynamodb:") || deletes || strings.Contains(p.Action, "*") {
+					t.Errorf("%s may %s", name, p.Action)
+				}
+			}
+		}
+	})
+	t.Run("scans read the index and members, write progress and marks, and send mails", func(t *testing.T) {
+		common := []Permission{
+			{Action: "dynamodb:BatchGetItem"}, {Action: "dynamodb:GetItem"},
+			{Action: "dynamodb:Query"}, {Action: "dynamodb:Query", Index: true}, {Action: "dynamodb:UpdateItem"},
+			{Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"}, {Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
+		}
+		for _, name := range scans {
+			got, want := slices.Clone(template.Functions[name].Permissions), slices.Clone(common)
+			if name == "expired" { // it removes bots, and writes that down
+				want = append(want, Permission{Action: "dynamodb:DeleteItem"}, Permission{Action: "dynamodb:PutItem", Keys: "AUDIT#*"})
+			}
+			for _, list := range [][]Permission{got, want} {
+				slices.SortFunc(list, func(a, b Permission) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+			}
+			if got = slices.Compact(got); !slices.Equal(got, want) {
+				t.Errorf("%s may %v, want %v", name, got, want)
+			}
+		}
+	})
+	t.Run("the lifetime run and reports of leaks end tokens and bots, write the audit trail and nothing else that is new, and send mails", func(t *testing.T) {
+		want := []Permission{
+			{Action: "dynamodb:BatchGetItem"}, {Action: "dynamodb:DeleteItem"}, {Action: "dynamodb:GetItem"},
+			{Action: "dynamodb:PutItem", Keys: "AUDIT#*"}, {Action: "dynamodb:Query"}, {Action: "dynamodb:UpdateItem"},
+			{Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"}, {Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
+		}
+		for _, name := range []string{"lifetime", "leaks"} {
+			got := slices.Clone(template.Functions[name].Permissions)
+			slices.SortFunc(got, func(a, b Permission) int { return strings.Compare(a.Action, b.Action) })
+			if got = slices.Compact(got); !slices.Equal(got, want) {
+				t.Errorf("%s may %v, want %v", name, got, want)
+			}
+		}
+	})
+	// The settings function and the role of its plans know the state machine by a name; see template.yaml.
+	t.Run("plans start the machine that there is", func(t *testing.T) {
+		arn := template.StateMachines["lifetime"].ARN
+		if got := template.Functions["settings"].Environment["LIFETIME_RUN_ARN"]; got != arn || arn == "" {
+			t.Errorf("what is planned is %q, the machine %q", got, arn)
+		}
+		raw, err := os.ReadFile(templateFile(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What is planned, and what the role may start.
+		if text := ":stateMachine:${AWS::StackName}-scan-lifetime\n"; strings.Count(string(raw), text) != 2 {
+			t.Errorf("not twice in the template: %s", text)
+		}
+	})
+	t.Run("scans start at one and two o'clock through their state machines", func(t *testing.T) {
+		want := []Schedule{{"expired", 2 * time.Hour}, {"expiring", time.Hour}}
+		if !slices.Equal(template.Schedules, want) {
+			t.Errorf("schedules = %v, want %v", template.Schedules, want)
+		}
+		for _, function := range longRunning {
+			m := template.StateMachines[function]
+			want := map[string]string{"FunctionArn": functionARN(function), "ShardCount": "16", "ScanConcurrency": "4"}
+			if m.Function != function || !maps.Equal(m.Substitutions, want) {
+				t.Errorf("%s = %+v", function, m)
+			}
+			if text, err := m.Definition(); err != nil || strings.Contains(text, "${") || !strings.Contains(text, functionARN(function)) {
+				t.Errorf("%s: definition of %d characters, %v", function, len(text), err)
+			}
+		}
+	})
+}
+
+// Nobody can be told without a sender. Tokens beyond a changed limit end all the same.
+func TestProductTemplateWithoutSender(t *testing.T) {
+	template, err := ReadTemplate(templateFile(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, scan := range []string{"expired", "expiring"} {
+		if _, deployed := template.Functions[scan]; deployed {
+			t.Errorf("%s is deployed", scan)
+		}
+	}
+	if len(template.Schedules) != 0 || len(template.StateMachines) != 1 || template.StateMachines["lifetime"].Function != "lifetime" {
+		t.Errorf("schedules %v, state machines %v", template.Schedules, template.StateMachines)
+	}
+}
+
+// The routes of the real template, by the path a client sends.
+func TestProductRoutes(t *testing.T) {
+	template := productTemplate(t)
+	var event map[string]any
+	api := template.API(nil)
+	api.Functions = map[string]handler{}
+	for name := range template.Functions {
+		api.Functions[name] = recording(name, &event)
+	}
+	gateway, err := NewGateway(api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ method, path, want string }{
+		{"GET", "/api/v4/personal_access_tokens", "tokens"},
+		{"GET", "/api/v4/personal_access_tokens/", "tokens"},
+		{"GET", "/api/v4/personal_access_tokens/self", "tokens"},
+		{"GET", "/api/v4/personal_access_tokens/self/associations", "tokens"},
+		{"POST", "/api/v4/personal_access_tokens/self/rotate", "issue"},
+		{"POST", "/api/v4/personal_access_tokens//7/rotate/", "issue"},
+		{"DELETE", "/api/v4/personal_access_tokens/7", "revoke"},
+		{"PATCH", "/api/v4/personal_access_tokens/7", "tokens"},
+		{"GET", "/api/v4/features/", "settings"},
+		{"POST", "/api/v4/features//resource_access_token", "settings"},
+		{"DELETE", "/api/v4/features/resource_access_token", "settings"},
+		{"POST", "/api/v4/admin/token", "tokens"},
+		{"DELETE", "/api/v4/admin/token", "revoke"},
+		{"POST", "/api/v4/user/personal_access_tokens", "issue"},
+		{"GET", "/api/v4/user/personal_access_tokens", "directory"},
+		{"POST", "/api/v4/users/7/personal_access_tokens", "issue"},
+		{"GET", "/api/v4/users/7/personal_access_tokens", "directory"},
+		{"POST", "/api/v4/projects/7/access_tokens", "issue"},
+		{"POST", "/api/v4/projects/acme%2Fweb/access_tokens", "issue"},
+		{"POST", "/api/v4/projects/acme%2Fweb%2Eold/access_tokens/self/rotate", "issue"},
+		{"POST", "/api/v4/groups/acme%2Fsub/access_tokens/7/rotate", "issue"},
+		{"GET", "/api/v4/projects/acme%2Fweb/access_tokens/", "tokens"},
+		{"GET", "/api/v4/groups/7/access_tokens/8", "tokens"},
+		{"PATCH", "/api/v4/groups/7/access_tokens", "tokens"},
+		{"DELETE", "/api/v4/projects/acme%2Fweb/access_tokens/8", "revoke"},
+		{"DELETE", "/api/v4/groups/7/access_tokens/8", "revoke"},
+		{"GET", "/api/v4/user", "directory"},
+		{"GET", "/api/v4/users?username=ada", "directory"},
+		{"GET", "/api/v4/users/", "directory"},
+		{"PUT", "/api/v4/users/7", "directory"},
+		{"POST", "/api/v4/users/7/block", "directory"},
+		{"POST", "/api/v4/projects", "directory"},
+		{"GET", "/api/v4/projects/", "directory"},
+		{"GET", "/api/v4/projects/acme%2Fweb", "directory"},
+		{"GET", "/api/v4/groups/acme%2Fsub%2Ftools", "directory"},
+		{"PUT", "/api/v4/projects/acme%2Fweb%2Eold/members/7", "directory"},
+		{"GET", "/api/v4/groups/7/members/all/8", "directory"},
+		{"GET", "/api/v4/groups/7/projects", "directory"},
+		{"GET", "/api/v4/users/7/projects", "directory"},
+		{"POST", "/api/v4/token_leaks", "leaks"},
+		{"GET", "/api/v4/token_leaks/", "leaks"},
+		{"GET", "/api/v4/version", "settings"},
+		{"GET", "/api/v4/version/", "settings"},
+		{"GET", "/", "settings"},
+		{"GET", "/api/v4/features//some_flag", "settings"},
+		{"HEAD", "/nothing/here", "settings"},
+	} {
+		t.Run(test.method+" "+test.path, func(t *testing.T) {
+			got := send(t, gateway, test.method, test.path, "", nil)
+			if got.status != 200 || got.body != test.want {
+				t.Errorf("%d %s, want %s", got.status, got.body, test.want)
+			}
+			if path, _, _ := strings.Cut(test.path, "?"); event["path"] != path {
+				t.Errorf("event path = %v", event["path"])
+			}
+		})
+	}
+}
+
+func TestReadTemplate(t *testing.T) {
+	read := func(text string, parameters map[string]string) (*Template, error) {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "template.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return ReadTemplate(file, parameters)
+	}
+	const source = `
+Parameters: { Stage: { Default: one }, Seconds: { Default: 7 } }
+Globals: { Function: { Timeout: 11, Environment: { Variables: { A: global, B: !Ref Stage } } } }
+Resources:
+  Bucket: { Type: AWS::S3::Bucket, Properties: { Timeout: [not, a, number] } }
+  Api:
+    Type: AWS::Serverless::Api
+    Properties: { StageName: !Ref Stage, BinaryMediaTypes: [image/png] }
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: build/first/
+      Environment: { Variables: { A: own, C: !Sub "x-${Seconds}", D: !GetAtt Bucket.Arn, E: !Sub "${Bucket}", G: !If [x, y, z] } }
+      Events: { One: { Type: Api, Properties: { Path: /a, Method: get } }, Other: { Type: Schedule } }
+  G:
+    Type: AWS::Serverless::Function
+    Properties: { CodeUri: build/second, Timeout: 2 }
+`
+	t.Run("globals, parameters and events", func(t *testing.T) {
+		got, err := read(source, map[string]string{"Stage": "two"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[string]string{"A": "own", "B": "two", "C": "x-7"}; !maps.Equal(got.Functions["first"].Environment, want) {
+			t.Errorf("environment = %v, want %v", got.Functions["first"].Environment, want)
+		}
+		if first, second := got.Functions["first"].Timeout, got.Functions["second"].Timeout; first != 11*time.Second || second != 2*time.Second {
+			t.Errorf("timeouts = %s, %s", first, second)
+		}
+		if want := []Route{{"GET", "/a", "first"}}; !slices.Equal(got.Routes, want) {
+			t.Errorf("routes = %v", got.Routes)
+		}
+		if got, want := got.Functions["first"].Deployment, []string{"D", "E", "G"}; !slices.Equal(got, want) {
+			t.Errorf("left to the deployment: %v, want %v", got, want)
+		}
+		if got.Stage != "two" || !slices.Equal(got.BinaryMediaTypes, []string{"image/png"}) {
+			t.Errorf("stage %q, binary %v", got.Stage, got.BinaryMediaTypes)
+		}
+	})
+	const machine = `
+  M: { Type: AWS::Serverless::StateMachine, Properties: { DefinitionUri: m.json, DefinitionSubstitutions: { Arn: !GetAtt F.Arn, N: !Ref Seconds } } }`
+	schedule := func(target, expression, zone string) string {
+		return source + machine + `
+  A: { Type: AWS::Scheduler::Schedule, Properties: { ScheduleExpression: "` + expression + `", ScheduleExpressionTimezone: ` + zone + `, Target: { Arn: !Ref ` + target + `, Input: '{"time":"<aws.scheduler.scheduled-time>"}' } } }`
+	}
+	t.Run("state machines and schedules", func(t *testing.T) {
+		got, err := read(schedule("M", "cron(59 23 * * ? *)", "UTC"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []Schedule{{"first", 24*time.Hour - time.Minute}}; !slices.Equal(got.Schedules, want) {
+			t.Errorf("schedules = %v, want %v", got.Schedules, want)
+		}
+		m := got.StateMachines["first"]
+		if err := os.WriteFile(m.File, []byte(`"${N} ${Arn}"`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := m.Definition(); err != nil || text != `"7 `+functionARN("first")+`"` {
+			t.Errorf("definition %s, %v", text, err)
+		}
+		if err := os.WriteFile(m.File, []byte(`"${Other}"`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Definition(); err == nil {
+			t.Error("a name without a substitution is no error")
+		}
+	})
+	for name, test := range map[string]struct {
+		source     string
+		parameters map[string]string
+	}{
+		"schedule of no machine":            {schedule("Bucket", "cron(0 1 * * ? *)", "UTC"), nil},
+		"schedule with another input":       {strings.Replace(schedule("M", "cron(0 1 * * ? *)", "UTC"), "scheduled-time", "execution-id", 1), nil},
+		"schedule on weekdays":              {schedule("M", "cron(0 1 ? * MON *)", "UTC"), nil},
+		"schedule at a rate":                {schedule("M", "rate(1 day)", "UTC"), nil},
+		"schedule in another zone":          {schedule("M", "cron(0 1 * * ? *)", "Europe/Berlin"), nil},
+		"schedule at the 24th hour":         {schedule("M", "cron(0 24 * * ? *)", "UTC"), nil},
+		"schedule at the 60th minute":       {schedule("M", "cron(60 1 * * ? *)", "UTC"), nil},
+		"machine without a function":        {source + "  M: { Type: AWS::Serverless::StateMachine, Properties: { DefinitionUri: m.json } }", nil},
+		"substitution that nobody can make": {source + "  M: { Type: AWS::Serverless::StateMachine, Properties: { DefinitionUri: m.json, DefinitionSubstitutions: { A: !GetAtt Bucket.Arn } } }", nil},
+		"unknown parameter":                 {source, map[string]string{"Typo": "x"}},
+		"not YAML":                          {"\t", nil},
+		"condition that nobody can decide":  {"Conditions: { C: !Equals [!Ref AWS::Unknown, x] }\nResources: { F: { Type: AWS::Serverless::Function, Condition: C, Properties: { CodeUri: build/f } } }", nil},
+		"second API":                        {source + "  B: { Type: AWS::Serverless::Api, Properties: { StageName: two } }", nil},
+		"policy of somebody else":           {source + "  H: { Type: AWS::Serverless::Function, Properties: { CodeUri: build/h, Policies: [AdministratorAccess] } }", nil},
+		"no code":                           {"Resources: { F: { Type: AWS::Serverless::Function, Properties: { Timeout: 1 } } }", nil},
+		"unknown stage":                     {"Resources: { A: { Type: AWS::Serverless::Api, Properties: { StageName: !Ref Absent } } }", nil},
+	} {
+		t.Run(name+" is an error", func(t *testing.T) {
+			if _, err := read(test.source, test.parameters); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
