@@ -11,7 +11,7 @@ import (
 )
 
 // reservedWords cannot stand unaliased in an expression ("Reserved words in DynamoDB", developer
-// guide). Without the list, code that forgets an alias would fail only in AWS.
+// guide). Without the list, a missing alias would fail only in AWS.
 //
 //go:embed reserved_words.txt
 var reservedWordList string
@@ -24,7 +24,7 @@ var reservedWords = func() map[string]bool {
 	return words
 }()
 
-// source is an expression as a request carries it: absent, or with something in it.
+// source is an expression as a request carries it: absent or not empty.
 type source string
 
 func (s *source) UnmarshalJSON(raw []byte) error {
@@ -76,14 +76,14 @@ func (p path) in(it item) (value, bool) {
 	return v, ok
 }
 
-// overlaps says whether one path is the other or lies below it.
+// overlaps reports whether one path equals the other or lies below it.
 func (p path) overlaps(q path) bool {
 	n := min(len(p), len(q))
 	return slices.Equal(p[:n], q[:n])
 }
 
-// substitutions are the names and values an expression may refer to. DynamoDB refuses a request
-// that carries one nothing refers to, so uses are recorded.
+// substitutions are the names and values that an expression may use. DynamoDB refuses a request
+// with unused ones, so uses are recorded.
 type substitutions struct {
 	names      map[string]string
 	values     item
@@ -109,8 +109,8 @@ func (s *substitutions) checkAllUsed() error {
 	return nil
 }
 
-// parser reads one expression. Its methods panic with an *apiError, which parse returns: a grammar
-// reads better without an error check after every word.
+// parser reads one expression. Its methods panic with an *apiError, which parse recovers, so the
+// grammar needs no error check after every word.
 type parser struct {
 	kind   string // name of the parameter, for messages
 	tokens []string
@@ -184,7 +184,7 @@ func (p *parser) next() string {
 	return token
 }
 
-// take reads the next token if it is want; keywords have no case.
+// take consumes the next token if it is want. Keywords are case-insensitive.
 func (p *parser) take(want string) bool {
 	if strings.EqualFold(p.peek(), want) {
 		p.at++
@@ -227,7 +227,7 @@ func (p *parser) negation() node {
 	return p.predicate()
 }
 
-// predicates are the functions that answer yes or no, with their number of arguments.
+// predicates are the boolean functions, with their number of arguments.
 var predicates = map[string]int{
 	"attribute_exists": 1, "attribute_not_exists": 1, "attribute_type": 2, "begins_with": 2, "contains": 2,
 }
@@ -336,7 +336,7 @@ func (p *parser) paths() []path {
 	return out
 }
 
-// operandIn finds what an operand stands for in an item; ok is false when there is nothing.
+// operandIn returns an operand's value in an item; ok is false if it is absent.
 func (n node) operandIn(it item) (v value, ok bool) {
 	switch n.op {
 	case "path":

@@ -1,6 +1,6 @@
 package engine
 
-// read names one item, or within BatchGetItem the items of one table that are read alike.
+// read names one item, or the items of one table within BatchGetItem.
 type read struct {
 	TableName                string
 	Key                      item
@@ -11,7 +11,7 @@ type read struct {
 type getItemInput struct {
 	ignored
 	read
-	ConsistentRead bool // every read here is
+	ConsistentRead bool // every read of this engine is
 }
 
 type getReply struct {
@@ -49,8 +49,8 @@ func projectionPaths(expression source, with *substitutions) ([]path, error) {
 	return parse("ProjectionExpression", expression, with, (*parser).paths)
 }
 
-// selectPaths keeps the named attributes. Parts of attributes are refused: nothing stored here is
-// read in parts.
+// selectPaths keeps the named attributes. It refuses nested paths, because Latchkey reads whole
+// attributes.
 func selectPaths(it item, paths []path) (item, error) {
 	if it == nil || paths == nil {
 		return it, nil

@@ -5,11 +5,12 @@ import (
 	"sort"
 )
 
-// pageBytes is where DynamoDB ends a page whatever the limit ("Paginating table query results",
-// developer guide). A caller that takes one page for everything must be caught here, too.
+// pageBytes is the size at which DynamoDB ends a page whatever the limit ("Paginating table query
+// results", developer guide). The engine applies it too, to catch a caller that reads only one
+// page.
 const pageBytes = 1 << 20
 
-// search is what Query and Scan have in common.
+// search holds the parameters that Query and Scan share.
 type search struct {
 	ignored
 	TableName                 string
@@ -43,7 +44,6 @@ type page struct {
 	LastEvaluatedKey item `json:",omitempty"`
 }
 
-// searcher walks a collection and fills a page.
 type searcher struct {
 	search
 	in     *collection
@@ -90,8 +90,8 @@ func (e *Engine) searcher(in search) (*searcher, error) {
 	return s, err
 }
 
-// take examines one item and says whether the page has room for another. The limit counts what was
-// examined, not what passed the filter.
+// take examines one item and reports whether the page has room for another. The limit counts
+// examined items, whether or not they pass the filter.
 func (s *searcher) take(it item) (more bool, err error) {
 	seen := s.in.project(it)
 	s.page.ScannedCount++
@@ -114,7 +114,7 @@ func (s *searcher) take(it item) (more bool, err error) {
 	}
 	full := s.size >= pageBytes || s.Limit != nil && s.page.ScannedCount == *s.Limit
 	if full {
-		// A full page has a key even if nothing follows, as in DynamoDB.
+		// As in DynamoDB, a full page has a key even if nothing follows.
 		s.page.LastEvaluatedKey = s.in.keyOf(s.last)
 	}
 	return !full, nil
@@ -155,7 +155,7 @@ func (e *Engine) query(in queryInput) (page, error) {
 	return s.page, nil
 }
 
-// keyCondition takes apart `partition = :v [AND condition on the sort key]`.
+// keyCondition splits `partition = :v [AND condition on the sort key]`.
 func (c *collection) keyCondition(n node) (partition value, onSort *node, err error) {
 	parts := []node{n}
 	if n.op == "AND" {

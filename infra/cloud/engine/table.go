@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// table is the items of one table and of its indexes. An index is the same structure under another
-// key: items without that key are not in it, which is what makes an index sparse.
+// table holds the items of one table and of its indexes. An index has the same structure under
+// another key. Items without that key are not in it, so it is sparse.
 type table struct {
 	created createTableInput
 	since   int64 // Unix seconds
@@ -25,7 +25,7 @@ type collection struct {
 	tableKey   keyPair         // the tie-break between index entries with equal keys
 	keep       map[string]bool // projected attributes; nil for all
 	partitions map[string][]item
-	// order lists the partitions as a scan visits them; nil when it must be made anew.
+	// order lists the partitions in scan order; nil when it is outdated.
 	order atomic.Pointer[[]string]
 }
 
@@ -108,8 +108,8 @@ func (c *collection) remove(it item) {
 	}
 }
 
-// inOrder visits partitions by the hash of their key, as DynamoDB does: nobody should come to rely
-// on a scan being sorted.
+// inOrder visits partitions by the hash of their key, as DynamoDB does, so that no caller relies on
+// a sorted scan.
 func (c *collection) inOrder() []string {
 	if order := c.order.Load(); order != nil {
 		return *order
@@ -151,7 +151,7 @@ func (c *collection) from(rows []item, start item, forward bool) []item {
 	}):]
 }
 
-// project is the item as this collection holds it.
+// project returns the item as this collection stores it.
 func (c *collection) project(it item) item {
 	if c.keep == nil {
 		return it
@@ -165,7 +165,7 @@ func (c *collection) project(it item) item {
 	return out
 }
 
-// keyOf is the key that a page ends with: the collection's and the table's.
+// keyOf returns the key at the end of a page: the collection's and the table's.
 func (c *collection) keyOf(it item) item {
 	out := item{}
 	for _, name := range append(c.key.names(), c.tableKey.names()...) {
@@ -191,7 +191,7 @@ func replace(c *collection, before, after item) {
 	}
 }
 
-// checkKey refuses anything but exactly the primary key with its declared types.
+// checkKey accepts only the primary key with its declared types.
 func (t *table) checkKey(key item) error {
 	if len(key) != len(t.items.key.names()) {
 		return invalid("The provided key element does not match the schema")

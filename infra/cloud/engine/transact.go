@@ -48,8 +48,8 @@ func (w transactWrite) verb() (string, write, error) {
 	return verb, one, nil
 }
 
-// transactWriteItems does all of its writes or none. Every condition is evaluated, so the reasons
-// name each item that failed, as DynamoDB's do, and not just the first.
+// transactWriteItems performs all of its writes or none. It evaluates every condition, so that the
+// reasons name each failed item, as DynamoDB's do.
 func (e *Engine) transactWriteItems(in transactWriteInput) (struct{}, error) {
 	done := struct{}{}
 	if n := len(in.TransactItems); n == 0 || n > transactLimit {

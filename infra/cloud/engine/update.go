@@ -85,11 +85,12 @@ func (p *parser) setOperand() node {
 	return node{op: op, args: []node{left, right}}
 }
 
-// apply returns the item after the update. Every right-hand side is taken from the item as it was
-// before, so `SET a = b, b = a` swaps.
+// apply returns the item after the update. All right-hand sides refer to the item before the
+// update, so `SET a = b, b = a` swaps.
 func apply(actions []action, before item) (item, error) {
 	after := maps.Clone(before)
-	// Of several removals from one list the last element goes first, or the others would move.
+	// Of several removals from one list, the last element goes first, because a removal moves the
+	// elements after it.
 	actions = slices.Clone(actions)
 	slices.SortStableFunc(actions, func(a, b action) int {
 		x, xok := a.path[len(a.path)-1].(int)
@@ -163,8 +164,8 @@ func combine(op string, left, right value) (value, error) {
 	return value{kind: "L", data: slices.Concat(left.data.([]value), right.data.([]value))}, nil
 }
 
-// set writes a value at a path, or removes what is there if v is nil. Containers on the way are
-// copied, because the item before the update shares them.
+// set writes a value at a path, or removes the value if v is nil. It copies containers on the way,
+// because the item before the update shares them.
 func set(it item, at path, v *value) error {
 	if len(at) == 1 {
 		if v == nil {
@@ -278,7 +279,7 @@ func deleteFromSet(it item, name string, v value) error {
 	default:
 		return errOperandType("DELETE")
 	}
-	// A set cannot be empty; without members the attribute is gone.
+	// DynamoDB has no empty sets: without members, the attribute is removed.
 	if n, _ := rest.size(); n == 0 {
 		delete(it, name)
 	} else {

@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// item is one row. Items in a table are never changed in place, so they may be read without a lock.
+// item is one row. Items in a table are never modified, so reading them needs no lock.
 type item map[string]value
 
-// value is one attribute value: the type descriptor of the wire format and what it describes:
-// string (S, N), []byte (B), bool (BOOL, NULL), []string (SS, NS), [][]byte (BS), []value (L) or
-// item (M). Numbers are kept as text in their shortest form; they have more digits than a float64.
+// value is one attribute value: the wire format's type descriptor and the data, which is string (S,
+// N), []byte (B), bool (BOOL, NULL), []string (SS, NS), [][]byte (BS), []value (L) or item (M).
+// Numbers stay text in their shortest form, because they have more digits than a float64.
 type value struct {
 	kind string
 	data any
@@ -67,7 +67,7 @@ func decodeAs[T any](raw json.RawMessage) (T, error) {
 	return out, err
 }
 
-// normalize checks what JSON alone does not: numbers are numbers, sets are sets.
+// normalize checks what JSON does not: the form of numbers and the members of sets.
 func (v *value) normalize() error {
 	switch data := v.data.(type) {
 	case string:
@@ -112,7 +112,7 @@ func number(n *big.Rat) value { return value{kind: "N", data: formatNumber(n)} }
 
 func parseNumber(s string) (*big.Rat, error) {
 	n, ok := new(big.Rat).SetString(s)
-	// A big.Rat would also read fractions and hexadecimal.
+	// big.Rat also accepts fractions and hexadecimal.
 	if !ok || strings.ContainsAny(s, "/xXpP_bBoO") {
 		return nil, fmt.Errorf("the parameter cannot be converted to a numeric value: %s", s)
 	}
@@ -132,7 +132,7 @@ func (v value) number() *big.Rat {
 	return n
 }
 
-// compare orders two values of one scalar type; ok is false when they have no common order.
+// compare orders two values of one scalar type; ok is false if they have no common order.
 func compare(a, b value) (order int, ok bool) {
 	if a.kind != b.kind {
 		return 0, false
@@ -148,8 +148,8 @@ func compare(a, b value) (order int, ok bool) {
 	return 0, false
 }
 
-// equal compares values of any type. Numbers are equal by value and sets without regard to order,
-// because normalize has written both in one way.
+// equal compares values of any type. normalize has brought numbers and sets into one form, so that
+// numbers compare by value and sets without regard to order.
 func equal(a, b value) bool {
 	if a.kind != b.kind {
 		return false
@@ -169,7 +169,7 @@ func equal(a, b value) bool {
 	return a.data == b.data
 }
 
-// size is what size() answers; ok is false for types that have none.
+// size returns the result of size(); ok is false for types without one.
 func (v value) size() (n int, ok bool) {
 	switch data := v.data.(type) {
 	case string:
@@ -188,8 +188,8 @@ func (v value) size() (n int, ok bool) {
 	return 0, false
 }
 
-// bytes is the value's part of the item size that the 400 KB and 1 MB limits count. ("Item sizes
-// and formats", DynamoDB developer guide; numbers are counted as their text, which is never less.)
+// bytes returns the value's contribution to the item size for the 400 KB and 1 MB limits ("Item
+// sizes and formats", DynamoDB developer guide). Numbers count as their text, which is never less.
 func (v value) bytes() int {
 	n := 0
 	switch data := v.data.(type) {

@@ -4,7 +4,7 @@ import (
 	"maps"
 )
 
-// ignored are parameters that only shape metrics of the reply, which has none here.
+// ignored are parameters that only request metrics in the reply. This engine has no metrics.
 type ignored struct {
 	ReturnConsumedCapacity      string
 	ReturnItemCollectionMetrics string
@@ -32,17 +32,16 @@ type writeReply struct {
 	Attributes item `json:",omitempty"`
 }
 
-// plan is a write that has been checked against the table and not been done yet.
+// plan is a write that was checked against the table and not performed yet.
 type plan struct {
 	table   *table
 	key     item
-	before  item // nil if there is none
-	holds   bool // the condition's answer
+	before  item // nil if absent
+	holds   bool // whether the condition holds
 	actions []action
 	after   item // set by run; nil for a deletion
 }
 
-// prepare reads and checks a write without changing anything.
 func (e *Engine) prepare(verb string, w write) (*plan, error) {
 	t, err := e.table(w.TableName)
 	if err != nil {
@@ -84,8 +83,8 @@ func (e *Engine) prepare(verb string, w write) (*plan, error) {
 	return p, nil
 }
 
-// run works out the item after the write; commit puts it into the table. They are apart so that a
-// transaction whose last update cannot be applied changes nothing.
+// run computes the item after the write; commit stores it. They are separate so that a transaction
+// whose last update fails changes nothing.
 func (p *plan) run(verb string, w write) error {
 	switch verb {
 	case "Put":
@@ -171,7 +170,8 @@ func (e *Engine) updateItem(in singleWrite) (writeReply, error) {
 	return writeReply{}, invalid("unknown ReturnValues %s", in.ReturnValues)
 }
 
-// touched is the part of an item that the update named. Whole attributes: nothing here updates less.
+// touched returns the attributes that the update named, as a whole, because updates here change
+// whole attributes.
 func (p *plan) touched(it item) item {
 	out := item{}
 	for _, a := range p.actions {
@@ -233,7 +233,7 @@ func (e *Engine) batchWriteItem(in batchWriteInput) (batchWriteReply, error) {
 	return batchWriteReply{UnprocessedItems: map[string][]batchWrite{}}, nil
 }
 
-// keySet remembers items, to refuse a request that names one twice.
+// keySet detects a request that names an item twice.
 type keySet map[*table][]item
 
 func newKeySet() keySet { return keySet{} }
