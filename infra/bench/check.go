@@ -171,7 +171,7 @@ func issuerOn(table *store.Table, pepper secret.Pepper, format secret.Format) (*
 	}
 	return lifecycle.NewIssuer(lifecycle.IssuerParts{
 		Store: table, Reader: table, Projects: table, Bots: table, Gate: gate, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
-		Settings: table, ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
+		Settings: table, ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ProjectPrefix,
 		Clock: clock.System{}, Random: rand.Reader,
 	})
 }

@@ -84,19 +84,19 @@ func (t *Table) AddMember(ctx context.Context, m, over project.Member, added aud
 }
 
 // ChangeMember changes a member that is still as before.
-func (t *Table) ChangeMember(ctx context.Context, before, after, besides project.Member, changed []audit.Event) error {
+func (t *Table) ChangeMember(ctx context.Context, before, after, remaining project.Member, changed []audit.Event) error {
 	condition, names, values := unchanged(before)
 	change := t.put(memberItem(after), condition, values)
 	change.Put.ExpressionAttributeNames = names
-	return t.writeMember(ctx, []types.TransactWriteItem{change}, besides, changed, t.holds(after))
+	return t.writeMember(ctx, []types.TransactWriteItem{change}, remaining, changed, t.holds(after))
 }
 
 // RemoveMember ends a membership that is still as m: both items.
-func (t *Table) RemoveMember(ctx context.Context, m, besides project.Member, removed audit.Event) error {
+func (t *Table) RemoveMember(ctx context.Context, m, remaining project.Member, removed audit.Event) error {
 	condition, names, values := unchanged(m)
 	remove := t.remove(memberKey(m.Project, m.Account), condition, values)
 	remove.Delete.ExpressionAttributeNames = names
-	return t.writeMember(ctx, []types.TransactWriteItem{remove, t.remove(membershipKey(m.Project, m.Account), "", nil)}, besides, []audit.Event{removed},
+	return t.writeMember(ctx, []types.TransactWriteItem{remove, t.remove(membershipKey(m.Project, m.Account), "", nil)}, remaining, []audit.Event{removed},
 		func(ctx context.Context) (bool, error) {
 			_, err := t.get(ctx, memberKey(m.Project, m.Account))
 			if errors.Is(err, fault.ErrNotFound) {
@@ -108,11 +108,11 @@ func (t *Table) RemoveMember(ctx context.Context, m, besides project.Member, rem
 
 // writeMember writes while besides, unless it is nobody, is the member that it
 // was. Any condition that fails is fault.ErrMoved.
-func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem, besides project.Member, events []audit.Event,
+func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem, remaining project.Member, events []audit.Event,
 	done func(context.Context) (bool, error)) error {
-	if besides != (project.Member{}) {
-		condition, names, values := unchanged(besides)
-		still := t.depends(memberKey(besides.Project, besides.Account), condition)
+	if remaining != (project.Member{}) {
+		condition, names, values := unchanged(remaining)
+		still := t.depends(memberKey(remaining.Project, remaining.Account), condition)
 		still.ConditionCheck.ExpressionAttributeNames, still.ConditionCheck.ExpressionAttributeValues = names, values
 		items = append(items, still)
 	}
