@@ -458,7 +458,7 @@ func (d *Directory) removeMember(ctx context.Context, by principal.Principal, ki
 
 // A removal is a membership to end, and the owner who remains.
 type removal struct {
-	project         project.Project
+	project           project.Project
 	member, remaining project.Member
 }
 
