@@ -427,7 +427,7 @@ var ErrKeyReused = fmt.Errorf("%w: idempotency key stands for another request", 
 
 // Replay returns the result that caller got under key within the last 24 hours. It returns
 // fault.ErrNotFound if there is none, and ErrKeyReused if the key belongs to another request.
-// caller may be inactive by now, so that a token that has rotated itself can ask for a lost reply.
+// The caller may be inactive by now, so that a token that has rotated itself can ask for a lost reply.
 func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issued, error) {
 	if key.Key == "" {
 		return Issued{}, fault.ErrNotFound

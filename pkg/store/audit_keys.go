@@ -17,7 +17,6 @@ import (
 // Every change writes to the newest end of the second partition, so it has shards: one partition
 // takes 1,000 write units a second, which are 500 events (DynamoDB: partition throughput). It is
 // not split by time, because a list without events would then have to read every day of the year.
-// at every day of the year.
 
 func auditPartition(e audit.Entity) string {
 	kind := strings.ToUpper(entityTypes[e.Type])

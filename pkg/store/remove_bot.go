@@ -120,7 +120,7 @@ func (t *Table) retirements(revoked token.Token) []types.TransactWriteItem {
 
 func (t *Table) retireProjectPointer(revoked token.Token) types.TransactWriteItem {
 	return t.update(projectPointerKey(revoked.Project, revoked.ID), "SET delete_after = :delete", "attribute_exists(pk)",
-		item{":delete": epoch(revoked.Ended().Add(t.opts.Retention))})
+		item{":delete": epoch(revoked.RevokedFrom().Add(t.opts.Retention))})
 }
 
 // removeNames frees the names of a deleted account and counts the deletion.
