@@ -157,12 +157,6 @@ func (a *Administration) checkPrefix(before settings.Application, prefix string)
 	return broken.Err()
 }
 
-func set[T any](target, value *T) {
-	if value != nil {
-		*target = *value
-	}
-}
-
 // changes are the audit events of a change, one a setting.
 func changes(at time.Time, from audit.Origin, before, after settings.Application) (events []audit.Event) {
 	for _, setting := range []struct{ name, from, to string }{
