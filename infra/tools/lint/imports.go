@@ -138,6 +138,7 @@ var testOnly = []string{
 	"testing",
 	"github.com/truora/minidyn",
 	"gitlab.com/gitlab-org/api/client-go",
+	"github.com/google/btree",
 	"github.com/google/go-cmp",
 	"pgregory.net/rapid",
 	"go.yaml.in/yaml",
