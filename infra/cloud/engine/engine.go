@@ -6,10 +6,11 @@
 //
 // It promises the data plane as this product uses it: consistent reads, conditions, update
 // expressions, transactions with every cancellation reason and client request tokens, sparse
-// indexes with their projection, and paging by count and by the 1 MB limit. What it does not know
-// it refuses with a ValidationException; it never ignores a parameter. It has no throughput limits,
-// no streams and no backups, and it does not delete by time to live, which in DynamoDB may lag for
-// days. All methods are safe for concurrent use.
+// indexes with their projection, and paging by count and by the 1 MB limit. It refuses everything
+// else with an error that names the embedded engine, and never ignores a parameter. Its tests run
+// against DynamoDB Local, too. It has no throughput limits, no streams and no backups, and it does not
+// delete by time to live, which in DynamoDB may lag for days. Error messages are its own; only their
+// types are DynamoDB's. All methods are safe for concurrent use.
 package engine
 
 import (
@@ -30,9 +31,7 @@ import (
 )
 
 const (
-	// region and account appear in table ARNs only.
-	region  = "eu-central-1"
-	account = "000000000000"
+	region = "eu-central-1" // any will do
 
 	targetPrefix = "DynamoDB_20120810."
 	contentType  = "application/x-amz-json-1.0"
@@ -140,22 +139,16 @@ func (e *Engine) call(operation string, body []byte) (any, error) {
 		return exclusive(e, body, e.transactWriteItems)
 	case "DescribeTable":
 		return shared(e, body, e.describeTable)
-	case "ListTables":
-		return shared(e, body, e.listTables)
-	case "DescribeTimeToLive":
-		return shared(e, body, e.describeTimeToLive)
 	case "GetItem":
 		return shared(e, body, e.getItem)
 	case "BatchGetItem":
 		return shared(e, body, e.batchGetItem)
-	case "TransactGetItems":
-		return shared(e, body, e.transactGetItems)
 	case "Query":
 		return shared(e, body, e.query)
 	case "Scan":
 		return shared(e, body, e.scan)
 	}
-	return nil, &apiError{Type: "UnknownOperationException", Message: fmt.Sprintf("operation %q is not supported", operation)}
+	return nil, &apiError{Type: "UnknownOperationException", Message: fmt.Sprintf("the embedded engine does not support the operation %q", operation)}
 }
 
 // exclusive and shared decode a request and run it under the lock. One lock for everything keeps
@@ -185,12 +178,14 @@ func decode[In any](body []byte) (In, error) {
 	var in In
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&in); errors.As(err, new(*apiError)) {
+	err := decoder.Decode(&in)
+	if err == nil || errors.As(err, new(*apiError)) {
 		return in, err
-	} else if err != nil {
-		return in, &apiError{Type: "SerializationException", Message: err.Error()}
 	}
-	return in, nil
+	if parameter, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		return in, invalid("the embedded engine does not support the parameter %s", parameter)
+	}
+	return in, &apiError{Type: "SerializationException", Message: err.Error()}
 }
 
 // apiError is an error reply of the service; the SDK turns Type into its exception types.
@@ -199,6 +194,14 @@ type apiError struct {
 	Message             string               `json:"message"`
 	Item                item                 `json:",omitempty"`
 	CancellationReasons []cancellationReason `json:",omitempty"`
+
+	// ofItem marks a fault that a transaction reports as the reason of one item.
+	ofItem bool
+}
+
+func ofItem(err *apiError) *apiError {
+	err.ofItem = true
+	return err
 }
 
 type cancellationReason struct {
@@ -207,7 +210,7 @@ type cancellationReason struct {
 	Item    item   `json:",omitempty"`
 }
 
-func (e *apiError) Error() string { return e.Type + ": " + e.Message }
+func (e *apiError) Error() string { return e.Message }
 
 func (e *apiError) MarshalJSON() ([]byte, error) {
 	type plain apiError
