@@ -8,9 +8,10 @@
 // expressions, transactions with every cancellation reason and client request tokens, sparse
 // indexes with their projection, and paging by count and by the 1 MB limit. It refuses everything
 // else with an error that names the embedded engine, and never ignores a parameter. Its tests run
-// against DynamoDB Local, too. It has no throughput limits, no streams and no backups, and it does not
-// delete by time to live, which in DynamoDB may lag for days. Error messages are its own; only their
-// types are DynamoDB's. All methods are safe for concurrent use.
+// against DynamoDB Local, too, and compare random histories reply by reply. It has no throughput
+// limits, no streams and no backups, and it does not delete by time to live, which in DynamoDB may
+// lag for days. Error messages are its own; only their types are DynamoDB's. All methods are safe for
+// concurrent use.
 package engine
 
 import (
