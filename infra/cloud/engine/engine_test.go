@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/infra/cloud/engine"
@@ -39,7 +41,7 @@ func TestConcurrentUpdatesAreSerial(t *testing.T) {
 	})
 }
 
-// The tests below are for the embedded engine only.
+// The tests below are for the embedded engine only: how it is reached, and clones.
 
 func TestServedOverHTTP(t *testing.T) {
 	e := engine.New()
@@ -129,4 +131,181 @@ func definition(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// world is an engine with a table whose items are all in the index.
+func world(t *testing.T, items int) (*engine.Engine, bench) {
+	e := engine.New()
+	b := newBench(t, e.Client(), false)
+	for i := range items {
+		b.put(with(b.key(fmt.Sprintf("%03d", i)), row{"expiry_bucket": s("b" + strconv.Itoa(i%2)), "expiry_order": s(fmt.Sprintf("%03d", i)), "a": n(i)}))
+	}
+	return e, b
+}
+
+// of returns the bench with a client of another engine.
+func (b bench) of(e *engine.Engine) bench {
+	b.client = e.Client()
+	return b
+}
+
+// If this fails, cases that got clones of one prepared world change each other's items.
+func TestClone(t *testing.T) {
+	const items = 50
+	index := func(b bench) []string {
+		b.Helper()
+		out, err := b.query(dynamodb.QueryInput{IndexName: aws.String("expiry-index"), KeyConditionExpression: aws.String("expiry_bucket = :b")}, row{":b": s("b0")})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return the("expiry_order", out.Items)
+	}
+	rows := func(b bench) int {
+		b.Helper()
+		out, err := b.query(dynamodb.QueryInput{KeyConditionExpression: aws.String("pk = :p")}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return len(out.Items)
+	}
+	// change deletes, updates and adds items, uses a token and makes a second table.
+	change := func(b bench) {
+		b.Helper()
+		if err := b.transact(aws.String("token"), b.writeDelete(b.key("000"), there), b.increment(b.key("001")), b.writePut(b.key("new"), absent)); err != nil {
+			b.Fatal(err)
+		}
+		if err := b.update(b.key("002"), "SET expiry_order = :v", row{":v": s("zzz")}); err != nil {
+			b.Fatal(err)
+		}
+		other := newBench(b.T, b.client, false)
+		if other.table == b.table {
+			b.Fatal("no other table")
+		}
+	}
+	checkUnchanged := func(b bench) {
+		b.Helper()
+		if got := rows(b); got != items {
+			b.Errorf("%d items, want %d", got, items)
+		}
+		if got := index(b); len(got) != items/2 || got[0] != "000" || got[items/2-1] != "048" {
+			b.Errorf("index = %q", got)
+		}
+		b.same("changed item", b.get(b.key("001")), with(b.key("001"), row{"a": n(1), "expiry_bucket": s("b1"), "expiry_order": s("001")}))
+	}
+	checkChanged := func(b bench) {
+		b.Helper()
+		if got := rows(b); got != items {
+			b.Errorf("%d items, want one less and one more", got)
+		}
+		if got := index(b); len(got) != items/2-1 || got[0] != "004" || got[len(got)-1] != "zzz" {
+			b.Errorf("index = %q", got)
+		}
+		if got := b.get(b.key("000")); got != nil {
+			b.Errorf("not deleted: %v", got)
+		}
+		b.same("changed item", b.get(b.key("001")), with(b.key("001"), row{"a": n(2), "expiry_bucket": s("b1"), "expiry_order": s("001")}))
+	}
+	t.Run("writes to the clone do not show in the original", func(t *testing.T) {
+		e, original := world(t, items)
+		clone := original.of(e.Clone())
+		checkUnchanged(clone)
+		change(clone)
+		checkChanged(clone)
+		checkUnchanged(original)
+	})
+	t.Run("writes to the original do not show in the clone", func(t *testing.T) {
+		e, original := world(t, items)
+		clone := original.of(e.Clone())
+		change(original)
+		checkChanged(original)
+		checkUnchanged(clone)
+	})
+	t.Run("clones and their clones do not show in each other", func(t *testing.T) {
+		e, original := world(t, items)
+		first := e.Clone()
+		change(original.of(first))
+		second := original.of(first.Clone())
+		checkChanged(second)
+		change2 := second.update(second.key("001"), "SET a = :v", row{":v": n(-1)})
+		if change2 != nil {
+			t.Fatal(change2)
+		}
+		checkChanged(original.of(first))
+		checkUnchanged(original)
+		checkUnchanged(original.of(e.Clone()))
+	})
+	t.Run("a table that one deletes stays in the other", func(t *testing.T) {
+		e, original := world(t, items)
+		clone := original.of(e.Clone())
+		if _, err := clone.client.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: &clone.table}); err != nil {
+			t.Fatal(err)
+		}
+		clone.refused(clone.tryPut(clone.key("s")), "ResourceNotFoundException")
+		checkUnchanged(original)
+	})
+	t.Run("a table that one makes is not in the other", func(t *testing.T) {
+		e, original := world(t, items)
+		clone := original.of(e.Clone())
+		if err := tabledef.Create(t.Context(), clone.client, definition(t), "other"); err != nil {
+			t.Fatal(err)
+		}
+		original.table = "other"
+		original.refused(original.tryPut(original.key("s")), "ResourceNotFoundException")
+	})
+	t.Run("what was done under a token before is done in both, what after in one", func(t *testing.T) {
+		e, original := world(t, items)
+		if err := original.transact(aws.String("before"), original.increment(original.key("001"))); err != nil {
+			t.Fatal(err)
+		}
+		clone := original.of(e.Clone())
+		for _, b := range []bench{original, clone, clone} {
+			for _, token := range []string{"before", "after"} {
+				if err := b.transact(&token, b.increment(b.key("001"))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, b := range []bench{original, clone} {
+			b.same("item", b.get(b.key("001")), with(b.key("001"), row{"a": n(3), "expiry_bucket": s("b1"), "expiry_order": s("001")}))
+		}
+	})
+}
+
+// Every transaction changes two items alike. They are alike in every clone, whenever it is made, and stay
+// as they are while the original changes.
+func TestCloneOfAnEngineInUse(t *testing.T) {
+	e, b := world(t, 50)
+	b.put(b.key("x"), b.key("y"))
+	var writing sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		writing.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := b.transact(nil, b.increment(b.key("x")), b.increment(b.key("y"))); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 50 {
+		clone := b.of(e.Clone())
+		x := text(clone.get(clone.key("x"))["a"])
+		if err := clone.transact(nil, clone.writePut(with(clone.key("x"), row{"a": s("clone")}), "")); err != nil {
+			t.Error(err)
+		}
+		if y := text(clone.get(clone.key("y"))["a"]); x != y {
+			t.Fatalf("half a transaction in a clone: %s and %s", x, y)
+		}
+	}
+	close(stop)
+	writing.Wait()
+	if x, y := text(b.get(b.key("x"))["a"]), text(b.get(b.key("y"))["a"]); x != y {
+		t.Errorf("half a transaction: %s and %s", x, y)
+	}
 }

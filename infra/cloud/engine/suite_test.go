@@ -3,6 +3,7 @@ package engine_test
 import (
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,7 +21,16 @@ import (
 	"latchkey/pkg/store/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+// defaultHistories is the number of histories in a run without -rapid.checks. Each costs about 20 ms of
+// processor time, most of it in DynamoDB Local.
+const defaultHistories = "40"
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", defaultHistories); err != nil {
+		panic(err)
+	}
+	storetest.Main(m)
+}
 
 // The codes of errors that every operation can answer.
 const (

@@ -5,7 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 
-	"github.com/google/btree" // keeps rows in order
+	"github.com/google/btree" // keeps rows in order, and clones them without a copy
 )
 
 // table is the items of one table and of its indexes. An index is the same structure under another
@@ -17,7 +17,8 @@ type table struct {
 	indexes map[string]*collection
 }
 
-// collection keeps items in the order of their keys.
+// collection keeps items in the order of their keys, in a tree that a clone shares until either
+// side writes.
 type collection struct {
 	key, tableKey keyPair
 	keep          map[string]bool // projected attributes; nil for all
@@ -47,6 +48,12 @@ func before(a, b row) bool { return a.compare(b) < 0 }
 func newCollection(key, tableKey keyPair) *collection {
 	const degree = 16
 	return &collection{key: key, tableKey: tableKey, rows: btree.NewG(degree, before)}
+}
+
+func (c *collection) clone() *collection {
+	copied := *c
+	copied.rows = c.rows.Clone()
+	return &copied
 }
 
 func at(partition, sort string) row {

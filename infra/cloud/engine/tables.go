@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 )
@@ -118,6 +119,15 @@ func (t *table) describe() *tableDescription {
 		d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, indexDescription{definition, "ACTIVE"})
 	}
 	return d
+}
+
+func (t *table) clone() *table {
+	copied := *t
+	copied.items, copied.indexes = t.items.clone(), maps.Clone(t.indexes)
+	for name, index := range t.indexes {
+		copied.indexes[name] = index.clone()
+	}
+	return &copied
 }
 
 func (e *Engine) table(name string) (*table, error) {
