@@ -24,7 +24,7 @@ func TestGuard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tabledef.Create(t.Context(), e.Client(), path, "t"); err != nil {
+	if err := tabledef.Create(t.Context(), e.Client(), path, "guarded"); err != nil {
 		t.Fatal(err)
 	}
 	key := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "p"}, "sk": &types.AttributeValueMemberS{Value: "s"}}
@@ -35,27 +35,27 @@ func TestGuard(t *testing.T) {
 				name = "expiry_bucket"
 			}
 			_, err := c.Query(t.Context(), &dynamodb.QueryInput{
-				TableName: aws.String("t"), IndexName: index, KeyConditionExpression: aws.String(name + " = :p"),
+				TableName: aws.String("guarded"), IndexName: index, KeyConditionExpression: aws.String(name + " = :p"),
 				ExpressionAttributeValues: map[string]types.AttributeValue{":p": key["pk"]},
 			})
 			return err
 		}
 	}
 	put := func(c *dynamodb.Client) error {
-		_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("t"), Item: key})
+		_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("guarded"), Item: key})
 		return err
 	}
 	remove := func(c *dynamodb.Client) error {
 		_, err := c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-			{Delete: &types.Delete{TableName: aws.String("t"), Key: key}},
+			{Delete: &types.Delete{TableName: aws.String("guarded"), Key: key}},
 		}})
 		return err
 	}
 	transact := func(c *dynamodb.Client) error {
 		_, err := c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-			{Put: &types.Put{TableName: aws.String("t"), Item: key}},
+			{Put: &types.Put{TableName: aws.String("guarded"), Item: key}},
 			{ConditionCheck: &types.ConditionCheck{
-				TableName: aws.String("t"), ConditionExpression: aws.String("attribute_not_exists(pk)"),
+				TableName: aws.String("guarded"), ConditionExpression: aws.String("attribute_not_exists(pk)"),
 				Key: map[string]types.AttributeValue{"pk": key["pk"], "sk": &types.AttributeValueMemberS{Value: "other"}},
 			}},
 		}})

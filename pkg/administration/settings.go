@@ -153,12 +153,6 @@ func (a *Administration) checkPrefix(before settings.Application, prefix string)
 	return broken.Err()
 }
 
-func set[T any](target, value *T) {
-	if value != nil {
-		*target = *value
-	}
-}
-
 // changes returns the audit events of a change, one for each setting.
 func changes(at time.Time, from audit.Origin, before, after settings.Application) (events []audit.Event) {
 	for _, setting := range []struct{ name, from, to string }{

@@ -19,9 +19,9 @@ import (
 )
 
 // refuses checks that nothing is made of parts of which one is missing.
-func refuses[P, T any](t *testing.T, parts P, make func(P) (*T, error)) {
+func refuses[P, T any](t *testing.T, parts P, build func(P) (*T, error)) {
 	t.Helper()
-	if _, err := make(parts); err != nil {
+	if _, err := build(parts); err != nil {
 		t.Errorf("with everything: %v", err)
 	}
 	for i := range reflect.TypeFor[P]().NumField() {
@@ -29,7 +29,7 @@ func refuses[P, T any](t *testing.T, parts P, make func(P) (*T, error)) {
 		_, optional := field.Tag.Lookup("optional")
 		lacking := parts
 		reflect.ValueOf(&lacking).Elem().Field(i).SetZero()
-		if made, err := make(lacking); !optional && (err == nil || made != nil || !strings.Contains(err.Error(), field.Name)) {
+		if made, err := build(lacking); !optional && (err == nil || made != nil || !strings.Contains(err.Error(), field.Name)) {
 			t.Errorf("%T without %s: %v", parts, field.Name, err)
 		}
 	}

@@ -3,11 +3,8 @@ package engine
 import (
 	_ "embed"
 	"encoding/json"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 )
 
 // reservedWords cannot stand unaliased in an expression ("Reserved words in DynamoDB", developer
@@ -27,6 +24,7 @@ var reservedWords = func() map[string]bool {
 // source is an expression as a request carries it: absent or not empty.
 type source string
 
+// UnmarshalJSON refuses an empty expression.
 func (s *source) UnmarshalJSON(raw []byte) error {
 	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
@@ -41,68 +39,56 @@ func (s *source) UnmarshalJSON(raw []byte) error {
 
 // node is one element of a parsed expression: an operator, function or operand with its arguments.
 type node struct {
-	op    string // "path", "value", "size", "=", "AND", "begins_with", "+", ...
-	args  []node
-	path  path
-	value value
+	op      string // "attribute", "value", "=", "AND", "begins_with", "+", ...
+	args    []node
+	name    string // of an attribute
+	value   value
+	grouped bool // it was in parentheses
 }
 
-// path addresses an attribute or a part of one; steps are string (map key) or int (list index).
-type path []any
-
-func (p path) attribute() string { return p[0].(string) }
-
-func (p path) in(it item) (value, bool) {
-	v, ok := it[p.attribute()]
-	for _, step := range p[1:] {
-		if !ok {
-			return value{}, false
-		}
-		switch step := step.(type) {
-		case string:
-			var m item
-			if m, ok = v.data.(item); ok {
-				v, ok = m[step]
-			}
-		case int:
-			var l []value
-			if l, ok = v.data.([]value); ok {
-				if ok = step < len(l); ok {
-					v = l[step]
-				}
-			}
-		}
+// attributes returns the names of all attributes in the expression.
+func (n node) attributes() []string {
+	var names []string
+	if n.op == "attribute" {
+		names = append(names, n.name)
 	}
-	return v, ok
-}
-
-// overlaps reports whether one path equals the other or lies below it.
-func (p path) overlaps(q path) bool {
-	n := min(len(p), len(q))
-	return slices.Equal(p[:n], q[:n])
+	for _, arg := range n.args {
+		names = append(names, arg.attributes()...)
+	}
+	return names
 }
 
 // substitutions are the names and values that an expression may use. DynamoDB refuses a request
 // with unused ones, so uses are recorded.
 type substitutions struct {
-	names      map[string]string
-	values     item
-	usedNames  map[string]bool
-	usedValues map[string]bool
+	names  map[string]string
+	values item
+	used   map[string]bool
 }
 
-func newSubstitutions(names map[string]string, values item) *substitutions {
-	return &substitutions{names: names, values: values, usedNames: map[string]bool{}, usedValues: map[string]bool{}}
+func newSubstitutions(names map[string]string, values item) (*substitutions, error) {
+	switch {
+	case names != nil && len(names) == 0:
+		return nil, invalid("ExpressionAttributeNames must not be empty")
+	case values != nil && len(values) == 0:
+		return nil, invalid("ExpressionAttributeValues must not be empty")
+	}
+	for alias, name := range names {
+		if name == "" {
+			return nil, invalid("ExpressionAttributeNames contains invalid value: Empty attribute name for key %s", alias)
+		}
+	}
+	return &substitutions{names: names, values: values, used: map[string]bool{}}, nil
 }
 
 func (s *substitutions) checkAllUsed() error {
-	for name := range maps.Keys(s.names) {
-		if !s.usedNames[name] {
+	for name := range s.names {
+		if !s.used[name] {
 			return invalid("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", name)
 		}
 	}
-	for name := range maps.Keys(s.values) {
-		if !s.usedValues[name] {
+	for name := range s.values {
+		if !s.used[name] {
 			return invalid("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", name)
 		}
 	}
@@ -132,7 +118,7 @@ func parse[T any](kind string, expression source, with *substitutions, rule func
 	p.tokens = p.split(string(expression))
 	out = rule(p)
 	if p.at < len(p.tokens) {
-		p.fail("Syntax error; token: %q", p.peek())
+		p.failAt(p.peek())
 	}
 	return out, nil
 }
@@ -141,32 +127,34 @@ func (p *parser) fail(format string, args ...any) {
 	panic(invalid("Invalid "+p.kind+": "+format, args...))
 }
 
-func wordRune(r rune) bool {
-	return r == '_' || r == '#' || r == ':' || unicode.IsLetter(r) || unicode.IsDigit(r)
+// failAt refuses a token that DynamoDB refuses too, or that only this engine does not support.
+func (p *parser) failAt(token string) {
+	p.fail("Syntax error, or more than the embedded engine supports; token: %q", token)
 }
+
+func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+func wordByte(c byte) bool { return letter(c) || '0' <= c && c <= '9' || c == '_' }
 
 func (p *parser) split(s string) []string {
 	var tokens []string
 	for i := 0; i < len(s); {
+		end := i + 1
 		switch c := s[i]; {
 		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
 			i++
-		case wordRune(rune(c)):
-			end := i + 1
-			for end < len(s) && wordRune(rune(s[end])) && s[end] != ':' && s[end] != '#' {
+			continue
+		case wordByte(c) || c == '#' || c == ':':
+			for end < len(s) && wordByte(s[end]) {
 				end++
 			}
-			tokens = append(tokens, s[i:end])
-			i = end
-		case strings.HasPrefix(s[i:], "<>"), strings.HasPrefix(s[i:], "<="), strings.HasPrefix(s[i:], ">="):
-			tokens = append(tokens, s[i:i+2])
-			i += 2
-		case strings.IndexByte("()[],.=<>+-", c) >= 0:
-			tokens = append(tokens, s[i:i+1])
-			i++
-		default:
-			p.fail("Syntax error; token: %q", c)
+		case strings.HasPrefix(s[i:], "<="), strings.HasPrefix(s[i:], ">="):
+			end++
+		case strings.IndexByte("(),=<>+", c) < 0:
+			p.failAt(s[i:end])
 		}
+		tokens = append(tokens, s[i:end])
+		i = end
 	}
 	return tokens
 }
@@ -195,7 +183,7 @@ func (p *parser) take(want string) bool {
 
 func (p *parser) expect(want string) {
 	if !p.take(want) {
-		p.fail("Syntax error; token: %q, expected: %q", p.peek(), want)
+		p.failAt(p.peek())
 	}
 }
 
@@ -222,40 +210,78 @@ func (p *parser) negation() node {
 	case p.take("("):
 		inner := p.condition()
 		p.expect(")")
+		if inner.grouped {
+			p.fail("The expression has redundant parentheses;")
+		}
+		inner.grouped = true
 		return inner
 	}
 	return p.predicate()
 }
 
-// predicates are the boolean functions, with their number of arguments.
-var predicates = map[string]int{
-	"attribute_exists": 1, "attribute_not_exists": 1, "attribute_type": 2, "begins_with": 2, "contains": 2,
-}
+// functions are the supported functions with the number of their arguments.
+var functions = map[string]int{"attribute_exists": 1, "attribute_not_exists": 1, "begins_with": 2, "contains": 2}
 
 func (p *parser) predicate() node {
-	if n, ok := predicates[p.peek()]; ok {
-		call := node{op: p.next(), args: p.arguments()}
-		if len(call.args) != n {
-			p.fail("Incorrect number of operands for operator or function; operator or function: %s", call.op)
+	n := node{op: p.peek()}
+	if count, ok := functions[n.op]; ok {
+		p.next()
+		n.args = p.arguments()
+		switch {
+		case len(n.args) != count:
+			p.fail("Incorrect number of operands for operator or function; operator or function: %s", n.op)
+		case count == 1 && n.args[0].op != "attribute":
+			p.fail("Operator or function requires a document path; operator or function: %s", n.op)
+		case n.op == "begins_with":
+			p.checkTypes(n, "S", "B")
 		}
-		if strings.HasPrefix(call.op, "attribute_") && call.args[0].op != "path" {
-			p.fail("Operator or function requires a document path; operator or function: %s", call.op)
+	} else {
+		n.args = []node{p.operand()}
+		n.op = strings.ToUpper(p.next())
+		switch n.op {
+		case "=", "<", "<=", ">", ">=":
+			n.args = append(n.args, p.operand())
+		case "BETWEEN":
+			low := p.operand()
+			p.expect("AND")
+			n.args = append(n.args, low, p.operand())
+		default:
+			p.failAt(n.op)
 		}
-		return call
+		if n.op != "=" {
+			p.checkTypes(n, "S", "N", "B")
+		}
 	}
-	left := p.operand()
-	switch op := strings.ToUpper(p.next()); op {
-	case "=", "<>", "<", "<=", ">", ">=":
-		return node{op: op, args: []node{left, p.operand()}}
-	case "BETWEEN":
-		low := p.operand()
-		p.expect("AND")
-		return node{op: op, args: []node{left, low, p.operand()}}
-	case "IN":
-		return node{op: op, args: append([]node{left}, p.arguments()...)}
-	default:
-		p.fail("Syntax error; token: %q", op)
-		return node{}
+	p.checkOperands(n)
+	return n
+}
+
+// checkTypes refuses literal operands of other types.
+func (p *parser) checkTypes(n node, kinds ...string) {
+	for _, arg := range n.args {
+		if arg.op == "value" && !slices.Contains(kinds, arg.value.kind) {
+			p.fail("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", n.op, arg.value.kind)
+		}
+	}
+}
+
+// checkOperands refuses a comparison of an attribute with itself, and bounds with nothing between
+// them.
+func (p *parser) checkOperands(n node) {
+	first := n.args[0]
+	for _, arg := range n.args[1:] {
+		if first.op == "attribute" && arg.op == "attribute" && first.name == arg.name {
+			p.fail("The first operand must be distinct from the remaining operands for this operator or function; operator: %s", n.op)
+		}
+	}
+	if n.op != "BETWEEN" || n.args[1].op != "value" || n.args[2].op != "value" {
+		return
+	}
+	switch order, ok := compare(n.args[1].value, n.args[2].value); {
+	case !ok:
+		p.fail("The BETWEEN operator requires same data type for lower and upper bounds")
+	case order > 0:
+		p.fail("The BETWEEN operator requires upper bound to be greater than or equal to lower bound")
 	}
 }
 
@@ -271,43 +297,16 @@ func (p *parser) arguments() []node {
 
 func (p *parser) operand() node {
 	token := p.peek()
-	switch {
-	case token == "size":
-		p.next()
-		args := p.arguments()
-		if len(args) != 1 {
-			p.fail("Incorrect number of operands for operator or function; operator or function: size")
-		}
-		return node{op: "size", args: args}
-	case strings.HasPrefix(token, ":"):
-		p.next()
-		v, ok := p.with.values[token]
-		if !ok {
-			p.fail("An expression attribute value used in expression is not defined; attribute value: %s", token)
-		}
-		p.with.usedValues[token] = true
-		return node{op: "value", value: v}
+	if !strings.HasPrefix(token, ":") {
+		return node{op: "attribute", name: p.name()}
 	}
-	return node{op: "path", path: p.path()}
-}
-
-func (p *parser) path() path {
-	out := path{p.name()}
-	for {
-		switch {
-		case p.take("."):
-			out = append(out, p.name())
-		case p.take("["):
-			i, err := strconv.Atoi(p.next())
-			if err != nil || i < 0 {
-				p.fail("Syntax error; list index expected")
-			}
-			p.expect("]")
-			out = append(out, i)
-		default:
-			return out
-		}
+	p.next()
+	v, ok := p.with.values[token]
+	if !ok {
+		p.fail("An expression attribute value used in expression is not defined; attribute value: %s", token)
 	}
+	p.with.used[token] = true
+	return node{op: "value", value: v}
 }
 
 func (p *parser) name() string {
@@ -318,122 +317,100 @@ func (p *parser) name() string {
 		if !ok {
 			p.fail("An expression attribute name used in the document path is not defined; attribute name: %s", token)
 		}
-		p.with.usedNames[token] = true
+		p.with.used[token] = true
 		return name
-	case !unicode.IsLetter(rune(token[0])):
-		p.fail("Syntax error; token: %q", token)
+	case !letter(token[0]):
+		p.failAt(token)
+	case p.peek() == "(":
+		p.fail("Invalid function name, or one that the embedded engine does not support; function: %s", token)
 	case reservedWords[strings.ToUpper(token)]:
 		p.fail("Attribute name is a reserved keyword; reserved keyword: %s", token)
 	}
 	return token
 }
 
-func (p *parser) paths() []path {
-	out := []path{p.path()}
+// projection reads a list of attributes.
+func (p *parser) projection() []string {
+	names := []string{p.name()}
 	for p.take(",") {
-		out = append(out, p.path())
+		names = append(names, p.name())
 	}
-	return out
+	p.checkOverlap(names)
+	return names
 }
 
-// operandIn returns an operand's value in an item; ok is false if it is absent.
-func (n node) operandIn(it item) (v value, ok bool) {
-	switch n.op {
-	case "path":
-		return n.path.in(it)
-	case "size":
-		if v, ok = n.args[0].operandIn(it); !ok {
-			return value{}, false
+func (p *parser) checkOverlap(names []string) {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			p.fail("Two document paths overlap with each other; must remove or rewrite one of these paths; path: %s", name)
 		}
-		size, ok := v.size()
-		return value{kind: "N", data: strconv.Itoa(size)}, ok
+	}
+}
+
+// in returns the value of an operand; ok is false if the item has no such attribute.
+func (n node) in(it item) (v value, ok bool) {
+	if n.op == "attribute" {
+		v, ok = it[n.name]
+		return v, ok
 	}
 	return n.value, true
 }
 
-// holds evaluates a condition. An operand that is absent or of another type makes a comparison
-// false, except <>, which is then true.
-func (n node) holds(it item) (bool, error) {
+// holds evaluates a condition. A comparison with an absent operand or one of another type is false.
+func (n node) holds(it item) bool {
 	switch n.op {
-	case "AND", "OR":
-		left, err := n.args[0].holds(it)
-		if err != nil || left == (n.op == "OR") {
-			return left, err
-		}
-		return n.args[1].holds(it)
+	case "AND":
+		return n.args[0].holds(it) && n.args[1].holds(it)
+	case "OR":
+		return n.args[0].holds(it) || n.args[1].holds(it)
 	case "NOT":
-		inner, err := n.args[0].holds(it)
-		return !inner, err
+		return !n.args[0].holds(it)
 	}
 	values := make([]value, len(n.args))
-	present := make([]bool, len(n.args))
+	present := true
 	for i, arg := range n.args {
-		values[i], present[i] = arg.operandIn(it)
+		var ok bool
+		values[i], ok = arg.in(it)
+		present = present && ok
 	}
-	switch n.op {
-	case "attribute_exists":
-		return present[0], nil
-	case "attribute_not_exists":
-		return !present[0], nil
-	case "<>":
-		return present[0] != present[1] || !equal(values[0], values[1]), nil
+	switch {
+	case n.op == "attribute_exists":
+		return present
+	case n.op == "attribute_not_exists":
+		return !present
+	case !present:
+		return false
 	}
-	if n.op == "begins_with" && present[1] && values[1].kind != "S" && values[1].kind != "B" {
-		return false, invalid("Invalid operand type for begins_with: %s", values[1].kind)
-	}
-	if n.op == "IN" {
-		return present[0] && slices.ContainsFunc(values[1:], func(v value) bool { return equal(values[0], v) }), nil
-	}
-	if slices.Contains(present, false) {
-		return false, nil
-	}
-	return compareValues(n.op, values), nil
-}
-
-func compareValues(op string, values []value) bool {
 	left, right := values[0], values[1]
-	if op == "=" {
+	switch n.op {
+	case "=":
 		return equal(left, right)
-	}
-	order, ordered := compare(left, right)
-	switch op {
-	case "<":
-		return ordered && order < 0
-	case "<=":
-		return ordered && order <= 0
-	case ">":
-		return ordered && order > 0
-	case ">=":
-		return ordered && order >= 0
-	case "BETWEEN":
-		high, ok := compare(left, values[2])
-		return ordered && ok && order >= 0 && high <= 0
-	case "attribute_type":
-		return right.data == left.kind
 	case "begins_with":
-		return left.kind == right.kind && strings.HasPrefix(left.string(), right.string())
+		return left.kind == right.kind && left.kind != "N" && strings.HasPrefix(left.text(), right.text())
 	case "contains":
 		return contains(left, right)
 	}
-	return false
-}
-
-func (v value) string() string {
-	if b, ok := v.data.([]byte); ok {
-		return string(b)
+	order, ok := compare(left, right)
+	switch n.op {
+	case "<":
+		return ok && order < 0
+	case "<=":
+		return ok && order <= 0
+	case ">":
+		return ok && order > 0
+	case ">=":
+		return ok && order >= 0
 	}
-	s, _ := v.data.(string)
-	return s
+	high, both := compare(left, values[2]) // BETWEEN
+	return ok && both && order >= 0 && high <= 0
 }
 
 func contains(in, v value) bool {
 	switch data := in.data.(type) {
-	case string, []byte:
-		return in.kind == v.kind && strings.Contains(in.string(), v.string())
+	case string:
+		return in.kind == v.kind && in.kind != "N" && strings.Contains(data, v.text())
 	case []string:
-		return in.kind == v.kind+"S" && slices.Contains(data, v.string())
-	case [][]byte:
-		return in.kind == v.kind+"S" && slices.ContainsFunc(data, func(b []byte) bool { return string(b) == v.string() })
+		return in.kind == v.kind+"S" && slices.Contains(data, v.text())
 	case []value:
 		return slices.ContainsFunc(data, func(e value) bool { return equal(e, v) })
 	}

@@ -2,153 +2,93 @@ package engine
 
 import (
 	"cmp"
-	"fmt"
 	"hash/fnv"
 	"slices"
-	"sort"
-	"strings"
-	"sync/atomic"
+
+	"github.com/google/btree" // keeps rows in order, and clones them without a copy
 )
 
 // table holds the items of one table and of its indexes. An index has the same structure under
 // another key. Items without that key are not in it, so it is sparse.
 type table struct {
 	created createTableInput
-	since   int64 // Unix seconds
+	ttl     string // attribute name; empty when off
 	items   *collection
 	indexes map[string]*collection
-	ttl     string // attribute name; empty when off
 }
 
+// collection keeps items in the order of their keys, in a tree that a clone shares until one of
+// them writes.
 type collection struct {
-	key        keyPair
-	tableKey   keyPair         // the tie-break between index entries with equal keys
-	keep       map[string]bool // projected attributes; nil for all
-	partitions map[string][]item
-	// order lists the partitions in scan order; nil when it is outdated.
-	order atomic.Pointer[[]string]
+	key, tableKey keyPair
+	keep          map[string]bool // projected attributes; nil for all
+	rows          *btree.BTreeG[row]
 }
 
-// keyPair names a partition key and, if sort is not empty, a sort key.
+// keyPair names a partition key and a sort key.
 type keyPair struct{ partition, sort string }
 
-func (k keyPair) names() []string {
-	if k.sort == "" {
-		return []string{k.partition}
-	}
-	return []string{k.partition, k.sort}
+func (k keyPair) names() []string { return []string{k.partition, k.sort} }
+
+// row is an item with its position: the partition key, the sort key and, in an index, the table's
+// key, which distinguishes entries with equal keys. As in DynamoDB, partitions are in the order of
+// their hashes, so that no caller relies on a sorted scan.
+type row struct {
+	hash  uint64
+	place [4]string
+	item  item
 }
+
+func (r row) compare(other row) int {
+	return cmp.Or(cmp.Compare(r.hash, other.hash), slices.Compare(r.place[:], other.place[:]))
+}
+
+func before(a, b row) bool { return a.compare(b) < 0 }
 
 func newCollection(key, tableKey keyPair) *collection {
-	return &collection{key: key, tableKey: tableKey, partitions: map[string][]item{}}
+	const degree = 16
+	return &collection{key: key, tableKey: tableKey, rows: btree.NewG(degree, before)}
 }
 
-// partitionOf spells a partition key so that keys of different types cannot meet.
-func (c *collection) partitionOf(it item) string {
-	v := it[c.key.partition]
-	return fmt.Sprintf("%s:%s", v.kind, v.data)
+func (c *collection) clone() *collection {
+	copied := *c
+	copied.rows = c.rows.Clone()
+	return &copied
 }
 
-// compare orders two items of one partition, by sort key and then by the table's own key.
-func (c *collection) compare(a, b item) int {
-	if c.key.sort != "" {
-		if order, _ := compare(a[c.key.sort], b[c.key.sort]); order != 0 {
-			return order
-		}
+func at(partition, sort string) row {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(partition)) // never fails (hash.Hash)
+	return row{hash: h.Sum64(), place: [4]string{partition, sort}}
+}
+
+// row returns the position of an item or key.
+func (c *collection) row(it item) row {
+	r := at(it[c.key.partition].text(), it[c.key.sort].text())
+	if c.key != c.tableKey {
+		r.place[2], r.place[3] = it[c.tableKey.partition].text(), it[c.tableKey.sort].text()
 	}
-	if c.key == c.tableKey {
-		return 0
-	}
-	for _, name := range c.tableKey.names() {
-		if order, _ := compare(a[name], b[name]); order != 0 {
-			return order
-		}
-	}
-	return 0
+	r.item = it
+	return r
 }
 
 func (c *collection) holds(it item) bool {
 	return !slices.ContainsFunc(c.key.names(), func(name string) bool { _, ok := it[name]; return !ok })
 }
 
-func (c *collection) find(it item) (rows []item, at int, found bool) {
-	rows = c.partitions[c.partitionOf(it)]
-	at, found = slices.BinarySearchFunc(rows, it, c.compare)
-	return rows, at, found
-}
-
 func (c *collection) get(key item) item {
-	if rows, at, found := c.find(key); found {
-		return rows[at]
-	}
-	return nil
+	found, _ := c.rows.Get(c.row(key))
+	return found.item
 }
 
-func (c *collection) put(it item) {
-	rows, at, found := c.find(it)
-	if found {
-		rows[at] = it
-		return
+// after visits the rows after a position in either direction, until each returns false.
+func (c *collection) after(place row, forward bool, each func(row) (more bool)) {
+	visit := func(r row) bool { return r.compare(place) == 0 || each(r) }
+	if forward {
+		c.rows.AscendGreaterOrEqual(place, visit)
+	} else {
+		c.rows.DescendLessOrEqual(place, visit)
 	}
-	if len(rows) == 0 {
-		c.order.Store(nil)
-	}
-	c.partitions[c.partitionOf(it)] = slices.Insert(rows, at, it)
-}
-
-func (c *collection) remove(it item) {
-	rows, at, found := c.find(it)
-	switch {
-	case !found:
-	case len(rows) == 1:
-		delete(c.partitions, c.partitionOf(it))
-		c.order.Store(nil)
-	default:
-		c.partitions[c.partitionOf(it)] = slices.Delete(rows, at, at+1)
-	}
-}
-
-// inOrder visits partitions by the hash of their key, as DynamoDB does, so that no caller relies on
-// a sorted scan.
-func (c *collection) inOrder() []string {
-	if order := c.order.Load(); order != nil {
-		return *order
-	}
-	order := make([]string, 0, len(c.partitions))
-	for partition := range c.partitions {
-		order = append(order, partition)
-	}
-	slices.SortFunc(order, compareHashes)
-	c.order.Store(&order)
-	return order
-}
-
-func compareHashes(a, b string) int {
-	return cmp.Or(cmp.Compare(hash(a), hash(b)), strings.Compare(a, b))
-}
-
-func hash(partition string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(partition)) // never fails (hash.Hash)
-	return h.Sum64()
-}
-
-// from returns the rows of a partition that come after start in the given direction.
-func (c *collection) from(rows []item, start item, forward bool) []item {
-	if !forward {
-		rows = slices.Clone(rows)
-		slices.Reverse(rows)
-	}
-	if start == nil {
-		return rows
-	}
-	return rows[sort.Search(len(rows), func(i int) bool {
-		order := c.compare(rows[i], start)
-		if forward {
-			return order > 0
-		}
-		return order < 0
-	}):]
 }
 
 // project returns the item as this collection stores it.
@@ -156,22 +96,31 @@ func (c *collection) project(it item) item {
 	if c.keep == nil {
 		return it
 	}
+	return pick(it, func(name string) bool { return c.keep[name] })
+}
+
+func pick(it item, wanted func(name string) bool) item {
 	out := item{}
 	for name, v := range it {
-		if c.keep[name] {
+		if wanted(name) {
 			out[name] = v
 		}
 	}
 	return out
 }
 
-// keyOf returns the key at the end of a page: the collection's and the table's.
-func (c *collection) keyOf(it item) item {
-	out := item{}
-	for _, name := range append(c.key.names(), c.tableKey.names()...) {
-		out[name] = it[name]
+// keyNames returns the attributes of a page's last key: the collection's key and the table's.
+func (c *collection) keyNames() []string {
+	names := c.key.names()
+	if c.key != c.tableKey {
+		names = append(names, c.tableKey.names()...)
 	}
-	return out
+	return names
+}
+
+func (c *collection) keyOf(it item) item {
+	names := c.keyNames()
+	return pick(it, func(name string) bool { return slices.Contains(names, name) })
 }
 
 // store replaces before (nil if there is none) by after (nil to delete) in the table and its indexes.
@@ -184,29 +133,29 @@ func (t *table) store(before, after item) {
 
 func replace(c *collection, before, after item) {
 	if before != nil && c.holds(before) {
-		c.remove(before)
+		c.rows.Delete(c.row(before))
 	}
 	if after != nil && c.holds(after) {
-		c.put(after)
+		c.rows.ReplaceOrInsert(c.row(after))
 	}
 }
 
-// checkKey accepts only the primary key with its declared types.
+// checkKey accepts only the primary key.
 func (t *table) checkKey(key item) error {
 	if len(key) != len(t.items.key.names()) {
-		return invalid("The provided key element does not match the schema")
+		return invalid("The number of conditions on the keys is invalid")
 	}
-	return t.checkKeyAttributes(key, t.items.key, false)
+	return t.items.checkKey(key)
 }
 
 // checkItem refuses an item without a proper key, or larger than 400 KB (the item size quota).
 func (t *table) checkItem(it item) error {
 	const limit = 400 << 10
-	if err := t.checkKeyAttributes(it, t.items.key, false); err != nil {
+	if err := t.items.checkKey(it); err != nil {
 		return err
 	}
 	for _, index := range t.indexes {
-		if err := t.checkKeyAttributes(it, index.key, true); err != nil {
+		if err := index.checkKey(it); err != nil {
 			return err
 		}
 	}
@@ -216,20 +165,23 @@ func (t *table) checkItem(it item) error {
 	return nil
 }
 
-func (t *table) checkKeyAttributes(it item, key keyPair, optional bool) error {
-	for _, name := range key.names() {
+// checkKey refuses key attributes that are missing, empty, too long or of another type than S. An
+// item may lack the key of an index.
+func (c *collection) checkKey(it item) error {
+	const maxPartition, maxSort = 2048, 1024 // bytes ("Quotas", developer guide)
+	for i, name := range c.key.names() {
+		limit := []int{maxPartition, maxSort}[i]
 		v, ok := it[name]
-		if !ok {
-			if optional {
-				continue
-			}
-			return invalid("One or more parameter values were invalid: Missing the key %s in the item", name)
-		}
-		if want := t.created.attributeType(name); v.kind != want {
-			return invalid("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s", name, want, v.kind)
-		}
-		if n, ok := v.size(); ok && n == 0 {
+		switch {
+		case !ok && c.key != c.tableKey:
+		case !ok:
+			return invalid("One of the required keys was not given a value: %s", name)
+		case v.kind != "S":
+			return ofItem(invalid("One or more parameter values were invalid: Type mismatch for key %s expected: S actual: %s", name, v.kind))
+		case v.text() == "":
 			return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: %s", name)
+		case len(v.text()) > limit:
+			return invalid("One or more parameter values were invalid: Size limit of %d bytes exceeded by key %s", limit, name)
 		}
 	}
 	return nil

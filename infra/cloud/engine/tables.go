@@ -2,6 +2,7 @@ package engine
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 )
 
@@ -25,7 +26,7 @@ type indexDefinition struct {
 
 type projection struct {
 	ProjectionType   string
-	NonKeyAttributes []string `json:",omitempty"`
+	NonKeyAttributes []string
 }
 
 type namedTable struct{ TableName string }
@@ -37,14 +38,10 @@ type tableReply struct {
 
 type tableDescription struct {
 	TableName              string
-	TableArn               string
 	TableStatus            string
-	CreationDateTime       int64
-	ItemCount              int
 	AttributeDefinitions   []attributeDefinition
 	KeySchema              []keyElement
 	GlobalSecondaryIndexes []indexDescription `json:",omitempty"`
-	BillingModeSummary     struct{ BillingMode string }
 }
 
 type indexDescription struct {
@@ -52,80 +49,85 @@ type indexDescription struct {
 	IndexStatus string
 }
 
-func (in createTableInput) attributeType(name string) string {
-	for _, a := range in.AttributeDefinitions {
-		if a.AttributeName == name {
-			return a.AttributeType
-		}
-	}
-	return ""
-}
+var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 
-func (in createTableInput) keyPair(schema []keyElement) (keyPair, error) {
-	var key keyPair
-	for _, e := range schema {
-		if in.attributeType(e.AttributeName) == "" {
-			return key, invalid("Some index key attributes are not defined in AttributeDefinitions: %s", e.AttributeName)
-		}
-		if e.KeyType == "HASH" {
-			key.partition = e.AttributeName
-		} else {
-			key.sort = e.AttributeName
-		}
-	}
-	if key.partition == "" {
-		return key, invalid("No Hash Key specified in schema. All Dynamo DB tables must have exactly one hash key")
-	}
-	return key, nil
-}
-
+// createTable makes a table like Latchkey's: partition and sort keys of type S, global indexes that
+// project chosen attributes, and no provisioned capacity.
 func (e *Engine) createTable(in createTableInput) (tableReply, error) {
-	if _, ok := e.tables[in.TableName]; ok {
+	switch {
+	case !tableName.MatchString(in.TableName):
+		return tableReply{}, invalid("Invalid table/index name. Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'")
+	case e.tables[in.TableName] != nil:
 		return tableReply{}, &apiError{Type: "ResourceInUseException", Message: "Table already exists: " + in.TableName}
-	}
-	if in.BillingMode != "PAY_PER_REQUEST" {
-		return tableReply{}, invalid("only BillingMode PAY_PER_REQUEST is supported")
+	case in.BillingMode != "PAY_PER_REQUEST":
+		return tableReply{}, invalid("the embedded engine supports BillingMode PAY_PER_REQUEST only")
 	}
 	key, err := in.keyPair(in.KeySchema)
 	if err != nil {
 		return tableReply{}, err
 	}
-	t := &table{created: in, since: e.clock.Now().Unix(), items: newCollection(key, key), indexes: map[string]*collection{}}
+	t := &table{created: in, items: newCollection(key, key), indexes: map[string]*collection{}}
+	used := t.items.keyNames()
 	for _, definition := range in.GlobalSecondaryIndexes {
 		indexKey, err := in.keyPair(definition.KeySchema)
 		if err != nil {
 			return tableReply{}, err
 		}
+		if definition.Projection.ProjectionType != "INCLUDE" {
+			return tableReply{}, invalid("the embedded engine supports ProjectionType INCLUDE only")
+		}
 		index := newCollection(indexKey, key)
-		if definition.Projection.ProjectionType != "ALL" {
-			index.keep = map[string]bool{}
-			for _, name := range slices.Concat(indexKey.names(), key.names(), definition.Projection.NonKeyAttributes) {
-				index.keep[name] = true
-			}
+		index.keep = map[string]bool{}
+		for _, name := range slices.Concat(index.keyNames(), definition.Projection.NonKeyAttributes) {
+			index.keep[name] = true
 		}
 		t.indexes[definition.IndexName] = index
+		used = append(used, indexKey.names()...)
+	}
+	for _, defined := range in.AttributeDefinitions {
+		if !slices.Contains(used, defined.AttributeName) {
+			return tableReply{}, invalid("The number of attributes in key schema must match the number of attributes defined in attribute definitions: %s", defined.AttributeName)
+		}
 	}
 	e.tables[in.TableName] = t
 	return tableReply{TableDescription: t.describe()}, nil
 }
 
+func (in createTableInput) keyPair(schema []keyElement) (keyPair, error) {
+	byType := map[string]string{}
+	for _, e := range schema {
+		if !slices.Contains(in.AttributeDefinitions, attributeDefinition{e.AttributeName, "S"}) {
+			return keyPair{}, invalid("a key attribute is not defined, or not of type S, which is all that the embedded engine supports: %s", e.AttributeName)
+		}
+		byType[e.KeyType] = e.AttributeName
+	}
+	key := keyPair{byType["HASH"], byType["RANGE"]}
+	if key.partition == "" || key.sort == "" || len(schema) != len(key.names()) {
+		return key, invalid("No Hash Key specified in schema, or no Range Key, without which the embedded engine makes no table")
+	}
+	return key, nil
+}
+
 func (t *table) describe() *tableDescription {
 	d := &tableDescription{
 		TableName:            t.created.TableName,
-		TableArn:             "arn:aws:dynamodb:" + region + ":" + account + ":table/" + t.created.TableName,
 		TableStatus:          "ACTIVE",
-		CreationDateTime:     t.since,
 		AttributeDefinitions: t.created.AttributeDefinitions,
 		KeySchema:            t.created.KeySchema,
-	}
-	d.BillingModeSummary.BillingMode = t.created.BillingMode
-	for _, rows := range t.items.partitions {
-		d.ItemCount += len(rows)
 	}
 	for _, definition := range t.created.GlobalSecondaryIndexes {
 		d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, indexDescription{definition, "ACTIVE"})
 	}
 	return d
+}
+
+func (t *table) clone() *table {
+	copied := *t
+	copied.items, copied.indexes = t.items.clone(), maps.Clone(t.indexes)
+	for name, index := range t.indexes {
+		copied.indexes[name] = index.clone()
+	}
+	return &copied
 }
 
 func (e *Engine) table(name string) (*table, error) {
@@ -152,12 +154,6 @@ func (e *Engine) deleteTable(in namedTable) (tableReply, error) {
 	return tableReply{TableDescription: t.describe()}, nil
 }
 
-type tableNames struct{ TableNames []string }
-
-func (e *Engine) listTables(struct{}) (tableNames, error) {
-	return tableNames{slices.Sorted(maps.Keys(e.tables))}, nil
-}
-
 type timeToLive struct {
 	AttributeName string
 	Enabled       bool
@@ -170,38 +166,17 @@ type updateTimeToLiveInput struct {
 
 type updateTimeToLiveReply struct{ TimeToLiveSpecification timeToLive }
 
+// updateTimeToLive only records the attribute; see the package comment.
 func (e *Engine) updateTimeToLive(in updateTimeToLiveInput) (updateTimeToLiveReply, error) {
 	t, err := e.table(in.TableName)
-	if err != nil {
+	switch {
+	case err != nil:
 		return updateTimeToLiveReply{}, err
+	case !in.TimeToLiveSpecification.Enabled:
+		return updateTimeToLiveReply{}, invalid("the embedded engine does not support disabling TimeToLive")
+	case t.ttl != "":
+		return updateTimeToLiveReply{}, invalid("TimeToLive is already enabled")
 	}
-	if in.TimeToLiveSpecification.Enabled == (t.ttl != "") {
-		return updateTimeToLiveReply{}, invalid("TimeToLive is already in that state")
-	}
-	t.ttl = ""
-	if in.TimeToLiveSpecification.Enabled {
-		t.ttl = in.TimeToLiveSpecification.AttributeName
-	}
+	t.ttl = in.TimeToLiveSpecification.AttributeName
 	return updateTimeToLiveReply{in.TimeToLiveSpecification}, nil
-}
-
-type describeTimeToLiveReply struct {
-	TimeToLiveDescription struct {
-		AttributeName    string `json:",omitempty"`
-		TimeToLiveStatus string
-	}
-}
-
-func (e *Engine) describeTimeToLive(in namedTable) (describeTimeToLiveReply, error) {
-	var out describeTimeToLiveReply
-	t, err := e.table(in.TableName)
-	if err != nil {
-		return out, err
-	}
-	out.TimeToLiveDescription.AttributeName = t.ttl
-	out.TimeToLiveDescription.TimeToLiveStatus = "DISABLED"
-	if t.ttl != "" {
-		out.TimeToLiveDescription.TimeToLiveStatus = "ENABLED"
-	}
-	return out, nil
 }

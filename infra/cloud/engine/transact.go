@@ -8,11 +8,14 @@ import (
 	"time"
 )
 
-// transactLimit is the most items one transaction may have (TransactWriteItems, API reference).
-const transactLimit = 100
-
-// tokenLife is how long a client request token is remembered (TransactWriteItems, API reference).
-const tokenLife = 10 * time.Minute
+// The limits of a transaction, and how long its client request token is remembered
+// (TransactWriteItems, API reference).
+const (
+	transactLimit = 100
+	transactBytes = 4 << 20
+	tokenLength   = 36
+	tokenLife     = 10 * time.Minute
+)
 
 type answeredTransaction struct {
 	body [sha256.Size]byte
@@ -20,7 +23,6 @@ type answeredTransaction struct {
 }
 
 type transactWriteInput struct {
-	ignored
 	ClientRequestToken string
 	TransactItems      []transactWrite
 }
@@ -50,12 +52,18 @@ func (w transactWrite) verb() (string, write, error) {
 
 // transactWriteItems performs all of its writes or none. It evaluates every condition, so that the
 // reasons name each failed item, as DynamoDB's do.
-func (e *Engine) transactWriteItems(in transactWriteInput) (struct{}, error) {
-	done := struct{}{}
+func (e *Engine) transactWriteItems(in transactWriteInput) (done struct{}, err error) {
 	if n := len(in.TransactItems); n == 0 || n > transactLimit {
 		return done, invalid("Member must have length less than or equal to %d and at least 1", transactLimit)
 	}
+	if len(in.ClientRequestToken) > tokenLength {
+		return done, invalid("Value at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to %d", tokenLength)
+	}
 	body, err := json.Marshal(in.TransactItems)
+	if err != nil {
+		return done, err
+	}
+	plans, reasons, err := e.prepareAll(in.TransactItems)
 	if err != nil {
 		return done, err
 	}
@@ -66,8 +74,13 @@ func (e *Engine) transactWriteItems(in transactWriteInput) (struct{}, error) {
 		}
 		return done, nil
 	}
-	plans, err := e.prepareAll(in.TransactItems)
-	if err != nil {
+	seen := keySet{}
+	for _, p := range plans {
+		if p != nil && !seen.add(p.table, p.key) {
+			return done, invalid("Transaction request cannot include multiple operations on one item")
+		}
+	}
+	if err := cancellation(reasons); err != nil {
 		return done, err
 	}
 	for _, p := range plans {
@@ -84,56 +97,59 @@ func (e *Engine) transactWriteItems(in transactWriteInput) (struct{}, error) {
 	return done, nil
 }
 
-func (e *Engine) prepareAll(items []transactWrite) ([]*plan, error) {
+// prepareAll prepares and runs every write, without committing any. It returns a reason for each item,
+// or an error if the request as a whole is invalid.
+func (e *Engine) prepareAll(items []transactWrite) ([]*plan, []cancellationReason, error) {
 	plans := make([]*plan, len(items))
 	reasons := make([]cancellationReason, len(items))
-	cancelled := false
-	seen := newKeySet()
+	size := 0
 	for i, entry := range items {
 		verb, w, err := entry.verb()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p, err := e.prepare(verb, w)
-		if err != nil {
-			return nil, err
+		fault := new(apiError)
+		switch {
+		case errors.As(err, &fault) && fault.ofItem:
+			reasons[i] = cancellationReason{Code: "ValidationError", Message: err.Error()}
+		case err != nil:
+			return nil, nil, err
+		default:
+			plans[i], reasons[i] = p, p.try(verb, w)
+			size += p.after.bytes()
 		}
-		if !seen.add(p.table, p.key) {
-			return nil, invalid("Transaction request cannot include multiple operations on one item")
-		}
-		plans[i], reasons[i] = p, cancellationReason{Code: "None"}
-		if !p.holds {
-			reasons[i] = cancellationReason{
-				Code:    "ConditionalCheckFailed",
-				Message: conditionFailed,
-				Item:    p.oldItem(w.ReturnValuesOnConditionCheckFailure),
-			}
-		} else if err := p.run(verb, w); err != nil {
-			reasons[i] = cancellationReason{Code: "ValidationError", Message: messageOf(err)}
-		}
-		cancelled = cancelled || reasons[i].Code != "None"
 	}
-	if cancelled {
-		return nil, cancellation(reasons)
+	if size > transactBytes {
+		return nil, nil, invalid("Transaction payload size cannot exceed 4MB")
 	}
-	return plans, nil
+	return plans, reasons, nil
 }
 
+// try runs the write and returns the reason why it fails, or "None".
+func (p *plan) try(verb string, w write) cancellationReason {
+	if !p.holds {
+		return cancellationReason{Code: "ConditionalCheckFailed", Message: conditionFailed, Item: p.oldItem(w.ReturnValuesOnConditionCheckFailure)}
+	}
+	if err := p.run(verb, w); err != nil {
+		return cancellationReason{Code: "ValidationError", Message: err.Error()}
+	}
+	return cancellationReason{Code: "None"}
+}
+
+// cancellation returns nil if every reason is "None".
 func cancellation(reasons []cancellationReason) error {
-	codes := make([]string, len(reasons))
+	codes, against := make([]string, len(reasons)), false
 	for i, reason := range reasons {
 		codes[i] = reason.Code
+		against = against || reason.Code != "None"
+	}
+	if !against {
+		return nil
 	}
 	return &apiError{
 		Type:                "TransactionCanceledException",
 		Message:             "Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]",
 		CancellationReasons: reasons,
 	}
-}
-
-func messageOf(err error) string {
-	if fault := new(apiError); errors.As(err, &fault) {
-		return fault.Message
-	}
-	return err.Error()
 }

@@ -1,166 +1,212 @@
 package engine
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"math/big"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // item is one row. Items in a table are never modified, so reading them needs no lock.
 type item map[string]value
 
+// UnmarshalJSON refuses attributes without a name.
+func (it *item) UnmarshalJSON(raw []byte) error {
+	var attributes map[string]value
+	if err := json.Unmarshal(raw, &attributes); err != nil {
+		return err
+	}
+	if _, unnamed := attributes[""]; unnamed {
+		return invalid("Empty attribute name")
+	}
+	*it = attributes
+	return nil
+}
+
 // value is one attribute value: the wire format's type descriptor and the data, which is string (S,
-// N), []byte (B), bool (BOOL, NULL), []string (SS, NS), [][]byte (BS), []value (L) or item (M).
-// Numbers stay text in their shortest form, because they have more digits than a float64.
+// N, and B for its bytes), bool (BOOL, NULL), []string (SS, NS), []value (L) or item (M). Numbers
+// are in the form that DynamoDB returns and sets are sorted, so equal values have equal data. Sets
+// of binary values are not supported.
 type value struct {
 	kind string
 	data any
 }
 
-func (v value) MarshalJSON() ([]byte, error) { return json.Marshal(map[string]any{v.kind: v.data}) }
+func (v value) MarshalJSON() ([]byte, error) {
+	data := v.data
+	if v.kind == "B" {
+		data = []byte(v.text())
+	}
+	raw, err := json.Marshal(data)
+	return slices.Concat([]byte(`{"`+v.kind+`":`), raw, []byte{'}'}), err
+}
 
+// wire is a value in JSON: exactly one of these.
+type wire struct {
+	S, N       *string
+	B          *[]byte
+	BOOL, NULL *bool
+	SS, NS     *[]string
+	L          *[]value
+	M          *item
+}
+
+// UnmarshalJSON reads the wire format and refuses malformed numbers, sets and nulls.
 func (v *value) UnmarshalJSON(raw []byte) error {
-	var tagged map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &tagged); err != nil {
+	var w wire
+	if err := json.Unmarshal(raw, &w); err != nil {
 		return err
 	}
-	if len(tagged) != 1 {
-		return errors.New("an attribute value must have exactly one type")
+	found := 0
+	var err error
+	set := func(kind string, data any, fault error) {
+		found++
+		*v, err = value{kind, data}, fault
 	}
-	for kind, data := range tagged {
-		v.kind = kind
-		var err error
-		switch kind {
-		case "S", "N":
-			v.data, err = decodeAs[string](data)
-		case "B":
-			v.data, err = decodeAs[[]byte](data)
-		case "BOOL", "NULL":
-			v.data, err = decodeAs[bool](data)
-		case "SS", "NS":
-			v.data, err = decodeAs[[]string](data)
-		case "BS":
-			v.data, err = decodeAs[[][]byte](data)
-		case "L":
-			v.data, err = decodeAs[[]value](data)
-		case "M":
-			v.data, err = decodeAs[item](data)
-		default:
-			err = fmt.Errorf("unknown attribute type %q", kind)
-		}
-		if err != nil {
-			return err
+	if w.S != nil {
+		set("S", *w.S, nil)
+	}
+	if w.N != nil {
+		text, fault := normalNumber(*w.N)
+		set("N", text, fault)
+	}
+	if w.B != nil {
+		set("B", string(*w.B), nil)
+	}
+	if w.BOOL != nil {
+		set("BOOL", *w.BOOL, nil)
+	}
+	if w.NULL != nil {
+		set("NULL", true, nil)
+		if !*w.NULL {
+			err = invalid("One or more parameter values were invalid: Null attribute value types must have the value of true")
 		}
 	}
-	return v.normalize()
+	if w.SS != nil {
+		members, fault := normalSet("SS", *w.SS)
+		set("SS", members, fault)
+	}
+	if w.NS != nil {
+		members, fault := normalSet("NS", *w.NS)
+		set("NS", members, fault)
+	}
+	if w.L != nil {
+		set("L", *w.L, nil)
+	}
+	if w.M != nil {
+		set("M", *w.M, nil)
+	}
+	if found != 1 {
+		return invalid("Supplied AttributeValue must contain exactly one of the datatypes that the embedded engine supports")
+	}
+	return err
 }
 
-func decodeAs[T any](raw json.RawMessage) (T, error) {
-	var out T
-	err := json.Unmarshal(raw, &out)
-	return out, err
-}
-
-// normalize checks what JSON does not: the form of numbers and the members of sets.
-func (v *value) normalize() error {
-	switch data := v.data.(type) {
-	case string:
-		if v.kind == "N" {
-			n, err := parseNumber(data)
-			if err != nil {
-				return err
-			}
-			v.data = formatNumber(n)
-		}
-	case []string:
-		if v.kind == "NS" {
-			for i := range data {
-				n, err := parseNumber(data[i])
-				if err != nil {
-					return err
-				}
-				data[i] = formatNumber(n)
+func normalSet(kind string, members []string) ([]string, error) {
+	if len(members) == 0 {
+		return nil, invalid("One or more parameter values were invalid: An set may not be empty")
+	}
+	for i := range members {
+		if kind == "NS" {
+			var err error
+			if members[i], err = normalNumber(members[i]); err != nil {
+				return nil, err
 			}
 		}
-		return checkSet(data, func(a, b string) int { return cmp.Compare(a, b) })
-	case [][]byte:
-		return checkSet(data, bytes.Compare)
 	}
-	return nil
+	slices.Sort(members)
+	if len(slices.Compact(slices.Clone(members))) < len(members) {
+		return nil, invalid("One or more parameter values were invalid: Input collection contains duplicates")
+	}
+	return members, nil
 }
 
-func checkSet[T any](set []T, compare func(a, b T) int) error {
-	if len(set) == 0 {
-		return errors.New("an attribute value may not contain an empty set")
+var numeral = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE]([+-]?\d+))?$`)
+
+// normalNumber returns a number in the form that DynamoDB returns: no exponent, no needless zeros.
+func normalNumber(text string) (string, error) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return strconv.FormatInt(n, 10), nil
 	}
-	slices.SortFunc(set, compare)
-	for i := 1; i < len(set); i++ {
-		if compare(set[i-1], set[i]) == 0 {
-			return errors.New("input collection contains duplicates")
-		}
+	parts := numeral.FindStringSubmatch(text)
+	if parts == nil {
+		return "", invalid("A value provided cannot be converted into a number")
 	}
-	return nil
+	const longest = 1000 // a larger exponent is out of range for all digits that fit into a request
+	if exponent, err := strconv.Atoi(cmp.Or(parts[3], "0")); err != nil || max(exponent, -exponent) > longest {
+		return "", errNumberRange()
+	}
+	n, _ := new(big.Rat).SetString(text) // it is a valid numeral
+	return formatNumber(n)
 }
 
-func number(n *big.Rat) value { return value{kind: "N", data: formatNumber(n)} }
-
-func parseNumber(s string) (*big.Rat, error) {
-	n, ok := new(big.Rat).SetString(s)
-	// big.Rat also accepts fractions and hexadecimal.
-	if !ok || strings.ContainsAny(s, "/xXpP_bBoO") {
-		return nil, fmt.Errorf("the parameter cannot be converted to a numeric value: %s", s)
-	}
-	return n, nil
+func errNumberRange() error {
+	return invalid("Number overflow or underflow. Attempting to store a number with magnitude outside of the supported range")
 }
 
-func formatNumber(n *big.Rat) string {
-	if n.IsInt() {
-		return n.Num().String()
+// The range and precision of numbers ("Data types", Amazon DynamoDB developer guide).
+var largest, smallest = power(126), new(big.Rat).Inv(power(130))
+
+const precision = 38
+
+func power(n int64) *big.Rat {
+	return new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(n), nil))
+}
+
+func formatNumber(n *big.Rat) (string, error) {
+	magnitude := new(big.Rat).Abs(n)
+	if magnitude.Cmp(largest) >= 0 || n.Sign() != 0 && magnitude.Cmp(smallest) < 0 {
+		return "", errNumberRange()
 	}
-	const precision = 38 // digits that DynamoDB keeps
-	return strings.TrimRight(n.FloatString(precision), "0")
+	const places = 130 + precision
+	text := strings.TrimSuffix(strings.TrimRight(n.FloatString(places), "0"), ".")
+	digits := strings.Trim(strings.Replace(text, ".", "", 1), "-0")
+	if exact, _ := new(big.Rat).SetString(text); len(digits) > precision || exact.Cmp(n) != 0 {
+		return "", invalid("DynamoDB only supports precision up to %d digits", precision)
+	}
+	return text, nil
 }
 
 func (v value) number() *big.Rat {
-	n, _ := new(big.Rat).SetString(v.data.(string)) // checked by normalize
+	n, _ := new(big.Rat).SetString(v.text()) // checked when it was read
 	return n
+}
+
+func sum(a, b value) (value, error) {
+	text, err := formatNumber(new(big.Rat).Add(a.number(), b.number()))
+	return value{kind: "N", data: text}, err
+}
+
+// text returns the data of S, N and B, and "" for other types.
+func (v value) text() string {
+	s, _ := v.data.(string)
+	return s
 }
 
 // compare orders two values of one scalar type; ok is false if they have no common order.
 func compare(a, b value) (order int, ok bool) {
-	if a.kind != b.kind {
+	switch {
+	case a.kind != b.kind:
 		return 0, false
-	}
-	switch a.kind {
-	case "S":
-		return cmp.Compare(a.data.(string), b.data.(string)), true
-	case "N":
+	case a.kind == "S", a.kind == "B":
+		return strings.Compare(a.text(), b.text()), true
+	case a.kind == "N":
 		return a.number().Cmp(b.number()), true
-	case "B":
-		return bytes.Compare(a.data.([]byte), b.data.([]byte)), true
 	}
 	return 0, false
 }
 
-// equal compares values of any type. normalize has brought numbers and sets into one form, so that
-// numbers compare by value and sets without regard to order.
 func equal(a, b value) bool {
 	if a.kind != b.kind {
 		return false
 	}
 	switch x := a.data.(type) {
-	case []byte:
-		return bytes.Equal(x, b.data.([]byte))
 	case []string:
 		return slices.Equal(x, b.data.([]string))
-	case [][]byte:
-		return slices.EqualFunc(x, b.data.([][]byte), bytes.Equal)
 	case []value:
 		return slices.EqualFunc(x, b.data.([]value), equal)
 	case item:
@@ -169,43 +215,21 @@ func equal(a, b value) bool {
 	return a.data == b.data
 }
 
-// size returns the result of size(); ok is false for types without one.
-func (v value) size() (n int, ok bool) {
-	switch data := v.data.(type) {
-	case string:
-		return len(data), v.kind == "S"
-	case []byte:
-		return len(data), true
-	case []string:
-		return len(data), true
-	case [][]byte:
-		return len(data), true
-	case []value:
-		return len(data), true
-	case item:
-		return len(data), true
-	}
-	return 0, false
-}
-
-// bytes returns the value's contribution to the item size for the 400 KB and 1 MB limits ("Item
-// sizes and formats", DynamoDB developer guide). Numbers count as their text, which is never less.
+// bytes returns the value's contribution to the size for the 400 KB and 1 MB limits ("DynamoDB item
+// sizes and formats", developer guide).
 func (v value) bytes() int {
 	n := 0
 	switch data := v.data.(type) {
 	case string:
 		n = len(data)
-	case []byte:
-		n = len(data)
+		if v.kind == "N" {
+			n = numberBytes(data)
+		}
 	case bool:
 		n = 1
 	case []string:
 		for _, s := range data {
-			n += len(s)
-		}
-	case [][]byte:
-		for _, b := range data {
-			n += len(b)
+			n += value{kind: v.kind[:1], data: s}.bytes()
 		}
 	case []value:
 		n = 3
@@ -214,6 +238,25 @@ func (v value) bytes() int {
 		}
 	case item:
 		n = 3 + len(data) + data.bytes()
+	}
+	return n
+}
+
+// numberBytes counts one byte, one for every two digits without the zeros at either end, and one for a
+// minus sign.
+func numberBytes(text string) int {
+	digits, negative := strings.CutPrefix(text, "-")
+	whole, part, _ := strings.Cut(digits, ".")
+	pairs := strings.Repeat("0", len(whole)%2) + whole + part + strings.Repeat("0", len(part)%2)
+	for strings.HasPrefix(pairs, "00") {
+		pairs = pairs[2:]
+	}
+	for strings.HasSuffix(pairs, "00") {
+		pairs = pairs[:len(pairs)-2]
+	}
+	n := 1 + len(pairs)/2
+	if negative {
+		n++
 	}
 	return n
 }

@@ -2,13 +2,8 @@ package engine
 
 import (
 	"maps"
+	"slices"
 )
-
-// ignored are parameters that only request metrics in the reply. This engine has no metrics.
-type ignored struct {
-	ReturnConsumedCapacity      string
-	ReturnItemCollectionMetrics string
-}
 
 // write is a PutItem, UpdateItem, DeleteItem or condition check, alone or within a transaction.
 type write struct {
@@ -20,16 +15,6 @@ type write struct {
 	ExpressionAttributeNames            map[string]string
 	ExpressionAttributeValues           item
 	ReturnValuesOnConditionCheckFailure string
-}
-
-type singleWrite struct {
-	write
-	ignored
-	ReturnValues string
-}
-
-type writeReply struct {
-	Attributes item `json:",omitempty"`
 }
 
 // plan is a write that was checked against the table and not performed yet.
@@ -47,39 +32,41 @@ func (e *Engine) prepare(verb string, w write) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := w.Key
-	if verb == "Put" {
-		if err := t.checkItem(w.Item); err != nil {
-			return nil, err
-		}
-		key = w.Item
-	} else if err := t.checkKey(w.Key); err != nil {
+	if !slices.Contains([]string{"", "NONE", "ALL_OLD"}, w.ReturnValuesOnConditionCheckFailure) {
+		return nil, invalid("ReturnValuesOnConditionCheckFailure must be ALL_OLD or NONE")
+	}
+	with, err := newSubstitutions(w.ExpressionAttributeNames, w.ExpressionAttributeValues)
+	if err != nil {
 		return nil, err
 	}
-	p := &plan{table: t, key: t.items.keyOf(key), before: t.items.get(key), holds: true}
-	with := newSubstitutions(w.ExpressionAttributeNames, w.ExpressionAttributeValues)
-	if verb == "Update" && w.UpdateExpression != "" {
+	p := &plan{table: t}
+	if w.UpdateExpression != "" {
 		if p.actions, err = parse("UpdateExpression", w.UpdateExpression, with, (*parser).update); err != nil {
 			return nil, err
 		}
-		for _, a := range p.actions {
-			if _, ok := p.key[a.path.attribute()]; ok {
-				return nil, invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", a.path.attribute())
-			}
-		}
 	}
+	holds := func(item) bool { return true }
 	if w.ConditionExpression != "" {
 		condition, err := parse("ConditionExpression", w.ConditionExpression, with, (*parser).condition)
 		if err != nil {
 			return nil, err
 		}
-		if p.holds, err = condition.holds(p.before); err != nil {
-			return nil, err
-		}
+		holds = condition.holds
 	}
 	if err := with.checkAllUsed(); err != nil {
 		return nil, err
 	}
+	p.key = w.Key
+	if verb == "Put" {
+		if err := t.checkItem(w.Item); err != nil {
+			return nil, err
+		}
+		p.key = t.items.keyOf(w.Item)
+	} else if err := t.checkKey(w.Key); err != nil {
+		return nil, err
+	}
+	p.before = t.items.get(p.key)
+	p.holds = holds(p.before)
 	return p, nil
 }
 
@@ -92,6 +79,11 @@ func (p *plan) run(verb string, w write) error {
 	case "ConditionCheck":
 		p.after = p.before
 	case "Update":
+		for _, a := range p.actions {
+			if slices.Contains(p.table.items.key.names(), a.name) {
+				return invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", a.name)
+			}
+		}
 		start := p.before
 		if start == nil {
 			start = p.key
@@ -114,129 +106,82 @@ func (p *plan) oldItem(onFailure string) item {
 	return nil
 }
 
-func (e *Engine) single(verb string, in singleWrite) (*plan, error) {
-	p, err := e.prepare(verb, in.write)
+const conditionFailed = "The conditional request failed"
+
+func (e *Engine) putItem(in write) (struct{}, error) { return e.single("Put", in) }
+
+func (e *Engine) updateItem(in write) (struct{}, error) { return e.single("Update", in) }
+
+func (e *Engine) deleteItem(in write) (struct{}, error) { return e.single("Delete", in) }
+
+func (e *Engine) single(verb string, in write) (done struct{}, err error) {
+	p, err := e.prepare(verb, in)
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	if !p.holds {
-		return nil, &apiError{
+		return done, &apiError{
 			Type:    "ConditionalCheckFailedException",
 			Message: conditionFailed,
 			Item:    p.oldItem(in.ReturnValuesOnConditionCheckFailure),
 		}
 	}
-	if err := p.run(verb, in.write); err != nil {
-		return nil, err
+	if err := p.run(verb, in); err != nil {
+		return done, err
 	}
 	p.commit()
-	return p, nil
+	return done, nil
 }
 
-const conditionFailed = "The conditional request failed"
-
-func (e *Engine) putItem(in singleWrite) (writeReply, error) { return e.replaceItem("Put", in) }
-
-func (e *Engine) deleteItem(in singleWrite) (writeReply, error) { return e.replaceItem("Delete", in) }
-
-func (e *Engine) replaceItem(verb string, in singleWrite) (writeReply, error) {
-	if in.ReturnValues != "" && in.ReturnValues != "NONE" && in.ReturnValues != "ALL_OLD" {
-		return writeReply{}, invalid("ReturnValues can only be ALL_OLD or NONE")
-	}
-	p, err := e.single(verb, in)
-	if err != nil || in.ReturnValues != "ALL_OLD" {
-		return writeReply{}, err
-	}
-	return writeReply{p.before}, nil
-}
-
-func (e *Engine) updateItem(in singleWrite) (writeReply, error) {
-	p, err := e.single("Update", in)
-	if err != nil {
-		return writeReply{}, err
-	}
-	switch in.ReturnValues {
-	case "", "NONE":
-		return writeReply{}, nil
-	case "ALL_OLD":
-		return writeReply{p.before}, nil
-	case "ALL_NEW":
-		return writeReply{p.after}, nil
-	case "UPDATED_OLD":
-		return writeReply{p.touched(p.before)}, nil
-	case "UPDATED_NEW":
-		return writeReply{p.touched(p.after)}, nil
-	}
-	return writeReply{}, invalid("unknown ReturnValues %s", in.ReturnValues)
-}
-
-// touched returns the attributes that the update named, as a whole, because updates here change
-// whole attributes.
-func (p *plan) touched(it item) item {
-	out := item{}
-	for _, a := range p.actions {
-		if v, ok := it[a.path.attribute()]; ok {
-			out[a.path.attribute()] = v
-		}
-	}
-	return out
-}
-
-type batchWriteInput struct {
-	ignored
-	RequestItems map[string][]batchWrite
-}
+type batchWriteInput struct{ RequestItems map[string][]batchWrite }
 
 type batchWrite struct {
 	PutRequest    *struct{ Item item }
 	DeleteRequest *struct{ Key item }
 }
 
-type batchWriteReply struct {
-	UnprocessedItems map[string][]batchWrite
-}
+type batchWriteReply struct{ UnprocessedItems struct{} }
 
 // batchWriteItem does puts and deletes, 25 at most, no two of one item (BatchWriteItem, API reference).
-func (e *Engine) batchWriteItem(in batchWriteInput) (batchWriteReply, error) {
+func (e *Engine) batchWriteItem(in batchWriteInput) (out batchWriteReply, err error) {
 	const limit = 25
 	var plans []*plan
-	seen := newKeySet()
+	seen := keySet{}
 	for name, requests := range in.RequestItems {
 		for _, request := range requests {
 			verb, w := "Put", write{TableName: name}
-			if request.PutRequest != nil {
+			switch {
+			case (request.PutRequest == nil) == (request.DeleteRequest == nil):
+				return out, invalid("a write request must have either a put or a delete")
+			case request.PutRequest != nil:
 				w.Item = request.PutRequest.Item
-			} else if request.DeleteRequest != nil {
+			default:
 				verb, w.Key = "Delete", request.DeleteRequest.Key
-			} else {
-				return batchWriteReply{}, invalid("a write request must have a put or a delete")
 			}
 			p, err := e.prepare(verb, w)
 			if err != nil {
-				return batchWriteReply{}, err
+				return out, err
 			}
 			if !seen.add(p.table, p.key) {
-				return batchWriteReply{}, invalid("Provided list of item keys contains duplicates")
+				return out, invalid("Provided list of item keys contains duplicates")
 			}
 			if err := p.run(verb, w); err != nil {
-				return batchWriteReply{}, err
+				return out, err
 			}
 			plans = append(plans, p)
 		}
 	}
 	if len(plans) == 0 || len(plans) > limit {
-		return batchWriteReply{}, invalid("Too many items requested for the BatchWriteItem call")
+		return out, invalid("a BatchWriteItem call must have 1 to %d items", limit)
 	}
 	for _, p := range plans {
 		p.commit()
 	}
-	return batchWriteReply{UnprocessedItems: map[string][]batchWrite{}}, nil
+	return out, nil
 }
 
 // keySet detects a request that names an item twice.
 type keySet map[*table][]item
-
-func newKeySet() keySet { return keySet{} }
 
 func (s keySet) add(t *table, key item) bool {
 	for _, other := range s[t] {

@@ -150,6 +150,7 @@ var testOnly = []string{
 	"testing",
 	"github.com/truora/minidyn",
 	"gitlab.com/gitlab-org/api/client-go",
+	"github.com/google/btree",
 	"github.com/google/go-cmp",
 	"github.com/yuin/goldmark",
 	"pgregory.net/rapid",
