@@ -18,7 +18,7 @@ VENV          := $(TOOLS)/venv
 ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
 NODE          := $(TOOLS)/node
-TEST_FLAGS    := -timeout 30m # packages share the cores: one that takes four minutes alone takes ten beside others
+TEST_FLAGS    := -timeout 30m # packages share the cores: one that takes four minutes alone takes ten in parallel
 FUNCTIONS     := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
 
 # What the machine itself must have for a target; infra/tools/system.sh knows the versions.

@@ -45,8 +45,8 @@ func scans(ctx context.Context, r *report) error {
 	return flat(ctx, r)
 }
 
-// flat compares scans of two tables with equally many due tokens. One table also holds a hundred
-// times as many other tokens. The scan spends most of its time on marks, and the noise of the
+// flat compares scans of two tables with equally many due tokens. One table holds a hundred
+// times as many tokens in total. The scan spends most of its time on marks, and the noise of the
 // machine would hide a difference in the median, so flat compares the best turn of each table.
 func flat(ctx context.Context, r *report) error {
 	const owners, tokensEach, times, turns = 400, 5, 100, 9

@@ -6,7 +6,6 @@
 // and InvokeAPI are its parts. Functions, routes, gateway responses, schedules and permissions come
 // from template.yaml. A schedule calls its function until the function reports that it is done, as
 // the state machine does in AWS. The package promises the events, limits and replies of the real
-// services as far as the functions and their callers can observe them. It does not depend on
-// Latchkey's own packages, does not check AWS signatures, and is meant for one trusted machine
-// only.
+// services as far as the functions and their callers can observe them. Of Latchkey it imports only
+// package clock. It does not check AWS signatures, and is meant for one trusted machine only.
 package cloud

@@ -134,8 +134,8 @@ func (a *Administration) update(ctx context.Context, by principal.Principal, cha
 // maxPrefixes bounds the size of the settings item and the work of a check.
 const maxPrefixes = 100
 
-// checkPrefix refuses a prefix that starts with an earlier one, because earlier bearers would look
-// misspelt.
+// checkPrefix refuses a prefix that is the start of an earlier one, because bearers with the earlier
+// one would look misspelt.
 func (a *Administration) checkPrefix(before settings.Application, prefix string) error {
 	if prefix == "" {
 		return nil
