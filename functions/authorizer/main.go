@@ -1,5 +1,4 @@
-// Command authorizer decides for other people's APIs whether a bearer may pass: bearer in,
-// allow or deny out.
+// Command authorizer decides whether a bearer may pass, for other people's APIs.
 package main
 
 import "latchkey/pkg/compose/authorizer"

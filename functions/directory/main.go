@@ -1,4 +1,4 @@
-// Command directory keeps accounts: /api/v4/user and /api/v4/users.
+// Command directory serves accounts, projects, groups and members.
 package main
 
 import (

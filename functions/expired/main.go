@@ -1,4 +1,4 @@
-// Command expired tells owners, at 02:00 UTC, which of their tokens have ended.
+// Command expired tells owners, at 02:00 UTC, which of their tokens have expired or were revoked.
 package main
 
 import "latchkey/pkg/compose/scans"

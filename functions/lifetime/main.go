@@ -1,5 +1,5 @@
-// Command lifetime ends, three hours after the limit was changed, tokens that
-// live longer than administrators allow, and tells their owners.
+// Command lifetime revokes tokens that live longer than administrators allow, three hours after the
+// limit was lowered, and tells their owners.
 package main
 
 import "latchkey/pkg/compose/scans"

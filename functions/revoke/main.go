@@ -1,5 +1,5 @@
-// Command revoke ends tokens: DELETE /api/v4/personal_access_tokens/{id} and its
-// siblings, and the console payloads that need no token.
+// Command revoke revokes tokens: DELETE /api/v4/personal_access_tokens/{id} and its siblings, and
+// the console payloads that need no token.
 package main
 
 import (

@@ -1,6 +1,5 @@
-// Command settings changes how the service works and describes it: the settings,
-// /api/v4/features, /api/v4/version and /api/v4/metadata, and every path that no
-// other function serves.
+// Command settings serves the settings, /api/v4/features, audit events, /api/v4/version and
+// /api/v4/metadata. It also answers every path that no other function serves.
 package main
 
 import "latchkey/pkg/compose/settings"

@@ -96,7 +96,7 @@ func checks(ctx context.Context, r *report) error {
 // A decision is an authorizer on a table with one token in it.
 type decision struct {
 	authorizer *authorizer.Authorizer
-	offline    *authorizer.Authorizer // with both items at hand
+	offline    *authorizer.Authorizer // both items are in memory
 	event      authorizer.Event       // with a good bearer
 	garbage    authorizer.Event       // with a wrong checksum
 	keys       []map[string]types.AttributeValue
@@ -171,7 +171,7 @@ func issuerOn(table *store.Table, pepper secret.Pepper, format secret.Format) (*
 	}
 	return lifecycle.NewIssuer(lifecycle.IssuerParts{
 		Store: table, Reader: table, Projects: table, Bots: table, Gate: gate, Scopes: scope.GitLab(), Pepper: pepper, Format: format,
-		Settings: table, ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
+		Settings: table, ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ProjectPrefix,
 		Clock: clock.System{}, Random: rand.Reader,
 	})
 }
@@ -184,16 +184,15 @@ func authorizerOn(s verify.Store, table *store.Table, pepper secret.Pepper, form
 	return authorizer.New(authorizer.Parts{
 		Log: telemetry.NewLogger(io.Discard, "authorizer"), Scopes: scope.GitLab(), Clock: clock.System{},
 		Count: func(string, string) {}, Trail: table,
-		Throttles: throttle.New(throttle.Limits{WrongBearers: 1_000_000}), // never used up
+		Throttles: throttle.New(throttle.Limits{WrongBearers: 1_000_000}), // never reached
 		Verifier:  verifier,
 	})
 }
 
-// address is where the requests come from.
 const address = "192.0.2.7"
 
-// event is one of a REST API's REQUEST authorizer, decoded as the Lambda runtime
-// hands it over.
+// event returns the event of a REST API's REQUEST authorizer, decoded as the Lambda runtime does
+// it.
 func event(bearer string) authorizer.Event {
 	e := authorizer.Event{
 		Type: "REQUEST", Path: "/orders/42",
@@ -224,7 +223,7 @@ func (d *decision) decide(ctx context.Context, event authorizer.Event, want stri
 	return nil
 }
 
-// allocs counts the allocations of a decision whose two items are at hand.
+// allocs counts the allocations of a decision whose two items are in memory.
 func (d *decision) allocs(ctx context.Context) (float64, error) {
 	var failure error
 	const runs = 1000
@@ -236,7 +235,7 @@ func (d *decision) allocs(ctx context.Context) (float64, error) {
 	return count, failure
 }
 
-// memory is a store that has one token at hand.
+// memory is a store that holds one token.
 type memory struct {
 	token  token.Token
 	user   account.Account

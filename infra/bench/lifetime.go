@@ -23,8 +23,9 @@ import (
 
 const benchLimitDays = 30
 
-// lifetimes measures how many tokens a second one shard of a lifetime run revokes and tells of when table
-// and mail service answer at once, and how much more memory it needs for ten times as many.
+// lifetimes measures how many tokens a second one shard of a lifetime run revokes and announces
+// when the table and the mail service answer at once. It also measures the extra memory for ten
+// times as many tokens.
 func lifetimes(ctx context.Context, r *report) error {
 	const owners, turns = 8000, 5
 	best := time.Duration(math.MaxInt64)
@@ -55,8 +56,8 @@ func lifetimes(ctx context.Context, r *report) error {
 	return lifetimeOnEngine(ctx, r) // last, because its engine is in this heap
 }
 
-// lifetimeOnEngine notes what one shard does with the store and an engine in this process, which
-// shares the processors with it.
+// lifetimeOnEngine runs one shard on the store and an engine in this process. Both share the
+// processors with the run.
 func lifetimeOnEngine(ctx context.Context, r *report) error {
 	const owners = 2000
 	crowd := storetest.Crowd{Owners: owners, TokensEach: benchTokensEach, First: 1, On: func(account.ID, int) clock.Day {
@@ -79,7 +80,7 @@ func lifetimeOnEngine(ctx context.Context, r *report) error {
 	return nil
 }
 
-// enforceAll runs one shard that must revoke a number of tokens, and tell their owners.
+// enforceAll runs one shard that must revoke the given number of tokens and tell their owners.
 func enforceAll(ctx context.Context, table revocable, tokens int) error {
 	shard, with := 0, setup(table)
 	with.Kind, with.Limits, with.Accounts, with.Revoker, with.Shards = sweep.Lifetime, alwaysLimited{}, table, table, 1
@@ -94,23 +95,20 @@ func enforceAll(ctx context.Context, table revocable, tokens int) error {
 	return err
 }
 
-// A revocable is what a lifetime run works on.
 type revocable interface {
 	scannable
 	sweep.Accounts
 	sweep.Revoker
 }
 
-// alwaysLimited has a run planned for any instant.
 type alwaysLimited struct{}
 
-// LifetimeRun implements sweep.Limits.
 func (alwaysLimited) LifetimeRun(context.Context) (int, time.Time, error) {
 	return benchLimitDays, time.Unix(1, 0), nil
 }
 
-// overlong is a table like synthetic, of one shard, with all tokens beyond the limit. It knows how many
-// were revoked and not which: it takes the last for the sign that all were.
+// overlong is a table like synthetic, with one shard, in which every token exceeds the limit. It
+// counts revocations and does not record which tokens were revoked.
 type overlong struct {
 	synthetic
 	revoked atomic.Int64
@@ -129,7 +127,6 @@ func (p *overlong) token(id token.ID) token.Token {
 	return t
 }
 
-// Tokens implements sweep.Records.
 func (p *overlong) Tokens(_ context.Context, digests []secret.Digest, each func(token.Token, error)) error {
 	for _, digest := range digests {
 		id, err := token.ParseID(digest.Key())
@@ -141,12 +138,10 @@ func (p *overlong) Tokens(_ context.Context, digests []secret.Digest, each func(
 	return nil
 }
 
-// LastAccountID implements sweep.Accounts.
 func (p *overlong) LastAccountID(context.Context) (account.ID, error) {
 	return account.ID(p.owners), nil
 }
 
-// PageOfTokens implements sweep.Accounts.
 func (p *overlong) PageOfTokens(_ context.Context, owner account.ID, _ string) ([]token.Token, string, error) {
 	tokens := make([]token.Token, benchTokensEach)
 	for n := range tokens {
@@ -159,7 +154,6 @@ func (p *overlong) PageOfTokens(_ context.Context, owner account.ID, _ string) (
 	return tokens, "", nil
 }
 
-// RevokeToken implements sweep.Revoker.
 func (p *overlong) RevokeToken(context.Context, token.Token, audit.Event) error {
 	p.revoked.Add(1)
 	return nil

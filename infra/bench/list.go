@@ -36,10 +36,9 @@ const (
 	perPage      = 20
 )
 
-// lists measures one page of an owner's tokens, the first of 20 out of 500,
-// against the bare SDK reads that it takes: the caller's check, the owner's
-// pointers, the records of the page. What is measured is the function's HTTP
-// handler, without the Lambda event around it.
+// lists measures the first page of 20 out of an owner's 500 tokens. The yardstick is the bare SDK
+// reads that the page takes: the caller's check, the owner's pointers, the records of the page. The
+// measurement covers the function's HTTP handler without the Lambda event around it.
 func lists(ctx context.Context, r *report) error {
 	engine, err := dynamodblocal.Start(ctx)
 	if err != nil {
@@ -66,7 +65,7 @@ func lists(ctx context.Context, r *report) error {
 	return nil
 }
 
-// A listing is an owner of many tokens, and what a page of them takes.
+// A listing is an owner with many tokens, and the items that one page reads.
 type listing struct {
 	tokens  http.Handler
 	bearer  string
@@ -139,7 +138,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	return l, nil
 }
 
-// page lists the first page as the gateway would hand the request over.
+// page requests the first page through the HTTP handler.
 func (l *listing) page(ctx context.Context) error {
 	request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v4/personal_access_tokens", http.NoBody)
 	request.Header.Set("PRIVATE-TOKEN", l.bearer)
@@ -151,8 +150,7 @@ func (l *listing) page(ctx context.Context) error {
 	return nil
 }
 
-// reads asks the engine for the items that a page needs, whole as they are, and
-// looks at nothing but how much came.
+// reads asks the engine for the items that a page needs, and only checks how many came.
 func (l *listing) reads(ctx context.Context, client *dynamodb.Client) error {
 	if err := oneBatch(ctx, client, l.caller); err != nil {
 		return err

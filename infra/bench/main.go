@@ -1,9 +1,7 @@
-// Command bench measures what Latchkey promises about speed and memory:
-// `make bench`. It prints one line a figure, `name value limit ok` or `over`,
-// and what it compared in lines that start with `#`. Figures are ratios
-// against a yardstick that is measured in the same run, turn by turn, because
-// the machine may be busy with something else. It exits with 1 when a figure
-// misses its limit.
+// Command bench measures what Latchkey promises about speed and memory: `make bench`. It prints one
+// line a figure, `name value limit ok` or `over`, and comments that start with `#`. A figure is a
+// ratio to a yardstick that is measured in the same run, in alternating turns, because the machine
+// may be busy with other work. The command exits with 1 when a figure misses its limit.
 package main
 
 import (
@@ -31,7 +29,6 @@ func main() {
 	}
 }
 
-// A report prints figures and remembers whether one missed its limit.
 type report struct{ over bool }
 
 // atMost prints a figure that must not exceed limit.
@@ -54,16 +51,14 @@ func (r *report) atLeast(name string, value, limit float64) {
 
 func (r *report) note(format string, args ...any) { fmt.Printf("# "+format+"\n", args...) }
 
-// A turn is what a few calls in a row took.
+// A turn is the time that a few calls in a row took.
 type turn struct{ p50, cpu time.Duration }
 
-// A sample is what the turns of one contender took.
+// A sample holds the turns of one contender.
 type sample []turn
 
-// p50 is the median of the turns' medians.
 func (s sample) p50() time.Duration { return s.median(turn.wall) }
 
-// cpuPerCall is the median of the turns' processor times.
 func (s sample) cpuPerCall() time.Duration { return s.median(turn.processor) }
 
 func (t turn) wall() time.Duration      { return t.p50 }
@@ -78,9 +73,8 @@ func (s sample) median(of func(turn) time.Duration) time.Duration {
 	return values[len(values)/2]
 }
 
-// against is the median ratio of the turns of two contenders. Each pair of
-// turns was measured one right after the other, so that what else the machine
-// did in that moment hit both.
+// against returns the median ratio of the turns of two contenders. The turns of a pair ran one
+// right after the other, so other work on the machine affected both.
 func (s sample) against(other sample, of func(turn) time.Duration) float64 {
 	ratios := make([]float64, len(s))
 	for i := range s {
@@ -90,8 +84,8 @@ func (s sample) against(other sample, of func(turn) time.Duration) float64 {
 	return ratios[len(ratios)/2]
 }
 
-// alternate calls each contender in turns of a few calls, in changing order,
-// and returns a sample of each.
+// alternate calls each contender in turns of a few calls, in changing order, and returns a sample
+// for each contender.
 func alternate(turns, callsPerTurn int, contenders ...func() error) ([]sample, error) {
 	samples := make([]sample, len(contenders))
 	for n := range turns + 1 {
@@ -124,7 +118,7 @@ func measure(calls int, call func() error) (turn, error) {
 	return turn{durations[calls/2], cpu}, nil
 }
 
-// cpuTime is what this process has used of the processors, user and system.
+// cpuTime returns the processor time of this process, user and system.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

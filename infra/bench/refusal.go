@@ -18,8 +18,8 @@ import (
 	"latchkey/pkg/verify"
 )
 
-// refusals measures what the reply to an unknown bearer costs: from the moment
-// it is counted as refused until its last byte is written.
+// refusals measures the cost of the reply to an unknown bearer, from the moment that the refusal is
+// counted to the last byte written.
 func refusals(ctx context.Context, r *report) error {
 	var m meter
 	verifier, err := verify.New(verify.Parts{
@@ -33,7 +33,7 @@ func refusals(ctx context.Context, r *report) error {
 		Count:     func(string, string) { runtime.ReadMemStats(&m.before) },
 		Throttles: throttle.Unlimited(), Verifier: verifier,
 	}, nil, nil)
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // nothing else allocates meanwhile
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // keeps other goroutines from allocating meanwhile
 	const runs = 1000
 	for n := range runs + 1 {
 		request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v4/personal_access_tokens/self", http.NoBody)
@@ -53,7 +53,7 @@ func refusals(ctx context.Context, r *report) error {
 	return nil
 }
 
-// A meter is the client of refusals. It keeps no reply.
+// A meter is the client of refusals. It discards replies.
 type meter struct {
 	header        http.Header
 	status        int
@@ -61,13 +61,10 @@ type meter struct {
 	allocs, bytes uint64
 }
 
-// Header implements http.ResponseWriter.
 func (m *meter) Header() http.Header { return m.header }
 
-// WriteHeader implements http.ResponseWriter.
 func (m *meter) WriteHeader(status int) { m.status = status }
 
-// Write implements http.ResponseWriter.
 func (m *meter) Write(body []byte) (int, error) {
 	runtime.ReadMemStats(&m.after)
 	return len(body), nil

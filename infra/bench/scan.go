@@ -34,7 +34,7 @@ var (
 	scanAt  = sweep.Event{Time: scanDay.Start().Add(time.Hour)}
 )
 
-// scans measures whether a scan grows with what is due and with nothing else.
+// scans checks that the cost of a scan depends only on the number of due tokens.
 func scans(ctx context.Context, r *report) error {
 	if err := notices(ctx, r); err != nil {
 		return err
@@ -45,10 +45,9 @@ func scans(ctx context.Context, r *report) error {
 	return flat(ctx, r)
 }
 
-// flat compares a scan of a table in which everything is due with one of a
-// table that has as much due, and a hundred times as many tokens. Marks are
-// most of a scan's time, so the best turn of each is compared: what else the
-// machine does would hide in the middle of them.
+// flat compares scans of two tables with equally many due tokens. One table also holds a hundred
+// times as many other tokens. The scan spends most of its time on marks, and the noise of the
+// machine would hide a difference in the median, so flat compares the best turn of each table.
 func flat(ctx context.Context, r *report) error {
 	const owners, tokensEach, times, turns = 400, 5, 100, 9
 	engine, err := dynamodblocal.Start(ctx)
@@ -100,7 +99,6 @@ func flat(ctx context.Context, r *report) error {
 	return nil
 }
 
-// A scanTable is a table that can be scanned again and again.
 type scanTable struct {
 	*store.Table
 	client *dynamodb.Client
@@ -116,7 +114,7 @@ func newScanTable(ctx context.Context, client *dynamodb.Client, name string, cro
 	if err := tabledef.Create(ctx, client, path, name); err != nil {
 		return nil, err
 	}
-	// Loading is not measured, and may wait as long as it takes.
+	// Loading is not measured, so it may take as long as it needs.
 	patient := dynamodblocal.Client(*client.Options().BaseEndpoint, func(o *dynamodb.Options) { o.RetryMaxAttempts = 10 })
 	loader, err := storetest.NewLoader(ctx, patient, name, store.DefaultShards)
 	if err != nil {
@@ -133,7 +131,7 @@ func newScanTable(ctx context.Context, client *dynamodb.Client, name string, cro
 	}, nil
 }
 
-// reset takes the marks off a crowd's tokens and forgets the scan.
+// reset removes the marks from a crowd's tokens and the progress of the scan.
 func (t *scanTable) reset(ctx context.Context, crowd storetest.Crowd) error {
 	err := t.loader.Tokens(ctx, crowd.Tokens())
 	for shard := range store.DefaultShards {
@@ -146,7 +144,6 @@ func (t *scanTable) reset(ctx context.Context, crowd storetest.Crowd) error {
 	return err
 }
 
-// A scannable is what a scan works on.
 type scannable interface {
 	sweep.Index
 	sweep.Records
@@ -162,7 +159,7 @@ func setup(table scannable) sweep.Setup {
 	}
 }
 
-// scanAll runs a scan that must send a number of mails.
+// scanAll runs a scan that must send the given number of mails.
 func scanAll(ctx context.Context, table scannable, mails int) error {
 	s, err := sweep.NewScanner(setup(table))
 	if err != nil {
@@ -175,22 +172,20 @@ func scanAll(ctx context.Context, table scannable, mails int) error {
 	return err
 }
 
-// rendering is a mailer that writes every mail and sends none.
+// rendering is a mailer that renders every mail and sends none.
 type rendering struct{}
 
-// Send implements sweep.Mailer.
 func (rendering) Send(_ context.Context, n sweep.Notice) error {
 	_, err := notify.Render(n, "https://tokens.example.com/-/user_settings/personal_access_tokens")
 	return err
 }
 
-// Rate implements sweep.Mailer.
 func (rendering) Rate(context.Context) (float64, error) { return 1e9, nil }
 
 const benchTokensEach = 5
 
-// notices measures how many mails a second a scan decides on and writes when
-// table and mail service answer at once.
+// notices measures how many mails a second a scan decides on and renders when the table and the
+// mail service answer at once.
 func notices(ctx context.Context, r *report) error {
 	const owners, turns = 8000, 5
 	best := time.Duration(math.MaxInt64)
@@ -205,8 +200,7 @@ func notices(ctx context.Context, r *report) error {
 	return nil
 }
 
-// memoryOfScan measures how much more memory a scan needs for ten times as
-// many tokens that are due.
+// memoryOfScan measures the extra memory of a scan for ten times as many due tokens.
 func memoryOfScan(ctx context.Context, r *report) error {
 	few, err := peak(ctx, 10_000/benchTokensEach)
 	if err != nil {
@@ -222,15 +216,14 @@ func memoryOfScan(ctx context.Context, r *report) error {
 	return nil
 }
 
-// peak returns the most bytes that the heap held during a scan.
 func peak(ctx context.Context, owners int) (uint64, error) {
 	return peakOf(func() error {
 		return scanAll(ctx, synthetic{owners: owners}, owners)
 	})
 }
 
-// peakOf returns the most bytes that the heap held while work was done. Garbage
-// is collected early, so that it is not counted for long.
+// peakOf returns the largest size of the heap during work. It collects garbage often, so that
+// garbage hardly counts.
 func peakOf(work func() error) (uint64, error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	runtime.GC()
@@ -256,15 +249,14 @@ func peakOf(work func() error) (uint64, error) {
 	return <-most, err
 }
 
-// synthetic is a table whose items are made when they are asked for, so that
-// it holds nothing: owners from 1 on, each with tokens on a few of the days.
-// It keeps no marks and is scanned once.
+// synthetic is a table that makes its items on demand and stores nothing. Its owners count from 1,
+// and each has tokens on five of eight days. It keeps no marks, so it can be scanned once.
 type synthetic struct {
-	sweep.Projects // none: there are no bots
+	sweep.Projects // none, because there are no bots
 	owners         int
 }
 
-// Due implements sweep.Index, in pages like the store's.
+// Due returns pages of the same size as the store's.
 func (s synthetic) Due(_ context.Context, q sweep.Query) (sweep.Page, error) {
 	var page sweep.Page
 	next := 1
@@ -297,7 +289,6 @@ func (s synthetic) Due(_ context.Context, q sweep.Query) (sweep.Page, error) {
 	return page, nil
 }
 
-// Tokens implements sweep.Records.
 func (s synthetic) Tokens(_ context.Context, digests []secret.Digest, each func(token.Token, error)) error {
 	for _, digest := range digests {
 		id, err := token.ParseID(digest.Key())
@@ -313,7 +304,6 @@ func (s synthetic) Tokens(_ context.Context, digests []secret.Digest, each func(
 	return nil
 }
 
-// Owners implements sweep.Records.
 func (s synthetic) Owners(_ context.Context, ids []account.ID, each func(account.Account, error)) error {
 	for _, id := range ids {
 		each(account.Account{ID: id, Username: "u", Name: "User " + id.String(), Email: "u" + id.String() + "@example.com", State: account.Active, NextNumber: 9}, nil)
@@ -321,26 +311,20 @@ func (s synthetic) Owners(_ context.Context, ids []account.ID, each func(account
 	return nil
 }
 
-// Mark implements sweep.Records.
 func (synthetic) Mark(context.Context, token.Token, string, time.Time) error { return nil }
 
-// Acquire implements sweep.Ledger.
 func (synthetic) Acquire(context.Context, sweep.Job, string, time.Time, time.Time) (sweep.Progress, error) {
 	return sweep.Progress{}, nil
 }
 
-// Save implements sweep.Ledger.
 func (synthetic) Save(context.Context, sweep.Job, string, sweep.Progress, time.Time) error {
 	return nil
 }
 
-// Finished implements sweep.Ledger.
 func (synthetic) Finished(context.Context, sweep.Kind, int) (clock.Day, error) {
 	return clock.Day{}, fault.ErrNotFound
 }
 
-// Begun implements sweep.Ledger.
 func (synthetic) Begun(context.Context, sweep.Job) (bool, error) { return true, nil }
 
-// SetFinished implements sweep.Ledger.
 func (synthetic) SetFinished(context.Context, sweep.Job) error { return nil }

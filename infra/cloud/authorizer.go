@@ -25,13 +25,14 @@ const (
 type Authorizer struct {
 	Kind    AuthorizerKind
 	Handler lambda.Handler
-	// Headers are the identity source. A request without one of them is refused before the function
-	// is asked. TOKEN needs exactly one; REQUEST needs one or more if answers are cached.
+	// Headers are the identity source. The gateway refuses a request without one of them and does
+	// not call the function. TOKEN needs exactly one; REQUEST needs at least one if answers are
+	// cached.
 	Headers []string
-	// CacheTime is how long an answer serves later requests with the same identity source, whatever
-	// their method and path; 0 asks each time.
+	// CacheTime is how long an answer serves later requests with the same identity source, for any
+	// method and path; 0 disables the cache.
 	CacheTime time.Duration
-	// Timeout is the function's own.
+	// Timeout is the function's timeout.
 	Timeout time.Duration
 
 	mu    sync.Mutex
@@ -78,8 +79,8 @@ var (
 	errDeniedExplicitly = &gatewayFault{"ACCESS_DENIED", http.StatusForbidden, "User is not authorized to access this resource with an explicit deny"}
 )
 
-// decide asks the authorizer about a request and returns what it hands to the backend. A cached
-// answer is a policy, so it is evaluated anew for every request.
+// decide asks the authorizer about a request and returns the context for the backend. A cached
+// answer is a policy, so decide evaluates it for every request.
 func (a *Authorizer) decide(x *exchange) (map[string]any, error) {
 	identity := make([]string, 0, len(a.Headers))
 	for _, name := range a.Headers {
@@ -97,7 +98,7 @@ func (a *Authorizer) decide(x *exchange) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A denial may show the authorizer's context in its gateway response.
+	// A gateway response to a denial may show the authorizer's context.
 	x.authorizer = out
 	return out, answer.PolicyDocument.check(x.methodARN())
 }
@@ -133,7 +134,8 @@ func (a *Authorizer) answer(x *exchange, identity string) (authorizerAnswer, err
 	return answer, nil
 }
 
-// timeout is how long the function may take; API Gateway itself waits no longer than for an integration.
+// timeout returns how long the function may take. API Gateway never waits longer than for an
+// integration.
 func (a *Authorizer) timeout() time.Duration {
 	if a.Timeout == 0 {
 		return integrationTimeout
@@ -147,8 +149,7 @@ type tokenEvent struct {
 	MethodARN          string         `json:"methodArn"`
 }
 
-// requestEvent is the proxy event without a body, and with the two fields that make it an
-// authorizer's.
+// requestEvent is the proxy event without a body, with two additional fields.
 type requestEvent struct {
 	Type      AuthorizerKind `json:"type"`
 	MethodARN string         `json:"methodArn"`
@@ -164,7 +165,8 @@ func (a *Authorizer) event(x *exchange) []byte {
 	return encode(requestEvent{Type: a.Kind, MethodARN: x.methodARN(), proxyEvent: x.event})
 }
 
-// forBackend is the context as requestContext.authorizer carries it: all text, no nesting.
+// forBackend returns the context as requestContext.authorizer carries it: all values are strings,
+// without nesting.
 func (answer authorizerAnswer) forBackend() (map[string]any, error) {
 	out := map[string]any{"principalId": answer.PrincipalID}
 	for key, v := range answer.Context {
@@ -181,8 +183,8 @@ func (answer authorizerAnswer) forBackend() (map[string]any, error) {
 	return out, nil
 }
 
-// check evaluates a policy for one method: a matching deny wins, and without a matching allow the
-// answer is no.
+// check evaluates a policy for one method. A matching deny wins; without a matching allow the
+// request is denied.
 func (p policyDocument) check(methodARN string) error {
 	allowed := false
 	for _, s := range p.Statement {

@@ -25,47 +25,47 @@ const closeWithin = 5 * time.Second
 // AuthorizerFunction is the name of the function that guards the sample API.
 const AuthorizerFunction = "authorizer"
 
-// Options says what a Cloud is made of.
+// Options configure a Cloud.
 type Options struct {
 	// Template is the parsed template.yaml.
 	Template *Template
-	// Functions are the handlers by function name; each of the template's must be here.
+	// Functions are the handlers by function name, one for each function of the template.
 	Functions map[string]lambda.Handler
-	// Listener to serve on; without one, a free port of 127.0.0.1 is taken.
+	// Listener is where the cloud listens, by default a free port of 127.0.0.1.
 	Listener net.Listener
-	// Pages are further handlers by path prefix, such as "/mailbox/". They come before the API.
+	// Pages are further handlers by path prefix, such as "/mailbox/". They take precedence over the
+	// API.
 	Pages map[string]http.Handler
-	// SampleBackend takes the sample API's place; see Sample.
+	// SampleBackend replaces the sample API; see Sample.
 	SampleBackend *url.URL
-	// AuthorizerCacheTime is how long the sample API keeps an answer for the same Authorization
-	// header; 0 asks the authorizer each time.
+	// AuthorizerCacheTime is how long the sample API caches an answer for an Authorization header;
+	// 0 disables the cache.
 	AuthorizerCacheTime time.Duration
-	// Schedules to keep while the cloud runs, by Clock; none are kept without being named here.
+	// Schedules are the schedules to run, by Clock.
 	Schedules []Schedule
-	// Plans to keep while the cloud runs, by Clock; nil for none.
+	// Plans are the plans to run, by Clock; nil for none.
 	Plans *Plans
-	Clock clock.Clock // the machine's without one
-	// ScheduleLog receives what goes wrong with scheduled runs; nil for nothing.
+	Clock clock.Clock // defaults to the system's
+	// ScheduleLog receives the errors of scheduled runs; nil discards them.
 	ScheduleLog *slog.Logger
-	// RequestLog receives a line per request at its end, without query, headers and body, which may hold
-	// bearers; nil for none.
+	// RequestLog receives one line for each finished request; nil discards them. A line has no
+	// query, headers or body, because these may hold bearers.
 	RequestLog *slog.Logger
 }
 
 // Cloud is a running local cloud.
 type Cloud struct {
-	server   *http.Server
-	listener net.Listener
-	invoke   *InvokeAPI
-	// unschedule ends the schedules.
+	server     *http.Server
+	listener   net.Listener
+	invoke     *InvokeAPI
 	unschedule context.CancelFunc
 	scheduler  *scheduler
 	waiting    *waitingConns
 	served     chan error
 }
 
-// Start listens and returns as soon as requests are answered. End it with Close; ctx only bounds
-// the start.
+// Start listens and returns as soon as the cloud answers requests. Stop it with Close; ctx bounds
+// only the start.
 func Start(ctx context.Context, options Options) (*Cloud, error) {
 	for name := range options.Template.Functions {
 		if options.Functions[name] == nil {
@@ -124,11 +124,11 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 // URL is the base address, without a trailing slash.
 func (c *Cloud) URL() string { return "http://" + c.listener.Addr().String() }
 
-// Function returns the handler of a function, nil for one that is not there.
+// Function returns the handler of a function, or nil if it does not exist.
 func (c *Cloud) Function(name string) lambda.Handler { return c.invoke.Functions[name] }
 
-// Close stops listening and ends the schedules, lets requests, asynchronous invocations and scheduled
-// runs in flight finish for up to five seconds, and cuts off the rest, which it reports.
+// Close stops the listener and the schedules. It gives requests, asynchronous invocations and
+// scheduled runs in flight five seconds, then cancels the rest and reports them.
 func (c *Cloud) Close() error {
 	c.unschedule()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
@@ -154,7 +154,7 @@ func (c *Cloud) Close() error {
 	return nil
 }
 
-// router picks by prefix on the path as it was sent. http.ServeMux would redirect `//` and `..`,
+// router picks a handler by the prefix of the raw path. http.ServeMux would redirect `//` and `..`,
 // which must reach the gateway unchanged.
 type router struct {
 	pages    map[string]http.Handler
@@ -181,7 +181,7 @@ type requestLog struct {
 func (l requestLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	watch := clock.StartStopwatch()
 	seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-	defer func() { // also when a reply that has begun is broken off, by a panic
+	defer func() { // also when a panic aborts the reply
 		l.log.Info("request served", append([]any{"method", r.Method, "path", rawPath(r), "status", seen.status,
 			"request_id", w.Header().Get("X-Amzn-Requestid"), "duration_ms", watch.Elapsed().Milliseconds()}, seen.facts...)...)
 	}()
@@ -191,7 +191,7 @@ func (l requestLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type statusWriter struct {
 	http.ResponseWriter
 	status int
-	// facts are what the gateway has to say of the request.
+	// facts are the gateway's log attributes for the request.
 	facts []any
 }
 
@@ -200,11 +200,11 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap gives http.ResponseController access to the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // waitingConns are the connections that have not sent a request yet. Browsers and HTTP clients open
-// some in advance, and Server.Shutdown would wait five seconds for each to send one.
+// some in advance, and Server.Shutdown waits five seconds for each.
 type waitingConns struct {
 	mu     sync.Mutex
 	conns  map[net.Conn]bool
@@ -218,7 +218,7 @@ func (w *waitingConns) track(conn net.Conn, state http.ConnState) {
 	case state != http.StateNew:
 		delete(w.conns, conn)
 	case w.closed:
-		_ = conn.Close() // accepted while Close was under way
+		_ = conn.Close() // accepted during Close
 	default:
 		if w.conns == nil {
 			w.conns = map[net.Conn]bool{}
@@ -232,6 +232,6 @@ func (w *waitingConns) close() {
 	defer w.mu.Unlock()
 	w.closed = true
 	for conn := range w.conns {
-		_ = conn.Close() // it carried nothing
+		_ = conn.Close() // it carried nothing yet
 	}
 }

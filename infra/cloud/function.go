@@ -20,11 +20,11 @@ const (
 	partition = "aws"
 )
 
-// payloadLimit is the most a function is sent or may answer, in bytes (Lambda quotas, invocation
-// payload, synchronous).
+// payloadLimit is the largest request or response of a synchronous invocation, in bytes (Lambda
+// quotas).
 const payloadLimit = 6 << 20
 
-// functionError is what the Lambda runtime reports when a function errs, panics or runs too long.
+// functionError is the report of the Lambda runtime when a function fails, panics or times out.
 type functionError struct {
 	Message string `json:"errorMessage"`
 	Type    string `json:"errorType"`
@@ -32,8 +32,8 @@ type functionError struct {
 
 func (e *functionError) Error() string { return e.Type + ": " + e.Message }
 
-// call invokes a function as the Lambda runtime does: with a deadline, a request id, and an error in
-// place of a panic. The caller's going away does not stop it, as it does not in the cloud.
+// call invokes a function as the Lambda runtime does: with a deadline and a request id, and with an
+// error instead of a panic. The function continues when the caller disconnects, as in Lambda.
 func call(ctx context.Context, name string, handler lambda.Handler, timeout time.Duration, requestID string, payload []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: requestID, InvokedFunctionArn: functionARN(name)})
@@ -62,7 +62,7 @@ func call(ctx context.Context, name string, handler lambda.Handler, timeout time
 		}
 		return r.out, nil
 	case <-ctx.Done():
-		// The function may have ended in the same instant; its reply counts.
+		// The function may have finished in the same instant; then its reply counts.
 		select {
 		case r := <-done:
 			if r.err == nil {
@@ -91,8 +91,7 @@ func describe(err error) *functionError {
 	return &functionError{err.Error(), t.Name()}
 }
 
-// ARN names something of a service in the account and region that the cloud stands for. IAM has no
-// region.
+// ARN returns the ARN of something in the imitated account and region. IAM has no region.
 func ARN(service, name string) string {
 	where := region
 	if service == "iam" {
@@ -105,7 +104,7 @@ func functionARN(name string) string {
 	return ARN("lambda", "function:"+name)
 }
 
-// encode is for values made here, which always have a JSON form.
+// encode marshals values that always have a JSON form.
 func encode(v any) []byte {
 	out, err := json.Marshal(v)
 	if err != nil {

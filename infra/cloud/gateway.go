@@ -26,7 +26,7 @@ import (
 	"latchkey/pkg/clock"
 )
 
-// methodARN names method and path as the policy's resources do; the path is as the client sent it.
+// methodARN returns method and path in the form of a policy's resources; the path is raw.
 func (x *exchange) methodARN() string {
 	return fmt.Sprintf("arn:%s:execute-api:%s:%s:%s/%s/%s/%s", partition, region, accountID, x.g.ID, x.g.Stage, x.request.Method, strings.TrimLeft(x.path, "/"))
 }
@@ -43,12 +43,12 @@ type API struct {
 	ID, Stage string
 	Routes    []Route
 	Functions map[string]lambda.Handler
-	// Timeouts are the functions' own, by name; one that is absent has the integration's.
+	// Timeouts are the functions' timeouts by name; the default is the integration's.
 	Timeouts  map[string]time.Duration
 	Responses map[string]GatewayResponse
-	// BinaryMediaTypes are the only ones whose bodies travel as base64.
+	// BinaryMediaTypes are the media types whose bodies travel as base64.
 	BinaryMediaTypes []string
-	// Backend answers every route instead of the functions: an HTTP proxy integration.
+	// Backend answers every route in place of the functions: an HTTP proxy integration.
 	Backend *url.URL
 	// Authorizer guards every route; nil leaves them open.
 	Authorizer *Authorizer
@@ -57,7 +57,8 @@ type API struct {
 	Clock              clock.Clock
 }
 
-// NewGateway serves an API as API Gateway does. It reports routes whose function has no handler.
+// NewGateway serves an API as API Gateway does. It returns an error for a route whose function has
+// no handler.
 func NewGateway(api API) (http.Handler, error) {
 	g := &gateway{API: api}
 	g.IntegrationTimeout = cmp.Or(g.IntegrationTimeout, integrationTimeout)
@@ -89,7 +90,7 @@ type apiResource struct {
 
 func segments(path string) []string { return strings.Split(strings.TrimPrefix(path, "/"), "/") }
 
-// moreSpecific puts literals before parameters and parameters before greedy ones, from the left.
+// moreSpecific orders literals before parameters and parameters before greedy ones, from the left.
 func moreSpecific(a, b apiResource) int {
 	rank := func(s string) int {
 		switch {
@@ -108,7 +109,7 @@ func moreSpecific(a, b apiResource) int {
 	return cmp.Or(cmp.Compare(len(b.segments), len(a.segments)), strings.Compare(a.path, b.path))
 }
 
-// match compares segments as they were sent, without decoding: `acme%2Fweb` is one segment.
+// match compares raw segments, without decoding: `acme%2Fweb` is one segment.
 func (r apiResource) match(path []string) (parameters map[string]string, ok bool) {
 	for i, segment := range r.segments {
 		name, isParameter := strings.CutPrefix(segment, "{")
@@ -133,9 +134,9 @@ func (r apiResource) match(path []string) (parameters map[string]string, ok bool
 	return parameters, len(path) == len(r.segments)
 }
 
-// find returns the resource for a path. A leading run of slashes counts as one and one trailing
-// slash is not seen by routes that are not greedy, as in API Gateway; slashes within a path count.
-// The event still carries the path as it was sent.
+// find returns the resource for a path. As in API Gateway, leading slashes count as one, and routes
+// that are not greedy ignore one trailing slash; slashes within a path count. The event carries the
+// raw path.
 func (g *gateway) find(path string) (*apiResource, map[string]string) {
 	path = strings.TrimLeft(path, "/")
 	exact := strings.Split(path, "/")
@@ -159,12 +160,12 @@ type exchange struct {
 	request   *http.Request
 	requestID string
 	received  time.Time
-	path      string // as the client sent it
+	path      string // raw
 	resource  *apiResource
-	method    string // of the route: the request's or ANY
+	method    string // the route's: the request's or ANY
 	function  string
 	event     proxyEvent
-	// authorizer is what the authorizer hands on, for the event and for gateway responses.
+	// authorizer is the authorizer's context, for the event and for gateway responses.
 	authorizer map[string]any
 }
 
@@ -184,8 +185,8 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// facts are what the request log says of a request besides its status: whose token the authorizer let
-// pass, and why the gateway itself answers. What a function has to say it logs.
+// facts returns the attributes for the request log: the token that the authorizer accepted, and why
+// the gateway itself answered. Functions log their own facts.
 func (x *exchange) facts(err error) (attrs []any) {
 	for _, name := range [][2]string{{"token_id", "token_id"}, {"owner", "user_id"}, {"scopes", "scopes"}} {
 		if value, ok := x.authorizer[name[1]]; ok {
@@ -198,7 +199,7 @@ func (x *exchange) facts(err error) (attrs []any) {
 	return attrs
 }
 
-// rawPath is the path before anything decodes or cleans it.
+// rawPath returns the path before any decoding or cleaning.
 func rawPath(r *http.Request) string {
 	if strings.HasPrefix(r.RequestURI, "/") {
 		path, _, _ := strings.Cut(r.RequestURI, "?")
@@ -267,8 +268,8 @@ func (g *gateway) isBinary(contentType string) bool {
 	return slices.ContainsFunc(g.BinaryMediaTypes, func(binary string) bool { return binary == "*/*" || binary == mediaType && mediaType != "" })
 }
 
-// proxyEvent is the input of a Lambda proxy integration, format 1.0. It is spelled out because the
-// event types of the Lambda library write empty strings where API Gateway writes null.
+// proxyEvent is the input of a Lambda proxy integration, format 1.0. The event types of the Lambda
+// library write empty strings where API Gateway writes null, so it is declared here.
 type proxyEvent struct {
 	Resource                        string              `json:"resource"`
 	Path                            string              `json:"path"`
@@ -303,8 +304,8 @@ type requestContext struct {
 	APIID             string         `json:"apiId"`
 }
 
-// identity has only nulls besides address and agent: nobody signs requests or brings a client
-// certificate here.
+// identity has only an address and an agent; the other fields are null, because requests carry no
+// signatures and no client certificates.
 type identity struct {
 	CognitoIdentityPoolID         *string `json:"cognitoIdentityPoolId"`
 	AccountID                     *string `json:"accountId"`
@@ -379,7 +380,7 @@ func (e *proxyEvent) setBody(body []byte, binary bool) {
 	e.Body = &text
 }
 
-// queryOf decodes a query; what cannot be decoded is passed on as it is.
+// queryOf decodes a query and passes on undecodable text as it is.
 func queryOf(raw string) map[string][]string {
 	decode := func(s string) string {
 		if out, err := url.QueryUnescape(s); err == nil {
@@ -413,7 +414,6 @@ func last(multi map[string][]string) map[string]string {
 	return out
 }
 
-// proxyReply is what a function answers to a Lambda proxy integration.
 type proxyReply struct {
 	StatusCode        *json.Number        `json:"statusCode"`
 	Headers           map[string]any      `json:"headers"`
@@ -469,12 +469,12 @@ func (x *exchange) integrate(w http.ResponseWriter) error {
 		w.Header().Set("Content-Type", "application/json") // API Gateway's default
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the caller has gone; there is nobody to tell
+	_, _ = w.Write(body) // the caller has gone
 	return nil
 }
 
-// remapped renames the headers that API Gateway keeps to itself ("Important notes for REST APIs",
-// remapped headers): a function's WWW-Authenticate reaches the caller under another name only.
+// remapped renames the headers that API Gateway reserves ("Important notes for REST APIs", remapped
+// headers). For example, a function's WWW-Authenticate reaches the caller under another name.
 func remapped(name string) string {
 	switch canonical := http.CanonicalHeaderKey(name); canonical {
 	case "Authorization", "Content-Length", "Content-Md5", "Date", "Host", "Server", "User-Agent", "Www-Authenticate":
@@ -483,7 +483,7 @@ func remapped(name string) string {
 	return name
 }
 
-// callFunction gives up waiting after the integration's timeout; the function runs on.
+// callFunction stops waiting after the integration's timeout; the function continues.
 func (x *exchange) callFunction(payload []byte) ([]byte, error) {
 	wait, cancel := context.WithTimeout(x.request.Context(), x.g.IntegrationTimeout)
 	defer cancel()
@@ -508,8 +508,8 @@ func (x *exchange) callFunction(payload []byte) ([]byte, error) {
 	}
 }
 
-// refuse writes a gateway response: the template's for this type, or its default for the class, or
-// API Gateway's own.
+// refuse writes a gateway response: the template's for this type, the template's default for the
+// class, or API Gateway's own.
 func (x *exchange) refuse(w http.ResponseWriter, fault *gatewayFault) {
 	class := "DEFAULT_4XX"
 	if fault.status >= http.StatusInternalServerError {
@@ -537,10 +537,10 @@ func (x *exchange) refuse(w http.ResponseWriter, fault *gatewayFault) {
 	}
 	w.WriteHeader(cmp.Or(shape.StatusCode, fault.status))
 	body := contextVariable.ReplaceAllStringFunc(template, func(name string) string { return x.variable(name[1:], fault) })
-	_, _ = w.Write([]byte(body)) // the caller has gone; there is nobody to tell
+	_, _ = w.Write([]byte(body)) // the caller has gone
 }
 
-// variable is a reference to the request's context; what is unknown is empty.
+// variable resolves a reference to the request's context; unknown names are empty.
 func (x *exchange) variable(name string, fault *gatewayFault) string {
 	switch name {
 	case "context.error.message":
@@ -566,8 +566,8 @@ func (x *exchange) variable(name string, fault *gatewayFault) string {
 	return ""
 }
 
-// forward is an HTTP proxy integration: it passes the request on to the backend, with the
-// authorizer's context as headers.
+// forward is an HTTP proxy integration. It passes the request to the backend, with the authorizer's
+// context as headers.
 func (x *exchange) forward(w http.ResponseWriter, body []byte) (failure error) {
 	path, err := url.ParseRequestURI(x.path)
 	if err != nil {
@@ -587,7 +587,7 @@ func (x *exchange) forward(w http.ResponseWriter, body []byte) (failure error) {
 			p.SetXForwarded()
 			x.introduce(p.Out.Header)
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // the gateway's answer and the request log say it
+		ErrorLog: log.New(io.Discard, "", 0), // the gateway's answer and the request log report it
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
 			failure = unreachable(err)
 		},
@@ -596,8 +596,8 @@ func (x *exchange) forward(w http.ResponseWriter, body []byte) (failure error) {
 	return failure
 }
 
-// introduce tells the backend about the caller, and keeps the caller from doing so. Many servers read
-// an underscore in a header's name as a hyphen.
+// introduce adds headers about the caller and removes the client's own headers of these names. Many
+// servers treat an underscore in a header's name as a hyphen.
 func (x *exchange) introduce(header http.Header) {
 	for name := range header {
 		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), strings.ToLower(callerHeader)) {
@@ -605,7 +605,7 @@ func (x *exchange) introduce(header http.Header) {
 		}
 	}
 	for key, value := range x.authorizer {
-		if key != "principalId" { // the user's id once more
+		if key != "principalId" { // repeats the account's id
 			header.Set(callerHeader+strings.ReplaceAll(key, "_", "-"), fmt.Sprint(value))
 		}
 	}

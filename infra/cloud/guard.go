@@ -55,7 +55,8 @@ func (g mailGuard) Do(r *http.Request) (*http.Response, error) {
 	return g.next.Do(r)
 }
 
-// mailOperation names the operation of a request (SES API reference v2, "Request Syntax" of each).
+// mailOperation returns the operation of a request (SES API reference v2, "Request Syntax" of
+// each).
 func mailOperation(r *http.Request) string {
 	path := strings.TrimPrefix(r.URL.Path, "/v2/email/")
 	for prefix, operation := range map[string]string{
@@ -71,11 +72,11 @@ func mailOperation(r *http.Request) string {
 	return r.Method + " " + path
 }
 
-// need is what one part of a request asks for.
+// need is the permission that one part of a request requires.
 type need struct {
 	action string
 	index  bool
-	key    string // partition key of the item, where the request names one
+	key    string // partition key of the item, if the request names one
 }
 
 func (n need) coveredBy(p Permission) bool {
@@ -86,7 +87,8 @@ func (n need) coveredBy(p Permission) bool {
 	return p.Keys == "" || n.key == p.Keys || open && strings.HasPrefix(n.key, prefix)
 }
 
-// oneItem is the part of a request that names an item: the whole of a new one, or the key of another.
+// oneItem is the part of a request that names an item: a new item as a whole, or the key of an
+// existing one.
 type oneItem struct {
 	Item, Key struct {
 		PK struct{ S string } `json:"pk"`
@@ -95,8 +97,8 @@ type oneItem struct {
 
 func (i oneItem) key() string { return cmp.Or(i.Item.PK.S, i.Key.PK.S) }
 
-// permissions are what IAM asks for: transactions need those of their members, not one of their own
-// ("IAM policies and transactions", DynamoDB developer guide).
+// permissions returns the actions that IAM checks. A transaction requires the permissions of its
+// members ("IAM policies and transactions", DynamoDB developer guide).
 func permissions(operation string, body []byte) ([]need, error) {
 	var request struct {
 		oneItem

@@ -22,22 +22,21 @@ const maxTimeout = 15 * time.Minute
 // asyncLimit is the most an asynchronous invocation may carry, in bytes (Lambda quotas).
 const asyncLimit = 1 << 20
 
-// InvokeAPI is the Lambda Invoke API (API_Invoke in the Lambda API reference), so that
-// `aws lambda invoke --endpoint-url` reaches the functions here.
+// InvokeAPI is the Lambda Invoke API (API_Invoke in the Lambda API reference), for `aws lambda
+// invoke --endpoint-url`.
 type InvokeAPI struct {
-	// Functions are keyed by name.
 	Functions map[string]lambda.Handler
-	// Timeouts are the functions' own; one that is absent has 15 minutes.
+	// Timeouts are the functions' timeouts; the default is 15 minutes.
 	Timeouts map[string]time.Duration
 
 	running sync.WaitGroup
 }
 
-// Wait returns when all asynchronous invocations have ended.
+// Wait waits until all asynchronous invocations have finished.
 func (api *InvokeAPI) Wait() { api.running.Wait() }
 
 // ServeHTTP answers POST /2015-03-31/functions/{name}/invocations. The name may be an ARN and may
-// carry a version or an alias, of which there is only $LATEST.
+// have a version or an alias, of which only $LATEST exists.
 func (api *InvokeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := newID()
 	w.Header().Set("X-Amzn-Requestid", requestID)
@@ -77,7 +76,7 @@ func (api *InvokeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "DryRun":
 		w.WriteHeader(http.StatusNoContent)
 	case "Event":
-		// The real service retries and then drops a failed event; either way no caller learns of it.
+		// The real service retries a failed event and then drops it; the caller learns of neither.
 		api.running.Go(func() { _, _ = run() })
 		w.WriteHeader(http.StatusAccepted)
 	case "RequestResponse":
@@ -87,13 +86,13 @@ func (api *InvokeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Amz-Function-Error", "Unhandled")
 			out = encode(err)
 		}
-		_, _ = w.Write(out) // the caller has gone; there is nobody to tell
+		_, _ = w.Write(out) // the caller has gone
 	default:
 		fail(w, http.StatusBadRequest, "InvalidParameterValueException", "unknown invocation type "+kind)
 	}
 }
 
-// find takes `name`, `name:qualifier`, `account:function:name` and full ARNs.
+// find accepts `name`, `name:qualifier`, `account:function:name` and full ARNs.
 func (api *InvokeAPI) find(named string) (name string, handler lambda.Handler) {
 	parts := strings.Split(named, ":")
 	name = parts[0]

@@ -29,11 +29,11 @@ type Plan struct {
 	Payload  string
 }
 
-// Plans is the part of the EventBridge Scheduler API that makes and deletes schedules of one instant,
-// with state machines as their targets. It keeps them until they are due. It is safe for concurrent
+// Plans is the part of the EventBridge Scheduler API that creates and deletes one-time schedules
+// with state machines as targets. It keeps schedules until they are due. It is safe for concurrent
 // use.
 type Plans struct {
-	// Machines are the functions behind state machines, by the machines' ARNs.
+	// Machines are the functions of state machines, by the machines' ARNs.
 	Machines map[string]string
 
 	mu    sync.Mutex
@@ -41,12 +41,12 @@ type Plans struct {
 	added chan struct{}   // closed when one is added
 }
 
-// NewPlans returns an API that knows these state machines.
+// NewPlans returns an API for these state machines.
 func NewPlans(machines map[string]string) *Plans {
 	return &Plans{Machines: machines, plans: map[string]Plan{}, added: make(chan struct{})}
 }
 
-// Client returns a client of the API that needs no network; its options run last.
+// Client returns a client that reaches the API without a network; its options run last.
 func (p *Plans) Client(options ...func(*awsscheduler.Options)) *awsscheduler.Client {
 	return awsscheduler.New(awsscheduler.Options{
 		Region:       region,
@@ -56,14 +56,14 @@ func (p *Plans) Client(options ...func(*awsscheduler.Options)) *awsscheduler.Cli
 	}, options...)
 }
 
-// All returns what is planned, soonest first.
+// All returns the plans, soonest first.
 func (p *Plans) All() []Plan {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.SortedFunc(maps.Values(p.plans), func(a, b Plan) int { return a.At.Compare(b.At) })
 }
 
-// Take returns what is due at an instant, soonest first. Each is returned once.
+// Take returns the plans that are due at now, soonest first, and forgets them.
 func (p *Plans) Take(now time.Time) (due []Plan) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *Plans) Take(now time.Time) (due []Plan) {
 	return due
 }
 
-// next returns when the next plan is due, and a channel that closes when another is added.
+// next returns when the next plan is due, and a channel that closes when another plan is added.
 func (p *Plans) next() (at time.Time, some bool, added <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +90,7 @@ func (p *Plans) next() (at time.Time, some bool, added <-chan struct{}) {
 	return at, some, p.added
 }
 
-// createSchedule is what is understood of a request (EventBridge Scheduler API reference,
+// createSchedule holds the supported part of a request (EventBridge Scheduler API reference,
 // CreateSchedule).
 type createSchedule struct {
 	GroupName                  string
@@ -107,7 +107,7 @@ type createSchedule struct {
 
 var once = regexp.MustCompile(`^at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)$`)
 
-// plan reads the request, or says what is wrong with it.
+// plan reads the request, or describes what is wrong with it.
 func (p *Plans) plan(in createSchedule) (Plan, string) {
 	at := once.FindStringSubmatch(in.ScheduleExpression)
 	if at == nil {
@@ -192,10 +192,9 @@ func (p *Plans) remove(name string) bool {
 func failPlan(w http.ResponseWriter, status int, kind, message string) {
 	w.Header().Set("X-Amzn-Errortype", kind)
 	w.WriteHeader(status)
-	_, _ = w.Write(encode(map[string]string{"Message": message})) // a client that has gone has no one left to tell
+	_, _ = w.Write(encode(map[string]string{"Message": message})) // the client has gone
 }
 
-// planClient is the SDK's HTTP client without a network.
 type planClient struct{ api http.Handler }
 
 func (c planClient) Do(r *http.Request) (*http.Response, error) {

@@ -2,8 +2,8 @@ package cloud
 
 import "regexp"
 
-// gatewayFault is a reply that the gateway makes itself. kind is the gateway response type, status
-// its status if the template does not set one.
+// gatewayFault is a reply that the gateway makes itself. kind is the gateway response type; status
+// applies unless the template sets one.
 type gatewayFault struct {
 	kind    string
 	status  int

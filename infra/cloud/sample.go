@@ -16,14 +16,14 @@ import (
 	"latchkey/pkg/clock"
 )
 
-// SamplePath is where the sample API lies.
+// SamplePath is the address of the sample API.
 const SamplePath = "/sample/"
 
-// Sample is somebody else's API behind the authorizer. It answers with the request's method and path
-// and with what the authorizer said about the caller, so that scopes can be tried. With a backend, that
-// API answers instead.
+// Sample is an API behind the authorizer, for trying scopes. It answers with the request's method
+// and path and with the authorizer's context for the caller. With a backend, the backend answers
+// instead.
 //
-// SamplePath is the address of the API and not a part of its paths: a rule for /orders is about
+// SamplePath is the address of the API and not a part of its paths: a rule for /orders applies to
 // /sample/orders.
 func Sample(authorizer *Authorizer, backend *url.URL) (http.Handler, error) {
 	gateway, err := NewGateway(API{
@@ -33,7 +33,7 @@ func Sample(authorizer *Authorizer, backend *url.URL) (http.Handler, error) {
 		Functions:  map[string]lambda.Handler{"sample": echo{}},
 		Backend:    backend,
 		Authorizer: authorizer,
-		// API Gateway's own bodies, with a line end for the terminals that show them.
+		// These are API Gateway's own bodies with a line end, for terminals.
 		Responses: map[string]GatewayResponse{
 			"ACCESS_DENIED": {Templates: map[string]string{"application/json": `{"Message":$context.error.messageString}` + "\n"}},
 			"DEFAULT_4XX":   {Templates: map[string]string{"application/json": `{"message":$context.error.messageString}` + "\n"}},
@@ -54,11 +54,10 @@ func Sample(authorizer *Authorizer, backend *url.URL) (http.Handler, error) {
 	}), nil
 }
 
-// echo is the sample API's function. It is no lambda.NewHandler, whose replies to invocations at once
-// get mixed up.
+// echo is the sample API's function. It does not use lambda.NewHandler, because that mixes up the
+// replies to concurrent invocations.
 type echo struct{}
 
-// Invoke implements lambda.Handler.
 func (echo) Invoke(_ context.Context, payload []byte) ([]byte, error) {
 	var r events.APIGatewayProxyRequest
 	if err := json.Unmarshal(payload, &r); err != nil {
@@ -72,12 +71,12 @@ func (echo) Invoke(_ context.Context, payload []byte) ([]byte, error) {
 	}), nil
 }
 
-// callerHeader starts the names of the headers that tell a backend about the caller: user_id of the
+// callerHeader is the prefix of the headers that describe the caller to a backend: user_id in the
 // authorizer's context becomes X-Latchkey-User-Id.
 const callerHeader = "X-Latchkey-"
 
-// unreachable is API Gateway's answer for a backend that gives none. What was received is left out: it
-// may quote the request, and so a bearer.
+// unreachable is API Gateway's answer when the backend gives none. It leaves out what was received,
+// because that may quote the request and its bearer.
 func unreachable(err error) error {
 	cause, failed := "no HTTP reply", new(net.OpError)
 	switch {

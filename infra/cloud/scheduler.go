@@ -13,17 +13,16 @@ import (
 	"latchkey/pkg/clock"
 )
 
-// wake is the longest the scheduler sleeps before it looks at the clock again: timers do not count
-// the time in which a machine is suspended, and its clock can be set.
+// wake is the longest time that the scheduler sleeps before it looks at the clock again. Timers
+// ignore the time in which a machine is suspended, and the machine's clock can be set.
 const wake = time.Minute
 
-// again is how long after a run that was not done the next one starts. The state machine has a pause
-// of its own.
+// again is the pause between runs until one reports done. The state machine has its own pause.
 const again = time.Second
 
-// scheduler starts functions at their times, as EventBridge Scheduler and the state machine do
-// together: with the scheduled instant as the event's time, again and again until the reply says
-// done. A run that fails is left to the next day's.
+// scheduler starts functions at their times, as EventBridge Scheduler and the state machine do. The
+// event's time is the scheduled instant, and the function is called until its reply says done. A
+// failed run waits for the next day's.
 type scheduler struct {
 	functions map[string]lambda.Handler
 	timeouts  map[string]time.Duration
@@ -43,7 +42,7 @@ func newScheduler(options Options, timeouts map[string]time.Duration) *scheduler
 	return s
 }
 
-// start returns at once; the schedules end with ctx, and Wait waits for it.
+// start returns at once. The schedules stop with ctx, and Wait waits for them.
 func (s *scheduler) start(ctx context.Context, schedules []Schedule) {
 	for _, schedule := range schedules {
 		after := s.clock.Now()
@@ -60,7 +59,7 @@ func (s *scheduler) start(ctx context.Context, schedules []Schedule) {
 	}
 }
 
-// startPlans returns at once, as start does. Each plan runs by itself, however long others take.
+// startPlans returns at once. Plans run independently of each other.
 func (s *scheduler) startPlans(ctx context.Context, plans *Plans) {
 	s.running.Go(func() {
 		for ctx.Err() == nil {
@@ -83,10 +82,10 @@ func (s *scheduler) startPlans(ctx context.Context, plans *Plans) {
 	})
 }
 
-// Wait returns when everything has ended.
+// Wait waits until all schedules and plans have finished.
 func (s *scheduler) Wait() { s.running.Wait() }
 
-// wait returns true at an instant, or false when ctx ends before.
+// wait returns true at the given instant, or false when ctx ends first.
 func (s *scheduler) wait(ctx context.Context, at time.Time) bool {
 	for {
 		left := at.Sub(s.clock.Now())

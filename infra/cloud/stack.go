@@ -14,21 +14,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A stack is one template as it is deployed: under a name, with values for its parameters. A file that
-// is nested three times makes three stacks.
+// A stack is one deployed template: a name, and values for its parameters. A file that is nested
+// three times makes three stacks.
 type stack struct {
 	*reader
 	name, file string
 	source     templateSource
-	parameters map[string]string   // those that are known before a deployment
-	resources  map[string]resource // of the types that are understood, by logical id
-	nested     map[string]*stack   // by logical id, as far as they have been opened
+	parameters map[string]string   // whose values are known before a deployment
+	resources  map[string]resource // of the supported types, by logical id
+	nested     map[string]*stack   // by logical id, the opened ones
 }
 
-// reader is what the stacks of one template share.
+// reader is the state that the stacks of one template share.
 type reader struct {
 	*Template
-	policies map[string][]Permission // what managed policies allow, by ARN
+	policies map[string][]Permission // the permissions of managed policies, by ARN
 	faults   error                   // in nested templates that were opened for their outputs
 }
 
@@ -40,7 +40,7 @@ type templateSource struct {
 	Globals    struct {
 		Function functionProperties `yaml:"Function"`
 	} `yaml:"Globals"`
-	// Nodes first: only some types of resources are understood.
+	// Resources stay nodes at first, because only some types are supported.
 	Resources map[string]yaml.Node `yaml:"Resources"`
 	Outputs   map[string]struct {
 		Value yaml.Node `yaml:"Value"`
@@ -52,8 +52,8 @@ var understood = []string{
 	"AWS::IAM::ManagedPolicy", "AWS::CloudFormation::Stack", "AWS::Serverless::Application",
 }
 
-// open reads a template's text. given are the values of its parameters, nil where only a deployment
-// knows them.
+// open parses a template. given are the values of its parameters, nil for values that only a
+// deployment knows.
 func (r *reader) open(name, file string, given map[string]*string) (*stack, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *stack) policyARN(id string) string {
 	return ARN("iam", "policy/"+s.name+"-"+id)
 }
 
-// read adds what the stack deploys to the template.
+// read adds the stack's resources to the template.
 func (s *stack) read() error {
 	for _, id := range slices.Sorted(maps.Keys(s.resources)) {
 		if err := s.deploy(id, s.resources[id]); err != nil {
@@ -150,8 +150,8 @@ func (s *stack) deploy(id string, r resource) error {
 	return nil
 }
 
-// nest opens a nested template once, or returns nil for one that cannot be. It is nil too while its own
-// parameters are worked out, so that templates which need each other's outputs end unresolved.
+// nest opens a nested template once. It returns nil for a template that cannot be opened, and while
+// the template's parameters are being resolved, so that a cycle of outputs stays unresolved.
 func (s *stack) nest(id string) *stack {
 	if nested, seen := s.nested[id]; seen {
 		return nested
@@ -172,12 +172,12 @@ func (s *stack) nest(id string) *stack {
 	return nested
 }
 
-// locate returns where a path leads that starts at the template.
+// locate returns the target of a path that is relative to the template.
 func (s *stack) locate(path string) string {
 	return filepath.Join(filepath.Dir(s.file), filepath.FromSlash(path))
 }
 
-// resolve works out a value; ok is false if only a deployment knows it.
+// resolve evaluates a value; ok is false if only a deployment knows it.
 func (s *stack) resolve(n *yaml.Node) (v string, ok bool) {
 	switch {
 	case n.Tag == "!Ref":
@@ -250,7 +250,7 @@ func (s *stack) attribute(name string) (string, bool) {
 	return "", false
 }
 
-// holds says whether a condition is true, if that is known.
+// holds evaluates a condition; known is false if only a deployment can.
 func (s *stack) holds(condition string) (yes, known bool) {
 	node := s.source.Conditions[condition]
 	return s.test(&node)
@@ -318,7 +318,7 @@ func (s *stack) addFunction(r resource) error {
 	return nil
 }
 
-// policy returns what an inline policy allows, or a managed one that a template defines.
+// policy returns the permissions of an inline policy, or of a managed one that a template defines.
 func (s *stack) policy(n *yaml.Node) ([]Permission, error) {
 	if arn, known := s.resolve(n); known {
 		allowed, ours := s.policies[arn]
@@ -334,7 +334,8 @@ func (s *stack) policy(n *yaml.Node) ([]Permission, error) {
 	return inline.permissions()
 }
 
-// machine substitutes what resolve can; one value is the ARN of a function, which the machine drives.
+// machine fills in the substitutions that resolve knows. One of them is the ARN of the machine's
+// function.
 func (s *stack) machine(id string) (StateMachine, error) {
 	r := s.resources[id]
 	if r.Type != "AWS::Serverless::StateMachine" {

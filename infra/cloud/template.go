@@ -17,7 +17,7 @@ import (
 	"latchkey/pkg/clock"
 )
 
-// API makes the template's REST API out of the functions' handlers, which are keyed by function name.
+// API returns the template's REST API with these handlers, by function name.
 func (t *Template) API(functions map[string]lambda.Handler) API {
 	api := API{
 		ID: "latchkey", Stage: t.Stage, Routes: t.Routes, Functions: functions, Timeouts: map[string]time.Duration{},
@@ -29,19 +29,20 @@ func (t *Template) API(functions map[string]lambda.Handler) API {
 	return api
 }
 
-// Guard gives a function a DynamoDB HTTP client that may do what the function's policy in the
-// template allows, and no more. Without it a missing action would be found only in AWS.
+// Guard returns a DynamoDB HTTP client that may do what the function's policy in the template
+// allows. Without it, a missing action would fail only in AWS.
 func (f Function) Guard(next dynamodb.HTTPClient) dynamodb.HTTPClient {
 	return guard{f, next}
 }
 
-// GuardMail is Guard for the mail service.
+// GuardMail is Guard for SES.
 func (f Function) GuardMail(next aws.HTTPClient) aws.HTTPClient { return mailGuard{f, next} }
 
-// GuardPlans is Guard for the scheduler. Whoever plans hands a role on, which is an action of its own.
+// GuardPlans is Guard for EventBridge Scheduler. Passing a role to a schedule is an action of its
+// own.
 func (f Function) GuardPlans(next aws.HTTPClient) aws.HTTPClient { return planGuard{f, next} }
 
-// next is the first time of the schedule that comes after an instant.
+// next returns the first time of the schedule after an instant.
 func (s Schedule) next(after time.Time) time.Time {
 	year, month, day := after.UTC().Date()
 	at := time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Add(s.At)
@@ -51,9 +52,9 @@ func (s Schedule) next(after time.Time) time.Time {
 	return at
 }
 
-// Template is what template.yaml and the templates that it nests say about functions, routes, gateway
-// responses and schedules. The local cloud has no other source for them, so it cannot drift from what is
-// deployed. What its conditions leave out is not here either.
+// Template holds the functions, routes, gateway responses and schedules of template.yaml and the
+// templates that it nests, without what their conditions exclude. The local cloud has no other
+// source for them, so it cannot drift from the deployment.
 type Template struct {
 	Stage            string
 	Functions        map[string]Function // by name
@@ -68,11 +69,11 @@ type Template struct {
 type Function struct {
 	Name    string
 	Timeout time.Duration
-	// Environment lacks the variables that only a deployment knows, such as the table's name and the
-	// pepper; whoever starts the function supplies them. Deployment has their names.
+	// Environment lacks the variables that only a deployment knows, such as the table's name and
+	// the pepper. Deployment has their names, and the caller supplies their values.
 	Environment map[string]string
 	Deployment  []string
-	// Permissions are what its policies allow.
+	// Permissions are the actions that the function's policies allow.
 	Permissions []Permission
 }
 
@@ -80,7 +81,7 @@ type Function struct {
 type Permission struct {
 	Action string
 	Index  bool
-	// Keys is what partition keys must be like (dynamodb:LeadingKeys), "" for any.
+	// Keys is a pattern for partition keys (dynamodb:LeadingKeys), "" for any.
 	Keys string
 }
 
@@ -90,7 +91,7 @@ type Route struct{ Method, Path, Function string }
 // StateMachine is one AWS::Serverless::StateMachine, which drives one function.
 type StateMachine struct {
 	ARN, Function string
-	// File holds the definition, in which Substitutions take the place of their names.
+	// File holds the definition. Substitutions replace names in it.
 	File          string
 	Substitutions map[string]string
 }
@@ -104,7 +105,7 @@ func (t *Template) Machines() map[string]string {
 	return functions
 }
 
-// Definition reads the definition as it is deployed.
+// Definition returns the definition as it is deployed.
 func (m StateMachine) Definition() (string, error) {
 	raw, err := os.ReadFile(m.File)
 	if err != nil {
@@ -122,23 +123,23 @@ func (m StateMachine) Definition() (string, error) {
 	return text, missing
 }
 
-// Schedule starts a function, through its state machine, at a time of each day.
+// Schedule starts a function, through its state machine, at the same time every day.
 type Schedule struct {
 	Function string
-	// At is how long after midnight UTC.
+	// At is the time since midnight UTC.
 	At time.Duration
 }
 
-// GatewayResponse is the shape of a reply that the gateway makes itself.
+// GatewayResponse configures a reply that the gateway makes itself.
 type GatewayResponse struct {
-	StatusCode int // 0 leaves the status of the response type
+	StatusCode int // 0 keeps the status of the response type
 	// Headers are quoted literals or references to the request's context.
 	Headers map[string]string
 	// Templates are bodies by content type.
 	Templates map[string]string
 }
 
-// resource is the part of a resource that is read. Values may be intrinsic functions, so they stay
+// resource is the supported part of a resource. Values may be intrinsic functions, so they stay
 // nodes until resolve.
 type resource struct {
 	Type       string `yaml:"Type"`
@@ -167,7 +168,7 @@ type resource struct {
 			Input string    `yaml:"Input"`
 		} `yaml:"Target"`
 
-		// The file of a nested template.
+		// TemplateURL is the file of a nested template.
 		TemplateURL string               `yaml:"TemplateURL"`
 		Location    string               `yaml:"Location"`
 		Parameters  map[string]yaml.Node `yaml:"Parameters"`
@@ -196,12 +197,11 @@ type grants struct {
 		Effect   string    `yaml:"Effect"`
 		Action   yaml.Node `yaml:"Action"`
 		Resource yaml.Node `yaml:"Resource"`
-		// Condition: by operator, then by key.
+		// Condition is keyed by operator, then by condition key.
 		Condition map[string]map[string]string `yaml:"Condition"`
 	} `yaml:"Statement"`
 }
 
-// permissions are what the document allows.
 func (d grants) permissions() ([]Permission, error) {
 	var out []Permission
 	for _, statement := range d.Statement {
@@ -221,7 +221,8 @@ func (d grants) permissions() ([]Permission, error) {
 // defaultTimeout is Lambda's, in seconds (AWS::Lambda::Function, Timeout).
 const defaultTimeout = 3
 
-// ReadTemplate reads a SAM template and those that it nests. parameters take the place of its defaults.
+// ReadTemplate reads a SAM template and the templates that it nests. parameters override its
+// defaults.
 func ReadTemplate(file string, parameters map[string]string) (*Template, error) {
 	t := &Template{
 		Functions: map[string]Function{}, Responses: map[string]GatewayResponse{}, StateMachines: map[string]StateMachine{},
@@ -241,7 +242,7 @@ func ReadTemplate(file string, parameters map[string]string) (*Template, error) 
 	return t, nil
 }
 
-// function is the name of an AWS::Serverless::Function, "" without a CodeUri.
+// function returns the name of an AWS::Serverless::Function, "" without a CodeUri.
 func (r resource) function() string {
 	if r.Properties.CodeURI == "" {
 		return ""
@@ -251,7 +252,8 @@ func (r resource) function() string {
 
 var daily = regexp.MustCompile(`^cron\((\d{1,2}) (\d{1,2}) \* \* \? \*\)$`)
 
-// scheduledInput is what the scheduler fills in, and what the local one sends likewise.
+// scheduledInput is the only supported input of a schedule. EventBridge Scheduler fills it in; so
+// does scheduler.
 const scheduledInput = `{"time":"<aws.scheduler.scheduled-time>"}`
 
 func scalars(n *yaml.Node) []string {

@@ -1,5 +1,5 @@
-// Package golden compares what a test got with a file under testdata/golden, which
-// `make golden` rewrites. Start with Check.
+// Package golden compares the output of a test with a file under testdata/golden. `make golden`
+// rewrites the files. Start with Check.
 package golden
 
 import (
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Check fails the test if got differs from the golden file of a name.
+// Check fails the test if got differs from the golden file with this name.
 func Check(tb testing.TB, name, got string) {
 	tb.Helper()
 	path := filepath.Join("testdata", "golden", strings.NewReplacer(" ", "-", "'", "").Replace(name)+".txt")

@@ -35,36 +35,36 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// Product says what Latchkey itself runs on.
+// Product configures Latchkey itself.
 type Product struct {
 	Template *cloud.Template
 	// Client makes a DynamoDB client; its options run last.
 	Client func(options ...func(*dynamodb.Options)) *dynamodb.Client
-	// Table is the table's name. It is created if it is not there.
+	// Table is the table's name. CreateTable makes it if it does not exist.
 	Table string
 	// Mail makes a client of the mail service; its options run last.
 	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
 	// Pages are further handlers by path prefix; see Options.
 	Pages map[string]http.Handler
-	// SampleBackend takes the sample API's place; see Sample.
+	// SampleBackend replaces the sample API; see Sample.
 	SampleBackend *url.URL
-	// Plans keeps what the product plans; see NewPlans and Template.Machines.
+	// Plans keep the lifetime runs that Latchkey plans; see NewPlans and Template.Machines.
 	Plans *cloud.Plans
-	// Scheduled lets Run keep the template's schedules, and the plans.
+	// Scheduled makes Run run the template's schedules and the plans.
 	Scheduled bool
 	// Pepper is the key for digests, at least 32 bytes.
 	Pepper string
-	// PublicURL is the address that replies mention.
+	// PublicURL is the address in replies.
 	PublicURL string
 	Clock     clock.Clock
 	Random    io.Reader
 	// Log makes the logger of a function.
 	Log func(function string) *slog.Logger
-	// Wrap, if there is one, puts something around the handlers of functions.
+	// Wrap, unless it is nil, wraps the handlers of functions.
 	Wrap func(function string, handler lambda.Handler) lambda.Handler
 }
 
-// CreateTable makes the product's table unless it is there.
+// CreateTable makes Latchkey's table unless it exists.
 func (p Product) CreateTable(ctx context.Context) error {
 	path, err := tabledef.Path()
 	if err != nil {
@@ -77,9 +77,8 @@ func (p Product) CreateTable(ctx context.Context) error {
 	return nil
 }
 
-// Functions returns the handler of every function of the template, each
-// configured by its own environment variables from there and held to its own
-// permissions.
+// Functions returns the handler of every function of the template. Each has its own environment
+// variables and permissions from there.
 func (p Product) Functions() (map[string]lambda.Handler, error) {
 	handlers := map[string]lambda.Handler{}
 	for name, function := range p.Template.Functions {
@@ -95,11 +94,12 @@ func (p Product) Functions() (map[string]lambda.Handler, error) {
 	return handlers, nil
 }
 
-// Sender is an address for the template's parameter SenderAddress, without which the scans are not deployed.
+// Sender is an address for the template's parameter SenderAddress. Without one, the scans are not
+// deployed.
 const Sender = "latchkey@example.test"
 
-// environ is a function's environment: the template's, with what a deployment adds. What the template
-// does not give to a function, the function does not get here either.
+// environ returns a function's environment: the template's, with the values of the deployment. A
+// function gets no variable that the template does not give it.
 func (p Product) environ(function cloud.Function) []string {
 	environment := maps.Clone(function.Environment)
 	for _, name := range function.Deployment {
@@ -170,7 +170,6 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 	return made(err, func() lambda.Handler { return build(d) })
 }
 
-// made returns the handler of a function whose configuration is good.
 func made(err error, build func() lambda.Handler) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
@@ -178,7 +177,7 @@ func made(err error, build func() lambda.Handler) (lambda.Handler, error) {
 	return build(), nil
 }
 
-// Run starts the product on listener, with a log of requests or nil; see Start.
+// Run starts Latchkey on listener. requestLog receives a line for each request, and may be nil.
 func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slog.Logger) (*cloud.Cloud, error) {
 	if p.PublicURL == "" {
 		p.PublicURL = "http://" + listener.Addr().String()
@@ -200,10 +199,9 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slo
 	return cloud.Start(ctx, options)
 }
 
-// Administrator returns the bearer of a new token of the administrator called
-// username, whose account is made if it is not there. name is the token's, and
-// value its bearer, or "" for a generated one. It invokes issue as an operator
-// does.
+// Administrator returns the bearer of a new token of the administrator called username. It makes
+// the account if it does not exist. name is the token's name, and value its bearer, or "" for a
+// generated one. It invokes issue as an operator does.
 func Administrator(ctx context.Context, cloud *cloud.Cloud, username, name, value string) (string, error) {
 	issue := cloud.Function("issue")
 	token := map[string]any{

@@ -1,7 +1,7 @@
-// Package account has accounts of people and bots: their ids, names and states.
+// Package account describes accounts of people and bots: ids, names and states.
 //
-// Start with Account and its Usable, the only judge of whether an account may
-// use the API. The package does no I/O and reads no clock.
+// Start with Account. Its method Usable alone decides whether an account may use the API. The
+// package does no I/O and reads no clock.
 package account
 
 import (
@@ -23,13 +23,13 @@ type Account struct {
 	External  bool
 	Note      string // for administrators only
 	CreatedAt time.Time
-	// CreatedBy is the administrator who made the account, 0 for the console.
+	// CreatedBy is the administrator who made the account, or 0 for an operator.
 	CreatedBy ID
 	// NextNumber is the number that the account's next token gets.
 	NextNumber int64
-	// TokensValidFrom is the first token number that has not been revoked in
-	// bulk. A number and not an instant: it is exact however many tokens are
-	// made within the second of the revocation.
+	// TokensValidFrom is the first token number that has not been revoked in bulk. A number stays
+	// exact where an instant would not: several tokens can be made within the second of the
+	// revocation.
 	TokensValidFrom int64
 }
 
@@ -52,14 +52,14 @@ var (
 	// ErrDeactivated means that the account is dormant.
 	ErrDeactivated = fmt.Errorf("%w: deactivated", ErrInactive)
 
-	// ErrUsernameTaken means that another account has the username.
+	// ErrUsernameTaken means that another account has this username.
 	ErrUsernameTaken = fmt.Errorf("%w: username", fault.ErrTaken)
-	// ErrEmailTaken means that another account has the mail address.
+	// ErrEmailTaken means that another account has this mail address.
 	ErrEmailTaken = fmt.Errorf("%w: mail address", fault.ErrTaken)
 )
 
-// Usable returns nil when the account may use the API, otherwise a child of
-// ErrInactive. A state it does not know is not usable.
+// Usable returns nil when the account may use the API, otherwise a child of ErrInactive. An unknown
+// state is not usable.
 func (a Account) Usable() error {
 	switch a.State {
 	case Active:
@@ -73,21 +73,20 @@ func (a Account) Usable() error {
 	}
 }
 
-// GhostID is the id of the account that stands for authors who were deleted.
-// No other account can have it, and it is not stored.
+// GhostID is the id of the account that stands for deleted authors. No other account can have it,
+// and it is not stored.
 const GhostID ID = MaxID
 
-// Ghost returns the account that stands for authors who were deleted: whatever
-// they made is shown under its name. It can do nothing, and no token number is
-// valid for it.
+// Ghost returns the account that stands for deleted authors: their work is shown under its name. It
+// has no rights and no valid tokens.
 func Ghost() Account {
 	ghost := Gone(GhostID)
 	ghost.Username, ghost.Name, ghost.State, ghost.CreatedAt = "ghost", "Ghost User", Deactivated, time.Unix(0, 0).UTC()
 	return ghost
 }
 
-// Gone returns the account with this id as it is after its deletion: without a
-// name, and with every token revoked.
+// Gone returns the account with this id as it is after its deletion: without a name, and with every
+// token revoked.
 func Gone(id ID) Account { return Account{ID: id, NextNumber: noToken, TokensValidFrom: noToken} }
 
 // noToken is above every token number (see token.MaxNumber).

@@ -15,11 +15,10 @@ const MaxID = 1<<31 - 1
 // An ID names an account: 1 to MaxID. 0 is no account.
 type ID int64
 
-// String returns the decimal digits of the id.
 func (id ID) String() string { return strconv.FormatInt(int64(id), 10) }
 
-// ParseID accepts the one spelling of an account id that String writes.
-// Anything else is fault.ErrNotFound: no account has such an id.
+// ParseID accepts the one spelling of an account id that String writes. It returns
+// fault.ErrNotFound for anything else, because no account has such an id.
 func ParseID(s string) (ID, error) {
 	n, err := ParseNumber(s, MaxID)
 	if err != nil {
@@ -28,9 +27,8 @@ func ParseID(s string) (ID, error) {
 	return ID(n), nil
 }
 
-// ParseNumber reads the digits of an id from 1 to largest. It refuses, with
-// fault.ErrNotFound, signs, leading zeros, spaces and everything else that
-// strconv would read as a second spelling.
+// ParseNumber parses an id from 1 to largest. It returns fault.ErrNotFound for signs, leading
+// zeros, spaces and everything else that strconv accepts as a second spelling.
 func ParseNumber(s string, largest int64) (int64, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 1 || n > largest || strconv.FormatInt(n, 10) != s {

@@ -1,11 +1,10 @@
-// Package administration changes what administrators decide for the whole
-// installation: its settings, and which features are on, and for whom.
+// Package administration changes the settings of the whole installation and switches features on
+// and off.
 //
-// Start with Administration for the settings and Features for the switches. Both
-// ask whether the caller is an administrator. The package
-// promises that a switch counts from the answer on, and that what cannot be read
-// is not taken for switched on. It does not end anything: what was made while a
-// feature was on stays.
+// Start with Administration for the settings and Features for the switches. Both check that the
+// caller is an administrator. The package promises that a switch applies from the reply on, and
+// that a feature counts as off when its switches cannot be read. It revokes nothing: tokens that
+// were made while a feature was on keep working.
 package administration
 
 import (
@@ -26,24 +25,23 @@ import (
 
 // A SwitchStore keeps switches. Every call may be repeated safely.
 type SwitchStore interface {
-	// SetSwitches writes all of them or none. They are 1 to MaxTargets, no two
-	// of them for the same target of a feature.
+	// SetSwitches writes all switches or none. There are 1 to MaxTargets, each for another target.
 	SetSwitches(ctx context.Context, switches []feature.Switch, set audit.Event) error
-	// ClearSwitches removes all switches of a feature; none is no error.
+	// ClearSwitches removes all switches of a feature, if there are any.
 	ClearSwitches(ctx context.Context, feature string, cleared audit.Event) error
 }
 
-// A SwitchReader finds switches, strongly consistent. Absence is an empty slice.
+// A SwitchReader finds switches with consistent reads. Absence is an empty slice.
 type SwitchReader interface {
-	// Switches returns all of a feature, or of every feature for "", in the
-	// order of features, everybody's first.
+	// Switches returns the switches of a feature, or of every feature for "", by feature. The
+	// switch for everybody comes first.
 	Switches(ctx context.Context, feature string) ([]feature.Switch, error)
-	// SwitchesFor returns those of a feature for any of targets, in no order.
+	// SwitchesFor returns the switches of a feature for these targets, in no order.
 	SwitchesFor(ctx context.Context, feature string, targets ...feature.Target) ([]feature.Switch, error)
 }
 
-// A TargetFinder finds what switches are for, by names whose case does not matter,
-// strongly consistent. Absence is fault.ErrNotFound.
+// A TargetFinder finds the targets of switches by name, in any case, with consistent reads. Absence
+// is fault.ErrNotFound.
 type TargetFinder interface {
 	ProjectByPath(ctx context.Context, path string) (project.Project, error)
 	AccountByName(ctx context.Context, username string) (account.Account, error)
@@ -52,7 +50,7 @@ type TargetFinder interface {
 // Features turns features on and off. It is safe for concurrent use.
 type Features struct{ parts FeaturesParts }
 
-// FeaturesParts are what Features are made of, all of which they need.
+// FeaturesParts are what Features are made of. All are required.
 type FeaturesParts struct {
 	Store  SwitchStore
 	Reader SwitchReader
@@ -60,7 +58,7 @@ type FeaturesParts struct {
 	Clock  clock.Clock
 }
 
-// NewFeatures returns Features, or an error that names the part that is missing.
+// NewFeatures returns Features, or an error that names a missing part.
 func NewFeatures(parts FeaturesParts) (*Features, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
@@ -68,10 +66,10 @@ func NewFeatures(parts FeaturesParts) (*Features, error) {
 	return &Features{parts}, nil
 }
 
-// A Gate tells whether projects may have new tokens. It is safe for concurrent use.
+// A Gate decides whether projects may have new tokens. It is safe for concurrent use.
 type Gate struct{ reader SwitchReader }
 
-// NewGate returns a Gate, or an error without a reader.
+// NewGate returns a Gate, or an error if reader is nil.
 func NewGate(reader SwitchReader) (*Gate, error) {
 	if err := fault.Missing(struct{ Reader SwitchReader }{reader}); err != nil {
 		return nil, err
@@ -86,33 +84,27 @@ var (
 	ErrTooManyTargets = fmt.Errorf("%w: more than %d targets", fault.ErrInput, MaxTargets)
 )
 
-// MaxTargets is how many targets one change may have: they are written
-// together, with the two items of its audit event (DynamoDB: TransactWriteItems
-// takes 100 items).
+// MaxTargets is the most targets of one change. They are written in one transaction, with the two
+// items of the audit event (DynamoDB: TransactWriteItems takes 100 items).
 const MaxTargets = 98
 
-// A NoTarget is a target that is not there. It wraps fault.ErrInput, and its
-// text leaves out the name, because a client can write anything into it.
+// A NoTarget is a target that does not exist. It wraps fault.ErrInput. Its text leaves out the
+// name, because a client can write anything into it.
 type NoTarget struct{ Name string }
 
-// Error implements error.
 func (*NoTarget) Error() string { return "target of a feature is not there" }
 
-// Unwrap returns fault.ErrInput.
 func (*NoTarget) Unwrap() error { return fault.ErrInput }
 
-// Names are the targets of a change as they are called: projects and groups by
-// full path, accounts by username. Namespaces are either: that of a group is
-// the group, that of an account is the account. Without any, a change is for
-// everybody.
+// Names are the names of targets: projects and groups by full path, accounts by username. A
+// namespace stands for its group or its account. Without names, a change applies to everybody.
 type Names struct {
 	Projects, Groups, Namespaces, Accounts []string
 }
 
-// Allows returns nil where a project may have new tokens, and
-// fault.ErrSwitchedOff where it may not. The project's own switch decides,
-// without one everybody's, without that the default; switches of groups that a
-// project lies in are not asked.
+// Allows returns nil if a project may have new tokens, otherwise fault.ErrSwitchedOff. The
+// project's own switch decides, then the switch for everybody, then the default. Switches of the
+// groups above do not count.
 func (g *Gate) Allows(ctx context.Context, proj project.Project) error {
 	own := feature.TargetOfProject(proj)
 	switches, err := g.reader.SwitchesFor(ctx, feature.ProjectAccessToken, own, feature.Target{})
@@ -131,8 +123,8 @@ func (g *Gate) Allows(ctx context.Context, proj project.Project) error {
 	return nil
 }
 
-// Flags returns every feature with at least one switch, by name, as administrators
-// may see them; others get fault.ErrForbidden.
+// Flags returns every feature that has a switch, by name. Callers other than administrators get
+// fault.ErrForbidden.
 func (f *Features) Flags(ctx context.Context, by principal.Principal) ([]feature.Flag, error) {
 	if !by.Account.Admin {
 		return nil, fault.ErrForbidden
@@ -153,10 +145,9 @@ func (f *Features) Flags(ctx context.Context, by principal.Principal) ([]feature
 	return flags, nil
 }
 
-// Set turns a feature on or off for the targets that are named, or for
-// everybody, and returns what it is then. A feature without a definition is
-// refused unless force is set. Errors: fault.ErrForbidden, ErrFeatureName, ErrUndefined,
-// ErrTooManyTargets, NoTarget.
+// Set turns a feature on or off for the named targets, or for everybody, and returns the result. It
+// refuses a feature without a definition unless force is set. Errors: fault.ErrForbidden,
+// ErrFeatureName, ErrUndefined, ErrTooManyTargets, NoTarget.
 func (f *Features) Set(ctx context.Context, by principal.Principal, name string, on bool, names Names, force bool) (feature.Flag, error) {
 	switch {
 	case !by.Account.Admin:
@@ -172,8 +163,8 @@ func (f *Features) Set(ctx context.Context, by principal.Principal, name string,
 	if err != nil {
 		return feature.Flag{}, err
 	}
-	// Read before the write and not after it: a read that fails must not make
-	// a change that was made look like one that was not.
+	// Read before the write: if a read after it failed, a change that was made would look like one
+	// that was not.
 	switches, err := f.parts.Reader.Switches(ctx, name)
 	if err != nil {
 		return feature.Flag{}, err
@@ -191,8 +182,8 @@ func (f *Features) Set(ctx context.Context, by principal.Principal, name string,
 	return feature.FlagOf(name, append(switches, changed...)), nil
 }
 
-// Clear forgets every switch of a feature, so that it is again what it is by
-// default. Errors: fault.ErrForbidden, ErrFeatureName.
+// Clear removes every switch of a feature, so that its default applies again. Errors:
+// fault.ErrForbidden, ErrFeatureName.
 func (f *Features) Clear(ctx context.Context, by principal.Principal, name string) error {
 	switch {
 	case !by.Account.Admin:
@@ -203,7 +194,7 @@ func (f *Features) Clear(ctx context.Context, by principal.Principal, name strin
 	return f.parts.Store.ClearSwitches(ctx, name, audit.OfInstance(f.parts.Clock.Now(), audit.By(by, audit.Admin), audit.FeatureDeleted, name))
 }
 
-// inWords lists targets by kind and id, the first ten of them.
+// inWords lists the first ten targets by kind and id.
 func inWords(targets []feature.Target) string {
 	const listed = 10
 	var words []string
@@ -223,7 +214,7 @@ func (n Names) count() int {
 	return len(n.Projects) + len(n.Groups) + len(n.Namespaces) + len(n.Accounts)
 }
 
-// find returns the targets of names, each once: everybody for none.
+// find returns the named targets without duplicates, or everybody if there are no names.
 func (f *Features) find(ctx context.Context, names Names) ([]feature.Target, error) {
 	if names.count() == 0 {
 		return []feature.Target{{}}, nil
@@ -253,8 +244,8 @@ func (f *Features) find(ctx context.Context, names Names) ([]feature.Target, err
 	return targets, nil
 }
 
-// maxTargetName is the longest name that is looked up, in bytes: nothing has a
-// longer one, and the store's keys end at 2048.
+// maxTargetName is the longest name that is looked up, in bytes. No name is longer, and the store's
+// keys end at 2048 bytes.
 const maxTargetName = 1024
 
 func (f *Features) project(ctx context.Context, path string) (feature.Target, error) {

@@ -16,25 +16,24 @@ import (
 	"latchkey/pkg/settings"
 )
 
-// A SettingsStore keeps the settings, strongly consistent.
+// A SettingsStore keeps the settings. Reads are strongly consistent.
 type SettingsStore interface {
-	// Settings returns what was set, and the defaults for the rest.
+	// Settings returns the stored settings, with defaults for the rest.
 	Settings(ctx context.Context) (settings.Application, error)
-	// SaveSettings writes s over the settings of the revision before its own.
-	// It returns fault.ErrMoved when they have another.
+	// SaveSettings replaces the settings of the revision before s. It returns fault.ErrMoved if
+	// another revision is stored.
 	SaveSettings(ctx context.Context, s settings.Application, changed []audit.Event) error
 }
 
-// A Planner starts things later.
+// A Planner plans lifetime runs.
 type Planner interface {
-	// Plan has the lifetime run started at an instant. It may be called again.
+	// Plan plans a lifetime run for an instant. A second call is safe.
 	Plan(ctx context.Context, at time.Time) error
-	// Cancel undoes Plan. What was not planned, or has started, is no error.
+	// Cancel undoes Plan. A run that was not planned or has started is no error.
 	Cancel(ctx context.Context, at time.Time) error
 }
 
-// An Administration reads and changes the settings. It is safe for concurrent
-// use.
+// An Administration reads and changes the settings. It is safe for concurrent use.
 type Administration struct{ parts Parts }
 
 // Parts are what an Administration is made of.
@@ -42,14 +41,14 @@ type Parts struct {
 	Store   SettingsStore
 	Planner Planner
 	Clock   clock.Clock
-	// Reserved are the prefixes of this deployment that are not in the settings.
+	// Reserved are the deployment's prefixes outside the settings.
 	Reserved []string
-	// Uncancelled is told of a planned run that could not be called off, which
-	// then finds nothing to do. It may be nil.
+	// Uncancelled receives the error when a planned run could not be cancelled. The run then does
+	// nothing. It may be nil.
 	Uncancelled func(context.Context, error) `optional:""`
 }
 
-// New returns an Administration, or an error that names the part that is missing.
+// New returns an Administration, or an error that names a missing part.
 func New(parts Parts) (*Administration, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
@@ -57,8 +56,7 @@ func New(parts Parts) (*Administration, error) {
 	return &Administration{parts}, nil
 }
 
-// Settings returns the settings, as administrators may see them; others get
-// fault.ErrForbidden.
+// Settings returns the settings. Callers other than administrators get fault.ErrForbidden.
 func (a *Administration) Settings(ctx context.Context, by principal.Principal) (settings.Application, error) {
 	if !by.Account.Admin {
 		return settings.Application{}, fault.ErrForbidden
@@ -66,16 +64,15 @@ func (a *Administration) Settings(ctx context.Context, by principal.Principal) (
 	return a.parts.Store.Settings(ctx)
 }
 
-// saveTries is how many other changes at the same time one change outlasts.
+// saveTries is how often a change is tried when others change the settings at the same time.
 const saveTries = 5
 
-// Update changes the settings, as administrators may, and returns them as they
-// are then. Errors: fault.Breaches for values that cannot be, fault.ErrMoved when
-// others change them all the time, fault.ErrUnavailable.
+// Update changes the settings and returns the result. Errors: fault.ErrForbidden, fault.Breaches
+// for invalid values, fault.ErrMoved when others keep changing the settings, fault.ErrUnavailable.
 //
-// A lower limit on lifetimes revokes nothing yet: the run that does is planned
-// for three hours later, and called off by a change back. Every change of the
-// limit gives the owners the whole three hours again.
+// A lower limit on lifetimes revokes nothing at once. It plans a lifetime run three hours later,
+// and changing the limit back cancels the run. Every change of the limit gives owners three hours
+// again.
 func (a *Administration) Update(ctx context.Context, by principal.Principal, change settings.Change) (settings.Application, error) {
 	if !by.Account.Admin {
 		return settings.Application{}, fault.ErrForbidden
@@ -116,8 +113,8 @@ func (a *Administration) update(ctx context.Context, by principal.Principal, cha
 		return before, nil
 	}
 	next.Revision++
-	// The plan comes first: a run that finds nothing to do is harmless, a change
-	// without its run is not.
+	// Plan before the change: a run without a change is harmless, but a change without its run is
+	// not.
 	if next.Run != before.Run && !next.Run.At.IsZero() {
 		if err := a.parts.Planner.Plan(ctx, next.Run.At); err != nil {
 			return settings.Application{}, fmt.Errorf("plan lifetime run: %w", err)
@@ -134,12 +131,11 @@ func (a *Administration) update(ctx context.Context, by principal.Principal, cha
 	return next, nil
 }
 
-// maxPrefixes bounds the item that the settings are kept in, and the work of a
-// check.
+// maxPrefixes bounds the size of the settings item and the work of a check.
 const maxPrefixes = 100
 
-// checkPrefix refuses a prefix that would make earlier bearers look misspelt:
-// one with which an earlier prefix starts.
+// checkPrefix refuses a prefix that starts with an earlier one, because earlier bearers would look
+// misspelt.
 func (a *Administration) checkPrefix(before settings.Application, prefix string) error {
 	if prefix == "" {
 		return nil

@@ -1,20 +1,19 @@
-// Package apigateway reads what API Gateway hands over: client addresses, and the
-// credentials in headers.
+// Package apigateway reads values that API Gateway passes on: client addresses, and credentials in
+// headers.
 //
-// Start with Address, OnlyHeader, BearerOf and PasswordOf. The adapters that serve
-// the gateway share the package. It decides nothing.
+// Start with Address, OnlyHeader, BearerOf and PasswordOf. The adapters that serve the gateway
+// share the package. It verifies nothing.
 package apigateway
 
 import "net/netip"
 
-// Address reads what the gateway reports of a client. The gateway takes it from
-// the connection; a header such as X-Forwarded-For is the client's to write and
-// is never looked at. It returns the zero Addr for what is no address, and an
-// IPv4 address never in the form of IPv6.
+// Address parses the client's address as the gateway reports it. The gateway takes it from the
+// connection; a client can forge headers such as X-Forwarded-For, so nothing reads them. It returns
+// the zero Addr for anything else, and never an IPv4 address in IPv6 form.
 func Address(reported string) netip.Addr {
 	address, err := netip.ParseAddr(reported)
 	if err != nil {
-		return netip.Addr{} // the gateway's own console writes "test-invoke-source-ip"
+		return netip.Addr{} // the gateway's own console sends "test-invoke-source-ip"
 	}
 	return address.Unmap()
 }

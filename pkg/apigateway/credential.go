@@ -8,17 +8,15 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// A Repeated is a place for one value that was filled twice. It is not ours to
-// pick one. It wraps fault.ErrInput.
+// A Repeated is a parameter or header that must be unique and was given more than once. Picking one
+// would be a guess. It wraps fault.ErrInput.
 type Repeated struct{ Place string }
 
-// Error implements error.
 func (r *Repeated) Error() string { return r.Place + " is given more than once" }
 
-// Unwrap returns fault.ErrInput.
 func (*Repeated) Unwrap() error { return fault.ErrInput }
 
-// OnlyHeader returns the value of a header that may be given once, "" for none.
+// OnlyHeader returns the value of a header that may be given once, or "".
 func OnlyHeader(h http.Header, name string) (string, error) {
 	values := h.Values(name)
 	if len(values) > 1 {
@@ -27,8 +25,8 @@ func OnlyHeader(h http.Header, name string) (string, error) {
 	return strings.TrimSpace(h.Get(name)), nil
 }
 
-// BearerOf returns the token of an Authorization header of the Bearer scheme
-// (RFC 6750 section 2.1), whose name has no case (RFC 9110 section 11.1).
+// BearerOf returns the token of an Authorization header with the Bearer scheme (RFC 6750 section
+// 2.1). The scheme is case-insensitive (RFC 9110 section 11.1).
 func BearerOf(authorization string) string {
 	scheme, value, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -37,8 +35,8 @@ func BearerOf(authorization string) string {
 	return strings.TrimSpace(value)
 }
 
-// PasswordOf returns the password of an Authorization header of the Basic
-// scheme (RFC 7617 section 2).
+// PasswordOf returns the password of an Authorization header with the Basic scheme (RFC 7617
+// section 2).
 func PasswordOf(authorization string) string {
 	scheme, value, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Basic") {

@@ -1,12 +1,10 @@
-// Package audit describes what happened, to whom and by whom: the events of the
-// audit trail.
+// Package audit describes audit events: what happened, to whom, and by whom.
 //
-// Start with Event. A use case makes the events of a change and hands them to the
-// store together with the change; the store writes both in one transaction, so
-// that no change goes without its event and no event without its change. An event
-// is a value that is complete: it says when, by whom and about what. Only an id
-// that the store gives out is put in there. An event never holds a bearer, a
-// digest or a mail address; see Event.WithoutPrivate. The package does no I/O.
+// Start with Event. A use case passes the events of a change to the store together with the change,
+// and the store writes both in one transaction, so that neither exists without the other. An event
+// is a complete value with its time, origin and subject; the store only adds ids that it assigns.
+// An event never holds a bearer, a digest or a mail address; see Event.WithoutPrivate. The package
+// does no I/O.
 //
 // The changes and their events:
 //
@@ -21,12 +19,10 @@
 //	settings changed                    SettingsUpdated for each setting
 //	feature switched, forgotten         FeatureSet, FeatureDeleted
 //
-// The account and the membership of a bot live and end with its token, whose
-// event covers them, and so does ProjectCreated for a project's first owner. An
-// account that is deleted leaves every project with a MemberRemoved of its own.
-// Record of refusals and of sudo belong to no change. The last use of a token,
-// the marks of mails and the progress of scans change nobody's rights and have no
-// event.
+// A bot's account and membership live and end with its token, so the token's event covers them.
+// ProjectCreated covers a project's first owner. Deleting an account writes a MemberRemoved for
+// each of its projects. Events about refusals and sudo belong to no change. The last use of a
+// token, the marks of mails and the progress of scans change nobody's rights and have no event.
 package audit
 
 import (
@@ -41,8 +37,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Name says what happened. It is an id that clients know, GitLab's where it has
-// one.
+// A Name says what happened. Clients know it; it is GitLab's where GitLab has one.
 type Name string
 
 // The names of events.
@@ -91,7 +86,7 @@ const (
 	SudoRefused          Name = "sudo_refused"
 )
 
-// A Source says by what way something was done.
+// A Source says in what capacity something was done.
 type Source string
 
 // The sources.
@@ -99,13 +94,13 @@ const (
 	Self    Source = "self"    // by the owner
 	Admin   Source = "admin"   // by an administrator
 	Manager Source = "manager" // by somebody who manages the project or group
-	Policy  Source = "policy"  // by the limit on lifetimes, because a bot's time was over, or by a token's networks
-	Reuse   Source = "reuse"   // a token that had ended was presented for rotation
-	Leak    Source = "leak"    // its value was reported as leaked
+	Policy  Source = "policy"  // by the limit on lifetimes, by the end of a bot, or by a token's networks
+	Reuse   Source = "reuse"   // an inactive token was presented for rotation
+	Leak    Source = "leak"    // the value was reported as leaked
 	Console Source = "console" // by an operator with credentials of the AWS account
 )
 
-// An EntityType is what an event is about.
+// An EntityType is the kind of an Entity.
 type EntityType string
 
 // The types of entity.
@@ -119,16 +114,16 @@ const (
 // InstanceID is the id of the one entity of the type Instance.
 const InstanceID = 1
 
-// An Entity is whose trail an event belongs to.
+// An Entity is the owner of the trail that an event belongs to.
 type Entity struct {
 	Type EntityType
 	ID   int64
 }
 
-// AccountEntity is the account with this id.
+// AccountEntity returns the entity of an account.
 func AccountEntity(id account.ID) Entity { return Entity{Account, int64(id)} }
 
-// ProjectEntity is the project or group with this id.
+// ProjectEntity returns the entity of a project or group.
 func ProjectEntity(kind token.Kind, id project.ID) Entity {
 	if kind == token.Group {
 		return Entity{Group, int64(id)}
@@ -136,8 +131,8 @@ func ProjectEntity(kind token.Kind, id project.ID) Entity {
 	return Entity{Project, int64(id)}
 }
 
-// TokenEntity is whose trail the events of a token belong to: the project's or
-// group's that it is of, and otherwise its owner's.
+// TokenEntity returns the entity whose trail has the events of a token: the token's project or
+// group, otherwise its owner.
 func TokenEntity(t token.Token) Entity {
 	if t.Kind.OfProject() {
 		return ProjectEntity(t.Kind, t.Project)
@@ -145,7 +140,7 @@ func TokenEntity(t token.Token) Entity {
 	return AccountEntity(t.Owner)
 }
 
-// A Deed is what is done with a token.
+// A Deed is something done with a token.
 type Deed int
 
 // The deeds.
@@ -154,8 +149,8 @@ const (
 	Rotated
 	Revoked
 	Reused
-	Refused // to issue it
-	Strayed // used from where it may not be
+	Refused // could not be issued
+	Strayed // used from outside its networks
 )
 
 var tokenNames = map[token.Kind][6]Name{
@@ -165,41 +160,40 @@ var tokenNames = map[token.Kind][6]Name{
 	token.Group:         {GroupTokenIssued, GroupTokenRotated, GroupTokenRevoked, GroupTokenReused, GroupTokenRefused, GroupTokenStrayed},
 }
 
-// NameOf is the name of what is done with a token of this kind.
+// NameOf returns the name of the event when deed is done with a token of this kind.
 func NameOf(kind token.Kind, deed Deed) Name { return tokenNames[kind][deed] }
 
-// OfImpersonation reports whether the name is about impersonation tokens, of
-// which only administrators know.
+// OfImpersonation reports whether the name is about impersonation tokens, which only administrators
+// may know about.
 func (n Name) OfImpersonation() bool {
 	names := tokenNames[token.Impersonation]
 	return slices.Contains(names[:], n)
 }
 
-// OfToken is the event of something that is done with a token. The store puts in
-// the id of one that is only made then.
+// OfToken returns the event of a deed. The store fills in the id of a token that it creates.
 func OfToken(at time.Time, from Origin, t token.Token, deed Deed) Event {
 	return Event{At: at, Name: NameOf(t.Kind, deed), Entity: TokenEntity(t), Origin: from, Token: t.ID, Target: t.Name}
 }
 
-// OfAccount is the event of something that is done with an account.
+// OfAccount returns an event about an account.
 func OfAccount(at time.Time, from Origin, name Name, acct account.Account) Event {
 	return Event{At: at, Name: name, Entity: AccountEntity(acct.ID), Origin: from, Target: acct.Username}
 }
 
-// OfInstance is the event of something that holds for the whole installation.
+// OfInstance returns an event about the whole installation.
 func OfInstance(at time.Time, from Origin, name Name, target string) Event {
 	return Event{At: at, Name: name, Entity: Entity{Instance, InstanceID}, Origin: from, Target: target}
 }
 
-// Left turns e, the event of an account that leaves whatever it is a member of,
-// into that of the project in which it had a level.
+// Left turns e, the event of an account that leaves all its projects, into the event of one of
+// them, in which it had level.
 func (e Event) Left(kind project.Kind, id project.ID, level project.Level) Event {
 	e.Entity = ProjectEntity(token.KindIn(kind), id)
 	e.Change, e.From = "level", LevelText(level)
 	return e
 }
 
-// LevelText is how an event writes a level, "" for none.
+// LevelText returns the text of a level in events, or "" for none.
 func LevelText(level project.Level) string {
 	if level == project.NoLevel {
 		return ""
@@ -207,24 +201,22 @@ func LevelText(level project.Level) string {
 	return strconv.Itoa(int(level))
 }
 
-// An Origin is where a request came from. The zero Origin is that of work
-// nobody asked for.
+// An Origin says where a request came from. The zero Origin stands for work that nobody requested.
 type Origin struct {
-	// Author is the account that the request ran as, 0 for none.
+	// Author is the account that the request ran as, or 0.
 	Author account.ID
-	// Asker is the administrator behind Author by sudo or by an impersonation
-	// token, 0 for none.
+	// Asker is the administrator who acts as Author by sudo or an impersonation token, or 0.
 	Asker account.ID
-	// Presented is the token that the request was made with.
+	// Presented is the token of the request.
 	Presented token.ID
 	RequestID string
-	// Address is the one that the gateway reports, "" where it is not known.
+	// Address is the client's address as the gateway reports it, or "".
 	Address string
 	Source  Source
 }
 
-// By is where a change comes from that by asks for in a capacity. What the console
-// asks for comes from the console.
+// By returns the origin of a change that by requests in a capacity. Requests of the console have
+// the source Console.
 func By(by principal.Principal, source Source) Origin {
 	from := Origin{Author: by.Account.ID, Presented: by.Token.ID, RequestID: by.Request.ID, Source: source}
 	if asker := by.Asker(); asker != by.Account.ID {
@@ -246,21 +238,19 @@ type Event struct {
 	Name   Name
 	Entity Entity
 	Origin
-	// Token that it happened to, or 0, and the one that it took the place of.
+	// Token is the token that it happened to, or 0, and Previous the token that it replaced.
 	Token, Previous token.ID
-	// Target is the name of what it happened to: a token's, an account's
-	// username, a setting's.
+	// Target is the name of what it happened to: a token's or setting's name, or a username.
 	Target string
-	// Change, From and To say what became of what, where that is short.
+	// Change names the attribute that changed, and From and To its values if they are short.
 	Change, From, To string
 }
 
-// private is what may be a mail address, a bearer or a digest. People write
-// what they like into names.
+// private matches texts that may be a mail address, a bearer or a digest, because people can type
+// anything into a name.
 var private = regexp.MustCompile(`[^\s@]@[^\s@]|[0-9A-Za-z]{36}`)
 
-// WithoutPrivate returns e without the texts that may hold what an event must
-// not. The store asks for it before it writes.
+// WithoutPrivate returns e without texts that may be private. The store calls it before it writes.
 func (e Event) WithoutPrivate() Event {
 	for _, text := range []*string{&e.Target, &e.From, &e.To} {
 		if private.MatchString(*text) {
@@ -270,38 +260,34 @@ func (e Event) WithoutPrivate() Event {
 	return e
 }
 
-// Complete reports whether e says what happened, when, to what and by what way.
-// Ids may be missing that the store gives out.
+// Complete reports whether e has a name, a time, a subject and a source. Ids that the store assigns
+// may be missing.
 func (e Event) Complete() bool {
 	return e.Name != "" && !e.At.IsZero() && e.Entity.Type != "" && e.Source != ""
 }
 
-// Is reports whether the event happened to the token with this id.
+// Is reports whether the event is about this token.
 func (e Event) Is(id token.ID) bool { return e.Token == id || e.Previous == id }
 
-// The layout of an id: the seconds since epoch, then a number. Ids ascend with
-// time and stay below 2^53 (JSON clients in JavaScript). No clock here tells less
-// than a second apart: within one, those are in order that one process made. The
-// seconds last until 2059.
+// An id is the seconds since epoch and a number. Ids ascend with time and stay below 2^53 (JSON
+// clients in JavaScript). The clock has whole seconds, so within a second only the events of one
+// process are in order. The seconds last until 2059.
 const (
 	epoch      = 1735689600 // 2025-01-01T00:00:00Z
 	numberBits = 23
 	maxSeconds = 1 << 30
 )
 
-// FirstNumbers is how many numbers a process may start counting at. It can count
-// as many again before its order is lost for the length of a second.
+// FirstNumbers is how many first numbers a process may choose from. It can then count as many
+// numbers before they wrap around, which disturbs the order for one second.
 const FirstNumbers = 1 << (numberBits - 1)
 
-// NewID returns the id of an event at an instant. number counts up from a random
-// start.
+// NewID returns the id of an event at an instant. number counts up from a random start.
 func NewID(at time.Time, number uint32) int64 {
 	return FirstID(at) | int64(number&(1<<numberBits-1))
 }
 
-// FirstID returns the lowest id of an instant, or of the nearest one that ids
-// can name.
+// FirstID returns the lowest id of an instant, or of the nearest instant in the range of ids.
 func FirstID(at time.Time) int64 { return min(max(at.Unix()-epoch, 0), maxSeconds) << numberBits }
 
-// Life is how long an event is kept.
 const Life = 365 * 24 * time.Hour

@@ -12,9 +12,9 @@ import (
 	"latchkey/pkg/token"
 )
 
-// answer answers for a good bearer: with a policy that lists everything its
-// scopes open within its reach, whatever this request is, or with this request's
-// answer where the response format has room for nothing else.
+// answer returns the answer for a good bearer. It is a policy with everything that the token's
+// scopes open within its reach, whatever this request is. Simple responses have no policy, so they
+// answer this request only.
 func (a *Authorizer) answer(simple bool, route gatewayRoute, caller principal.Principal) any {
 	told := contextOf(caller)
 	if !simple {
@@ -31,8 +31,8 @@ func (a *Authorizer) answer(simple bool, route gatewayRoute, caller principal.Pr
 	return events.APIGatewayV2CustomAuthorizerSimpleResponse{IsAuthorized: allowed, Context: told}
 }
 
-// deny answers for a bearer that is no good anywhere. The context carries an
-// RFC 6750 error code for a gateway response to show.
+// deny returns the answer for a refused bearer. Its context carries an RFC 6750 error code for
+// gateway responses.
 func deny(simple bool, route gatewayRoute, err error) any {
 	told := map[string]any{"error": word(err)}
 	if simple {
@@ -45,7 +45,7 @@ func deny(simple bool, route gatewayRoute, err error) any {
 	}
 }
 
-// word is the code of a refusal.
+// word returns the error code of a refusal.
 func word(err error) string {
 	switch fault.KindOf(err) {
 	case fault.Throttled:
@@ -61,8 +61,8 @@ func word(err error) string {
 	return "invalid_token"
 }
 
-// contextOf is what the backend is told about its caller. All values are
-// strings: REST APIs hand on nothing else unchanged.
+// contextOf returns the context about the caller for the backend. All values are strings, because
+// REST APIs pass on nothing else unchanged.
 func contextOf(caller principal.Principal) map[string]any {
 	told := map[string]any{
 		"user_id":    caller.Account.ID.String(),

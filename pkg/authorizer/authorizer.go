@@ -1,11 +1,9 @@
-// Package authorizer answers API Gateway's custom authorizer events, so that other
-// people's APIs can use Latchkey's tokens: events in, policies out.
+// Package authorizer answers API Gateway's custom authorizer events, so that other people's APIs
+// can use Latchkey's tokens: events in, policies out.
 //
-// Start with New. An event is decoded, its route and then its bearer are read, the
-// bearer is decided about, and the answer is a policy. The package promises that a
-// policy depends on the token and the scope catalog alone, so that it stays right
-// when the gateway keeps it and applies it to another request, and that what cannot
-// be decided is an error, which the gateway fails closed.
+// Start with New. The package promises that a policy depends only on the token and the scope
+// catalog, so that it stays right when the gateway caches it for other requests. An event that
+// cannot be decided is an error, and the gateway then refuses the request.
 package authorizer
 
 import (
@@ -33,28 +31,27 @@ type Parts struct {
 	Log      *slog.Logger
 	Verifier *verify.Verifier
 	Scopes   *scope.Catalog
-	// Throttles of the function's instance; see throttle.Unlimited.
+	// Throttles belong to the instance of the function; see throttle.Unlimited.
 	Throttles *throttle.Throttles
-	// Trail records that a bearer came from where it may not be used.
+	// Trail records uses of a token from outside its networks.
 	Trail trail.Recorder
 	Clock clock.Clock
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
-	// SimpleResponses says that HTTP APIs with payload format 2.0 have simple
-	// responses enabled; the event does not tell.
+	// SimpleResponses says that HTTP APIs with payload format 2.0 have simple responses enabled.
+	// The event does not say so.
 	SimpleResponses bool `optional:""`
 }
 
-// An Authorizer decides for other people's APIs whether a request may pass.
-// It serves the events of REST API TOKEN and REQUEST authorizers and of HTTP
-// API authorizers in payload format 1.0 and 2.0, and tells them apart by
-// their fields. It is safe for concurrent use.
+// An Authorizer decides for other people's APIs whether a request may pass. It serves the events of
+// REST API TOKEN and REQUEST authorizers and of HTTP API authorizers in payload formats 1.0 and
+// 2.0, and tells them apart by their fields. It is safe for concurrent use.
 type Authorizer struct {
 	parts    Parts
 	policies policies
 }
 
-// New returns an Authorizer, or an error that names the part that is missing.
+// New returns an Authorizer, or an error that names a missing part.
 func New(parts Parts) (*Authorizer, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
@@ -62,8 +59,8 @@ func New(parts Parts) (*Authorizer, error) {
 	return &Authorizer{parts: parts}, nil
 }
 
-// errUndecided is all that the gateway, and so its caller, is told of a
-// failure. It fails the request closed.
+// errUndecided is all that the gateway and its caller learn about a failure. The gateway then
+// refuses the request.
 var errUndecided = errors.New("could not decide")
 
 // Lambda returns the handler of the authorizer function.
@@ -78,10 +75,9 @@ func (a *Authorizer) Decide(ctx context.Context, raw json.RawMessage) (any, erro
 	return a.Authorize(ctx, event)
 }
 
-// Authorize answers one authorizer event. A refused bearer is a normal answer:
-// a policy that denies everything, or isAuthorized false. An error means that
-// it could not be decided, and never allows. Nobody may change the policy of
-// an answer: it is kept for others.
+// Authorize answers one authorizer event. A refused bearer is a normal answer: a policy that denies
+// everything, or isAuthorized false. An error means that the request could not be decided, and
+// never allows it. Callers must not modify a returned policy, because it is shared.
 func (a *Authorizer) Authorize(ctx context.Context, event Event) (any, error) {
 	route, err := event.route()
 	if err != nil {
@@ -107,8 +103,8 @@ func (a *Authorizer) malformed(reason string) error {
 	return errUndecided
 }
 
-// decide returns whose good bearer came from an address. The path comes first: one
-// that can be read in two ways is refused whoever asks for it.
+// decide returns the caller of a good bearer. It checks the path first, because an ambiguous path
+// is refused for every caller.
 func (a *Authorizer) decide(ctx context.Context, event Event, route gatewayRoute, from netip.Addr) (principal.Principal, error) {
 	for _, path := range route.spellings {
 		if err := a.parts.Scopes.CheckPath(path); err != nil {
@@ -122,9 +118,8 @@ func (a *Authorizer) decide(ctx context.Context, event Event, route gatewayRoute
 	return a.parts.Throttles.Verify(ctx, a.parts.Verifier, bearer, from, a.parts.Clock.Now())
 }
 
-// refused reports whether err says that the request, the bearer or its owner is no
-// good. Any other error is no decision, and one that comes with a failure is none
-// either.
+// refused reports whether err refuses the request, the bearer or its owner. Any other error, and
+// any error joined with a failure, means that nothing was decided.
 func refused(err error) bool {
 	switch fault.KindOf(err) {
 	case fault.Invalid, fault.Unauthenticated, fault.Forbidden, fault.Throttled:
@@ -156,8 +151,7 @@ func (a *Authorizer) record(ctx context.Context, event audit.Event) {
 	}
 }
 
-// logRefusal logs and counts the refusal of a bearer, which is known's if it matched
-// a token.
+// logRefusal logs and counts a refused bearer. known is its owner if it matched a token.
 func (a *Authorizer) logRefusal(known principal.Principal, err error) {
 	attrs := []any{"reason", err.Error()}
 	if known.Token.ID != 0 {

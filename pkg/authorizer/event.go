@@ -11,7 +11,7 @@ import (
 	"latchkey/pkg/principal"
 )
 
-// An Event holds the fields of all formats that the authorizer reads.
+// An Event holds the fields that the authorizer reads, of all formats.
 type Event struct {
 	Type    string `json:"type"`
 	Version string `json:"version"`
@@ -34,20 +34,20 @@ type Event struct {
 	RequestContext struct {
 		RequestID string      `json:"requestId"`
 		Identity  eventSource `json:"identity"`
-		// HTTP takes the place of Identity in payload format 2.0.
+		// HTTP replaces Identity in payload format 2.0.
 		HTTP eventSource `json:"http"`
 	} `json:"requestContext"`
 }
 
-// An eventSource is the part of an event that says where the request came from.
+// An eventSource is the part of an event with the client's address.
 type eventSource struct {
 	SourceIP string `json:"sourceIp"`
 }
 
 func (e Event) isHTTP2() bool { return e.Version == "2.0" }
 
-// request is what the gateway reports of the request. A TOKEN event tells neither
-// its id nor its client's address.
+// request returns what the gateway reports about the request. A TOKEN event has neither its id nor
+// the client's address.
 func (e Event) request() principal.Request {
 	source := e.RequestContext.Identity
 	if e.isHTTP2() {
@@ -56,20 +56,18 @@ func (e Event) request() principal.Request {
 	return principal.Request{ID: e.RequestContext.RequestID, Address: apigateway.Address(source.SourceIP)}
 }
 
-// A gatewayRoute is the method and path that an event is about.
+// A gatewayRoute is the method and path of an event.
 type gatewayRoute struct {
-	// api is the resource up to the stage, `arn:…:<api>/<stage>`.
+	// api is the ARN up to the stage, `arn:…:<api>/<stage>`.
 	api    string
 	method string
-	// path is the one that the gateway matches policies against.
+	// path is the path that the gateway matches policies against.
 	path string
-	// spellings are all forms of the path that the event shows. Each of them
-	// has to be readable in one way only.
+	// spellings are all forms of the path in the event. Each must be unambiguous.
 	spellings []string
 }
 
-// route reads the resource `arn:aws:execute-api:<region>:<account>:<api>/
-// <stage>/<method>/<path>`.
+// route parses the ARN `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>`.
 func (e Event) route() (gatewayRoute, error) {
 	arn := e.MethodARN
 	if e.isHTTP2() {
@@ -93,9 +91,8 @@ func (e Event) route() (gatewayRoute, error) {
 	case e.Type != "REQUEST":
 		return gatewayRoute{}, errors.New("authorizer type is neither TOKEN nor REQUEST")
 	case e.isHTTP2() || e.Version == "1.0":
-		// HTTP APIs hand over a path that is decoded already. In front of it
-		// is the stage, unless it is $default, or the base path of a custom
-		// domain's mapping.
+		// HTTP APIs pass on a decoded path. It starts with the stage, unless that is $default, or
+		// with the base path of a custom domain's mapping.
 		shown := e.RawPath
 		if !e.isHTTP2() {
 			shown = e.Path
@@ -103,7 +100,7 @@ func (e Event) route() (gatewayRoute, error) {
 		front, same := strings.CutSuffix(shown, route.path)
 		route.spellings = []string{escaped(route.path), escaped("/" + strings.TrimPrefix(front, "/"))}
 		if !same {
-			route.spellings = append(route.spellings, "") // two readings: refused
+			route.spellings = append(route.spellings, "") // ambiguous: refused
 		}
 	default:
 		route.spellings = append(route.spellings, e.Path)
@@ -111,9 +108,8 @@ func (e Event) route() (gatewayRoute, error) {
 	return route, nil
 }
 
-// escaped encodes what a decoded path may rightly hold, so that CheckPath can
-// read it. A percent sign that is left in it was encoded twice, and stays for
-// CheckPath to refuse.
+// escaped encodes characters that are legal in a decoded path, so that CheckPath can read it. It
+// keeps a remaining percent sign, which was encoded twice, so that CheckPath refuses it.
 func escaped(path string) string {
 	var b strings.Builder
 	for i := range len(path) {
@@ -127,9 +123,8 @@ func escaped(path string) string {
 	return b.String()
 }
 
-// bearer returns what the request presents, in the order that the management
-// API uses; Basic passwords count here, because clients of other people's
-// APIs can often do nothing else.
+// bearer returns the bearer of the request, in the management API's order of precedence. It accepts
+// Basic passwords, because many clients of other people's APIs can send nothing else.
 func (e Event) bearer() (string, error) {
 	if e.Type == "TOKEN" {
 		return fromAuthorization(e.AuthorizationToken), nil
@@ -155,8 +150,8 @@ func (e Event) bearer() (string, error) {
 	return apigateway.PasswordOf(authorization), nil
 }
 
-// fromAuthorization reads the identity source of a TOKEN authorizer: a header
-// of the Bearer or Basic scheme, or the bare bearer.
+// fromAuthorization parses the identity source of a TOKEN authorizer: a header of the Bearer or
+// Basic scheme, or the bare bearer.
 func fromAuthorization(value string) string {
 	if bearer := apigateway.BearerOf(value); bearer != "" {
 		return bearer
@@ -184,7 +179,7 @@ func (e Event) header() http.Header {
 
 func (e Event) query() url.Values {
 	if e.RawQuery != "" {
-		query, _ := url.ParseQuery(e.RawQuery) // what cannot be read is not there
+		query, _ := url.ParseQuery(e.RawQuery) // unreadable parameters count as absent
 		return query
 	}
 	if len(e.MultiQuery) > 0 {

@@ -15,20 +15,18 @@ const (
 	invoke        = "execute-api:Invoke"
 )
 
-// maxPolicies bounds how many policies a warm function keeps: one for each
-// API in front of it, each set of scopes that its tokens have, and each project
-// and group that they belong to.
+// maxPolicies bounds the policies that a warm function caches. There is one for each API in front
+// of it, each set of scopes, and each project or group of a token.
 const maxPolicies = 512
 
-// policies keeps the policies that were made, because they are the same for
-// every token with the same scopes and reach, and making one costs more than
-// the rest of a decision. Nobody may change a policy that it returns.
+// policies caches policies. They are the same for every token with the same scopes and reach, and
+// making one costs more than the rest of a decision. Callers must not modify them.
 type policies struct {
 	mu   sync.RWMutex
 	kept map[policyKey]events.APIGatewayCustomAuthorizerPolicy
 }
 
-// A policyKey is everything that a policy depends on, apart from the catalog.
+// A policyKey holds everything that a policy depends on apart from the catalog.
 type policyKey struct {
 	api    string
 	scopes string
@@ -53,7 +51,7 @@ func (p *policies) get(catalog *scope.Catalog, t token.Token, api string) events
 	return policy
 }
 
-// reach returns where a token may be used at most.
+// reach returns the limit of where a token may be used.
 func reach(t token.Token) scope.Reach {
 	switch t.Kind {
 	case token.Personal, token.Impersonation:
@@ -63,15 +61,13 @@ func reach(t token.Token) scope.Reach {
 	case token.Group:
 		return scope.InGroup(int64(t.Project))
 	}
-	return scope.Reach{} // a kind that is new opens nothing until it is named here
+	return scope.Reach{} // an unknown kind opens nothing
 }
 
-// policyFor returns a policy with everything that a token's grants open on an API
-// and stage. It depends on the token's scopes and reach and on the table alone,
-// so it stays right when the gateway keeps it and applies it to other routes.
-// Paths that can be read in two ways are denied in it too, because a kept
-// policy is applied without asking again. The catalog's loose paths leave some of
-// those to the authorizer.
+// policyFor returns a policy with everything that a token's grants open on an API and stage. It
+// depends only on the token's scopes and reach and on the scope table, so it stays right when the
+// gateway caches it for other routes. It also denies ambiguous paths, because a cached policy is
+// applied without asking again. The catalog's loose paths leave some of them to the authorizer.
 func policyFor(grants []scope.Grant, loose bool, api string) events.APIGatewayCustomAuthorizerPolicy {
 	if len(grants) == 0 {
 		return denyEverything(api)
@@ -102,7 +98,7 @@ func denyEverything(api string) events.APIGatewayCustomAuthorizerPolicy {
 	}
 }
 
-// everyMethod are those that API Gateway has routes for.
+// everyMethod are the methods that API Gateway has routes for.
 var everyMethod = []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 // resources writes methods and path patterns as the resources of a policy.
@@ -111,15 +107,15 @@ func resources(api string, n int, grant func(int) (method, path string)) []strin
 	for i := range n {
 		method, path := grant(i)
 		if method == "*" && path[0] == '/' {
-			// A wildcard takes slashes too: `*/user` would open /any/user.
+			// A wildcard matches slashes too: `*/user` would open /any/user.
 			for _, each := range everyMethod {
 				list = append(list, api+"/"+each+path)
 			}
 			continue
 		}
 		if method != "" && path[0] == '*' {
-			// Every path starts with a slash: either the wildcard takes it, or
-			// the wildcard takes nothing.
+			// Every path starts with a slash, so a leading wildcard either matches that slash or
+			// nothing.
 			if rest := strings.TrimLeft(path, "*"); strings.HasPrefix(rest, "/") {
 				list = append(list, api+"/"+method+rest)
 			}

@@ -1,9 +1,9 @@
-// Package clock provides the current instant as Latchkey uses it: in UTC and
-// cut to whole seconds, because every limit in the product is a whole second
-// or a whole day. Programs use System; tests use Fake and move it by hand.
+// Package clock provides the current instant in UTC, truncated to whole seconds, because every
+// limit in Latchkey is a whole second or a whole day. Start with System in programs and Fake in
+// tests.
 //
-// The package promises that no other code in pkg or functions reads the
-// machine's clock, which `make lint` checks.
+// The package promises that no other code in pkg or functions reads the machine's clock; `make
+// lint` checks it.
 package clock
 
 import (
@@ -14,18 +14,17 @@ import (
 // A Clock tells the current instant. Implementations are safe for concurrent
 // use.
 type Clock interface {
-	// Now returns the current instant in UTC, cut to whole seconds.
+	// Now returns the current instant in UTC, truncated to whole seconds.
 	Now() time.Time
 }
 
 // System is the machine's clock.
 type System struct{}
 
-// Now returns the machine's time in UTC, cut to whole seconds.
+// Now implements Clock.
 func (System) Now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
-// Fake is a clock that stands still until it is told to move. Its zero value
-// is not useful; make one with NewFake.
+// Fake is a clock that stands still until a test moves it. Make one with NewFake.
 type Fake struct {
 	mu  sync.Mutex
 	now time.Time
@@ -55,8 +54,8 @@ func (f *Fake) Set(now time.Time) {
 // Advance moves the clock by d.
 func (f *Fake) Advance(d time.Duration) { f.Set(f.Now().Add(d)) }
 
-// A Stopwatch measures how long something took, for logs and metrics and for
-// replies that must all take as long. No decision may rest on it.
+// A Stopwatch measures durations for logs, metrics and replies of constant duration. No decision
+// may depend on it.
 type Stopwatch struct{ start time.Time }
 
 // StartStopwatch returns a running stopwatch.

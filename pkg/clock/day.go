@@ -7,11 +7,10 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// A Day is a calendar day in UTC. The zero Day is no day at all; as an expiry
-// it means never. Days can be compared with ==.
+// A Day is a calendar day in UTC. The zero Day is no day; as an expiry it means never. Days can be
+// compared with ==.
 type Day struct {
-	// seconds is the Unix time at which the day starts, plus one, so that the
-	// zero value is no day.
+	// seconds is the Unix time of the start of the day, plus one, so that the zero value is no day.
 	seconds int64
 }
 
@@ -36,18 +35,17 @@ func ParseDay(s string) (Day, error) {
 // IsZero reports whether d is no day.
 func (d Day) IsZero() bool { return d.seconds == 0 }
 
-// Start returns the first second of the day, 00:00:00 UTC. For the day that a
-// token expires on it is the instant from which the token is dead. It is the
-// only place that derives that instant.
+// Start returns the first second of the day, 00:00:00 UTC. For a token's last day it is the instant
+// from which the token is expired. Nothing else derives that instant.
 func (d Day) Start() time.Time { return time.Unix(d.seconds-1, 0).UTC() }
 
 // AddDays returns the day n days later, or earlier if n is negative.
 func (d Day) AddDays(n int) Day { return DayOf(d.Start().AddDate(0, 0, n)) }
 
-// DaysUntil returns how many days later is than d.
+// DaysUntil returns the number of days from d to later.
 func (d Day) DaysUntil(later Day) int { return int((later.seconds - d.seconds) / 86400) }
 
-// After reports whether d comes after other. Never comes after every day.
+// After reports whether d comes after other. No day (never) comes after every day.
 func (d Day) After(other Day) bool {
 	switch {
 	case other.IsZero():
@@ -59,7 +57,6 @@ func (d Day) After(other Day) bool {
 	}
 }
 
-// String returns YYYY-MM-DD, or "never" for no day.
 func (d Day) String() string {
 	if d.IsZero() {
 		return "never"

@@ -1,13 +1,11 @@
-// Package compose builds each function's handler out of its configuration and
-// its clients, and starts it. The local cloud and the tests run what it builds, so
-// that no two of them can differ.
+// Package compose builds each function's handler from its configuration and clients, and starts it.
+// The local cloud and the tests use the same handlers.
 //
-// Start with Main, and with a Deployment. The package itself has what all functions
-// share. What a function needs beyond that is in a package below this one, so that
-// none links the code of another: management has the functions that serve the API
-// with nothing but the table, authorizer, settings and leaks are those functions,
-// and scans has the runs that send mail. The packages only wire: they decide nothing
-// about data and have no state of their own.
+// Start with Main, and with a Deployment. The package holds what all functions share. Each package
+// below it holds the rest of some functions, so that no function links the code of another:
+// management has the functions that serve the API and need only the table; authorizer, settings and
+// leaks have the functions of these names; scans has the runs that send mail. The packages only
+// wire. They decide nothing about data and keep no state.
 package compose
 
 import (
@@ -27,10 +25,8 @@ import (
 	"latchkey/pkg/verify"
 )
 
-// A Deployment is what a function that knows bearers has in common with the others
-// of its deployment.
+// A Deployment holds what the functions that verify bearers share.
 type Deployment struct {
-	// Function is the name of the function.
 	Function string
 	Config   config.Common
 	Client   *dynamodb.Client
@@ -40,8 +36,7 @@ type Deployment struct {
 	Log    *slog.Logger
 }
 
-// New returns a deployment on the machine's clock and randomness, which logs
-// to standard output.
+// New returns a deployment with the system's clock and randomness. It logs to standard output.
 func New(function string, cfg config.Common, client *dynamodb.Client) Deployment {
 	return Deployment{
 		Function: function, Config: cfg, Client: client,
@@ -52,12 +47,12 @@ func New(function string, cfg config.Common, client *dynamodb.Client) Deployment
 // Table returns the deployment's table.
 func (d Deployment) Table() *store.Table {
 	return store.Open(d.Client, d.Config.Table, store.Options{
-		Shards: d.Config.Shards, Retention: d.Config.Retention(), Defaults: d.Config.Policy(),
+		Shards: d.Config.Shards, Retention: d.Config.Retention(), Defaults: d.Config.DefaultSettings(),
 		Malformed: func(err error) { d.Log.Error("item passed over in a list", "reason", err.Error()) },
 	})
 }
 
-// Verifier returns what decides about bearers.
+// Verifier returns the verifier of bearers.
 func (d Deployment) Verifier() *verify.Verifier {
 	return Must(verify.New(verify.Parts{
 		Store: &d.Table().Journal, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Kept: &verify.Kept{},
@@ -67,7 +62,7 @@ func (d Deployment) Verifier() *verify.Verifier {
 	}))
 }
 
-// Throttles returns new ones: what a function has seen is its own.
+// Throttles returns new throttles. Functions do not share them.
 func (d Deployment) Throttles() *throttle.Throttles {
 	return throttle.New(throttle.Limits{
 		WrongBearers: d.Config.WrongBearers, Creations: d.Config.Creations, LeakReports: d.Config.LeakReports,

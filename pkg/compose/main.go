@@ -14,16 +14,15 @@ import (
 	"latchkey/pkg/telemetry"
 )
 
-// Main starts a function that needs nothing but the table.
+// Main starts a function that needs only the table.
 func Main(function string, build func(Deployment) lambda.Handler) {
 	Start(function, config.Read, func(cfg config.Common, sdk aws.Config) lambda.Handler {
 		return build(New(function, cfg, Client(cfg.Base, sdk)))
 	})
 }
 
-// Start starts a function: read takes its configuration from the environment, and
-// build makes its handler. If the configuration is bad, one line of the log names
-// every fault in it, and the process ends.
+// Start starts a function: read parses its configuration from the environment, and build makes its
+// handler. If the configuration is invalid, one log line names every fault, and the process exits.
 func Start[C any](function string, read func(environ []string) (C, error), build func(C, aws.Config) lambda.Handler) {
 	log := telemetry.Logger(function)
 	cfg, err := read(os.Environ())
@@ -42,8 +41,8 @@ func Client(cfg config.Base, sdk aws.Config) *dynamodb.Client {
 	return dynamodb.NewFromConfig(sdk, store.Configure(cfg.Endpoint))
 }
 
-// Must returns what a constructor made. A function that lacks a part must not
-// start.
+// Must returns the result of a constructor, and panics on an error, so that a function with a
+// missing part does not start.
 func Must[T any](made T, err error) T {
 	if err != nil {
 		panic("compose: " + err.Error())

@@ -1,8 +1,8 @@
-// Package config reads the environment of each function into one struct per
-// function, and reports everything that is wrong with it at once.
+// Package config reads the environment of each function into one struct per function, and reports
+// all faults at once.
 //
-// The variables are set by template.yaml, from its parameters. A struct is
-// read once, when the function starts, and does not change.
+// Start with Read for a function that verifies bearers, or with ReadScan. template.yaml sets the
+// variables from its parameters. A function reads its struct once, at its start.
 package config
 
 import (
@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caarlos0/env/v11" // collects the faults of every variable; no dependencies
+	"github.com/caarlos0/env/v11" // collects the faults of all variables; no dependencies
 
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -23,55 +23,52 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// Base is what every function reads.
+// Base holds the variables that every function reads.
 type Base struct {
 	Stage string `env:"STAGE" envDefault:"prod"`
 	// Table is the DynamoDB table's name.
-	Table string `env:"TABLE_NAME,required,notEmpty"`
-	// Endpoint of DynamoDB, for another engine than the region's own.
+	Table    string `env:"TABLE_NAME,required,notEmpty"`
 	Endpoint string `env:"DYNAMODB_ENDPOINT"`
-	// PublicURL is where clients reach the API, without /api/v4. Without one,
-	// links start with the address at which the gateway was reached.
+	// PublicURL is the address of the API for clients, without /api/v4. Without it, links start
+	// with the address of the gateway.
 	PublicURL string `env:"PUBLIC_URL"`
-	// RetentionDays is how long a revoked token stays.
+	// RetentionDays is how long the table keeps a revoked token.
 	RetentionDays int `env:"RETENTION_DAYS" envDefault:"90"`
-	// Shards is how many parts a day of the expiry index has.
+	// Shards is the number of parts of a day in the expiry index.
 	Shards int `env:"SHARD_COUNT" envDefault:"16"`
 }
 
-// PageURL is where people manage their tokens.
+// PageURL returns the address of the page on which people manage their tokens.
 func (b Base) PageURL() string { return b.PublicURL + sweep.PagePath }
 
-// Common is what every function reads that knows bearers.
+// Common holds the variables of every function that verifies bearers.
 type Common struct {
 	Base
 	// Pepper is the key for digests, at least 32 bytes.
 	Pepper secret.Pepper `env:"PEPPER,required"`
 	// Prefix of new personal tokens, at most 20 characters.
 	Prefix string `env:"TOKEN_PREFIX" envDefault:"lkpat_"`
-	// LastUsedSeconds is how long a recorded last use stands.
+	// LastUsedSeconds is how long a recorded use stays without an update.
 	LastUsedSeconds int `env:"LAST_USED_INTERVAL_SECONDS" envDefault:"86400"`
-	// WrongBearers is how many bearers that are no good an address may try in
-	// a minute; 0 is no limit. Each instance of a function counts for itself,
-	// here and below.
+	// WrongBearers is how many wrong bearers an address may try in a minute; 0 is no limit. Each
+	// instance of a function counts separately, here and below.
 	WrongBearers int `env:"WRONG_BEARERS_PER_MINUTE" envDefault:"60"`
-	// Creations is how many tokens an account may ask for in a minute.
+	// Creations is how many tokens an account may request in a minute.
 	Creations int `env:"CREATIONS_PER_MINUTE" envDefault:"100"`
-	// LeakReports is how many reports of leaked values an address may send in
-	// a minute.
+	// LeakReports is how many reports of leaked values an address may send in a minute.
 	LeakReports int `env:"LEAK_REPORTS_PER_MINUTE" envDefault:"10"`
-	// ScopesFile is an operator's own scope catalog.
+	// ScopesFile is the operator's own scope catalog.
 	ScopesFile string `env:"SCOPES_FILE"`
 
 	// Scopes is GitLab's catalog joined with the operator's.
 	Scopes *scope.Catalog `env:"-"`
 }
 
-// Retention returns RetentionDays as a length of time.
+// Retention returns RetentionDays as a duration.
 func (b Base) Retention() time.Duration { return time.Duration(b.RetentionDays) * 24 * time.Hour }
 
-// Policy returns what holds until administrators set something else.
-func (c Common) Policy() settings.Settings {
+// DefaultSettings returns the settings that apply until administrators change them.
+func (c Common) DefaultSettings() settings.Settings {
 	return settings.Settings{
 		Prefix:           c.Prefix,
 		LastUsedInterval: time.Duration(c.LastUsedSeconds) * time.Second,
@@ -79,28 +76,26 @@ func (c Common) Policy() settings.Settings {
 	}
 }
 
-// ImpersonationPrefix is the public start of new impersonation tokens. It is
-// the same everywhere, so that whoever finds one knows what it opens.
+// ImpersonationPrefix is the prefix of new impersonation tokens. It is the same in every
+// deployment, so that anybody who finds a token knows what it opens.
 const ImpersonationPrefix = "lkimp_"
 
-// ResourcePrefix is the public start of new tokens of projects and groups, the
-// same everywhere for the same reason.
-const ResourcePrefix = "lkprj_"
+// ProjectPrefix is the prefix of new tokens of projects and groups. It is the same in every
+// deployment for the same reason.
+const ProjectPrefix = "lkprj_"
 
-// DefaultPrefixes mark the bearers of every deployment: personal, project and
-// group, impersonation.
-var DefaultPrefixes = []string{"lkpat_", ResourcePrefix, ImpersonationPrefix}
+// DefaultPrefixes are the default prefixes: personal, project and group, impersonation.
+var DefaultPrefixes = []string{"lkpat_", ProjectPrefix, ImpersonationPrefix}
 
 // Format returns the format of this deployment's bearers.
 func (c Common) Format() secret.Format {
 	return secret.Format{Prefixes: append([]string{c.Prefix}, DefaultPrefixes...)}
 }
 
-// Authorizer is what the authorizer reads besides.
+// Authorizer holds the variables of the authorizer.
 type Authorizer struct {
 	Common
-	// CacheSeconds is how long the gateway keeps a decision, which is how
-	// long a revoked token can still pass.
+	// CacheSeconds is how long the gateway caches a decision. A revoked token can pass for as long.
 	CacheSeconds int `env:"AUTHORIZER_CACHE_SECONDS" envDefault:"0"`
 	// Response is the format that HTTP APIs expect: "simple" or "policy".
 	Response string `env:"AUTHORIZER_HTTP_API_RESPONSE" envDefault:"simple"`
@@ -109,8 +104,8 @@ type Authorizer struct {
 // Simple reports whether HTTP APIs expect simple responses.
 func (a Authorizer) Simple() bool { return a.Response == "simple" }
 
-// Read returns the variables that functions which know bearers share. environ is
-// in the form of os.Environ.
+// Read returns the variables of a function that verifies bearers. environ has the form of
+// os.Environ.
 func Read(environ []string) (Common, error) {
 	c, err := parse[Common](environ)
 	return c, errors.Join(err, c.complete())
@@ -132,29 +127,26 @@ func ReadAuthorizer(environ []string) (Authorizer, error) {
 	return c, errors.Join(faults...)
 }
 
-// Settings is what the settings function reads besides: what the lifetime run is
-// planned with.
+// Settings holds the variables of functions/settings.
 type Settings struct {
 	Common
-	// Group is the schedule group that plans are kept in.
+	// Group is the schedule group of planned lifetime runs.
 	Group string `env:"SCHEDULE_GROUP,required,notEmpty"`
-	// Run is the ARN of the state machine to start, and Role that of the role
-	// with which the scheduler starts it.
+	// Run is the ARN of the state machine to start, and Role the ARN of the role for the scheduler.
 	Run  string `env:"LIFETIME_RUN_ARN,required,notEmpty"`
 	Role string `env:"LIFETIME_ROLE_ARN,required,notEmpty"`
-	// Queue is the ARN of the queue that keeps the inputs of failed starts.
-	Queue string `env:"UNSTARTED_QUEUE_ARN,required,notEmpty"`
-	// SchedulerEndpoint is another scheduler than the region's own.
+	// Queue is the ARN of the queue for the inputs of failed starts.
+	Queue             string `env:"UNSTARTED_QUEUE_ARN,required,notEmpty"`
 	SchedulerEndpoint string `env:"SCHEDULER_ENDPOINT"`
 }
 
-// ReadSettings returns the variables of the settings function.
+// ReadSettings returns the variables of functions/settings.
 func ReadSettings(environ []string) (Settings, error) {
 	c, err := parse[Settings](environ)
 	return c, errors.Join(err, c.complete())
 }
 
-// maxShards keeps the number of a shard in two digits, which its key has.
+// maxShards keeps the number of a shard in the two digits of its key.
 const maxShards = 99
 
 func parse[T any](environ []string) (T, error) {
@@ -170,8 +162,8 @@ func parse[T any](environ []string) (T, error) {
 	return c, errors.Join(faults...)
 }
 
-// named says which variable of T is wrong, and leaves out what it holds: an
-// operator who has mixed up two variables must not find the pepper in a log.
+// named returns an error that names the faulty variable of T and omits its value, because an
+// operator who has swapped two variables must not find the pepper in a log.
 func named[T any](fault error) error {
 	var parse env.ParseError
 	if !errors.As(fault, &parse) {
@@ -192,7 +184,7 @@ func named[T any](fault error) error {
 	return fmt.Errorf("%s: %w", name, parse.Err)
 }
 
-// A checklist collects what a type cannot say about a variable.
+// A checklist collects faults that a type cannot express.
 type checklist []error
 
 func (l *checklist) fault(broken bool, format string, args ...any) {

@@ -5,15 +5,14 @@ import (
 	"net/mail"
 )
 
-// Leaks is what the function that takes reports of leaks reads.
+// Leaks holds the variables of functions/leaks.
 type Leaks struct {
 	Common
-	// Sender is the address that mails come from, verified in SES; "" for none,
-	// so that nobody is told.
+	// Sender is the From address of mails, verified in SES. If it is "", nobody is told.
 	Sender string `env:"SENDER_ADDRESS"`
-	// ConfigurationSet of SES, or "".
+	// ConfigurationSet is the SES configuration set, or "".
 	ConfigurationSet string `env:"SES_CONFIGURATION_SET"`
-	// SESEndpoint is another mail service than the region's own.
+	// SESEndpoint overrides the region's mail service.
 	SESEndpoint string `env:"SES_ENDPOINT"`
 }
 

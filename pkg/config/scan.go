@@ -7,32 +7,32 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// Scan is what the two scans and the lifetime run read.
+// Scan holds the variables of the two scans and the lifetime run.
 type Scan struct {
 	Base
 	// Days are the notice days, such as `7` or `60,30,7`.
 	Days sweep.Days `env:"NOTICE_DAYS" envDefault:"7"`
-	// Sender is the address that mails come from, verified in SES; "" for none,
-	// which only the lifetime run can do without.
+	// Sender is the From address of mails, verified in SES. Only the lifetime run works without
+	// one.
 	Sender string `env:"SENDER_ADDRESS"`
-	// ConfigurationSet of SES, or "".
+	// ConfigurationSet is the SES configuration set, or "".
 	ConfigurationSet string `env:"SES_CONFIGURATION_SET"`
-	// SESEndpoint is another mail service than the region's own.
+	// SESEndpoint overrides the region's mail service.
 	SESEndpoint string `env:"SES_ENDPOINT"`
-	// Concurrency is how many shards the state machine scans at a time; they
-	// share the account's send rate.
+	// Concurrency is how many shards the state machine scans at a time. They share the account's
+	// send rate.
 	Concurrency int `env:"SCAN_CONCURRENCY" envDefault:"4"`
-	// Workers send mails at the same time in one shard.
+	// Workers is how many mails one shard sends at a time.
 	Workers int `env:"SCAN_WORKERS" envDefault:"8"`
-	// AnyTime lets an event have any time, for trying things out.
+	// AnyTime accepts events with any time, for tests by hand.
 	AnyTime bool `env:"SCAN_ANY_TIME"`
 }
 
-// maxParallel keeps shards and workers from opening more connections than a
-// Lambda function has file descriptors (Lambda quotas: 1,024).
+// maxParallel keeps the connections of shards and workers below the file descriptors of a Lambda
+// function (Lambda quotas: 1,024).
 const maxParallel = 100
 
-// ReadScan returns the variables of a scan.
+// ReadScan returns the variables of a daily scan.
 func ReadScan(environ []string) (Scan, error) {
 	c, err := readScan(environ)
 	list := checklist{err}
@@ -40,8 +40,8 @@ func ReadScan(environ []string) (Scan, error) {
 	return c, errors.Join(list...)
 }
 
-// ReadLifetime returns the variables of the lifetime run, which ends tokens
-// also where nobody can be told.
+// ReadLifetime returns the variables of the lifetime run, which revokes tokens even if nobody can
+// be told.
 func ReadLifetime(environ []string) (Scan, error) { return readScan(environ) }
 
 func readScan(environ []string) (Scan, error) {

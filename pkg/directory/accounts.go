@@ -13,7 +13,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// A Change is what is wanted of an account. Nil fields stay as they are.
+// A Change is a change to an account. Nil fields stay as they are.
 type Change struct {
 	Username *string
 	Name     *string
@@ -24,27 +24,24 @@ type Change struct {
 }
 
 var (
-	// ErrBot means that an account belongs to a project or group token, with
-	// which it is made, changed and deleted.
+	// ErrBot means that an account belongs to a project or group token and can change only with it.
 	ErrBot = fmt.Errorf("%w: account of a token", fault.ErrForbidden)
-	// ErrSelfDeactivated means that an administrator tried to deactivate
-	// themselves.
+	// ErrSelfDeactivated means that an administrator tried to deactivate their own account.
 	ErrSelfDeactivated = fmt.Errorf("%w: cannot deactivate oneself", fault.ErrForbidden)
-	// ErrSelfDeleted means that an administrator tried to delete themselves.
+	// ErrSelfDeleted means that an administrator tried to delete their own account.
 	ErrSelfDeleted = fmt.Errorf("%w: cannot delete oneself", fault.ErrForbidden)
-	// ErrBlockedAlready means that a blocked account cannot be deactivated.
+	// ErrBlockedAlready means that a blocked account cannot be deactivated or activated.
 	ErrBlockedAlready = fmt.Errorf("%w: account is blocked", fault.ErrForbidden)
 	// ErrSoleOwner means that a group would be left without an owner.
 	ErrSoleOwner = fmt.Errorf("%w: sole owner of a group", fault.ErrConflict)
 )
 
-// changeTries is how many other changes at the same time one change outlasts.
+// changeTries is how often a change is tried when others change the account at the same time.
 const changeTries = 5
 
-// Update changes an account, as administrators may; others get
-// fault.ErrForbidden. Errors: fault.ErrNotFound, fault.Breaches, ErrBot,
-// account.ErrEmailTaken, account.ErrUsernameTaken, fault.ErrMoved when others
-// change the account all the time.
+// Update changes an account. Only administrators may. Errors: fault.ErrForbidden,
+// fault.ErrNotFound, fault.Breaches, ErrBot, account.ErrEmailTaken, account.ErrUsernameTaken,
+// fault.ErrMoved when others keep changing the account.
 func (d *Directory) Update(ctx context.Context, by principal.Principal, id account.ID, change Change) (account.Account, error) {
 	if !by.Account.Admin {
 		return account.Account{}, fault.ErrForbidden
@@ -90,13 +87,11 @@ func set[T any](field, value *T) {
 	}
 }
 
-// Delete removes an account, as administrators may; others get
-// fault.ErrForbidden. All its tokens end with the answer, its memberships end,
-// and what it did is shown as the ghost's from then on. Errors:
+// Delete removes an account. Only administrators may. From the reply on, its tokens are refused,
+// its memberships are gone, and its work is shown as the ghost's. Errors: fault.ErrForbidden,
 // fault.ErrNotFound, ErrSelfDeleted, ErrBot, ErrSoleOwner.
 //
-// The account itself goes first. When the rest fails, another call finds it
-// gone, ends what was left, and succeeds.
+// The account itself goes first. If the rest fails, another call finishes it and succeeds.
 func (d *Directory) Delete(ctx context.Context, by principal.Principal, id account.ID) error {
 	switch {
 	case !by.Account.Admin:
@@ -108,7 +103,7 @@ func (d *Directory) Delete(ctx context.Context, by principal.Principal, id accou
 	acct, err := d.find.Reader.Account(ctx, id)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
-		// Its name is gone, and no name has only digits.
+		// The name is gone, and no username has only digits, so the id stands in.
 		some, err := d.store.LeaveAll(ctx, id, audit.OfAccount(now, from, audit.MemberRemoved, account.Account{ID: id, Username: id.String()}))
 		if err == nil && !some {
 			return fault.ErrNotFound
@@ -164,10 +159,9 @@ func (d *Finder) soleOwner(ctx context.Context, id account.ID) (bool, error) {
 	return false, nil
 }
 
-// Deactivate makes an account dormant, as administrators may; others get
-// fault.ErrForbidden. Its tokens stop working at once. It reports whether this
-// call changed anything. Errors: fault.ErrNotFound, ErrSelfDeactivated,
-// ErrBlockedAlready.
+// Deactivate makes an account dormant. Only administrators may. Its tokens stop working at once. It
+// reports whether this call changed anything. Errors: fault.ErrForbidden, fault.ErrNotFound,
+// ErrSelfDeactivated, ErrBlockedAlready.
 func (d *Directory) Deactivate(ctx context.Context, by principal.Principal, id account.ID) (bool, error) {
 	if by.Account.Admin && id == by.Account.ID {
 		return false, ErrSelfDeactivated
@@ -187,8 +181,8 @@ func (d *Directory) Deactivate(ctx context.Context, by principal.Principal, id a
 	}
 }
 
-// Activate undoes Deactivate. An active account is left as it is, a blocked one
-// is ErrBlockedAlready.
+// Activate undoes Deactivate. It leaves an active account as it is and returns ErrBlockedAlready
+// for a blocked one.
 func (d *Directory) Activate(ctx context.Context, by principal.Principal, id account.ID) error {
 	changed, err := d.move(ctx, by, id, account.Active, func(s account.State) bool { return s == account.Deactivated })
 	if err != nil || changed {
@@ -201,8 +195,8 @@ func (d *Directory) Activate(ctx context.Context, by principal.Principal, id acc
 	return err
 }
 
-// Authors returns the accounts of ids; the ghost stands for those who were
-// deleted. Id 0, the console's, is nobody.
+// Authors returns the accounts with these ids. The ghost stands for deleted ones. The result has
+// nothing for 0.
 func (d *Finder) Authors(ctx context.Context, ids ...account.ID) (map[account.ID]account.Account, error) {
 	authors := map[account.ID]account.Account{}
 	var unknown []account.ID

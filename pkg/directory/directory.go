@@ -1,12 +1,10 @@
-// Package directory keeps accounts, projects, groups and their members: it
-// creates, finds and lists them, blocks and unblocks accounts, and says who is what
-// where.
+// Package directory creates, finds and lists accounts, projects, groups and members, and blocks and
+// unblocks accounts.
 //
-// Start with Directory. Every method takes the principal who asks and decides
-// whether it may. The package promises that a caller who is no administrator
-// learns nothing about other accounts, and that a blocked account's tokens
-// stop working with the answer. It knows no passwords: people sign in
-// elsewhere, and programs present tokens.
+// Start with Directory for changes and Finder for everything else. Every method takes the caller
+// and decides whether the caller may. The package promises that only administrators learn anything
+// about other accounts, and that a blocked account's tokens stop working with the reply. It knows
+// no passwords: people sign in elsewhere, and programs present tokens.
 package directory
 
 import (
@@ -27,8 +25,8 @@ import (
 	"latchkey/pkg/principal"
 )
 
-// A Store changes what is in the directory, and writes the events with the change.
-// Absence is fault.ErrNotFound.
+// A Store changes the directory and writes the events with the change. Absence is
+// fault.ErrNotFound.
 type Store interface {
 	AccountStore
 	ProjectStore
@@ -37,51 +35,47 @@ type Store interface {
 
 // An AccountStore changes accounts.
 type AccountStore interface {
-	// CreateAccount gives u an id and writes it. It returns
-	// account.ErrUsernameTaken or account.ErrEmailTaken (the latter where both
-	// are true) and then writes nothing.
+	// CreateAccount assigns an id to u and writes it. It returns account.ErrUsernameTaken or
+	// account.ErrEmailTaken, the latter if both are true, and then writes nothing.
 	CreateAccount(ctx context.Context, u account.Account, created audit.Event) (account.Account, error)
-	// SetAccountState moves an account from one state to another. An account
-	// that is there already is no error; one in a third state is
-	// fault.ErrMoved. It may be called again safely.
+	// SetAccountState changes an account's state. It accepts an account that is already in the
+	// state to, and returns fault.ErrMoved for one in a third state. A second call is safe.
 	SetAccountState(ctx context.Context, id account.ID, from, to account.State, moved audit.Event) error
-	// UpdateAccount writes what differs between before and after. Errors:
-	// fault.ErrNotFound, account.ErrUsernameTaken, account.ErrEmailTaken, and
-	// fault.ErrMoved when before is not what is stored any more.
+	// UpdateAccount writes the difference between before and after. Errors: fault.ErrNotFound,
+	// account.ErrUsernameTaken, account.ErrEmailTaken, and fault.ErrMoved if the stored account
+	// differs from before.
 	UpdateAccount(ctx context.Context, before, after account.Account, updated []audit.Event) error
-	// DeleteAccount removes the account and frees its names. A second call is
-	// fault.ErrNotFound.
+	// DeleteAccount removes the account and frees its names. A second call is fault.ErrNotFound.
 	DeleteAccount(ctx context.Context, u account.Account, deleted audit.Event) error
-	// LeaveAll ends every membership of an account, which need not be there
-	// any more, and reports whether it had any. left becomes an event of each of
-	// the projects and groups. It may be called again safely.
+	// LeaveAll ends every membership of an account, which may be gone already, and reports whether
+	// it had any. left becomes an event of each project and group. A second call is safe.
 	LeaveAll(ctx context.Context, acct account.ID, left audit.Event) (bool, error)
 }
 
-// A Reader finds accounts, strongly consistent.
+// A Reader finds accounts with consistent reads.
 type Reader interface {
-	// Account and AccountByName return fault.ErrNotFound when there is none.
+	// Account and AccountByName return fault.ErrNotFound for an unknown account.
 	Account(ctx context.Context, id account.ID) (account.Account, error)
 	AccountByName(ctx context.Context, username string) (account.Account, error)
-	// Accounts hands those of ids that exist to each, in no order.
+	// Accounts passes the existing accounts to each, in no order.
 	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
-	// CountAccounts returns the highest id that was given out, or 0, and how many
-	// accounts there are: fewer, where some were deleted.
+	// CountAccounts returns the highest id assigned so far, or 0, and the number of accounts, which
+	// is lower if some were deleted.
 	CountAccounts(ctx context.Context) (last account.ID, accts int, err error)
 }
 
-// A Finder finds accounts, projects, groups and members, and changes none. It is
-// safe for concurrent use.
+// A Finder finds accounts, projects, groups and members. It changes nothing. It is safe for
+// concurrent use.
 type Finder struct{ find FinderParts }
 
-// FinderParts are what a Finder is made of, all of which it needs.
+// FinderParts are what a Finder is made of. All are required.
 type FinderParts struct {
 	Reader   Reader
 	Projects ProjectReader
 	Clock    clock.Clock
 }
 
-// NewFinder returns a Finder, or an error that names the part that is missing.
+// NewFinder returns a Finder, or an error that names a missing part.
 func NewFinder(parts FinderParts) (*Finder, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
@@ -95,8 +89,7 @@ type Directory struct {
 	store Store
 }
 
-// New returns a Directory that finds with finder, or an error that names the part
-// that is missing.
+// New returns a Directory, or an error that names a missing part.
 func New(finder *Finder, store Store) (*Directory, error) {
 	if err := fault.Missing(struct {
 		Finder *Finder
@@ -107,7 +100,7 @@ func New(finder *Finder, store Store) (*Directory, error) {
 	return &Directory{finder, store}, nil
 }
 
-// A Candidate is an account that is wanted.
+// A Candidate is an account to create.
 type Candidate struct {
 	Username string
 	Name     string
@@ -117,12 +110,11 @@ type Candidate struct {
 	External bool
 }
 
-// The longest username and name, in characters, as GitLab has them.
+// maxNameLength is the longest username and name, in characters, as in GitLab.
 const maxNameLength = 255
 
-// Create makes an account, as administrators may; others get
-// fault.ErrForbidden. Errors: fault.Breaches, account.ErrEmailTaken,
-// account.ErrUsernameTaken.
+// Create makes an account. Only administrators may. Errors: fault.ErrForbidden, fault.Breaches,
+// account.ErrEmailTaken, account.ErrUsernameTaken.
 func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candidate) (account.Account, error) {
 	if !by.Account.Admin {
 		return account.Account{}, fault.ErrForbidden
@@ -130,7 +122,7 @@ func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candid
 	return d.create(ctx, by, c)
 }
 
-// CreateByConsole makes an account. Errors are those of Create.
+// CreateByConsole makes an account for an operator. Errors are those of Create.
 func (d *Directory) CreateByConsole(ctx context.Context, requestID string, c Candidate) (account.Account, error) {
 	return d.create(ctx, principal.Console(requestID), c)
 }
@@ -174,8 +166,8 @@ func checkLength(broken *fault.Breaches, field, value string, most int) {
 	}
 }
 
-// validUsername accepts GitLab's user names but for those of digits only,
-// which sudo and the API would read as an id.
+// validUsername accepts GitLab's usernames except those of digits only, which sudo and the API
+// would read as an id.
 func validUsername(s string) bool {
 	digits := true
 	for i := range len(s) {
@@ -190,8 +182,8 @@ func validUsername(s string) bool {
 		!strings.HasSuffix(s, ".") && !strings.HasSuffix(lower, ".git") && !strings.HasSuffix(lower, ".atom")
 }
 
-// Get returns an account: anybody's for an administrator, one's own
-// otherwise. Everything else is fault.ErrNotFound.
+// Get returns an account. Administrators may see every account, others only their own. Everything
+// else is fault.ErrNotFound.
 func (d *Finder) Get(ctx context.Context, by principal.Principal, id account.ID) (account.Account, error) {
 	switch {
 	case id == by.Account.ID:
@@ -205,17 +197,16 @@ func (d *Finder) Get(ctx context.Context, by principal.Principal, id account.ID)
 	}
 }
 
-// ByName returns the account of a username, for the console.
+// ByName returns the account with a username, for the console.
 func (d *Finder) ByName(ctx context.Context, username string) (account.Account, error) {
 	return d.find.Reader.AccountByName(ctx, username)
 }
 
-// ErrSelf means that an administrator tried to block themselves.
+// ErrSelf means that an administrator tried to block their own account.
 var ErrSelf = fmt.Errorf("%w: cannot block oneself", fault.ErrForbidden)
 
-// Block makes an account's tokens unusable at once, as administrators may;
-// others get fault.ErrForbidden. It reports whether this call changed
-// anything.
+// Block makes an account's tokens unusable at once. Only administrators may; others get
+// fault.ErrForbidden. It reports whether this call changed anything.
 func (d *Directory) Block(ctx context.Context, by principal.Principal, id account.ID) (bool, error) {
 	if by.Account.Admin && id == by.Account.ID {
 		return false, ErrSelf
@@ -223,10 +214,10 @@ func (d *Directory) Block(ctx context.Context, by principal.Principal, id accoun
 	return d.move(ctx, by, id, account.Blocked, func(s account.State) bool { return s != account.Blocked })
 }
 
-// ErrDeactivated means that an account is not blocked but deactivated.
+// ErrDeactivated means that an account is deactivated and not blocked.
 var ErrDeactivated = fmt.Errorf("%w: account is deactivated", fault.ErrForbidden)
 
-// Unblock undoes Block. Tokens that ended meanwhile stay ended.
+// Unblock undoes Block. Tokens that expired or were revoked meanwhile stay inactive.
 func (d *Directory) Unblock(ctx context.Context, by principal.Principal, id account.ID) (bool, error) {
 	changed, err := d.move(ctx, by, id, account.Active, func(s account.State) bool { return s == account.Blocked })
 	if err != nil || changed {
@@ -243,7 +234,7 @@ func (d *Directory) Unblock(ctx context.Context, by principal.Principal, id acco
 	}
 }
 
-// move brings an account to a state from every state that may goes there.
+// move changes an account's state to to, from any state that may accepts.
 func (d *Directory) move(ctx context.Context, by principal.Principal, id account.ID, to account.State, may func(account.State) bool) (bool, error) {
 	if !by.Account.Admin {
 		return false, fault.ErrForbidden
@@ -264,9 +255,9 @@ func (d *Directory) move(ctx context.Context, by principal.Principal, id account
 
 // A Filter narrows a list of accounts. Zero fields do not narrow.
 type Filter struct {
-	Username      string // exact, without case
-	Search        string // part of name or username; for administrators of the address too
-	Email         string // exact, without case; administrators only
+	Username      string // exact, in any case
+	Search        string // part of name or username; for administrators also of the address
+	Email         string // exact, in any case; administrators only
 	Active        bool
 	Blocked       bool
 	External      bool
@@ -280,14 +271,13 @@ type Filter struct {
 	CreatedBefore time.Time // inclusive
 }
 
-// A Sort is the order of a list; ids break ties. The zero value is by
-// descending id.
+// A Sort is the order of a list, with ids as tie-break. The zero value is by descending id.
 type Sort struct {
 	By        SortKey
 	Ascending bool
 }
 
-// A SortKey is what accounts are ordered by.
+// A SortKey is a property that orders accounts.
 type SortKey int
 
 // The sort keys.
@@ -298,9 +288,9 @@ const (
 	ByCreated
 )
 
-// List returns limit accounts from offset on and how many match: all accounts
-// for an administrator, one's own otherwise. Without filter and order it reads
-// only the accounts of the page.
+// List returns limit accounts from offset on, and the number of matches. Administrators see all
+// accounts, others only their own. Without a filter and an order it reads only the accounts of the
+// page.
 func (d *Finder) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) ([]account.Account, int, error) {
 	if !by.Account.Admin {
 		accts := []account.Account{by.Account}
@@ -344,15 +334,15 @@ func (d *Finder) List(ctx context.Context, by principal.Principal, f Filter, s S
 	return accts[min(offset, len(accts)):min(offset+limit, len(accts))], total, nil
 }
 
-// chunk is how many accounts a walk over their ids reads at a time, which is
-// one request (DynamoDB: BatchGetItem takes 100 keys).
+// chunk is how many accounts a walk over ids reads in one request (DynamoDB: BatchGetItem takes 100
+// keys).
 const chunk = 100
 
-// pageOfAccounts returns limit accounts in the order of ids from offset on. Without gaps
-// their ids are known beforehand; where accounts were deleted, it walks from the
-// end that the page is counted from.
+// pageOfAccounts returns limit accounts from offset on, in the order of ids. Without gaps it knows
+// the ids of the page. If accounts were deleted, it walks from the end at which the page counting
+// starts.
 func (d *Finder) pageOfAccounts(ctx context.Context, s Sort, last account.ID, gapless bool, offset, limit int) ([]account.Account, error) {
-	passed, skip := 0, offset // ids passed, accounts yet to be passed over
+	passed, skip := 0, offset // ids passed, accounts still to skip
 	if gapless {
 		passed, skip = min(offset, int(last)), 0
 	}
@@ -383,7 +373,7 @@ func (d *Finder) pageOfAccounts(ctx context.Context, s Sort, last account.ID, ga
 	return accts[:min(limit, len(accts))], nil
 }
 
-// read returns those of count accounts from first on that match.
+// read returns the matching accounts among count ids from first on.
 func (d *Finder) read(ctx context.Context, first account.ID, count int, f Filter) ([]account.Account, error) {
 	ids := make([]account.ID, count)
 	for i := range ids {
@@ -398,8 +388,8 @@ func (d *Finder) read(ctx context.Context, first account.ID, count int, f Filter
 	return accts, err
 }
 
-// distance is 0 for an account that the search names exactly: it comes first
-// unless another order is asked for.
+// distance is 0 for an account that the search names exactly. Such an account comes first unless
+// another order is requested.
 func (f Filter) distance(u account.Account) int {
 	if strings.EqualFold(f.Search, u.Username) || strings.EqualFold(f.Search, u.Name) || strings.EqualFold(f.Search, u.Email) {
 		return 0

@@ -11,8 +11,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// moved is the name of a change of state. An account may be blocked in whatever
-// state it is.
+// moved returns the event's name for a change of state. An account can be blocked in any state.
 func moved(from, to account.State) audit.Name {
 	switch {
 	case to == account.Blocked:
@@ -26,8 +25,7 @@ func moved(from, to account.State) audit.Name {
 	}
 }
 
-// sourceIn says by what right by changes something of an account in a project or
-// group.
+// sourceIn returns the capacity in which by changes an account's membership in a project or group.
 func sourceIn(by principal.Principal, about account.ID) audit.Source {
 	switch {
 	case by.Asker() == about:
@@ -39,7 +37,7 @@ func sourceIn(by principal.Principal, about account.ID) audit.Source {
 	}
 }
 
-// made is the event of a new project or group, which has no id yet.
+// made returns the event of a new project or group, which has no id yet.
 func made(at time.Time, by principal.Principal, view View, owner account.ID) audit.Event {
 	name := audit.ProjectCreated
 	if view.Project.Kind == project.KindGroup {
@@ -51,7 +49,7 @@ func made(at time.Time, by principal.Principal, view View, owner account.ID) aud
 	}
 }
 
-// memberEvent is an event of a membership.
+// memberEvent returns an event about a membership.
 func memberEvent(at time.Time, by principal.Principal, name audit.Name, proj project.Project, acct account.Account) audit.Event {
 	return audit.Event{
 		At: at, Name: name, Entity: audit.ProjectEntity(token.KindIn(proj.Kind), proj.ID),
@@ -69,7 +67,7 @@ func removed(at time.Time, by principal.Principal, proj project.Project, acct ac
 	return memberEvent(at, by, audit.MemberRemoved, proj, acct).Left(proj.Kind, proj.ID, level)
 }
 
-// memberChanges are the events of a changed membership, one an attribute.
+// memberChanges returns the events of a changed membership, one for each attribute.
 func memberChanges(at time.Time, by principal.Principal, proj project.Project, acct account.Account, before, after project.Member) (events []audit.Event) {
 	event := memberEvent(at, by, audit.MemberUpdated, proj, acct)
 	if before.Level != after.Level {
@@ -90,8 +88,8 @@ func dayText(m project.Member) string {
 	return m.ExpiresOn.String()
 }
 
-// changes are the events of a changed account, one an attribute. What a mail
-// address or a note was and is, is nobody's to keep for a year.
+// changes returns the events of a changed account, one for each attribute. They omit mail addresses
+// and notes, because events are kept for a year.
 func changes(at time.Time, from audit.Origin, before, after account.Account) (events []audit.Event) {
 	for _, attribute := range []struct {
 		name, from, to string

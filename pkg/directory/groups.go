@@ -9,20 +9,19 @@ import (
 	"latchkey/pkg/project"
 )
 
-// A GroupCandidate is a group that is wanted.
+// A GroupCandidate is a group to create.
 type GroupCandidate struct {
 	Name, Path  string
 	Description string
-	Visibility  string     // private without one
+	Visibility  string     // private by default
 	Parent      project.ID // 0 for a group at the root
 }
 
-// maxDepth is how many groups may lie in each other, the one at the root
-// included. GitLab has the same limit.
+// maxDepth is how many groups may be nested, the root group included. GitLab has the same limit.
 const maxDepth = 20
 
-// CreateGroup makes a group, whose owner is the caller. In another group that
-// takes a Maintainer. Bots and external accounts make none. Errors: fault.Breaches,
+// CreateGroup makes a group with the caller as its owner. A subgroup requires a Maintainer of the
+// group above. Bots and external accounts may not make groups. Errors: fault.Breaches,
 // fault.ErrForbidden, project.ErrNoGroup.
 func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c GroupCandidate) (View, error) {
 	if !mayMake(by) {
@@ -42,7 +41,7 @@ func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c G
 	}
 	view, err := d.make(ctx, by, proj, by.Account.ID)
 	if errors.Is(err, fault.ErrNotFound) {
-		err = project.ErrNoGroup // it went while this was decided
+		err = project.ErrNoGroup // it was deleted meanwhile
 	}
 	return view, err
 }

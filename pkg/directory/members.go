@@ -17,53 +17,50 @@ import (
 	"latchkey/pkg/project"
 )
 
-// A MemberReader finds memberships, those that are over included, strongly
-// consistent.
+// A MemberReader finds memberships, including expired ones, with consistent reads.
 type MemberReader interface {
-	// Members returns a project's direct members by ascending account id, those
-	// whose account is gone included.
+	// Members returns a project's direct members by ascending account id, including those of
+	// deleted accounts.
 	Members(ctx context.Context, pid project.ID) ([]project.Member, error)
-	// Memberships returns what an account is a direct member of, by ascending
-	// project id.
+	// Memberships returns the direct memberships of an account, by ascending project id.
 	Memberships(ctx context.Context, acct account.ID) ([]project.Member, error)
 }
 
 // A MemberStore changes memberships together with the events, all or nothing.
 type MemberStore interface {
-	// AddMember writes m, in the place of over unless that is the zero Member.
-	// It returns fault.ErrTaken when the account is a member already, or over
-	// is not what it was, and fault.ErrNotFound when the account is gone.
+	// AddMember writes m. It replaces over, unless that is the zero Member. It returns
+	// fault.ErrTaken if the account is already a member or over has changed, and fault.ErrNotFound
+	// if the account is gone.
 	AddMember(ctx context.Context, m, over project.Member, added audit.Event) error
-	// ChangeMember turns before into after, and RemoveMember ends m. Both do so
-	// only while the member is as given, and so is another one, besides, unless
-	// that is the zero Member; otherwise they return fault.ErrMoved.
-	ChangeMember(ctx context.Context, before, after, besides project.Member, changed []audit.Event) error
-	RemoveMember(ctx context.Context, m, besides project.Member, removed audit.Event) error
+	// ChangeMember turns before into after, and RemoveMember ends m. Both require that the member
+	// is still as given, and so is remaining, unless that is the zero Member; otherwise they return
+	// fault.ErrMoved.
+	ChangeMember(ctx context.Context, before, after, remaining project.Member, changed []audit.Event) error
+	RemoveMember(ctx context.Context, m, remaining project.Member, removed audit.Event) error
 }
 
-// A MemberView is a membership as it is shown.
+// A MemberView is a membership as clients see it.
 type MemberView struct {
 	Member  project.Member
 	Account account.Account
-	// Author is who made the membership: the ghost for an account that is
-	// gone, the zero Account when nobody is known.
+	// Author is the account that made the membership: the ghost for a deleted account, the zero
+	// Account if unknown.
 	Author account.Account
 }
 
 var (
-	// ErrNoMember means that an account is no member, or was one.
+	// ErrNoMember means that an account is not a member now.
 	ErrNoMember = fmt.Errorf("%w: member", fault.ErrNotFound)
-	// ErrNoAccount means that an account that is to be a member is not there.
+	// ErrNoAccount means that the account to add does not exist.
 	ErrNoAccount = fmt.Errorf("%w: account", fault.ErrNotFound)
-	// ErrMemberExists means that an account is a member already.
+	// ErrMemberExists means that an account is already a member.
 	ErrMemberExists = fmt.Errorf("%w: member", fault.ErrTaken)
-	// ErrLastOwner means that a group would be without an owner.
+	// ErrLastOwner means that a group would lose its last owner.
 	ErrLastOwner = fmt.Errorf("%w: last owner of a group", fault.ErrForbidden)
-	// ErrNamespaceOwner means that the owner of a project's namespace would not
-	// be the project's owner any more.
+	// ErrNamespaceOwner means that the owner of a project's namespace would no longer own the
+	// project.
 	ErrNamespaceOwner = fmt.Errorf("%w: owner of the namespace", fault.ErrForbidden)
-	// ErrBotMember means that a bot's membership would be changed, which ends
-	// with its token and with nothing else.
+	// ErrBotMember means that the member is a bot, whose membership ends only with its token.
 	ErrBotMember = fmt.Errorf("%w: member is a bot", fault.ErrForbidden)
 )
 
@@ -84,11 +81,9 @@ func (f MemberFilter) matches(u account.Account) bool {
 		(len(f.Only) == 0 || slices.Contains(f.Only, u.ID)) && !slices.Contains(f.Without, u.ID)
 }
 
-// ListMembers returns limit members of the project that ref names from offset
-// on, by account id, and how many match. With inherited ones each account comes
-// once, with its highest level. Memberships that are over are none, and neither
-// are those of accounts that are gone. Errors are those of
-// principal.FindAccess.
+// ListMembers returns limit members of the project ref from offset on, by account id, and the
+// number of matches. With inherited members, each account appears once, with its highest level.
+// Expired memberships and deleted accounts are left out. Errors are those of principal.FindAccess.
 func (d *Finder) ListMembers(ctx context.Context, by principal.Principal, kind project.Kind, ref string,
 	f MemberFilter, offset, limit int) ([]MemberView, int, error) {
 	now := d.find.Clock.Now()
@@ -117,8 +112,8 @@ func (d *Finder) ListMembers(ctx context.Context, by principal.Principal, kind p
 	return views, total, err
 }
 
-// membersOf returns who is a member of any of projects at now, by account id, each
-// once: the membership with the highest level, or the first of equal ones.
+// membersOf returns the members of any of these projects at now, by account id. Each account
+// appears once, with its highest level; among equal levels the first project wins.
 func (d *Finder) membersOf(ctx context.Context, projects []project.ID, now time.Time) ([]project.Member, error) {
 	best := map[account.ID]project.Member{}
 	for _, id := range projects {
@@ -148,7 +143,7 @@ func accountIDs(members []project.Member) []account.ID {
 	return ids
 }
 
-// memberViews adds the authors of members, whose accounts are in accts.
+// memberViews adds the authors of members. accts holds the members' accounts.
 func (d *Finder) memberViews(ctx context.Context, members []project.Member, accts accounts) ([]MemberView, error) {
 	var authors []account.ID
 	for _, m := range members {
@@ -167,9 +162,8 @@ func (d *Finder) memberViews(ctx context.Context, members []project.Member, acct
 	return views, nil
 }
 
-// GetMember returns one member of the project that ref names: a direct one, or
-// with inherited the membership with the highest level. Errors: those of
-// principal.FindAccess, ErrNoMember.
+// GetMember returns one member of the project ref: a direct member, or with inherited the
+// membership with the highest level. Errors: those of principal.FindAccess, ErrNoMember.
 func (d *Finder) GetMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string, acct account.ID, inherited bool) (MemberView, error) {
 	now := d.find.Clock.Now()
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, kind, ref, now)
@@ -198,8 +192,7 @@ func (d *Finder) GetMember(ctx context.Context, by principal.Principal, kind pro
 	return views[0], nil
 }
 
-// memberOf returns an account and what it is in a project. An account that is
-// not there is ErrNoMember.
+// memberOf returns an account and its standing in a project. A missing account is ErrNoMember.
 func (d *Finder) memberOf(ctx context.Context, proj project.Project, acct account.ID) (project.Standing, account.Account, error) {
 	member, err := d.find.Reader.Account(ctx, acct)
 	if errors.Is(err, fault.ErrNotFound) {
@@ -212,7 +205,7 @@ func (d *Finder) memberOf(ctx context.Context, proj project.Project, acct accoun
 	return standing, member, err
 }
 
-// manage returns the caller's access to a project whose members it may change.
+// manage returns the caller's access to a project whose members the caller may change.
 func (d *Finder) manage(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (principal.Access, error) {
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, kind, ref, d.find.Clock.Now())
 	if err == nil && !access.AtLeast(kind.ManageLevel()) {
@@ -221,19 +214,18 @@ func (d *Finder) manage(ctx context.Context, by principal.Principal, kind projec
 	return access, err
 }
 
-// An Addition is a membership that is wanted.
+// An Addition is a membership to create.
 type Addition struct {
-	// Account is who is to be a member; Username says so when Account is 0.
+	// Account is the account's id; if it is 0, Username names the account.
 	Account   account.ID
 	Username  string
 	Level     project.Level
 	ExpiresOn clock.Day
 }
 
-// AddMember makes an account a member of the project that ref names, as who
-// manages it may, with no higher level than their own. A membership that is over
-// is replaced. Errors: those of principal.FindAccess, fault.ErrForbidden,
-// fault.Breaches, ErrNoAccount, ErrMemberExists.
+// AddMember makes an account a member of the project ref. The caller must manage the project and
+// cannot give a higher level than their own. The new membership replaces an expired one. Errors:
+// those of principal.FindAccess, fault.ErrForbidden, fault.Breaches, ErrNoAccount, ErrMemberExists.
 func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string, a Addition) (MemberView, error) {
 	access, err := d.manage(ctx, by, kind, ref)
 	if err != nil {
@@ -275,7 +267,7 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 	return MemberView{Member: m, Account: acct, Author: by.Account}, nil
 }
 
-// wanted returns the account that an addition names.
+// wanted returns the account of an addition.
 func (d *Finder) wanted(ctx context.Context, a Addition) (acct account.Account, err error) {
 	if a.Account != 0 {
 		acct, err = d.find.Reader.Account(ctx, a.Account)
@@ -300,11 +292,10 @@ func checkMember(level project.Level, expires clock.Day, now time.Time) error {
 	return broken.Err()
 }
 
-// maxTries bounds how often a change of a member is decided anew because what
-// it was decided on has changed.
+// maxTries bounds how often a change of a member is decided again after a concurrent change.
 const maxTries = 5
 
-// settle calls change until nothing it was decided on changes meanwhile.
+// settle calls change until no concurrent change interferes, at most maxTries times.
 func settle(change func() error) error {
 	var err error
 	for range maxTries {
@@ -315,10 +306,9 @@ func settle(change func() error) error {
 	return err
 }
 
-// ChangeMember gives a direct member another level and, unless expires is nil,
-// another end. Who manages the project may do so for levels up to their own.
-// Errors: those of principal.FindAccess, fault.ErrForbidden and its children,
-// fault.Breaches, ErrNoMember.
+// ChangeMember gives a direct member another level and, unless expires is nil, another last day.
+// The caller must manage the project and cannot affect a higher level than their own. Errors: those
+// of principal.FindAccess, fault.ErrForbidden and its children, fault.Breaches, ErrNoMember.
 func (d *Directory) ChangeMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string,
 	acct account.ID, level project.Level, expires *clock.Day) (view MemberView, err error) {
 	err = settle(func() error {
@@ -349,7 +339,7 @@ func (d *Directory) changeMember(ctx context.Context, by principal.Principal, ki
 	if !access.AtLeast(before.Level) || !access.AtLeast(level) {
 		return MemberView{}, fault.ErrForbidden
 	}
-	besides, err := d.besides(ctx, access.Project, before, level, now)
+	remaining, err := d.remainingOwner(ctx, access.Project, before, level, now)
 	if err != nil {
 		return MemberView{}, err
 	}
@@ -357,8 +347,7 @@ func (d *Directory) changeMember(ctx context.Context, by principal.Principal, ki
 	if after.Level = level; expires != nil {
 		after.ExpiresOn = until
 	}
-	// The author is read before the write: once that is committed, nothing may
-	// fail.
+	// Read the author before the write, because nothing may fail after the commit.
 	views, err := d.memberViews(ctx, []project.Member{after}, accounts{acct: member})
 	if err != nil {
 		return MemberView{}, err
@@ -367,11 +356,10 @@ func (d *Directory) changeMember(ctx context.Context, by principal.Principal, ki
 	if len(changed) == 0 {
 		return views[0], nil
 	}
-	return views[0], d.store.ChangeMember(ctx, before, after, besides, changed)
+	return views[0], d.store.ChangeMember(ctx, before, after, remaining, changed)
 }
 
-// changeable returns a direct member that is not as it has to be, and its
-// account.
+// changeable returns a direct member that may be changed, with its account.
 func (d *Finder) changeable(ctx context.Context, access principal.Access, acct account.ID, now time.Time) (project.Member, account.Account, error) {
 	standing, member, err := d.memberOf(ctx, access.Project, acct)
 	switch {
@@ -388,12 +376,11 @@ func (d *Finder) changeable(ctx context.Context, access principal.Access, acct a
 	}
 }
 
-// besides returns the member who remains a group's owner when m gets another
-// level; nobody needs to unless m is an owner of a group and becomes none. The
-// owners of the groups above will do. Without one it is ErrLastOwner. The store
-// changes m only while that other member is what it is, so of two owners who go
-// at once one stays.
-func (d *Finder) besides(ctx context.Context, proj project.Project, m project.Member, level project.Level, now time.Time) (project.Member, error) {
+// remainingOwner returns the member who stays a group's owner when m gets another level. It is the
+// zero Member unless m stops being an owner of a group. Owners of the groups above count. Without
+// any it returns ErrLastOwner. The store changes m only while the other member is unchanged, so
+// that of two owners who leave at once one stays.
+func (d *Finder) remainingOwner(ctx context.Context, proj project.Project, m project.Member, level project.Level, now time.Time) (project.Member, error) {
 	if proj.Kind != project.KindGroup || m.LevelAt(now) < project.Owner || level >= project.Owner {
 		return project.Member{}, nil
 	}
@@ -421,10 +408,10 @@ func (d *Finder) besides(ctx context.Context, proj project.Project, m project.Me
 	return project.Member{}, ErrLastOwner
 }
 
-// RemoveMember ends a direct membership, as the member may, and who manages the
-// project for levels up to their own. With below, memberships of what lies in a
-// group end with the group's. It returns the project. Errors: those of
-// principal.FindAccess, fault.ErrForbidden and its children, ErrNoMember.
+// RemoveMember ends a direct membership and returns the project. The member may do so, and callers
+// who manage the project, for levels up to their own. With below, it also ends the memberships in
+// everything that lies in the group. Errors: those of principal.FindAccess, fault.ErrForbidden and
+// its children, ErrNoMember.
 func (d *Directory) RemoveMember(ctx context.Context, by principal.Principal, kind project.Kind, ref string, acct account.ID, below bool) (pid project.ID, err error) {
 	err = settle(func() error {
 		pid, err = d.removeMember(ctx, by, kind, ref, acct, below)
@@ -449,8 +436,8 @@ func (d *Directory) removeMember(ctx context.Context, by principal.Principal, ki
 	if acct != by.Account.ID && !access.AtLeast(m.Level) {
 		return 0, fault.ErrForbidden
 	}
-	// The one that was asked for goes last: whatever stops this half-way, it is
-	// still there and the next try finds the rest.
+	// The requested membership goes last. If this fails half-way, the membership still exists and
+	// the next try finds the rest.
 	var removals []removal
 	if below && kind == project.KindGroup {
 		if removals, err = d.below(ctx, access.Project, acct, now); err != nil {
@@ -462,22 +449,22 @@ func (d *Directory) removeMember(ctx context.Context, by principal.Principal, ki
 		return 0, err
 	}
 	for _, r := range append(removals, own) {
-		if err := d.store.RemoveMember(ctx, r.member, r.besides, removed(now, by, r.project, member, r.member.Level)); err != nil {
+		if err := d.store.RemoveMember(ctx, r.member, r.remaining, removed(now, by, r.project, member, r.member.Level)); err != nil {
 			return 0, err
 		}
 	}
 	return access.Project.ID, nil
 }
 
-// A removal is a membership that ends, and that of the owner who remains.
+// A removal is a membership to end, and the owner who remains.
 type removal struct {
-	project         project.Project
-	member, besides project.Member
+	project           project.Project
+	member, remaining project.Member
 }
 
 func (d *Finder) removal(ctx context.Context, proj project.Project, m project.Member, now time.Time) (removal, error) {
-	besides, err := d.besides(ctx, proj, m, project.NoLevel, now)
-	return removal{proj, m, besides}, err
+	remaining, err := d.remainingOwner(ctx, proj, m, project.NoLevel, now)
+	return removal{proj, m, remaining}, err
 }
 
 // below returns the removals of an account from everything in a group.

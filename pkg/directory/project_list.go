@@ -15,7 +15,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// A ProjectReader finds projects, groups and their members, strongly consistent.
+// A ProjectReader finds projects, groups and their members with consistent reads.
 type ProjectReader interface {
 	principal.Projects
 	Tree
@@ -24,36 +24,35 @@ type ProjectReader interface {
 
 // A ProjectStore makes projects and groups.
 type ProjectStore interface {
-	// CreateProject gives proj an id and writes it, with owner, unless it is
-	// 0, as its first member. It returns project.ErrPathTaken when something lies
-	// at the path already, and fault.ErrNotFound when owner or the group above
-	// is not there, and then writes nothing.
+	// CreateProject assigns an id to proj and writes it. Its first member is owner, unless that is
+	// 0. It returns project.ErrPathTaken if the path is taken, and fault.ErrNotFound if the owner
+	// or the group above does not exist, and then writes nothing.
 	CreateProject(ctx context.Context, proj project.Project, owner account.ID, created audit.Event) (project.Project, error)
 }
 
-// A Tree finds projects and groups by where they lie.
+// A Tree finds projects and groups by their position.
 type Tree interface {
-	// ProjectsByID hands those of ids that exist to each, in no order.
+	// ProjectsByID passes the existing projects to each, in no order.
 	ProjectsByID(ctx context.Context, ids []project.ID, each func(project.Project)) error
-	// InGroup and InAccount return what lies directly in a group, and in an
-	// account's own namespace, by ascending id.
+	// InGroup and InAccount return the direct children of a group, and of an account's namespace,
+	// by ascending id.
 	InGroup(ctx context.Context, group project.ID) ([]project.ID, error)
 	InAccount(ctx context.Context, owner account.ID) ([]project.ID, error)
-	// LastProjectID returns the highest id that was given out, or 0.
+	// LastProjectID returns the highest id assigned so far, or 0.
 	LastProjectID(ctx context.Context) (project.ID, error)
 }
 
-// A View is a project or group as somebody sees it.
+// A View is a project or group as the caller sees it.
 type View struct {
 	Project project.Project
-	// Above are the groups that it lies in, outermost first.
+	// Above are the groups above it, outermost first.
 	Above []project.Project
-	// Owner is the account whose namespace it lies in: the ghost when that is
-	// gone, the zero Account for what lies in a group or in nothing.
+	// Owner is the account of its namespace: the ghost if that is gone, the zero Account for
+	// anything outside of an account's namespace.
 	Owner account.Account
-	// Creator is the ghost's id when the author is gone.
+	// Creator is the ghost's id if the author is gone.
 	Creator account.ID
-	// Direct and Inherited are what who asked is in it and in the groups above.
+	// Direct and Inherited are the caller's levels in it and in the groups above.
 	Direct, Inherited project.Level
 }
 
@@ -65,8 +64,8 @@ func (v View) FullPath() string {
 	return v.Project.FullPath
 }
 
-// FullName returns the name with those of everything above it, outermost
-// first, such as `Acme / Sub / Web`.
+// FullName returns the name with the names of everything above, outermost first, such as `Acme /
+// Sub / Web`.
 func (v View) FullName() string {
 	var names []string
 	if v.Owner.ID != 0 {
@@ -78,7 +77,7 @@ func (v View) FullName() string {
 	return strings.Join(append(names, v.Project.Name), " / ")
 }
 
-// levels are an account's direct memberships that are not over.
+// levels are an account's direct memberships that have not expired.
 type levels map[project.ID]project.Level
 
 func (l levels) inherited(proj project.Project) (level project.Level) {
@@ -104,8 +103,8 @@ func (d *Finder) levelsOf(ctx context.Context, acct account.ID) (levels, error) 
 	return l, nil
 }
 
-// GetProject returns the project or group that ref names, an id or a full
-// path. Errors are those of principal.FindAccess.
+// GetProject returns the project or group ref, an id or a full path. Errors are those of
+// principal.FindAccess.
 func (d *Finder) GetProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (View, error) {
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, kind, ref, d.find.Clock.Now())
 	if err != nil {
@@ -114,7 +113,7 @@ func (d *Finder) GetProject(ctx context.Context, by principal.Principal, kind pr
 	return d.viewOf(ctx, access.Project, access.Standing, d.find.Clock.Now())
 }
 
-// viewOf is views for one project, in which the caller's standing is known.
+// viewOf is views for one project, with the caller's known standing.
 func (d *Finder) viewOf(ctx context.Context, proj project.Project, standing project.Standing, now time.Time) (View, error) {
 	l := levels{proj.ID: standing.Direct.LevelAt(now)}
 	for _, m := range standing.Inherited {
@@ -127,8 +126,7 @@ func (d *Finder) viewOf(ctx context.Context, proj project.Project, standing proj
 	return views[0], nil
 }
 
-// views adds what a reply shows beside each project: two batches of reads for
-// all of them together.
+// views adds the details that a reply shows about each project, with two batches of reads for all.
 func (d *Finder) views(ctx context.Context, projects []project.Project, l levels) ([]View, error) {
 	var groups []project.ID
 	var people []account.ID
@@ -166,11 +164,10 @@ func (d *Finder) views(ctx context.Context, projects []project.Project, l levels
 	return views, nil
 }
 
-// accounts are profiles by id; those that are gone are not in it.
+// accounts are profiles by id, without deleted accounts.
 type accounts map[account.ID]account.Account
 
-// author returns the account of an author: the ghost for one that is gone, and
-// nobody for 0.
+// author returns the account of an author: the ghost for a deleted one, the zero Account for 0.
 func (a accounts) author(id account.ID) account.Account {
 	if id == 0 {
 		return account.Account{}
@@ -187,28 +184,27 @@ func (d *Finder) accountsOf(ctx context.Context, ids []account.ID) (accounts, er
 	return accts, err
 }
 
-// unique returns ids once each: a batch of reads must not name one twice.
+// unique returns ids without duplicates, which a batch of reads must not have.
 func unique[ID cmp.Ordered](ids []ID) []ID {
 	ids = slices.Clone(ids)
 	slices.Sort(ids)
 	return slices.Compact(ids)
 }
 
-// A ProjectFilter narrows a list of projects or groups. Zero fields do not
-// narrow.
+// A ProjectFilter narrows a list of projects or groups. Zero fields do not narrow.
 type ProjectFilter struct {
-	Kind       project.Kind // always given
+	Kind       project.Kind // always set
 	Search     string       // words, each part of name, path or description
 	Visibility string
-	// Mine leaves an administrator what they are a member of, which is all
-	// that others ever see. MinLevel does that too.
+	// Mine limits an administrator to their own memberships. Other callers are always limited so.
+	// MinLevel has the same effect.
 	Mine     bool
 	MinLevel project.Level
-	// TopLevel leaves what lies in no group.
+	// TopLevel keeps only top-level projects and groups.
 	TopLevel      bool
 	Without       []project.ID
 	After, Before project.ID // exclusive
-	// Nothing leaves nothing: what is asked for does not exist here.
+	// Nothing makes the list empty, for filters that nothing here can match.
 	Nothing bool
 }
 
@@ -228,14 +224,13 @@ func (f ProjectFilter) matches(proj project.Project, l levels) bool {
 		proj.ID > f.After && (f.Before == 0 || proj.ID < f.Before)
 }
 
-// A ProjectSort is the order of a list; ids break ties. The zero value is by
-// descending id.
+// A ProjectSort is the order of a list, with ids as tie-break. The zero value is by descending id.
 type ProjectSort struct {
 	By        ProjectSortKey
 	Ascending bool
 }
 
-// A ProjectSortKey is what projects and groups are ordered by.
+// A ProjectSortKey is a property that orders projects and groups.
 type ProjectSortKey int
 
 // The sort keys. Case does not matter.
@@ -263,11 +258,10 @@ func (s ProjectSort) compare(a, b project.Project) int {
 	return -order
 }
 
-// ListProjects returns limit projects or groups from offset on and how many
-// match: for an administrator all there are, for others those that they are
-// members of, directly or by a group above. The former reads every project and
-// group; the latter the caller's memberships, and everything that lies in the
-// groups among them.
+// ListProjects returns limit projects or groups from offset on, and the number of matches.
+// Administrators see all, others those of which they are members, directly or through a group
+// above. The list for an administrator reads every project and group; the list for others reads the
+// caller's memberships and everything in their groups.
 func (d *Finder) ListProjects(ctx context.Context, by principal.Principal, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	l, err := d.levelsOf(ctx, by.Account.ID)
 	if err != nil {
@@ -284,8 +278,8 @@ func (d *Finder) ListProjects(ctx context.Context, by principal.Principal, f Pro
 	return d.page(ctx, projects, l, f, s, offset, limit)
 }
 
-// ListInGroup is ListProjects for what lies directly in a group. Errors are
-// those of principal.FindAccess for the group.
+// ListInGroup is ListProjects for the direct children of a group. Errors are those of
+// principal.FindAccess for the group.
 func (d *Finder) ListInGroup(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, ref, d.find.Clock.Now())
 	if err != nil {
@@ -298,9 +292,8 @@ func (d *Finder) ListInGroup(ctx context.Context, by principal.Principal, ref st
 	return d.listOf(ctx, by, ids, f, s, offset, limit)
 }
 
-// ListOfAccount is ListProjects for the projects in an account's own
-// namespace. Somebody else's account is fault.ErrNotFound, for administrators
-// only one that is not there.
+// ListOfAccount is ListProjects for the projects in an account's namespace. Other people's accounts
+// are fault.ErrNotFound; for an administrator only missing ones are.
 func (d *Finder) ListOfAccount(ctx context.Context, by principal.Principal, owner account.ID, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	if _, err := d.Get(ctx, by, owner); err != nil {
 		return nil, 0, err
@@ -319,8 +312,7 @@ func (d *Finder) listOf(ctx context.Context, by principal.Principal, ids []proje
 	}
 	var projects []project.Project
 	err = d.find.Projects.ProjectsByID(ctx, ids, func(proj project.Project) {
-		// Asked again although the caller has a right to what they lie in: it
-		// may have ended since.
+		// The caller's right may have ended since the memberships were read, so check it again.
 		if by.Reaches(proj) && (by.Account.Admin || l.of(proj) != project.NoLevel) {
 			projects = append(projects, proj)
 		}
@@ -331,15 +323,15 @@ func (d *Finder) listOf(ctx context.Context, by principal.Principal, ids []proje
 	return d.page(ctx, projects, l, f, s, offset, limit)
 }
 
-// Associations are what a token reaches: pages of its owner's groups and
-// projects, and how many there are.
+// Associations are the groups and projects that a token reaches: one page of each, and their
+// totals.
 type Associations struct {
 	Groups, Projects           []View
 	GroupsTotal, ProjectsTotal int
 }
 
-// Associations returns what the presented token reaches at a level of least or
-// more, with groups by name and projects by descending id.
+// Associations returns what the presented token reaches with a level of at least least, groups by
+// name and projects by descending id.
 func (d *Finder) Associations(ctx context.Context, by principal.Principal, least project.Level, offset, limit int) (Associations, error) {
 	holder := principal.Principal{Account: by.Holder(), Token: by.Token}
 	l, err := d.levelsOf(ctx, holder.Account.ID)
@@ -360,7 +352,7 @@ func (d *Finder) Associations(ctx context.Context, by principal.Principal, least
 	return a, err
 }
 
-// page returns the views of a page of those projects that match.
+// page returns the views of a page of the matching projects.
 func (d *Finder) page(ctx context.Context, projects []project.Project, l levels, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	var matching []project.Project
 	for _, proj := range projects {
@@ -374,7 +366,7 @@ func (d *Finder) page(ctx context.Context, projects []project.Project, l levels,
 	return views, total, err
 }
 
-// every returns everything there is.
+// every returns all projects and groups.
 func (d *Finder) every(ctx context.Context, _ principal.Principal, _ levels) ([]project.Project, error) {
 	last, err := d.find.Projects.LastProjectID(ctx)
 	if err != nil {
@@ -389,8 +381,8 @@ func (d *Finder) every(ctx context.Context, _ principal.Principal, _ levels) ([]
 	return projects, err
 }
 
-// reachable returns what an account is a member of, and what lies below the
-// groups among it: generation by generation, with one request for each group.
+// reachable returns the projects of which an account is a member, and everything below its groups.
+// It walks level by level, with one request for each group.
 func (d *Finder) reachable(ctx context.Context, by principal.Principal, l levels) ([]project.Project, error) {
 	var found []project.Project
 	seen := map[project.ID]bool{}
@@ -432,15 +424,14 @@ func (d *Finder) reachable(ctx context.Context, by principal.Principal, l levels
 	return found, nil
 }
 
-// The longest descriptions, in characters, as GitLab has them.
+// The longest descriptions, in characters, as in GitLab.
 const (
 	maxProjectDescription = 2000
 	maxGroupDescription   = 500
 )
 
-// maxFullPath is how long a path from the root may be, in bytes. It is the
-// partition key of an item, of which DynamoDB takes 2048 (Quotas: "Partition
-// key length"), and clients send it encoded.
+// maxFullPath is the longest path from the root, in bytes. The path is a partition key, which
+// DynamoDB limits to 2048 bytes (Quotas: "Partition key length"), and clients send it encoded.
 const maxFullPath = 1024
 
 // checkProject reports every rule that a new project breaks.
@@ -468,8 +459,8 @@ func checkProject(proj project.Project) error {
 	return broken.Err()
 }
 
-// reservedPath reports whether a group at the root, or a person, would have the
-// name of the ghost or one that a bot may get: their names are one name space.
+// reservedPath reports whether a path is the ghost's username or could become a bot's. Top-level
+// groups and accounts share one name space.
 func reservedPath(path string) bool {
 	path = strings.ToLower(path)
 	for _, kind := range []project.Kind{project.KindProject, project.KindGroup} {

@@ -12,29 +12,28 @@ import (
 	"latchkey/pkg/project"
 )
 
-// A ProjectCandidate is a project that is wanted.
+// A ProjectCandidate is a project to create.
 type ProjectCandidate struct {
-	// Name and Path follow from each other when one is missing.
+	// Name and Path are derived from each other if one is missing.
 	Name, Path  string
 	Description string
-	Visibility  string // private without one
+	Visibility  string // private by default
 	Namespace   Namespace
 }
 
-// A Namespace is where a project is to lie: in a group, in an account's own
-// namespace, or, the zero Namespace, in that of whoever asks.
+// A Namespace is where to create a project: a group, an account's namespace, or, for the zero
+// Namespace, the caller's.
 type Namespace struct {
 	Group   project.ID
 	Account account.ID
 }
 
-// ErrNoNamespace means that a namespace is not there, or not the caller's to
-// see.
+// ErrNoNamespace means that a namespace does not exist or is hidden from the caller.
 var ErrNoNamespace = fmt.Errorf("%w: namespace", fault.ErrNotFound)
 
-// CreateProject makes a project. In a group that takes a Developer. In an
-// account's namespace that takes its owner or an administrator, and the owner
-// becomes the project's. Bots and external accounts make none. Errors: fault.Breaches,
+// CreateProject makes a project. In a group the caller must be a Developer. In an account's
+// namespace the caller must be its owner or an administrator, and the owner becomes the project's
+// owner. Bots and external accounts may not make projects. Errors: fault.Breaches,
 // fault.ErrForbidden, ErrNoNamespace.
 func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c ProjectCandidate) (View, error) {
 	if !mayMake(by) {
@@ -66,7 +65,7 @@ func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c
 	}
 	view, err := d.make(ctx, by, proj, proj.Owner)
 	if errors.Is(err, fault.ErrNotFound) {
-		err = ErrNoNamespace // it went while this was decided
+		err = ErrNoNamespace // it was deleted meanwhile
 	}
 	return view, err
 }
@@ -74,7 +73,7 @@ func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c
 // mayMake reports whether by may make projects and groups at all.
 func mayMake(by principal.Principal) bool { return !by.Account.Bot && !by.Account.External }
 
-// namespaceOwner returns whose namespace is meant. Bots have none.
+// namespaceOwner returns the owner of the named namespace. Bots have none.
 func (d *Finder) namespaceOwner(ctx context.Context, by principal.Principal, named account.ID) (account.ID, error) {
 	if named == 0 || named == by.Account.ID {
 		return by.Account.ID, nil
@@ -86,7 +85,7 @@ func (d *Finder) namespaceOwner(ctx context.Context, by principal.Principal, nam
 	return acct.ID, err
 }
 
-// place puts proj into a group, in which the caller needs a level.
+// place puts proj into a group, in which the caller needs at least the level least.
 func (d *Finder) place(ctx context.Context, by principal.Principal, proj *project.Project, group project.ID, least project.Level) error {
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, group.String(), d.find.Clock.Now())
 	if err != nil {
@@ -101,7 +100,7 @@ func (d *Finder) place(ctx context.Context, by principal.Principal, proj *projec
 	return nil
 }
 
-// make writes a project with owner, unless it is 0, as its first member.
+// make writes a project. Its first member is owner, unless that is 0.
 func (d *Directory) make(ctx context.Context, by principal.Principal, proj project.Project, owner account.ID) (View, error) {
 	if proj.Visibility == "" {
 		proj.Visibility = "private"
@@ -109,8 +108,8 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 	if err := checkProject(proj); err != nil {
 		return View{}, err
 	}
-	// Everything that the reply shows is read before the write: once that is
-	// committed, nothing may fail.
+	// Read everything that the reply shows before the write, because nothing may fail after the
+	// commit.
 	l, err := d.levelsOf(ctx, by.Account.ID)
 	if err != nil {
 		return View{}, err
@@ -133,8 +132,8 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 	return view, nil
 }
 
-// taken is what is wrong with a project whose path is in use. GitLab names the
-// name too, which is where the path comes from.
+// taken returns the breaches of a project whose path is taken. GitLab also names the name, from
+// which the path is derived.
 func taken(proj project.Project) fault.Breaches {
 	broken := fault.Breaches{{Field: "path", Rule: fault.Taken}}
 	if proj.Kind == project.KindProject && strings.EqualFold(pathFor(proj.Name), proj.Path) {
@@ -143,8 +142,8 @@ func taken(proj project.Project) fault.Breaches {
 	return broken
 }
 
-// pathFor derives a path from a name as GitLab does: a name that can be one
-// stays as it is, any other is spelled in small letters, digits and dashes.
+// pathFor derives a path from a name as GitLab does. A name that is a valid path stays as it is;
+// any other becomes small letters, digits and dashes.
 func pathFor(name string) string {
 	if validUsername(name) {
 		return name

@@ -5,13 +5,12 @@ import (
 	"strings"
 )
 
-// A Breach is a rule that a value breaks which somebody wants. It says nothing in
-// words: an adapter has those.
+// A Breach is a rule that a requested value breaks. It holds no sentence; adapters have the words.
 type Breach struct {
-	// Field is what the value is of, such as name or expires_on.
+	// Field names the value, for example name or expires_on.
 	Field string
 	Rule  Rule
-	// Limit is what the rule compares with: a number, a day, a Range. It may be nil.
+	// Limit is the bound of the rule: a number, a day, a Range. It may be nil.
 	Limit any
 }
 
@@ -26,9 +25,9 @@ const (
 	Reserved   Rule = "reserved"
 	Taken      Rule = "taken"
 	NotInList  Rule = "not in the list"
-	AdminsOnly Rule = "for administrators only" // Limit is what of the value
+	AdminsOnly Rule = "for administrators only" // Limit is the part of the value
 	NoBots     Rule = "a bot"
-	TooEarly   Rule = "too early" // Limit is the last day before
+	TooEarly   Rule = "too early" // Limit is the last day that is too early
 	TooLate    Rule = "too late"  // Limit is the last day
 	OutOfRange Rule = "out of range"
 	TooDeep    Rule = "too deep"
@@ -39,15 +38,13 @@ const (
 // A Range is the limit of OutOfRange, both ends included.
 type Range struct{ Least, Most int }
 
-// Breaches are all rules that are broken together. They wrap ErrInput.
+// Breaches are all broken rules of a request. They wrap ErrInput.
 type Breaches []Breach
 
-// Add notes that a field breaks a rule.
 func (b *Breaches) Add(field string, rule Rule, limit any) {
 	*b = append(*b, Breach{field, rule, limit})
 }
 
-// Err returns b, or nil for none.
 func (b Breaches) Err() error {
 	if len(b) == 0 {
 		return nil
@@ -65,8 +62,7 @@ func (b Breaches) Of(field string) (rules []Rule) {
 	return rules
 }
 
-// Error implements error. It leaves out the values, which a client can write
-// anything into.
+// Error leaves out the values, because a client can write anything into them.
 func (b Breaches) Error() string {
 	texts := make([]string, len(b))
 	for i, breach := range b {
@@ -75,5 +71,4 @@ func (b Breaches) Error() string {
 	return strings.Join(texts, ", ")
 }
 
-// Unwrap returns ErrInput.
 func (Breaches) Unwrap() error { return ErrInput }

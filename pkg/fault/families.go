@@ -2,28 +2,25 @@ package fault
 
 import "fmt"
 
-// The families that belong to no noun.
+// The families that belong to no other package.
 var (
-	// ErrInput means that the caller asked for something that cannot be.
+	// ErrInput means that the request can never succeed as it is.
 	ErrInput = New(Invalid, "input invalid")
-	// ErrNotFound means that something is not there, or not the caller's to
-	// see.
+	// ErrNotFound means that something does not exist or is hidden from the caller.
 	ErrNotFound = New(NotFound, "not found")
 	// ErrConflict means that something else was there first.
 	ErrConflict = New(Conflict, "conflict")
-	// ErrTaken means that a value or a name is in use already.
+	// ErrTaken means that a value or a name is already in use.
 	ErrTaken = fmt.Errorf("%w: taken", ErrConflict)
-	// ErrMoved means that what a write relied on changed in the meantime.
+	// ErrMoved means that data that a write depends on has changed.
 	ErrMoved = fmt.Errorf("%w: changed in the meantime", ErrConflict)
 	// ErrForbidden means that the caller is known and not allowed.
 	ErrForbidden = New(Forbidden, "forbidden")
-	// ErrSwitchedOff means that an administrator has switched off what was
-	// asked for.
+	// ErrSwitchedOff means that an administrator has switched the feature off.
 	ErrSwitchedOff = fmt.Errorf("%w: switched off", ErrForbidden)
-	// ErrUnavailable means that it could not be decided or done now. Nothing
-	// was allowed and nothing was half done.
+	// ErrUnavailable means that the request could not be decided or done now. Nothing was allowed
+	// or half done.
 	ErrUnavailable = New(Unavailable, "unavailable")
-	// ErrCorrupt means that a stored item makes no sense. Nothing is ever
-	// allowed because of it.
+	// ErrCorrupt means that a stored item is malformed. It never allows anything.
 	ErrCorrupt = New(Internal, "stored item malformed")
 )

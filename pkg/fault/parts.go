@@ -5,10 +5,9 @@ import (
 	"reflect"
 )
 
-// Missing returns an error that names the first field of parts, a struct of what
-// something is made of, that nobody has set. What has the tag optional may be
-// missing. It is for constructors: what guards must not be absent because
-// somebody forgot it.
+// Missing returns an error that names the first unset field of parts, a struct of the parts of
+// something. Fields with the tag optional may be unset. Constructors call it, so that a guard
+// cannot be forgotten.
 func Missing(parts any) error {
 	v := reflect.ValueOf(parts)
 	for i := range v.NumField() {

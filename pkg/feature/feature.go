@@ -1,5 +1,5 @@
-// Package feature has the switches with which administrators turn features on
-// and off, for everybody or for one project, group or account.
+// Package feature describes the switches that turn features on and off, for everybody or for one
+// project, group or account.
 //
 // Start with Flag. The package does no I/O.
 package feature
@@ -12,24 +12,22 @@ import (
 	"latchkey/pkg/project"
 )
 
-// ProjectAccessToken is the feature that lets projects and groups have new
-// tokens.
+// ProjectAccessToken is the feature that allows new tokens of projects and groups.
 const ProjectAccessToken = "resource_access_token"
 
-// A Definition describes a feature that the product asks about.
+// A Definition describes a feature that Latchkey uses.
 type Definition struct {
 	Name string
-	// DefaultOn is whether it is on where no switch says otherwise.
+	// DefaultOn applies if no switch does.
 	DefaultOn bool
 }
 
-// Definitions returns the features there are, by name.
+// Definitions returns the defined features, by name.
 func Definitions() []Definition {
 	return []Definition{{Name: ProjectAccessToken, DefaultOn: true}}
 }
 
-// DefinitionOf returns the definition of a feature, nil for one that nothing asks
-// about.
+// DefinitionOf returns the definition of a feature, or nil.
 func DefinitionOf(name string) *Definition {
 	for _, d := range Definitions() {
 		if d.Name == name {
@@ -42,11 +40,11 @@ func DefinitionOf(name string) *Definition {
 // A Flag is a feature and its switches.
 type Flag struct {
 	Name string
-	// On is what everybody without a switch of their own has.
+	// On applies to everybody without a switch of their own.
 	On bool
 	// Enabled and Disabled are the targets with a switch of their own.
 	Enabled, Disabled []Target
-	// Definition is nil for a feature that nothing asks about.
+	// Definition is nil for an unknown feature.
 	Definition *Definition
 }
 
@@ -86,7 +84,7 @@ func ValidName(name string) bool {
 	return name != "" && len(name) <= maxNameLength
 }
 
-// FlagOf puts the switches of one feature together.
+// FlagOf returns the flag for the switches of one feature.
 func FlagOf(name string, switches []Switch) Flag {
 	flag := Flag{Name: name, Definition: DefinitionOf(name)}
 	flag.On = flag.Definition != nil && flag.Definition.DefaultOn
@@ -108,7 +106,7 @@ func FlagOf(name string, switches []Switch) Flag {
 	return flag
 }
 
-// A TargetKind says what a switch of a feature is for.
+// A TargetKind is the kind of a Target.
 type TargetKind string
 
 // The kinds of target. The zero value is everybody.
@@ -119,14 +117,13 @@ const (
 	AccountOnly TargetKind = "user"
 )
 
-// A Target is whom a switch is for: everybody, whose ID is 0, or one project,
-// group or account.
+// A Target is the project, group or account that a switch applies to, or everybody, with ID 0.
 type Target struct {
 	Kind TargetKind
 	ID   int64
 }
 
-// TargetOfProject returns the target that a project or group is.
+// TargetOfProject returns the target for a project or group.
 func TargetOfProject(p project.Project) Target {
 	if p.Kind == project.KindGroup {
 		return Target{GroupOnly, int64(p.ID)}
@@ -134,11 +131,11 @@ func TargetOfProject(p project.Project) Target {
 	return Target{ProjectOnly, int64(p.ID)}
 }
 
-// TargetOfAccount returns the target that an account is.
+// TargetOfAccount returns the target for an account.
 func TargetOfAccount(a account.Account) Target { return Target{AccountOnly, int64(a.ID)} }
 
-// A Switch turns a feature on or off for one target. The switch of a project,
-// group or account decides for it, that of everybody for the rest.
+// A Switch turns a feature on or off for one target. The switch of a project, group or account
+// takes precedence over the switch for everybody.
 type Switch struct {
 	Feature string
 	Target  Target

@@ -26,21 +26,20 @@ import (
 	"latchkey/pkg/verify"
 )
 
-// An API is what the routes of every function share.
+// An API holds the parts that the routes of every function share.
 type API struct {
 	Log      *slog.Logger
 	Verifier *verify.Verifier
 	Accounts AccountReader
 	Clock    clock.Clock
-	// Trail records events that no change causes, such as refusals. Without a
-	// Trail they are lost.
+	// Trail records events that no change causes, such as refusals. Without it they are lost.
 	Trail trail.Recorder
-	// PublicURL is where clients reach the API, without /api/v4 and without a
-	// trailing slash. When it is empty, links start with the gateway's own URL.
+	// PublicURL is the address of the API for clients, without /api/v4 and a trailing slash. If it
+	// is empty, links start with the gateway's own URL.
 	PublicURL string
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
-	// Throttles of the function's instance; see throttle.Unlimited.
+	// Throttles belong to the instance of the function; see throttle.Unlimited.
 	Throttles *throttle.Throttles
 }
 
@@ -63,7 +62,7 @@ type route struct {
 	handle handler
 	// kind says whether the route is about projects or groups, "" for neither.
 	kind project.Kind
-	// words are replies to errors of handle that this route alone gives.
+	// words are replies to errors of handle that only this route gives.
 	words []row
 	// adminOnly routes refuse other callers with 403 before they check parameters.
 	adminOnly bool
@@ -85,10 +84,10 @@ type route struct {
 
 const (
 	basePath = "/api/v4"
-	// expiresHeader tells programs the day on which the presented token ends, as
-	// mails tell people.
+	// expiresHeader tells programs the day on which the presented token expires, as mails tell
+	// people.
 	expiresHeader = "X-Latchkey-Token-Expires"
-	// endsSoon is how long before its end a token gets the header.
+	// endsSoon is how long before its expiry a token gets the header.
 	endsSoon = 30 * 24 * time.Hour
 )
 

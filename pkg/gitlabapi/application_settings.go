@@ -8,8 +8,8 @@ import (
 	"latchkey/pkg/settings"
 )
 
-// applicationSettingsJSON are the settings on the wire, with GitLab's names if
-// GitLab has the setting.
+// applicationSettingsJSON holds the settings on the wire, under GitLab's names if GitLab has the
+// setting.
 type applicationSettingsJSON struct {
 	ID                    int64   `json:"id"`
 	Lifetime              *int    `json:"max_personal_access_token_lifetime"`
@@ -40,8 +40,7 @@ func applicationSettingsWire(s settings.Application, now time.Time) applicationS
 	return wire
 }
 
-// settingNames are the parameters of a change, in the order in which faults
-// name them.
+// settingNames are the parameters of a change, in the order of reported faults.
 var settingNames = []string{
 	"max_personal_access_token_lifetime", "require_personal_access_token_expiry", "enforce_pat_expiration",
 	"personal_access_token_prefix", "impersonation_enabled", "last_used_interval_seconds",

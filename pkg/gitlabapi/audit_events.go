@@ -58,7 +58,7 @@ type auditDetailsJSON struct {
 	PresentedTokenID *int64  `json:"presented_token_id,omitempty"`
 }
 
-// nobody is the author of what no account did, as in GitLab.
+// nobody is the author's id of events that no account caused, as in GitLab.
 const nobody = -1
 
 func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
@@ -96,7 +96,7 @@ func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 	return wire
 }
 
-// nobodyBehind is the author's name when no account did it.
+// nobodyBehind returns the author's name for events that no account caused.
 func nobodyBehind(source audit.Source) string {
 	switch source {
 	case audit.Console:
@@ -108,7 +108,7 @@ func nobodyBehind(source audit.Source) string {
 	}
 }
 
-// auditTarget is what an event happened to.
+// auditTarget returns the target of an event.
 func auditTarget(e audit.Event) (id *int64, kind string) {
 	switch e.Name {
 	case audit.SettingsUpdated:
@@ -134,7 +134,7 @@ func (b *binder) trailQuery() (trail.Query, paging) {
 	}, page
 }
 
-// atLeastOne returns an optional number from 1 on, 0 when it is not given.
+// atLeastOne returns an optional number from 1 on, or 0.
 func (b *binder) atLeastOne(name string) int64 {
 	before := len(b.faults)
 	n := b.integer(name, 0)

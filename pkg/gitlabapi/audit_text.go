@@ -8,12 +8,12 @@ import (
 	"latchkey/pkg/token"
 )
 
-// entityTypes are the types of entity on the wire, GitLab's.
+// entityTypes are GitLab's types of entities on the wire.
 var entityTypes = map[audit.EntityType]string{
 	audit.Account: "User", audit.Project: "Project", audit.Group: "Group", audit.Instance: "Gitlab::Audit::InstanceScope",
 }
 
-// entityType returns the type that the wire calls so, "" for none.
+// entityType returns the type for its name on the wire, or "".
 func entityType(wire string) audit.EntityType {
 	for kind, name := range entityTypes {
 		if name == wire {
@@ -23,8 +23,8 @@ func entityType(wire string) audit.EntityType {
 	return ""
 }
 
-// wireNames are what the wire calls fields and settings that have another name
-// here. GitLab has most of them.
+// wireNames are the names on the wire of fields and settings that have another name here. Most are
+// GitLab's.
 var wireNames = map[string]string{
 	"expires_on": "expires_at", "level": "access_level", "account": "user", "parent": "parent_id",
 	settings.Lifetime:       "max_personal_access_token_lifetime",
@@ -35,8 +35,8 @@ var wireNames = map[string]string{
 	settings.Retention:      "inactive_resource_access_tokens_delete_after_days",
 }
 
-// wireName returns a field's or setting's name on the wire. Events from before
-// the names here were others have that already.
+// wireName returns the name of a field or setting on the wire. Older events already hold the wire's
+// name.
 func wireName(name string) string {
 	if wire, other := wireNames[name]; other {
 		return wire
@@ -52,8 +52,8 @@ var tokenKinds = map[token.Kind]string{
 	token.Group:         "group access token",
 }
 
-// auditText says in a sentence what happened, the first of them in GitLab's words.
-// It names things by their ids alone.
+// auditText describes an event in a sentence, in GitLab's words for the first ones. It names things
+// only by their ids.
 func auditText(e audit.Event) string {
 	for kind, what := range tokenKinds {
 		switch e.Name {
@@ -114,7 +114,7 @@ func auditText(e audit.Event) string {
 	}
 }
 
-// because says why a token was revoked that nobody asked to.
+// because says why a token was revoked when nobody asked for it.
 func because(source audit.Source) string {
 	switch source {
 	case audit.Policy:

@@ -16,8 +16,8 @@ import (
 	"latchkey/pkg/principal"
 )
 
-// A call is one request: everything known about it, the means to reply, and what
-// its log line says. The context carries the deadline and nothing else.
+// A call is one request: everything known about it, the means to reply, and the content of its log
+// line. The context carries only the deadline.
 type call struct {
 	ctx context.Context
 	// by is the caller: verified and admitted, or nobody on an open route. Its
@@ -106,10 +106,9 @@ func each[V, W any](values []V, wire func(V) W) []W {
 	return list
 }
 
-// facts returns the attributes of a log line about a change. They name whoever is
-// behind the caller, so that the log does not blame an account for what an
-// administrator did in its name. The request id leads to the request's last line,
-// which names the token.
+// facts returns the attributes of a log line about a change. They name an administrator behind the
+// caller, so that the log does not blame the account. The request id leads to the request's last
+// line, which names the token.
 func (c *call) facts(attrs ...any) []any {
 	return append(append([]any{"request_id", c.request.ID}, attrs...), principal.Behind(c.known)...)
 }

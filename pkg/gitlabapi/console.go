@@ -17,8 +17,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// An issuePayload is the payload of issue's console. Action decides which fields
-// count.
+// An issuePayload is a console payload of issue. Action decides which fields count.
 type issuePayload struct {
 	Action   string `json:"action"`
 	Username string `json:"username"`
@@ -27,7 +26,7 @@ type issuePayload struct {
 	Email       string `json:"email"`
 	DisplayName string `json:"display_name"`
 
-	// create_token, and the token that create_administrator may come with
+	// create_token, and the optional token of create_administrator
 	Name         string   `json:"name"`
 	Description  string   `json:"description"`
 	Scopes       []string `json:"scopes"`
@@ -41,10 +40,9 @@ type administratorJSON struct {
 	Token tokenJSON `json:"token"`
 }
 
-// IssueConsole returns the console of issue. create_administrator makes an
-// administrator's account and a token for it (all scopes an administrator's
-// script needs unless scopes are given); create_token makes a token for a
-// username, with a value of the operator's choice if one is given.
+// IssueConsole returns the console of issue. create_administrator makes an administrator's account
+// and a token for it, with all scopes that an administrator's script needs by default. create_token
+// makes a token for a username, with an optional value of the operator's choice.
 func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Directory) Console {
 	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
 		var p issuePayload
@@ -116,7 +114,7 @@ func (api *API) createByConsole(ctx context.Context, by principal.Principal, iss
 	return issuedWire(issued), nil
 }
 
-// valueTaken names the field that is in use.
+// valueTaken names the field whose value is in use.
 func valueTaken(err error) error {
 	if errors.Is(err, fault.ErrTaken) {
 		return fmt.Errorf("value: %w", err)
@@ -158,8 +156,7 @@ func consoleError(action string, err error) error {
 	return fmt.Errorf("%s: %w", action, explained(err))
 }
 
-// A revokePayload is the payload of revoke's console: action and exactly one other
-// field.
+// A revokePayload is a console payload of revoke: action and exactly one other field.
 type revokePayload struct {
 	Action   string `json:"action"`
 	Value    string `json:"value"`
@@ -173,8 +170,8 @@ type revokedJSON struct {
 	UserID  int64 `json:"user_id,omitempty"`
 }
 
-// RevokeConsole returns the console of revoke. revoke_token ends a token by
-// value or by id; revoke_everything ends all tokens of a username.
+// RevokeConsole returns the console of revoke. revoke_token revokes a token by value or by id;
+// revoke_everything revokes all tokens of a username.
 func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Finder) Console {
 	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
 		var p revokePayload

@@ -8,11 +8,10 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// credential returns the bearer that a request presents, "" for none. The
-// parameter private_token comes before the header PRIVATE-TOKEN, that before
-// the forms of RFC 6750. Basic credentials are for Git and packages and count
-// as none here. A place that is filled twice is refused: it is not ours to
-// pick one.
+// credential returns the bearer of a request, or "". The parameter private_token takes precedence
+// over the header PRIVATE-TOKEN, and that over the forms of RFC 6750. Basic credentials are for Git
+// and packages and do not count. A credential that is given twice in one form is refused, because
+// picking one would be a guess.
 func credential(r *http.Request, p params) (string, error) {
 	if value, err := p.secret("private_token"); value != "" || err != nil {
 		return value, err
@@ -36,5 +35,5 @@ func credential(r *http.Request, p params) (string, error) {
 	return "", nil
 }
 
-// paramError is a parameter error whose whole text is given.
+// paramError returns a parameter error with this whole text.
 func paramError(text string) error { return fmt.Errorf("%w: %w", fault.ErrInput, &paramFault{text}) }

@@ -75,7 +75,7 @@ func (api *directoryAPI) list(c *call) error {
 		NotActive: c.truth("exclude_active"), NotExternal: c.truth("exclude_external"),
 		NotHumans: c.truth("exclude_humans"), NotBots: c.truth("without_project_bots"),
 	}
-	c.truth("exclude_internal") // the ghost is in no list
+	c.truth("exclude_internal") // no list includes the ghost
 	identity := c.text("extern_uid") != ""
 	if provider := c.text("provider") != ""; identity != provider {
 		c.faults = append(c.faults, "extern_uid, provider are missing, both must be provided together")
@@ -126,8 +126,8 @@ func (api *directoryAPI) list(c *call) error {
 	}))
 }
 
-// create makes an account. GitLab's clients have to send a password or ask for
-// one; Latchkey keeps none and ignores it.
+// create makes an account. GitLab's clients must send a password or request one; Latchkey ignores
+// it.
 func (api *directoryAPI) create(c *call) error {
 	candidate := directory.Candidate{
 		Email:    c.line("email", c.required("email")),
@@ -150,14 +150,14 @@ func (api *directoryAPI) create(c *call) error {
 	api.Log.Info("user created", c.facts("owner", int64(acct.ID), "created_by", int64(c.by.Account.ID))...)
 	wire := c.userWire(acct, true)
 	wire.CreatedBy = c.basicUserWire(c.by.Account)
-	if acct.CreatedBy != c.by.Account.ID { // an administrator behind the caller
+	if acct.CreatedBy != c.by.Account.ID { // by sudo or impersonation
 		wire.CreatedBy = api.author(c, acct)
 	}
 	return c.json(http.StatusCreated, wire)
 }
 
-// author shows who made an account that was changed. The change is committed, so
-// the reply leaves the author out when they cannot be read.
+// author returns the author of a changed account. If the read fails, the reply omits the author,
+// because the change is committed.
 func (api *directoryAPI) author(c *call, acct account.Account) *basicUserJSON {
 	authors, err := api.directory.Authors(c.ctx, acct.CreatedBy)
 	if err != nil {
@@ -166,8 +166,7 @@ func (api *directoryAPI) author(c *call, acct account.Account) *basicUserJSON {
 	return c.authorWire(authors, acct.CreatedBy)
 }
 
-// update changes an account. It ignores what GitLab keeps of an account and
-// Latchkey does not, such as passwords.
+// update changes an account. It ignores fields that only GitLab has, such as passwords.
 func (api *directoryAPI) update(c *call) error {
 	change := directory.Change{
 		Email: c.optional("email"), Name: c.optional("name"), Username: c.optional("username"),
@@ -252,8 +251,7 @@ func (api *directoryAPI) deactivate(c *call) error {
 	return c.trueOrNull(changed, err)
 }
 
-// trueOrNull replies true for a change of state, and null when the account was in
-// that state already.
+// trueOrNull replies true for a change of state, and null if the account was already in that state.
 func (c *call) trueOrNull(changed bool, err error) error {
 	switch {
 	case err != nil:

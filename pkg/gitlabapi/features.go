@@ -39,9 +39,8 @@ func definitionWire(d feature.Definition) definitionJSON {
 	return definitionJSON{Name: d.Name, Type: "ops", DefaultEnabled: d.DefaultOn}
 }
 
-// flagWire shows for whom a feature is on. GitLab cannot switch a target off and
-// has no word for it: disabled_actors is ours, and clients ignore gates that they
-// do not know.
+// flagWire shows for whom a feature is on. GitLab cannot switch a target off, so disabled_actors is
+// our own name; clients ignore unknown gates.
 func flagWire(f feature.Flag) flagJSON {
 	wire := flagJSON{Name: f.Name, State: string(f.State()), Gates: []gateJSON{{"boolean", f.On}}}
 	for _, gate := range []struct {
@@ -135,14 +134,13 @@ func loggedFeature(name string) string {
 	return "undefined"
 }
 
-// targetParameters are all of GitLab's targets, in the order in which GitLab
-// reports them. Latchkey has only some.
+// targetParameters are all of GitLab's targets, in the order of GitLab's faults. Latchkey has only
+// some.
 var targetParameters = []string{
 	"feature_group", "user", "group", "namespace", "project", "organization", "repository", "runner", "endpoint",
 }
 
-// unsupportedTarget returns the first given target that Latchkey does not have, or
-// "".
+// unsupportedTarget returns the first given target that Latchkey does not have, or "".
 func (b *binder) unsupportedTarget() string {
 	for _, name := range targetParameters {
 		switch name {
@@ -156,8 +154,7 @@ func (b *binder) unsupportedTarget() string {
 	return ""
 }
 
-// featureValue returns what a feature is set to. A number is a percentage, except
-// 0, which is off either way.
+// featureValue returns the value of a feature. A number is a percentage, except 0, which means off.
 func (b *binder) featureValue() (on, percentage bool) {
 	value, given := b.scalar("value")
 	switch {

@@ -12,9 +12,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// This file has what is special about impersonation tokens on the wire, which
-// three functions make, list and revoke. GitLab reports their broken rules by
-// field.
+// This file holds the wire format of impersonation tokens. Three functions make, list and revoke
+// them. GitLab reports their broken rules by field.
 
 const (
 	impersonationsPath = "/users/{user_id}/impersonation_tokens"
@@ -41,8 +40,8 @@ func inFields(_ *call, err error) *reply {
 	return message(http.StatusBadRequest, byField(broken, tokenFieldWords))
 }
 
-// impersonationIDs reads the path. A malformed token id is 0, so that a missing
-// owner is reported first.
+// impersonationIDs reads the ids in the path. A malformed token id is 0, so that a missing owner is
+// reported first.
 func (c *call) impersonationIDs() (account.ID, token.ID, error) {
 	owner, err := account.ParseID(c.path("user_id"))
 	return owner, c.tokenID(), err
@@ -61,7 +60,7 @@ func (api *issueAPI) createImpersonation(c *call) error {
 		ExpiresOn:   c.day("expires_at"),
 		Networks:    c.networks("allowed_cidrs"),
 	}
-	for _, name := range c.texts("scopes") { // the use case refuses unknown names here
+	for _, name := range c.texts("scopes") { // the use case refuses unknown names
 		if s := scope.Scope(name); !spec.Scopes.Has(s) {
 			spec.Scopes = append(spec.Scopes, s)
 		}

@@ -24,9 +24,9 @@ type issueAPI struct {
 	revoker *lifecycle.Revoker
 }
 
-// Issue returns the routes that make tokens: create for a user, create for
-// oneself, create for impersonation, create for a project or group, rotate.
-// revoker ends families whose tokens are used twice.
+// Issue returns the routes that make tokens: create for an account, create for oneself, create for
+// impersonation, create for a project or group, rotate. revoker revokes families whose tokens are
+// reused.
 func Issue(api *API, issuer *lifecycle.Issuer, revoker *lifecycle.Revoker) Handler {
 	return api.serve((&issueAPI{api, issuer, revoker}).routes())
 }
@@ -45,7 +45,7 @@ func (api *issueAPI) routes() []route {
 			words: []row{lostRace, asBadRequest}},
 	}, projectRoutes(api.projectRoutes)...)
 	for i := range routes {
-		routes[i].creates = true // issue has no other routes
+		routes[i].creates = true // all routes of issue do
 	}
 	return routes
 }
@@ -78,7 +78,7 @@ func (api *issueAPI) createForSelf(c *call) error {
 	return c.issued(issued, issuedWire(issued))
 }
 
-// spec reads what token is wanted.
+// spec reads the properties of the requested token.
 func (api *issueAPI) spec(c *call) (lifecycle.Spec, error) {
 	spec := lifecycle.Spec{
 		Name:        c.line("name", c.required("name")),
@@ -90,9 +90,8 @@ func (api *issueAPI) spec(c *call) (lifecycle.Spec, error) {
 	return spec, c.specKey(&spec)
 }
 
-// specKey returns the faults of the parameters, or else sets the idempotency key
-// of spec. The key covers networks only when there are some, so that keys from
-// before networks existed still match.
+// specKey returns the faults of the parameters, or else sets the idempotency key of spec. The key
+// covers networks only if there are some, so that keys from before networks existed still match.
 func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
 	if err := c.fault(); err != nil {
 		return err
@@ -102,8 +101,7 @@ func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
 	return err
 }
 
-// networks reads an optional list of addresses and CIDR blocks, which must not be
-// empty.
+// networks reads an optional list of addresses and CIDR blocks. It must not be empty.
 func (b *binder) networks(name string) token.Networks {
 	before := len(b.faults)
 	networks, err := networksOf(b.texts(name))
@@ -113,8 +111,8 @@ func (b *binder) networks(name string) token.Networks {
 	return networks
 }
 
-// networksOf refuses an empty list because scripts send one when a variable is
-// unset, and it would open what it was meant to restrict.
+// networksOf refuses an empty list because scripts send one when a variable is unset, and it would
+// lift the intended restriction.
 func networksOf(texts []string) (token.Networks, error) {
 	if texts != nil && len(texts) == 0 {
 		return nil, token.ErrNetworks
@@ -140,9 +138,9 @@ func (b *binder) scopes(catalog *scope.Catalog) scope.Set {
 	return set
 }
 
-// key returns the idempotency key of a request with everything that a retry must
-// repeat: the path, the parameters as understood, so that the encoding does not
-// matter, and the target of sudo, so that no account gets another's reply.
+// key returns the idempotency key of a request with everything that a retry must repeat: the path,
+// the parsed parameters, and the target of sudo. Parsing makes the encoding irrelevant, and the
+// target keeps one account from getting another's reply.
 func (c *call) key(parts ...string) (lifecycle.Key, error) {
 	key, err := c.idempotencyKey()
 	if key == "" || err != nil {
@@ -216,7 +214,7 @@ func (c *call) rotation() (lifecycle.Rotation, error) {
 	return rotation, err
 }
 
-// overlap reads for how long an old token works beside its successor.
+// overlap reads how long an old token works together with its successor.
 func (b *binder) overlap(name string) time.Duration {
 	const longest = int64(token.MaxOverlap / time.Second)
 	seconds := b.integer(name, 0)
@@ -238,11 +236,10 @@ func (api *issueAPI) rotated(c *call, issued lifecycle.Issued) error {
 	return c.json(http.StatusOK, wire)
 }
 
-// replayOrReuse serves the retry of a rotation whose reply was lost: the rotated
-// token with the key of the first request, even if the token has expired since.
-// The key with another request is refused and revokes nothing, because only the
-// client that rotated has it. A request from outside the token's networks never
-// counts as a retry. Every other use of a revoked token is reuse.
+// replayOrReuse serves the retry of a rotation whose reply was lost: the rotated token with the key
+// of the first request, even if the token has expired since. The key with another request is
+// refused and revokes nothing, because only the client that rotated has it. A request from outside
+// the token's networks never counts as a retry. Every other use of a revoked token is reuse.
 func (api *issueAPI) replayOrReuse(c *call, refusal *verify.Refusal) error {
 	rotation, err := c.rotation()
 	if c.unread == nil && err == nil && rotatedAway(refusal.Token) && refusal.Account.Usable() == nil && refusal.Token.Networks.Allow(c.request.Address) {
@@ -257,8 +254,7 @@ func (api *issueAPI) replayOrReuse(c *call, refusal *verify.Refusal) error {
 	return api.reuse(c, refusal)
 }
 
-// rotatedAway reports whether a rotation ended the token or will end it, and
-// nothing else did.
+// rotatedAway reports whether a rotation, and nothing else, ended the token or will end it.
 func rotatedAway(t token.Token) bool {
 	return t.Superseded() && (t.RevokedAt.IsZero() || t.RevokedReason == token.ReasonRotated)
 }

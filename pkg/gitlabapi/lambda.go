@@ -23,38 +23,36 @@ import (
 	"latchkey/pkg/principal"
 )
 
-// An Origin is what the gateway says of a request, which its client cannot write.
+// An Origin holds what the gateway says about a request. Clients cannot forge it.
 type Origin struct {
-	// RequestID is "" for a request that came through no gateway.
+	// RequestID is "" for a request that did not come through a gateway.
 	RequestID string
-	// Address is the client's, the zero Addr where it is not known.
+	// Address is the client's address, or the zero Addr.
 	Address netip.Addr
-	// URL is where the gateway was reached, without the path. The stage is part of
-	// it where the gateway's own domain was used.
+	// URL is the gateway's address without the path. With the gateway's own domain it includes the
+	// stage.
 	URL string
-	// Unreadable says what about the event cannot become a request, "" for
-	// nothing. An empty request then stands in for it, so that the refusal has its
-	// id and its log line like every other.
+	// Unreadable says why the event cannot become a request, or is "". An empty request then
+	// replaces it, so that the refusal has an id and a log line like every other.
 	Unreadable string
 }
 
-// A Handler serves a request that came through the gateway.
+// A Handler serves requests that came through the gateway.
 type Handler func(w http.ResponseWriter, r *http.Request, from Origin)
 
-// ServeHTTP implements http.Handler for requests that came through none.
+// ServeHTTP implements http.Handler for requests that came through no gateway.
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h(w, r, Origin{}) }
 
-// A Console serves an operator's direct invocation: somebody with credentials
-// of the AWS account and no token. An error becomes the function's error.
+// A Console serves direct invocations by an operator, who has credentials of the AWS account and no
+// token. An error becomes the function's error.
 type Console func(ctx context.Context, by principal.Principal, payload json.RawMessage) (any, error)
 
-// ErrEvent means that a function was invoked with something it does not serve.
+// ErrEvent means that a function does not serve this event.
 var ErrEvent = errors.New("event is neither a request from API Gateway nor a console payload of this function; see events/ for samples")
 
-// Lambda returns the Lambda handler of a function: REST API proxy events go to
-// h, everything else to console, which may be nil. Only the gateway can make
-// an event with an httpMethod, and it never makes one without, so a request
-// from outside cannot reach the console.
+// Lambda returns the Lambda handler of a function. REST API proxy events go to h, everything else
+// to console, which may be nil. Every event of the gateway has an httpMethod, and no client can
+// remove it, so a request from outside cannot reach the console.
 func Lambda(h Handler, console Console) lambda.Handler {
 	var accessor core.RequestAccessor
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
@@ -88,7 +86,7 @@ func operator(ctx context.Context) principal.Principal {
 	return principal.Console(id)
 }
 
-// originOfEvent reads what the gateway wrote.
+// originOfEvent reads the gateway's data.
 func originOfEvent(event events.APIGatewayProxyRequest) Origin {
 	return Origin{
 		RequestID: event.RequestContext.RequestID, Address: apigateway.Address(event.RequestContext.Identity.SourceIP),
@@ -97,8 +95,8 @@ func originOfEvent(event events.APIGatewayProxyRequest) Origin {
 	}
 }
 
-// unreadable says what about an event cannot become a request, so that the
-// library never meets one: it would log the event.
+// unreadable says why an event cannot become a request. The library must not see such an event,
+// because it would log it.
 func unreadable(event events.APIGatewayProxyRequest) string {
 	if !strings.HasPrefix(event.Path, "/") || strings.ContainsAny(event.Path, "?#") {
 		return "path is invalid"
@@ -121,8 +119,8 @@ func validMethod(method string) bool {
 	return !strings.ContainsFunc(method, func(c rune) bool { return c < 'A' || c > 'z' || 'Z' < c && c < 'a' })
 }
 
-// strict reads a console payload into v and refuses fields that it does not
-// know: a misspelt option must not be passed over.
+// strict decodes a console payload into v and refuses unknown fields, because a misspelt option
+// must not be ignored.
 func strict(payload json.RawMessage, v any) error {
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.DisallowUnknownFields()
@@ -135,8 +133,8 @@ func strict(payload json.RawMessage, v any) error {
 	return nil
 }
 
-// withoutValues keeps of a decoding error what it says about the form of a
-// payload. The payload itself may hold a bearer.
+// withoutValues keeps only what a decoding error says about the form of a payload, because the
+// payload may hold a bearer.
 func withoutValues(err error) error {
 	if mismatch := (*json.UnmarshalTypeError)(nil); errors.As(err, &mismatch) {
 		return errors.New("field " + mismatch.Field + " has the wrong type")

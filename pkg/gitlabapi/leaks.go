@@ -12,30 +12,28 @@ import (
 
 const (
 	leaksPath = "/token_leaks"
-	// maxLeaks is how many values a report may have.
+	// maxLeaks is the most values of a report.
 	maxLeaks = 1000
-	// maxLeakBody is room for maxLeaks of the longest bearers as JSON, which may
-	// need two bytes for a character.
+	// maxLeakBody is room for maxLeaks of the longest bearers in JSON, with up to two bytes for a
+	// character.
 	maxLeakBody = 512 << 10
 	// maxLeakSource is the longest source, in bytes.
 	maxLeakSource = 255
 )
 
-// LeakStep returns how long the reply to a report of so many values takes: as long
-// as revoking and announcing this many tokens usually takes, or a multiple of it.
-// The time does not depend on how many of the values are tokens, so it tells
-// nothing about them.
+// LeakStep returns the duration of the reply to a report of this many values: the time that
+// revoking and announcing this many tokens usually takes, or a multiple. It does not depend on how
+// many values are tokens, so it reveals nothing about them.
 func LeakStep(values int) time.Duration {
 	const (
-		least = time.Second           // the first mail after a while sets up a connection
-		each  = 10 * time.Millisecond // of which several are in the making at a time
+		least = time.Second           // the first mail after a while opens a connection
+		each  = 10 * time.Millisecond // several mails are sent at a time
 	)
 	return least + time.Duration(values)*each
 }
 
-// A LeakMessenger tells people once that their tokens were revoked because of a
-// leak. publicURL is where they reach the service. It returns how many mails it
-// sent, even with an error about others.
+// A LeakMessenger tells people once that their tokens were revoked because of a leak. publicURL is
+// the address of Latchkey. It returns how many mails it sent, even with an error about others.
 type LeakMessenger interface {
 	Leaked(ctx context.Context, tokens []token.Token, publicURL string) (mails int, err error)
 }
@@ -43,14 +41,13 @@ type LeakMessenger interface {
 type leaksAPI struct {
 	*API
 	revoker   *lifecycle.Revoker
-	messenger LeakMessenger // nil where no mails are sent
+	messenger LeakMessenger // nil without mails
 	step      func(values int) time.Duration
 }
 
-// Leaks returns the route on which anybody may report leaked values. The tokens
-// among them are revoked. The reply is the same whatever the values are, and takes
-// a multiple of step, which is LeakStep outside of tests. Without a messenger
-// nobody is told.
+// Leaks returns the route on which anybody may report leaked values. It revokes the tokens among
+// them. The reply does not depend on the values, and takes a multiple of step, which is LeakStep
+// outside of tests. Without a messenger nobody is told.
 func Leaks(api *API, revoker *lifecycle.Revoker, messenger LeakMessenger, step func(values int) time.Duration) Handler {
 	return api.serve((&leaksAPI{api, revoker, messenger, step}).routes())
 }
@@ -59,10 +56,9 @@ func (api *leaksAPI) routes() []route {
 	return []route{{method: "POST", path: leaksPath, handle: api.report, open: true}}
 }
 
-// report answers 204 when it has dealt with every value, and 503 when it could not
-// look one up or revoke it. A 503 after a successful lookup tells the reporter
-// that a token was found, but they hold it anyway, and it has to be reported again
-// to be revoked.
+// report answers 204 when it has dealt with every value, and 503 when it could not look one up or
+// revoke it. A 503 after a successful lookup tells the reporter that a token was found. The
+// reporter already has the token, and must report it again to have it revoked.
 func (api *leaksAPI) report(c *call) error {
 	watch := clock.StartStopwatch()
 	if err := api.Throttles.ReportLeak(c.request.Address, c.now); err != nil {
@@ -86,8 +82,8 @@ func (api *leaksAPI) report(c *call) error {
 	return c.noContent()
 }
 
-// tell announces the revoked tokens. A failed mail does not change the reply,
-// because the tokens are revoked. Reporting them again sends it again.
+// tell announces the revoked tokens. A failed mail does not change the reply, because the tokens
+// are revoked. Another report sends it again.
 func (api *leaksAPI) tell(c *call, leaked []token.Token) {
 	if api.messenger == nil || len(leaked) == 0 {
 		return
@@ -102,8 +98,8 @@ func (api *leaksAPI) tell(c *call, leaked []token.Token) {
 	}
 }
 
-// leakReport returns the values of a report and where they were found. It checks
-// how many values there are and what the source looks like, but not the values.
+// leakReport returns the values of a report and where they were found. It checks the number of
+// values and the form of the source, but not the values.
 func (c *call) leakReport() (values []string, source string, err error) {
 	if err := c.read(maxLeakBody); err != nil {
 		return nil, "", err

@@ -52,8 +52,7 @@ func (api *directoryAPI) members(c *call, inherited bool) error {
 	return c.page(page, total, each(views, c.memberWire))
 }
 
-// ids returns whole numbers: a JSON array, repeated as name[], or one string
-// with commas.
+// ids returns whole numbers: a JSON array, repeated as name[], or one string with commas.
 func (b *binder) ids(name string) (ids []int64) {
 	values := append(append([]any{}, b.params[name]...), b.params[name+"[]"]...)
 	for len(values) > 0 {
@@ -95,8 +94,8 @@ func (api *directoryAPI) member(c *call, inherited bool) error {
 	return c.json(http.StatusOK, c.memberWire(view))
 }
 
-// memberID reads the path. A malformed id is 0, so that a missing project is
-// reported first.
+// memberID reads the id in the path. A malformed id is 0, so that a missing project is reported
+// first.
 func (c *call) memberID() account.ID {
 	id, err := account.ParseID(c.path("user_id"))
 	if err != nil {
@@ -138,9 +137,8 @@ const mostAdded = 50
 
 var errTooMany = errBadRequest(fmt.Sprintf("too many users specified (limit is %d)", mostAdded))
 
-// addMany adds several members one by one and reports those that it could not add.
-// An account that is the wanted member already is no failure, so that a request
-// that failed half-way can be sent again.
+// addMany adds several members one by one and reports the failures. An account that already is the
+// wanted member is no failure, so that a client can repeat a request that failed half-way.
 func (api *directoryAPI) addMany(c *call, who []accountName, wanted directory.Addition) error {
 	if len(who) > mostAdded {
 		return errTooMany
@@ -157,7 +155,7 @@ func (api *directoryAPI) addMany(c *call, who []accountName, wanted directory.Ad
 		case err == nil:
 			added++
 		case reason == "" && added == 0 && len(failures) == 0:
-			return err // nobody can be added
+			return err // no addition can succeed
 		case reason == "":
 			// The members added so far remain.
 			reason = "could not be added, try again"
@@ -174,8 +172,8 @@ func (api *directoryAPI) addMany(c *call, who []accountName, wanted directory.Ad
 	return c.json(http.StatusCreated, body)
 }
 
-// failureOf returns why one account cannot become a member, "" when the error is
-// not about this account.
+// failureOf returns why one account cannot become a member, or "" if the error is not about this
+// account.
 func failureOf(err error) string {
 	var broken fault.Breaches
 	switch {
@@ -190,7 +188,7 @@ func failureOf(err error) string {
 	}
 }
 
-// isMember reports whether an account is the direct member that is wanted.
+// isMember reports whether an account already is the wanted direct member.
 func (api *directoryAPI) isMember(c *call, who accountName, wanted directory.Addition) bool {
 	id := who.id
 	if id == 0 {
@@ -239,8 +237,7 @@ func (b *binder) accounts() (names []accountName) {
 	return names
 }
 
-// requiredLevel returns a level that has to be given. The directory checks whether
-// it exists.
+// requiredLevel returns a required level. The directory checks whether it exists.
 func (b *binder) requiredLevel(name string) project.Level {
 	before := len(b.faults)
 	value := b.required(name)

@@ -18,8 +18,7 @@ func (c *call) nobodyWith(t token.Token) principal.Principal {
 	return principal.Principal{Token: token.Token{ID: t.ID}, Request: c.request}
 }
 
-// note writes an event that no change causes. A failure is logged and does not
-// fail the call.
+// note writes an event that no change causes. A failure is only logged.
 func (c *call) note(event audit.Event) {
 	if err := trail.Note(c.ctx, c.api.Trail, event); err != nil {
 		c.api.Log.Warn("event not recorded", c.facts("event", string(event.Name), "reason", err.Error())...)

@@ -21,8 +21,7 @@ type paging struct{ page, perPage int }
 
 func (p paging) offset() int { return (p.page - 1) * p.perPage }
 
-// paging reads page and per_page. A page below the first is the first; a page has
-// at most 100 items.
+// paging reads page and per_page. A page below 1 is the first; a page has at most 100 items.
 func (b *binder) paging() paging {
 	page := b.integer("page", 1)
 	perPage := b.integer("per_page", defaultPerPage)
@@ -31,13 +30,12 @@ func (b *binder) paging() paging {
 		perPage = defaultPerPage
 	}
 	return paging{
-		page:    int(min(max(page, 1), lifecycle.MaxOffset+2)), // the first page that is refused whatever perPage
+		page:    int(min(max(page, 1), lifecycle.MaxOffset+2)), // the first page that every perPage refuses
 		perPage: int(min(perPage, maxPerPage)),
 	}
 }
 
-// faultWith returns the faults of all parameters, or else refuses a page that
-// starts too deep in a list.
+// faultWith returns the faults of all parameters, or else an error for a page too deep in a list.
 func (b *binder) faultWith(p paging) error {
 	if err := b.fault(); err != nil {
 		return err
@@ -62,8 +60,8 @@ func (c *call) page(p paging, total int, items any) error {
 	return c.json(http.StatusOK, items)
 }
 
-// openPage replies with one page of a list that is never counted. more says that
-// another page follows.
+// openPage replies with one page of a list that is never counted. more says that another page
+// follows.
 func (c *call) openPage(p paging, more bool, items any) error {
 	c.header().Set("Link", strings.Join(c.neighbours(p, more, true), ", "))
 	return c.json(http.StatusOK, items)

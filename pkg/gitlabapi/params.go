@@ -19,12 +19,12 @@ import (
 	"latchkey/pkg/clock"
 )
 
-// MaxBody is the largest request body, in bytes. The longest useful request
-// has some hundred bytes of text in it.
+// MaxBody is the largest request body, in bytes. The longest useful request has a few hundred
+// bytes.
 const MaxBody = 64 << 10
 
-// params are the parameters of a request, from its query and its body. A value is
-// what JSON can hold: string, json.Number, bool, nil, []any or map.
+// params are the parameters of a request, from its query and its body. A value is a JSON value:
+// string, json.Number, bool, nil, []any or map.
 type params map[string][]any
 
 // A paramFault is the text of a 400 in the shape of parameter validation.
@@ -44,9 +44,8 @@ func (u *unsupportedType) reply(*call) *reply {
 	return failure(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided content-type '%s' is not supported.", u.contentType))
 }
 
-// read reads the parameters of the query and then of the body, which has at most
-// maxBody bytes. When it fails, the parameters that it could read are there all
-// the same.
+// read reads the parameters of the query and then of the body, which has at most maxBody bytes. If
+// it fails, the parameters up to the fault are available.
 func (c *call) read(maxBody int64) error {
 	p, r := params{}, c.r
 	c.params = p
@@ -92,7 +91,7 @@ func (c *call) read(maxBody int64) error {
 	}
 }
 
-// printableType keeps a content type from carrying anything else into a reply.
+// printableType returns a content type only if a reply can safely repeat it.
 func printableType(contentType string) string {
 	const longest = 100
 	return strings.Map(func(r rune) rune {
@@ -149,7 +148,7 @@ func (p params) decode(decoder *json.Decoder) error {
 		if err := decoder.Decode(&value); err != nil {
 			return err
 		}
-		key, _ := name.(string) // nothing else is a name
+		key, _ := name.(string) // names are always strings
 		p[key] = append(p[key], value)
 	}
 	if start != nil {
@@ -196,8 +195,8 @@ func (b *binder) fault() error {
 
 func (b *binder) reject(name, problem string) { b.faults = append(b.faults, name+" "+problem) }
 
-// scalar returns the text of a parameter that is given once, and whether it
-// is given. Null counts as not given.
+// scalar returns the text of a parameter that may be given once, and whether it is given. Null
+// counts as absent.
 func (b *binder) scalar(name string) (string, bool) {
 	values := b.params[name]
 	switch {
@@ -224,15 +223,15 @@ func (b *binder) scalar(name string) (string, bool) {
 	}
 }
 
-// printable refuses broken UTF-8, the character that a decoder replaces it with,
-// and control characters. None of them belongs in a name, a mail or a log.
+// printable refuses broken UTF-8, the replacement character, and control characters. None of them
+// belongs in a name, a mail or a log.
 func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r'
 	})
 }
 
-// required returns a text that has to be given. It may be blank.
+// required returns a required text, which may be blank.
 func (b *binder) required(name string) string {
 	before := len(b.faults)
 	value, given := b.scalar(name)
@@ -242,13 +241,12 @@ func (b *binder) required(name string) string {
 	return value
 }
 
-// text returns an optional text.
 func (b *binder) text(name string) string {
 	value, _ := b.scalar(name)
 	return value
 }
 
-// optional returns a text, nil when it is empty or not given.
+// optional returns a text, or nil if it is empty or absent.
 func (b *binder) optional(name string) *string {
 	if value, _ := b.scalar(name); value != "" {
 		return &value
@@ -264,8 +262,8 @@ func (b *binder) line(name, value string) string {
 	return value
 }
 
-// texts returns an array of strings, nil when it is not given. It may be a
-// JSON array or repeated as name[]; one string with commas is accepted too.
+// texts returns an array of strings, or nil. It may be a JSON array or repeated as name[]; one
+// string with commas is accepted too.
 func (b *binder) texts(name string) []string {
 	var texts []string
 	add := func(value any) bool {
@@ -308,8 +306,8 @@ func (b *binder) texts(name string) []string {
 	return texts
 }
 
-// values returns strings exactly as they were sent: a JSON array, a parameter that
-// is repeated as name[], or a single one.
+// values returns strings exactly as sent: a JSON array, a parameter repeated as name[], or a single
+// one.
 func (b *binder) values(name string) (values []string) {
 	for _, given := range append(append([]any{}, b.params[name]...), b.params[name+"[]"]...) {
 		if given == nil {
@@ -331,7 +329,7 @@ func (b *binder) values(name string) (values []string) {
 	return values
 }
 
-// integer returns an optional whole number, fallback when it is not given.
+// integer returns an optional whole number, or fallback.
 func (b *binder) integer(name string, fallback int64) int64 {
 	value, given := b.scalar(name)
 	if !given || value == "" {
@@ -345,7 +343,7 @@ func (b *binder) integer(name string, fallback int64) int64 {
 	return n
 }
 
-// boolean returns an optional truth value, nil when it is not given.
+// boolean returns an optional truth value, or nil.
 func (b *binder) boolean(name string) *bool {
 	value, given := b.scalar(name)
 	if !given || value == "" {
@@ -373,13 +371,13 @@ func spelled(value string, words ...string) bool {
 	return false
 }
 
-// truth is boolean with false for not given.
+// truth is boolean with false as the default.
 func (b *binder) truth(name string) bool {
 	value := b.boolean(name)
 	return value != nil && *value
 }
 
-// oneOf returns an optional text out of a fixed list.
+// oneOf returns an optional text from a fixed list.
 func (b *binder) oneOf(name string, allowed ...string) string {
 	value := b.text(name)
 	for _, word := range allowed {
@@ -410,8 +408,8 @@ func (b *binder) day(name string) clock.Day {
 	return day
 }
 
-// instant returns an optional instant. Without a zone it is in UTC; a date alone
-// means its first second.
+// instant returns an optional instant. The default time zone is UTC; a date alone means its first
+// second.
 func (b *binder) instant(name string) time.Time {
 	value, given := b.scalar(name)
 	if !given || value == "" {
@@ -426,8 +424,8 @@ func (b *binder) instant(name string) time.Time {
 	return time.Time{}
 }
 
-// idempotencyKey returns the header Idempotency-Key: 1 to 255 printable
-// characters of ASCII, or "" for none.
+// idempotencyKey returns the header Idempotency-Key: 1 to 255 printable ASCII characters, or "" if
+// absent.
 func (c *call) idempotencyKey() (string, error) {
 	values := c.r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {

@@ -15,9 +15,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// This file has what is special about the tokens of projects and groups on the
-// wire, which three functions make, list and revoke. Both kinds have the same
-// routes, below an id or an encoded full path.
+// This file holds the wire format of the tokens of projects and groups. Three functions make, list
+// and revoke them. Both kinds have the same routes, below an id or an encoded full path.
 
 // projectRoutes returns routes for projects and for groups.
 func projectRoutes(routes func(kind project.Kind, tokens string) []route) []route {
@@ -32,7 +31,7 @@ func (api *issueAPI) projectRoutes(kind project.Kind, tokens string) []route {
 		{err: fault.ErrSwitchedOff, reply: badRequest(capital(string(kind)) + " access token creation is switched off")},
 		asBadRequest,
 	}
-	// An inactive account is the bot's, not the caller's.
+	// The inactive account is the bot's, not the caller's.
 	rotate := []row{
 		{err: account.ErrInactive, reply: badRequest("Not permitted to create")},
 		{err: lifecycle.ErrNoProjectToken, say: hidden.say}, outranked, asBadRequest,
@@ -96,8 +95,8 @@ var cannotDelete = row{err: lifecycle.ErrNotManager, say: func(c *call, err erro
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// tokenID reads the path. A malformed id is 0, so that a missing project or owner
-// is reported first.
+// tokenID reads the id in the path. A malformed id is 0, so that a missing project or owner is
+// reported first.
 func (c *call) tokenID() token.ID {
 	id, err := token.ParseID(c.path("id"))
 	if err != nil {
@@ -124,8 +123,7 @@ func (api *issueAPI) createForProject(c *call) error {
 	return c.issued(issued, issuedProjectWire(issued))
 }
 
-// botScopes reads a required list of scopes, without those that only people's
-// tokens may have.
+// botScopes reads a required list of scopes, without the scopes of personal tokens only.
 func (b *binder) botScopes(catalog *scope.Catalog) scope.Set {
 	before := len(b.faults)
 	names := b.array("scopes")
@@ -145,8 +143,8 @@ func (b *binder) botScopes(catalog *scope.Catalog) scope.Set {
 	return set
 }
 
-// array returns an array of strings, nil when it is not given: a JSON array,
-// or values that are repeated as name[]. A bare string is none.
+// array returns an array of strings, or nil: a JSON array, or values repeated as name[]. A bare
+// string does not count.
 func (b *binder) array(name string) []string {
 	var texts []string
 	for _, value := range b.params[name] {

@@ -21,12 +21,11 @@ func (api *directoryAPI) projectRoutes() []route {
 	}
 }
 
-// firstNamespace plus an account's id is the id of the account's namespace. The
-// namespace of a group has the group's id, which is always lower.
+// firstNamespace plus an account's id is the id of the account's namespace. A group's namespace has
+// the group's id, which is always lower.
 const firstNamespace = account.MaxID + 1
 
-// namespace returns an optional namespace, the zero Namespace when it is not
-// given.
+// namespace returns an optional namespace, or the zero Namespace.
 func (b *binder) namespace(name string) (directory.Namespace, error) {
 	value, given := b.scalar(name)
 	if !given || value == "" {
@@ -42,7 +41,7 @@ func (b *binder) namespace(name string) (directory.Namespace, error) {
 	}
 }
 
-// visibilities are GitLab's. Latchkey keeps and shows them, and they open nothing.
+// visibilities are GitLab's. Latchkey stores and shows them, and they grant nothing.
 var visibilities = []string{"private", "internal", "public"}
 
 func (api *directoryAPI) createProject(c *call) error {
@@ -69,7 +68,7 @@ func (api *directoryAPI) createProject(c *call) error {
 	return c.json(http.StatusCreated, c.projectWire(view))
 }
 
-// made returns the attributes of the line about a new project or group.
+// made returns the log attributes of a new project or group.
 func (c *call) made(view directory.View) []any {
 	return c.facts("project_id", int64(view.Project.ID), "created_by", int64(c.by.Account.ID))
 }
@@ -112,7 +111,7 @@ func (c *call) projects(list projectList) error {
 		Kind: project.KindProject, Search: c.text("search"), Visibility: c.oneOf("visibility", visibilities...),
 		Mine: c.truth("membership"), MinLevel: c.level("min_access_level"),
 		After: c.projectID("id_after"), Before: c.projectID("id_before"),
-		Nothing: c.truth("archived"), // no project ever is
+		Nothing: c.truth("archived"), // no project ever is archived
 	}
 	if c.truth("owned") {
 		filter.MinLevel = project.Owner
@@ -136,17 +135,16 @@ func (c *call) projects(list projectList) error {
 	return c.page(page, total, each(views, c.projectWire))
 }
 
-// level returns an optional level by GitLab's number, NoLevel when it is not given.
+// level returns an optional level by GitLab's number, or NoLevel.
 func (b *binder) level(name string) project.Level {
 	numbers := make([]string, len(project.Levels))
 	for i, level := range project.Levels {
 		numbers[i] = strconv.Itoa(int(level))
 	}
-	level, _ := strconv.Atoi(b.oneOf(name, numbers...)) // "" is no number, and no level
+	level, _ := strconv.Atoi(b.oneOf(name, numbers...)) // "" is NoLevel
 	return project.Level(level)
 }
 
-// projectID returns an optional id, 0 when it is not given.
 func (b *binder) projectID(name string) project.ID {
 	return project.ID(min(max(b.integer(name, 0), 0), account.MaxID+1))
 }
@@ -193,7 +191,6 @@ type permissionJSON struct {
 	NotificationLevel int `json:"notification_level"`
 }
 
-// notifiesGlobally is GitLab's notification level for members who chose none.
 const notifiesGlobally = 3
 
 func permissionWire(level project.Level) *permissionJSON {
@@ -216,7 +213,6 @@ func (s site) projectWire(v directory.View) projectJSON {
 	}
 }
 
-// namespaceWire shows what a project lies in.
 func (s site) namespaceWire(v directory.View) namespaceJSON {
 	if v.Owner.ID != 0 {
 		return namespaceJSON{
@@ -238,7 +234,7 @@ func (s site) projectURL(v directory.View) string {
 	return string(s) + "/" + v.FullPath()
 }
 
-// optionalID returns nil for 0, which no id is.
+// optionalID returns nil for 0, which is no id.
 func optionalID(id int64) *int64 {
 	if id == 0 {
 		return nil

@@ -12,9 +12,8 @@ type revokeAPI struct {
 	revoker *lifecycle.Revoker
 }
 
-// Revoke returns the routes that end tokens: by id, the one presented, all that
-// somebody has, those of a project or group, and for administrators by value
-// and for impersonation.
+// Revoke returns the routes that revoke tokens: by id, the presented token, all tokens of an
+// account, tokens of a project or group, and for administrators by value and for impersonation.
 func Revoke(api *API, revoker *lifecycle.Revoker) Handler {
 	return api.serve((&revokeAPI{api, revoker}).routes())
 }
@@ -71,7 +70,7 @@ func (api *revokeAPI) revokeValue(c *call) error {
 	return c.revoked(id, err)
 }
 
-// revoked replies to the end of a token, or why it did not end.
+// revoked replies to a revocation, or with its error.
 func (c *call) revoked(id token.ID, err error) error {
 	if err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"latchkey/pkg/trail"
 )
 
-// Version is the GitLab release whose token API Latchkey speaks. Clients compare
-// it to know which fields exist.
+// Version is the GitLab release whose token API Latchkey speaks. Clients derive the available
+// fields from it.
 const Version = "18.4.0"
 
 type settingsAPI struct {
@@ -20,9 +20,8 @@ type settingsAPI struct {
 	trail          *trail.Trail
 }
 
-// Settings returns the routes that describe the service, change how it works,
-// turn its features on and off, and show what was done with it. It also answers
-// every path that no other function serves.
+// Settings returns the routes of the settings, the features, the audit events and the version. It
+// also answers every path that no other function serves.
 func Settings(api *API, features *administration.Features, administration *administration.Administration, trail *trail.Trail) Handler {
 	return api.serve((&settingsAPI{api, features, administration, trail}).routes())
 }
@@ -51,7 +50,7 @@ type metadataJSON struct {
 	KAS        kasJSON `json:"kas"`
 }
 
-// kasJSON says that there is no agent server, in the shape that clients parse.
+// kasJSON says that there is no agent server, in the form that clients parse.
 type kasJSON struct {
 	Enabled             bool    `json:"enabled"`
 	ExternalURL         *string `json:"externalUrl"`
@@ -65,7 +64,7 @@ func (api *settingsAPI) metadata(c *call) error {
 	return c.json(http.StatusOK, metadataJSON{versionJSON: build()})
 }
 
-// build names the commit that the binary was built from, if it is known.
+// build returns the commit of the binary, if known.
 func build() versionJSON {
 	const shortRevision = 11
 	revision := "unknown"

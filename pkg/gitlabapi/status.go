@@ -90,8 +90,8 @@ var (
 type row struct {
 	err   error
 	reply *reply
-	// say makes a reply that depends on the call or the error. When it returns
-	// nil, the next row decides.
+	// say makes a reply that depends on the call or the error. If it returns nil, the next row
+	// decides.
 	say func(c *call, err error) *reply
 }
 
@@ -155,8 +155,8 @@ var rows = []row{
 // Rows for the words of a route.
 var (
 	noUser = row{err: fault.ErrNotFound, reply: userNotFound}
-	// hidden answers others than administrators with 401 for a missing token and
-	// for somebody else's, as GitLab does, so that they cannot tell them apart.
+	// hidden answers 401 to callers other than administrators, for missing tokens and for other
+	// people's. As in GitLab, they cannot tell these apart.
 	hidden = row{err: fault.ErrNotFound, say: func(c *call, _ error) *reply {
 		if c.by.Account.Admin {
 			return nil
@@ -176,8 +176,8 @@ var (
 	}}
 )
 
-// ofAnother returns a row for an error about an account other than the caller's,
-// for which the words about one's own account would be wrong.
+// ofAnother returns a row for an error about another account than the caller's, for which the words
+// about one's own account would be wrong.
 func ofAnother(err error, said *reply) row {
 	return row{err: err, say: func(c *call, _ error) *reply {
 		owner, err := account.ParseID(c.path("user_id"))
@@ -191,8 +191,8 @@ func ofAnother(err error, said *reply) row {
 	}}
 }
 
-// inSentences words broken rules as most routes do: those of a token in a
-// sentence, all others by field.
+// inSentences words broken rules as most routes do: a token's rules in a sentence, all others by
+// field.
 func inSentences(_ *call, err error) *reply {
 	if text := inSentence(err); text != "" {
 		return message(http.StatusUnprocessableEntity, text)
@@ -227,9 +227,8 @@ func (c *call) throttled(err error) *reply {
 	return tooMany
 }
 
-// writeLimit says when to come back. No other reply has these headers: the
-// official Go client slows itself down for good to the RateLimit-Limit of the
-// first reply it gets.
+// writeLimit says when to come back. Other replies do not have these headers, because the official
+// Go client permanently slows down to the RateLimit-Limit of the first reply it gets.
 func (c *call) writeLimit(refusal *throttle.Refusal) {
 	h := c.header()
 	h.Set("Retry-After", strconv.Itoa(refusal.Wait))
@@ -239,7 +238,7 @@ func (c *call) writeLimit(refusal *throttle.Refusal) {
 	h.Set("RateLimit-Reset", strconv.FormatInt(c.now.Unix()+int64(refusal.Wait), 10))
 }
 
-// An inWords error belongs to the wire format and brings its own reply.
+// An inWords error belongs to the wire format and has its own reply.
 type inWords interface {
 	error
 	reply(*call) *reply

@@ -19,8 +19,8 @@ const maxSudoTarget = 255
 
 var errSudoNotAdmin = fmt.Errorf("%w: sudo without being an administrator", fault.ErrForbidden)
 
-// A sudoMissing means that the account to act as does not exist. Error leaves
-// the target out because clients can write anything into it.
+// A sudoMissing means that the account to act as does not exist. Error leaves out the target,
+// because clients can write anything into it.
 type sudoMissing struct{ target string }
 
 func (*sudoMissing) Error() string { return "sudo to nobody" }
@@ -41,13 +41,12 @@ func (c *call) actAs(verified principal.Principal) (principal.Principal, error) 
 	return caller, err
 }
 
-// sudo returns caller acting as the account that the request names, or caller
-// itself when it names none. Only an administrator with the scope sudo may name
-// one. A failure never falls back to the administrator's own rights, which would
-// do something else than was asked for.
+// sudo returns caller acting as the account that the request names, or caller itself if it names
+// none. Only an administrator with the scope sudo may name one. A failure never falls back to the
+// administrator's own rights, because that would do something other than requested.
 //
-// A target that may not use the API is refused with its own state, as if it had
-// called itself. GitLab does not document this case.
+// A target that may not use the API is refused with its own state, as if it had called itself.
+// GitLab does not document this case.
 func (c *call) sudo(caller principal.Principal) (principal.Principal, error) {
 	target, wanted, err := c.sudoTarget()
 	switch {
@@ -78,8 +77,8 @@ func (c *call) sudo(caller principal.Principal) (principal.Principal, error) {
 	return caller.As(acct), acct.Usable()
 }
 
-// sudoTarget returns the account that a request names, and whether it names one.
-// The parameter beats the header. Empty counts as absent.
+// sudoTarget returns the account that a request names, and whether it names one. The parameter
+// takes precedence over the header. Empty counts as absent.
 func (c *call) sudoTarget() (target string, wanted bool, err error) {
 	b := binder{params: c.params}
 	target, _ = b.scalar("sudo")

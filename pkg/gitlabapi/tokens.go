@@ -17,9 +17,8 @@ type tokensAPI struct {
 	directory *directory.Finder
 }
 
-// Tokens returns the routes that look at tokens: list, get, oneself, what
-// oneself can reach, those of a project or group, and by value for
-// administrators.
+// Tokens returns the routes that show tokens: list, get, oneself, what oneself can reach, those of
+// a project or group, and by value for administrators.
 func Tokens(api *API, lister *lifecycle.Lister, d *directory.Finder) Handler {
 	return api.serve((&tokensAPI{api, lister, d}).routes())
 }
@@ -81,16 +80,15 @@ func activeFilter(state string) *bool {
 	return &active
 }
 
-// sortOf reads an order such as expires_desc. An unknown one is the default, as in
-// GitLab.
+// sortOf parses an order such as expires_desc. As in GitLab, an unknown one is the default.
 func sortOf(name string) lifecycle.Sort {
 	key, direction, _ := cutLast(name, "_")
 	by, known := map[string]lifecycle.SortKey{
 		"id":         lifecycle.ByID,
 		"created":    lifecycle.ByCreated,
 		"created_at": lifecycle.ByCreated,
-		// Only creation, use and the end change a token, and GitLab does not count
-		// them as updates.
+		// Only creation, use and revocation change a token, and GitLab does not count them as
+		// updates.
 		"updated":    lifecycle.ByCreated,
 		"updated_at": lifecycle.ByCreated,
 		"expires":    lifecycle.ByExpiry,
@@ -141,8 +139,7 @@ func (api *tokensAPI) identify(c *call) error {
 	return c.json(http.StatusOK, wire)
 }
 
-// noValue tells, as GitLab does, a value that could be one of ours from one that
-// could not.
+// noValue distinguishes, as GitLab does, a value that could be a bearer from one that could not.
 var noValue = []row{
 	{err: lifecycle.ErrNotOurs, reply: message(http.StatusUnprocessableEntity, "Token type not supported.")},
 	{err: fault.ErrNotFound, reply: message(http.StatusNotFound, map[string]string{"error": "Not found"})},

@@ -9,8 +9,7 @@ import (
 	"latchkey/pkg/secret"
 )
 
-// tokenJSON is a personal access token on the wire. Only here is the day on which
-// it ends called expires_at.
+// tokenJSON is a personal access token on the wire. Only here is the expiry day called expires_at.
 type tokenJSON struct {
 	ID          int64    `json:"id"`
 	Name        string   `json:"name"`
@@ -25,7 +24,7 @@ type tokenJSON struct {
 	LastUsedIPs []string `json:"last_used_ips"`
 	// AllowedCIDRs is absent for a token without networks.
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
-	// SupersededUntil is present while the token works beside its successor.
+	// SupersededUntil is present while the token works together with its successor.
 	SupersededUntil *string `json:"superseded_until,omitempty"`
 	Impersonation   *bool   `json:"impersonation,omitempty"`
 	Token           string  `json:"token,omitempty"`
@@ -98,7 +97,7 @@ type basicUserJSON struct {
 	WebURL      string  `json:"web_url"`
 }
 
-// userJSON is an account on the wire. The caller decides which fields it has.
+// userJSON is an account on the wire. The caller's rights decide which fields it has.
 type userJSON struct {
 	basicUserJSON
 	*userDetail
@@ -140,7 +139,7 @@ func (s site) basicUserWire(u account.Account) *basicUserJSON {
 	}
 }
 
-// authorWire shows who made something, nobody if the console did.
+// authorWire shows an author, or nobody for the console.
 func (s site) authorWire(authors map[account.ID]account.Account, id account.ID) *basicUserJSON {
 	author, known := authors[id]
 	if !known {
@@ -149,7 +148,7 @@ func (s site) authorWire(authors map[account.ID]account.Account, id account.ID) 
 	return s.basicUserWire(author)
 }
 
-// userWire shows an account to its owner, or to an administrator, who sees more.
+// userWire shows an account to its owner, or with more fields to an administrator.
 func (s site) userWire(u account.Account, admin bool) userJSON {
 	mayCreate := u.State == account.Active && !u.Bot && !u.External
 	wire := userJSON{

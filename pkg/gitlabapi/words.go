@@ -13,10 +13,9 @@ import (
 	"latchkey/pkg/settings"
 )
 
-// What is wrong with what a client wants, in words: GitLab's, where it has the
-// rule. They are told in a sentence, or by field.
+// The words for broken rules, GitLab's where it has the rule. They are a sentence, or by field.
 
-// sentences are the refusals that have one, whatever they are about.
+// sentences are the errors that always have a sentence.
 var sentences = []struct {
 	err  error
 	text string
@@ -27,8 +26,7 @@ var sentences = []struct {
 	{lifecycle.ErrBot, "The account is a bot, whose token has to be revoked by itself"},
 }
 
-// inSentence puts the rules of a token into words, "" for an error about something
-// else.
+// inSentence words the broken rules of a token, or returns "" for another error.
 func inSentence(err error) string {
 	for _, row := range sentences {
 		if errors.Is(err, row.err) {
@@ -46,8 +44,7 @@ func inSentence(err error) string {
 	return enumerate(texts)
 }
 
-// explained returns err with a text for an operator, whom no adapter answers in
-// fields.
+// explained returns err with a text for an operator, who gets no fields.
 func explained(err error) error {
 	text := inSentence(err)
 	if broken, ok := errors.AsType[fault.Breaches](err); ok && text == "" {
@@ -77,8 +74,8 @@ func byField(broken fault.Breaches, words func(fault.Breach) string) map[string]
 	return fields
 }
 
-// tokenFieldWords are those of a token's rule where GitLab words it by field, as it
-// does for impersonation tokens.
+// tokenFieldWords words a token's broken rule where GitLab words it by field, as for impersonation
+// tokens.
 func tokenFieldWords(b fault.Breach) string {
 	if b.Rule == fault.AdminsOnly {
 		return fmt.Sprintf("%s %s", b.Limit, tokenWords(b))
@@ -99,7 +96,7 @@ func enumerate(texts []string) string {
 	return strings.Join(texts[:last], ", ") + joint + texts[last]
 }
 
-// subject is what a sentence about a token's rule is about.
+// subject returns the subject of a sentence about a token's broken rule.
 func subject(b fault.Breach) string {
 	switch {
 	case b.Rule == fault.AdminsOnly:
@@ -111,7 +108,7 @@ func subject(b fault.Breach) string {
 	}
 }
 
-// tokenWords are those of a token's rule.
+// tokenWords words a token's broken rule.
 func tokenWords(b fault.Breach) string {
 	switch b.Rule {
 	case fault.NotInList:
@@ -125,7 +122,7 @@ func tokenWords(b fault.Breach) string {
 	}
 }
 
-// words are those of a rule.
+// words words a broken rule.
 func words(b fault.Breach) string {
 	switch b.Rule {
 	case fault.Blank:

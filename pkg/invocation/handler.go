@@ -1,7 +1,7 @@
-// Package invocation is the form in which the Lambda runtime calls a function.
+// Package invocation calls functions in the way of the Lambda runtime.
 //
-// Start with Handler, which every function is. It may be invoked many times at once,
-// as in the local cloud. The package knows no event.
+// Start with Handler. It promises that concurrent invocations, as in the local cloud, do not mix up
+// their replies. The package knows no event.
 package invocation
 
 import (
@@ -10,10 +10,9 @@ import (
 	"encoding/json"
 )
 
-// A Handler is a Lambda handler that may be invoked many times at once. The
-// one that lambda.NewHandler (aws-lambda-go v1.55.1) makes may not: the bytes
-// it returns lie in a buffer that the next invocation writes to, so that in the
-// local cloud one caller would be sent another's reply, bearer and all.
+// A Handler is a Lambda handler that is safe for concurrent use. The handler that lambda.NewHandler
+// (aws-lambda-go v1.55.1) makes is not. It returns bytes of a buffer that the next invocation
+// overwrites, so in the local cloud one caller could get another's reply with its bearer.
 type Handler func(ctx context.Context, payload json.RawMessage) (any, error)
 
 // Invoke implements lambda.Handler.

@@ -14,17 +14,16 @@ import (
 )
 
 var (
-	// ErrNoImpersonation means that an owner who is there has no impersonation
-	// token with this id. Ordinary tokens do not count.
+	// ErrNoImpersonation means that an existing owner has no impersonation token with this id.
+	// Ordinary tokens do not count.
 	ErrNoImpersonation = fmt.Errorf("%w: impersonation token", fault.ErrNotFound)
-	// ErrChanged means that a token has changed since the instant that the
-	// caller knows of.
+	// ErrChanged means that a token has changed since the caller's instant.
 	ErrChanged = fmt.Errorf("%w: changed since", fault.ErrConflict)
 )
 
-// GetImpersonation returns owner's impersonation token with this id, as
-// administrators may; others get fault.ErrForbidden. Errors: fault.ErrNotFound
-// for an owner who is not there, its child ErrNoImpersonation for a token.
+// GetImpersonation returns owner's impersonation token with this id. Only administrators may.
+// Errors: fault.ErrForbidden, fault.ErrNotFound for a missing owner, its child ErrNoImpersonation
+// for a missing token.
 func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, owner account.ID, id token.ID) (View, error) {
 	t, acct, err := findImpersonation(ctx, l.parts.Reader, by, owner, id)
 	if err != nil {
@@ -33,9 +32,9 @@ func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, o
 	return ViewOf(t, l.parts.Clock.Now(), acct.TokensValidFrom, by.Settings), nil
 }
 
-// RevokeImpersonation revokes owner's impersonation token with this id, unless it
-// has changed since unchangedSince, which is ErrChanged; the zero time sets no
-// condition. Errors are those of Lister.GetImpersonation besides.
+// RevokeImpersonation revokes owner's impersonation token with this id. If the token has changed
+// since unchangedSince, it returns ErrChanged; the zero time sets no condition. Other errors are
+// those of Lister.GetImpersonation.
 func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principal, owner account.ID, id token.ID, unchangedSince time.Time) error {
 	t, _, err := findImpersonation(ctx, r.parts.Reader, by, owner, id)
 	if err != nil {

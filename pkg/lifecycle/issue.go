@@ -26,28 +26,26 @@ const (
 	// MaxDescriptionLength is the longest description, in characters.
 	MaxDescriptionLength = 255
 
-	// rotationDays is how long a rotated token lives unless asked otherwise.
+	// rotationDays is the default lifetime of a rotated token.
 	rotationDays = 7
 )
 
-// An Issuer makes tokens and rotates them. It is safe for concurrent use.
+// An Issuer makes and rotates tokens. It is safe for concurrent use.
 type Issuer struct{ parts IssuerParts }
 
-// IssuerParts are what an Issuer is made of, all of which it needs.
+// IssuerParts are what an Issuer is made of. All are required.
 type IssuerParts struct {
 	Store  IssueStore
 	Reader TokenReader
-	// Projects finds the projects and groups that tokens belong to, and Bots
-	// makes those tokens.
+	// Projects finds the projects and groups of tokens, and Bots makes these tokens.
 	Projects principal.Projects
 	Bots     BotStore
-	// Gate is asked before such a token is made.
+	// Gate decides whether a project may have a new token.
 	Gate   Gate
 	Scopes *scope.Catalog
 	Pepper secret.Pepper
 	Format secret.Format
-	// Settings has what administrators have set, the prefix of new personal
-	// tokens included.
+	// Settings has the administrators' settings, including the prefix of new personal tokens.
 	Settings SettingsReader
 	// ImpersonationPrefix is the prefix of new impersonation tokens.
 	ImpersonationPrefix string
@@ -58,7 +56,7 @@ type IssuerParts struct {
 	Random io.Reader
 }
 
-// NewIssuer returns an Issuer, or an error that names the part that is missing.
+// NewIssuer returns an Issuer, or an error that names a missing part.
 func NewIssuer(parts IssuerParts) (*Issuer, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
@@ -66,78 +64,72 @@ func NewIssuer(parts IssuerParts) (*Issuer, error) {
 	return &Issuer{parts}, nil
 }
 
-// Scopes are those that tokens may have.
+// Scopes returns the catalog of scopes.
 func (i *Issuer) Scopes() *scope.Catalog { return i.parts.Scopes }
 
-// CheckChosen reports a value that no token may be given: secret.ErrMalformed or
-// secret.ErrReserved.
+// CheckChosen returns secret.ErrMalformed or secret.ErrReserved for a value that no token may have.
 func (i *Issuer) CheckChosen(value string) error {
 	_, err := i.parts.Format.Choose(value)
 	return err
 }
 
-// A Spec says what token is wanted.
+// A Spec describes a token to make.
 type Spec struct {
 	Name        string
 	Description string
 	Scopes      scope.Set
-	// ExpiresOn is the day from which it is dead; no day asks for the default.
+	// ExpiresOn is the day from which it is expired; no day asks for the default.
 	ExpiresOn clock.Day
-	// Networks are where it may be used from; none asks for anywhere, or for
-	// those of the token that asks, where it is for oneself.
+	// Networks are where it may be used. The default is everywhere, or for a token for oneself the
+	// networks of the presented token.
 	Networks token.Networks
-	// Key is the client's idempotency key, "" for none.
+	// Key is the client's idempotency key, or the zero Key.
 	Key Key
 }
 
-// A Key is an idempotency key together with everything that has to be the
-// same for a retry to get the first reply again. The zero Key is none.
+// A Key is an idempotency key with everything that a retry must repeat to get the first reply
+// again. The zero Key is none.
 type Key struct {
 	Key  string
 	Body []byte
 }
 
-// Issued is a new token and its bearer. It is the only way a bearer leaves.
+// Issued is a new token and its bearer. No other value holds a new bearer.
 type Issued struct {
 	Token  token.Token
 	Bearer secret.Bearer
 }
 
-// ErrUnfit means that a token cannot be as it is wanted. The fault.Breaches that
-// are wrapped with it say why.
+// ErrUnfit means that the requested token breaks a rule. It wraps fault.Breaches.
 var ErrUnfit = fmt.Errorf("%w: token", fault.ErrInput)
 
-// ErrScopeBeyondCaller means that somebody asked for a scope that the token
-// they hold does not cover.
+// ErrScopeBeyondCaller means that the presented token does not cover a requested scope.
 var ErrScopeBeyondCaller = fmt.Errorf("%w: scope beyond the caller's", fault.ErrInput)
 
-// ErrNetworksBeyondCaller means that somebody asked for a token that may be
-// used from where the one they hold may not.
+// ErrNetworksBeyondCaller means that the requested token could be used from networks that the
+// presented token excludes.
 var ErrNetworksBeyondCaller = fmt.Errorf("%w: networks beyond the caller's", fault.ErrInput)
 
-// ErrImpersonated means that somebody asked with an impersonation token for an
-// ordinary one of its owner, which would go on after the impersonation ends,
-// and would be taken for something that the owner did.
+// ErrImpersonated means that an impersonation token was used to request an ordinary token. It would
+// outlive the impersonation and pass for the owner's own.
 var ErrImpersonated = fmt.Errorf("%w: with an impersonation token", fault.ErrForbidden)
 
-// ErrForBot means that somebody asked for a further token of a bot, which has
-// the one that it was made with.
+// ErrForBot means that another token was requested for a bot, which has exactly one.
 var ErrForBot = fmt.Errorf("%w: owner is a bot", fault.ErrForbidden)
 
-// ErrImpersonationOff means that an administrator has switched impersonation
-// off: its tokens are refused, and there are no new ones.
+// ErrImpersonationOff means that an administrator has switched impersonation off: its tokens are
+// refused, and none are issued.
 var ErrImpersonationOff = fmt.Errorf("%w: impersonation", fault.ErrSwitchedOff)
 
-// CreateFor makes a token for owner, as administrators may; others get
-// fault.ErrForbidden. Errors: fault.ErrNotFound for an owner who is not there,
-// ErrUnfit, a child of account.ErrInactive for an
-// owner who may not use one, ErrForBot, ErrImpersonated.
+// CreateFor makes a token for owner. Only administrators may. Errors: fault.ErrForbidden,
+// fault.ErrNotFound for a missing owner, ErrUnfit, a child of account.ErrInactive for an inactive
+// owner, ErrForBot, ErrImpersonated.
 func (i *Issuer) CreateFor(ctx context.Context, by principal.Principal, owner account.ID, spec Spec) (Issued, error) {
 	return i.createFor(ctx, by, owner, token.Personal, spec)
 }
 
-// CreateImpersonation makes a token with which administrators act as owner,
-// who never sees it. Errors are those of CreateFor, and ErrImpersonationOff.
+// CreateImpersonation makes a token with which administrators act as owner, who never sees it.
+// Errors are those of CreateFor, and ErrImpersonationOff.
 func (i *Issuer) CreateImpersonation(ctx context.Context, by principal.Principal, owner account.ID, spec Spec) (Issued, error) {
 	return i.createFor(ctx, by, owner, token.Impersonation, spec)
 }
@@ -173,17 +165,16 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner ac
 	return i.create(ctx, by, acct, kind, spec, rules)
 }
 
-// mayMake reports whether by may be handed the bearer of a new token of this
-// kind for owner, as far as the presented token is concerned.
+// mayMake reports whether the presented token lets by receive the bearer of a new token of this
+// kind for owner.
 func mayMake(by principal.Principal, kind token.Kind, owner account.ID) bool {
 	return by.Token.Kind != token.Impersonation || kind == token.Impersonation ||
 		owner != by.Account.ID && owner != by.Token.Owner
 }
 
-// CreateForSelf makes a token for the caller, weaker than the one presented:
-// its scopes are covered by it, it ends no later, and it may be used from
-// nowhere else. Under sudo it is made for the account that is acted as. Errors
-// are those of CreateFor, ErrScopeBeyondCaller and ErrNetworksBeyondCaller.
+// CreateForSelf makes a token for the caller that is no stronger than the presented one in scopes,
+// expiry and networks. Under sudo it is for the account that the caller acts as. Errors are those
+// of CreateFor, ErrScopeBeyondCaller and ErrNetworksBeyondCaller.
 func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
 	if !mayMake(by, token.Personal, by.Account.ID) {
 		return Issued{}, ErrImpersonated
@@ -217,8 +208,8 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	return i.create(ctx, by, by.Account, token.Personal, spec, rules)
 }
 
-// Check reports every rule that a token for owner would break, as ErrUnfit. It
-// is for somebody who has to know before there is an owner.
+// Check returns ErrUnfit with every rule that a token for owner would break. It serves callers who
+// must know before the owner exists.
 func (i *Issuer) Check(ctx context.Context, owner account.Account, spec Spec) error {
 	rules, err := i.rules(ctx)
 	if err != nil {
@@ -227,7 +218,7 @@ func (i *Issuer) Check(ctx context.Context, owner account.Account, spec Spec) er
 	return i.check(owner, rules.withDefaults(spec), rules.latest)
 }
 
-// CheckValue reports, as fault.ErrTaken, that a token has this value already.
+// CheckValue returns fault.ErrTaken if a token already has this value.
 func (i *Issuer) CheckValue(ctx context.Context, value string) error {
 	_, err := findValue(ctx, i.parts.Reader, i.parts.Format, i.parts.Pepper, value)
 	switch {
@@ -240,15 +231,15 @@ func (i *Issuer) CheckValue(ctx context.Context, value string) error {
 	}
 }
 
-// rules are what holds for tokens that are made now.
+// rules are the limits for tokens made now.
 type rules struct {
 	settings.Settings
 	today clock.Day
-	// latest is the last day on which one may end; no day is never.
+	// latest is the last day on which a token may expire; no day is never.
 	latest clock.Day
 }
 
-// rules reads them anew: who has just set something wants to see it hold.
+// rules reads the settings again, because an administrator expects a change to apply at once.
 func (i *Issuer) rules(ctx context.Context) (rules, error) {
 	p, err := i.parts.Settings.TokenSettings(ctx)
 	if err != nil {
@@ -261,7 +252,7 @@ func (i *Issuer) rules(ctx context.Context) (rules, error) {
 	return r, nil
 }
 
-// withDefaults sets the last day that is allowed where none is asked for.
+// withDefaults fills in the latest allowed day if none is requested.
 func (r rules) withDefaults(spec Spec) Spec {
 	if spec.ExpiresOn.IsZero() {
 		spec.ExpiresOn = r.latest
@@ -269,10 +260,9 @@ func (r rules) withDefaults(spec Spec) Spec {
 	return spec
 }
 
-// CreateByConsole makes a token for owner with a value of the operator's
-// choice, or a generated one when value is "". Errors are those of CreateFor,
-// secret.ErrMalformed or secret.ErrReserved for a value that cannot be, and
-// fault.ErrTaken for one that is in use.
+// CreateByConsole makes a token for owner, with a value of the operator's choice or a generated one
+// for "". Errors are those of CreateFor, secret.ErrMalformed or secret.ErrReserved for an invalid
+// value, and fault.ErrTaken for one in use.
 func (i *Issuer) CreateByConsole(ctx context.Context, requestID string, owner account.Account, spec Spec, value string) (Issued, error) {
 	rules, err := i.rules(ctx)
 	if err != nil {
@@ -305,8 +295,8 @@ func (i *Issuer) CreateByConsole(ctx context.Context, requestID string, owner ac
 
 func (i *Issuer) today() clock.Day { return clock.DayOf(i.parts.Clock.Now()) }
 
-// check reports every rule that spec breaks. latest is the last day on which
-// the token may end; no day is never.
+// check reports every rule that spec breaks. latest is the last day on which the token may expire;
+// no day is never.
 func (i *Issuer) check(owner account.Account, spec Spec, latest clock.Day) error {
 	var broken fault.Breaches
 	switch {
@@ -338,8 +328,8 @@ func unfit(broken fault.Breaches) error {
 	return fmt.Errorf("%w: %w", ErrUnfit, broken)
 }
 
-// checkExpiry refuses a day on which the token would be dead already, which
-// GitLab does not, because its users asked for it, and days beyond the limit.
+// checkExpiry refuses days beyond the limit, and days on which the token would already be expired.
+// GitLab accepts the latter, and its users asked for a check.
 func (i *Issuer) checkExpiry(broken *fault.Breaches, on, latest clock.Day) {
 	switch {
 	case !on.After(i.today()):
@@ -349,7 +339,7 @@ func (i *Issuer) checkExpiry(broken *fault.Breaches, on, latest clock.Day) {
 	}
 }
 
-// fresh returns what is wanted as a token that has no bearer yet.
+// fresh returns the requested token, without a bearer.
 func (i *Issuer) fresh(owner account.Account, by account.ID, kind token.Kind, spec Spec) token.Token {
 	return token.Token{
 		Kind:        kind,
@@ -391,12 +381,12 @@ func (i *Issuer) prefixOf(kind token.Kind, rules rules) string {
 	}
 }
 
-// A mint makes the bearer of a request for an owner, and what is to be stored
-// of the request's idempotency key, if it has one.
+// A mint makes the bearer of a request for an owner, and the stored use of the request's
+// idempotency key, if it has one.
 type mint func(owner account.ID) (secret.Bearer, *secret.Use, error)
 
-// once runs write with a mint of new bearers, or, when caller has used the key
-// before, returns what it made then.
+// once runs write with a mint of new bearers. If caller has used the key before, it returns the
+// first result instead.
 func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix string, write func(mint) (Issued, error)) (Issued, error) {
 	if key.Key == "" {
 		return write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
@@ -432,14 +422,12 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix s
 	return issued, err
 }
 
-// ErrKeyReused means that an idempotency key came back with another request.
+// ErrKeyReused means that an idempotency key was used for another request.
 var ErrKeyReused = fmt.Errorf("%w: idempotency key stands for another request", fault.ErrConflict)
 
-// Replay returns what caller made under key within the last 24 hours, as it
-// was in the first reply. It returns fault.ErrNotFound when there is nothing,
-// and ErrKeyReused when the key stands for another request. caller need not be
-// active any more: a token that has rotated itself may ask for the reply it
-// never got.
+// Replay returns the result that caller got under key within the last 24 hours. It returns
+// fault.ErrNotFound if there is none, and ErrKeyReused if the key belongs to another request.
+// The caller may be inactive by now, so that a token that has rotated itself can ask for a lost reply.
 func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issued, error) {
 	if key.Key == "" {
 		return Issued{}, fault.ErrNotFound

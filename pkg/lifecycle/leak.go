@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup" // bounds what runs at once; the extended standard library's
+	"golang.org/x/sync/errgroup" // bounds concurrent work; maintained by the Go team
 
 	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
@@ -18,27 +18,25 @@ import (
 	"latchkey/pkg/token"
 )
 
-// leakWorkers is how many tokens of a report are revoked at a time: a thousand
-// are done in a second or two, and the table's other users notice little.
+// leakWorkers is how many tokens of a report are revoked at a time. A thousand take a second or
+// two, and other requests to the table hardly notice.
 const leakWorkers = 16
 
-// A LeakReport is what a report of leaked values came to.
+// A LeakReport is the result of a report of leaked values.
 type LeakReport struct {
-	// Revoked are the tokens that it revoked, by ascending id.
+	// Revoked are the tokens that this report revoked, by ascending id.
 	Revoked []token.Token
-	// Leaked are those and the ones that an earlier report had revoked.
+	// Leaked are these tokens and those that an earlier report had revoked.
 	Leaked []token.Token
 }
 
-// ReportLeaked revokes every token whose bearer is among values, whatever the rest
-// of them are. by need not be anybody: who has a bearer can revoke it
-// anyway. Values of every form are looked up, so that how long it takes to look
-// tells nothing about them; a value given twice counts once. source says where
-// they were found, or is "".
+// ReportLeaked revokes every token whose bearer is among values. by may be anonymous, because
+// anybody who has a bearer can revoke its token anyway. It looks up values of every form, so that
+// the duration reveals nothing about them; repeated values count once. source says where the values
+// were found, or is "".
 //
-// One that cannot be revoked does not keep the others from it. The error is then
-// fault.ErrUnavailable beside what was done, and the same report may be made
-// again.
+// A token that cannot be revoked does not stop the others. ReportLeaked then returns
+// fault.ErrUnavailable together with the report of the others, and the same report may be repeated.
 func (r *Revoker) ReportLeaked(ctx context.Context, by principal.Principal, values []string, source string) (LeakReport, error) {
 	digests := make([]secret.Digest, 0, len(values))
 	seen := make(map[secret.Digest]bool, len(values))
@@ -55,8 +53,7 @@ func (r *Revoker) ReportLeaked(ctx context.Context, by principal.Principal, valu
 	return r.revokeLeaked(ctx, found, audit.By(by, audit.Leak), r.speakable(source, values))
 }
 
-// speakable returns source for the audit trail, which holds no bearers: nothing
-// when one is in it, or could be.
+// speakable returns source for the audit trail, or "" if it holds or could hold a bearer.
 func (r *Revoker) speakable(source string, values []string) string {
 	within := func(text string) bool { return strings.Contains(source, text) }
 	bearers := slices.DeleteFunc(slices.Clone(values), func(value string) bool { return len(value) < secret.MinLength })
@@ -89,13 +86,13 @@ func (r *Revoker) revokeLeaked(ctx context.Context, found []token.Token, from au
 			switch {
 			case err == nil:
 				report.Revoked = append(report.Revoked, t)
-			case !errors.Is(err, fault.ErrNotFound): // clean-up took it in the meantime
+			case !errors.Is(err, fault.ErrNotFound): // clean-up has taken it meanwhile
 				failures = append(failures, fmt.Errorf("token %s: %w", t.ID, err))
 			}
 			return nil
 		})
 	}
-	_ = group.Wait() // failures are collected, not the first one alone
+	_ = group.Wait() // failures has all errors, and Wait only the first
 	report.Leaked = append(report.Leaked, report.Revoked...)
 	for _, tokens := range [][]token.Token{report.Revoked, report.Leaked} {
 		slices.SortFunc(tokens, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
@@ -106,8 +103,7 @@ func (r *Revoker) revokeLeaked(ctx context.Context, found []token.Token, from au
 	return report, nil
 }
 
-// leakEvent is how the audit trail tells of the revocation of t, and of where it was
-// found, if the report says so.
+// leakEvent returns the audit event of a leak of t. It says where t was found, if the report does.
 func leakEvent(t token.Token, from audit.Origin, source string) audit.Event {
 	event := audit.OfToken(t.RevokedAt, from, t, audit.Revoked)
 	if source != "" {

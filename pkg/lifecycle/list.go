@@ -20,7 +20,7 @@ import (
 // A Lister finds tokens and lists them. It is safe for concurrent use.
 type Lister struct{ parts ListerParts }
 
-// ListerParts are what a Lister is made of, all of which it needs.
+// ListerParts are what a Lister is made of. All are required.
 type ListerParts struct {
 	Store  ListStore
 	Reader TokenReader
@@ -31,7 +31,7 @@ type ListerParts struct {
 	Clock    clock.Clock
 }
 
-// NewLister returns a Lister, or an error that names the part that is missing.
+// NewLister returns a Lister, or an error that names a missing part.
 func NewLister(parts ListerParts) (*Lister, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
@@ -39,17 +39,16 @@ func NewLister(parts ListerParts) (*Lister, error) {
 	return &Lister{parts}, nil
 }
 
-// A View is a token as it stands at the moment of the answer.
+// A View is a token with its state at the time of the reply.
 type View struct {
 	Token   token.Token
 	Active  bool
 	Revoked bool
-	// Gone is true of a project's or group's token whose bot was deleted.
+	// Gone marks a token of a project or group whose bot was deleted.
 	Gone bool
 }
 
-// ViewOf returns t as it stands at now; see token.Token.StateAt for validFrom
-// and p.
+// ViewOf returns t with its state at now; see token.Token.StateAt for validFrom and p.
 func ViewOf(t token.Token, now time.Time, validFrom int64, p settings.Settings) View {
 	return View{
 		Token:   t,
@@ -79,7 +78,7 @@ type Sort struct {
 	Descending bool
 }
 
-// A SortKey is what a list is ordered by.
+// A SortKey is a property that orders tokens.
 type SortKey int
 
 // The sort keys. The zero value is by id.
@@ -94,18 +93,17 @@ const (
 // A Listing is one page of a list.
 type Listing struct {
 	Views []View
-	// Total is how many tokens match.
+	// Total is the number of matches.
 	Total int
 }
 
-// MaxOffset is how far into a list a page may start. Deeper pages of a list
-// that is sorted while it is read would need memory for all before them.
+// MaxOffset is the highest offset of a page. Deeper pages of a sorted list would need memory for
+// all tokens before them.
 const MaxOffset = 50_000
 
-// List returns limit tokens from offset on. Administrators see every token,
-// others their own without impersonation tokens; somebody else's is
-// fault.ErrNotFound. An administrator's list of everything reads the whole
-// table.
+// List returns limit tokens from offset on. Administrators see every token, others their own except
+// impersonation tokens; other owners are fault.ErrNotFound. An administrator's unfiltered list
+// reads the whole table.
 func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) (Listing, error) {
 	if !by.Account.Admin {
 		if f.Owner != 0 && f.Owner != by.Account.ID {
@@ -154,7 +152,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 	return top.page(offset), nil
 }
 
-// Get returns one token. A token that is not there, or not the caller's, is
+// Get returns one token. A token that does not exist or is hidden from the caller is
 // fault.ErrNotFound.
 func (l *Lister) Get(ctx context.Context, by principal.Principal, id token.ID) (View, error) {
 	t, err := l.parts.Reader.Token(ctx, id)
@@ -167,8 +165,8 @@ func (l *Lister) Get(ctx context.Context, by principal.Principal, id token.ID) (
 	return l.view(ctx, by, t)
 }
 
-// Identify returns the token whose bearer is value, as administrators may;
-// others get fault.ErrForbidden. A value without a token is fault.ErrNotFound.
+// Identify returns the token whose bearer is value. Only administrators may. Errors:
+// fault.ErrForbidden, fault.ErrNotFound.
 func (l *Lister) Identify(ctx context.Context, by principal.Principal, value string) (View, error) {
 	if !by.Account.Admin {
 		return View{}, fault.ErrForbidden
@@ -180,7 +178,7 @@ func (l *Lister) Identify(ctx context.Context, by principal.Principal, value str
 	return l.view(ctx, by, t)
 }
 
-// Self returns the token that was presented.
+// Self returns the presented token.
 func (l *Lister) Self(by principal.Principal) View {
 	return ViewOf(by.Token, l.parts.Clock.Now(), by.Holder().TokensValidFrom, by.Settings)
 }
@@ -219,8 +217,8 @@ func (f Filter) matches(v View) bool {
 	return matchesSearch(t.Name, f.Search)
 }
 
-// minSearchWord is the length from which a word of a search counts on its
-// own: shorter ones are ignored beside it, and alone have to be the whole name.
+// minSearchWord is the least length of a search word. Shorter words are ignored next to longer
+// ones, and otherwise must equal the whole name.
 const minSearchWord = 3
 
 func matchesSearch(name, search string) bool {
@@ -235,8 +233,8 @@ func matchesSearch(name, search string) bool {
 	return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(name, word) })
 }
 
-// Compare orders two views. An absent time comes last when ascending and
-// first when descending, as in PostgreSQL.
+// compare orders two views. An absent time comes last in ascending and first in descending order,
+// as in PostgreSQL.
 func (s Sort) compare(a, b View) int {
 	by := func() int {
 		switch s.By {
@@ -275,7 +273,7 @@ func unused(at time.Time) int {
 	return 0
 }
 
-// A top keeps the first n of any number of views, in memory for 2n.
+// A top keeps the first n of many views, with memory for 2n.
 type top struct {
 	sort  Sort
 	n     int

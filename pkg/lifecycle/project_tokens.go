@@ -16,41 +16,38 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A ProjectSpec says what token of a project or group is wanted.
+// A ProjectSpec describes a token of a project or group to make.
 type ProjectSpec struct {
 	Spec
-	// Level of its bot; no level asks for project.Maintainer.
+	// Level is the bot's level; the default is project.Maintainer.
 	Level project.Level
 }
 
-// A Gate says whether new tokens may be made for a project now.
+// A Gate decides whether a project may have new tokens now.
 type Gate interface {
-	// Allows returns nil, or fault.ErrSwitchedOff when an administrator has
-	// switched them off.
+	// Allows returns nil, or fault.ErrSwitchedOff if an administrator has switched new tokens off.
 	Allows(ctx context.Context, proj project.Project) error
 }
 
 var (
-	// ErrNotManager means that somebody who is a member of a project has too
-	// low a level there to manage its tokens, or is a bot that asks for one.
+	// ErrNotManager means that a member's level is too low to manage the tokens of a project, or
+	// that a bot asks for one.
 	ErrNotManager = fmt.Errorf("%w: not a manager of the project", fault.ErrForbidden)
-	// ErrNoProjectToken means that a project which is there has no token
-	// with this id.
+	// ErrNoProjectToken means that an existing project has no token with this id.
 	ErrNoProjectToken = fmt.Errorf("%w: token of the project", fault.ErrNotFound)
-	// ErrNotOfProject means that somebody presented a token that belongs to
-	// no project or group for an operation of those that do.
+	// ErrNotOfProject means that the operation requires a token of a project or group, and the
+	// presented token is personal.
 	ErrNotOfProject = errors.New("presented token belongs to no project")
-	// ErrOwnerLevel means that somebody who is no owner asked for a token with
-	// the level of one. It is the only level above that of a manager.
+	// ErrOwnerLevel means that a member other than an owner asked for a token with the level of an
+	// owner, the only level above a manager's.
 	ErrOwnerLevel = fmt.Errorf("%w: level above the caller's", fault.ErrForbidden)
 )
 
-// ErrLevelAbove means that a manager would get hold of a level above their own.
+// ErrLevelAbove means that the token's level is above the manager's.
 var ErrLevelAbove = fmt.Errorf("%w: level of the token above the caller's", fault.ErrInput)
 
-// CreateForProject makes a token for the project that ref names, and a bot
-// that owns it. Errors: those of principal.FindAccess; ErrNotManager;
-// fault.ErrSwitchedOff; ErrOwnerLevel; ErrUnfit.
+// CreateForProject makes a token for the project ref, and a bot that owns it. Errors: those of
+// principal.FindAccess; ErrNotManager; fault.ErrSwitchedOff; ErrOwnerLevel; ErrUnfit.
 func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, spec ProjectSpec) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
@@ -59,7 +56,7 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	if err != nil {
 		return Issued{}, err
 	}
-	// A bot's tokens would outlive what its own was made for.
+	// A token that a bot makes would outlive the bot's own token.
 	if by.Account.Bot || !access.AtLeast(kind.ManageLevel()) {
 		return Issued{}, ErrNotManager
 	}
@@ -99,9 +96,9 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	return issued, err
 }
 
-// RotateOfProject revokes a project's token and issues its successor, for the
-// same bot with the same level. Errors: those of principal.FindAccess and
-// Rotate; ErrNotManager; ErrNoProjectToken; ErrLevelAbove.
+// RotateOfProject revokes a project's token and issues its successor, with the same bot and level.
+// Errors: those of principal.FindAccess and Rotate; ErrNotManager; ErrNoProjectToken;
+// ErrLevelAbove.
 func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
@@ -128,10 +125,9 @@ func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, ki
 	return issued, rotatedIsRevoked(err)
 }
 
-// RotateSelfOfProject revokes the token that was presented, if it belongs to the
-// project that ref names, and issues its successor. Errors: ErrNotOfProject;
-// those of principal.FindAccess; ErrNotManager for the token of another
-// project; those of RotateSelf.
+// RotateSelfOfProject revokes the presented token, if it belongs to the project ref, and issues its
+// successor. Errors: ErrNotOfProject; those of principal.FindAccess; ErrNotManager for the token of
+// another project; those of RotateSelf.
 func (i *Issuer) RotateSelfOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, r Rotation) (Issued, error) {
 	if !by.Token.Kind.OfProject() {
 		return Issued{}, ErrNotOfProject
@@ -146,8 +142,8 @@ func (i *Issuer) RotateSelfOfProject(ctx context.Context, by principal.Principal
 	return i.RotateSelf(ctx, by, r)
 }
 
-// ListOfProject returns limit of a project's tokens from offset on. Errors:
-// those of principal.FindAccess; ErrNotManager.
+// ListOfProject returns limit tokens of a project from offset on. Errors: those of
+// principal.FindAccess; ErrNotManager.
 func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, f Filter, s Sort, offset, limit int) (Listing, error) {
 	access, err := l.manages(ctx, by, kind, ref)
 	if err != nil {
@@ -178,8 +174,8 @@ func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind
 	return top.page(offset), nil
 }
 
-// GetOfProject returns one of a project's tokens. Errors: those of
-// principal.FindAccess; ErrNotManager; ErrNoProjectToken.
+// GetOfProject returns a token of a project. Errors: those of principal.FindAccess; ErrNotManager;
+// ErrNoProjectToken.
 func (l *Lister) GetOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID) (View, error) {
 	access, err := l.manages(ctx, by, kind, ref)
 	if err != nil {
@@ -204,24 +200,23 @@ func (l *Lister) manages(ctx context.Context, by principal.Principal, kind proje
 	return access, err
 }
 
-// viewOfBot returns t as it stands at now. bot is its owner or the ghost.
+// viewOfBot returns t with its state at now. bot is its owner or the ghost.
 func viewOfBot(t token.Token, now time.Time, bot account.Account, p settings.Settings) View {
 	v := ViewOf(t, now, bot.TokensValidFrom, p)
 	v.Gone = bot.ID != t.Owner
 	return v
 }
 
-// A NotManager is an ErrNotManager that names whose token was to be revoked.
+// A NotManager is an ErrNotManager with the token that was to be revoked.
 type NotManager struct{ Token token.Token }
 
-// Error leaves out names, which a person chose.
+// Error leaves out names, because people choose them.
 func (n *NotManager) Error() string { return ErrNotManager.Error() }
 
-// Unwrap returns ErrNotManager.
 func (n *NotManager) Unwrap() error { return ErrNotManager }
 
-// RevokeOfProject revokes one of a project's tokens, and its bot. Errors: those
-// of principal.FindAccess; ErrNoProjectToken; *NotManager.
+// RevokeOfProject revokes a token of a project and deletes its bot. Errors: those of
+// principal.FindAccess; ErrNoProjectToken; *NotManager.
 func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID) error {
 	access, err := principal.FindAccess(ctx, r.parts.Projects, by, kind, ref, r.parts.Clock.Now())
 	if err != nil {
@@ -237,7 +232,7 @@ func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, k
 	return r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
-// findOfProject returns a project's token in whatever state it is.
+// findOfProject returns a token of a project in any state.
 func findOfProject(ctx context.Context, reader TokenReader, proj project.Project, id token.ID) (token.Token, error) {
 	t, err := reader.Token(ctx, id)
 	if errors.Is(err, fault.ErrNotFound) || err == nil && t.Project != proj.ID {
@@ -246,8 +241,8 @@ func findOfProject(ctx context.Context, reader TokenReader, proj project.Project
 	return t, err
 }
 
-// ownerOf returns the owner of a token, the ghost when it was deleted:
-// nothing that it owned is good any more.
+// ownerOf returns the owner of a token. For a deleted owner it is the ghost, whose tokens are all
+// invalid.
 func ownerOf(ctx context.Context, reader TokenReader, t token.Token) (account.Account, error) {
 	bot, err := reader.Account(ctx, t.Owner)
 	if errors.Is(err, fault.ErrNotFound) {

@@ -20,18 +20,18 @@ import (
 // again is no error.
 type Revoker struct{ parts RevokerParts }
 
-// RevokerParts are what a Revoker is made of, all of which it needs.
+// RevokerParts are what a Revoker is made of. All are required.
 type RevokerParts struct {
 	Store  RevokeStore
 	Reader TokenReader
-	// Projects finds the projects and groups that tokens belong to.
+	// Projects finds the projects and groups of tokens.
 	Projects principal.Projects
 	Pepper   secret.Pepper
 	Format   secret.Format
 	Clock    clock.Clock
 }
 
-// NewRevoker returns a Revoker, or an error that names the part that is missing.
+// NewRevoker returns a Revoker, or an error that names a missing part.
 func NewRevoker(parts RevokerParts) (*Revoker, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
@@ -39,8 +39,8 @@ func NewRevoker(parts RevokerParts) (*Revoker, error) {
 	return &Revoker{parts}, nil
 }
 
-// Revoke revokes the token with this id. A token that is not there, or not the
-// caller's, is fault.ErrNotFound.
+// Revoke revokes the token with this id. A token that does not exist or is hidden from the caller
+// is fault.ErrNotFound.
 func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.ID) error {
 	t, err := r.parts.Reader.Token(ctx, id)
 	if err != nil {
@@ -52,13 +52,13 @@ func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.I
 	return r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
-// RevokeSelf revokes the token that was presented.
+// RevokeSelf revokes the presented token.
 func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal) error {
 	return r.revoke(ctx, by.Token, token.ReasonRequest, audit.By(by, sourceOf(by, by.Token)))
 }
 
-// RevokeValue revokes the token whose bearer is value, as administrators may;
-// others get fault.ErrForbidden. A value without a token is fault.ErrNotFound.
+// RevokeValue revokes the token whose bearer is value. Only administrators may. Errors:
+// fault.ErrForbidden, fault.ErrNotFound.
 func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value string) (token.ID, error) {
 	if !by.Account.Admin {
 		return 0, fault.ErrForbidden
@@ -66,7 +66,7 @@ func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value
 	return r.revokeValue(ctx, by, value)
 }
 
-// RevokeValueByConsole revokes the token whose bearer is value.
+// RevokeValueByConsole is RevokeValue for an operator.
 func (r *Revoker) RevokeValueByConsole(ctx context.Context, requestID, value string) (token.ID, error) {
 	return r.revokeValue(ctx, principal.Console(requestID), value)
 }
@@ -79,7 +79,7 @@ func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value
 	return t.ID, r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
 }
 
-// RevokeByConsole revokes the token with this id.
+// RevokeByConsole is Revoke for an operator.
 func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id token.ID) error {
 	t, err := r.parts.Reader.Token(ctx, id)
 	if err != nil {
@@ -88,13 +88,13 @@ func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id toke
 	return r.revoke(ctx, t, token.ReasonRequest, audit.By(principal.Console(requestID), audit.Console))
 }
 
-// ErrBot means that all tokens of a bot were to be revoked. Revoking a bot's
-// token takes the bot with it, which a change of its account alone would not.
+// ErrBot means that the account is a bot, whose tokens cannot be revoked in bulk. Revoking its one
+// token also deletes the bot.
 var ErrBot = fmt.Errorf("%w: account is a bot", fault.ErrInput)
 
-// RevokeEverything revokes all tokens that owner has, the presented one included
-// if it is theirs, as the owner and administrators may; others get
-// fault.ErrForbidden. fault.ErrNotFound for an owner who is not there, ErrBot.
+// RevokeEverything revokes all tokens of owner, including the presented one if it is theirs. The
+// owner and administrators may. Errors: fault.ErrForbidden, fault.ErrNotFound for a missing owner,
+// ErrBot.
 func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, owner account.ID) error {
 	if owner != by.Account.ID && !by.Account.Admin {
 		return fault.ErrForbidden
@@ -106,8 +106,8 @@ func (r *Revoker) RevokeEverything(ctx context.Context, by principal.Principal, 
 	return r.revokeEverything(ctx, by, acct)
 }
 
-// RevokeEverythingByConsole revokes all tokens that owner has, in one write.
-// Errors: fault.ErrNotFound, ErrBot.
+// RevokeEverythingByConsole revokes all tokens of owner, in one write. Errors: fault.ErrNotFound,
+// ErrBot.
 func (r *Revoker) RevokeEverythingByConsole(ctx context.Context, requestID string, owner account.Account) error {
 	return r.revokeEverything(ctx, principal.Console(requestID), owner)
 }
@@ -120,12 +120,10 @@ func (r *Revoker) revokeEverything(ctx context.Context, by principal.Principal, 
 	return r.parts.Store.RevokeEverything(ctx, owner.ID, audit.OfAccount(r.parts.Clock.Now(), from, audit.TokensRevoked, owner))
 }
 
-// RevokeFamily revokes what still works of the chain of a token that was presented
-// for rotation after it had been revoked: either its owner or somebody who found it
-// holds a successor, and nobody can tell who. That is the newest token, and
-// those that were rotated with an overlap which is not over. A chain that
-// rotates meanwhile is followed to its newest token. by is who presented it as far
-// as that is known.
+// RevokeFamily revokes the working tokens in the chain of a token that was presented for rotation
+// after its revocation. Either its owner or a thief holds a successor, and nobody can tell which.
+// The working tokens are the newest one and those in an overlap. If the chain rotates meanwhile,
+// RevokeFamily follows it to the newest token. by is the sender, as far as known.
 func (r *Revoker) RevokeFamily(ctx context.Context, by principal.Principal, presented token.Token) error {
 	const tries = 8
 	from := audit.By(by, audit.Reuse)
@@ -144,15 +142,14 @@ func (r *Revoker) RevokeFamily(ctx context.Context, by principal.Principal, pres
 		if err := r.revoke(ctx, newest, token.ReasonReuse, from); err != nil {
 			return fmt.Errorf("revoke newest of family %s: %w", presented.Family, err)
 		}
-		// It may have lost to a rotation; look again until the newest one is
-		// revoked for good.
+		// A rotation may have come first. Repeat until the newest token is revoked for good.
 	}
 	return fault.ErrUnavailable
 }
 
-// revokeOverlaps revokes the tokens before newest that work beside their successors.
-// Those do not rotate any more, so there will be no others; and one whose
-// successor is older than the longest overlap is over, as are all before it.
+// revokeOverlaps revokes the tokens before newest that work in an overlap. They cannot rotate
+// again, so there will be no others. It stops at a token whose successor is older than the longest
+// overlap, because that token and all before it are revoked.
 func (r *Revoker) revokeOverlaps(ctx context.Context, newest token.Token, from audit.Origin) error {
 	for t := newest; t.Previous != 0 && r.parts.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
 		previous, err := r.parts.Reader.Token(ctx, t.Previous)
@@ -171,7 +168,7 @@ func (r *Revoker) revokeOverlaps(ctx context.Context, newest token.Token, from a
 }
 
 func (r *Revoker) revoke(ctx context.Context, t token.Token, reason token.Reason, from audit.Origin) error {
-	// A bot that outlived its last token, whatever the cause, is to go with it.
+	// A bot without a working token must go, whatever the cause.
 	withBot := t.Kind.OfProject() && !t.Superseded()
 	if t.RevokedIn(r.parts.Clock.Now(), 0) && !withBot {
 		return nil
@@ -180,11 +177,11 @@ func (r *Revoker) revoke(ctx context.Context, t token.Token, reason token.Reason
 	return r.parts.Store.RevokeToken(ctx, t, audit.OfToken(t.RevokedAt, from, t, audit.Revoked))
 }
 
-// ErrNotOurs means that a value, which no token has, does not start like one of
-// ours either.
+// ErrNotOurs means that no token has this value, and that the value does not have the form of a
+// bearer.
 var ErrNotOurs = fmt.Errorf("%w: value of another form", fault.ErrNotFound)
 
-// findValue returns the token of a bearer, in whatever state it is.
+// findValue returns the token of a bearer in any state.
 func findValue(ctx context.Context, reader TokenReader, format secret.Format, pepper secret.Pepper, value string) (token.Token, error) {
 	t, err := token.Token{}, fault.ErrNotFound
 	if bearer, malformed := format.Parse(value); malformed == nil {

@@ -14,13 +14,13 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Rotation says what successor is wanted.
+// A Rotation describes the successor to make.
 type Rotation struct {
-	// ExpiresOn is the day from which it is dead; no day asks for a week, or
-	// for none where tokens need no end.
+	// ExpiresOn is the day from which it is expired. The default is a week, or never if expiry is
+	// optional.
 	ExpiresOn clock.Day
-	// Overlap is how long the old token works beside its successor, whole
-	// seconds up to token.MaxOverlap; 0 revokes it at once.
+	// Overlap is how long the old token works together with its successor, in whole seconds up to
+	// token.MaxOverlap; 0 revokes it at once.
 	Overlap time.Duration
 	Key     Key
 }
@@ -28,17 +28,16 @@ type Rotation struct {
 // ErrAlreadyRevoked means that the token to rotate has been revoked.
 var ErrAlreadyRevoked = fmt.Errorf("%w: token already revoked", fault.ErrInput)
 
-// ErrAlreadyRotated means that the presented token has a successor already,
-// beside which it works on for a while. Presenting it again revokes nothing: the
-// client may not have received the new token yet.
+// ErrAlreadyRotated means that the presented token already has a successor and works in its
+// overlap. Presenting it again revokes nothing, because the client may not have received the new
+// token yet.
 var ErrAlreadyRotated = fmt.Errorf("%w: token already rotated", fault.ErrInput)
 
-// Rotate revokes the token with this id, at once or after an overlap, and issues
-// its successor: same owner, kind, name, description, scopes, networks,
-// project and level. An expired token can be rotated, a revoked one or one that has a
-// successor cannot. Errors: fault.ErrNotFound for a token that is not there or not the
-// caller's, ErrAlreadyRevoked, ErrUnfit for a day that cannot be, a child of
-// account.ErrInactive for an owner who may not use tokens, ErrImpersonated,
+// Rotate revokes the token with this id, at once or after an overlap, and issues its successor with
+// the same owner, kind, name, description, scopes, networks, project and level. An expired token
+// can be rotated; a revoked one and one with a successor cannot. Errors: fault.ErrNotFound for a
+// token that does not exist or is hidden from the caller, ErrAlreadyRevoked, ErrUnfit for an
+// invalid day, a child of account.ErrInactive for an inactive owner, ErrImpersonated,
 // ErrImpersonationOff.
 func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
@@ -61,8 +60,8 @@ func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID
 	return issued, rotatedIsRevoked(err)
 }
 
-// rotatedIsRevoked calls a token that has a successor revoked: whoever rotates
-// by id is told of the one token that it is not theirs to rotate any more.
+// rotatedIsRevoked reports a token with a successor as revoked. A caller who rotates by id needs to
+// know only that the token can no longer be rotated.
 func rotatedIsRevoked(err error) error {
 	if errors.Is(err, ErrAlreadyRotated) {
 		return ErrAlreadyRevoked
@@ -70,12 +69,11 @@ func rotatedIsRevoked(err error) error {
 	return err
 }
 
-// RotateSelf revokes the token that was presented and issues its successor, for
-// the same owner also under sudo. Errors are those of Rotate, and
-// ErrAlreadyRotated.
+// RotateSelf revokes the presented token and issues its successor, for the same owner also under
+// sudo. Errors are those of Rotate, and ErrAlreadyRotated.
 func (i *Issuer) RotateSelf(ctx context.Context, by principal.Principal, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
-		return issued, err // the first reply was lost, and the token works on in its overlap
+		return issued, err // the first reply was lost, and the token works in its overlap
 	}
 	return i.rotate(ctx, by, by.Holder(), by.Token, r)
 }
@@ -133,14 +131,14 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	if errors.Is(err, token.ErrSuperseded) {
 		return Issued{}, ErrAlreadyRotated
 	}
-	// A token whose bot has gone meanwhile was revoked with it.
+	// A token whose bot was deleted meanwhile was revoked with it.
 	if errors.Is(err, token.ErrRevoked) || old.Kind.OfProject() && errors.Is(err, fault.ErrNotFound) {
 		return Issued{}, ErrAlreadyRevoked
 	}
 	return issued, err
 }
 
-// rotatedUntil is the day on which a successor expires whose day nobody chose.
+// rotatedUntil returns the default expiry day of a successor.
 func (r rules) rotatedUntil() clock.Day {
 	week := r.today.AddDays(rotationDays)
 	switch {

@@ -12,86 +12,77 @@ import (
 	"latchkey/pkg/token"
 )
 
-// An IssueStore writes new tokens together with their events, into which it puts
-// their ids. When it returns an error, nothing was written.
+// An IssueStore writes new tokens together with their events, and puts the new ids into the events.
+// After an error nothing is written.
 type IssueStore interface {
-	// CreateToken writes t as owner's next token and returns it with its id.
-	// use is the idempotency key it was made under, or nil. It returns a
-	// child of account.ErrInactive when the owner is not active,
-	// fault.ErrTaken when the bearer is in use, token.ErrKeyUsed when the key
-	// is, fault.ErrMoved when the owner's tokens were revoked in the
-	// meantime, fault.ErrNotFound when the owner is gone.
+	// CreateToken writes t as owner's next token and returns it with its id. use is the use of its
+	// idempotency key, or nil. Errors: a child of account.ErrInactive for an inactive owner,
+	// fault.ErrTaken for a bearer in use, token.ErrKeyUsed for a key in use, fault.ErrMoved if the
+	// owner's tokens were revoked meanwhile, fault.ErrNotFound for a deleted owner.
 	CreateToken(ctx context.Context, owner account.Account, t token.Token, use *secret.Use, issued audit.Event) (token.Token, error)
-	// RotateToken revokes old, at old.WorksUntil where that is set and at once
-	// otherwise, and writes next in its place, all or nothing. The errors are
-	// those of CreateToken, token.ErrRevoked when old had been revoked already,
-	// and token.ErrSuperseded when it had another successor with an overlap.
+	// RotateToken revokes old, at old.WorksUntil if set and otherwise at once, and writes next, all
+	// or nothing. Errors are those of CreateToken, token.ErrRevoked if old was already revoked, and
+	// token.ErrSuperseded if it already had another successor with an overlap.
 	RotateToken(ctx context.Context, owner account.Account, old, next token.Token, use *secret.Use, rotated audit.Event) (token.Token, error)
-	// Use returns what is stored of an idempotency key, or fault.ErrNotFound.
+	// Use returns the stored use of an idempotency key, or fault.ErrNotFound.
 	Use(ctx context.Context, handle string) (secret.Use, error)
 }
 
 // A BotStore makes the tokens of projects and groups.
 type BotStore interface {
-	// CreateProjectToken writes a new bot and t as its token, all or nothing,
-	// and returns t with its id. It gives the bot its id, username and
-	// address, and asks mint for the bearer of that id, as often as it has to
-	// try. It returns fault.ErrNotFound when the project is gone, and
-	// fault.ErrTaken and token.ErrKeyUsed as CreateToken does.
+	// CreateProjectToken writes a new bot and t as its token, all or nothing, and returns t with
+	// its id. It assigns the bot's id, username and address, and calls mint for a bearer with that
+	// id, once for each try. Errors: fault.ErrNotFound for a deleted project, and fault.ErrTaken
+	// and token.ErrKeyUsed as for CreateToken.
 	CreateProjectToken(ctx context.Context, proj project.Project, bot account.Account, t token.Token,
 		mint func(bot account.ID) (secret.Digest, *secret.Use, error), issued audit.Event) (token.Token, error)
 }
 
-// A RevokeStore revokes tokens, and writes the event with the change. Every method
-// may be called again safely.
+// A RevokeStore revokes tokens and writes the event with the change. A second call of any method is
+// safe.
 type RevokeStore interface {
-	// RevokeToken writes RevokedAt and RevokedReason of t. A token that
-	// was revoked earlier keeps its own; that is no error. The bot of a project's or
-	// group's token is deleted with it, unless the token has a successor.
-	// fault.ErrNotFound when there is no record.
+	// RevokeToken writes RevokedAt and RevokedReason of t. A token that was revoked earlier keeps
+	// its own; that is no error. The bot of a project's or group's token is deleted with it, unless
+	// the token has a successor. It returns fault.ErrNotFound without a record.
 	RevokeToken(ctx context.Context, t token.Token, revoked audit.Event) error
-	// RevokeEverything revokes all tokens that the owner has, in one write.
+	// RevokeEverything revokes all tokens of the owner, in one write.
 	RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error
-	// TokensByDigest returns those of the tokens that there are, in whatever
-	// state and in no order, strongly consistent. The digests differ.
+	// TokensByDigest returns the existing tokens, in any state and in no order, with consistent
+	// reads. The digests must differ.
 	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)
-	// Newest returns the newest token of a rotation chain, or
-	// fault.ErrNotFound for a token that was never rotated.
+	// Newest returns the newest token of a rotation chain, or fault.ErrNotFound for a token that
+	// was never rotated.
 	Newest(ctx context.Context, first token.ID) (token.Token, error)
 }
 
-// A TokenReader finds single tokens and accounts, strongly consistent.
-// Absence is fault.ErrNotFound.
+// A TokenReader finds single tokens and accounts with consistent reads. Absence is
+// fault.ErrNotFound.
 type TokenReader interface {
 	Token(ctx context.Context, id token.ID) (token.Token, error)
 	TokenByDigest(ctx context.Context, digest secret.Digest) (token.Token, error)
 	Account(ctx context.Context, id account.ID) (account.Account, error)
 }
 
-// A ListStore lists tokens, strongly consistent.
+// A ListStore lists tokens with consistent reads.
 type ListStore interface {
 	// TokensOfOwner returns all tokens of an owner by ascending id.
 	TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error)
-	// PageOfOwner returns a part of them, and how many there are in all.
+	// PageOfOwner returns one page of them, and their total.
 	PageOfOwner(ctx context.Context, owner account.ID, page token.Page) ([]token.Token, int, error)
-	// EveryToken hands every token there is to each, in no order, with its
-	// owner's TokensValidFrom.
+	// EveryToken passes every token to each, in no order, with its owner's TokensValidFrom.
 	EveryToken(ctx context.Context, each func(token.Token, int64)) error
 }
 
-// A ProjectReader finds projects and groups and lists their tokens, strongly
-// consistent.
+// A ProjectReader finds projects and groups and lists their tokens, with consistent reads.
 type ProjectReader interface {
 	principal.Projects
 	// TokensOfProject returns all tokens of a project by ascending id.
 	TokensOfProject(ctx context.Context, pid project.ID) ([]token.Token, error)
-	// Accounts hands the accounts of ids to each, in no order. Absent ones are
-	// passed over.
+	// Accounts passes the existing accounts to each, in no order.
 	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
 }
 
-// A SettingsReader has what administrators have set for every token, strongly
-// consistent.
+// A SettingsReader reads the administrators' settings, with consistent reads.
 type SettingsReader interface {
 	TokenSettings(ctx context.Context) (settings.Settings, error)
 }

@@ -15,8 +15,8 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// familyOf returns the Err value of package sweep for what SES said about a
-// mail, or nil when that does not tell whether the mail was sent.
+// familyOf returns the error of package sweep for a reply of SES, or nil if it is unknown whether
+// the mail was sent.
 func familyOf(err error) error {
 	var (
 		badRequest *types.BadRequestException
@@ -45,9 +45,8 @@ func familyOf(err error) error {
 
 var throttles = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
 
-// translate makes an error that may leave the package of one of the SDK's. It
-// keeps whether the caller's time was up, and nothing else that can be told by
-// kind.
+// translate turns an error of the SDK into one that may leave the package. It preserves only
+// whether the context has ended.
 func translate(err error) error {
 	for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, end) {
@@ -57,9 +56,8 @@ func translate(err error) error {
 	return errors.New(describe(err))
 }
 
-// describe says which operation went wrong and how, in words that are safe to
-// log. The service's own messages name addresses, and so do the URLs in the
-// errors of the HTTP client, so neither is repeated.
+// describe says which operation failed and how, in words that are safe to log. It repeats neither
+// the service's messages nor the URLs of the HTTP client's errors, because both contain addresses.
 func describe(err error) string {
 	var (
 		api     smithy.APIError

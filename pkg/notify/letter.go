@@ -11,31 +11,31 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// A letter is a notice in the words that both templates share.
+// A letter holds the words of a notice for both templates.
 type letter struct {
 	Subject  string
 	Expiring bool
-	// Revoked is for tokens that were revoked. Limit says for how long new ones
-	// may be valid, "" when that is not known.
+	// Revoked marks notices about revoked tokens. Limit says how long new tokens may be valid, ""
+	// if unknown.
 	Revoked bool
 	Limit   string
-	// Leaked is for revoked tokens whose values were found in public.
+	// Leaked marks notices about tokens that were revoked because their values were found in
+	// public.
 	Leaked bool
-	// Name is the recipient's, or "".
+	// Name is the recipient's name, or "".
 	Name string
-	// Lead says how many tokens it is about and what happens to them.
+	// Lead says how many tokens the notice is about and what happens to them.
 	Lead string
-	// Kind and Project are the kind and path of what a bot's tokens are for;
-	// "" in a mail about the recipient's own.
+	// Kind and Project are the kind and path of the project or group of a bot's tokens; "" in a
+	// mail about the recipient's own tokens.
 	Kind, Project string
-	// Reason says why the recipient is told, up to the project's path.
+	// Reason says why the recipient gets the mail. The project's path follows it.
 	Reason  string
 	Rows    []row
 	More    int // tokens that are not listed
 	PageURL string
 }
 
-// A row is one token.
 type row struct {
 	Name, ID, Scopes, LastUsed, Day, When string
 }
@@ -79,8 +79,8 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 	return l
 }
 
-// subject says how many tokens it is about and the soonest day. Days of tokens
-// that are not listed are not known, so it names a last day only if all are.
+// subject says how many tokens the notice is about, and the soonest day. It names the last day only
+// if all tokens are listed, because the days of the others are unknown.
 func subject(n sweep.Notice) string {
 	switch n.Kind {
 	case sweep.Leaked:
@@ -112,7 +112,7 @@ func subject(n sweep.Notice) string {
 	}
 }
 
-// lead does not say "your": a bot's mail goes to the people who look after it.
+// lead avoids "your", because a bot's mail goes to the managers of its project.
 func lead(n sweep.Notice) string {
 	switch n.Kind {
 	case sweep.Leaked:
@@ -141,7 +141,7 @@ func lead(n sweep.Notice) string {
 	}
 }
 
-// tokens counts them by kind, such as "1 project access token".
+// tokens counts the tokens by kind, such as "1 project access token".
 func tokens(n sweep.Notice) string {
 	kind := ""
 	if n.Project.Kind != "" {
@@ -150,8 +150,7 @@ func tokens(n sweep.Notice) string {
 	return fmt.Sprintf("%d %saccess %s", n.Total, kind, plural(n.Total, "token", "tokens"))
 }
 
-// reason says which members of a project are told about its tokens; see
-// project.Kind.ManageLevel.
+// reason says which members of a project get mails about its tokens; see project.Kind.ManageLevel.
 func reason(kind project.Kind) string {
 	if kind == project.KindGroup {
 		return "You get this mail because you are an owner of"
@@ -178,11 +177,10 @@ func when(today, day clock.Day) string {
 	}
 }
 
-// clean puts what a user typed on one line and takes away what could change
-// the line around it: control characters, and the characters that force a
-// direction on the text behind them (Unicode Standard Annex 9, sections 2.1 to
-// 2.6). The marks that emoji and right-to-left names need stay. Bytes that are no
-// UTF-8 become U+FFFD.
+// clean puts text that people typed on one line and removes characters that could change the line
+// around it: control characters, and characters that force a text direction (Unicode Standard Annex
+// 9, sections 2.1 to 2.6). The marks that emoji and right-to-left names need stay. Invalid UTF-8
+// becomes U+FFFD.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -197,12 +195,12 @@ func clean(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// columns is the width of text. RFC 5322 section 2.1.1 asks for at most 78, and
-// a reply that quotes it needs a few.
+// columns is the width of text. RFC 5322 section 2.1.1 asks for at most 78, and a reply that quotes
+// it needs a few.
 const columns = 72
 
-// wrap puts prefix before text, breaks the text at spaces, and aligns its other
-// lines with the first. A longer word stays whole, so that it can be copied.
+// wrap puts prefix before text, breaks the text at spaces, and aligns its other lines with the
+// first. A longer word stays whole, so that people can copy it.
 func wrap(prefix, text string) string {
 	var b strings.Builder
 	b.WriteString(prefix)

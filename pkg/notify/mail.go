@@ -13,8 +13,7 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// A Mail is what a recipient reads. The subject is one line of ASCII and has
-// nothing in it that a user typed.
+// A Mail is a rendered mail. The subject is one line of ASCII without text that people typed.
 type Mail struct {
 	Subject string
 	Text    string
@@ -30,10 +29,9 @@ var (
 	htmlTemplate = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/notice.html"))
 )
 
-// Render writes the mail for n. pageURL is the address of the token page, http
-// or https. It fails only for a notice that cannot be: of no known kind,
-// without tokens or days, with fewer tokens counted than listed, or with half
-// a project. It is safe for concurrent use.
+// Render renders the mail for n. pageURL is the http or https address of the token page. It fails
+// only for an invalid notice: of an unknown kind, without tokens or days, with fewer tokens counted
+// than listed, or with an incomplete project. It is safe for concurrent use.
 func Render(n sweep.Notice, pageURL string) (Mail, error) {
 	if err := check(n); err != nil {
 		return Mail{}, fmt.Errorf("render mail: %w", err)
@@ -52,9 +50,9 @@ func Render(n sweep.Notice, pageURL string) (Mail, error) {
 
 func execute(t interface{ Execute(io.Writer, any) error }, l letter) (string, error) {
 	var b strings.Builder
-	b.Grow(8<<10 + len(l.Rows)<<10) // what most mails need, at once
+	b.Grow(8<<10 + len(l.Rows)<<10) // the size of most mails
 	if err := t.Execute(&b, l); err != nil {
-		// Not the cause: it may repeat what a user typed.
+		// Omit the cause, because it may repeat text that people typed.
 		return "", errors.New("render mail: template does not fit its data")
 	}
 	return b.String(), nil

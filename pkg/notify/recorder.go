@@ -8,14 +8,12 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// A Recorder is a sweep.Mailer for tests that keeps what it is given. The zero
-// value accepts everything. It is safe for concurrent use; the fields are set
-// before the first call.
+// A Recorder is a sweep.Mailer for tests that keeps its notices. The zero value accepts everything.
+// It is safe for concurrent use; set the fields before the first call.
 type Recorder struct {
-	// Fail, when set, returns what Send returns. It may be called by several
-	// goroutines at a time.
+	// Fail, if set, returns the result of Send. Several goroutines may call it at a time.
 	Fail func(sweep.Notice) error
-	// Speed, when set, returns what Rate returns instead of 1,000 a second.
+	// Speed, if set, returns the result of Rate, which is otherwise 1,000 a second.
 	Speed func() (float64, error)
 
 	mu   sync.Mutex
@@ -24,8 +22,7 @@ type Recorder struct {
 
 var _ sweep.Mailer = (*Recorder)(nil)
 
-// Send keeps a notice. Like SES it fails for a notice that cannot be
-// rendered. A notice that it returns an error for is not kept.
+// Send keeps a notice, unless it returns an error. Like SES it fails for an invalid notice.
 func (r *Recorder) Send(ctx context.Context, n sweep.Notice) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -45,7 +42,7 @@ func (r *Recorder) Send(ctx context.Context, n sweep.Notice) error {
 	return nil
 }
 
-// Rate returns what Speed does.
+// Rate returns the result of Speed.
 func (r *Recorder) Rate(context.Context) (float64, error) {
 	if r.Speed != nil {
 		return r.Speed()
@@ -53,7 +50,7 @@ func (r *Recorder) Rate(context.Context) (float64, error) {
 	return 1000, nil
 }
 
-// Sent returns the accepted notices in the order of their acceptance.
+// Sent returns the accepted notices in order.
 func (r *Recorder) Sent() []sweep.Notice {
 	r.mu.Lock()
 	defer r.mu.Unlock()

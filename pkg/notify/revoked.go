@@ -6,7 +6,7 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// revokedLead says that tokens were revoked and why.
+// revokedLead says that tokens were revoked because of the limit on lifetimes.
 func revokedLead(n sweep.Notice) string {
 	what := fmt.Sprintf("%d access %s that you own or look after %s revoked and %s no longer: ",
 		n.Total, plural(n.Total, "token", "tokens"), plural(n.Total, "was", "were"), plural(n.Total, "works", "work"))
@@ -16,7 +16,7 @@ func revokedLead(n sweep.Notice) string {
 	return what + "administrators of this service now allow access tokens to be valid for " + limit(n.LimitDays) + " at most."
 }
 
-// limit is a number of days in words, "" for none.
+// limit writes a number of days, "" for 0.
 func limit(days int) string {
 	if days == 0 {
 		return ""
@@ -24,12 +24,11 @@ func limit(days int) string {
 	return fmt.Sprintf("%d %s", days, plural(days, "day", "days"))
 }
 
-// leakedSubject says that tokens were revoked and why.
 func leakedSubject(n sweep.Notice) string {
 	return fmt.Sprintf("%s %s revoked because %s reported as leaked", tokens(n), plural(n.Total, "was", "were"), plural(n.Total, "it was", "they were"))
 }
 
-// leakedLead says the same and what it means.
+// leakedLead says that tokens were revoked because of a leak, and what to do.
 func leakedLead(n sweep.Notice) string {
 	whose := "own or look after"
 	if n.Project.Kind != "" {

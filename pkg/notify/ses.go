@@ -16,29 +16,27 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// SES sends notices with Amazon SES. The fields are set before the first call
-// and stay as they are. It needs the actions ses:SendEmail, ses:GetAccount,
-// ses:GetEmailIdentity and, with a configuration set,
+// SES sends notices with Amazon SES. Set the fields before the first call. It needs the actions
+// ses:SendEmail, ses:GetAccount, ses:GetEmailIdentity and, with a configuration set,
 // ses:GetConfigurationSet.
 type SES struct {
 	Client *sesv2.Client
 	// From is the sender's address, with or without a name.
 	From string
-	// ConfigurationSet is the name of one, or "".
+	// ConfigurationSet is the name of a configuration set, or "".
 	ConfigurationSet string
-	// PageURL is the address of the token page, for notices without one.
+	// PageURL is the address of the token page for notices without one.
 	PageURL string
 
 	setup   setup
-	asksFor sync.Mutex // held by the one Send that asks for the quota
+	asksFor sync.Mutex // held by the one Send that reads the quota
 }
 
 var _ sweep.Mailer = (*SES)(nil)
 
-// Configure returns how a client is set up. Ten seconds for an attempt are far
-// more than SES takes: to give up on a mail that is on its way means not to
-// know whether it was sent. Three attempts are for what only reads; a mail is
-// never tried twice. endpoint is another service than the region's own, or "".
+// Configure returns the options of a client. An attempt may take ten seconds, far longer than SES
+// needs, because giving up on a mail leaves unknown whether it was sent. Reads are tried three
+// times, and a mail only once. endpoint overrides the region's service, or is "".
 func Configure(endpoint string) func(*sesv2.Options) {
 	return func(o *sesv2.Options) {
 		o.RetryMaxAttempts = 3
@@ -51,14 +49,13 @@ func Configure(endpoint string) func(*sesv2.Options) {
 	}
 }
 
-// once keeps the SDK from repeating a request. A SendEmail whose reply was lost
-// may have been sent, and a second one would be a second mail.
+// once keeps the SDK from repeating a request. A SendEmail whose reply was lost may have been sent,
+// and a second request would be a second mail.
 func once(o *sesv2.Options) { o.Retryer = aws.NopRetryer{} }
 
-// Send makes one SendEmail request. What SES says
-// about a refused mail does not always tell the mail's fault from the
-// account's, so Send then asks for the account's state as well. Without an
-// answer it calls no mail rejected.
+// Send makes one SendEmail request. A refusal of SES does not always tell a faulty mail from a
+// faulty account, so Send then also reads the account's state. If that fails, it reports no mail as
+// rejected.
 func (s *SES) Send(ctx context.Context, n sweep.Notice) error {
 	mail, err := Render(n, cmp.Or(n.Page, s.PageURL))
 	if err != nil {
@@ -107,10 +104,9 @@ func content(data string) *types.Content {
 	return &types.Content{Charset: aws.String("UTF-8"), Data: &data}
 }
 
-// Rate is how many mails a second the account may send. It returns sweep.ErrPaused
-// when it may send none, and sweep.ErrQuota when the mails of the last 24 hours have used up the quota.
-// It starts a run, so it also forgets that the account was found not ready:
-// somebody may have acted since.
+// Rate returns how many mails a second the account may send. It returns sweep.ErrPaused if sending
+// is off, and sweep.ErrQuota if the quota of 24 hours is used up. A run starts with it, so it also
+// forgets that the account was not ready, in case that has been fixed.
 func (s *SES) Rate(ctx context.Context) (float64, error) {
 	s.setup.reconsider()
 	account, err := s.Client.GetAccount(ctx, &sesv2.GetAccountInput{})
@@ -131,10 +127,9 @@ func (s *SES) Rate(ctx context.Context) (float64, error) {
 	return account.SendQuota.MaxSendRate, nil
 }
 
-// exhausted reports whether mails are refused because the day's quota is used
-// up, which SES answers like a rate that is too high. GetAccount has a rate
-// limit of its own, so of the many Sends that are refused at a time only one
-// asks, once; the others are told to slow down, which is right in both cases.
+// exhausted reports whether SES refuses mails because the day's quota is used up. SES answers in
+// the same way when the rate is too high. GetAccount has its own rate limit, so only one of the
+// concurrent Sends asks, once. The others report throttling, which is right in both cases.
 func (s *SES) exhausted(ctx context.Context) bool {
 	if !s.asksFor.TryLock() {
 		return false
@@ -144,7 +139,7 @@ func (s *SES) exhausted(ctx context.Context) bool {
 	return err == nil && account.SendQuota != nil && usedUp(account.SendQuota)
 }
 
-// usedUp reports whether no mail is left of q. A negative quota is unlimited.
+// usedUp reports whether q is used up. A negative quota is unlimited.
 func usedUp(q *types.SendQuota) bool {
 	return q.Max24HourSend >= 0 && q.SentLast24Hours >= q.Max24HourSend
 }

@@ -12,21 +12,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
 )
 
-// A setup remembers whether the account can send to anybody at all. While it
-// cannot, SES rejects every mail with the very errors that it has for a bad
-// address. If they were taken for bad addresses, the day's notices would never be sent.
+// A setup remembers whether the account can send to anybody at all. If it cannot, SES rejects every
+// mail with the same errors as for a bad address. Treating them as bad addresses would lose the
+// day's notices.
 type setup struct {
 	mu       sync.Mutex
 	examined bool
 	good     bool
 }
 
-// ready reports whether a rejected mail was rejected for itself: the account is
-// out of the sandbox, the sender is verified, and the configuration set is
-// there. It asks SES the first time and remembers the answer; a question that
-// failed is asked again.
+// ready reports whether a rejection is about the mail itself: the account is out of the sandbox,
+// the sender is verified, and the configuration set exists. It asks SES once and remembers the
+// answer. A failed question is asked again.
 func (a *setup) ready(ctx context.Context, s *SES) (bool, error) {
-	a.mu.Lock() // also makes Sends that were rejected together ask once
+	a.mu.Lock() // concurrent rejected Sends ask only once
 	defer a.mu.Unlock()
 	if a.examined {
 		return a.good, nil
@@ -39,7 +38,7 @@ func (a *setup) ready(ctx context.Context, s *SES) (bool, error) {
 	return good, nil
 }
 
-// reconsider forgets a bad answer. A good one stays.
+// reconsider forgets a bad answer and keeps a good one.
 func (a *setup) reconsider() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,8 +63,8 @@ func (s *SES) examine(ctx context.Context) (bool, error) {
 	if set == "" {
 		return true, nil
 	}
-	// SES may answer "bad request" for a set that was deleted (Developer Guide,
-	// "Assigning a default configuration set").
+	// SES may answer "bad request" for a deleted set (Developer Guide, "Assigning a default
+	// configuration set").
 	_, err = s.Client.GetConfigurationSet(ctx, &sesv2.GetConfigurationSetInput{ConfigurationSetName: &set})
 	var missing *types.NotFoundException
 	switch {
@@ -77,8 +76,8 @@ func (s *SES) examine(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// sender reports whether the sender is verified, and the first default
-// configuration set of its identities, the address's before the domain's.
+// sender reports whether the sender is verified, and the first default configuration set of its
+// identities, the address's before the domain's.
 func (s *SES) sender(ctx context.Context) (set string, verified bool, err error) {
 	for _, name := range identities(s.From) {
 		identity, err := s.Client.GetEmailIdentity(ctx, &sesv2.GetEmailIdentityInput{EmailIdentity: &name})
@@ -99,10 +98,9 @@ func (s *SES) sender(ctx context.Context) (set string, verified bool, err error)
 	return "", false, nil
 }
 
-// identities returns what may be verified so that from may send: the address,
-// its domain, and the domains above, because a verified domain stands for its
-// subdomains too (SES Developer Guide, "Creating and verifying identities").
-// An address that cannot be has none.
+// identities returns the identities whose verification lets from send: the address, its domain, and
+// the domains above, because a verified domain covers its subdomains (SES Developer Guide,
+// "Creating and verifying identities"). An invalid address has none.
 func identities(from string) []string {
 	parsed, err := mail.ParseAddress(from)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package planner has things started later, by EventBridge Scheduler.
+// Package planner plans lifetime runs with EventBridge Scheduler.
 //
-// Start with Planner. A plan is a schedule that fires once and then deletes
-// itself; planning the same instant twice plans it once. The package is apart from
-// the other adapters so that no other function carries the scheduler's client.
+// Start with Planner. A plan is a schedule that fires once and then deletes itself. Planning the
+// same instant twice makes one plan. The package is separate from the other adapters, so that only
+// the function that plans links the scheduler's client.
 package planner
 
 import (
@@ -21,30 +21,27 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// A Planner plans the lifetime run.
+// A Planner plans lifetime runs.
 type Planner struct {
 	Client *scheduler.Client
-	// Group is the schedule group that the plans are kept in, which is this
-	// deployment's own.
+	// Group is the deployment's own schedule group for plans.
 	Group string
-	// Target is the ARN of the state machine to start, and Role that of the role
-	// with which the scheduler starts it.
+	// Target is the ARN of the state machine to start, and Role the ARN of the role for the
+	// scheduler.
 	Target, Role string
-	// Queue is the ARN of the queue that keeps the inputs of starts that failed.
+	// Queue is the ARN of the queue for the inputs of failed starts.
 	Queue string
 }
 
 var _ administration.Planner = (*Planner)(nil)
 
-// The scheduler tries a start for so long: half a day of trouble must not lose
-// a run.
+// The scheduler retries a start for up to a day, so that an outage does not lose a run.
 const (
 	maxRetries = 185   // EventBridge Scheduler: 0 to 185
 	maxAge     = 86400 // seconds; 60 to 86,400
 )
 
-// Configure returns how a client is set up: somebody waits for it. endpoint is
-// another scheduler than the region's own, or "".
+// Configure returns the options of a client. endpoint overrides the region's scheduler, or is "".
 func Configure(endpoint string) func(*scheduler.Options) {
 	return func(o *scheduler.Options) {
 		if client, ours := o.HTTPClient.(*awshttp.BuildableClient); ours {
@@ -56,11 +53,10 @@ func Configure(endpoint string) func(*scheduler.Options) {
 	}
 }
 
-// attemptTimeout lets the SDK's three attempts end before the function's own ten
-// seconds do.
+// attemptTimeout lets the SDK's three attempts finish within the function's ten seconds.
 const attemptTimeout = 2 * time.Second
 
-// Plan has the lifetime run started at an instant.
+// Plan plans a lifetime run for an instant.
 func (p *Planner) Plan(ctx context.Context, at time.Time) error {
 	at = at.UTC()
 	_, err := p.Client.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
@@ -73,7 +69,8 @@ func (p *Planner) Plan(ctx context.Context, at time.Time) error {
 		ActionAfterCompletion:      types.ActionAfterCompletionDelete,
 		Target: &types.Target{
 			Arn: &p.Target, RoleArn: &p.Role,
-			// The instant that was planned and not that of the start: it names the run.
+			// The input has the planned instant, not the actual start, because it identifies the
+			// run.
 			Input:            aws.String(`{"time":"` + at.Format(time.RFC3339) + `"}`),
 			RetryPolicy:      &types.RetryPolicy{MaximumRetryAttempts: aws.Int32(maxRetries), MaximumEventAgeInSeconds: aws.Int32(maxAge)},
 			DeadLetterConfig: &types.DeadLetterConfig{Arn: &p.Queue},
@@ -81,12 +78,12 @@ func (p *Planner) Plan(ctx context.Context, at time.Time) error {
 	})
 	var there *types.ConflictException
 	if errors.As(err, &there) {
-		return nil // an earlier try's, whose reply was lost
+		return nil // an earlier try succeeded, and its reply was lost
 	}
 	return translate(err)
 }
 
-// Cancel takes a plan back. What was not planned, or has started, is no error.
+// Cancel cancels a plan. A run that was not planned or has started is no error.
 func (p *Planner) Cancel(ctx context.Context, at time.Time) error {
 	_, err := p.Client.DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{Name: aws.String(name(at.UTC())), GroupName: &p.Group})
 	var gone *types.ResourceNotFoundException
@@ -96,10 +93,10 @@ func (p *Planner) Cancel(ctx context.Context, at time.Time) error {
 	return translate(err)
 }
 
-// name is the same for the same instant, so that a second plan of it is found.
+// name is the same for the same instant, so that a second plan is recognized.
 func name(at time.Time) string { return "lifetime-" + at.Format("20060102T150405Z") }
 
-// translate keeps of an SDK error what kind it was.
+// translate keeps only the kind of an SDK error.
 func translate(err error) error {
 	if err == nil {
 		return nil

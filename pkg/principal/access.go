@@ -12,34 +12,33 @@ import (
 	"latchkey/pkg/project"
 )
 
-// Projects finds projects and groups and what accounts are in them, strongly
-// consistent. Absence is fault.ErrNotFound.
+// Projects finds projects and groups and the standing of accounts, with consistent reads. Absence
+// is fault.ErrNotFound.
 type Projects interface {
 	Project(ctx context.Context, id project.ID) (project.Project, error)
-	// ProjectByPath finds by full path, whose case does not matter.
+	// ProjectByPath finds by full path, in any case.
 	ProjectByPath(ctx context.Context, path string) (project.Project, error)
-	// Standing returns the zero Standing for somebody who is no member.
+	// Standing returns the zero Standing for an account that is not a member.
 	Standing(ctx context.Context, proj project.Project, acct account.ID) (project.Standing, error)
 }
 
-// An Access is what a principal is in a project.
+// An Access is a principal's access to a project.
 type Access struct {
 	Project project.Project
-	// Level is the principal's own, with what it inherits from groups.
+	// Level is the principal's level, including inherited levels.
 	Level project.Level
-	// Admin principals may do everything, whatever their level.
+	// Admin means that the principal is an administrator, with every right at any level.
 	Admin bool
-	// Standing is what Level comes from.
+	// Standing is the source of Level.
 	Standing project.Standing
 }
 
 // AtLeast reports whether the principal has the rights of level.
 func (a Access) AtLeast(level project.Level) bool { return a.Admin || a.Level >= level }
 
-// FindAccess returns the project that ref names, an id or a full path, and
-// what by is in it at now. A project that is not there, is of another kind,
-// or that by is no member of, is ErrNoProject or ErrNoGroup: visibility opens
-// nothing, and a token of one project reaches no other.
+// FindAccess returns the project ref, an id or a full path, and by's access to it at now. A project
+// that does not exist, is of another kind, or does not have by as a member is ErrNoProject or
+// ErrNoGroup: visibility grants nothing, and a token of one project reaches no other.
 func FindAccess(ctx context.Context, from Projects, by Principal, kind project.Kind, ref string, now time.Time) (Access, error) {
 	missing := kind.Missing()
 	proj, err := find(ctx, from, kind, ref)
@@ -75,8 +74,8 @@ func find(ctx context.Context, from Projects, kind project.Kind, ref string) (pr
 	return from.ProjectByPath(ctx, ref)
 }
 
-// Reaches reports whether the principal's token may be used on proj: a token of
-// a project only there and on what lies in it.
+// Reaches reports whether the principal's token may be used on proj. A token of a project may be
+// used only on the project and everything in it.
 func (p Principal) Reaches(proj project.Project) bool {
 	t := p.Token
 	return !t.Kind.OfProject() || t.Project == proj.ID || slices.Contains(proj.Ancestors, t.Project)

@@ -2,7 +2,7 @@ package principal
 
 import "latchkey/pkg/token"
 
-// Behind returns the log attributes that say who acts as somebody else.
+// Behind returns the log attributes that name the administrator behind another account.
 func Behind(caller Principal) (attrs []any) {
 	if caller.By != nil {
 		attrs = append(attrs, "sudo_by", int64(caller.By.ID))

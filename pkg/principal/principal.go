@@ -1,8 +1,9 @@
-// Package principal says who is calling and by what right: the account, the
-// token that authenticated it, and the states an account can be in.
+// Package principal describes the caller of a request: the account, the token that authenticated
+// it, and the request's origin.
 //
-// A Principal is only ever made by a verified bearer, or for an operator's
-// invocation by Console; the package itself verifies nothing.
+// Start with Principal. Only package verify makes one, for a verified bearer, and Console, for an
+// operator's invocation. FindAccess says what a principal may do in a project. The package itself
+// verifies nothing.
 package principal
 
 import (
@@ -17,25 +18,22 @@ import (
 type Principal struct {
 	// Account is the account whose rights the request has.
 	Account account.Account
-	// Token is what was presented. Under sudo it is not Account's.
+	// Token is the presented token. Under sudo it does not belong to Account.
 	Token token.Token
-	// Settings are what administrators have set for every token, as the check
-	// knew them.
+	// Settings are the administrators' settings as the check knew them.
 	Settings settings.Settings
-	// By is the administrator who acts as Account by sudo and owns Token; nil
-	// without sudo.
+	// By is the administrator who acts as Account by sudo and owns Token, or nil.
 	By *account.Account
 	// Request is the request that the principal makes.
 	Request Request
 }
 
-// A Request is what is known of the request that a principal makes, for the audit
-// trail and for decisions that depend on where a client is.
+// A Request describes the principal's request, for the audit trail and for decisions that depend on
+// the client's address.
 type Request struct {
-	// ID is what log lines and replies name the request by.
+	// ID identifies the request in log lines and replies.
 	ID string
-	// Address is the client's as the gateway reports it, the zero Addr where it
-	// is not known.
+	// Address is the client's address as the gateway reports it, or the zero Addr.
 	Address netip.Addr
 	// Console says that an operator with credentials of the AWS account invoked
 	// the function. Account and Token are then zero.
@@ -47,9 +45,8 @@ func Console(requestID string) Principal {
 	return Principal{Request: Request{ID: requestID, Console: true}}
 }
 
-// Holder returns the account that owns the presented token: the administrator
-// under sudo, otherwise Account. What is about the token itself is about its
-// holder.
+// Holder returns the account that owns the presented token: the administrator under sudo, otherwise
+// Account. Operations on the token itself concern its holder.
 func (p Principal) Holder() account.Account {
 	if p.By != nil {
 		return *p.By
@@ -57,9 +54,8 @@ func (p Principal) Holder() account.Account {
 	return p.Account
 }
 
-// Asker returns who really asks, whoever's rights the request has: the
-// administrator under sudo, and with an impersonation token the administrator
-// who made it, or 0 where that was the console.
+// Asker returns the account that really asks: the administrator under sudo, the author of an
+// impersonation token (0 for the console), otherwise Account.
 func (p Principal) Asker() account.ID {
 	if p.Token.Kind == token.Impersonation {
 		return p.Token.CreatedBy
@@ -67,7 +63,7 @@ func (p Principal) Asker() account.ID {
 	return p.Holder().ID
 }
 
-// As returns p acting as target by sudo. Acting as oneself changes nothing.
+// As returns p acting as target by sudo. For the principal's own account it changes nothing.
 func (p Principal) As(target account.Account) Principal {
 	holder := p.Holder()
 	if target.ID == holder.ID {
@@ -78,9 +74,8 @@ func (p Principal) As(target account.Account) Principal {
 	return p
 }
 
-// MayManage reports whether the principal may see and end t: it is the
-// principal's own and not an impersonation token, or the principal is an
-// administrator.
+// MayManage reports whether the principal may see and revoke t. Administrators may; others may for
+// their own tokens except impersonation tokens.
 func (p Principal) MayManage(t token.Token) bool {
 	return p.Account.Admin || t.Owner == p.Account.ID && t.Kind != token.Impersonation
 }

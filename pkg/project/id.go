@@ -11,11 +11,10 @@ import (
 // share one sequence, so an id is one or the other.
 type ID int64
 
-// String returns the decimal digits of the id.
 func (id ID) String() string { return strconv.FormatInt(int64(id), 10) }
 
-// ParseID accepts the one spelling of an id that String writes. Anything else
-// is fault.ErrNotFound: nothing has such an id.
+// ParseID accepts the one spelling of an id that String writes. It returns fault.ErrNotFound for
+// anything else, because nothing has such an id.
 func ParseID(s string) (ID, error) {
 	n, err := account.ParseNumber(s, account.MaxID)
 	if err != nil {

@@ -1,11 +1,9 @@
 package project
 
-// A Level is what a member of a project or group may do there. A higher level
-// includes the lower ones.
+// A Level is what a member may do in a project or group. A higher level includes the lower ones.
 type Level int
 
-// The levels, with GitLab's numbers. NoLevel is that of somebody who is no
-// member.
+// The levels, with GitLab's numbers. NoLevel is no membership.
 const (
 	NoLevel    Level = 0
 	Guest      Level = 10
@@ -16,5 +14,5 @@ const (
 	Owner      Level = 50
 )
 
-// Levels are those that a member or a token can have.
+// Levels are the levels that a member or a token can have.
 var Levels = []Level{Guest, Planner, Reporter, Developer, Maintainer, Owner}

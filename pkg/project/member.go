@@ -12,14 +12,13 @@ type Member struct {
 	Project ID
 	Account account.ID
 	Level   Level
-	// ExpiresOn is the UTC day from whose first second it is over; no day is
-	// never.
+	// ExpiresOn is the UTC day with whose first second the membership ends; no day is never.
 	ExpiresOn clock.Day
 	CreatedAt time.Time
 	CreatedBy account.ID
 }
 
-// LevelAt returns the member's level at now: none once the membership is over.
+// LevelAt returns the member's level at now, or NoLevel after the membership has ended.
 func (m Member) LevelAt(now time.Time) Level {
 	if !m.ExpiresOn.IsZero() && !now.Before(m.ExpiresOn.Start()) {
 		return NoLevel
@@ -27,14 +26,13 @@ func (m Member) LevelAt(now time.Time) Level {
 	return m.Level
 }
 
-// A Standing is one account's memberships of a project and of the groups
-// above it.
+// A Standing is one account's memberships in a project and in the groups above it.
 type Standing struct {
 	Direct    Member // the zero Member without one
 	Inherited []Member
 }
 
-// LevelAt returns the highest level of a standing at now.
+// LevelAt returns the highest level of the memberships at now.
 func (s Standing) LevelAt(now time.Time) Level {
 	level := s.Direct.LevelAt(now)
 	for _, m := range s.Inherited {

@@ -1,10 +1,8 @@
-// Package project has projects and groups, their members and the levels that
-// members have there.
+// Package project describes projects, groups, their members and the members' levels.
 //
-// A Project is a project or a group; its Kind tells. The two differ in what may
-// lie in them and in who manages their tokens, and in nothing else, so one word
-// serves for both. Start with Project, Member and Standing. The package does no
-// I/O and reads no clock.
+// Start with Project, Member and Standing. A Project is a project or a group, as its Kind says. The
+// two differ only in their position and in the level that manages their tokens, so one word serves
+// for both. The package does no I/O and reads no clock.
 package project
 
 import (
@@ -15,23 +13,22 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// A Project is a project or a group: members have levels in it, and tokens can
-// belong to it. It lies in a group, or, if it is a project, in an account's own
-// namespace; groups may lie in nothing.
+// A Project is a project or a group. It has members with levels, and can have tokens. It lies in a
+// group or, for a project, in an account's namespace; groups may be at the root.
 type Project struct {
 	ID   ID
 	Kind Kind
 	Name string
 	// Path is the last part of the full path.
 	Path string
-	// FullPath is the path from the root, `acme/sub/web`; it is "" for a
-	// project in an account's namespace, whose username starts it.
+	// FullPath is the path from the root, `acme/sub/web`. It is "" for a project in an account's
+	// namespace, because its path starts with the account's current username.
 	FullPath    string
 	Description string
-	Visibility  string // private, internal or public; it opens nothing here
-	// Ancestors are the groups that it lies in, outermost first.
+	Visibility  string // private, internal or public; it grants nothing
+	// Ancestors are the groups above it, outermost first.
 	Ancestors []ID
-	// Owner is the account whose namespace it lies in, or 0.
+	// Owner is the account of its namespace, or 0.
 	Owner     account.ID
 	CreatedAt time.Time
 	CreatedBy account.ID
@@ -45,7 +42,7 @@ func (p Project) Parent() ID {
 	return p.Ancestors[len(p.Ancestors)-1]
 }
 
-// A Kind tells projects from groups.
+// A Kind is a project or a group.
 type Kind string
 
 // The kinds.
@@ -55,16 +52,15 @@ const (
 )
 
 var (
-	// ErrNoProject means that a project is not there, or not the caller's to
-	// see.
+	// ErrNoProject means that a project does not exist or is hidden from the caller.
 	ErrNoProject = fmt.Errorf("%w: project", fault.ErrNotFound)
-	// ErrNoGroup means the same of a group.
+	// ErrNoGroup means that a group does not exist or is hidden from the caller.
 	ErrNoGroup = fmt.Errorf("%w: group", fault.ErrNotFound)
-	// ErrPathTaken means that something else lies at the path.
+	// ErrPathTaken means that another project or group has the path.
 	ErrPathTaken = fmt.Errorf("%w: path", fault.ErrTaken)
 )
 
-// Missing is the error for a project of this kind that is not there.
+// Missing returns the error for a missing project of this kind.
 func (k Kind) Missing() error {
 	if k == KindGroup {
 		return ErrNoGroup
@@ -72,8 +68,7 @@ func (k Kind) Missing() error {
 	return ErrNoProject
 }
 
-// ManageLevel is the least level of a member who manages the tokens of a
-// project of this kind.
+// ManageLevel is the lowest level that may manage the tokens of a project of this kind.
 func (k Kind) ManageLevel() Level {
 	if k == KindGroup {
 		return Owner

@@ -1,13 +1,11 @@
-// Package schedule serves the events of the two daily scans and of the lifetime
-// run: from the state machine that EventBridge Scheduler starts, and from an
-// operator's direct invocation.
+// Package schedule serves the events of the two daily scans and of the lifetime run. They come from
+// the state machine that EventBridge Scheduler starts, or from an operator's direct invocation.
 //
-// Start with Lambda. The contract is `{"time": RFC 3339, "shard": n}` in and
-// `{"done": bool, "tokens": n, "mails": n, "failed": n}` out; without a shard
-// all shards are scanned. Tokens are those that were revoked, or, where none were,
-// those that were announced. The package promises one log line and one set of
-// metrics a run, zeros included, and an error type per cause that a state
-// machine can branch on. It decides nothing about tokens.
+// Start with Lambda. The input is `{"time": RFC 3339, "shard": n}` and the output `{"done": bool,
+// "tokens": n, "mails": n, "failed": n}`; without a shard, all shards are scanned. tokens counts
+// the revoked tokens or, in a scan that revokes none, the announced ones. The package promises one
+// log line and one set of metrics for each run, zeros included, and an error type for each cause
+// that the state machine branches on. It decides nothing about tokens.
 package schedule
 
 import (
@@ -27,8 +25,8 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// reserve is how long before its deadline a function starts nothing new: the
-// time that a batch in hand may still take.
+// reserve is how long before its deadline a function starts no new work. It leaves time for the
+// current batch.
 const reserve = 45 * time.Second
 
 // A Scan runs a scan; see sweep.Scanner.Run.
@@ -55,9 +53,8 @@ type reply struct {
 	Failed int  `json:"failed"`
 }
 
-// Lambda returns the handler of a scan. Its errors have these types: EventInvalid,
-// MailQuotaUsedUp, MailPaused, MailSenderRefused, MailThrottled, MailUnsent, TableUnavailable,
-// ScanFailed.
+// Lambda returns the handler of a scan. Its errors have these types: EventInvalid, MailQuotaUsedUp,
+// MailPaused, MailSenderRefused, MailThrottled, MailUnsent, TableUnavailable, ScanFailed.
 func Lambda(log *slog.Logger, metrics Metrics, scan Scan) lambda.Handler {
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
 		e, err := parse(raw)
@@ -82,7 +79,7 @@ func Lambda(log *slog.Logger, metrics Metrics, scan Scan) lambda.Handler {
 	})
 }
 
-// errEvent means that an event is not one of a scan.
+// errEvent means that the input is not an event of a scan.
 var errEvent = errors.New(`event is not {"time": "2006-01-02T15:04:05Z", "shard": n} (shard may be left out)`)
 
 func parse(raw json.RawMessage) (sweep.Event, error) {
@@ -102,7 +99,7 @@ func parse(raw json.RawMessage) (sweep.Event, error) {
 	return sweep.Event{Time: at.UTC(), Shard: e.Shard}, nil
 }
 
-// stopContext ends early enough before ctx's deadline for the batch in hand.
+// stopContext ends reserve before ctx's deadline.
 func stopContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		return context.WithDeadline(ctx, deadline.Add(-reserve))
@@ -113,7 +110,7 @@ func stopContext(ctx context.Context) (context.Context, context.CancelFunc) {
 func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Result, took time.Duration, err error) {
 	c := result.Counts
 	if c.Skipped == nil {
-		c.Skipped = map[string]int{} // for the log, which shows nothing as {}
+		c.Skipped = map[string]int{} // the log omits a nil map
 	}
 	skipped := 0
 	for _, n := range c.Skipped {
@@ -142,8 +139,7 @@ func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Resul
 	})
 }
 
-// typed names an error for the state machine: its States.ErrorEquals compare
-// the type.
+// typed gives an error the type that the state machine's States.ErrorEquals compares.
 func typed(err error) error {
 	name := "ScanFailed"
 	for _, row := range []struct {

@@ -2,7 +2,7 @@ package scope
 
 import (
 	"bytes"
-	_ "embed" // the catalog that ships with Latchkey is a file like an operator's
+	_ "embed" // Latchkey's own catalog is a file like an operator's
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,33 +11,29 @@ import (
 	"strings"
 )
 
-// A Catalog is a closed list of scopes and the table that says what each of
-// them opens. It does not change after it is made and is safe for concurrent
-// use.
+// A Catalog is a closed list of scopes and the table of what each scope opens. It is immutable and
+// safe for concurrent use.
 type Catalog struct {
 	Scopes []Definition `json:"scopes"`
 	Rules  []Rule       `json:"rules"`
-	// LoosePaths are patterns of paths that may hold encoded slashes and dots
-	// and empty segments, which are refused elsewhere because gateway and
-	// backend may read them in two ways.
+	// LoosePaths are patterns of paths that may hold encoded slashes and dots and empty segments.
+	// Elsewhere these are refused, because the gateway and the backend may read them in two ways.
 	LoosePaths []string `json:"loose_paths,omitempty"`
-	// ProjectPaths are patterns of the paths that a project's tokens may be
-	// used on, as far as their scopes open them; in them, {id} stands for the
-	// project's id. Without any, they open nothing.
+	// ProjectPaths are patterns of the paths on which a project's tokens may be used, as far as
+	// their scopes allow; {id} stands for the project's id. Without any, these tokens open nothing.
 	ProjectPaths []string `json:"project_paths,omitempty"`
-	// GroupPaths are the same for the tokens of groups.
+	// GroupPaths are the same for tokens of groups.
 	GroupPaths []string `json:"group_paths,omitempty"`
 }
 
-// A Rule opens paths to the holders of any one of its scopes.
+// A Rule opens paths to tokens with any one of its scopes.
 type Rule struct {
-	// Methods that the rule covers; none means every method.
+	// Methods are the methods of the rule; none means every method.
 	Methods []string `json:"methods,omitempty"`
-	// Path is a pattern in which `*` stands for any run of characters,
-	// slashes included, exactly as in the resource of an IAM policy, because
-	// the same pattern is put into one.
+	// Path is a pattern in which `*` matches any run of characters, slashes included, exactly as in
+	// the resource of an IAM policy, because policies contain it.
 	Path string `json:"path"`
-	// Scopes that are sufficient, any one of them. AnyScope stands for all.
+	// Scopes are the sufficient scopes, any one of them. AnyScope stands for all.
 	Scopes []Scope `json:"scopes"`
 }
 
@@ -47,8 +43,8 @@ const AnyScope Scope = "*"
 //go:embed gitlab.json
 var gitlab []byte
 
-// GitLab returns the catalog that ships with Latchkey: GitLab's scopes, and
-// what they open below /api/v4 and on every API behind the authorizer.
+// GitLab returns the catalog that ships with Latchkey: GitLab's scopes, and what they open below
+// /api/v4 and on every API behind the authorizer.
 func GitLab() *Catalog {
 	c, err := Load(bytes.NewReader(gitlab))
 	if err != nil {
@@ -57,11 +53,10 @@ func GitLab() *Catalog {
 	return c
 }
 
-// Load reads a catalog in the form of gitlab.json from r. It refuses anything
-// but one JSON value of that form, unknown fields included. Unknown scopes,
-// methods that are not upper-case letters, patterns that IAM would read
-// differently and paths of projects and groups that a policy has no room for
-// are all reported at once.
+// Load reads a catalog in the form of gitlab.json from r. It refuses anything but one JSON value of
+// that form, unknown fields included. It reports together all unknown scopes, methods that are not
+// upper-case letters, patterns that IAM would read differently, and paths of projects and groups
+// that do not fit into a policy.
 func Load(r io.Reader) (*Catalog, error) {
 	decoder := json.NewDecoder(r)
 	decoder.DisallowUnknownFields()
@@ -126,9 +121,8 @@ func (r Rule) check(known map[Scope]bool) (faults []error) {
 	return faults
 }
 
-// With returns a catalog with c's scopes and then other's, and other's table
-// and paths alone. It is how an operator's own scopes join the ones that
-// Latchkey's API needs while their table takes the place of GitLab's.
+// With returns a catalog with the scopes of c and other, and only other's table and paths. An
+// operator's catalog keeps the scopes that Latchkey's API needs and replaces GitLab's table.
 func (c *Catalog) With(other *Catalog) *Catalog {
 	joined := &Catalog{
 		Rules: other.Rules, LoosePaths: other.LoosePaths,
@@ -143,8 +137,7 @@ func (c *Catalog) With(other *Catalog) *Catalog {
 	return joined
 }
 
-// validMethod keeps out what an IAM policy would read in its own way, as
-// validPattern does.
+// validMethod excludes characters that an IAM policy would interpret, as validPattern does.
 func validMethod(method string) bool {
 	for _, c := range method {
 		if c < 'A' || c > 'Z' {
@@ -163,8 +156,8 @@ func validName(s Scope) bool {
 	return s != ""
 }
 
-// validPattern keeps out what an IAM policy would read in its own way: `?`
-// matches one character there and `${` starts a variable.
+// validPattern excludes characters that an IAM policy would interpret: `?` matches one character,
+// and `${` starts a variable.
 func validPattern(path string) bool {
 	if !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "*") {
 		return false
@@ -177,16 +170,16 @@ func validPattern(path string) bool {
 	return true
 }
 
-// A Requirement is what one endpoint asks of a token.
+// A Requirement is what an endpoint requires of a token.
 type Requirement struct {
-	// Sufficient scopes, any one of them; AnyScope stands for all.
+	// Sufficient scopes: any one of them is enough. AnyScope stands for all.
 	Sufficient Set
-	// Listed are the scopes that a refusal names: those of every rule for
-	// the path, also where the rule is for another method, as GitLab does.
+	// Listed are the scopes that a refusal names. As in GitLab, these are the scopes of every rule
+	// for the path, including rules for other methods.
 	Listed Set
 }
 
-// Require returns what the catalog asks of a request.
+// Require returns the requirement for a request.
 func (c *Catalog) Require(method, path string) Requirement {
 	var r Requirement
 	for _, rule := range c.Rules {
@@ -205,8 +198,7 @@ func (c *Catalog) Require(method, path string) Requirement {
 	return r
 }
 
-// Met returns nil when set satisfies the requirement, otherwise
-// ErrInsufficient.
+// Met returns nil if set satisfies the requirement, otherwise ErrInsufficient.
 func (r Requirement) Met(set Set) error {
 	if slices.ContainsFunc(r.Sufficient, func(s Scope) bool { return s == AnyScope || set.Has(s) }) {
 		return nil
@@ -221,9 +213,8 @@ func (r Rule) covers(method string) bool {
 // A Grant is a method (or `*`) and a path pattern that a token opens.
 type Grant struct{ Method, Path string }
 
-// Grants returns everything that set opens within reach. It depends on these
-// two alone and on no request, so a policy made from it stays right for every
-// route.
+// Grants returns everything that set opens within reach. It depends on no request, so a policy made
+// from it is right for every route.
 func (c *Catalog) Grants(set Set, reach Reach) []Grant {
 	grants := make([]Grant, 0, 2*len(set))
 	for _, rule := range c.Rules {
@@ -243,8 +234,8 @@ func (c *Catalog) Grants(set Set, reach Reach) []Grant {
 	return c.confined(grants, reach)
 }
 
-// Allows reports whether set opens method on path within reach, as Grants
-// does. The path must have passed CheckPath.
+// Allows reports whether set opens method on path within reach, in agreement with Grants. The path
+// must have passed CheckPath.
 func (c *Catalog) Allows(set Set, reach Reach, method, path string) bool {
 	if reach == Everywhere() {
 		return c.Require(method, path).Met(set) == nil
@@ -254,8 +245,8 @@ func (c *Catalog) Allows(set Set, reach Reach, method, path string) bool {
 	})
 }
 
-// Match reports whether path fits pattern, in which `*` stands for any run of
-// characters, slashes included.
+// Match reports whether path matches pattern, in which `*` matches any run of characters, slashes
+// included.
 func Match(pattern, path string) bool {
 	before, rest, wild := strings.Cut(pattern, "*")
 	if !wild {

@@ -9,23 +9,27 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// MaxPathLength is the longest path that is judged, in bytes. API Gateway
-// accepts request lines and headers of 10,240 bytes together.
+// MaxPathLength is the longest accepted path, in bytes. API Gateway accepts request lines and
+// headers of 10,240 bytes together.
 const MaxPathLength = 8192
 
-// ErrAmbiguousPath means that gateway, rules and backend might read a path in
-// different ways, so that a rule could be passed by spelling.
+// ErrAmbiguousPath means that the gateway, the rules and the backend might read a path in different
+// ways, so that its spelling could bypass a rule.
 var ErrAmbiguousPath = fault.New(fault.Invalid, "path can be read in two ways")
 
-// CheckPath returns ErrAmbiguousPath for a path, encoded as the client sent
-// it, that can be read in more than one way: too long, not starting with a
-// slash, holding a control character, backslash, `;`, `?`, `#`, anything
-// beyond ASCII, a broken escape or escapes that spell no UTF-8 (RFC 3629
-// section 3: an overlong form of a slash or dot is one to some readers); an empty segment (a trailing slash
-// included); a dot segment in any spelling; or an escape of a character that
-// needs none or that would change the structure of the path (RFC 3986
-// sections 2.3, 3.3 and 6.2.2). Under a loose path of the catalog, empty
-// segments and escaped slashes and dots are accepted, dot segments never.
+// CheckPath returns ErrAmbiguousPath for a path, encoded as the client sent it, that can be read in
+// more than one way. These are paths that
+//
+//   - are too long or do not start with a slash;
+//   - hold a control character, backslash, `;`, `?`, `#` or anything beyond ASCII;
+//   - hold a broken escape, or escapes that spell no UTF-8, because some readers accept an overlong form of
+//     a slash or dot (RFC 3629 section 3);
+//   - hold an empty segment, a trailing slash included, or a dot segment in any spelling;
+//   - hold an escape of a character that needs none or that would change the structure of the path (RFC
+//     3986 sections 2.3, 3.3 and 6.2.2).
+//
+// Under a loose path of the catalog, empty segments and escaped slashes and dots are accepted, dot
+// segments never.
 func (c *Catalog) CheckPath(path string) error {
 	if len(path) > MaxPathLength || !strings.HasPrefix(path, "/") {
 		return ErrAmbiguousPath
@@ -45,12 +49,12 @@ func (c *Catalog) CheckPath(path string) error {
 	return nil
 }
 
-// DotPatterns match, behind `<api>/<stage>/` in an IAM policy, the paths with
-// a plain dot segment.
+// DotPatterns match the paths with a plain dot segment. They follow `<api>/<stage>/` in an IAM
+// policy.
 var DotPatterns = []string{"*/./*", "*/../*", "*/.", "*/.."}
 
-// AmbiguousPatterns match, behind `<api>/<stage>/` in an IAM policy, most of
-// the paths that CheckPath refuses. The path "/" alone is not one of them.
+// AmbiguousPatterns match most of the paths that CheckPath refuses, but not the path "/" alone.
+// They follow `<api>/<stage>/` in an IAM policy.
 var AmbiguousPatterns = append([]string{
 	"*//*", "*/?*/", "*;*", "*\\*",
 	"*%2f*", "*%2F*", "*%2e*", "*%2E*", "*%5c*", "*%5C*", "*%25*", "*%3b*", "*%3B*", "*%3f*", "*%3F*", "*%23*", "*%00*",
@@ -67,7 +71,7 @@ func checkSegment(segment string, loose bool) error {
 	if segment == "" && !loose {
 		return errEmptySegment
 	}
-	var decoded []byte // only where something is escaped: most paths cost no memory
+	var decoded []byte // allocated only for a path with escapes
 	for i := 0; i < len(segment); i++ {
 		c := segment[i]
 		if c != '%' {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// A Reach is where a token may be used at most, whatever its scopes are. The
-// zero Reach is nowhere, so that what nobody has thought of is refused.
+// A Reach limits where a token may be used, whatever its scopes are. The zero Reach is nowhere, so
+// that an unset one refuses.
 type Reach struct {
 	of reachKind
 	id int64
@@ -24,14 +24,14 @@ const (
 	group
 )
 
-// Everywhere is the reach of a token that belongs to a person.
+// Everywhere is the reach of a person's token.
 func Everywhere() Reach { return Reach{of: everywhere} }
 
-// InProject is the reach of a token that belongs to the project with this id:
-// the catalog's ProjectPaths. It is nowhere for an id below 1.
+// InProject is the reach of a token of the project with this id: the catalog's ProjectPaths. For an
+// id below 1 it is nowhere.
 func InProject(id int64) Reach { return in(project, id) }
 
-// InGroup is the same for a group and the catalog's GroupPaths.
+// InGroup is the reach of a token of the group with this id: the catalog's GroupPaths.
 func InGroup(id int64) Reach { return in(group, id) }
 
 func in(kind reachKind, id int64) Reach {
@@ -41,15 +41,14 @@ func in(kind reachKind, id int64) Reach {
 	return Reach{of: kind, id: id}
 }
 
-// idPlace is where the paths of projects and groups have the id.
+// idPlace stands for the id in the paths of projects and groups.
 const idPlace = "{id}"
 
 func fill(path string, id int64) string {
 	return strings.ReplaceAll(path, idPlace, strconv.FormatInt(id, 10))
 }
 
-// within returns the patterns of the paths that lie in the reach of a project
-// or group.
+// within returns the patterns of the paths within the reach of a project or group.
 func (c *Catalog) within(reach Reach) []string {
 	var paths []string
 	switch reach.of {
@@ -65,8 +64,8 @@ func (c *Catalog) within(reach Reach) []string {
 	return filled
 }
 
-// validResourcePath wants the id to be a whole segment: beside a `*` or a
-// digit, the id 9 would open what belongs to 90 as well.
+// validResourcePath requires the id to be a whole segment. Next to a `*` or a digit, the id 9 would
+// also match what belongs to 90.
 func validResourcePath(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment != idPlace && strings.ContainsAny(segment, "{}") {
@@ -76,9 +75,9 @@ func validResourcePath(path string) bool {
 	return validPattern(path)
 }
 
-// checkReach returns the faults of the paths of projects or groups. Where they
-// meet a rule in too many ways, the rule would open nothing to their tokens,
-// and the operator is told before anybody is refused.
+// checkReach returns the faults of the paths of projects or groups. If a path and a rule intersect
+// in too many patterns, the rule would open nothing to their tokens. The operator learns this
+// before any token is refused.
 func (c *Catalog) checkReach(what string, paths []string) (faults []error) {
 	for _, path := range paths {
 		if !validResourcePath(path) {
@@ -100,14 +99,14 @@ func (c *Catalog) checkReach(what string, paths []string) (faults []error) {
 	return faults
 }
 
-// confined returns what is left of grants within reach, without what other
-// grants open anyhow: a policy has little room.
+// confined returns the part of grants within reach, without grants that others cover, because a
+// policy has little room.
 func (c *Catalog) confined(grants []Grant, reach Reach) []Grant {
 	var all []Grant
 	within := c.within(reach)
 	for _, grant := range grants {
 		for _, path := range within {
-			patterns, _ := intersect(grant.Path, path) // none when there are too many
+			patterns, _ := intersect(grant.Path, path) // none if there are too many
 			for _, pattern := range patterns {
 				all = append(all, Grant{grant.Method, pattern})
 			}
@@ -119,26 +118,23 @@ func (c *Catalog) confined(grants []Grant, reach Reach) []Grant {
 }
 
 const (
-	// maxPatterns is how many patterns two may meet in.
+	// maxPatterns is the most patterns of an intersection.
 	maxPatterns = 64
-	// maxPatternLength leaves room for what stands in front of a path in a
-	// resource of a policy, of which API Gateway reads 512 characters
-	// (API Gateway Developer Guide, "Output from an API Gateway Lambda
-	// authorizer").
+	// maxPatternLength leaves room for the text before a path in a policy's resource, which API
+	// Gateway limits to 512 characters (API Gateway Developer Guide, "Output from an API Gateway
+	// Lambda authorizer").
 	maxPatternLength = 300
-	// maxComparisons bounds the time that a hopeless pair takes. Two patterns
-	// that meet in maxPatterns need a small part of it.
+	// maxComparisons bounds the time for a hopeless pair. Pairs that intersect in maxPatterns need
+	// a small part of it.
 	maxComparisons = 1 << 18
 )
 
-// intersect returns the patterns that together match exactly what both a and b
-// match. It reports false, and returns none, when they are more than
-// maxPatterns or take too long to find, or when one of them is longer than
-// maxPatternLength.
+// intersect returns the patterns that together match exactly what both a and b match. It reports
+// false, and returns none, if there are more than maxPatterns, if one is longer than
+// maxPatternLength, or if the search takes too long.
 //
-// No pattern says "and", and a policy's statement that says what is not meant
-// (NotResource) is not documented for the policies of authorizers; so the set
-// is written out.
+// No pattern means "and", and NotResource is not documented for the policies of authorizers, so the
+// intersection is enumerated.
 func intersect(a, b string) ([]string, bool) {
 	if len(a) > maxPatternLength || len(b) > maxPatternLength {
 		return nil, false
@@ -151,7 +147,7 @@ func intersect(a, b string) ([]string, bool) {
 	return patterns, true
 }
 
-// single makes one run of those that stand side by side.
+// single replaces adjacent wildcards by one.
 func single(pattern string) string {
 	for strings.Contains(pattern, "**") {
 		pattern = strings.ReplaceAll(pattern, "**", "*")
@@ -159,7 +155,7 @@ func single(pattern string) string {
 	return pattern
 }
 
-// A meeting finds the patterns of what two patterns match.
+// A meeting computes the intersection of two patterns.
 type meeting struct {
 	a, b     string
 	known    map[[2]int][]string
@@ -167,8 +163,7 @@ type meeting struct {
 	tooMany  bool
 }
 
-// from returns the patterns of what the rest of a from i and the rest of b
-// from j match.
+// from returns the intersection of the rest of a from i and the rest of b from j.
 func (m *meeting) from(i, j int) []string {
 	if m.tooMany {
 		return nil
@@ -181,7 +176,7 @@ func (m *meeting) from(i, j int) []string {
 		return nil
 	}
 	switch {
-	case a == "*": // most rules are for any path, or any below one
+	case a == "*": // most rules are for any path, or any path below one
 		return []string{b}
 	case b == "*":
 		return []string{a}
@@ -202,8 +197,8 @@ func (m *meeting) from(i, j int) []string {
 	var patterns []string
 	switch {
 	case a[0] == '*' && b[0] == '*':
-		// One of the two runs ends first, and whatever is in it, the other
-		// may have too.
+		// One of the two wildcards ends first. The other may have matched everything that it
+		// matched.
 		patterns = each("*", append(slices.Clone(m.from(i+1, j)), m.from(i, j+1)...))
 	case a[0] == '*':
 		patterns = append(slices.Clone(m.from(i+1, j)), each(b[:1], m.from(i, j+1))...)
@@ -222,7 +217,7 @@ func (m *meeting) from(i, j int) []string {
 	return patterns
 }
 
-// each puts first in front of every pattern. Two runs side by side are one.
+// each puts first in front of every pattern, and merges adjacent wildcards.
 func each(first string, patterns []string) []string {
 	out := make([]string, len(patterns))
 	for i, pattern := range patterns {
@@ -234,9 +229,8 @@ func each(first string, patterns []string) []string {
 	return out
 }
 
-// maximal drops what is covered by another one, and all but the first of those
-// that cover each other. A pattern covers one that it matches as a text,
-// because only a `*` matches a `*`.
+// maximal drops patterns that others cover, and keeps the first of patterns that cover each other.
+// A pattern covers another if it matches the other's text, because only a `*` matches a `*`.
 func maximal[T any](all []T, covers func(a, b T) bool) []T {
 	var kept []T
 	for i, one := range all {

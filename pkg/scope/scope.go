@@ -22,19 +22,17 @@ const (
 var (
 	// ErrUnknown means that a name is not in the catalog.
 	ErrUnknown = errors.New("scope unknown")
-	// ErrInsufficient means that a token lacks every scope that would do.
+	// ErrInsufficient means that a token has none of the sufficient scopes.
 	ErrInsufficient = errors.New("scope insufficient")
 )
 
-// A Set is a token's scopes in the order in which they were given, without
-// repetition.
+// A Set is a token's scopes in the order in which they were given, without duplicates.
 type Set []Scope
 
 // Has reports whether the set holds s.
 func (set Set) Has(s Scope) bool { return slices.Contains(set, s) }
 
-// String returns the names with spaces between them, the form of RFC 6749
-// section 3.3.
+// String returns the names separated by spaces, as in RFC 6749 section 3.3.
 func (set Set) String() string {
 	var b strings.Builder
 	for i, s := range set {
@@ -52,14 +50,14 @@ type Definition struct {
 	Description string `json:"description"`
 	// PersonalOnly scopes are refused on project and group tokens.
 	PersonalOnly bool `json:"personal_only,omitempty"`
-	// AdminOnly scopes are refused on tokens of anybody else.
+	// AdminOnly scopes are refused on tokens of accounts other than administrators.
 	AdminOnly bool `json:"admin_only,omitempty"`
-	// Implies are the scopes that somebody with this one may hand on.
+	// Implies are the scopes that a token with this one may pass on.
 	Implies []Scope `json:"implies,omitempty"`
 }
 
-// Parse accepts names that are all in the catalog, at least one, in any order.
-// A name given twice counts once. It returns ErrUnknown otherwise.
+// Parse accepts one or more names of the catalog, in any order and with duplicates. It returns
+// ErrUnknown otherwise.
 func (c *Catalog) Parse(names []string) (Set, error) {
 	set := make(Set, 0, len(names))
 	for _, name := range names {
@@ -85,8 +83,7 @@ func (c *Catalog) Knows(set Set) bool {
 	})
 }
 
-// AdminOnly returns the first scope of set that only an administrator's token
-// may hold.
+// AdminOnly returns the first scope of set that only an administrator's token may have.
 func (c *Catalog) AdminOnly(set Set) (Scope, bool) {
 	for _, s := range set {
 		if definition, _ := c.definition(s); definition.AdminOnly {
@@ -96,8 +93,7 @@ func (c *Catalog) AdminOnly(set Set) (Scope, bool) {
 	return "", false
 }
 
-// PersonalOnly reports whether set has a scope that no token of a project or
-// group may hold.
+// PersonalOnly reports whether set has a scope that tokens of projects and groups may not have.
 func (c *Catalog) PersonalOnly(set Set) bool {
 	return slices.ContainsFunc(set, func(s Scope) bool {
 		definition, _ := c.definition(s)
@@ -105,8 +101,8 @@ func (c *Catalog) PersonalOnly(set Set) bool {
 	})
 }
 
-// Covers reports whether somebody who holds set may hand wanted on to a
-// weaker token: every wanted scope is in the set or implied by one that is.
+// Covers reports whether a token with set may pass on wanted to a weaker token: every wanted scope
+// is in the set or implied by one in it.
 func (c *Catalog) Covers(set, wanted Set) bool {
 	for _, w := range wanted {
 		covered := slices.ContainsFunc(set, func(held Scope) bool {

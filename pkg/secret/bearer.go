@@ -17,13 +17,12 @@ const (
 	checksumChars = 6
 	// randomChars hold 160 random bits: 62^27 > 2^160.
 	randomChars = 27
-	// shortHintChars name an owner below shortOwners. With them a bearer has
-	// 36 characters behind its prefix.
+	// shortHintChars name an owner below shortOwners. A bearer then has 36 characters after its
+	// prefix.
 	shortHintChars = 3
 	shortOwners    = 62 * 62 * 62
-	// longHintChars name any owner: 62^6 > 2^31. The hint must not cost
-	// random bits, so owners beyond the first 238,327 have bearers that are
-	// three characters longer.
+	// longHintChars name any owner: 62^6 > 2^31. The hint must not replace random bits, so bearers
+	// of owners beyond the first 238,327 are three characters longer.
 	longHintChars = 6
 
 	// MaxOwner is the largest owner id a bearer can hint at.
@@ -37,19 +36,18 @@ const (
 )
 
 var (
-	// ErrMalformed means that a value cannot be a bearer of this deployment.
-	// It is decided without any I/O.
+	// ErrMalformed means that a value cannot be a bearer of this deployment. Deciding it takes no
+	// I/O.
 	ErrMalformed = errors.New("bearer malformed")
-	// ErrReserved means that a chosen value starts with a prefix that marks
-	// generated bearers, whose checksum it would have to satisfy.
+	// ErrReserved means that a chosen value starts with the prefix of generated bearers and would
+	// need a matching checksum.
 	ErrReserved = errors.New("chosen value starts with a reserved prefix")
 )
 
-// A Bearer is the full plain string that a client presents. It cannot print
-// itself: every verb of fmt, JSON, text and slog show a placeholder, also when
-// it sits in an unexported field of a struct that is printed (which is why it
-// holds a pointer). Only Reveal returns the plain string. The zero Bearer is no
-// bearer. A Bearer is immutable and safe for concurrent use.
+// A Bearer is the full plain string that a client presents. It does not print itself: fmt with
+// every verb, JSON, text and slog show a placeholder. It holds a pointer, so that this is also true
+// in an unexported field of a printed struct. Only Reveal returns the plain string. The zero Bearer
+// is no bearer. A Bearer is immutable and safe for concurrent use.
 type Bearer struct {
 	value *string
 	owner int64
@@ -57,8 +55,7 @@ type Bearer struct {
 
 const redacted = "[redacted bearer]"
 
-// Reveal returns the plain string. Call it where the one reply that shows a
-// new bearer is written, and nowhere else.
+// Reveal returns the plain string. Call it only where the one reply with a new bearer is written.
 func (b Bearer) Reveal() string {
 	if b.value == nil {
 		return ""
@@ -66,14 +63,13 @@ func (b Bearer) Reveal() string {
 	return *b.value
 }
 
-// OwnerHint returns the id of the owner that the bearer names, and whether it
-// names one. It is a hint for reading ahead: the stored record decides.
+// OwnerHint returns the id of the owner in the bearer, if there is one. It is a hint for reading
+// ahead; the stored record decides.
 func (b Bearer) OwnerHint() (int64, bool) { return b.owner, b.owner != 0 }
 
 // Format implements fmt.Formatter and prints a placeholder for every verb.
 func (Bearer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
-// String returns a placeholder.
 func (Bearer) String() string { return redacted }
 
 // MarshalText returns a placeholder, for JSON and every other encoder.
@@ -82,9 +78,9 @@ func (Bearer) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue returns a placeholder.
 func (Bearer) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// New makes a bearer for owner from 20 random bytes of random. The prefix has
-// at most MaxPrefixLength bytes of the set that ValidPrefix accepts. It fails
-// when owner is outside 1 to MaxOwner or when random fails.
+// New makes a bearer for owner from 20 bytes of random. The prefix has at most MaxPrefixLength
+// bytes of the set that ValidPrefix accepts. It fails if owner is outside 1 to MaxOwner or if
+// random fails.
 func New(prefix string, owner int64, random io.Reader) (Bearer, error) {
 	var seed [randomBytes]byte
 	if _, err := io.ReadFull(random, seed[:]); err != nil {
@@ -93,7 +89,7 @@ func New(prefix string, owner int64, random io.Reader) (Bearer, error) {
 	return assemble(prefix, owner, seed)
 }
 
-// assemble writes prefix, hint, random characters and checksum.
+// assemble concatenates prefix, hint, random characters and checksum.
 func assemble(prefix string, owner int64, seed [randomBytes]byte) (Bearer, error) {
 	if owner < 1 || owner > MaxOwner {
 		return Bearer{}, fmt.Errorf("owner %d is outside 1 to %d", owner, MaxOwner)
@@ -118,10 +114,10 @@ func checksum(body string) string {
 	return spell(uint64(crc32.ChecksumIEEE([]byte(body))), checksumChars)
 }
 
-// alphabet is that of math/big, which spells the random characters.
+// alphabet is the alphabet of math/big, which encodes the random characters.
 const alphabet = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// spell writes the last width digits of n in base 62.
+// spell returns the last width digits of n in base 62.
 func spell(n uint64, width int) string {
 	var digits [longHintChars]byte
 	for i := width - 1; i >= 0; i-- {
@@ -131,7 +127,7 @@ func spell(n uint64, width int) string {
 	return string(digits[:width])
 }
 
-// number reads digits in base 62; ok is false for anything else.
+// number parses base 62; ok is false for anything else.
 func number(digits string) (n int64, ok bool) {
 	for i := range len(digits) {
 		digit := strings.IndexByte(alphabet, digits[i])
@@ -143,21 +139,19 @@ func number(digits string) (n int64, ok bool) {
 	return n, true
 }
 
-// A Format says which prefixes mark bearers that this deployment generated.
+// A Format knows the prefixes of the bearers that this deployment generates.
 type Format struct {
-	// Prefixes that are in use now. Values that start with one of them must
-	// have a right checksum.
+	// Prefixes are the prefixes in use. Values that start with one of them need a matching
+	// checksum.
 	Prefixes []string
 }
 
-// Parse accepts a value that a client presents. It returns ErrMalformed, and
-// spends no I/O, for a value that is shorter than MinLength or longer than
-// MaxLength bytes, holds anything but printable ASCII without spaces, or
-// starts with one of the prefixes and is not exactly what New would write. A
-// value with another start may be one that an operator chose, or one from
-// before the prefix was changed; then the hint is taken from it if its
-// checksum is right. A prefix must therefore not be the start of an earlier
-// one, whose bearers would be taken for misspelt ones.
+// Parse accepts a value that a client presents. It returns ErrMalformed, without I/O, for a value
+// shorter than MinLength or longer than MaxLength bytes, with characters other than printable ASCII
+// without spaces, or with one of the prefixes and a form that New does not write. A value with
+// another start may be one that an operator chose or one from before a change of the prefix. It
+// gets a hint if its checksum matches. A prefix must therefore not be the start of an earlier one,
+// whose bearers would look misspelt.
 func (f Format) Parse(value string) (Bearer, error) {
 	if len(value) < MinLength || len(value) > MaxLength || !printable(value) {
 		return Bearer{}, ErrMalformed
@@ -183,10 +177,9 @@ func (f Format) Parse(value string) (Bearer, error) {
 	return Bearer{value: &value}, nil
 }
 
-// Choose accepts a value that an operator sets by hand: MinLength to MaxLength
-// bytes of printable ASCII without spaces, and none of the prefixes in front,
-// because a client could not present it then. It returns ErrMalformed or
-// ErrReserved.
+// Choose accepts a value that an operator sets by hand: MinLength to MaxLength bytes of printable
+// ASCII without spaces. It must not start with one of the prefixes, because clients could then not
+// present it. It returns ErrMalformed or ErrReserved.
 func (f Format) Choose(value string) (Bearer, error) {
 	for _, prefix := range f.Prefixes {
 		if prefix != "" && strings.HasPrefix(value, prefix) {
@@ -196,8 +189,8 @@ func (f Format) Choose(value string) (Bearer, error) {
 	return f.Parse(value)
 }
 
-// readTail reads the owner from the last width characters of value, and
-// accepts exactly one spelling: the one that assemble writes.
+// readTail reads the owner from the last width characters of value. It accepts only the spelling
+// that assemble writes.
 func readTail(value string, width int) (owner int64, ok bool) {
 	hint := width - randomChars - checksumChars
 	if hint != shortHintChars && hint != longHintChars || width > len(value) {

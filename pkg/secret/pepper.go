@@ -11,21 +11,19 @@ import (
 	"unique"
 )
 
-// MinPepperLength is the fewest bytes a pepper may have: the output size of
-// SHA-256, as RFC 2104 section 3 recommends for HMAC keys.
+// MinPepperLength is the least length of a pepper in bytes: the output size of SHA-256, as RFC 2104
+// section 3 recommends for HMAC keys.
 const MinPepperLength = sha256.Size
 
 // ErrPepper means that a pepper is too short to protect anything.
 var ErrPepper = errors.New("pepper is too short")
 
-// A Pepper is the deployment's key for digests. It cannot print itself, like a
-// Bearer. The key is a pointer to a string because fmt looks through one to a
-// slice when the verb is wrong. Every token dies when the key changes. A Pepper
-// is safe for concurrent use.
+// A Pepper is the deployment's key for digests. Like a Bearer it does not print itself. The key is
+// a pointer to a string, because fmt follows a pointer to a slice when the verb is wrong. Changing
+// the key invalidates every token. A Pepper is safe for concurrent use.
 type Pepper struct{ key *string }
 
-// NewPepper accepts a key of at least MinPepperLength bytes, otherwise it
-// returns ErrPepper.
+// NewPepper accepts a key of at least MinPepperLength bytes, otherwise it returns ErrPepper.
 func NewPepper(key string) (Pepper, error) {
 	if len(key) < MinPepperLength {
 		return Pepper{}, fmt.Errorf("%w: %d of at least %d bytes", ErrPepper, len(key), MinPepperLength)
@@ -45,16 +43,14 @@ func (p *Pepper) UnmarshalText(text []byte) (err error) {
 // LogValue returns a placeholder.
 func (Pepper) LogValue() slog.Value { return slog.StringValue("[redacted pepper]") }
 
-// Digest returns what is stored of a bearer: HMAC-SHA-256 of the whole bearer
-// under the pepper.
+// Digest returns the stored form of a bearer: HMAC-SHA-256 of the whole bearer under the pepper.
 func (p Pepper) Digest(bearer Bearer) Digest {
 	return DigestFromKey(encode(p.sum([]byte(bearer.Reveal()))))
 }
 
-// DigestOfReported returns the digest of a value that somebody has found, and
-// that may be anything. It is the bearer's digest for every value that is one or
-// was one under another prefix, and no token's for a value that no bearer looks
-// like. It takes the same time for all values of a length.
+// DigestOfReported returns the digest of any value that somebody found. It is the bearer's digest
+// for every value that is a bearer, also under an earlier prefix, and no token's digest for a value
+// that cannot be one. It takes the same time for all values of a length.
 func (p Pepper) DigestOfReported(value string) Digest {
 	if !printable(value) {
 		return DigestFromKey(encode(p.labelled("reported", []byte(value))))
@@ -68,9 +64,9 @@ func (p Pepper) sum(message []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// labelled returns the HMAC of parts under the pepper. The label starts with
-// a NUL byte, which no bearer holds, so that no derived value can collide with
-// a digest; the lengths keep the parts apart.
+// labelled returns the HMAC of parts under the pepper. The label starts with a NUL byte, which no
+// bearer contains, so that derived values cannot collide with digests. The lengths separate the
+// parts.
 func (p Pepper) labelled(label string, parts ...[]byte) []byte {
 	message := append([]byte{0}, label...)
 	for _, part := range parts {
@@ -80,12 +76,10 @@ func (p Pepper) labelled(label string, parts ...[]byte) []byte {
 	return p.sum(message)
 }
 
-// A Digest is the stored, one-way form of a bearer: 43 characters of
-// base64url. It does not print itself, also when it sits in an unexported field
-// of a struct that is printed or meets a verb that skips Format, as %p and a
-// wrong %w do (which is why it holds a handle, printed as an address); only Key
-// returns it, for the store. The zero Digest belongs to no bearer. Digests can
-// be compared with ==.
+// A Digest is the stored, one-way form of a bearer: 43 characters of base64url. It does not print
+// itself. It holds a handle, which prints as an address, so that this is also true in an unexported
+// field and for verbs that skip Format, such as %p and a wrong %w. Only Key returns it, for the
+// store. The zero Digest belongs to no bearer. Digests can be compared with ==.
 type Digest struct{ text unique.Handle[string] }
 
 // DigestFromKey returns the digest that Key wrote.
@@ -96,7 +90,7 @@ func DigestFromKey(key string) Digest {
 	return Digest{text: unique.Make(key)}
 }
 
-// Key returns the digest for use in a table key, and nowhere else.
+// Key returns the digest for a key of the table.
 func (d Digest) Key() string {
 	if d.IsZero() {
 		return ""

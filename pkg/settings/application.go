@@ -7,42 +7,40 @@ import (
 	"latchkey/pkg/secret"
 )
 
-// Grace is how long after a change of the limit on lifetimes the tokens beyond
-// it are revoked.
+// Grace is the time between a change of the limit on lifetimes and the revocation of the tokens
+// beyond it.
 const Grace = 3 * time.Hour
 
-// RunTime is how long a run may take; infra/scan.asl.json gives it an hour less.
-// A limit that is loosened in that time may meet tokens that the run has not
-// come to.
+// RunTime is how long a run may take; infra/scan.asl.json gives it an hour less. If the limit is
+// raised within that time, the run may not yet have reached some of the tokens.
 const RunTime = 24 * time.Hour
 
-// How often a last use is written.
+// The limits of LastUsedInterval.
 const (
 	MinLastUsedInterval = 10 * time.Minute
 	MaxLastUsedInterval = 30 * 24 * time.Hour
 )
 
-// A Run is the revocation of the tokens beyond a changed limit. The zero Run
-// is none.
+// A Run is a planned revocation of the tokens beyond a changed limit. The zero Run is none.
 type Run struct {
-	// At is when it starts.
+	// At is its start.
 	At time.Time
-	// Before is the limit that holds for tokens from before the change, in days,
-	// 0 for none: changing back to it calls the run off.
+	// Before is the limit for tokens from before the change, in days, or 0 for none. Changing the
+	// limit back to it cancels the run.
 	Before int
 }
 
-// Application is the settings as they are stored.
+// Application holds the settings as they are stored.
 type Application struct {
 	Settings
 	Run Run
-	// Prefixes are all that were ever set: their bearers live on.
+	// Prefixes are all prefixes that were ever set, because their bearers still work.
 	Prefixes []string
 	// Revision grows with every change.
 	Revision int64
 }
 
-// A Change is what is wanted of the settings. Nil fields stay as they are.
+// A Change is a change to the settings. Nil fields stay as they are.
 type Change struct {
 	LifetimeDays     *int // 0 for no limit
 	ExpiryRequired   *bool
@@ -53,12 +51,12 @@ type Change struct {
 	RetentionDays    *int
 }
 
-// RunAfter returns the run that a change of the limit to days needs: none when
-// no token can be beyond it.
+// RunAfter returns the run that a change of the limit to days requires, or none if no token can be
+// beyond the limit.
 func RunAfter(before Application, days int, now time.Time) Run {
 	limit := before.LifetimeDays
 	if !before.Run.At.IsZero() && now.Before(before.Run.At.Add(RunTime)) {
-		limit = before.Run.Before // nothing, or not everything, was revoked for the limit in between
+		limit = before.Run.Before // the run for the limit in between has revoked nothing or only some tokens
 	}
 	if days == 0 || limit != 0 && days >= limit {
 		return Run{}
@@ -66,7 +64,7 @@ func RunAfter(before Application, days int, now time.Time) Run {
 	return Run{At: now.Add(Grace), Before: limit}
 }
 
-// Check reports every value that cannot be, as fault.Breaches.
+// Check returns all invalid values as fault.Breaches.
 func (c Change) Check() error {
 	var broken fault.Breaches
 	if d := c.LifetimeDays; d != nil && (*d < 0 || *d > MaxLifetimeDays) {

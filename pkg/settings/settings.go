@@ -1,8 +1,8 @@
-// Package settings has what administrators set for the whole installation, and
-// the rules for setting it.
+// Package settings describes the administrators' settings for the whole installation, and their
+// rules.
 //
-// Start with Settings, which every check goes by; Application is what is stored
-// of them. The package does no I/O and reads no clock.
+// Start with Settings, the values that every check uses; Application is their stored form. The
+// package does no I/O and reads no clock.
 package settings
 
 import (
@@ -12,35 +12,33 @@ import (
 )
 
 const (
-	// MaxLifetimeDays is how many days ahead a token may end where its end is
-	// required, and the most that an administrator's limit may allow.
+	// MaxLifetimeDays is the latest expiry of a token in days from now if expiry is required, and
+	// the highest limit on lifetimes.
 	MaxLifetimeDays = 365
-	// MaxRetentionDays is the longest that ended tokens are kept.
+	// MaxRetentionDays is the longest time that inactive tokens are kept.
 	MaxRetentionDays = 3650
 )
 
-// Settings are what administrators have set for every token. The zero Settings are
-// the strictest: what is not known must not allow.
+// Settings are the administrators' settings for every token. The zero Settings are the strictest,
+// because unknown settings must not allow anything.
 type Settings struct {
-	// LifetimeDays is the administrators' limit, 1 to MaxLifetimeDays, or 0 for none.
+	// LifetimeDays is the limit on lifetimes, 1 to MaxLifetimeDays, or 0 for none.
 	LifetimeDays int
-	// ExpiryOptional lets new tokens be without an end, unless there is a limit.
+	// ExpiryOptional lets new tokens have no expiry, unless there is a limit.
 	ExpiryOptional bool
-	// ExpiryIgnored lets tokens work on after their end, until they are revoked.
+	// ExpiryIgnored lets expired tokens work until they are revoked.
 	ExpiryIgnored bool
-	// ImpersonationOff makes impersonation tokens unusable.
+	// ImpersonationOff disables impersonation tokens.
 	ImpersonationOff bool
-	// Prefix of new personal tokens.
+	// Prefix is the prefix of new personal tokens.
 	Prefix string
-	// LastUsedInterval is how long a recorded last use stands, whole seconds.
+	// LastUsedInterval is how long a recorded use stays without an update, in whole seconds.
 	LastUsedInterval time.Duration
-	// RetentionDays is how long an ended token, and the bot of one that has
-	// expired, is kept.
+	// RetentionDays is how long an inactive token, and the bot of an expired one, is kept.
 	RetentionDays int
 }
 
-// Latest returns the last day on which a token made on today may end, and
-// whether there is one.
+// Latest returns the last day on which a token made today may expire, if there is one.
 func (s Settings) Latest(today clock.Day) (clock.Day, bool) {
 	switch {
 	case s.LifetimeDays > 0:

@@ -11,8 +11,8 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// Attributes are written and read by hand: a check decodes two items, and
-// reflection would cost more than the decision.
+// Attributes are encoded and decoded by hand, because reflection would cost more than the rest of a
+// decision.
 
 func text(s string) types.AttributeValue     { return &types.AttributeValueMemberS{Value: s} }
 func number(n int64) types.AttributeValue    { return &types.AttributeValueMemberN{Value: itoa(n)} }
@@ -20,7 +20,6 @@ func boolean(b bool) types.AttributeValue    { return &types.AttributeValueMembe
 func itoa(n int64) string                    { return strconv.FormatInt(n, 10) }
 func epoch(t time.Time) types.AttributeValue { return number(t.Unix()) }
 
-// listOf returns a list of strings.
 func listOf(texts []string) types.AttributeValue {
 	values := make([]types.AttributeValue, len(texts))
 	for i, s := range texts {
@@ -29,7 +28,7 @@ func listOf(texts []string) types.AttributeValue {
 	return &types.AttributeValueMemberL{Value: values}
 }
 
-// attributes are taken out of an item; the first fault is kept.
+// attributes reads attributes of an item and keeps the first fault.
 type attributes struct {
 	item item
 	err  error
@@ -41,7 +40,7 @@ func (r *attributes) fault(name string) {
 	}
 }
 
-// text returns a string attribute; it must be there.
+// text returns a required string attribute.
 func (r *attributes) text(name string) string {
 	if value, ok := r.item[name].(*types.AttributeValueMemberS); ok {
 		return value.Value
@@ -50,7 +49,7 @@ func (r *attributes) text(name string) string {
 	return ""
 }
 
-// optionalText returns a string attribute, "" when it is absent.
+// optionalText returns a string attribute, or "".
 func (r *attributes) optionalText(name string) string {
 	if _, there := r.item[name]; !there {
 		return ""
@@ -58,7 +57,7 @@ func (r *attributes) optionalText(name string) string {
 	return r.text(name)
 }
 
-// number returns a whole number attribute; it must be there.
+// number returns a required whole number.
 func (r *attributes) number(name string) int64 {
 	if value, ok := r.item[name].(*types.AttributeValueMemberN); ok {
 		if n, err := strconv.ParseInt(value.Value, 10, 64); err == nil {
@@ -69,7 +68,7 @@ func (r *attributes) number(name string) int64 {
 	return 0
 }
 
-// optionalNumber returns a whole number attribute, 0 when it is absent.
+// optionalNumber returns a whole number, or 0.
 func (r *attributes) optionalNumber(name string) int64 {
 	if _, there := r.item[name]; !there {
 		return 0
@@ -77,12 +76,11 @@ func (r *attributes) optionalNumber(name string) int64 {
 	return r.number(name)
 }
 
-// latestInstant is the last second of the year 9999, beyond which RFC 3339 has
-// no instants.
+// latestInstant is the last second of the year 9999, the last instant of RFC 3339.
 const latestInstant = 253402300799
 
-// instant returns an attribute of epoch seconds; it must be there. What could
-// be read as the zero time, which stands for an absent one, is malformed.
+// instant returns a required attribute of epoch seconds. A value that decodes to the zero time is
+// malformed, because the zero time means absent.
 func (r *attributes) instant(name string) time.Time {
 	n := r.number(name)
 	if n < 1 || n > latestInstant {
@@ -92,7 +90,7 @@ func (r *attributes) instant(name string) time.Time {
 	return time.Unix(n, 0).UTC()
 }
 
-// optionalInstant returns the zero time when the attribute is absent.
+// optionalInstant returns an instant, or the zero time.
 func (r *attributes) optionalInstant(name string) time.Time {
 	if _, there := r.item[name]; !there {
 		return time.Time{}
@@ -100,7 +98,7 @@ func (r *attributes) optionalInstant(name string) time.Time {
 	return r.instant(name)
 }
 
-// flag returns a boolean attribute, false when it is absent.
+// flag returns a boolean attribute, or false.
 func (r *attributes) flag(name string) bool {
 	attribute, there := r.item[name]
 	if !there {
@@ -113,7 +111,7 @@ func (r *attributes) flag(name string) bool {
 	return false
 }
 
-// optionalSet returns a set of strings, nil when it is absent.
+// optionalSet returns a set of strings, or nil.
 func (r *attributes) optionalSet(name string) []string {
 	attribute, there := r.item[name]
 	if !there {
@@ -126,7 +124,7 @@ func (r *attributes) optionalSet(name string) []string {
 	return nil
 }
 
-// texts returns a list of strings; it must be there.
+// texts returns a required list of strings.
 func (r *attributes) texts(name string) []string {
 	list, ok := r.item[name].(*types.AttributeValueMemberL)
 	if !ok {
@@ -145,7 +143,7 @@ func (r *attributes) texts(name string) []string {
 	return values
 }
 
-// optionalAddresses returns a list of addresses, nil when it is absent.
+// optionalAddresses returns a list of addresses, or nil.
 func (r *attributes) optionalAddresses(name string) []netip.Addr {
 	if _, there := r.item[name]; !there {
 		return nil
@@ -162,7 +160,7 @@ func (r *attributes) optionalAddresses(name string) []netip.Addr {
 	return addresses
 }
 
-// numbers returns a list of whole numbers; it must be there.
+// numbers returns a required list of whole numbers.
 func (r *attributes) numbers(name string) []int64 {
 	list, ok := r.item[name].(*types.AttributeValueMemberL)
 	if !ok {

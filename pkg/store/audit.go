@@ -14,9 +14,8 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// errNoEvent means that a change was to be written without an event that says
-// what it is. Every method that changes something looks at its events before it
-// makes a request.
+// errNoEvent means that a change has no complete event. Every method that changes something checks
+// its events before it makes a request.
 var errNoEvent = errors.New("change without a complete audit event")
 
 func checkEvents(events ...audit.Event) error {
@@ -26,8 +25,7 @@ func checkEvents(events ...audit.Event) error {
 	return nil
 }
 
-// Record writes events that belong to no change: refusals, and the use of
-// sudo.
+// Record writes events that belong to no change: refusals, and the use of sudo.
 func (t *Journal) Record(ctx context.Context, events ...audit.Event) error {
 	_, err := t.transact(ctx, nil, events, func(context.Context) (bool, error) { return false, nil })
 	return err
@@ -36,9 +34,8 @@ func (t *Journal) Record(ctx context.Context, events ...audit.Event) error {
 // auditPage is how many events one request reads.
 const auditPage = 100
 
-// Events hands out the events of an entity from the instant
-// from to the instant to, both included, newest first, until each returns false.
-// Events that make no sense are passed over.
+// Events passes the events of an entity between the instants from and to, both included, newest
+// first, until each returns false. It skips malformed events.
 func (t *Reader) Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error {
 	walk := t.walkEvents(auditPartition(entity), from, to)
 	for {
@@ -49,9 +46,8 @@ func (t *Reader) Events(ctx context.Context, entity audit.Entity, from, to time.
 	}
 }
 
-// EveryEvent does the same for the events of
-// all entities. It starts with a request to each shard, all at the same time,
-// and reads on where the newest events come from.
+// EveryEvent does the same for the events of all entities. It first reads from all shards
+// concurrently, then continues with the shards that have the newest events.
 func (t *Reader) EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
 	walks := make([]*eventWalk, auditShards)
 	errs := make([]error, auditShards)
@@ -80,19 +76,19 @@ func (t *Reader) EveryEvent(ctx context.Context, from, to time.Time, each func(a
 	}
 }
 
-// An eventWalk goes through the events of a partition, newest first.
+// An eventWalk iterates over the events of a partition, newest first.
 type eventWalk struct {
 	table *Reader
-	pages *dynamodb.QueryPaginator // nil for no range
+	pages *dynamodb.QueryPaginator // nil for an empty range
 	page  []item
-	head  audit.Event // that step came to
-	over  bool        // there was none
+	head  audit.Event // the current event
+	over  bool        // whether the walk has ended
 }
 
 func (t *Reader) walkEvents(partition string, from, to time.Time) *eventWalk {
-	first, end := audit.FirstID(from.Add(time.Second-1)), audit.FirstID(to.Add(time.Second)) // a part of a second is after its start
+	first, end := audit.FirstID(from.Add(time.Second-1)), audit.FirstID(to.Add(time.Second)) // a fraction of a second is after its start
 	if first > end {
-		return &eventWalk{table: t} // the engine refuses such a range
+		return &eventWalk{table: t} // the engine refuses an empty range
 	}
 	return &eventWalk{table: t, pages: dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:              &t.name,
@@ -137,8 +133,7 @@ func (w *eventWalk) next(ctx context.Context) (e audit.Event, more bool, err err
 	}
 }
 
-// Event returns the event with this id, whatever its
-// entity. Absence is fault.ErrNotFound.
+// Event returns the event with this id, of any entity. Absence is fault.ErrNotFound.
 func (t *Reader) Event(ctx context.Context, id int64) (audit.Event, error) {
 	out, err := t.client.Query(ctx, &dynamodb.QueryInput{
 		TableName:                 &t.name,

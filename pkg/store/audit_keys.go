@@ -12,12 +12,11 @@ import (
 
 // Audit event: AUDIT#USER#<uid> / <id>#<random>, likewise PROJECT, GROUP and INSTANCE, and
 //              AUDIT#EVERY#<shard> / <id>#<random>, the same for those who see everything.
-// Ids ascend with time; two processes may make the same, and both stay.
+// Ids ascend with time; two processes may assign the same, and both events stay.
 //
-// Every change there is writes to the second place, and all at its newest end, so it is split:
-// one partition takes 1,000 write units a second, which are 500 events (DynamoDB: partition
-// throughput). It is not split by time as well: then a list without events would have to look
-// at every day of the year.
+// Every change writes to the newest end of the second partition, so it has shards: one partition
+// takes 1,000 write units a second, which are 500 events (DynamoDB: partition throughput). It is
+// not split by time, because a list without events would then have to read every day of the year.
 
 func auditPartition(e audit.Entity) string {
 	kind := strings.ToUpper(entityTypes[e.Type])
@@ -27,7 +26,7 @@ func auditPartition(e audit.Entity) string {
 	return fmt.Sprintf("AUDIT#%s#%d", kind, e.ID)
 }
 
-// entityTypes are the types of entity as they are stored, for a year.
+// entityTypes are the stored types of entities. Events keep them for a year.
 var entityTypes = map[audit.EntityType]string{
 	audit.Account: "User", audit.Project: "Project", audit.Group: "Group", audit.Instance: "Gitlab::Audit::InstanceScope",
 }
@@ -44,12 +43,11 @@ func (r *attributes) entityType(name string) audit.EntityType {
 	return ""
 }
 
-// auditShards is in how many parts the events of all entities are kept. Events
-// stay in the part they were written to, so it must not change.
+// auditShards is the number of shards of the events of all entities. Events stay in their shard, so
+// it must not change.
 const auditShards = 16
 
-// auditShard is the part that an event is in. The events of one process go
-// round.
+// auditShard returns the shard of an event. A process uses the shards in turn.
 func auditShard(id int64) int { return int(id % auditShards) }
 
 func auditShardPartition(shard int) string { return fmt.Sprintf("AUDIT#EVERY#%02d", shard) }
@@ -108,8 +106,7 @@ func readEvent(it item) (audit.Event, error) {
 	return e, r.err
 }
 
-// eventItems are the two items of an event whose id is yet to be made. Every
-// event that is written comes through here.
+// eventItems returns the two items of an event without an id. Every event is written through it.
 func (t *Journal) eventItems(e audit.Event) []item {
 	e = e.WithoutPrivate()
 	e.ID = audit.NewID(e.At, t.events.Add(1))

@@ -11,9 +11,8 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// CreateAccount makes an account. Profile, username, address and the
-// next id are written together, so every id below it was somebody's and a list in
-// their order needs no index.
+// CreateAccount makes an account. It writes profile, username, address and the next id together, so
+// ids have no gaps and a list by id needs no index.
 func (t *Table) CreateAccount(ctx context.Context, u account.Account, created audit.Event) (account.Account, error) {
 	if err := checkEvents(created); err != nil {
 		return account.Account{}, err
@@ -36,8 +35,8 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account, created au
 		if u.Email != "" {
 			items = append(items, t.put(owned(emailKey(u.Email), u.ID), absent, nil))
 		}
-		// Usernames and groups at the root have one name space: both start
-		// paths of projects.
+		// Usernames and groups at the root share one name space, because both start paths of
+		// projects.
 		items = append(items, t.lacks(pathKey(u.Username)))
 		reasons, err := t.transact(ctx, items, []audit.Event{created}, func(ctx context.Context) (bool, error) {
 			stored, err := t.Account(ctx, u.ID)
@@ -59,20 +58,20 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account, created au
 	}
 }
 
-// The positions in a transaction that makes an account.
+// The positions of items in the transaction.
 const (
 	usernamePosition = 2
 	emailPosition    = 3
 )
 
-// sameAccount reports whether stored was made by the request that makes u.
+// sameAccount reports whether the request that makes u made stored.
 func sameAccount(stored, u account.Account) bool {
 	return stored.ID == u.ID && stored.Username == u.Username && stored.Email == u.Email && stored.Name == u.Name &&
 		stored.Note == u.Note && stored.Admin == u.Admin && stored.External == u.External && stored.Bot == u.Bot &&
 		stored.CreatedAt.Equal(u.CreatedAt) && stored.CreatedBy == u.CreatedBy
 }
 
-// takeAccountID moves the counter to id from the one before it.
+// takeAccountID moves the counter from the previous id to id.
 func (t *Table) takeAccountID(id account.ID) types.TransactWriteItem {
 	take := t.update(accountSequenceKey(), "SET #last = :id", "attribute_not_exists(pk) OR #last = :before",
 		item{":id": number(int64(id)), ":before": number(int64(id) - 1)})

@@ -13,9 +13,8 @@ import (
 	"latchkey/pkg/project"
 )
 
-// CreateProject makes a project or group. Everything there is of a
-// new project or group is written together with the next id, so ids have no
-// gaps, no path is given out twice, and none is without its first member.
+// CreateProject makes a project or group. It writes everything about it together with the next id,
+// so ids have no gaps, paths are unique, and no project lacks its first member.
 func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner account.ID, created audit.Event) (project.Project, error) {
 	if err := checkEvents(created); err != nil {
 		return project.Project{}, err
@@ -78,10 +77,10 @@ func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner a
 	}
 }
 
-// pathPosition is that of a path in a transaction that makes a project.
+// pathPosition is the position of the path's item in the transaction.
 const pathPosition = 2
 
-// sameProject reports whether stored was made by the request that makes proj.
+// sameProject reports whether the request that makes proj made stored.
 func sameProject(stored, proj project.Project) bool {
 	return stored.ID == proj.ID && stored.Kind == proj.Kind && stored.Name == proj.Name && stored.Path == proj.Path &&
 		stored.FullPath == proj.FullPath && stored.Description == proj.Description && stored.Visibility == proj.Visibility &&
@@ -89,7 +88,7 @@ func sameProject(stored, proj project.Project) bool {
 		stored.CreatedAt.Equal(proj.CreatedAt) && stored.CreatedBy == proj.CreatedBy
 }
 
-// takeProjectID moves the counter to id from the one before it.
+// takeProjectID moves the counter from the previous id to id.
 func (t *Table) takeProjectID(id project.ID) types.TransactWriteItem {
 	take := t.update(projectSequenceKey(), "SET #last = :id", "attribute_not_exists(pk) OR #last = :before",
 		item{":id": number(int64(id)), ":before": number(int64(id) - 1)})
@@ -103,10 +102,10 @@ func pathItem(proj project.Project) item {
 	return it
 }
 
-// lacks makes a transaction depend on an item's not being there.
+// lacks makes a transaction require that an item does not exist.
 func (t *Table) lacks(k key) types.TransactWriteItem { return t.depends(k, absent) }
 
-// exists makes a transaction depend on an item that it does not change.
+// exists makes a transaction require that an item exists.
 func (t *Table) exists(k key) types.TransactWriteItem { return t.depends(k, "attribute_exists(pk)") }
 
 func (t *Table) depends(k key, condition string) types.TransactWriteItem {

@@ -14,11 +14,10 @@ import (
 	"latchkey/pkg/token"
 )
 
-// CreateProjectToken makes a project's or group's token: the bot's account, its
-// membership, its token and the use of the idempotency key are written
-// together, so there is never a bot without a token nor a token without a bot.
-// The bot's id and names are only known here, after which mint makes its
-// bearer; when somebody else was faster, everything is looked up again.
+// CreateProjectToken makes a token of a project or group. It writes the bot's account, membership
+// and token and the use of the idempotency key together, so a bot and its token never exist alone.
+// It assigns the bot's id and names, and then calls mint for the bearer. If another request takes
+// them first, it starts again.
 func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bot account.Account, tok token.Token,
 	mint func(account.ID) (secret.Digest, *secret.Use, error), issued audit.Event) (token.Token, error) {
 	if err := checkEvents(issued); err != nil {
@@ -39,7 +38,7 @@ func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bo
 		if tok, err = numbered(tok, bot); err != nil {
 			return token.Token{}, err
 		}
-		bot.NextNumber = 2 // the first one is taken in the same transaction
+		bot.NextNumber = 2 // the transaction takes the first number
 		tok.Owner = bot.ID
 		var use *secret.Use
 		if tok.Digest, use, err = mint(bot.ID); err != nil {
@@ -69,11 +68,11 @@ func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bo
 	}
 }
 
-// projectPosition is that of a project in a transaction that makes a bot;
-// that of its record is recordPosition.
+// projectPosition is the position of the project in the transaction that makes a bot. The record
+// has recordPosition.
 const projectPosition = 0
 
-// botItems are everything there is of a new bot.
+// botItems returns all items of a new bot.
 func (t *Table) botItems(proj project.Project, bot account.Account, tok token.Token) []types.TransactWriteItem {
 	member := project.Member{
 		Project: proj.ID, Account: bot.ID, Level: tok.Level, ExpiresOn: tok.ExpiresOn,
@@ -96,15 +95,14 @@ func (t *Table) botItems(proj project.Project, bot account.Account, tok token.To
 }
 
 const (
-	// firstBotNames is how many names are looked at in the first request. Most
-	// projects have few bots.
+	// firstBotNames is how many names the first request checks. Most projects have few bots.
 	firstBotNames = 4
-	// mostBotNames is how many are looked at in one request: each has two items.
+	// mostBotNames is how many names one request can check. Each has two items.
 	mostBotNames = maxBatchGet / 2
 )
 
-// freeBotName returns the first username of a project's bots that is free,
-// together with its address: a bot's that was deleted is given out again.
+// freeBotName returns the first free username of a project's bots, and its address. Names of
+// deleted bots are free again.
 func (t *Reader) freeBotName(ctx context.Context, proj project.Project) (username, email string, err error) {
 	for start, count := 0, firstBotNames; ; start, count = start+count, min(2*count, mostBotNames) {
 		keys := make([]key, 0, 2*count)
@@ -135,8 +133,8 @@ func partition(k key) string {
 	return r.text("pk")
 }
 
-// botName returns the n-th names of a project's bots, from 0 on. GitLab's
-// addresses lack the first underscore, too.
+// botName returns the n-th names of a project's bots, from 0 on. As in GitLab, the addresses lack
+// the first underscore.
 func botName(proj project.Project, n int) (username, email string) {
 	suffix := "_bot"
 	if n > 0 {

@@ -13,8 +13,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// CreateToken makes a token: record, pointer, the owner's next
-// number and the use of the idempotency key are written together.
+// CreateToken makes a token. It writes record, pointer, the owner's next number and the use of the
+// idempotency key together.
 func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok token.Token, use *secret.Use, issued audit.Event) (token.Token, error) {
 	if err := checkEvents(issued); err != nil {
 		return token.Token{}, err
@@ -52,13 +52,12 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 	}
 }
 
-// The positions in a transaction that makes a token.
+// The positions of items in the transaction.
 const (
 	ownerPosition  = 0
 	recordPosition = 1
 )
 
-// numbered gives tok the owner's next id.
 func numbered(tok token.Token, owner account.Account) (token.Token, error) {
 	id, err := token.NewID(owner.ID, owner.NextNumber)
 	if err != nil {
@@ -71,9 +70,8 @@ func numbered(tok token.Token, owner account.Account) (token.Token, error) {
 	return tok, nil
 }
 
-// bumpNumber takes the owner's next number under the condition that the owner
-// is as it was seen: active, and with no bulk revocation in between, which
-// would otherwise miss the token that is being made.
+// bumpNumber takes the owner's next number. It requires that the owner is still active and that no
+// bulk revocation has happened since the read, because that would miss the new token.
 func (t *Table) bumpNumber(owner account.Account) types.TransactWriteItem {
 	update := t.update(profileKey(owner.ID),
 		"SET next_number = next_number + :one",
@@ -88,7 +86,7 @@ func (t *Table) bumpNumber(owner account.Account) types.TransactWriteItem {
 	return update
 }
 
-// recorded reads whether the transaction that makes tok took place.
+// recorded reads whether the transaction that makes tok was committed.
 func (t *Reader) recorded(tok token.Token) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		stored, err := t.TokenByDigest(ctx, tok.Digest)
@@ -96,8 +94,8 @@ func (t *Reader) recorded(tok token.Token) func(context.Context) (bool, error) {
 	}
 }
 
-// sameToken reports whether stored was made by the request that makes tok: a
-// chosen value may have been taken by another.
+// sameToken reports whether the request that makes tok made stored. Another request may have taken
+// a chosen value.
 func sameToken(stored, tok token.Token) bool {
 	return stored.ID == tok.ID && stored.Kind == tok.Kind && stored.Name == tok.Name &&
 		stored.Description == tok.Description && slices.Equal(stored.Scopes, tok.Scopes) &&
@@ -107,8 +105,8 @@ func sameToken(stored, tok token.Token) bool {
 		slices.Equal(stored.Networks, tok.Networks)
 }
 
-// afterRefusal reads why a transaction that makes a token was refused. It
-// returns the owner to try again with, or the error that ends the attempt.
+// afterRefusal interprets the refusal of a transaction that makes a token. It returns the owner for
+// the next try, or the error to return.
 func afterRefusal(reasons []types.CancellationReason, owner account.Account) (account.Account, error) {
 	if failed(reasons, recordPosition) {
 		return owner, fault.ErrTaken
@@ -132,8 +130,8 @@ func afterRefusal(reasons []types.CancellationReason, owner account.Account) (ac
 	return fresh, nil
 }
 
-// putUse stores the use of an idempotency key, over one whose life is over
-// but which clean-up has not taken yet.
+// putUse stores the use of an idempotency key. It replaces an expired use that clean-up has not
+// taken yet.
 func (t *Table) putUse(use secret.Use) types.TransactWriteItem {
 	put := t.put(useItem(use), "attribute_not_exists(pk) OR #at <= :ended",
 		item{":ended": epoch(use.At.Add(-secret.UseLife))})

@@ -14,8 +14,8 @@ import (
 	"latchkey/pkg/project"
 )
 
-// DeleteAccount deletes an account: profile, username and address go in
-// one transaction, and with the profile every token of the account is dead.
+// DeleteAccount deletes an account's profile, username and address in one transaction. Without the
+// profile, all its tokens are invalid.
 func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted audit.Event) error {
 	if err := checkEvents(deleted); err != nil {
 		return err
@@ -39,14 +39,13 @@ func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted au
 	return fault.ErrMoved // it has another name now
 }
 
-// leavePage is how many memberships one transaction ends: two items each and two
-// for their event, of the 100 that TransactWriteItems takes.
+// leavePage is how many memberships one transaction ends. Each has two items and two for its event,
+// of the 100 that TransactWriteItems takes.
 const leavePage = 25
 
-// LeaveAll ends every membership of an account, a page at a time, and reports
-// whether there was any. Each writes an event of its own: left, as the event of
-// the project that the account leaves. What is written stays when it fails
-// half-way; a further call does the rest.
+// LeaveAll ends every membership of an account in several transactions, and reports whether there
+// was any. Each membership writes its own event, left for its project. After a failure the finished
+// part stays, and a further call does the rest.
 func (t *Table) LeaveAll(ctx context.Context, acct account.ID, left audit.Event) (some bool, err error) {
 	if err := checkEvents(left); err != nil {
 		return false, err
@@ -76,7 +75,7 @@ func (t *Table) LeaveAll(ctx context.Context, acct account.ID, left audit.Event)
 		if err != nil {
 			return some, err
 		}
-		if reasons != nil { // somebody else has ended one of them, and has written its event
+		if reasons != nil { // another request ended a membership and wrote its event
 			if err := pause(ctx, attempt); err != nil {
 				return some, err
 			}
@@ -85,9 +84,8 @@ func (t *Table) LeaveAll(ctx context.Context, acct account.ID, left audit.Event)
 	}
 }
 
-// departures are what ends memberships, and their events. What an event tells of
-// a project or of a level that makes no sense is left out: nothing may keep a
-// membership from ending.
+// departures returns the writes and events that end memberships. It leaves out a malformed project
+// or level of an event, because nothing may keep a membership from ending.
 func (t *Table) departures(ctx context.Context, acct account.ID, memberships []item, left audit.Event) (items []types.TransactWriteItem, events []audit.Event, err error) {
 	var ids []project.ID
 	var keys []key

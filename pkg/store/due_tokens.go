@@ -24,9 +24,8 @@ import (
 // duePage is how many index entries one request reads.
 const duePage = 500
 
-// Due returns what is due. It reads the expiry index, which lags behind the
-// records and holds their keys and marks only, so its cost grows with what is
-// due and not with what is stored.
+// Due returns due tokens from the expiry index, which lags behind the records and holds only their
+// keys and marks. Its cost grows with the number of due tokens and not with the table.
 func (t *Reader) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
 	bucket := bucketOf(q.Day, q.Shard)
 	if q.Bots {
@@ -71,17 +70,17 @@ func (t *Reader) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
 	return page, nil
 }
 
-// afterOwner sorts behind all of an owner's entries: ids have digits only.
+// afterOwner sorts after all entries of an owner, because ids consist of digits.
 func afterOwner(owner account.ID) string { return fmt.Sprintf("%010d#~", int64(owner)) }
 
-// place writes where a page ended in a form that has no SDK types in it.
+// place encodes the end of a page without SDK types.
 func place(last key) (string, error) {
 	if len(last) == 0 {
 		return "", nil
 	}
 	r := attributes{item: last}
 	parts := []string{r.text("expiry_order"), r.text("pk"), r.text("sk")}
-	raw, err := json.Marshal(parts) // parts of malformed entries may hold anything
+	raw, err := json.Marshal(parts) // malformed entries may have any parts
 	return string(raw), errors.Join(r.err, err)
 }
 
@@ -108,7 +107,7 @@ func readEntry(it item) (sweep.Entry, error) {
 	return entry, r.err
 }
 
-// Tokens hands the records of digests to each, malformed ones with their error.
+// Tokens passes the records of digests to each, malformed ones with their error.
 func (t *Reader) Tokens(ctx context.Context, digests []secret.Digest, each func(token.Token, error)) error {
 	keys := make([]key, len(digests))
 	for i, digest := range digests {
@@ -129,7 +128,7 @@ func (t *Reader) Tokens(ctx context.Context, digests []secret.Digest, each func(
 	return nil
 }
 
-// Owners hands the profiles of ids to each, malformed ones with their error.
+// Owners passes the profiles of ids to each, malformed ones with their error.
 func (t *Reader) Owners(ctx context.Context, ids []account.ID, each func(account.Account, error)) error {
 	keys := make([]key, len(ids))
 	for i, id := range ids {
@@ -143,7 +142,7 @@ func (t *Reader) Owners(ctx context.Context, ids []account.ID, each func(account
 		acct, err := readProfile(it)
 		if err != nil {
 			r := attributes{item: it}
-			// The key is one of ids, whatever else is wrong.
+			// The key holds one of ids even if the profile is malformed.
 			acct.ID, _ = account.ParseID(strings.TrimPrefix(r.text("pk"), "USER#"))
 		}
 		each(acct, err)
@@ -151,10 +150,9 @@ func (t *Reader) Owners(ctx context.Context, ids []account.ID, each func(account
 	return nil
 }
 
-// Mark notes that a mail about a token went out. An expired token leaves its day of the
-// expiry index with its announcement: there is nothing more to tell. A bot's
-// goes on to the day on which the bot is removed, as long after as revoked
-// tokens stay; later changes of that time do not move it.
+// Mark records that a mail about a token was sent. An expired token then leaves the expiry index,
+// because there is nothing more to announce. A bot's token moves to the day on which the bot is
+// removed, after the retention; later changes of the retention do not move it.
 func (t *Table) Mark(ctx context.Context, tok token.Token, mark string, now time.Time) error {
 	expression, condition := "ADD notices :mark", "attribute_exists(pk)"
 	values := item{":mark": &types.AttributeValueMemberSS{Value: []string{mark}}}
@@ -163,7 +161,7 @@ func (t *Table) Mark(ctx context.Context, tok token.Token, mark string, now time
 	case tok.Kind.OfProject():
 		t = t.retaining(ctx, now)
 		expression += " SET expiry_bucket = :bucket, expiry_order = :order"
-		// A revoked one has left the index for good, and its bot may have another token.
+		// A revoked token has left the index for good, and its bot may have another token.
 		condition += " AND attribute_not_exists(revoked_at)"
 		values[":bucket"] = text(removalBucket(clock.DayOf(tok.ExpiresOn.Start().Add(t.opts.Retention)), shardOf(tok.Owner, t.opts.Shards)))
 		values[":order"] = text(expiryOrder(tok.ID))

@@ -9,7 +9,7 @@ import (
 
 // Switch: SETTINGS / FEATURE#<name>, for everybody
 //         SETTINGS / FEATURE#<name>#PROJECT#<id>, likewise GROUP and USER, for one target
-// A name has no #, so that all switches of a feature lie side by side.
+// A name has no #, so all switches of a feature are adjacent.
 
 const (
 	settingsPartition = "SETTINGS"
@@ -41,7 +41,7 @@ func readSwitch(it item) (feature.Switch, error) {
 	name, target, targeted := strings.Cut(strings.TrimPrefix(r.text("sk"), featurePrefix), "#")
 	s := feature.Switch{Feature: name, On: r.flag("enabled")}
 	if _, there := it["enabled"]; !there {
-		r.fault("enabled") // a switch that says nothing must not pass for one that says off
+		r.fault("enabled") // an incomplete switch must not count as off
 	}
 	if targeted {
 		s.Target = readTarget(target)
@@ -55,11 +55,11 @@ func readSwitch(it item) (feature.Switch, error) {
 	return s, nil
 }
 
-// readTarget returns everybody for what is no target's name.
+// readTarget returns everybody for an unknown target.
 func readTarget(s string) feature.Target {
 	for kind, prefix := range targetPrefixes {
 		digits, ours := strings.CutPrefix(s, prefix)
-		if id, err := account.ParseID(digits); ours && err == nil { // ids of projects have the same form
+		if id, err := account.ParseID(digits); ours && err == nil { // project ids have the same form
 			return feature.Target{Kind: kind, ID: int64(id)}
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"latchkey/pkg/feature"
 )
 
-// maxTransaction is how many items one transaction may have beside the two of an
-// audit event (DynamoDB: TransactWriteItems takes 100).
+// maxTransaction is how many items one transaction may have in addition to the two of an audit
+// event (DynamoDB: TransactWriteItems takes 100).
 const maxTransaction = 98
 
 // SetSwitches writes switches, all or nothing.
@@ -36,9 +36,8 @@ func (t *Table) SetSwitches(ctx context.Context, switches []feature.Switch, set 
 	return err
 }
 
-// ClearSwitches removes the switches of a feature. More switches than fit into one
-// transaction go one after the other, everybody's first and with the event; a
-// second call takes what the first one left.
+// ClearSwitches removes the switches of a feature. If they need several transactions, the first one
+// has the switch for everybody and the event, and a second call removes what a failure left.
 func (t *Table) ClearSwitches(ctx context.Context, name string, cleared audit.Event) error {
 	if err := checkEvents(cleared); err != nil {
 		return err
@@ -56,7 +55,7 @@ func (t *Table) ClearSwitches(ctx context.Context, name string, cleared audit.Ev
 		if first {
 			_, err = t.transact(ctx, writes, []audit.Event{cleared}, t.gone(part))
 		} else {
-			_, err = t.write(ctx, writes, t.gone(part)) // it is one event, however many parts it takes
+			_, err = t.write(ctx, writes, t.gone(part)) // one event for all parts
 		}
 		if err != nil {
 			return err
@@ -66,8 +65,8 @@ func (t *Table) ClearSwitches(ctx context.Context, name string, cleared audit.Ev
 	return nil
 }
 
-// Switches returns the switches of a feature: everybody's switch of a feature comes
-// before those of targets. Malformed ones are passed over.
+// Switches returns the switches of a feature, the switch for everybody first. It skips malformed
+// ones.
 func (t *Reader) Switches(ctx context.Context, name string) ([]feature.Switch, error) {
 	items, err := t.switchItems(ctx, name)
 	if err != nil {
@@ -86,7 +85,7 @@ func (t *Reader) Switches(ctx context.Context, name string) ([]feature.Switch, e
 }
 
 // SwitchesFor returns the switches of a feature for targets, in one request. A malformed switch is
-// fault.ErrCorrupt: what it would decide is not to be guessed.
+// fault.ErrCorrupt, because guessing its decision is unsafe.
 func (t *Reader) SwitchesFor(ctx context.Context, name string, targets ...feature.Target) ([]feature.Switch, error) {
 	keys := make([]key, len(targets))
 	for i, target := range targets {
@@ -109,7 +108,7 @@ func (t *Reader) switchesAt(ctx context.Context, keys []key) ([]feature.Switch, 
 	return switches, nil
 }
 
-// switchItems returns the items of one feature, or of all for "", by sort key.
+// switchItems returns the items of one feature, or of all features for "", by sort key.
 func (t *Reader) switchItems(ctx context.Context, name string) ([]item, error) {
 	first, last := featurePrefix+name, featurePrefix+name+"#~"
 	if name == "" {

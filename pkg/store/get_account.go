@@ -18,8 +18,7 @@ func (t *Reader) Account(ctx context.Context, id account.ID) (account.Account, e
 	return readProfile(it)
 }
 
-// AccountByName returns the profile of a username, whose case does not matter.
-// Absence is fault.ErrNotFound.
+// AccountByName returns the profile of a username, in any case. Absence is fault.ErrNotFound.
 func (t *Reader) AccountByName(ctx context.Context, username string) (account.Account, error) {
 	if username == "" {
 		return account.Account{}, fault.ErrNotFound
@@ -40,8 +39,7 @@ func (t *Reader) AccountByName(ctx context.Context, username string) (account.Ac
 	return acct, err
 }
 
-// Accounts hands the profiles of ids to each, in no order. Absent ones are
-// passed over.
+// Accounts passes the existing profiles of ids to each, in no order.
 func (t *Reader) Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error {
 	keys := make([]key, len(ids))
 	for i, id := range ids {

@@ -9,8 +9,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Newest returns the newest token of the rotation chain that started with
-// first. A token that was never rotated has no chain: fault.ErrNotFound.
+// Newest returns the newest token of the rotation chain that started with first. A token that was
+// never rotated has no chain; the error is fault.ErrNotFound.
 func (t *Reader) Newest(ctx context.Context, first token.ID) (token.Token, error) {
 	it, err := t.get(ctx, familyKey(first))
 	if err != nil {

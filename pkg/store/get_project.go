@@ -11,8 +11,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// Project returns the project or group with this id. Absence is
-// fault.ErrNotFound.
+// Project returns the project or group with this id. Absence is fault.ErrNotFound.
 func (t *Reader) Project(ctx context.Context, id project.ID) (project.Project, error) {
 	it, err := t.get(ctx, projectKey(id))
 	if err != nil {
@@ -21,8 +20,8 @@ func (t *Reader) Project(ctx context.Context, id project.ID) (project.Project, e
 	return readProject(it)
 }
 
-// ProjectByPath returns the project or group with this full path, whose case
-// does not matter. Absence is fault.ErrNotFound.
+// ProjectByPath returns the project or group with this full path, in any case. Absence is
+// fault.ErrNotFound.
 func (t *Reader) ProjectByPath(ctx context.Context, path string) (project.Project, error) {
 	if path == "" || strings.HasPrefix(path, "@") {
 		return project.Project{}, fault.ErrNotFound
@@ -56,8 +55,8 @@ func (t *Reader) projectAt(ctx context.Context, path string) (project.Project, e
 	return proj, err
 }
 
-// Standing returns what an account is in a project and in the groups above it, in
-// one request: the zero Standing for somebody who is no member of any.
+// Standing returns an account's memberships in a project and in the groups above it, in one
+// request. It returns the zero Standing for an account without any.
 func (t *Reader) Standing(ctx context.Context, proj project.Project, acct account.ID) (project.Standing, error) {
 	keys := []key{memberKey(proj.ID, acct)}
 	for _, id := range proj.Ancestors {
@@ -71,7 +70,7 @@ func (t *Reader) Standing(ctx context.Context, proj project.Project, acct accoun
 	for _, it := range items {
 		m, err := readMember(it)
 		if err != nil {
-			return project.Standing{}, err // a right that cannot be read is not to be guessed
+			return project.Standing{}, err // guessing a right is unsafe
 		}
 		if m.Project == proj.ID {
 			standing.Direct = m

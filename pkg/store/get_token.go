@@ -9,8 +9,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Token returns the token with this id, through its owner's pointer: two
-// reads in a row. Absence is fault.ErrNotFound.
+// Token returns the token with this id, through its owner's pointer, with two reads in a row.
+// Absence is fault.ErrNotFound.
 func (t *Reader) Token(ctx context.Context, id token.ID) (token.Token, error) {
 	it, err := t.get(ctx, pointerKey(id))
 	if err != nil {
@@ -27,8 +27,8 @@ func (t *Reader) Token(ctx context.Context, id token.ID) (token.Token, error) {
 	return tok, err
 }
 
-// TokenByDigest returns the token whose bearer has this digest, in whatever
-// state it is. Absence is fault.ErrNotFound.
+// TokenByDigest returns the token whose bearer has this digest, in any state. Absence is
+// fault.ErrNotFound.
 func (t *Reader) TokenByDigest(ctx context.Context, digest secret.Digest) (token.Token, error) {
 	it, err := t.get(ctx, tokenKey(digest))
 	if err != nil {
@@ -37,8 +37,8 @@ func (t *Reader) TokenByDigest(ctx context.Context, digest secret.Digest) (token
 	return readToken(it)
 }
 
-// TokensByDigest returns those tokens that there are, in no order and in
-// whatever state. The digests have to differ. Malformed records are passed over.
+// TokensByDigest returns the existing tokens, in any state and in no order. The digests must
+// differ. It skips malformed records.
 func (t *Reader) TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error) {
 	var tokens []token.Token
 	err := t.Tokens(ctx, digests, func(tok token.Token, err error) {

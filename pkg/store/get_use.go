@@ -6,9 +6,8 @@ import (
 	"latchkey/pkg/secret"
 )
 
-// Use returns what is stored of an idempotency key. Absence is
-// fault.ErrNotFound. Whether the use still stands is the caller's to ask:
-// clean-up may lag for days.
+// Use returns the stored use of an idempotency key. Absence is fault.ErrNotFound. The caller checks
+// whether the use is still valid, because clean-up may lag for days.
 func (t *Reader) Use(ctx context.Context, handle string) (secret.Use, error) {
 	it, err := t.get(ctx, useKey(handle))
 	if err != nil {

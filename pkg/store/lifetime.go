@@ -15,8 +15,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// LifetimeRun returns the limit on lifetimes and when its run starts. While expiry is not
-// enforced there is nothing to revoke.
+// LifetimeRun returns the limit on lifetimes and the start of its run. While expiry is not
+// enforced, the start is the zero time.
 func (t *Reader) LifetimeRun(ctx context.Context) (days int, from time.Time, err error) {
 	s, err := t.Settings(ctx)
 	if err != nil || s.ExpiryIgnored {
@@ -25,7 +25,7 @@ func (t *Reader) LifetimeRun(ctx context.Context) (days int, from time.Time, err
 	return s.LifetimeDays, s.Run.At, nil
 }
 
-// ExpiryIgnored reports whether tokens work on after they expire.
+// ExpiryIgnored reports whether expired tokens work.
 func (t *Reader) ExpiryIgnored(ctx context.Context) (bool, error) {
 	p, err := t.TokenSettings(ctx)
 	return p.ExpiryIgnored, err
@@ -40,8 +40,7 @@ func (t *Reader) Begun(ctx context.Context, job sweep.Job) (bool, error) {
 	return err == nil, err
 }
 
-// PageOfTokens returns a page of an account's tokens, with as many tokens as one request
-// reads.
+// PageOfTokens returns a page of an account's tokens, as many as one request reads.
 func (t *Reader) PageOfTokens(ctx context.Context, owner account.ID, page string) ([]token.Token, string, error) {
 	in := &dynamodb.QueryInput{
 		TableName:              &t.name,
@@ -82,20 +81,18 @@ func (t *Reader) PageOfTokens(ctx context.Context, owner account.ID, page string
 	return tokens, next, nil
 }
 
-// retentionAge is how long a retention that was read is gone by. It is about
-// how long revoked tokens can be looked at, so nobody minds a late change.
+// retentionAge is how long a cached retention is used. It only decides how long revoked tokens stay
+// visible, so a late change does no harm.
 const retentionAge = 10 * time.Second
 
-// A keptRetention is the retention that administrators have set, as it was read
-// last. It is safe for concurrent use.
+// A keptRetention caches the administrators' retention. It is safe for concurrent use.
 type keptRetention struct {
 	mu     sync.Mutex
 	value  time.Duration
 	readAt time.Time
 }
 
-// at returns the retention, 0 for the operator's own, and whether it is too old
-// to go by at now.
+// at returns the retention, or 0 for the operator's, and whether it is too old at now.
 func (k *keptRetention) at(now time.Time) (value time.Duration, old bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -109,9 +106,8 @@ func (k *keptRetention) set(value time.Duration, now time.Time) {
 	k.value, k.readAt = value, now
 }
 
-// retaining returns t with the retention that administrators have set, as of
-// the instant now. When that cannot be read the operator's own has to do:
-// nothing may keep a token from being revoked.
+// retaining returns t with the administrators' retention at now. If that cannot be read, the
+// operator's retention applies, because nothing may keep a token from being revoked.
 func (t *Table) retaining(ctx context.Context, now time.Time) *Table {
 	value, old := t.retention.at(now)
 	if old {

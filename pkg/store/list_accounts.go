@@ -8,16 +8,15 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// LastAccountID returns the highest account id that was given out, 0 before the
-// first. Ids are given out one by one, so counting down from it meets every account:
-// a list in the order of ids needs no index.
+// LastAccountID returns the highest assigned account id, or 0. Ids have no gaps when assigned, so
+// counting down from it reaches every account and a list by id needs no index.
 func (t *Reader) LastAccountID(ctx context.Context) (account.ID, error) {
 	last, _, err := t.CountAccounts(ctx)
 	return last, err
 }
 
-// CountAccounts returns the highest account id that was given out, and how many accounts
-// there are: those below it, less those that were deleted.
+// CountAccounts returns the highest assigned account id and the number of accounts: all ids minus
+// the deleted accounts.
 func (t *Reader) CountAccounts(ctx context.Context) (last account.ID, accts int, err error) {
 	it, err := t.get(ctx, accountSequenceKey())
 	if errors.Is(err, fault.ErrNotFound) {

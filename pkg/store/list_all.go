@@ -11,9 +11,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// EveryToken hands all tokens to each, a page
-// at a time, in no order, with their owners' TokensValidFrom. It reads the
-// whole table, so its cost grows with the table and not with the result.
+// EveryToken passes all tokens to each, in no order, with their owners' TokensValidFrom. It reads
+// the whole table page by page, so its cost grows with the table.
 func (t *Reader) EveryToken(ctx context.Context, each func(token.Token, int64)) error {
 	pages := dynamodb.NewScanPaginator(t.client, &dynamodb.ScanInput{
 		TableName:                 &t.name,
@@ -21,7 +20,7 @@ func (t *Reader) EveryToken(ctx context.Context, each func(token.Token, int64)) 
 		ExpressionAttributeValues: map[string]types.AttributeValue{":token": text(tokenSort)},
 		ConsistentRead:            aws.Bool(true),
 	})
-	validFrom := map[account.ID]int64{} // of those who were deleted, beyond every number
+	validFrom := map[account.ID]int64{} // of deleted owners: beyond every number
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

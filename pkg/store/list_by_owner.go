@@ -13,9 +13,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// TokensOfOwner returns every token of an owner by
-// ascending id, those that were just made included. Pointers whose record
-// clean-up has taken already are passed over.
+// TokensOfOwner returns every token of an owner by ascending id, including the newest. It skips
+// pointers whose record clean-up has taken.
 func (t *Reader) TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error) {
 	pointers, err := t.pointers(ctx, accountPartition(owner))
 	if err != nil {
@@ -24,9 +23,8 @@ func (t *Reader) TokensOfOwner(ctx context.Context, owner account.ID) ([]token.T
 	return t.recordsOf(ctx, pointers)
 }
 
-// PageOfOwner returns limit of an owner's tokens from
-// offset on, by id, and how many there are in all. It reads the pointers of
-// all and the records of the page.
+// PageOfOwner returns limit tokens of an owner from offset on, by id, and the total. It reads all
+// pointers and only the records of the page.
 func (t *Reader) PageOfOwner(ctx context.Context, owner account.ID, q token.Page) ([]token.Token, int, error) {
 	pointers, err := t.pointers(ctx, accountPartition(owner))
 	if err != nil {
@@ -46,7 +44,7 @@ func (t *Reader) PageOfOwner(ctx context.Context, owner account.ID, q token.Page
 	return tokens, len(pointers), err
 }
 
-// pointers returns those of one partition, an owner's or a project's.
+// pointers returns the pointers of one partition, an owner's or a project's.
 func (t *Reader) pointers(ctx context.Context, partition string) ([]pointer, error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:              &t.name,
@@ -54,7 +52,7 @@ func (t *Reader) pointers(ctx context.Context, partition string) ([]pointer, err
 		ExpressionAttributeValues: map[string]types.AttributeValue{
 			":pk": text(partition), ":sk": text(tokenPrefix),
 		},
-		// Not the keys: whose the pointers are is known, and the ids are in the records.
+		// The keys are not needed: the partition is known, and the records have the ids.
 		ProjectionExpression: aws.String("digest, kind"),
 		ConsistentRead:       aws.Bool(true),
 	})
@@ -76,7 +74,7 @@ func (t *Reader) pointers(ctx context.Context, partition string) ([]pointer, err
 	return pointers, nil
 }
 
-// recordsOf reads the records that pointers name, by ascending id.
+// recordsOf reads the records of pointers, by ascending id.
 func (t *Reader) recordsOf(ctx context.Context, pointers []pointer) ([]token.Token, error) {
 	keys := make([]key, len(pointers))
 	for i, p := range pointers {

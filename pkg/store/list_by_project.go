@@ -7,9 +7,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// TokensOfProject returns every token of a project or
-// group by ascending id, those that were just made included. Pointers whose
-// record clean-up has taken already are passed over.
+// TokensOfProject returns every token of a project or group by ascending id, including the newest.
+// It skips pointers whose record clean-up has taken.
 func (t *Reader) TokensOfProject(ctx context.Context, pid project.ID) ([]token.Token, error) {
 	pointers, err := t.pointers(ctx, projectPartition(pid))
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"latchkey/pkg/project"
 )
 
-// LastProjectID returns the highest id that was given out,
-// 0 before the first. Ids have no gaps, so counting up to it meets everything.
+// LastProjectID returns the highest assigned id, or 0. Ids have no gaps, so counting up to it
+// reaches every project.
 func (t *Reader) LastProjectID(ctx context.Context) (project.ID, error) {
 	it, err := t.get(ctx, projectSequenceKey())
 	if errors.Is(err, fault.ErrNotFound) {
@@ -29,7 +29,7 @@ func (t *Reader) LastProjectID(ctx context.Context) (project.ID, error) {
 	return last, r.err
 }
 
-// ProjectsByID hands the projects and groups of ids to each, in batches.
+// ProjectsByID passes the projects and groups of ids to each, in batches.
 func (t *Reader) ProjectsByID(ctx context.Context, ids []project.ID, each func(project.Project)) error {
 	keys := make([]key, len(ids))
 	for i, id := range ids {
@@ -50,18 +50,17 @@ func (t *Reader) ProjectsByID(ctx context.Context, ids []project.ID, each func(p
 	return nil
 }
 
-// InGroup returns what lies directly in a group, by one Query.
+// InGroup returns the direct children of a group, with one Query.
 func (t *Reader) InGroup(ctx context.Context, group project.ID) ([]project.ID, error) {
 	return t.named(ctx, projectPartition(group), childPrefix)
 }
 
-// InAccount returns what lies in an account's namespace, by one Query.
+// InAccount returns the projects of an account's namespace, with one Query.
 func (t *Reader) InAccount(ctx context.Context, owner account.ID) ([]project.ID, error) {
 	return t.named(ctx, accountPartition(owner), childPrefix)
 }
 
-// named returns the ids of projects that sort keys of a partition end in, in
-// their order.
+// named returns the project ids at the ends of sort keys of a partition, in order.
 func (t *Reader) named(ctx context.Context, partition, prefix string) ([]project.ID, error) {
 	items, err := t.query(ctx, partition, prefix)
 	if err != nil {
@@ -80,8 +79,7 @@ func (t *Reader) named(ctx context.Context, partition, prefix string) ([]project
 	return ids, nil
 }
 
-// query reads the items of a partition whose sort keys start with prefix, in
-// their order.
+// query reads the items of a partition whose sort keys start with prefix, in order.
 func (t *Reader) query(ctx context.Context, partition, prefix string) ([]item, error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:                 &t.name,

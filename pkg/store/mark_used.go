@@ -11,10 +11,9 @@ import (
 	"latchkey/pkg/secret"
 )
 
-// MarkUsed writes down a last use. The condition lets one of many concurrent
-// uses write, so that no address is lost to a list that was read before it was
-// added, and keeps a record that clean-up has taken from coming back. The expiry
-// index has none of these attributes.
+// MarkUsed records a last use. Its condition lets only one of many concurrent uses write, so that
+// none overwrites an address with an older list. It also keeps a deleted record from coming back.
+// The expiry index contains none of these attributes.
 func (t *Journal) MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time, from []netip.Addr) error {
 	expression, values := "SET last_used_at = :at", item{":at": epoch(at), ":before": epoch(before)}
 	if len(from) > 0 {

@@ -14,9 +14,8 @@ import (
 	"latchkey/pkg/project"
 )
 
-// Members returns, by one Query, the direct members
-// of a project by ascending account id, those whose account is gone and those
-// whose membership is over included.
+// Members returns the direct members of a project by ascending account id, with one Query. It
+// includes deleted accounts and expired memberships.
 func (t *Reader) Members(ctx context.Context, pid project.ID) ([]project.Member, error) {
 	items, err := t.query(ctx, projectPartition(pid), memberPrefix)
 	if err != nil {
@@ -25,9 +24,8 @@ func (t *Reader) Members(ctx context.Context, pid project.ID) ([]project.Member,
 	return t.readMembers(items), nil
 }
 
-// Memberships returns what an account is a direct
-// member of, by ascending project id. It reads what names the memberships, and
-// then them.
+// Memberships returns the direct memberships of an account by ascending project id. It reads their
+// names first, and then the items.
 func (t *Reader) Memberships(ctx context.Context, acct account.ID) ([]project.Member, error) {
 	ids, err := t.named(ctx, accountPartition(acct), memberPrefix)
 	if err != nil {
@@ -59,8 +57,7 @@ func (t *Reader) readMembers(items []item) []project.Member {
 	return members
 }
 
-// AddMember makes a member: both items, under the condition
-// that the account is there.
+// AddMember writes both items of a member. It requires that the account exists.
 func (t *Table) AddMember(ctx context.Context, m, over project.Member, added audit.Event) error {
 	add := t.put(memberItem(m), absent, nil)
 	if over != (project.Member{}) {
@@ -83,20 +80,20 @@ func (t *Table) AddMember(ctx context.Context, m, over project.Member, added aud
 	}
 }
 
-// ChangeMember changes a member that is still as before.
-func (t *Table) ChangeMember(ctx context.Context, before, after, besides project.Member, changed []audit.Event) error {
+// ChangeMember changes a member that still equals before.
+func (t *Table) ChangeMember(ctx context.Context, before, after, remaining project.Member, changed []audit.Event) error {
 	condition, names, values := unchanged(before)
 	change := t.put(memberItem(after), condition, values)
 	change.Put.ExpressionAttributeNames = names
-	return t.writeMember(ctx, []types.TransactWriteItem{change}, besides, changed, t.holds(after))
+	return t.writeMember(ctx, []types.TransactWriteItem{change}, remaining, changed, t.holds(after))
 }
 
-// RemoveMember ends a membership that is still as m: both items.
-func (t *Table) RemoveMember(ctx context.Context, m, besides project.Member, removed audit.Event) error {
+// RemoveMember deletes both items of a membership that still equals m.
+func (t *Table) RemoveMember(ctx context.Context, m, remaining project.Member, removed audit.Event) error {
 	condition, names, values := unchanged(m)
 	remove := t.remove(memberKey(m.Project, m.Account), condition, values)
 	remove.Delete.ExpressionAttributeNames = names
-	return t.writeMember(ctx, []types.TransactWriteItem{remove, t.remove(membershipKey(m.Project, m.Account), "", nil)}, besides, []audit.Event{removed},
+	return t.writeMember(ctx, []types.TransactWriteItem{remove, t.remove(membershipKey(m.Project, m.Account), "", nil)}, remaining, []audit.Event{removed},
 		func(ctx context.Context) (bool, error) {
 			_, err := t.get(ctx, memberKey(m.Project, m.Account))
 			if errors.Is(err, fault.ErrNotFound) {
@@ -106,13 +103,13 @@ func (t *Table) RemoveMember(ctx context.Context, m, besides project.Member, rem
 		})
 }
 
-// writeMember writes while besides, unless it is nobody, is the member that it
-// was. Any condition that fails is fault.ErrMoved.
-func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem, besides project.Member, events []audit.Event,
+// writeMember writes items while remaining is unchanged, unless it is the zero Member. A failed
+// condition is fault.ErrMoved.
+func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem, remaining project.Member, events []audit.Event,
 	done func(context.Context) (bool, error)) error {
-	if besides != (project.Member{}) {
-		condition, names, values := unchanged(besides)
-		still := t.depends(memberKey(besides.Project, besides.Account), condition)
+	if remaining != (project.Member{}) {
+		condition, names, values := unchanged(remaining)
+		still := t.depends(memberKey(remaining.Project, remaining.Account), condition)
 		still.ConditionCheck.ExpressionAttributeNames, still.ConditionCheck.ExpressionAttributeValues = names, values
 		items = append(items, still)
 	}
@@ -123,7 +120,7 @@ func (t *Table) writeMember(ctx context.Context, items []types.TransactWriteItem
 	return err
 }
 
-// holds reads whether m is stored as it is.
+// holds reads whether the stored member equals m.
 func (t *Reader) holds(m project.Member) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		it, err := t.get(ctx, memberKey(m.Project, m.Account))
@@ -136,7 +133,7 @@ func (t *Reader) holds(m project.Member) func(context.Context) (bool, error) {
 	}
 }
 
-// unchanged is the condition that a member's item says what m says.
+// unchanged is the condition that a member's item equals m.
 func unchanged(m project.Member) (condition string, names map[string]string, values item) {
 	it := memberItem(m)
 	return "#level = :level AND expires_on = :expires_on AND created_at = :created_at AND created_by = :created_by",

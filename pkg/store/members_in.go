@@ -6,8 +6,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// MembersIn hands the members of projects to each: one Query for each project, which grows
-// with its members.
+// MembersIn passes the members of projects to each, with one Query for each project.
 func (t *Reader) MembersIn(ctx context.Context, projects []project.ID, each func(project.Member, error)) error {
 	for _, id := range projects {
 		items, err := t.query(ctx, projectPartition(id), memberPrefix)

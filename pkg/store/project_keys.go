@@ -37,11 +37,11 @@ func projectSequenceKey() key { return keyOf("SEQUENCE", "PROJECT") }
 // pathKey is the key of a full path; see ownPath for an account's namespace.
 func pathKey(path string) key { return keyOf("PATH#"+strings.ToLower(path), "PATH") }
 
-// ownPath is what stands in the place of the full path of a project in an
-// account's namespace. No full path starts with an @.
+// ownPath replaces the full path for a project in an account's namespace. No full path starts with
+// an @.
 func ownPath(owner account.ID, path string) string { return "@" + owner.String() + "/" + path }
 
-// pathOf is what a project's path item is named after.
+// pathOf returns the path in the key of a project's path item.
 func pathOf(r project.Project) string {
 	if r.Owner != 0 {
 		return ownPath(r.Owner, r.Path)
@@ -49,8 +49,8 @@ func pathOf(r project.Project) string {
 	return r.FullPath
 }
 
-// paddedProject and paddedAccount keep the table's order that of the ids: they
-// have 10 digits at the most.
+// paddedProject and paddedAccount pad ids to 10 digits, so that the order of keys is the order of
+// ids.
 func paddedProject(id project.ID) string { return fmt.Sprintf("%010d", int64(id)) }
 func paddedAccount(id account.ID) string { return fmt.Sprintf("%010d", int64(id)) }
 
@@ -73,8 +73,7 @@ func projectPointerItem(tok token.Token) item {
 	return it
 }
 
-// childKey is where the namespace of r lists it; ok is false for a group at
-// the root.
+// childKey is the key under which the namespace of r lists it; ok is false for a group at the root.
 func childKey(r project.Project) (k key, ok bool) {
 	sort := childPrefix + paddedProject(r.ID)
 	switch {
@@ -186,7 +185,7 @@ func readMember(it item) (project.Member, error) {
 	return m, nil
 }
 
-// projectOfMembership returns what a membership item names.
+// projectOfMembership returns the project of a membership item.
 func projectOfMembership(it item) (project.ID, error) {
 	r := attributes{item: it}
 	id, err := project.ParseID(strings.TrimLeft(strings.TrimPrefix(r.text("sk"), memberPrefix), "0"))

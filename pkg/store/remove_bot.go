@@ -12,23 +12,21 @@ import (
 	"latchkey/pkg/token"
 )
 
-// revokeWithBot is RevokeToken for the token of a project or group: the record
-// is revoked, and the bot's membership and account are deleted, in one transaction.
-// A bot whose account is gone already loses the rest. Revoking a token that
-// was rotated away, be it in its overlap, removes nothing more: its bot lives on
-// with the successor.
+// revokeWithBot is RevokeToken for a token of a project or group. It revokes the record and deletes
+// the bot's membership and account in one transaction. If the account is already gone, it deletes
+// the rest. A token that was rotated, even in its overlap, leaves its bot to the successor.
 func (t *Table) revokeWithBot(ctx context.Context, revoked token.Token, event audit.Event) error {
 	record := []types.TransactWriteItem{t.revokeLast(revoked)}
 	for attempt := 0; ; attempt++ {
 		bot, err := t.Account(ctx, revoked.Owner)
-		// A profile that makes no sense lets nobody in, and must not keep the
-		// token from being revoked. It stays for somebody to look at.
+		// A malformed profile grants nothing, and must not keep the token from being revoked. It
+		// stays for an operator to look at.
 		gone := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrCorrupt)
 		if err != nil && !gone {
 			return err
 		}
 		if gone && len(record) == 0 {
-			return nil // somebody else has removed it meanwhile
+			return nil // another request has removed it
 		}
 		needed := append(record[:len(record):len(record)],
 			t.remove(memberKey(revoked.Project, revoked.Owner), "", nil),
@@ -53,8 +51,8 @@ func (t *Table) revokeWithBot(ctx context.Context, revoked token.Token, event au
 			case earlier.Superseded():
 				return t.revokeAlone(ctx, revoked, event)
 			}
-			// The record is revoked and its bot is there, which no request does
-			// by itself: both have to.
+			// The record is revoked and its bot still exists. No single request leaves that, so
+			// remove the bot without the condition on the record.
 			record = nil
 		}
 		if err := pause(ctx, attempt); err != nil {
@@ -63,16 +61,16 @@ func (t *Table) revokeWithBot(ctx context.Context, revoked token.Token, event au
 	}
 }
 
-// revokeLast revokes the record of a token that has no successor.
+// revokeLast revokes the record of a token without a successor.
 func (t *Table) revokeLast(revoked token.Token) types.TransactWriteItem {
 	record := t.revokeRecord(revoked)
 	*record.Update.ConditionExpression += unreplaced
 	return record
 }
 
-// transactLeaving writes needed and as much of extra as can be written: what
-// only serves lookup, uniqueness and clean-up may be damaged without keeping a
-// token alive. It returns the reasons for which needed was refused.
+// transactLeaving writes needed and as much of extra as possible. Damaged items for lookup,
+// uniqueness and clean-up must not keep a token alive. It returns the reasons why needed was
+// refused.
 func (t *Table) transactLeaving(ctx context.Context, needed, extra []types.TransactWriteItem, event audit.Event,
 	done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
 	for {
@@ -95,7 +93,7 @@ func (t *Table) transactLeaving(ctx context.Context, needed, extra []types.Trans
 	}
 }
 
-// revokedWithBot reads whether a token is revoked and its bot gone with it.
+// revokedWithBot reads whether a token is revoked and its bot deleted.
 func (t *Table) revokedWithBot(ctx context.Context, revoked token.Token) (bool, error) {
 	stored, err := t.TokenByDigest(ctx, revoked.Digest)
 	if err != nil || stored.RevokedAt.IsZero() {
@@ -108,7 +106,7 @@ func (t *Table) revokedWithBot(ctx context.Context, revoked token.Token) (bool, 
 	return stored.Superseded(), err
 }
 
-// retirements date everything that names a revoked token.
+// retirements set the clean-up time of all items of a revoked token.
 func (t *Table) retirements(revoked token.Token) []types.TransactWriteItem {
 	items := []types.TransactWriteItem{t.retirePointer(revoked)}
 	if revoked.Kind.OfProject() {
@@ -122,10 +120,10 @@ func (t *Table) retirements(revoked token.Token) []types.TransactWriteItem {
 
 func (t *Table) retireProjectPointer(revoked token.Token) types.TransactWriteItem {
 	return t.update(projectPointerKey(revoked.Project, revoked.ID), "SET delete_after = :delete", "attribute_exists(pk)",
-		item{":delete": epoch(revoked.Ended().Add(t.opts.Retention))})
+		item{":delete": epoch(revoked.RevokedFrom().Add(t.opts.Retention))})
 }
 
-// removeNames frees the names of a deleted account and counts it.
+// removeNames frees the names of a deleted account and counts the deletion.
 func (t *Table) removeNames(u account.Account) []types.TransactWriteItem {
 	const own = "attribute_not_exists(pk) OR uid = :uid"
 	uid := item{":uid": number(int64(u.ID))}

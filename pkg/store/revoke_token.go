@@ -10,10 +10,9 @@ import (
 	"latchkey/pkg/token"
 )
 
-// RevokeToken revokes a token. It leaves the expiry index, because
-// nobody is told that a revoked token expires, and gives record,
-// pointer and family a date from which clean-up may take them. The bot of a
-// project's or group's token goes with it.
+// RevokeToken revokes a token. The token leaves the expiry index, because its expiry need not be
+// announced any more, and its record, pointer and family get the time of their clean-up. The bot of
+// a project's or group's token is deleted with it.
 func (t *Table) RevokeToken(ctx context.Context, revoked token.Token, event audit.Event) error {
 	if err := checkEvents(event); err != nil {
 		return err
@@ -25,7 +24,7 @@ func (t *Table) RevokeToken(ctx context.Context, revoked token.Token, event audi
 	return t.revokeAlone(ctx, revoked, event)
 }
 
-// revokeAlone revokes a token and nothing else with it.
+// revokeAlone revokes a token without deleting a bot.
 func (t *Table) revokeAlone(ctx context.Context, revoked token.Token, event audit.Event) error {
 	items := append([]types.TransactWriteItem{t.revokeRecord(revoked)}, t.retirements(revoked)...)
 	for {
@@ -37,18 +36,17 @@ func (t *Table) revokeAlone(ctx context.Context, revoked token.Token, event audi
 		case err != nil || reasons == nil:
 			return err
 		case !failed(reasons, 0):
-			// Pointer or family are not as they should be. They only serve
-			// clean-up and lookup; a token must be revoked all the same.
+			// The pointer or the family is damaged. They only serve clean-up and lookup, so revoke
+			// the token without them.
 			items = items[:1]
 		case len(reasons[0].Item) == 0:
 			return fault.ErrNotFound
 		default:
-			return nil // it is over already, which is what was asked for
+			return nil // it is already revoked
 		}
 	}
 }
 
-// unrevoked is the condition on a record that has not been revoked.
 const unrevoked = "attribute_exists(pk) AND attribute_not_exists(revoked_at)"
 
 func (t *Table) revokeRecord(revoked token.Token) types.TransactWriteItem {
@@ -64,10 +62,10 @@ func (t *Table) revokeRecord(revoked token.Token) types.TransactWriteItem {
 
 func (t *Table) retirePointer(revoked token.Token) types.TransactWriteItem {
 	return t.update(pointerKey(revoked.ID), "SET delete_after = :delete", "attribute_exists(pk)",
-		item{":delete": epoch(revoked.Ended().Add(t.opts.Retention))})
+		item{":delete": epoch(revoked.RevokedFrom().Add(t.opts.Retention))})
 }
 
-// retireFamily dates the family unless it has moved on to a newer token.
+// retireFamily sets the clean-up time of the family, unless it has moved to a newer token.
 func (t *Table) retireFamily(revoked token.Token) types.TransactWriteItem {
 	return t.update(familyKey(revoked.Family), "SET delete_after = :delete", "digest = :digest", item{
 		":delete": epoch(revoked.RevokedAt.Add(t.opts.Retention)),

@@ -12,11 +12,10 @@ import (
 	"latchkey/pkg/token"
 )
 
-// RotateToken replaces a token: one transaction revokes old, or says how
-// long it works on, puts next and moves the family, so that exactly one of two
-// rotations at once wins. A token in its overlap leaves the expiry index like
-// a revoked one: its successor is what its owner has to know of. The
-// membership of a project's or group's bot moves its end to that of next.
+// RotateToken replaces a token. One transaction revokes old, at once or at its WorksUntil, writes
+// next and moves the family, so that exactly one of two concurrent rotations wins. A token in its
+// overlap leaves the expiry index, because only its successor's expiry matters to the owner. The
+// membership of a bot gets the last day of next.
 func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, next token.Token, use *secret.Use, rotated audit.Event) (token.Token, error) {
 	if err := checkEvents(rotated); err != nil {
 		return token.Token{}, err
@@ -76,12 +75,10 @@ func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, nex
 	}
 }
 
-// unreplaced is what unrevoked goes on with where a record must not have a
-// successor that it works beside.
+// unreplaced is added to unrevoked for a record that must not have a successor with an overlap.
 const unreplaced = " AND attribute_not_exists(works_until)"
 
-// replaceRecord revokes the record of a token that gets a successor, at once or at
-// its WorksUntil.
+// replaceRecord revokes the record of a token that gets a successor, at once or at its WorksUntil.
 func (t *Table) replaceRecord(replaced, next token.Token) types.TransactWriteItem {
 	if replaced.WorksUntil.IsZero() {
 		return t.revokeLast(replaced)
@@ -96,7 +93,7 @@ func (t *Table) replaceRecord(replaced, next token.Token) types.TransactWriteIte
 		})
 }
 
-// whyNotRotated reads what kept a token from being rotated.
+// whyNotRotated returns the reason why a token could not be rotated.
 func whyNotRotated(it item) error {
 	if old, err := readToken(it); err == nil && old.RevokedAt.IsZero() && !old.WorksUntil.IsZero() {
 		return token.ErrSuperseded

@@ -17,11 +17,10 @@ import (
 // Scan progress:           SCAN#<kind>#<day> / SHARD#<nn>, of lifetime runs SCAN#<kind>#<instant>
 // Lease and last finished: SCAN#<kind> / SHARD#<nn>
 //
-// The lease is not the day's: yesterday's scan, when it is retried late, covers
-// most of today's days, and both would announce the same tokens.
+// The lease covers all days of a kind: a late retry of yesterday's scan covers most of today's
+// days, and both would announce the same tokens.
 
-// progressLife is how long the progress of a scan is kept, for somebody who
-// wants to know what a night's run did.
+// progressLife is how long the progress of a scan is kept for operators.
 const progressLife = 90 * 24 * time.Hour
 
 func jobKey(j sweep.Job) key {
@@ -48,8 +47,8 @@ func countsValue(c sweep.Counts) types.AttributeValue {
 	return &types.AttributeValueMemberM{Value: counts}
 }
 
-// debtsValue writes a debt to all as its token's id, and one to a single
-// recipient as both ids.
+// debtsValue encodes a debt to all recipients as its token's id, and a debt to one recipient as
+// both ids.
 func debtsValue(debts []sweep.Debt) types.AttributeValue {
 	list := make([]types.AttributeValue, len(debts))
 	for i, d := range debts {
@@ -61,8 +60,8 @@ func debtsValue(debts []sweep.Debt) types.AttributeValue {
 	return &types.AttributeValueMemberL{Value: list}
 }
 
-// readDebts leaves out what makes no sense: a debt too few is a mail twice, and
-// an error would be a scan that never ends.
+// readDebts skips malformed debts. A missing debt repeats a mail, but an error would stop the scan
+// for good.
 func readDebts(attribute types.AttributeValue) (debts []sweep.Debt) {
 	list, _ := attribute.(*types.AttributeValueMemberL)
 	if list == nil {

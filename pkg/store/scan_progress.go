@@ -14,7 +14,7 @@ import (
 	"latchkey/pkg/sweep"
 )
 
-// Acquire takes the lease of a job and returns how far it is.
+// Acquire takes the lease of a job and returns its progress.
 func (t *Table) Acquire(ctx context.Context, job sweep.Job, holder string, now, until time.Time) (sweep.Progress, error) {
 	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:           &t.name,
@@ -42,7 +42,7 @@ func (t *Table) Acquire(ctx context.Context, job sweep.Job, holder string, now, 
 	return p, nil
 }
 
-// progress returns how far a job is; one that was never begun is at its start.
+// progress returns the progress of a job. A job without any is at its start.
 func (t *Reader) progress(ctx context.Context, job sweep.Job) (sweep.Progress, error) {
 	it, err := t.get(ctx, jobKey(job))
 	if errors.Is(err, fault.ErrNotFound) {
@@ -64,8 +64,8 @@ func (t *Table) releaseLease(job sweep.Job, holder string) *dynamodb.UpdateItemI
 	}
 }
 
-// Save saves how far a job is. Its two writes are one transaction, so that a
-// run which has lost its lease changes nothing.
+// Save saves the progress of a job. Both writes are one transaction, so that a run without its
+// lease changes nothing.
 func (t *Table) Save(ctx context.Context, job sweep.Job, holder string, p sweep.Progress, until time.Time) error {
 	expression, values := "SET leased_until = :until", item{":holder": text(holder), ":until": epoch(until)}
 	release := p.Done || until.IsZero()
@@ -104,7 +104,7 @@ func (t *Reader) Finished(ctx context.Context, kind sweep.Kind, shard int) (cloc
 		return clock.Day{}, err
 	}
 	if _, finished := it["finished_on"]; !finished {
-		return clock.Day{}, fault.ErrNotFound // leased, for the first time
+		return clock.Day{}, fault.ErrNotFound // leased for the first time
 	}
 	r := attributes{item: it}
 	day, err := clock.ParseDay(r.text("finished_on"))
@@ -114,7 +114,7 @@ func (t *Reader) Finished(ctx context.Context, kind sweep.Kind, shard int) (cloc
 	return day, r.err
 }
 
-// SetFinished writes down the day of a finished job.
+// SetFinished records the day of a finished job.
 func (t *Table) SetFinished(ctx context.Context, job sweep.Job) error {
 	return t.tryWrite(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &t.name,
@@ -125,8 +125,7 @@ func (t *Table) SetFinished(ctx context.Context, job sweep.Job) error {
 	})
 }
 
-// tryWrite makes a change whose condition may rightly fail: then there is
-// nothing to change.
+// tryWrite makes a change and ignores a failed condition, which means that nothing needs changing.
 func (t *Journal) tryWrite(ctx context.Context, in *dynamodb.UpdateItemInput) error {
 	_, err := t.client.UpdateItem(ctx, in)
 	var needless *types.ConditionalCheckFailedException

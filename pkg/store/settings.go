@@ -14,12 +14,12 @@ import (
 	"latchkey/pkg/settings"
 )
 
-// Settings: SETTINGS / APPLICATION. What was never set is absent, so that the
-// operator's defaults hold for it.
+// Settings: SETTINGS / APPLICATION. Settings that were never set are absent, so that the operator's
+// defaults apply.
 
 func settingsKey() key { return keyOf(settingsPartition, "APPLICATION") }
 
-// Settings returns what was set, and the defaults for the rest.
+// Settings returns the stored settings, with defaults for the rest.
 func (t *Reader) Settings(ctx context.Context) (settings.Application, error) {
 	it, err := t.get(ctx, settingsKey())
 	if err != nil && !errors.Is(err, fault.ErrNotFound) {
@@ -28,14 +28,14 @@ func (t *Reader) Settings(ctx context.Context) (settings.Application, error) {
 	return t.readSettings(it)
 }
 
-// TokenSettings returns what administrators have set for every token.
+// TokenSettings returns the administrators' settings for every token.
 func (t *Reader) TokenSettings(ctx context.Context) (settings.Settings, error) {
 	s, err := t.Settings(ctx)
 	return s.Settings, err
 }
 
-// SaveSettings writes the settings over those of the revision before. Only what differs from the
-// operator's defaults is written, and what was written once stays.
+// SaveSettings replaces the settings of the previous revision. It writes values that differ from
+// the operator's defaults, and values that were stored before.
 func (t *Table) SaveSettings(ctx context.Context, s settings.Application, changed []audit.Event) error {
 	if err := checkEvents(changed...); err != nil {
 		return err
@@ -94,8 +94,8 @@ func (t *Table) settingsItem(s settings.Application, before item) item {
 	return it
 }
 
-// readSettings reads the item, which may be nil. What makes no sense is
-// malformed: a rule that cannot be read must not be taken for a looser one.
+// readSettings reads the item, which may be nil. A malformed value is an error, because a looser
+// default must not replace it.
 func (t *Reader) readSettings(it item) (settings.Application, error) {
 	s := settings.Application{Settings: t.opts.Defaults}
 	if len(it) == 0 {

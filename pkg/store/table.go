@@ -1,19 +1,16 @@
 // Package store keeps Latchkey's records in its one DynamoDB table.
 //
-// Start with Open, and hand out no more of the Table than somebody needs: its
-// Reader reads, its Journal also writes down uses and refusals. There is one file
-// per access pattern and one key file per item kind; the table itself is defined
-// in infra/table.yaml. The package
-// promises that every read is strongly consistent, that writes which belong
-// together are one transaction, that a write which the engine committed is
-// reported as done even when its answer was lost, and that SDK errors leave it
-// only as the errors of package fault. It is safe for concurrent use. It does
-// not decide anything about tokens beyond what a condition has to guard.
+// Start with Open, and pass on only the part of a Table that is needed: its Reader reads, and its
+// Journal also writes uses and refusals. There is one file for each access pattern and one key file
+// for each kind of item; infra/table.yaml defines the table. The package promises that every read
+// of the table is strongly consistent, that writes that belong together are one transaction, that a
+// committed write is reported as done even if its reply was lost, and that SDK errors leave it only
+// as errors of package fault. It is safe for concurrent use. It decides nothing about tokens except
+// in conditions of writes.
 //
-// A change is one transaction with its audit events, which are an argument; see
-// package audit for which change has which. Without one that says what happened
-// nothing is written. MarkUsed, Mark and the progress of scans are bookkeeping:
-// they change nobody's rights and have no event.
+// A change takes its audit events as an argument and writes them in the same transaction; package
+// audit lists the events of each change. Without a complete event nothing is written. MarkUsed,
+// Mark and the progress of scans change nobody's rights and have no event.
 package store
 
 import (
@@ -37,21 +34,20 @@ import (
 	"latchkey/pkg/settings"
 )
 
-// DefaultShards is how many parts one day's expiries are split into unless
-// the operator says otherwise. The number may grow, never shrink: entries
-// stay in the shard they were written to.
+// DefaultShards is the default number of parts of one day in the expiry index. The number may grow
+// and never shrink, because entries stay in their shard.
 const DefaultShards = 16
 
-// Options are the settings of a Table. They are read once.
+// Options configure a Table.
 type Options struct {
 	// Shards of the expiry index, at least 1.
 	Shards int
 	// Retention is how long a revoked token stays before clean-up may take it.
 	Retention time.Duration
-	// Defaults hold until administrators set something else.
+	// Defaults apply until administrators change a setting.
 	Defaults settings.Settings
-	// Malformed is told of items that a list passes over because they make no
-	// sense: one of them must not hide all others. It may be nil.
+	// Malformed receives the error of each malformed item that a list skips, because one item must
+	// not hide all others. It may be nil.
 	Malformed func(error)
 }
 
@@ -68,8 +64,7 @@ type Reader struct {
 	opts   Options
 }
 
-// A Journal is a Reader that also writes down what happens without changing
-// anything: last uses, and events that belong to no change.
+// A Journal is a Reader that also records last uses and the events that belong to no change.
 type Journal struct {
 	Reader
 	// events is the number of the last audit event; see audit.NewID.
@@ -92,15 +87,13 @@ func Open(client *dynamodb.Client, name string, opts Options) *Table {
 	return t
 }
 
-// maxBackoff is the longest wait between two attempts. The SDK's own 20
-// seconds are for programs that nobody waits for.
+// maxBackoff is the longest wait between two attempts. The SDK's own 20 seconds suit programs for
+// which nobody waits.
 const maxBackoff = 300 * time.Millisecond
 
-// Configure returns how a client is set up: few, short attempts, because
-// callers of an authorizer would rather have an answer than a wait. Three
-// attempts of a second each stay below API Gateway's 29 seconds and the
-// authorizer's own timeout. endpoint is another engine than the region's own,
-// or "".
+// Configure returns the options of a client: few, short attempts, because callers of an authorizer
+// prefer an early answer. Three attempts of a second each stay below API Gateway's 29 seconds and
+// the authorizer's own timeout. endpoint overrides the region's engine, or is "".
 func Configure(endpoint string) func(*dynamodb.Options) {
 	return func(o *dynamodb.Options) {
 		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
@@ -115,7 +108,6 @@ func Configure(endpoint string) func(*dynamodb.Options) {
 	}
 }
 
-// The limits of DynamoDB's batch and transaction calls.
 const maxBatchGet = 100 // BatchGetItem: 100 items
 
 type (
@@ -143,8 +135,7 @@ func (t *Reader) get(ctx context.Context, k key) (item, error) {
 	return out.Item, nil
 }
 
-// getBatch reads any number of items in pages of 100, in no order. Absent
-// ones are left out.
+// getBatch reads any number of items in pages of 100, in no order, and leaves out absent ones.
 func (t *Reader) getBatch(ctx context.Context, keys []key) ([]item, error) {
 	items := make([]item, 0, len(keys))
 	for start := 0; start < len(keys); start += maxBatchGet {
@@ -158,8 +149,8 @@ func (t *Reader) getBatch(ctx context.Context, keys []key) ([]item, error) {
 	return items, nil
 }
 
-// getPage reads up to 100 items in one request, and asks again for those that
-// the engine had no capacity for.
+// getPage reads up to 100 items in one request, and repeats it for keys that the engine left
+// unread.
 func (t *Reader) getPage(ctx context.Context, keys []key) ([]item, error) {
 	pending := types.KeysAndAttributes{Keys: keys, ConsistentRead: aws.Bool(true)}
 	var items []item
@@ -182,18 +173,18 @@ func (t *Reader) getPage(ctx context.Context, keys []key) ([]item, error) {
 	}
 }
 
-// maxAttempts bounds every loop around a request that lost a race. It lets 16
-// creations at once for one owner all have their turn, within two seconds.
+// maxAttempts bounds every loop around a request that can lose a race. It lets 16 concurrent
+// creations for one owner finish within two seconds.
 const maxAttempts = 16
 
-// The while that pause waits at most: after the first attempt, and at last.
+// The longest pause after the first attempt, and after the last.
 const (
 	firstPause   = 5 * time.Millisecond
 	longestPause = 160 * time.Millisecond
 )
 
-// pause waits a random while that grows with the attempt, and fails when the
-// attempts are used up or the context ends.
+// pause waits for a random time that grows with the attempt. It fails after the last attempt and
+// when the context ends.
 func pause(ctx context.Context, attempt int) error {
 	if attempt+1 >= maxAttempts {
 		return fault.ErrUnavailable
@@ -209,11 +200,9 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// translate turns an SDK error into fault.ErrUnavailable. Only what kind of
-// error it was goes into the text: the service's messages may repeat the
-// request (those of ValidationException do), and with it digests and mail
-// addresses. The SDK's error itself does not leave the package for the same
-// reason.
+// translate turns an SDK error into fault.ErrUnavailable. The text has only the kind of the error,
+// because messages of the service (such as ValidationException) may repeat the request with its
+// digests and mail addresses. For the same reason the SDK's error does not leave the package.
 func translate(err error) error {
 	operation := "request"
 	var sdk *smithy.OperationError

@@ -14,8 +14,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Token record:  TOKEN#<digest> / TOKEN, the only mutable copy.
-// Owner's pointer: USER#<uid> / TOKEN#<tid>, which names the record.
+// Token record:    TOKEN#<digest> / TOKEN, the only mutable copy.
 // Family: FAMILY#<first tid> / CURRENT, the live token of a rotation chain.
 
 const (
@@ -23,30 +22,29 @@ const (
 	tokenSort   = "TOKEN"
 )
 
-// never is what the zero clock.Day prints.
 var never = clock.Day{}.String()
 
 func tokenKey(d secret.Digest) key { return keyOf(tokenPrefix+d.Key(), tokenSort) }
 
-// pointerSort is padded so that the table's order is the order of the ids:
-// 2^53 has 16 digits.
+// pointerSort pads ids to 16 digits, enough for 2^53, so that the order of keys is the order of
+// ids.
 func pointerSort(id token.ID) string { return fmt.Sprintf("%s%016d", tokenPrefix, int64(id)) }
 
 func pointerKey(id token.ID) key { return keyOf(accountPartition(id.Owner()), pointerSort(id)) }
 
 func familyKey(first token.ID) key { return keyOf("FAMILY#"+first.String(), "CURRENT") }
 
-// expiryBucket and expiryOrder place a token in the expiry index: all of one
-// owner's tokens that end on a day lie side by side, and a day is split evenly
-// between shards so that no partition takes all the writes of one date.
+// expiryBucket and expiryOrder place a token in the expiry index. Tokens of one owner that expire
+// on the same day are adjacent, and shards split a day evenly, so that no partition takes all
+// writes of a date.
 func expiryBucket(on clock.Day, owner account.ID, shards int) string {
 	return bucketOf(on, shardOf(owner, shards))
 }
 
 func bucketOf(on clock.Day, shard int) string { return fmt.Sprintf("%s#%02d", on, shard) }
 
-// removalBucket holds the expired tokens of bots, announced as such, by the day on which the
-// bots are to be removed. No day starts like it.
+// removalBucket holds expired and announced tokens of bots, by the day on which the bot is removed.
+// No day starts like it.
 func removalBucket(on clock.Day, shard int) string { return "END#" + bucketOf(on, shard) }
 
 func expiryOrder(id token.ID) string {
@@ -59,10 +57,10 @@ func shardOf(owner account.ID, shards int) int {
 	return int(h.Sum32() % uint32(shards)) //nolint:gosec // shards is a small positive number
 }
 
-// indexed reports whether a token is in the expiry index: it ends on a day
-// and somebody is told of it.
+// indexed reports whether a token is in the expiry index: it expires on a day, is not revoked, and
+// its expiry is announced.
 func indexed(t token.Token) bool {
-	return !t.ExpiresOn.IsZero() && t.Ended().IsZero() && t.Kind != token.Impersonation
+	return !t.ExpiresOn.IsZero() && t.RevokedFrom().IsZero() && t.Kind != token.Impersonation
 }
 
 func (t *Table) tokenItem(tok token.Token) item {
@@ -100,8 +98,7 @@ func (t *Table) tokenItem(tok token.Token) item {
 	return it
 }
 
-// readToken accepts an item only if it is whole: a record that makes no sense
-// must refuse, never allow.
+// readToken accepts only a complete item, because a malformed record must refuse and never allow.
 func readToken(it item) (token.Token, error) {
 	r := attributes{item: it}
 	pk := r.text("pk")
@@ -131,7 +128,7 @@ func readToken(it item) (token.Token, error) {
 		tok.Scopes[i] = scope.Scope(name)
 	}
 	tok.Networks = readNetworks(&r)
-	// Never is written out: a record that lost its day must not be endless.
+	// "never" is stored, so that a record that lost its day does not become valid for ever.
 	if day := r.text("expires_on"); day != never {
 		on, err := clock.ParseDay(day)
 		if err != nil {
@@ -149,8 +146,8 @@ func readToken(it item) (token.Token, error) {
 	return tok, nil
 }
 
-// readNetworks faults a record that has lost some of its networks, or all: it
-// must not be good where it was not. Their number is stored for that.
+// readNetworks refuses a record that lost some or all of its networks, because it would allow more
+// than before. The record stores their number for that.
 func readNetworks(r *attributes) token.Networks {
 	count := r.optionalNumber("allowed_cidr_count")
 	if _, restricted := r.item["allowed_cidrs"]; !restricted && count == 0 {
@@ -163,7 +160,7 @@ func readNetworks(r *attributes) token.Networks {
 	return networks
 }
 
-// checkToken faults what no token can be.
+// checkToken refuses impossible combinations.
 func checkToken(r *attributes, tok token.Token) {
 	if tok.Owner < 1 || tok.Owner > account.MaxID || tok.ID.Number() < 1 {
 		r.fault("id")
@@ -182,7 +179,7 @@ func checkToken(r *attributes, tok token.Token) {
 	if tok.CreatedBy < 0 || tok.CreatedBy > account.MaxID {
 		r.fault("created_by")
 	}
-	// A chain starts with its family's token, and every other one follows one.
+	// A chain starts with its family's token; every other member has a predecessor.
 	first, rotated := tok.Family == tok.ID, tok.Previous != 0
 	if first == rotated || tok.Family.Owner() != tok.Owner || tok.Family.Number() < 1 || tok.Family > tok.ID {
 		r.fault("family")
@@ -193,8 +190,8 @@ func checkToken(r *attributes, tok token.Token) {
 	if tok.RevokedAt.IsZero() != (tok.RevokedReason == "") {
 		r.fault("revoked_at")
 	}
-	// The successor is stored so that a record which lost the end of its overlap
-	// does not work for ever.
+	// The successor is stored too, so that a record that lost the end of its overlap does not work
+	// for ever.
 	successor := token.ID(r.optionalNumber("successor"))
 	if tok.WorksUntil.IsZero() != (successor == 0) || successor != 0 && (successor <= tok.ID || successor.Owner() != tok.Owner) {
 		r.fault("works_until")
@@ -210,9 +207,9 @@ func pointerItem(tok token.Token) item {
 	return it
 }
 
-// A pointer names a record. It keeps the digest as it is stored: a page of a
-// list follows a few of an owner's pointers, and making digests of all of them
-// costs more than decoding the page's records.
+// A pointer names a record. It keeps the stored form of the digest: a page of a list follows only a
+// few of an owner's pointers, and converting all digests costs more than decoding the page's
+// records.
 type pointer struct {
 	stored string
 	kind   token.Kind

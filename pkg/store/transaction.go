@@ -14,12 +14,12 @@ import (
 	"latchkey/pkg/audit"
 )
 
-// readBackTimeout bounds the read that finds out whether a write whose answer
-// was lost took place. It runs on even when the request's own time is up.
+// readBackTimeout bounds the read that finds out whether a write with a lost reply was committed.
+// It runs even after the request's own deadline.
 const readBackTimeout = 2 * time.Second
 
-// The codes of a transaction's cancellation reasons that this package reads
-// (DynamoDB API reference, TransactWriteItems).
+// The cancellation reasons that this package distinguishes (DynamoDB API reference,
+// TransactWriteItems).
 const (
 	conditionFailed     = "ConditionalCheckFailed"
 	transactionConflict = "TransactionConflict"
@@ -39,14 +39,13 @@ func (t *Journal) transact(ctx context.Context, items []types.TransactWriteItem,
 	return t.write(ctx, items, done)
 }
 
-// write writes items all or nothing. A collision with another transaction
-// is tried again; failed conditions come back as reasons, by position. When
-// the outcome is unknown, done decides: it reads whether the write took place.
+// write writes items all or nothing. It retries after a collision with another transaction, and
+// returns failed conditions as reasons, by position. If the outcome is unknown, it calls done,
+// which reads whether the write was committed.
 //
-// All attempts carry one client request token, so that the engine answers for
-// one that was committed and whose answer was lost, instead of meeting its own
-// items in the conditions of the next (TransactWriteItems: idempotency, for 10
-// minutes).
+// All attempts share one client request token, so that the engine repeats the reply of a committed
+// attempt instead of testing the conditions against its own items (TransactWriteItems: idempotency,
+// for 10 minutes).
 func (t *Journal) write(ctx context.Context, items []types.TransactWriteItem, done func(context.Context) (bool, error)) ([]types.CancellationReason, error) {
 	in := &dynamodb.TransactWriteItemsInput{TransactItems: items, ClientRequestToken: aws.String(rand.Text())}
 	for attempt := 0; ; attempt++ {
@@ -67,15 +66,15 @@ func (t *Journal) write(ctx context.Context, items []types.TransactWriteItem, do
 				collided = true
 			}
 		}
-		// An earlier attempt may have been committed and its answer lost: the
-		// SDK's retries, and ours, may then be refused for any reason.
+		// An earlier attempt may have been committed with a lost reply. Any later attempt may then
+		// be refused for any reason.
 		if !collided || pause(ctx, attempt) != nil {
 			return nil, t.readBack(ctx, err, done)
 		}
 	}
 }
 
-// readBack returns nil when the write behind err took place after all.
+// readBack returns nil if the write behind err was committed after all.
 func (t *Journal) readBack(ctx context.Context, err error, done func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
 	defer cancel()
@@ -85,7 +84,7 @@ func (t *Journal) readBack(ctx context.Context, err error, done func(context.Con
 	return translate(err)
 }
 
-// gone reads whether none of items is there any more.
+// gone reads whether all items are deleted.
 func (t *Reader) gone(items []item) func(context.Context) (bool, error) {
 	keys := make([]key, len(items))
 	for i, it := range items {
@@ -116,8 +115,7 @@ func (t *Journal) put(it item, condition string, values item) types.TransactWrit
 	return types.TransactWriteItem{Put: put}
 }
 
-// update changes an item; the item as it was comes back when the condition
-// fails.
+// update changes an item. If the condition fails, the engine returns the existing item.
 func (t *Table) update(k key, expression, condition string, values item) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{
 		TableName: &t.name, Key: k,

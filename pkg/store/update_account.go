@@ -11,8 +11,7 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// SetAccountState moves an account to another state. Every check that starts
-// after the write sees it.
+// SetAccountState changes an account's state. Every check that starts after the write sees it.
 func (t *Table) SetAccountState(ctx context.Context, id account.ID, from, to account.State, moved audit.Event) error {
 	return t.updateAccount(ctx, id, "SET #state = :to", "#state = :from",
 		map[string]string{"#state": "state"},
@@ -20,10 +19,9 @@ func (t *Table) SetAccountState(ctx context.Context, id account.ID, from, to acc
 		moved, func(u account.Account) bool { return u.State == to })
 }
 
-// RevokeEverything revokes every token of an account in one write of its profile,
-// however many there are: the next token's number becomes the first valid one.
-// The read before it tells, should the answer be lost, whether the write took
-// place, also when a token was made right after it.
+// RevokeEverything revokes every token of an account in one write of its profile: the next token's
+// number becomes the first valid one. It reads the profile first, so that after a lost reply it can
+// tell whether the write was committed, even if a token was made since.
 func (t *Table) RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error {
 	if err := checkEvents(revoked); err != nil {
 		return err
@@ -36,9 +34,8 @@ func (t *Table) RevokeEverything(ctx context.Context, owner account.ID, revoked 
 		revoked, func(u account.Account) bool { return u.TokensValidFrom >= before.NextNumber })
 }
 
-// updateAccount changes a profile. A condition that fails is fault.ErrNotFound
-// when there is no profile, and fault.ErrMoved when it is not as expected and
-// not as wanted either.
+// updateAccount changes a profile. A failed condition is fault.ErrNotFound without a profile, and
+// fault.ErrMoved if the profile equals neither the expected nor the wanted one.
 func (t *Table) updateAccount(ctx context.Context, id account.ID, expression, condition string,
 	names map[string]string, values item, event audit.Event, wanted func(account.Account) bool) error {
 	isWanted := func(ctx context.Context) (bool, error) {
@@ -62,9 +59,8 @@ func (t *Table) updateAccount(ctx context.Context, id account.ID, expression, co
 	}
 }
 
-// UpdateAccount changes an account: the profile changes together with the
-// names that it is found by. Only what differs is written, so that two changes
-// at once of different things both last.
+// UpdateAccount changes a profile together with its names. It writes only differences, so that
+// concurrent changes of different attributes both take effect.
 func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account, updated []audit.Event) error {
 	if err := checkEvents(updated...); err != nil {
 		return err
@@ -93,7 +89,7 @@ func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account
 	}
 	if !strings.EqualFold(before.Username, after.Username) {
 		usernamePosition = move(usernameKey(before.Username), usernameKey(after.Username))
-		// Usernames and groups at the root start the same paths.
+		// Usernames and groups at the root share one name space.
 		pathPosition = len(items)
 		items = append(items, t.lacks(pathKey(after.Username)))
 	}
@@ -124,7 +120,7 @@ func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account
 	}
 }
 
-// A accountChange collects what is to be set and removed of a profile.
+// An accountChange collects the attributes of a profile to set and remove.
 type accountChange struct {
 	sets, removes []string
 	names         map[string]string
@@ -161,7 +157,7 @@ func (c *accountChange) flag(name string, before, after bool) {
 	}
 }
 
-// was is the condition that an attribute which is changed is still as it was.
+// was is the condition that an attribute still has its earlier value.
 func (c *accountChange) was(name, before string) string {
 	if before == "" {
 		return "attribute_not_exists(#" + name + ")"

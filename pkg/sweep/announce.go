@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	// bounds the workers
+	// bounds concurrent work
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
@@ -17,37 +17,35 @@ import (
 )
 
 const (
-	// batchOwners and batchTokens bound what is held at a time.
+	// batchOwners and batchTokens bound the memory of a batch.
 	batchOwners = 50
 	batchTokens = 500
-	// throttledTries is how often a mail is tried while the account says that
-	// mails come too fast; each try waits twice as long.
+	// throttledTries is how often a mail is tried while SES throttles; each wait is twice as long.
 	throttledTries = 8
-	// markers is how many records of one owner are marked at the same time.
+	// markers is how many records of one owner are marked at a time.
 	markers = 8
-	// markTries is how often a mark is tried, with pauses from firstMarkPause
-	// on that double: a mark that is missing is a mail that is repeated.
+	// markTries is how often a mark is tried. The pauses start at firstMarkPause and double. A
+	// missing mark repeats a mail.
 	markTries      = 5
 	firstMarkPause = 200 * time.Millisecond
 )
 
-// A holding is one owner's tokens that may be due, soonest first.
+// A holding holds the tokens of one owner that may be due, soonest first.
 type holding struct {
-	owner account.Account // the id only, before a look and when it is not there
-	known bool            // the owner is there
+	owner account.Account // only the id before a look, and for a missing owner
+	known bool            // whether the owner exists
 	dues  []due
 }
 
-// A due is a token that may be due, where it was found, and what the last look
-// said.
+// A due is a token that may be due, with its position in the index and the result of the last look.
 type due struct {
 	Entry
 	slot   slot
-	record token.Token // without an id when there is none to be read
-	skip   string      // why it is not announced after all, or ""
+	record token.Token // without an id if it cannot be read
+	skip   string      // why it is not announced, or ""
 }
 
-// announceDue announces what is due in the job's shard, batch by batch.
+// announceDue announces the due tokens of the job's shard, batch by batch.
 func (a *attempt) announceDue(ctx context.Context) iter.Seq[account.ID] {
 	return func(yield func(account.ID) bool) {
 		window, err := a.window(ctx)
@@ -77,7 +75,7 @@ func (a *attempt) announceDue(ctx context.Context) iter.Seq[account.ID] {
 	}
 }
 
-// full reports whether a batch is as large as it may be.
+// full reports whether a batch has reached its limit.
 func (a *attempt) full(batch []holding) bool {
 	tokens := 0
 	for _, h := range batch {
@@ -86,15 +84,15 @@ func (a *attempt) full(batch []holding) bool {
 	return tokens >= batchTokens || len(batch) >= a.pace.batch(batchOwners)
 }
 
-// announceBatch looks at the records of a batch, sends what is due of each
-// owner's tokens, and marks it.
+// announceBatch looks at the records of a batch, sends the due mails of each owner, and marks the
+// tokens.
 func (a *attempt) announceBatch(ctx context.Context, batch []holding) {
 	batch, err := a.look(ctx, batch...)
 	if err != nil {
 		a.stop(err)
 		return
 	}
-	_ = parallel(a.Workers, batch, func(h holding) error { // the attempt keeps what went wrong
+	_ = parallel(a.Workers, batch, func(h holding) error { // the attempt keeps errors
 		a.mu.Lock()
 		over := a.over()
 		a.mu.Unlock()
@@ -119,14 +117,14 @@ func (a *attempt) announceBatch(ctx context.Context, batch []holding) {
 	})
 }
 
-// concernsAll reports whether an error is about every mail and not about one.
+// concernsAll reports whether an error concerns every mail.
 func concernsAll(err error) bool {
 	return slices.ContainsFunc([]error{
 		ErrQuota, ErrPaused, ErrSender, ErrThrottled, errRate, fault.ErrUnavailable, ErrLeaseLost, errNoTime,
 	}, func(all error) bool { return errors.Is(err, all) })
 }
 
-// look reads the records and the owners' profiles as they are now.
+// look reads the current records and owners' profiles.
 func (a *attempt) look(ctx context.Context, batch ...holding) ([]holding, error) {
 	var digests []secret.Digest
 	ids := make([]account.ID, len(batch))
@@ -180,7 +178,7 @@ func (a *attempt) look(ctx context.Context, batch ...holding) ([]holding, error)
 	return looked, nil
 }
 
-// notDue says why a token is not to be announced after all, or "".
+// notDue returns why a token is not announced, or "".
 func (d *due) notDue(owner account.Account, now time.Time) string {
 	if d.slot.mark == string(Lifetime) {
 		return d.notTold()
@@ -192,7 +190,7 @@ func (d *due) notDue(owner account.Account, now time.Time) string {
 	case t.RevokedIn(now, owner.TokensValidFrom):
 		return revoked
 	case t.Superseded():
-		return "rotated" // it works on in its overlap, but its successor is what counts
+		return "rotated" // it works in its overlap, but only its successor matters
 	case t.ID != d.ID || t.ExpiresOn != d.slot.day:
 		return moved
 	case t.Kind == token.Impersonation:
@@ -204,12 +202,12 @@ func (d *due) notDue(owner account.Account, now time.Time) string {
 	}
 }
 
-// A plan is what a look says is to be done for one owner.
+// A plan is the work for one owner after a look.
 type plan struct {
-	holding       // what is announced
-	silent  []due // what is not, and has a bot that is to be removed
-	// recipients are who is still to be told. There are neither people nor a
-	// reason when all have been.
+	holding       // to announce
+	silent  []due // not to announce, but with a bot to remove
+	// recipients are the people still to be told. After the last, there are neither people nor a
+	// reason.
 	recipients
 }
 
@@ -240,8 +238,8 @@ func (a *attempt) plan(ctx context.Context, h holding, counts *Counts) (plan, er
 	return p, err
 }
 
-// announce sends and marks what is due of one owner's tokens. A recipient whose
-// mail fails keeps no other back, and a retry tells only those who were not told.
+// announce sends and marks the due mails of one owner. A failed mail stops no other, and a retry
+// tells only the remaining recipients.
 func (a *attempt) announce(ctx context.Context, h holding) (Counts, error) {
 	var counts Counts
 	rest, err := a.settleDebts(ctx, h.dues, &counts)
@@ -261,11 +259,11 @@ func (a *attempt) announce(ctx context.Context, h holding) (Counts, error) {
 		finished, fault := a.send(ctx, &p, to, &counts)
 		switch {
 		case finished:
-			// The last one needs no mark of its own, unless the others have to be tried again.
+			// The last recipient needs no mark of their own, unless others have to be tried again.
 			if _, more := next(p.people, tried); more || unsent != nil {
 				err = a.settleOwn(ctx, p.dues, to)
 			}
-		case fault == nil: // not to be told any more
+		case fault == nil: // does not need to be told any more
 		case concernsAll(fault):
 			err = fault
 		default:
@@ -281,8 +279,7 @@ func (a *attempt) announce(ctx context.Context, h holding) (Counts, error) {
 	return counts, a.settle(ctx, append(p.silent, p.dues...), &counts)
 }
 
-// next returns the first of people who was not tried; ok is false after the
-// last.
+// next returns the first of people who was not tried; ok is false after the last.
 func next(people []account.Account, tried map[account.ID]bool) (to account.ID, ok bool) {
 	for _, to := range people {
 		if !tried[to.ID] {
@@ -292,12 +289,10 @@ func next(people []account.Account, tried map[account.ID]bool) (to account.ID, o
 	return 0, false
 }
 
-// send sends one mail at the account's pace. Last thing before it, the records
-// are looked at once more, because a mail may have waited long for its turn,
-// and then the lease: a run that was held up must not send what another has
-// taken over. p becomes what that look says. send reports whether the mail is
-// finished work, sent or rejected for good; one to somebody who is not to be
-// told any more is neither sent nor an error.
+// send sends one mail at the account's pace. Directly before it, send looks at the records again,
+// because the mail may have waited long, and checks the lease, because another run may have taken
+// the job. It updates p by that look. It reports whether the mail is finished: sent or rejected for
+// good. A mail that is no longer due is neither sent nor an error.
 func (a *attempt) send(ctx context.Context, p *plan, to account.ID, counts *Counts) (finished bool, err error) {
 	for try := 1; ; try++ {
 		if err := a.pace.turn(ctx); err != nil {
@@ -330,7 +325,7 @@ func (a *attempt) send(ctx context.Context, p *plan, to account.ID, counts *Coun
 			return true, nil
 		case !errors.Is(err, ErrThrottled):
 			counts.Failed++
-			return errors.Is(err, ErrRejected), err // it would be rejected again
+			return errors.Is(err, ErrRejected), err // another try would be rejected too
 		}
 		a.pace.slowDown()
 		if try == throttledTries || a.stopped() {
@@ -340,8 +335,7 @@ func (a *attempt) send(ctx context.Context, p *plan, to account.ID, counts *Coun
 	}
 }
 
-// settleDebts writes the marks of mails that are out already, and returns what
-// of dues is left.
+// settleDebts writes the marks of mails that are already sent, and returns the rest of dues.
 func (a *attempt) settleDebts(ctx context.Context, dues []due, counts *Counts) (rest []due, err error) {
 	var owed []due
 	for _, d := range dues {
@@ -359,8 +353,8 @@ func (a *attempt) settleDebts(ctx context.Context, dues []due, counts *Counts) (
 	return rest, a.settle(ctx, owed, counts)
 }
 
-// settle marks what was announced to everybody. What cannot be marked is owed,
-// so that a retry does not announce it again.
+// settle marks tokens that were announced to everybody. It keeps failed marks as debts, so that a
+// retry does not announce the tokens again.
 func (a *attempt) settle(ctx context.Context, dues []due, counts *Counts) error {
 	err := a.settleOwn(ctx, dues, 0)
 	if err == nil {
@@ -369,9 +363,8 @@ func (a *attempt) settle(ctx context.Context, dues []due, counts *Counts) error 
 	return err
 }
 
-// settleOwn marks what was announced to one recipient while others are still to
-// be told; 0 stands for everybody. It goes on after a fault: every mark that is
-// missing is a mail that is repeated.
+// settleOwn marks tokens that were announced to one recipient while others remain; 0 stands for
+// everybody. It continues after a fault, because every missing mark repeats a mail.
 func (a *attempt) settleOwn(ctx context.Context, dues []due, to account.ID) error {
 	err := parallel(markers, dues, func(d due) error { return a.mark(ctx, d, to) })
 	if err != nil {
@@ -380,11 +373,11 @@ func (a *attempt) settleOwn(ctx context.Context, dues []due, to account.ID) erro
 	return err
 }
 
-// mark marks one record. It goes on whatever becomes of the run: the mail is out.
+// mark marks one record, even if the run ends, because the mail is sent.
 func (a *attempt) mark(ctx context.Context, d due, to account.ID) error {
 	ctx = context.WithoutCancel(ctx)
 	mark, record := d.slot.mark, d.record
-	record.Digest = d.Digest // of one that is gone, too
+	record.Digest = d.Digest // also of a deleted record
 	if to != 0 {
 		mark = ownMark(mark, to)
 	}
@@ -402,12 +395,12 @@ func (a *attempt) mark(ctx context.Context, d due, to account.ID) error {
 	}
 }
 
-// ownMark is what an announcement to one of several recipients leaves on a
-// record, until all have been told.
+// ownMark is the mark of an announcement to one of several recipients. It stays until all have been
+// told.
 func ownMark(mark string, to account.ID) string { return mark + "@" + to.String() }
 
-// untold returns the people who were not told yet of all that is due. A run that
-// stopped between two mails leaves some who were.
+// untold returns the people who were not told about all due tokens. A run that stopped between two
+// mails has told some.
 func (a *attempt) untold(dues []due, people []account.Account) []account.Account {
 	return slices.DeleteFunc(people, func(to account.Account) bool {
 		return !slices.ContainsFunc(dues, func(d due) bool {

@@ -10,12 +10,11 @@ import (
 	"latchkey/pkg/token"
 )
 
-// maxDebts bounds the item that progress is kept in: 5,000 ids take 50 kB of
-// DynamoDB's 400, and with recipients 150 kB.
+// maxDebts bounds the progress item: 5,000 ids take 50 kB of DynamoDB's 400 kB, and with recipients
+// 150 kB.
 const maxDebts = 5000
 
-// debts are the marks that are not written although their mails are out. They
-// are safe for concurrent use.
+// debts are the missing marks of mails that were sent. They are safe for concurrent use.
 type debts struct {
 	mu  sync.Mutex
 	all map[Debt]bool
@@ -35,7 +34,7 @@ func (d *debts) has(one Debt) bool {
 	return d.all[one]
 }
 
-// told returns the single recipients whose mails about a token are out.
+// told returns the single recipients whose mails about a token were sent.
 func (d *debts) told(id token.ID) (told []account.ID) {
 	for _, one := range d.list() {
 		if one.Token == id && one.To != 0 {

@@ -10,7 +10,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// An Index finds what may be due. It may lag behind the records.
+// An Index finds tokens that may be due. It may lag behind the records.
 type Index interface {
 	Due(ctx context.Context, q Query) (Page, error)
 }
@@ -19,23 +19,23 @@ type Index interface {
 type Query struct {
 	Day   clock.Day
 	Shard int
-	// Bots asks for the tokens whose bots are to be removed on Day, instead of
-	// those that expire on it.
+	// Bots asks for tokens whose bots are to be removed on Day, instead of tokens that expire on
+	// it.
 	Bots bool
-	// Without leaves out tokens that carry this mark; "" leaves out none.
+	// Without excludes tokens that carry this mark, unless it is "".
 	Without string
-	// After leaves out owners up to and including this one.
+	// After excludes owners up to and including this one.
 	After account.ID
-	// Next is what the page before said, "" for the first page.
+	// Next is the previous page's Next, or "" for the first page.
 	Next string
 }
 
 // A Page of the expiry index, by ascending owner and id.
 type Page struct {
 	Entries []Entry
-	// Malformed is how many entries could not be read.
+	// Malformed counts unreadable entries.
 	Malformed int
-	// Next asks for the page after it, "" after the last.
+	// Next requests the following page; "" after the last.
 	Next string
 }
 
@@ -45,9 +45,8 @@ type Entry struct {
 	Digest secret.Digest
 }
 
-// due yields what may be due on the days of a window, owner by owner. The days
-// are all in the order of owners, so it holds one page of each and never a whole
-// day.
+// due yields the tokens that may be due in a window, owner by owner. All days are in the order of
+// owners, so it holds only one page of each.
 func (a *attempt) due(ctx context.Context, window []slot) iter.Seq2[holding, error] {
 	streams := make([]*stream, len(window))
 	for i, s := range window {
@@ -90,15 +89,15 @@ func (a *attempt) due(ctx context.Context, window []slot) iter.Seq2[holding, err
 	}
 }
 
-// A stream reads one day of the index, a page at a time.
+// A stream reads one day of the index, page by page.
 type stream struct {
 	slot  slot
 	query Query
-	page  []Entry // what was not taken yet
+	page  []Entry // entries not taken yet
 	ended bool
 }
 
-// head returns the owner of the first entry that was not taken yet, or 0.
+// head returns the owner of the next entry, or 0.
 func (a *attempt) head(ctx context.Context, s *stream) (account.ID, error) {
 	for len(s.page) == 0 && !s.ended {
 		page, err := a.page(ctx, s.query)
@@ -113,7 +112,6 @@ func (a *attempt) head(ctx context.Context, s *stream) (account.ID, error) {
 	return s.page[0].ID.Owner(), nil
 }
 
-// page reads and counts a page of the index.
 func (a *attempt) page(ctx context.Context, q Query) (Page, error) {
 	page, err := a.Index.Due(ctx, q)
 	if err == nil {

@@ -17,70 +17,69 @@ import (
 // A Job is one scan of one shard on one day.
 type Job struct {
 	Kind Kind
-	// At is the instant that names a job of which a day may have several, and
-	// otherwise the zero time.
+	// At identifies a job of a kind that may run several times a day; otherwise it is the zero
+	// time.
 	At    time.Time
 	Day   clock.Day
 	Shard int
 }
 
-// Progress of a job.
+// Progress is the progress of a job.
 type Progress struct {
-	// Cursor is the last owner that needs no further look.
+	// Cursor is the last finished owner.
 	Cursor account.ID
 	Done   bool
-	// Unmarked are mails that went out and whose marks could not be written:
-	// a retry marks the tokens and sends nothing.
+	// Unmarked are sent mails whose marks could not be written. A retry marks the tokens and sends
+	// nothing.
 	Unmarked []Debt
 	// Counts is the sum of all attempts at the job.
 	Counts Counts
 }
 
-// A Debt is a token whose mark is not written although its mail is out.
+// A Debt is a token without the mark of a sent mail.
 type Debt struct {
 	Token token.ID
-	// To is who was told, when there are more to tell; otherwise 0.
+	// To is the recipient if others remain, otherwise 0.
 	To account.ID
 }
 
 var (
-	// ErrLeased means that another run is at work on the job.
+	// ErrLeased means that another run is working on the job.
 	ErrLeased = errors.New("job is leased to another run")
-	// ErrLeaseLost means that another run has taken the job over.
+	// ErrLeaseLost means that another run has taken the job.
 	ErrLeaseLost = errors.New("lease lost to another run")
 )
 
-// A Ledger keeps the progress of jobs. It lets one holder at a time work on
-// a scan of a shard, whatever the day: the days that two jobs cover overlap.
+// A Ledger keeps the progress of jobs. Only one holder at a time works on a kind and shard,
+// whatever the day, because the days of two jobs overlap.
 type Ledger interface {
-	// Acquire leases the job's scan and shard to holder until the given instant
-	// and returns how far the job is. It leases nothing when the job is done,
-	// and returns ErrLeased when somebody else's lease has not ended at now.
+	// Acquire leases the job's kind and shard to holder until the given instant and returns the
+	// job's progress. It leases nothing if the job is done, and returns ErrLeased if another lease
+	// is valid at now.
 	Acquire(ctx context.Context, job Job, holder string, now, until time.Time) (Progress, error)
-	// Save notes progress and extends the lease; a job that is done, and one
-	// whose until is the zero time, is released. It returns ErrLeaseLost when
-	// the lease is not holder's any more.
+	// Save saves progress and extends the lease. It releases the lease if the job is done or until
+	// is the zero time. It returns ErrLeaseLost if holder no longer has the lease.
 	Save(ctx context.Context, job Job, holder string, p Progress, until time.Time) error
-	// Begun reports whether anything was ever saved of a job.
+	// Begun reports whether a job has any saved progress.
 	Begun(ctx context.Context, job Job) (bool, error)
-	// Finished returns the last day that a shard has finished a scan for, or
-	// fault.ErrNotFound. SetFinished notes it and never moves it back.
+	// Finished returns the last finished day of a kind and shard, or fault.ErrNotFound. SetFinished
+	// records it and never moves it back.
 	Finished(ctx context.Context, kind Kind, shard int) (clock.Day, error)
 	SetFinished(ctx context.Context, job Job) error
 }
 
 const (
-	// lease is how long a run may be silent before another takes its job
-	// over. It is renewed after every part of the job.
+	// lease is how long a run may take before another may take its job. Every part of the job
+	// renews it.
 	lease = 2 * time.Minute
-	// leaseMargin before the lease's end, no mail goes out any more.
+	// leaseMargin before the end of the lease, mails stop.
 	leaseMargin = 15 * time.Second
-	// hopeless is how many mails, or revocations, in a row may fail before the
-	// attempt stops: more than one owner's bad luck, less than a night of it.
+	// hopeless is how many mails, or revocations, in a row may fail before the attempt stops: more
+	// than one owner's share, less than a whole night's.
 	hopeless = 20
 )
 
-// errHopeless means that one thing after the other failed.
+// errHopeless means that too many mails or revocations in a row failed.
 var errHopeless = errors.New("one after the other")
 
 // An attempt is one try at a job.
@@ -90,23 +89,22 @@ type attempt struct {
 	holder   string
 	debts    *debts
 	earlier  Counts    // of earlier attempts
-	firstDay clock.Day // that a daily scan looks at
-	left     error     // what undone is returned under
+	firstDay clock.Day // of a daily scan
+	left     error     // wraps undone
 
-	mu          sync.Mutex // guards what workers change
+	mu          sync.Mutex // guards the fields that workers change
 	until       time.Time  // end of the lease
-	cursor      account.ID // before the first owner with something left undone
+	cursor      account.ID // before the first unfinished owner
 	counts      Counts
-	undone      error // what failed for reasons that do not concern the others
-	fatal       error // what ends the attempt
-	late        bool  // the lease or the time ran out, or there is no more need
+	undone      error // errors that concern single owners or tokens
+	fatal       error // the error that stops the attempt
+	late        bool  // the lease or the time ran out, or the work is no longer needed
 	failedInRow int
 }
 
-// do works at a job part by part, and saves its progress after each. parts does
-// the next part and yields the last owner in it. What parts leave undone for
-// reasons that do not concern the others is returned in the end, under left. do
-// returns false when there is more to do.
+// do works on a job part by part, and saves its progress after each. parts does the next part and
+// yields its last owner. Errors that concern single owners are returned at the end, wrapped in
+// left. do returns false if there is more to do.
 func (r *run) do(ctx context.Context, job Job, left error, parts func(*attempt, context.Context) iter.Seq[account.ID]) (done bool, err error) {
 	a := &attempt{run: r, job: job, holder: rand.Text(), left: left, until: r.Clock.Now().Add(lease)}
 	progress, err := r.Ledger.Acquire(ctx, job, a.holder, r.Clock.Now(), a.until)
@@ -140,7 +138,7 @@ func (r *run) do(ctx context.Context, job Job, left error, parts func(*attempt, 
 	if a.undone != nil {
 		err = fmt.Errorf("%w: %w", left, a.undone)
 	}
-	if job.Kind == Expired { // mails that are left over keep no bot
+	if job.Kind == Expired { // unsent mails do not keep a bot
 		err = errors.Join(err, a.removeBots(ctx))
 	}
 	if err != nil || a.late {
@@ -154,8 +152,7 @@ func (r *run) do(ctx context.Context, job Job, left error, parts func(*attempt, 
 	return true, leaseOnly(r.Ledger.Save(ctx, job, a.holder, finished, a.until))
 }
 
-// progress is how far the job is. No worker may be at work, or mu is held; the
-// same goes for save.
+// progress returns the job's progress. As for save, no worker may be running, or mu is held.
 func (a *attempt) progress() Progress {
 	p := Progress{Cursor: a.cursor, Unmarked: a.debts.list()}
 	p.Counts.add(a.earlier)
@@ -168,13 +165,13 @@ func (a *attempt) save(ctx context.Context) error {
 	return a.Ledger.Save(ctx, a.job, a.holder, a.progress(), a.until)
 }
 
-// release gives the job back, so that a retry need not wait for the lease's
-// end, and returns cause.
+// release releases the job, so that a retry need not wait for the end of the lease, and returns
+// cause.
 func (a *attempt) release(ctx context.Context, cause error) error {
 	return errors.Join(cause, leaseOnly(a.Ledger.Save(ctx, a.job, a.holder, a.progress(), time.Time{})))
 }
 
-// leaseOnly turns the loss of a lease into "more to do": another run is at it.
+// leaseOnly turns a lost lease into "more to do", because another run does it.
 func leaseOnly(err error) error {
 	if errors.Is(err, ErrLeaseLost) {
 		return nil
@@ -182,10 +179,10 @@ func leaseOnly(err error) error {
 	return err
 }
 
-// over reports whether nothing more is to be tried.
+// over reports whether the attempt has stopped.
 func (a *attempt) over() bool { return a.fatal != nil || a.late }
 
-// stop notes what ends the attempt.
+// stop stops the attempt.
 func (a *attempt) stop(err error) {
 	if errors.Is(err, ErrLeaseLost) || errors.Is(err, errNoTime) {
 		a.late = true
@@ -194,8 +191,8 @@ func (a *attempt) stop(err error) {
 	a.fatal = errors.Join(a.fatal, err)
 }
 
-// leave notes what could not be done for one owner or token. The attempt goes on
-// with the others, unless nothing works any more.
+// leave keeps an error that concerns one owner or token. The attempt continues, unless it is
+// hopeless.
 func (a *attempt) leave(err error) {
 	a.undone = errors.Join(a.undone, err)
 	if a.failedInRow++; a.failedInRow == hopeless {

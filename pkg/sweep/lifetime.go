@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	// bounds the workers
+	// bounds concurrent work
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -20,47 +20,41 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Limits are what administrators have set about how long tokens live, strongly
-// consistent.
+// Limits are the administrators' limits on lifetimes, with consistent reads.
 type Limits interface {
-	// LifetimeRun returns the limit on what is left of a token's life, in days,
-	// and from when on tokens beyond it are to be revoked: the zero time for not
-	// at all.
+	// LifetimeRun returns the limit on the remaining days of a token, and the instant from which
+	// tokens beyond it are revoked. The zero time means never.
 	LifetimeRun(ctx context.Context) (days int, from time.Time, err error)
 }
 
-// Accounts are all accounts and their tokens, strongly consistent.
+// Accounts are all accounts and their tokens, with consistent reads.
 type Accounts interface {
-	// LastAccountID returns the highest account id that was given out, 0 for none.
+	// LastAccountID returns the highest assigned account id, or 0.
 	LastAccountID(ctx context.Context) (account.ID, error)
-	// PageOfTokens returns the next of an owner's tokens by ascending id, and
-	// how to ask for those behind them, "" for the first and after the last.
-	// What cannot be read is passed over.
+	// PageOfTokens returns the next tokens of an owner by ascending id, and the next page. page and
+	// next are "" for the first page and after the last. It skips unreadable tokens.
 	PageOfTokens(ctx context.Context, owner account.ID, page string) (tokens []token.Token, next string, err error)
 }
 
-// telling is the kind of the jobs that tell people what a lifetime run has
-// revoked. Revoking comes first and has jobs of its own: no token waits for
-// mails, however slowly they go out, and whether they do.
+// telling is the kind of the jobs that tell people about a lifetime run. Revoking has jobs of its
+// own and comes first, so that no token waits for mails.
 const telling Kind = "lifetime-mails"
 
 const (
-	// stepAccounts is how many accounts are looked at in one part of a job.
+	// stepAccounts is how many accounts one part of a job covers.
 	stepAccounts = 100
-	// revokers is how many accounts are worked on at the same time, and how many
-	// tokens are revoked, of all of them together. At the ten milliseconds of a
-	// transaction that makes more than a thousand a second and shard; more at a
-	// time would only wait for each other in a table that has to grow first.
+	// revokers is how many accounts a run works on, and how many tokens it revokes in total, at a
+	// time. With ten milliseconds for a transaction, a shard revokes more than a thousand tokens a
+	// second. More would only wait for each other until the table has scaled.
 	revokers = 16
 )
 
 // errLeft means that some tokens beyond the limit could not be revoked.
 var errLeft = fmt.Errorf("%w: tokens left beyond the limit", fault.ErrUnavailable)
 
-// lifetime works through a shard of a lifetime run: it revokes what is beyond the
-// limit, helps with the other shards, and only then tells the shard's owners. A
-// run that was called off, before or in the middle, revokes nothing more, and
-// tells only of what it had revoked. It returns false when there is more to do.
+// lifetime works on a shard of a lifetime run. It revokes tokens beyond the limit, helps with the
+// other shards, and then tells the shard's owners. A cancelled run revokes nothing more, and tells
+// only about tokens that it has revoked. It returns false if there is more to do.
 func (r *run) lifetime(ctx context.Context, job Job) (done bool, err error) {
 	job.At = r.at
 	days, applies, err := r.limit(ctx)
@@ -77,9 +71,8 @@ func (r *run) lifetime(ctx context.Context, job Job) (done bool, err error) {
 	if done, err := r.do(ctx, job, errLeft, (*attempt).revokeBeyond); err != nil || !done {
 		return false, err
 	}
-	// A shard without a worker may be waiting for its turn, which comes after
-	// the mails of the ones before it. What goes wrong there is reported in its
-	// turn.
+	// A shard without a worker may otherwise wait for the mails of earlier shards. Its own job
+	// reports its errors.
 	for n := 1; n < r.Shards && !r.stopped(); n++ {
 		other := job
 		other.Shard = (job.Shard + n) % r.Shards
@@ -88,14 +81,13 @@ func (r *run) lifetime(ctx context.Context, job Job) (done bool, err error) {
 	return r.tell(ctx, job, days)
 }
 
-// limit returns the limit in days, and whether tokens beyond it are to be revoked
-// as of the run's instant.
+// limit returns the limit in days, and whether it applies to the run's instant.
 func (r *run) limit(ctx context.Context) (days int, applies bool, err error) {
 	days, from, err := r.Limits.LifetimeRun(ctx)
 	return days, days > 0 && !from.IsZero() && !from.After(r.at), err
 }
 
-// tell tells the owners of a shard of the tokens that lifetime runs have revoked.
+// tell tells the owners of a shard about tokens that lifetime runs have revoked.
 func (r *run) tell(ctx context.Context, job Job, days int) (bool, error) {
 	if r.Mailer == NoMails {
 		return true, nil
@@ -104,8 +96,7 @@ func (r *run) tell(ctx context.Context, job Job, days int) (bool, error) {
 	return r.do(ctx, job, ErrUnsent, (*attempt).tellRevoked)
 }
 
-// accounts yields the ids of the shard's accounts behind the cursor, up to last,
-// some at a time.
+// accounts yields the ids of the shard's accounts after the cursor, up to last, in groups.
 func (a *attempt) accounts(last account.ID) iter.Seq[[]account.ID] {
 	stride, shard, after := account.ID(a.Shards), account.ID(a.job.Shard), a.cursor
 	next := after - after%stride + shard
@@ -125,16 +116,15 @@ func (a *attempt) accounts(last account.ID) iter.Seq[[]account.ID] {
 	}
 }
 
-// hadTokens reports whether an account may have any. Of one that cannot be read
-// nothing is known.
+// hadTokens reports whether an account may have tokens. An unreadable account may.
 func hadTokens(a account.Account) bool { return a.NextNumber != 1 }
 
-// revokeBeyond revokes what is beyond the limit, some accounts at a time.
+// revokeBeyond revokes the tokens beyond the limit, account group by account group.
 func (a *attempt) revokeBeyond(ctx context.Context) iter.Seq[account.ID] {
 	return func(yield func(account.ID) bool) {
 		last, err := a.Accounts.LastAccountID(ctx)
 		if err == nil {
-			// From here on the job has begun, also for a run that dies in its first part.
+			// The job has begun, even if the run dies in its first part.
 			err = a.save(ctx)
 		}
 		if err != nil {
@@ -153,8 +143,8 @@ func (a *attempt) revokeBeyond(ctx context.Context) iter.Seq[account.ID] {
 	}
 }
 
-// revokeOf revokes what is beyond the limit of some accounts. The limit is read
-// anew, so that a change of it stops the run at once.
+// revokeOf revokes the tokens beyond the limit of some accounts. It reads the limit again, so that
+// a change stops the run at once.
 func (a *attempt) revokeOf(ctx context.Context, ids []account.ID) error {
 	days, applies, err := a.limit(ctx)
 	if err != nil {
@@ -170,25 +160,25 @@ func (a *attempt) revokeOf(ctx context.Context, ids []account.ID) error {
 	}
 	r := &revocation{attempt: a, latest: clock.DayOf(a.at).AddDays(days), inHand: make(chan struct{}, revokers)}
 	return parallel(revokers, slices.Collect(maps.Values(owners)), func(owner account.Account) error {
-		if hadTokens(owner) { // those of an account that is gone are gone with it
+		if hadTokens(owner) { // a deleted account's tokens are already invalid
 			r.account(ctx, owner)
 		}
-		return nil // the attempt keeps what went wrong
+		return nil // the attempt keeps errors
 	})
 }
 
-// A revocation revokes tokens of several accounts at the same time.
+// A revocation revokes tokens of several accounts concurrently.
 type revocation struct {
 	*attempt
-	latest clock.Day // on which a token may expire
-	// bots go one at a time: each is counted in one item, and transactions that
-	// meet there refuse each other.
+	latest clock.Day // last day on which a token may expire
+	// bots serializes the removal of bots, because they share a counter and concurrent transactions
+	// would collide.
 	bots sync.Mutex
 	// inHand holds an element for each token that is being revoked.
 	inHand chan struct{}
 }
 
-// account revokes what is beyond the limit of one account.
+// account revokes the tokens beyond the limit of one account.
 func (r *revocation) account(ctx context.Context, owner account.Account) {
 	for page, more := "", true; more && r.goesOn(ctx); more = page != "" {
 		tokens, next, err := r.Accounts.PageOfTokens(ctx, owner.ID, page)
@@ -196,7 +186,7 @@ func (r *revocation) account(ctx context.Context, owner account.Account) {
 			r.note(fmt.Errorf("tokens of owner %s: %w", owner.ID, err))
 			return
 		}
-		_ = parallel(revokers, tokens, func(t token.Token) error { // faults are noted
+		_ = parallel(revokers, tokens, func(t token.Token) error { // note keeps errors
 			if r.beyond(t, owner) {
 				r.note(r.token(ctx, t))
 			}
@@ -209,8 +199,7 @@ func (r *revocation) account(ctx context.Context, owner account.Account) {
 	}
 }
 
-// goesOn reports whether there is still a point in going on, and sees to it
-// that the lease lasts for as long as there is.
+// goesOn reports whether the work should continue, and extends the lease while it does.
 func (r *revocation) goesOn(ctx context.Context) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -219,19 +208,19 @@ func (r *revocation) goesOn(ctx context.Context) bool {
 		r.late = true
 	case r.over():
 	case !r.Clock.Now().Before(r.until.Add(-lease / 2)):
-		// An account may have more tokens than can be revoked during a lease.
+		// One account may have more tokens than can be revoked during a lease.
 		r.late = r.save(ctx) != nil
 	}
 	return !r.over()
 }
 
-// beyond reports whether t works and would for longer than is allowed. A token
-// that was rotated does not: its overlap is over within a day, as the shortest limit.
+// beyond reports whether t works and would work longer than allowed. A rotated token would not,
+// because its overlap ends within a day, the shortest limit.
 func (r *revocation) beyond(t token.Token, owner account.Account) bool {
 	return !t.Superseded() && !t.RevokedIn(r.Clock.Now(), owner.TokensValidFrom) && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(r.latest))
 }
 
-// token revokes t. A record that is gone meanwhile needs no more.
+// token revokes t. A record that was deleted meanwhile needs no revocation.
 func (r *revocation) token(ctx context.Context, t token.Token) error {
 	if t.Kind.OfProject() {
 		r.bots.Lock()
@@ -257,7 +246,7 @@ func (r *revocation) token(ctx context.Context, t token.Token) error {
 	return nil
 }
 
-// note keeps what went wrong with one token or account.
+// note keeps the error of one token or account.
 func (r *revocation) note(err error) {
 	if err == nil {
 		return
@@ -267,7 +256,7 @@ func (r *revocation) note(err error) {
 	r.leave(err)
 }
 
-// tellRevoked tells people of what lifetime runs have revoked.
+// tellRevoked tells people about tokens that lifetime runs have revoked.
 func (a *attempt) tellRevoked(ctx context.Context) iter.Seq[account.ID] {
 	return func(yield func(account.ID) bool) {
 		last, err := a.Accounts.LastAccountID(ctx)
@@ -299,8 +288,8 @@ func (a *attempt) tellRevoked(ctx context.Context) iter.Seq[account.ID] {
 	}
 }
 
-// revokedOf finds what there is to tell of some accounts, by ascending id. Bots
-// are gone with their tokens, so accounts that are not there count.
+// revokedOf finds the tokens to tell about, of some accounts by ascending id. Deleted accounts
+// count, because bots are deleted with their tokens.
 func (a *attempt) revokedOf(ctx context.Context, ids []account.ID) (found []holding, err error) {
 	owners, err := a.finder.profiles(ctx, ids)
 	if err != nil {
@@ -324,8 +313,7 @@ func (a *attempt) revokedOf(ctx context.Context, ids []account.ID) (found []hold
 	return found, err
 }
 
-// revokedDues finds what there is to tell of one account. What would have expired
-// soonest comes first.
+// revokedDues finds the tokens to tell about, of one account, by their former expiry.
 func (a *attempt) revokedDues(ctx context.Context, owner account.ID) (dues []due, err error) {
 	for page, more := "", true; more; more = page != "" {
 		tokens, next, err := a.Accounts.PageOfTokens(ctx, owner, page)
@@ -347,8 +335,7 @@ func (a *attempt) revokedDues(ctx context.Context, owner account.ID) (dues []due
 	return dues, nil
 }
 
-// daysLeft is how many days a token that expires on day had left; one that never
-// would have expired had the most.
+// daysLeft returns how many days a token had left. A token without an expiry had the most.
 func daysLeft(day, today clock.Day) int {
 	const never = 1 << 30
 	if day.IsZero() {
@@ -357,8 +344,8 @@ func daysLeft(day, today clock.Day) int {
 	return today.DaysUntil(day)
 }
 
-// notTold says why there is nothing to tell of a token after a lifetime run, or
-// "". The owner does not know of an impersonation token.
+// notTold returns why a token is not announced after a lifetime run, or "". The owner does not know
+// about an impersonation token.
 func (d *due) notTold() string {
 	t := d.record
 	switch {

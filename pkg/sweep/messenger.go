@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	// bounds the workers
+	// bounds concurrent work
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
@@ -18,19 +18,17 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Messenger tells people at once, and not at a time of the day. It is safe
-// for concurrent use.
+// A Messenger tells people at once instead of at a time of the day. It is safe for concurrent use.
 type Messenger struct {
 	setup  Setup
 	finder finder
 }
 
-// Leaked tells people of tokens that were revoked because their values were
-// reported as leaked. It is no scan: a Messenger sends its notices.
+// Leaked is the kind of notices about tokens that were revoked because of a leak. It is no scan; a
+// Messenger sends these notices.
 const Leaked Kind = "leaked"
 
-// NewMessenger returns a messenger, or an error that wraps ErrSetup. With NoMails
-// it tells nobody.
+// NewMessenger returns a messenger, or an error that wraps ErrSetup. With NoMails it tells nobody.
 func NewMessenger(s Setup) (*Messenger, error) {
 	s.Kind = Leaked
 	if err := s.check(); err != nil {
@@ -39,15 +37,13 @@ func NewMessenger(s Setup) (*Messenger, error) {
 	return &Messenger{s, s.finder()}, nil
 }
 
-// Leaked tells people of tokens that were revoked because of a leak, with one
-// mail for each recipient and project, and marks them. Marked ones are passed
-// over, so that a second call tells nothing twice and makes up for what the first
-// could not send. It returns how many mails went out, and an error about the
-// others.
+// Leaked tells people about tokens that were revoked because of a leak, with one mail for each
+// recipient and project, and marks the tokens. It skips marked ones, so that a second call sends
+// only the mails that failed. It returns the number of mails, and an error about the others.
 //
-// A token of a project is announced to those who manage it, and an impersonation
-// token to the administrator who made it: its owner does not know of it.
-// publicURL is where people reach the service.
+// The managers of a project are told about its tokens, and the administrator who made an
+// impersonation token about that token, because its owner does not know about it. publicURL is the
+// address of Latchkey.
 func (m *Messenger) Leaked(ctx context.Context, tokens []token.Token, publicURL string) (mails int, err error) {
 	if m.setup.Mailer == NoMails {
 		return 0, nil
@@ -80,14 +76,14 @@ func (m *Messenger) Leaked(ctx context.Context, tokens []token.Token, publicURL 
 	return int(sent.Load()), err
 }
 
-// leakTo is who is told of a leak: an account, or the managers of a project.
+// leakTo is the recipient of a leak: an account, or the managers of a project.
 type leakTo struct {
 	person  account.ID
 	project project.ID
 }
 
-// leakToOf returns who is told about t, the zero value for nobody: the console
-// made an impersonation token.
+// leakToOf returns the recipient of a leak of t. It is zero, meaning nobody, for an impersonation
+// token that the console made.
 func leakToOf(t token.Token) leakTo {
 	switch {
 	case t.Kind.OfProject():
@@ -99,8 +95,8 @@ func leakToOf(t token.Token) leakTo {
 	}
 }
 
-// tell tells an account or the managers of a project, and marks the tokens when
-// everybody who can be told was.
+// tell tells an account or the managers of a project. It marks the tokens when everybody reachable
+// was told.
 func (m *Messenger) tell(ctx context.Context, to leakTo, profiles map[account.ID]account.Account, tokens []token.Token, page string) (mails int, err error) {
 	now := m.setup.Clock.Now()
 	profile, known := profiles[to.person]
@@ -135,8 +131,8 @@ func (m *Messenger) tell(ctx context.Context, to leakTo, profiles map[account.ID
 	return mails, err
 }
 
-// sendTries and sendPause are for an account that may not send as fast as
-// tokens are reported: the pause doubles from try to try, to eight seconds.
+// sendTries and sendPause apply while SES throttles. The pause doubles from try to try, to eight
+// seconds.
 const (
 	sendTries = 5
 	sendPause = time.Second

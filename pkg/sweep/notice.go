@@ -17,43 +17,40 @@ import (
 type Notice struct {
 	Kind      Kind
 	Recipient account.Account
-	// Owner is whose tokens they are: the recipient, or a bot.
+	// Owner is the owner of the tokens: the recipient, or a bot.
 	Owner account.ID
-	// Project is what a bot's tokens are for, and none for a person's. Its
-	// FullPath starts with a username if it is in an account's namespace.
+	// Project is the project or group of a bot's tokens; none for a person's. Its FullPath starts
+	// with a username if it is in an account's namespace.
 	Project project.Project
 	// Today is the UTC day of the scan.
 	Today clock.Day
-	// Tokens are the first MaxListed of them, soonest first.
+	// Tokens are the first MaxListed tokens, soonest first.
 	Tokens []Token
-	// Total is how many there are.
+	// Total is the number of tokens.
 	Total int
-	// LimitDays is the limit that a Lifetime notice is about, or 0 when there
-	// is none any more.
+	// LimitDays is the limit of a Lifetime notice, or 0 if there is no limit any more.
 	LimitDays int
-	// Page is the address of the token page, or "" for the one that the Mailer
-	// has.
+	// Page is the address of the token page, or "" for the Mailer's.
 	Page string
 }
 
-// MaxListed is how many tokens a mail names. The rest are counted in it and
-// announced with it.
+// MaxListed is the most tokens that a mail lists. The mail counts the others, and announces them
+// too.
 const MaxListed = 100
 
-// PagePath is where people manage their tokens, below the address that they
-// reach the service at.
+// PagePath is the path of the page on which people manage their tokens, below Latchkey's address.
 const PagePath = "/-/user_settings/personal_access_tokens"
 
-// A Token is what a mail says about a token. A mailer gets no digest.
+// A Token is the part of a token that a mail shows. It has no digest.
 type Token struct {
 	ID         token.ID
 	Name       string
 	Scopes     scope.Set
 	LastUsedAt time.Time // zero for never
-	ExpiresOn  clock.Day // no day is never, in Lifetime and Leaked notices only
+	ExpiresOn  clock.Day // no day is never, only in Lifetime and Leaked notices
 }
 
-// listed returns what a mail says about the tokens that all stands for.
+// listed converts the first MaxListed of all.
 func listed[T any](all []T, record func(T) token.Token) []Token {
 	tokens := make([]Token, 0, min(len(all), MaxListed))
 	for _, one := range all[:cap(tokens)] {
@@ -65,12 +62,11 @@ func listed[T any](all []T, record func(T) token.Token) []Token {
 
 // A Mailer sends notices. It is safe for concurrent use.
 type Mailer interface {
-	// Send returns nil when the mail was accepted for delivery, or an error
-	// that wraps one of the Err values below, or another one when it is
-	// unknown whether the mail was sent.
+	// Send returns nil if the mail was accepted for delivery. Otherwise the error wraps one of the
+	// errors below; any other error leaves unknown whether the mail was sent.
 	Send(ctx context.Context, n Notice) error
-	// Rate returns how many mails a second the account may send. It returns
-	// an error that wraps ErrPaused when it may send none.
+	// Rate returns how many mails a second the account may send. The error wraps ErrPaused if it
+	// may send none.
 	Rate(ctx context.Context) (float64, error)
 }
 
@@ -83,19 +79,18 @@ func (noMails) Send(context.Context, Notice) error    { return ErrPaused }
 func (noMails) Rate(context.Context) (float64, error) { return 0, ErrPaused }
 
 var (
-	// ErrMail is the parent of what is known to be wrong with sending.
+	// ErrMail is the parent of known errors of sending.
 	ErrMail = errors.New("mail not sent")
-	// ErrThrottled means that mails come too fast: slow down and try again.
+	// ErrThrottled means that the rate is too high: slow down and try again.
 	ErrThrottled = fmt.Errorf("%w: too fast", ErrMail)
-	// ErrQuota means that the day's mails are used up: stop, resume later.
+	// ErrQuota means that the daily quota is used up: stop, and resume later.
 	ErrQuota = fmt.Errorf("%w: daily quota used up", ErrMail)
-	// ErrRejected means that this mail will never be accepted, because of
-	// its address: finished work.
+	// ErrRejected means that this mail will never be accepted, because of its address. It is
+	// finished work.
 	ErrRejected = fmt.Errorf("%w: rejected for good", ErrMail)
-	// ErrPaused means that the account may not send at all: somebody has to
-	// act.
+	// ErrPaused means that the account may not send at all: an operator has to act.
 	ErrPaused = fmt.Errorf("%w: sending is paused or suspended", ErrMail)
-	// ErrSender means that the account may not send from this address, or
-	// not to this one yet (the sandbox): somebody has to act.
+	// ErrSender means that the account may not send from this address, or not yet to this one (the
+	// sandbox): an operator has to act.
 	ErrSender = fmt.Errorf("%w: sender not verified or account in the sandbox", ErrMail)
 )

@@ -7,17 +7,16 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate" // paces mails; the extended standard library's token bucket
+	"golang.org/x/time/rate" // token bucket for the mails; maintained by the Go team
 )
 
-// A pacer keeps to the account's send rate, which it asks for when the first
-// mail is about to go out. It slows down when the account says so, and comes back
-// bit by bit. It is safe for concurrent use.
+// A pacer keeps to the account's send rate, which it requests before the first mail. It slows down
+// when SES throttles, and speeds up step by step. It is safe for concurrent use.
 type pacer struct {
 	ask    func(context.Context) (perSecond float64, err error)
-	shards int // that share the rate
+	shards int // share the rate
 
-	mu          sync.Mutex // guards what is set when the rate is known
+	mu          sync.Mutex // guards the fields that depend on the rate
 	limiter     *rate.Limiter
 	most, least rate.Limit
 }
@@ -26,19 +25,17 @@ const (
 	slowest  = 0.5 // mails a second, all shards together
 	recovery = 1.05
 
-	// markMargin before the deadline, no mail goes out any more: one that is
-	// out has to be marked too.
+	// markMargin before the deadline, mails stop, because a sent mail must also be marked.
 	markMargin = 15 * time.Second
-	// batchTime is how long the mails of a batch may take to send, so that
-	// the lease is renewed in time however slow the account is.
+	// batchTime is how long sending a batch may take, so that the lease is renewed in time even by
+	// a slow account.
 	batchTime = 20 * time.Second
 )
 
 var (
-	// errRate means that the account did not say how fast mails may be sent,
-	// which concerns every mail.
+	// errRate means that the send rate is unknown, which concerns every mail.
 	errRate = fmt.Errorf("%w: send rate unknown", ErrUnsent)
-	// errNoTime means that the next mail's turn comes after the run's end.
+	// errNoTime means that the next mail's turn comes after the end of the run.
 	errNoTime = errors.New("no time left")
 )
 
@@ -75,8 +72,7 @@ func (p *pacer) known(ctx context.Context) (*rate.Limiter, error) {
 	return p.limiter, nil
 }
 
-// batch returns how many mails can be sent within batchTime, but at most most
-// and at least one.
+// batch returns how many mails can be sent within batchTime, between one and most.
 func (p *pacer) batch(most int) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

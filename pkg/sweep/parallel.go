@@ -3,11 +3,11 @@ package sweep
 import (
 	"errors"
 
-	"golang.org/x/sync/errgroup" // bounds what runs at once; the extended standard library's
+	"golang.org/x/sync/errgroup" // bounds concurrent work; maintained by the Go team
 )
 
-// parallel does something with each of a list, limit of them at a time. A fault
-// keeps no other back; it returns all faults.
+// parallel calls do for each element of list, at most limit at a time. A fault stops no other call;
+// it returns all faults.
 func parallel[T any](limit int, list []T, do func(T) error) error {
 	faults := make([]error, len(list))
 	workers := errgroup.Group{}

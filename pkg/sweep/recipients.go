@@ -13,23 +13,21 @@ import (
 	"latchkey/pkg/project"
 )
 
-// recipients are the people who are told about an owner's tokens.
+// recipients are the people to tell about an owner's tokens.
 type recipients struct {
-	// project is what a bot's tokens are for, with its full path; none for a
-	// person's.
+	// project is the project or group of a bot's tokens, with its full path; none for a person's.
 	project project.Project
 	people  []account.Account
 	// none says why there are no people.
 	none string
 }
 
-// Projects finds who manages a bot's tokens, strongly consistent.
+// Projects finds the managers of a bot's tokens, with consistent reads.
 type Projects interface {
 	// Project returns a project or group. Absence is fault.ErrNotFound.
 	Project(ctx context.Context, id project.ID) (project.Project, error)
-	// MembersIn hands every direct member of projects to each, in no order
-	// and with those whose time is over. One that cannot be read comes as
-	// fault.ErrCorrupt alone.
+	// MembersIn passes every direct member of projects to each, in no order, including expired
+	// memberships. For an unreadable one it passes only fault.ErrCorrupt.
 	MembersIn(ctx context.Context, projects []project.ID, each func(project.Member, error)) error
 }
 
@@ -42,9 +40,8 @@ type finder struct {
 
 func (s Setup) finder() finder { return finder{s.Records, s.Projects, s.Malformed} }
 
-// recipientsOf returns who is told about an owner's tokens: a person itself; of a
-// bot, whatever its state, the managers of its project. A lifetime run has removed
-// the bot with its token.
+// recipientsOf returns the people to tell about an owner's tokens: a person's own account or, for a
+// bot in any state, the managers of its project. A lifetime run has deleted the bot with its token.
 func (a *attempt) recipientsOf(ctx context.Context, h holding) (recipients, error) {
 	id := projectOf(h.dues)
 	if h.owner.Bot || !h.known && a.job.Kind == telling && id != 0 {
@@ -53,8 +50,8 @@ func (a *attempt) recipientsOf(ctx context.Context, h holding) (recipients, erro
 	return person(h.owner, h.known), nil
 }
 
-// projectOf returns what a bot's tokens are for, or 0. A bot is a member of one
-// project, so the first says it for all.
+// projectOf returns the project of a bot's tokens, or 0. A bot is a member of one project, so the
+// first token decides.
 func projectOf(dues []due) project.ID {
 	for _, d := range dues {
 		if d.record.Kind.OfProject() {
@@ -78,10 +75,9 @@ func person(to account.Account, known bool) recipients {
 	}
 }
 
-// managers returns the people who manage the tokens of a project at an instant,
-// by ascending id: members with the level for it, of the groups above too. Those
-// are told although GitLab leaves them out by default, because the owners of a
-// project often are members of its group only, and somebody has to be told. Only
+// managers returns the people who manage the tokens of a project at an instant, by ascending id.
+// They are members with the required level, including those of the groups above. GitLab leaves the
+// latter out by default, but the owners of a project are often members of its group only. Only
 // active people with an address can be told.
 func (f finder) managers(ctx context.Context, id project.ID, at time.Time) (recipients, error) {
 	if id == 0 {
@@ -135,8 +131,7 @@ func (f finder) managers(ctx context.Context, id project.ID, at time.Time) (reci
 	return to, nil
 }
 
-// profiles reads those of ids that are there. One that cannot be read comes
-// with its id only.
+// profiles reads the existing profiles of ids. An unreadable one has only its id.
 func (f finder) profiles(ctx context.Context, ids []account.ID) (map[account.ID]account.Account, error) {
 	found := make(map[account.ID]account.Account, len(ids))
 	err := f.records.Owners(ctx, ids, func(a account.Account, err error) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	// bounds the workers
+	// bounds concurrent work
 
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
@@ -15,19 +15,18 @@ import (
 	"latchkey/pkg/token"
 )
 
-// removalLookBack is how many days further than for mails the Expired scan
-// looks back for bots. The index lags, so an entry may appear after its day was
-// scanned, and one that could not be read is worth another look. Days without
-// entries cost one query each.
+// removalLookBack is how many additional days the Expired scan looks back for bots. The index lags,
+// so an entry may appear after its day was scanned, and an unreadable entry is worth another look.
+// A day without entries costs one query.
 const removalLookBack = 7
 
-// Enforcement says whether expired tokens work on, strongly consistent.
+// Enforcement says whether expired tokens work, with consistent reads.
 type Enforcement interface {
 	ExpiryIgnored(ctx context.Context) (bool, error)
 }
 
-// removeBots removes the bots whose tokens expired long enough ago. Each one
-// that is removed leaves the index, so the next attempt goes on by itself.
+// removeBots removes the bots whose tokens expired long enough ago. A removed bot leaves the index,
+// so the next attempt continues without a cursor.
 func (a *attempt) removeBots(ctx context.Context) error {
 	ignored, err := a.Enforcement.ExpiryIgnored(ctx)
 	if err != nil || ignored {
@@ -61,8 +60,8 @@ func (a *attempt) removeBots(ctx context.Context) error {
 	return nil
 }
 
-// removeBatch looks at the records of a batch and revokes those that are as the
-// index says. It goes on after a fault: the bots have nothing in common.
+// removeBatch looks at the records of a batch and revokes those that agree with the index. A fault
+// does not stop it, because bots are independent.
 func (a *attempt) removeBatch(ctx context.Context, batch []Entry) error {
 	tokens, err := a.removable(ctx, batch)
 	if err != nil {
@@ -87,8 +86,7 @@ func (a *attempt) removeBatch(ctx context.Context, batch []Entry) error {
 	})
 }
 
-// removable returns those tokens of a batch whose bots are to be removed, as they
-// are once they are revoked.
+// removable returns the tokens of a batch whose bots are to be removed, in their revoked form.
 func (a *attempt) removable(ctx context.Context, batch []Entry) (tokens []token.Token, err error) {
 	digests, ids := make([]secret.Digest, len(batch)), make(map[secret.Digest]token.ID, len(batch))
 	for i, e := range batch {
@@ -113,12 +111,11 @@ func (a *attempt) removable(ctx context.Context, batch []Entry) (tokens []token.
 	return tokens, err
 }
 
-// notRemoved says why the bot of an index entry is not to be removed after all,
-// or "". Its day was set when the token's expiry was announced: a change of how
-// long bots stay does not move it.
+// notRemoved returns why the bot of an index entry stays, or "". Its day was set when the expiry
+// was announced; later changes of the retention do not move it.
 func notRemoved(t token.Token, id token.ID, today clock.Day) string {
 	switch {
-	case !t.RevokedAt.IsZero(): // rotated, for one: the bot lives on with another token
+	case !t.RevokedAt.IsZero(): // rotated, for example: the bot has another token
 		return revoked
 	case t.ID != id, !t.Kind.OfProject(), t.ExpiresOn.IsZero(), t.ExpiresOn.After(today):
 		return moved

@@ -16,8 +16,7 @@ import (
 // A Scanner runs one of the scans. It is safe for concurrent use.
 type Scanner struct{ setup Setup }
 
-// NewScanner returns a scanner for one kind of scan, or an error that wraps
-// ErrSetup.
+// NewScanner returns a scanner for one kind of scan, or an error that wraps ErrSetup.
 func NewScanner(s Setup) (*Scanner, error) {
 	if s.Kind != Expiring && s.Kind != Expired && s.Kind != Lifetime {
 		return nil, fmt.Errorf("%w: no scan is called %q", ErrSetup, s.Kind)
@@ -33,35 +32,35 @@ type Kind string
 
 // The scans.
 const (
-	// Expiring tells people of tokens that expire within the notice days.
+	// Expiring tells people about tokens that expire within the notice days.
 	Expiring Kind = "expiring"
-	// Expired tells people of tokens that have expired.
+	// Expired tells people about expired tokens.
 	Expired Kind = "expired"
-	// Lifetime revokes tokens that live longer than administrators allow, and
-	// tells people of them. It runs when the limit was changed, not daily.
+	// Lifetime revokes tokens that live longer than administrators allow, and tells people about
+	// them. It runs after a change of the limit, not daily.
 	Lifetime Kind = "lifetime"
 )
 
-// A Setup is what a Scanner or a Messenger works with. Everything is required,
-// except what belongs to another kind.
+// A Setup holds the parts of a Scanner or a Messenger. All are required, except those of another
+// kind.
 type Setup struct {
 	Kind     Kind
 	Records  Records
 	Projects Projects
-	// Mailer sends the mails. Where no mails are sent it is NoMails, which the
-	// two daily scans refuse: they have nothing else to do before they tell.
+	// Mailer sends the mails. Without mails it is NoMails, which the two daily scans refuse,
+	// because they have no other work.
 	Mailer Mailer
 	Clock  clock.Clock
-	// Workers is how many mails are sent at the same time; at least 1.
+	// Workers is how many mails are sent at a time; at least 1.
 	Workers int
-	// Malformed is told of records that cannot be read.
+	// Malformed receives the errors of unreadable records.
 	Malformed func(error)
 
-	// Ledger, Shards and Concurrency are for scans. Concurrency is how many
-	// shards run at a time; they share the account's send rate.
+	// Ledger, Shards and Concurrency are for scans. Concurrency is how many shards run at a time;
+	// they share the account's send rate.
 	Ledger              Ledger
 	Shards, Concurrency int
-	// AnyTime lets events have any time, for trying things out.
+	// AnyTime accepts events with any time, for tests by hand.
 	AnyTime bool
 
 	Index Index // of the two daily scans
@@ -74,7 +73,7 @@ type Setup struct {
 	Accounts Accounts // of Lifetime
 }
 
-// ErrSetup means that a dependency is missing.
+// ErrSetup means that a part of a Setup is missing.
 var ErrSetup = errors.New("sweep set up without a dependency")
 
 func (s Setup) check() error {
@@ -106,38 +105,35 @@ func (s Setup) check() error {
 	return nil
 }
 
-// Records are the truth about tokens and accounts, strongly consistent.
+// Records are the authoritative tokens and accounts, with consistent reads.
 type Records interface {
-	// Tokens hands the records of digests to each, in no order. Absent ones
-	// are passed over; one that cannot be read comes with its digest only and
-	// fault.ErrCorrupt.
+	// Tokens passes the existing records of digests to each, in no order. For an unreadable one it
+	// passes the digest and fault.ErrCorrupt.
 	Tokens(ctx context.Context, digests []secret.Digest, each func(token.Token, error)) error
-	// Owners hands the profiles of ids to each, in no order. Absent ones are
-	// passed over; one that cannot be read comes with its id only and
-	// fault.ErrCorrupt.
+	// Owners passes the existing profiles of ids to each, in no order. For an unreadable one it
+	// passes the id and fault.ErrCorrupt.
 	Owners(ctx context.Context, ids []account.ID, each func(account.Account, error)) error
-	// Mark notes on the record of t that it was announced. A second call, and
-	// one for a record that is gone, change nothing and are no error. The mark
-	// Expired takes the token out of its day in the index; one of a project
-	// moves to the day on which its bot is to be removed by the settings of the
-	// instant now.
+	// Mark records on t that it was announced. A second call, and a call for a deleted record,
+	// change nothing and are no error. The mark Expired takes the token out of its day in the
+	// index. A project's token moves to the day on which its bot is removed, by the settings at
+	// now.
 	Mark(ctx context.Context, t token.Token, mark string, now time.Time) error
 }
 
 // A Revoker revokes tokens.
 type Revoker interface {
-	// RevokeToken writes RevokedAt and RevokedReason of revoked, with its audit
-	// event. The bot of a project's token is removed with it. A token that was
-	// revoked before stays as it is, which is no error, and so does its bot: it
-	// may have another token since. Absence is fault.ErrNotFound.
+	// RevokeToken writes RevokedAt and RevokedReason of revoked, with its audit event, and deletes
+	// the bot of a project's token. For a token that was revoked before, it changes neither the
+	// token nor its bot, which may have another token; that is no error. Absence is
+	// fault.ErrNotFound.
 	RevokeToken(ctx context.Context, revoked token.Token, event audit.Event) error
 }
 
 // An Event starts or resumes a scan.
 type Event struct {
-	// Time is "now" for everything the scan decides.
+	// Time is "now" for all decisions of the scan.
 	Time time.Time
-	// Shard to scan; nil for all of them.
+	// Shard is the shard to scan; nil for all.
 	Shard *int
 }
 
@@ -148,12 +144,11 @@ const (
 )
 
 var (
-	// ErrTime means that an event has no time, or one that no schedule would
-	// give it.
+	// ErrTime means that an event has no time, or one that no schedule produces.
 	ErrTime = errors.New("event time missing, in the future, or more than seven days ago")
 	// ErrShard means that an event names a shard that does not exist.
 	ErrShard = errors.New("shard does not exist")
-	// ErrUnsent means that mails are left over which may go out on a retry.
+	// ErrUnsent means that a retry may send the remaining mails.
 	ErrUnsent = errors.New("mails left unsent")
 )
 
@@ -168,20 +163,19 @@ func (s *Scanner) check(e Event) error {
 	return nil
 }
 
-// A Result is what one Run did, and whether its shards are done.
+// A Result holds the counts of one Run, and whether its shards are done.
 type Result struct {
 	Done   bool
 	Counts Counts
 }
 
-// Run scans until everything is announced or ctx is about to end: stop says
-// when, and must leave time for the batch in hand. It may be called again with
-// the same event at any time; a finished scan does nothing more.
+// Run scans until everything is announced or stop ends. stop must end early enough before ctx for
+// the current batch. It may be called again with the same event at any time; a finished scan does
+// nothing.
 //
-// Errors: ErrTime and ErrShard for an event that cannot be; ErrQuota, ErrPaused
-// and ErrSender when mails cannot be sent now; ErrUnsent when some could not
-// for another reason; fault.ErrUnavailable when the table does not answer. What
-// was done until then is kept, and the Result counts it.
+// Errors: ErrTime and ErrShard for an invalid event; ErrQuota, ErrPaused and ErrSender if mails
+// cannot be sent now; ErrUnsent if some could not for another reason; fault.ErrUnavailable if the
+// table does not answer. Finished work is kept, and the Result counts it.
 func (s *Scanner) Run(ctx, stop context.Context, e Event) (Result, error) {
 	if err := s.check(e); err != nil {
 		return Result{}, err
@@ -217,14 +211,14 @@ func (s *Scanner) Run(ctx, stop context.Context, e Event) (Result, error) {
 type run struct {
 	Setup
 	finder    finder
-	at        time.Time // "now" for everything the scan decides
+	at        time.Time // "now" for all decisions of the scan
 	stopped   func() bool
 	pace      *pacer
 	counted   Counts
-	limitDays int // that a lifetime run's mails name, 0 for none
+	limitDays int // in the mails of a lifetime run, 0 for none
 }
 
-// shard works through one shard. It returns false when there is more to do.
+// shard scans one shard. It returns false if there is more to do.
 func (r *run) shard(ctx context.Context, shard int) (done bool, err error) {
 	job := Job{Kind: r.Kind, Day: clock.DayOf(r.at), Shard: shard}
 	if r.Kind == Lifetime {
@@ -233,7 +227,7 @@ func (r *run) shard(ctx context.Context, shard int) (done bool, err error) {
 	return r.do(ctx, job, ErrUnsent, (*attempt).announceDue)
 }
 
-// Counts are what a run did.
+// Counts count the work of a run.
 type Counts struct {
 	Examined    int // index entries read
 	Due         int // tokens to announce, after the last look at their records
@@ -245,7 +239,7 @@ type Counts struct {
 	Skipped     map[string]int
 }
 
-// Reasons for which a token is skipped that more than one place gives.
+// The reasons for skipping a token.
 const (
 	malformed   = "malformed"
 	revoked     = "revoked"
@@ -255,7 +249,7 @@ const (
 	noRecipient = "no_recipient"
 )
 
-// skip counts n skipped for reason; "" is none.
+// skip counts n tokens skipped for reason, unless it is "".
 func (c *Counts) skip(reason string, n int) {
 	if n == 0 || reason == "" {
 		return

@@ -12,12 +12,11 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// MaxNoticeDays is how many days ahead a notice may come: the longest life of
-// a token.
+// MaxNoticeDays is the earliest notice in days before the expiry: the longest life of a token.
 const MaxNoticeDays = 365
 
-// Days are the notice days, ascending: how many days before it expires a token
-// is announced. Each token is announced at most once for each of them.
+// Days are the notice days, ascending: how many days before its expiry a token is announced. A
+// token is announced at most once for each.
 type Days []int
 
 // ErrDays means that notice days are not a list of numbers from 1 to
@@ -44,14 +43,13 @@ func (d *Days) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// A slot is one day on which tokens expire, and the mark that their announcement
-// leaves on them.
+// A slot is a day on which tokens expire, and the mark of their announcement.
 type slot struct {
 	day  clock.Day
 	mark string
 }
 
-// window returns the days that a daily scan covers.
+// window returns the days of a daily scan.
 func (a *attempt) window(ctx context.Context) ([]slot, error) {
 	if a.Kind == Expiring {
 		return expiringSlots(a.job.Day, a.Days), nil
@@ -63,9 +61,9 @@ func (a *attempt) window(ctx context.Context) ([]slot, error) {
 	return expiredSlots(a.job.Day, last), nil
 }
 
-// expiringSlots are the days from today to the furthest notice day, both
-// included. A day belongs to the smallest notice day that reaches it, so a
-// token that is made with 20 days left is announced for 30 and later for 7.
+// expiringSlots are the days from today to the furthest notice day, both included. A day belongs to
+// the smallest notice day that reaches it, so a token made with 20 days left is announced for 30
+// and later for 7.
 func expiringSlots(today clock.Day, days Days) []slot {
 	slots := make([]slot, 0, days[len(days)-1]+1)
 	for left := range days[len(days)-1] + 1 {
@@ -76,15 +74,14 @@ func expiringSlots(today clock.Day, days Days) []slot {
 }
 
 const (
-	// firstLookBack is how many days a shard that never finished a scan looks
-	// back. Days without tokens cost one query each.
+	// firstLookBack is how many days a shard without a finished scan looks back. A day without
+	// tokens costs one query.
 	firstLookBack = 31
-	// maxLookBack bounds the days that are caught up after a long stop.
+	// maxLookBack bounds the days of catching up after a long stop.
 	maxLookBack = 400
 )
 
-// expiredSlots are the days after the last finished one up to today. last may
-// be no day.
+// expiredSlots are the days after last, the last finished day, up to today. last may be no day.
 func expiredSlots(today, last clock.Day) []slot {
 	from := today.AddDays(-firstLookBack)
 	if !last.IsZero() {
@@ -94,7 +91,7 @@ func expiredSlots(today, last clock.Day) []slot {
 		from = earliest
 	}
 	if from.After(today) {
-		from = today // a run for a day that was finished already
+		from = today // a run for a finished day
 	}
 	var slots []slot
 	for day := from; !day.After(today); day = day.AddDays(1) {

@@ -1,10 +1,9 @@
 // Package telemetry provides the logger and the metrics of a function.
 //
-// Start with Logger. Logs are JSON lines; metrics are log lines too, in
-// CloudWatch's embedded metric format, so that counting costs no request. The
-// package never looks into what it is given: that no bearer, digest or mail
-// address reaches it is the promise of the types in package secret and of its
-// callers.
+// Start with Logger. Logs are JSON lines; metrics are log lines too, in CloudWatch's embedded
+// metric format, so that counting costs no request. The package does not inspect its input. The
+// types in package secret and the callers promise that it contains no bearer, digest or mail
+// address.
 package telemetry
 
 import (
@@ -17,8 +16,8 @@ import (
 	"time"
 )
 
-// Logger returns the logger of a function. It writes JSON lines to standard
-// output, where Lambda collects them.
+// Logger returns the logger of a function. It writes JSON lines to standard output, where Lambda
+// collects them.
 func Logger(function string) *slog.Logger { return NewLogger(os.Stdout, function) }
 
 // NewLogger is Logger with another destination.
@@ -26,14 +25,13 @@ func NewLogger(w io.Writer, function string) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, nil)).With("function", function)
 }
 
-// Fatal logs an error and ends the program. It is for mains, before the first
-// event.
+// Fatal logs an error and exits. It is for mains, before the first event.
 func Fatal(log *slog.Logger, message string, err error) {
 	log.Error(message, "error", err.Error())
 	os.Exit(1)
 }
 
-// Metrics counts what happened. It is safe for concurrent use.
+// Metrics counts events. It is safe for concurrent use.
 type Metrics struct {
 	Log *slog.Logger
 	// Stage is the deployment's name, a dimension of every metric.
@@ -46,15 +44,14 @@ type Metrics struct {
 
 const namespace = "Latchkey"
 
-// Count adds one to a metric under a code, for instance BearersRefused under
-// "expired". A code is one of a few fixed words, never an id.
+// Count adds one to a metric under a code, for example BearersRefused under "expired". A code is
+// one of a few fixed words, never an id.
 func (m Metrics) Count(metric, code string) {
 	m.write("metric counted", []string{"Stage", "Function", "Code"}, map[string]float64{metric: 1}, "Code", code)
 }
 
-// Put writes measured values. A name that ends in Duration is in milliseconds,
-// every other one is a count. Zeros are written too, so that silence means
-// trouble.
+// Put writes measured values. A name that ends in Duration is in milliseconds, every other one is a
+// count. It also writes zeros, so that missing values indicate a failure.
 func (m Metrics) Put(values map[string]float64) {
 	m.write("metrics put", []string{"Stage", "Function"}, values)
 }

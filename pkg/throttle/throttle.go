@@ -1,10 +1,9 @@
-// Package throttle keeps what one instance of a function remembers about callers who
-// ask too often.
+// Package throttle limits callers who ask too often, from the memory of one instance of a function.
 //
-// Start with New and the methods of Throttles. The package counts, and answers
-// with a Refusal that says how long to wait. It writes no reply, no header and no
-// audit event. It costs no request: an instance knows nothing of the others, so a
-// limit over all of them is the gateway's and the firewall's to keep.
+// Start with New and the methods of Throttles. The package counts, and answers with a Refusal that
+// says how long to wait. It writes no reply, no header and no audit event, and makes no request.
+// Instances do not know of each other, so limits over all of them belong to the gateway and the
+// firewall.
 package throttle
 
 import (
@@ -17,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate" // the extended standard library's token bucket
+	"golang.org/x/time/rate" // token bucket; maintained by the Go team
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
@@ -25,12 +24,12 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Limits are how often a minute something may be done; 0 is no limit. All of a
-// minute's may come at once.
+// Limits are how often a minute something may be done; 0 is no limit. The uses of a minute may come
+// at once.
 type Limits struct {
-	// WrongBearers is how many bearers that are no good one address may try.
+	// WrongBearers is how many wrong bearers one address may try.
 	WrongBearers int
-	// Creations is how many tokens one account may ask for.
+	// Creations is how many tokens one account may request.
 	Creations int
 	// LeakReports is how many reports of leaked values one address may send.
 	LeakReports int
@@ -49,7 +48,7 @@ type Throttles struct {
 	strays       *throttle[token.ID]
 }
 
-// New returns throttles that have seen nothing.
+// New returns throttles without any counts.
 func New(limits Limits) *Throttles {
 	const strays = 1
 	return newThrottles(limits, strays)
@@ -73,17 +72,14 @@ type Verifier interface {
 	Verify(ctx context.Context, value string, from netip.Addr) (principal.Principal, error)
 }
 
-// Verify asks verifier, unless the client's address has tried too many wrong
-// bearers. Only wrong bearers count. When an address has used up its own, no
-// bearer from there is looked up any more, with one exception: those that were
-// good when this instance last saw them. Many people share an address, and one
-// script with an expired token must not lock out the others. The exception allows
-// nothing, because such a bearer is verified like every other, and it does not
-// help anybody who guesses. An address that is not known has no limit.
+// Verify asks verifier, unless the client's address has tried too many wrong bearers. Only wrong
+// bearers count. Verify then looks up only bearers from this address that were good when this
+// instance last saw them. Many people can share an address, and one script with an expired token
+// must not lock out the others. The exception allows nothing by itself, because such a bearer is
+// still verified, and it does not help anybody who guesses. An unknown address has no limit.
 //
-// Requests that are being served at once may all have found the last try
-// unused, so in the local cloud a few more pass. An instance of a Lambda
-// function serves one at a time.
+// Concurrent requests may all find the last try unused, so in the local cloud a few more pass. An
+// instance of a Lambda function serves one request at a time.
 func (t *Throttles) Verify(ctx context.Context, verifier Verifier, value string, from netip.Addr, now time.Time) (principal.Principal, error) {
 	if value == "" || !from.IsValid() {
 		return verifier.Verify(ctx, value, from)
@@ -98,19 +94,18 @@ func (t *Throttles) Verify(ctx context.Context, verifier Verifier, value string,
 		t.goodBearers.add(value)
 	case errors.Is(err, token.ErrInvalid):
 		t.goodBearers.remove(value)
-		_ = t.wrongBearers.take(network, now) // the reply is what was found out
+		_ = t.wrongBearers.take(network, now) // the verifier's answer counts
 	}
 	return caller, err
 }
 
-// Create counts a request for a new token. Under sudo, holder is the
-// administrator, who could use up everybody's otherwise.
+// Create counts a request for a new token. holder is the administrator under sudo, because an
+// administrator could otherwise use up the limits of others.
 func (t *Throttles) Create(holder account.ID, now time.Time) error {
 	return t.creations.take(holder, now)
 }
 
-// ReportLeak counts a report of leaked values. An address that is not known has no
-// limit.
+// ReportLeak counts a report of leaked values. An unknown address has no limit.
 func (t *Throttles) ReportLeak(from netip.Addr, now time.Time) error {
 	if !from.IsValid() {
 		return nil
@@ -118,40 +113,35 @@ func (t *Throttles) ReportLeak(from netip.Addr, now time.Time) error {
 	return t.leakReports.take(networkOf(from), now)
 }
 
-// Stray counts a use of a token from where it may not be used, and refuses to have
-// it recorded while the last one is less than a minute old: nobody is to fill the
-// audit trail.
+// Stray counts a use of a token from outside its networks. It refuses to record it within a minute
+// of the last one, so that nobody can flood the audit trail.
 func (t *Throttles) Stray(id token.ID, now time.Time) error { return t.strays.take(id, now) }
 
 // ErrThrottled is the family of refusals for doing something too often.
 var ErrThrottled = fault.New(fault.Throttled, "too many requests")
 
-// A Refusal says what there was too much of, and for how long there is no more.
+// A Refusal says which limit was reached, and how long to wait.
 type Refusal struct {
 	Code      string
-	Limit     int // of it in a minute
+	Limit     int // uses a minute
 	Remaining int
 	Wait      int // whole seconds
 }
 
-// Error implements error.
 func (r *Refusal) Error() string { return ErrThrottled.Error() + ": " + r.Code }
 
-// Unwrap returns ErrThrottled.
 func (*Refusal) Unwrap() error { return ErrThrottled }
 
-// maxKeys is how many keys a throttle tells apart, at some 200 bytes each. An
-// instance of a function sees fewer in the minute for which they matter.
+// maxKeys is how many keys a throttle distinguishes, at some 200 bytes each. An instance sees fewer
+// in the minute in which they matter.
 const maxKeys = 10_000
 
-// A throttle is a token bucket for each key: as many uses as the limit at
-// once, and then one more in every part of a minute. Its limit may be 0, which is
-// none.
+// A throttle is a token bucket for each key: as many uses as the limit at once, then one more in
+// every part of a minute. A limit of 0 is none.
 //
-// It keeps maxKeys buckets. One that was not used for a minute is full, so
-// nothing is lost when it goes. While all were used within the minute, the
-// newcomers share one bucket: a flood of addresses takes no more memory, and
-// pushes nobody's bucket out to get it back full.
+// It keeps maxKeys buckets. A bucket that was unused for a minute is full and can be dropped. While
+// all were used within the minute, new keys share one bucket, so that a flood of addresses takes no
+// more memory and drops nobody's bucket.
 type throttle[K comparable] struct {
 	code  string
 	limit int
@@ -172,9 +162,9 @@ func newThrottle[K comparable](code string, limit int) *throttle[K] {
 	return t
 }
 
-// known remembers the bearers that were found good last, as numbers that
-// cannot be turned back into them and mean nothing outside of this process.
-// Two bearers with one number would only spare one of them a 429.
+// known remembers the latest good bearers as numbers that cannot be reversed and mean nothing
+// outside of this process. If two bearers had the same number, one of them would only be spared a
+// 429.
 type known struct {
 	seed maphash.Seed
 
@@ -211,10 +201,10 @@ func (k *known) remove(value string) {
 	k.bearers.remove(maphash.String(k.seed, value))
 }
 
-// recency keeps values in the order in which they were last touched.
+// recency keeps values in the order of their last use.
 type recency[K comparable, V any] struct {
 	elements map[K]*list.Element // of kept[K, V]
-	order    list.List           // the oldest in front
+	order    list.List           // oldest in front
 }
 
 type kept[K comparable, V any] struct {
@@ -226,12 +216,12 @@ func (t *throttle[K]) newBucket() *bucket {
 	return &bucket{Limiter: rate.NewLimiter(t.each(), t.limit)}
 }
 
-// each is the limit by the second.
+// each is the limit per second.
 func (t *throttle[K]) each() rate.Limit {
 	return rate.Limit(t.limit) / rate.Limit(time.Minute.Seconds())
 }
 
-// check reports whether key may do it, and does not count it.
+// check reports whether key has reached its limit, without counting.
 func (t *throttle[K]) check(key K, now time.Time) error {
 	if t.limit == 0 {
 		return nil
@@ -276,7 +266,7 @@ func (t *throttle[K]) take(key K, now time.Time) error {
 	return t.refusal(b, now)
 }
 
-// crowded reports whether every bucket there is room for may still be needed.
+// crowded reports whether all buckets are taken and may still be needed.
 func (t *throttle[K]) crowded(now time.Time) bool {
 	if t.buckets.len() < maxKeys {
 		return false
@@ -330,15 +320,14 @@ func (r *recency[K, V]) remove(key K) {
 	}
 }
 
-// networkOf returns what one client can hold: the address of IPv4, and the 64
-// bits of IPv6 behind which a subscriber has as many addresses as it likes
-// (RFC 6177 section 2).
+// networkOf returns the network that one client can hold: an IPv4 address, or the 64 bits of IPv6
+// within which a subscriber can choose addresses (RFC 6177 section 2).
 func networkOf(address netip.Addr) netip.Prefix {
 	const subscriber = 64
 	bits := address.BitLen()
 	if address.Is6() {
 		bits = subscriber
 	}
-	network, _ := address.Prefix(bits) // fails for the zero Addr alone, with the zero Prefix
+	network, _ := address.Prefix(bits) // fails only for the zero Addr, with the zero Prefix
 	return network
 }

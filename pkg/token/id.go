@@ -10,13 +10,12 @@ import (
 
 const (
 	numberBits = 22
-	// MaxNumber is how many tokens one owner can have in a lifetime.
+	// MaxNumber is how many tokens one owner can have in total.
 	MaxNumber = 1<<numberBits - 1
 )
 
-// An ID is the public handle of a token: safe in logs, paths and mails. It is
-// owner * 2^22 + number, so it names its owner, and an owner's ids ascend in
-// the order of creation.
+// An ID is the public handle of a token: safe in logs, paths and mails. It is owner * 2^22 +
+// number, so it names its owner, and an owner's ids ascend in the order of creation.
 type ID int64
 
 // NewID returns the id of an owner's n-th token. n starts at 1. Beyond
@@ -31,17 +30,16 @@ func NewID(owner account.ID, n int64) (ID, error) {
 	return ID(int64(owner)<<numberBits + n), nil
 }
 
-// Owner returns whose token the id names.
+// Owner returns the owner of the token.
 func (id ID) Owner() account.ID { return account.ID(id >> numberBits) }
 
-// Number returns which of its owner's tokens the id names.
+// Number returns the number of the token among its owner's.
 func (id ID) Number() int64 { return int64(id) & MaxNumber }
 
-// String returns the decimal digits of the id.
 func (id ID) String() string { return strconv.FormatInt(int64(id), 10) }
 
-// ParseID accepts the one spelling of a token id that String writes. Anything
-// else is ErrNotFound: no token has such an id.
+// ParseID accepts the one spelling of a token id that String writes. It returns fault.ErrNotFound
+// for anything else, because no token has such an id.
 func ParseID(s string) (ID, error) {
 	n, err := account.ParseNumber(s, account.MaxID<<numberBits+MaxNumber)
 	if err != nil {

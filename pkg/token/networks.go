@@ -9,20 +9,19 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// Networks are the addresses from which a token may be used: none in the list
-// is anywhere. They come from ParseNetworks, which gives every set of them one
-// spelling.
+// Networks are the addresses from which a token may be used; an empty list means everywhere. They
+// come from ParseNetworks, which gives every set of addresses one spelling.
 type Networks []netip.Prefix
 
-// MaxNetworks is how many a token may have. They are read with every use.
+// MaxNetworks is how many networks a token may have. Every check reads them.
 const MaxNetworks = 20
 
-// ErrNetworks means that something is no list of networks.
+// ErrNetworks means that a text is not a list of networks.
 var ErrNetworks = fmt.Errorf("%w: not a list of 1 to %d IPv4 or IPv6 addresses and CIDR blocks", fault.ErrInput, MaxNetworks)
 
-// ParseNetworks reads CIDR blocks and single addresses. Bits behind a block's
-// length are dropped. IPv4 addresses that are written as IPv6 are refused: the
-// gateway reports them as IPv4, so a block of them would never match.
+// ParseNetworks parses CIDR blocks and single addresses. It drops bits beyond a block's length. It
+// refuses IPv4 addresses in IPv6 form, because the gateway reports them as IPv4, and such a block
+// would never match.
 func ParseNetworks(texts []string) (Networks, error) {
 	if len(texts) > MaxNetworks {
 		return nil, ErrNetworks
@@ -44,8 +43,8 @@ func ParseNetworks(texts []string) (Networks, error) {
 	return slices.Compact(networks), nil
 }
 
-// Allow reports whether a request from an address may use the token. An address
-// that is not known may not where there is a list.
+// Allow reports whether a request from an address may use the token. With a list, an unknown
+// address may not.
 func (n Networks) Allow(from netip.Addr) bool {
 	if len(n) == 0 {
 		return true
@@ -54,8 +53,8 @@ func (n Networks) Allow(from netip.Addr) bool {
 	return slices.ContainsFunc(n, func(block netip.Prefix) bool { return block.Contains(from) })
 }
 
-// Within reports whether every address that n allows is allowed by outer, block
-// by block: two halves of a block do not add up to it.
+// Within reports whether outer allows every address that n allows, block by block: two halves of a
+// block do not add up to it.
 func (n Networks) Within(outer Networks) bool {
 	if len(outer) == 0 {
 		return true

@@ -19,8 +19,7 @@ type Kind string
 const (
 	// Personal tokens act as the person who owns them.
 	Personal Kind = "personal"
-	// Impersonation tokens act as their owner too, but are made, seen and
-	// ended by administrators only.
+	// Impersonation tokens act as their owner too. Only administrators make, see and revoke them.
 	Impersonation Kind = "impersonation"
 	// Project tokens act as a bot that is a member of one project.
 	Project Kind = "project"
@@ -37,15 +36,14 @@ type Reason string
 // The reasons for which a token is revoked.
 const (
 	ReasonRequest Reason = "request" // somebody asked for it
-	ReasonRotated Reason = "rotated" // a successor took its place
+	ReasonRotated Reason = "rotated" // a successor replaced it
 	ReasonReuse   Reason = "reuse"   // an ancestor was presented for rotation
-	ReasonExpired Reason = "expired" // a bot was removed some time after its token ended
-	ReasonPolicy  Reason = "policy"  // it was to live longer than administrators allow
+	ReasonExpired Reason = "expired" // a bot was removed some time after its token expired
+	ReasonPolicy  Reason = "policy"  // it would have lived longer than administrators allow
 	ReasonLeak    Reason = "leak"    // somebody reported its bearer as found in public
 )
 
-// A Token is the record of one token: everything about it but the bearer,
-// which is not kept.
+// A Token is the record of one token: everything about it except the bearer.
 type Token struct {
 	ID          ID
 	Kind        Kind
@@ -54,53 +52,52 @@ type Token struct {
 	Description string // "" is none
 	Scopes      scope.Set
 	CreatedAt   time.Time
-	// CreatedBy is the user who asked for the token, 0 for the console.
+	// CreatedBy is the account that requested the token, or 0 for the console.
 	CreatedBy account.ID
-	// ExpiresOn is the UTC day from whose first second the token is dead.
-	// Never is the zero Day.
+	// ExpiresOn is the UTC day from whose first second the token is expired. The zero Day means
+	// never.
 	ExpiresOn clock.Day
-	// RevokedAt is the zero time while nobody has revoked the token itself.
+	// RevokedAt is when the token itself was revoked, or the zero time.
 	RevokedAt     time.Time
 	RevokedReason Reason
-	// WorksUntil is the instant from which a token that was rotated with an
-	// overlap is revoked, like one that was rotated without. It is the zero
-	// time for every other token.
+	// WorksUntil is the instant from which a token that was rotated with an overlap is revoked. It
+	// is the zero time for every other token.
 	WorksUntil time.Time
-	// Notices are the marks of the announcements of its end that were made.
+	// Notices are the marks of announcements of its expiry.
 	Notices []string
-	// LastUsedAt is the zero time while the token was not used.
+	// LastUsedAt is the zero time for an unused token.
 	LastUsedAt time.Time
-	// LastUsedIPs are the addresses it was used from last, the newest first, at
-	// most MaxLastUsedIPs and each once.
+	// LastUsedIPs are the addresses of its latest uses, newest first, at most MaxLastUsedIPs and
+	// without duplicates.
 	LastUsedIPs []netip.Addr
-	// Family is the id of the first token of the rotation chain; a token
-	// that was never rotated is its own family.
+	// Family is the id of the first token of the rotation chain. A token that was never rotated is
+	// its own family.
 	Family ID
 	// Previous is the id of the token that this one replaced, or 0.
 	Previous ID
-	// Project is the project or group that the token belongs to, and Level
-	// its bot's level there; 0 for tokens of people.
+	// Project is the token's project or group, and Level its bot's level there; 0 for tokens of
+	// people.
 	Project project.ID
 	Level   project.Level
-	// Networks are where the token may be used from; none is anywhere.
+	// Networks are where the token may be used; an empty list means everywhere.
 	Networks Networks
 	Digest   secret.Digest
 }
 
-// A State is what a token is at an instant.
+// A State is the state of a token at an instant.
 type State string
 
-// The states of a token. Expired comes before Revoked where both are true,
-// because clients are told the one that time alone would have caused.
+// The states of a token. Expired takes precedence over Revoked, because time alone would have
+// caused it.
 const (
 	Active  State = "active"
 	Expired State = "expired"
 	Revoked State = "revoked"
 )
 
-// StateAt returns the state of the token at now. validFrom is the owner's
-// first token number that has not been revoked in bulk (0 when nothing was).
-// Under a policy that ignores ends, no token is expired.
+// StateAt returns the state of the token at now. validFrom is the owner's first token number that
+// has not been revoked in bulk (0 if none was). With settings that ignore expiry, no token is
+// expired.
 func (t Token) StateAt(now time.Time, validFrom int64, p settings.Settings) State {
 	switch {
 	case !p.ExpiryIgnored && !t.ExpiresOn.IsZero() && !now.Before(t.ExpiresOn.Start()):
@@ -112,21 +109,21 @@ func (t Token) StateAt(now time.Time, validFrom int64, p settings.Settings) Stat
 	}
 }
 
-// RevokedIn reports whether the token is revoked at now, by itself or in bulk;
-// see StateAt for validFrom. What was revoked is so whatever now is: the clock
-// that wrote RevokedAt may be ahead of this one.
+// RevokedIn reports whether the token is revoked at now, by itself or in bulk; see StateAt for
+// validFrom. A revoked token is revoked whatever now is, because the clock that wrote RevokedAt may
+// be ahead.
 func (t Token) RevokedIn(now time.Time, validFrom int64) bool {
 	return !t.RevokedAt.IsZero() || t.ID.Number() < validFrom ||
 		!t.WorksUntil.IsZero() && !now.Before(t.WorksUntil)
 }
 
-// Superseded reports whether a successor took the token's place, be it that
-// the token still works for a while.
+// Superseded reports whether a successor replaced the token, even if the token still works in its
+// overlap.
 func (t Token) Superseded() bool { return t.RevokedReason == ReasonRotated || !t.WorksUntil.IsZero() }
 
-// Ended returns the instant from which the token itself is revoked, which may
-// lie ahead, or the zero time.
-func (t Token) Ended() time.Time {
+// RevokedFrom returns the instant from which the token itself is revoked, which may be in the
+// future, or the zero time.
+func (t Token) RevokedFrom() time.Time {
 	if t.RevokedAt.IsZero() || !t.WorksUntil.IsZero() && t.WorksUntil.Before(t.RevokedAt) {
 		return t.WorksUntil
 	}
@@ -136,5 +133,5 @@ func (t Token) Ended() time.Time {
 // MaxLastUsedIPs is how many addresses of a token's uses are kept.
 const MaxLastUsedIPs = 5
 
-// MaxOverlap is the longest that a token may work beside its successor.
+// MaxOverlap is the longest time that a token may work together with its successor.
 const MaxOverlap = 24 * time.Hour

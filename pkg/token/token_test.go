@@ -131,8 +131,8 @@ func TestWhenATokenHasEnded(t *testing.T) {
 		{"with its overlap, though revoked once more after it", at.Add(time.Second), at, at},
 	} {
 		tok := token.Token{RevokedAt: test.revokedAt, WorksUntil: test.worksUntil}
-		if got := tok.Ended(); !got.Equal(test.want) {
-			t.Errorf("%s: Ended() = %v, want %v", test.name, got, test.want)
+		if got := tok.RevokedFrom(); !got.Equal(test.want) {
+			t.Errorf("%s: RevokedFrom() = %v, want %v", test.name, got, test.want)
 		}
 	}
 	for reason, want := range map[token.Reason]bool{token.ReasonRotated: true, token.ReasonRequest: false, token.ReasonReuse: false, "": false} {

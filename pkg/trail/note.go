@@ -7,17 +7,16 @@ import (
 	"latchkey/pkg/audit"
 )
 
-// A Recorder writes down events that belong to no change.
+// A Recorder writes events that belong to no change.
 type Recorder interface {
 	Record(ctx context.Context, events ...audit.Event) error
 }
 
-// noteTimeout bounds the one write that an event which belongs to no change
-// may cost a request.
+// noteTimeout bounds the delay of a request by such an event.
 const noteTimeout = 500 * time.Millisecond
 
-// Note writes an event down that belongs to no change, in time that a request
-// can spare. The nil Recorder records nothing.
+// Note writes an event that belongs to no change within noteTimeout. The nil Recorder records
+// nothing.
 func Note(ctx context.Context, trail Recorder, event audit.Event) error {
 	if trail == nil {
 		return nil

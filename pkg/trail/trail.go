@@ -1,8 +1,8 @@
-// Package trail reads the audit trail for those who may see it.
+// Package trail reads the audit trail for callers who may see it.
 //
-// Start with Trail. The package promises that nobody sees an event of an account,
-// project or group that is not theirs, and that a list which would have to look
-// at too many events says so. It writes nothing.
+// Start with Trail. The package promises that nobody sees events of other people's accounts,
+// projects and groups, and that a list that would have to examine too many events is an error. It
+// writes no changes.
 package trail
 
 import (
@@ -20,31 +20,29 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Store keeps the audit events, strongly consistent.
+// A Store reads the audit events, with consistent reads.
 type Store interface {
-	// Events hands the events of an entity from one instant to another, both
-	// included, to each, newest first, until it returns false.
+	// Events passes the events of an entity between two instants, both included, to each, newest
+	// first, until each returns false.
 	Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error
 	// EveryEvent does the same for the events of all entities.
 	EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error
-	// Event returns one of them. Absence is fault.ErrNotFound.
+	// Event returns one event. Absence is fault.ErrNotFound.
 	Event(ctx context.Context, id int64) (audit.Event, error)
 }
 
-// A Reader finds what events are about, strongly consistent. Absence is
-// fault.ErrNotFound.
+// A Reader finds the subjects of events, with consistent reads. Absence is fault.ErrNotFound.
 type Reader interface {
 	Token(ctx context.Context, id token.ID) (token.Token, error)
 	Account(ctx context.Context, id account.ID) (account.Account, error)
-	// Accounts hands the accounts of ids that are there to each, in no order.
+	// Accounts passes the existing accounts to each, in no order.
 	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
 }
 
-// A Trail reads the audit trail for those who may. It is safe for concurrent
-// use.
+// A Trail reads the audit trail. It is safe for concurrent use.
 type Trail struct{ parts Parts }
 
-// Parts are what a Trail is made of, all of which it needs.
+// Parts are what a Trail is made of. All are required.
 type Parts struct {
 	Store    Store
 	Reader   Reader
@@ -52,7 +50,7 @@ type Parts struct {
 	Clock    clock.Clock
 }
 
-// New returns a Trail, or an error that names the part that is missing.
+// New returns a Trail, or an error that names a missing part.
 func New(parts Parts) (*Trail, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
@@ -65,34 +63,32 @@ type Query struct {
 	From, To time.Time // both included
 	Type     audit.EntityType
 	EntityID int64 // of Type
-	// Token is one that it happened to.
+	// Token is the token of the event.
 	Token         token.ID
 	Offset, Limit int
 }
 
-// maxExamined is how many events one list looks at: enough for the last page
-// that may be asked for, where every event matches.
+// maxExamined is how many events one list examines: enough for the last possible page if every
+// event matches.
 const maxExamined = 50_200
 
-// ErrTooFar means that a list would have to look at too many events. Narrower
-// instants help.
+// ErrTooFar means that a list would have to examine too many events. A shorter period helps.
 var ErrTooFar = errors.New("too many events to look through")
 
 // A Page is a part of a list, newest first.
 type Page struct {
 	Events []audit.Event
-	// More says that there are further events behind them.
+	// More says that further events follow.
 	More bool
-	// Accounts are the authors and the accounts that the events are about. The
-	// ghost stands for those who were deleted.
+	// Accounts are the authors and the accounts that the events are about. The ghost stands for
+	// deleted ones.
 	Accounts map[account.ID]account.Account
-	// Paths are the full paths of the projects and groups that they are about,
-	// as far as those are there.
+	// Paths are the full paths of the existing projects and groups that the events are about.
 	Paths map[project.ID]string
 }
 
-// Every lists the events of all entities, as administrators may see them;
-// others get fault.ErrForbidden. Errors: ErrTooFar.
+// Every lists the events of all entities. Only administrators may. Errors: fault.ErrForbidden,
+// ErrTooFar.
 func (t *Trail) Every(ctx context.Context, by principal.Principal, q Query) (Page, error) {
 	if !by.Account.Admin {
 		return Page{}, fault.ErrForbidden
@@ -111,8 +107,8 @@ func (t *Trail) Every(ctx context.Context, by principal.Principal, q Query) (Pag
 	return t.list(ctx, q, matches, t.parts.Store.EveryEvent)
 }
 
-// entityOf returns whose trail the events of a token are in. One that was
-// cleaned up, of which nothing but its id is known, was its owner's.
+// entityOf returns the entity whose trail has the events of a token. If clean-up has taken the
+// token, that is its owner, named by its id.
 func (t *Trail) entityOf(ctx context.Context, id token.ID) (audit.Entity, error) {
 	tok, err := t.parts.Reader.Token(ctx, id)
 	switch {
@@ -125,9 +121,8 @@ func (t *Trail) entityOf(ctx context.Context, id token.ID) (audit.Entity, error)
 	}
 }
 
-// OfAccount lists the events of an account, which may have been deleted, as
-// administrators may see them; others get fault.ErrForbidden. Errors:
-// fault.ErrNotFound for an account that never was, ErrTooFar.
+// OfAccount lists the events of an account, which may be deleted. Only administrators may. Errors:
+// fault.ErrForbidden, fault.ErrNotFound for an account that never existed, ErrTooFar.
 func (t *Trail) OfAccount(ctx context.Context, by principal.Principal, id account.ID, q Query) (Page, error) {
 	if !by.Account.Admin {
 		return Page{}, fault.ErrForbidden
@@ -139,16 +134,14 @@ func (t *Trail) OfAccount(ctx context.Context, by principal.Principal, id accoun
 	return page, err
 }
 
-// Own lists the events of the account that asks, without those of impersonation
-// tokens, of which it does not know. From where somebody else acted is not told.
-// Errors: ErrTooFar.
+// Own lists the events of the caller's account. It leaves out events of impersonation tokens, and
+// the addresses of other people's requests. Errors: ErrTooFar.
 func (t *Trail) Own(ctx context.Context, by principal.Principal, q Query) (Page, error) {
 	page, err := t.list(ctx, q, func(e audit.Event) bool { return !e.Name.OfImpersonation() }, t.of(audit.AccountEntity(by.Account.ID)))
 	for i := range page.Events {
 		e := &page.Events[i]
 		e.Presented = 0
-		// Where nobody is known, as behind a token that had ended, the address is
-		// all that its owner can go by.
+		// If the author is unknown, as for an inactive token, the address is the owner's only clue.
 		if e.Author != 0 && e.Author != by.Account.ID || e.Asker != 0 {
 			e.Address = ""
 		}
@@ -156,9 +149,8 @@ func (t *Trail) Own(ctx context.Context, by principal.Principal, q Query) (Page,
 	return page, err
 }
 
-// OfProject lists the events of the project or group that ref names, as those
-// may see them who manage its tokens. Errors: those of principal.FindAccess;
-// fault.ErrForbidden for other members; ErrTooFar.
+// OfProject lists the events of the project or group ref, for callers who manage its tokens.
+// Errors: those of principal.FindAccess; fault.ErrForbidden for other members; ErrTooFar.
 func (t *Trail) OfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, q Query) (Page, error) {
 	proj, err := t.manages(ctx, by, kind, ref)
 	if err != nil {
@@ -169,8 +161,7 @@ func (t *Trail) OfProject(ctx context.Context, by principal.Principal, kind proj
 	return page, err
 }
 
-// Get returns one event, as administrators may see it; others get
-// fault.ErrForbidden. Absence is fault.ErrNotFound.
+// Get returns one event. Only administrators may. Errors: fault.ErrForbidden, fault.ErrNotFound.
 func (t *Trail) Get(ctx context.Context, by principal.Principal, id int64) (Page, error) {
 	if !by.Account.Admin {
 		return Page{}, fault.ErrForbidden
@@ -178,8 +169,8 @@ func (t *Trail) Get(ctx context.Context, by principal.Principal, id int64) (Page
 	return t.get(ctx, id, everything)
 }
 
-// GetOfProject returns one event of a project or group. Errors: those of
-// OfProject; fault.ErrNotFound.
+// GetOfProject returns one event of a project or group. Errors: those of OfProject;
+// fault.ErrNotFound.
 func (t *Trail) GetOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id int64) (Page, error) {
 	proj, err := t.manages(ctx, by, kind, ref)
 	if err != nil {
@@ -193,8 +184,7 @@ func (t *Trail) GetOfProject(ctx context.Context, by principal.Principal, kind p
 
 func everything(audit.Event) bool { return true }
 
-// hidePresented leaves out the tokens that others made their requests with:
-// they are those others' own.
+// hidePresented leaves out the tokens that other people presented.
 func hidePresented(by principal.Principal, page Page) {
 	for i := range page.Events {
 		if !by.Account.Admin {
@@ -223,11 +213,11 @@ func (t *Trail) get(ctx context.Context, id int64, mine func(audit.Event) bool) 
 	return page, t.look(ctx, &page)
 }
 
-// oldest is the instant from before which no events are shown: clean-up may
-// take them at any time.
+// oldest returns the instant before which events are not shown, because clean-up may take them at
+// any time.
 func (t *Trail) oldest() time.Time { return t.parts.Clock.Now().Add(-audit.Life) }
 
-// A walk hands events to each; see TrailStore.
+// A walk passes events to each; see Store.
 type walk func(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error
 
 func (t *Trail) of(entity audit.Entity) walk {
@@ -236,10 +226,9 @@ func (t *Trail) of(entity audit.Entity) walk {
 	}
 }
 
-// list returns the page of q. It looks at no event behind the one that shows
-// that there are more.
+// list returns the page of q. It stops at the first event of the next page.
 func (t *Trail) list(ctx context.Context, q Query, matches func(audit.Event) bool, walk walk) (Page, error) {
-	// Clocks differ a little, and what was just done is to be seen.
+	// Clocks differ a little, and the latest events must be in the list.
 	const skew = time.Hour
 	from, to := t.oldest().Add(time.Second), t.parts.Clock.Now().Add(skew)
 	if q.From.After(from) {
@@ -277,7 +266,7 @@ func (t *Trail) list(ctx context.Context, q Query, matches func(audit.Event) boo
 	return page, t.look(ctx, &page)
 }
 
-// look finds whom and what the events of a page name.
+// look finds the accounts and projects that the events of a page name.
 func (t *Trail) look(ctx context.Context, page *Page) error {
 	page.Accounts, page.Paths = map[account.ID]account.Account{}, map[project.ID]string{}
 	var ids []account.ID

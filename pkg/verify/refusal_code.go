@@ -9,7 +9,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// refusalCodes are the words for refusals. The first error that matches decides.
+// refusalCodes are the codes of refusals. The first error that matches decides.
 var refusalCodes = [...]struct {
 	err  error
 	code string
@@ -19,7 +19,7 @@ var refusalCodes = [...]struct {
 	{scope.ErrInsufficient, "scope"}, {scope.ErrAmbiguousPath, "path"}, {fault.ErrInput, "input"},
 }
 
-// RefusalCode is the word that refused bearers are counted under.
+// RefusalCode returns the code under which refused bearers are counted.
 func RefusalCode(err error) string {
 	for i := range refusalCodes {
 		if errors.Is(err, refusalCodes[i].err) {

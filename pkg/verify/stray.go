@@ -9,9 +9,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Stray returns the event of a good bearer that came from where its token may not
-// be used: somebody has it who should not, or its networks are out of date. ok is
-// false for every other refusal.
+// Stray returns the event for a bearer that was used from outside its token's networks: it may be
+// stolen, or the networks are out of date. ok is false for every other refusal.
 func (r *Refusal) Stray(request principal.Request, at time.Time) (event audit.Event, ok bool) {
 	if !errors.Is(r, token.ErrAddress) {
 		return audit.Event{}, false

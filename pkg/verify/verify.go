@@ -1,14 +1,15 @@
-// Package verify turns a bearer into a principal, or refuses it. It is the
-// only code that decides whether a bearer is good; the authorizer, the
-// management API and everything else ask it.
+// Package verify turns a bearer into a principal or refuses it. It is the only code that decides
+// whether a bearer is good; the authorizer, the management API and everything else use it.
 //
-// Start with New and Verifier.Verify. The package promises: a value that
-// cannot be a bearer costs no I/O; a bearer with an owner hint costs one round
-// trip; what cannot be decided is an error and never a principal; nothing about
-// tokens and accounts is kept, so that a revocation that has been answered holds
-// everywhere. What administrators have set for all tokens is kept for SettingsAge,
-// and read again in the request of the check that finds it too old. The package
-// does not judge scopes: what a good bearer may do is the caller's to ask.
+// Start with New and Verifier.Verify. The package promises:
+//
+// - A value that cannot be a bearer costs no I/O.
+// - A bearer with an owner hint costs one round trip.
+// - A check that cannot be decided returns an error and never a principal.
+// - Tokens and accounts are never cached, so a revocation holds everywhere once it is answered.
+//
+// It caches only the administrators' settings, for SettingsAge, and refreshes them in the request
+// of a check. The package does not judge scopes; the caller does.
 package verify
 
 import (
@@ -29,32 +30,28 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Store reads what a decision needs, strongly consistent.
+// A Store reads the data for a decision, with consistent reads.
 type Store interface {
-	// Check returns the record of digest and the profile of its owner. hint
-	// is the owner to read at the same time, or 0. Unless it is nil, set is
-	// set to what administrators have set, read in the same request, also when
-	// there is no record. A missing record is fault.ErrNotFound; a record whose
-	// owner was deleted comes back beside it. It may be called again safely.
+	// Check returns the record of digest and its owner's profile. hint is the owner to read at the
+	// same time, or 0. Unless set is nil, Check stores the settings there, from the same request,
+	// even if there is no record. A missing record is fault.ErrNotFound. If the owner was deleted,
+	// Check returns the record with fault.ErrNotFound. A second call is safe.
 	Check(ctx context.Context, digest secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error)
-	// MarkUsed sets the record's last use to at, and the addresses of its uses
-	// to from unless that is empty; but if its last use is already later than
-	// before, it changes nothing and returns nil.
+	// MarkUsed sets the record's last use to at, and its addresses to from, unless from is empty.
+	// If the last use is later than before, it changes nothing and returns nil.
 	MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time, from []netip.Addr) error
 }
 
-// markTimeout bounds the write of a last use. It is bookkeeping, and must
-// never cost a request more than this.
+// markTimeout bounds the write of a last use, which must not delay a request for longer.
 const markTimeout = 500 * time.Millisecond
 
-// addressInterval is how often the last use of a token is recorded at most
-// because it was used from another address: somebody who comes from many must
-// not make every check a write.
+// addressInterval is the least time between two records of a token's use from new addresses, so
+// that a client with many addresses does not make every check a write.
 const addressInterval = time.Minute
 
-// SettingsAge is how long a check goes by the settings that an earlier one read,
-// and so how long a change of them may take to hold everywhere. Revoking,
-// blocking and revoking everything do not depend on settings: they hold at once.
+// SettingsAge is how long settings are cached, and so how long a change of them takes to apply
+// everywhere. Revoking, blocking and revoking everything do not depend on settings and apply at
+// once.
 const SettingsAge = 10 * time.Second
 
 // A Verifier decides whether bearers are good. It is safe for concurrent use.
@@ -66,14 +63,13 @@ type Parts struct {
 	Pepper secret.Pepper
 	Format secret.Format
 	Clock  clock.Clock
-	// Unmarked is told when a last use could not be recorded. It may be nil.
+	// Unmarked receives the error when a last use could not be recorded. It may be nil.
 	Unmarked func(context.Context, token.ID, error) `optional:""`
-	// Kept is what earlier checks read of the settings. Without it, every check
-	// reads them.
+	// Kept caches the settings. Without it, every check reads them.
 	Kept *Kept `optional:""`
 }
 
-// New returns a Verifier, or an error that names the part that is missing.
+// New returns a Verifier, or an error that names a missing part.
 func New(parts Parts) (*Verifier, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
@@ -81,19 +77,18 @@ func New(parts Parts) (*Verifier, error) {
 	return &Verifier{parts}, nil
 }
 
-// Now is the instant that the Verifier would decide at.
+// Now returns the instant of the Verifier's clock.
 func (v *Verifier) Now() time.Time { return v.parts.Clock.Now() }
 
-// Kept is what administrators have set for all tokens, as a check read it last.
-// The zero Kept holds nothing yet. It is safe for concurrent use.
+// Kept caches the administrators' settings. The zero Kept is empty. It is safe for concurrent use.
 type Kept struct {
 	mu       sync.Mutex
 	settings settings.Settings
 	readAt   time.Time // zero for never
 }
 
-// get returns the settings, and whether they are too old to go by. A clock that went
-// backwards makes them too old.
+// get returns the settings, and whether they are too old at now. A clock that went backwards makes
+// them too old.
 func (k *Kept) get(now time.Time) (p settings.Settings, old bool) {
 	if k == nil {
 		return settings.Settings{}, true
@@ -113,34 +108,33 @@ func (k *Kept) set(p settings.Settings, now time.Time) {
 	k.settings, k.readAt = p, now
 }
 
-// A Refusal is the error for a bearer that matched a record and is not good
-// all the same. It tells which token it was; only code that knows why it may
-// tell should unwrap it.
+// A Refusal is the error for a bearer that matched a record and is not good. It tells which token
+// it was; only code that may reveal that should unwrap it.
 type Refusal struct {
 	Token   token.Token
 	Account account.Account
 	Err     error // token.ErrExpired, ErrRevoked, ErrImpersonation or ErrAddress, or a child of account.ErrInactive
 }
 
-// Error implements error.
 func (r *Refusal) Error() string { return fmt.Sprintf("token %s: %v", r.Token.ID, r.Err) }
 
-// Unwrap returns the reason.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// Verify decides whether value is a good bearer at this instant, presented from
-// an address as the gateway reports it. The zero Addr is one that is not known.
+// Verify decides whether value is a good bearer at this instant, presented from an address as the
+// gateway reports it. The zero Addr is an unknown address.
 //
-// Errors: token.ErrMissing for an empty value; token.ErrUnknown for one that
-// is no bearer or belongs to no record; a *Refusal around token.ErrExpired or
-// token.ErrRevoked (expired where both are true), around token.ErrImpersonation
-// while impersonation is switched off, around token.ErrAddress for a token that
-// may not be used from there, or around a child of account.ErrInactive;
-// fault.ErrUnavailable or fault.ErrCorrupt when it
-// could not be decided. A use is recorded for every token that is neither
-// expired nor revoked and may be used from there, at most once in the interval
-// that is set, or in a minute when it comes from an address that is new to the
-// token; and a failure to record it changes nothing.
+// Errors:
+//
+//   - token.ErrMissing for an empty value;
+//   - token.ErrUnknown for a value that is no bearer or belongs to no record;
+//   - a *Refusal around token.ErrExpired or token.ErrRevoked (expired if both are true), around
+//     token.ErrImpersonation while impersonation is switched off, around token.ErrAddress for an address
+//     outside the token's networks, or around a child of account.ErrInactive;
+//   - fault.ErrUnavailable or fault.ErrCorrupt if it could not be decided.
+//
+// Verify records a use of every token that is neither expired nor revoked and whose networks
+// contain the address, at most once in the configured interval, or once a minute from addresses
+// that are new to the token. A failure to record it changes nothing.
 func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (principal.Principal, error) {
 	if value == "" {
 		return principal.Principal{}, token.ErrMissing
@@ -165,7 +159,7 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 	}
 	switch {
 	case errors.Is(err, fault.ErrNotFound) && t.ID != 0 && t.Digest == digest:
-		// Whoever is deleted takes their tokens along.
+		// A deleted owner's tokens are invalid.
 		acct = account.Gone(t.Owner)
 	case errors.Is(err, fault.ErrNotFound):
 		return principal.Principal{}, token.ErrUnknown
@@ -212,8 +206,8 @@ func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, i
 	}
 }
 
-// newestFirst returns the addresses of a token's uses after one from an
-// address, or none when that is not known.
+// newestFirst returns the addresses of a token's uses after a use from the address from, or none if
+// from is unknown.
 func newestFirst(from netip.Addr, earlier []netip.Addr) []netip.Addr {
 	if !from.IsValid() {
 		return nil

@@ -1,8 +1,8 @@
 // Package dynamodblocal runs Amazon's DynamoDB Local as a child process.
 //
 // Start returns once the engine answers, and Client talks to it. The engine keeps its tables in
-// memory and never outlives the process that started it, however that process ends. Tests reach it
-// through storetest; nothing here installs it, which is the work of `make tools`.
+// memory and never outlives the process that started it, however that process ends. Tests use it
+// through storetest. The package installs nothing; `make tools` does.
 package dynamodblocal
 
 import (
@@ -26,20 +26,21 @@ import (
 // ErrMissing means that Java or the engine's jars are not on this machine; `make tools` puts them there.
 var ErrMissing = errors.New("DynamoDB Local is not installed: run `make tools`")
 
-// errExited means that the engine ended before it answered, as it does when its port is taken.
+// errExited means that the engine exited before it answered, for example because its port was
+// taken.
 var errExited = errors.New("engine exited")
 
 const (
 	startTimeout = 30 * time.Second
 	startTries   = 3
 	pollEvery    = 50 * time.Millisecond
-	logTail      = 2 << 10 // bytes of the engine's output that an error carries
+	logTail      = 2 << 10 // bytes of the engine's output in an error
 )
 
-// wrapper becomes the engine and leaves a watcher behind that kills it when standard input ends.
-// A parent's pipe is closed by the kernel even after SIGKILL, whereas a parent-death signal belongs
-// to one thread and exists on Linux only. A line on the pipe tells the watcher that the engine is
-// gone already and that its process id may be somebody else's by now.
+// wrapper execs the engine and leaves a watcher behind that kills it when standard input closes.
+// The kernel closes a parent's pipe even after SIGKILL. A parent-death signal belongs to one thread
+// and exists only on Linux. A line on the pipe tells the watcher that the engine has exited,
+// because another process may have its process id by now.
 const wrapper = `exec 3<&0
 (read -r _ <&3 || kill -9 $$) &
 exec "$@" </dev/null 3<&-`
@@ -47,8 +48,8 @@ exec "$@" </dev/null 3<&-`
 // Engine is a running DynamoDB Local. Its methods are safe for concurrent use.
 type Engine struct {
 	endpoint string
-	keeper   *os.File      // the engine lives as long as this is open; see wrapper
-	exited   chan struct{} // closed when the process is gone
+	keeper   *os.File      // the engine runs as long as this is open; see wrapper
+	exited   chan struct{} // closed when the process has exited
 	output   *os.File
 }
 
@@ -63,7 +64,7 @@ func Start(ctx context.Context) (*Engine, error) {
 	defer cancel()
 	for try := 1; ; try++ {
 		engine, err := start(ctx, java, jars)
-		// A free port is free only until somebody else takes it, so a lost race is tried again.
+		// Another process may take the free port first, so a lost race is tried again.
 		if !errors.Is(err, errExited) || try == startTries {
 			return engine, err
 		}
@@ -73,15 +74,15 @@ func Start(ctx context.Context) (*Engine, error) {
 // Endpoint returns the engine's base URL.
 func (e *Engine) Endpoint() string { return e.endpoint }
 
-// Stop ends the engine and waits until it is gone. Its tables are lost. A second call does nothing.
+// Stop stops the engine and waits for its exit. Its tables are lost. A second call does nothing.
 func (e *Engine) Stop() {
 	e.keeper.Close()
 	<-e.exited
 	e.output.Close()
 }
 
-// Client returns a DynamoDB client for a local engine. Retries are few, because a local engine that
-// does not answer is broken and not busy.
+// Client returns a DynamoDB client for a local engine. It retries little, because a local engine
+// that does not answer is broken and not busy.
 func Client(endpoint string, options ...func(*dynamodb.Options)) *dynamodb.Client {
 	return dynamodb.New(dynamodb.Options{
 		Region:       "us-east-1",
@@ -92,7 +93,6 @@ func Client(endpoint string, options ...func(*dynamodb.Options)) *dynamodb.Clien
 	}, options...)
 }
 
-// installed finds Java and the folder of jars.
 func installed() (java, jars string, err error) {
 	if java, err = exec.LookPath("java"); err != nil {
 		return "", "", fmt.Errorf("%w: %w", ErrMissing, err)
@@ -114,8 +114,8 @@ func start(ctx context.Context, java, jars string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The output goes to a file that has no name, so that neither a full pipe nor a held one can
-	// stop the engine or `go test`, and nothing is left behind.
+	// The output goes to an unlinked file. A pipe could fill up and stop the engine, or keep `go
+	// test` waiting, and a named file would stay behind.
 	output, err := os.CreateTemp("", "dynamodb-local-*.log")
 	if err != nil {
 		return nil, err
@@ -164,9 +164,9 @@ func freePort(ctx context.Context) (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
-// reap waits for the engine's end and sends its watcher away.
+// reap waits until the engine has exited, then stops its watcher.
 func (e *Engine) reap(cmd *exec.Cmd) {
-	_ = cmd.Wait() // the exit status says less than the output does
+	_ = cmd.Wait() // the engine's output says more than its exit status
 	_, _ = e.keeper.WriteString("\n")
 	close(e.exited)
 }
@@ -191,7 +191,6 @@ func (e *Engine) await(ctx context.Context) error {
 	}
 }
 
-// tail returns the end of what the engine printed.
 func (e *Engine) tail() []byte {
 	info, err := e.output.Stat()
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package engine is an embedded DynamoDB: it answers the DynamoDB API in process, in memory, with
-// no socket, no other program and no account. `make run` keeps its table in one.
+// Package engine is an embedded DynamoDB. It answers the DynamoDB API in process and in memory,
+// without a socket, another program or an AWS account. `make run` keeps its table in one.
 //
-// New makes an engine; Client returns a real SDK client whose requests reach it without a network;
-// an Engine is also an http.Handler, for the AWS CLI and for other processes.
+// Start with New; Client returns a real SDK client whose requests reach the engine without a
+// network. An Engine is also an http.Handler, for the AWS CLI and for other processes.
 //
 // It promises the data plane as this product uses it: consistent reads, conditions, update
 // expressions, transactions with every cancellation reason and client request tokens, sparse
@@ -78,7 +78,7 @@ func (e *Engine) Client(options ...func(*dynamodb.Options)) *dynamodb.Client {
 	}, options...)
 }
 
-// inProcess is the SDK's HTTP client without a network: it hands the request to the engine.
+// inProcess is an HTTP client for the SDK that hands requests to the engine.
 type inProcess struct{ engine *Engine }
 
 func (c inProcess) Do(r *http.Request) (*http.Response, error) {
@@ -114,7 +114,7 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status, reply := e.answer(r.Header.Get("X-Amz-Target"), body)
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = w.Write(reply) // the caller has gone; there is nobody to tell
+	_, _ = w.Write(reply) // the caller has gone
 }
 
 func (e *Engine) answer(target string, body []byte) (status int, reply []byte) {
@@ -129,7 +129,7 @@ func (e *Engine) answer(target string, body []byte) (status int, reply []byte) {
 		status = http.StatusOK
 	}
 	reply, err = json.Marshal(out)
-	if err != nil { // unreachable: every reply is made of strings, numbers and values
+	if err != nil { // unreachable: replies consist of strings, numbers and values
 		return http.StatusInternalServerError, []byte(`{"__type":"InternalServerError"}`)
 	}
 	return status, reply
@@ -167,8 +167,8 @@ func (e *Engine) call(operation string, body []byte) (any, error) {
 	return nil, &apiError{Type: "UnknownOperationException", Message: fmt.Sprintf("the embedded engine does not support the operation %q", operation)}
 }
 
-// exclusive and shared decode a request and run it under the lock. One lock for everything keeps
-// every operation serializable, which is what DynamoDB promises for single items and transactions.
+// exclusive and shared decode a request and run it under the lock. One lock for everything makes
+// every operation serializable, as DynamoDB promises for single items and transactions.
 func exclusive[In, Out any](e *Engine, body []byte, run func(In) (Out, error)) (any, error) {
 	in, err := decode[In](body)
 	if err != nil {
@@ -189,7 +189,7 @@ func shared[In, Out any](e *Engine, body []byte, run func(In) (Out, error)) (any
 	return run(in)
 }
 
-// decode refuses unknown parameters: one that is silently ignored here would work only here.
+// decode refuses unknown parameters, because code that uses one would work only on this engine.
 func decode[In any](body []byte) (In, error) {
 	var in In
 	decoder := json.NewDecoder(bytes.NewReader(body))

@@ -8,7 +8,7 @@ import (
 )
 
 // reservedWords cannot stand unaliased in an expression ("Reserved words in DynamoDB", developer
-// guide). Without the list, code that forgets an alias would fail only in AWS.
+// guide). Without the list, a missing alias would fail only in AWS.
 //
 //go:embed reserved_words.txt
 var reservedWordList string
@@ -21,7 +21,7 @@ var reservedWords = func() map[string]bool {
 	return words
 }()
 
-// source is an expression as a request carries it: absent, or with something in it.
+// source is an expression as a request carries it: absent or not empty.
 type source string
 
 // UnmarshalJSON refuses an empty expression.
@@ -58,8 +58,8 @@ func (n node) attributes() []string {
 	return names
 }
 
-// substitutions are the names and values an expression may refer to. DynamoDB refuses a request
-// that carries one nothing refers to, so uses are recorded.
+// substitutions are the names and values that an expression may use. DynamoDB refuses a request
+// with unused ones, so uses are recorded.
 type substitutions struct {
 	names  map[string]string
 	values item
@@ -95,8 +95,8 @@ func (s *substitutions) checkAllUsed() error {
 	return nil
 }
 
-// parser reads one expression. Its methods panic with an *apiError, which parse returns: a grammar
-// reads better without an error check after every word.
+// parser reads one expression. Its methods panic with an *apiError, which parse recovers, so the
+// grammar needs no error check after every word.
 type parser struct {
 	kind   string // name of the parameter, for messages
 	tokens []string
@@ -172,7 +172,7 @@ func (p *parser) next() string {
 	return token
 }
 
-// take reads the next token if it is want; keywords have no case.
+// take consumes the next token if it is want. Keywords are case-insensitive.
 func (p *parser) take(want string) bool {
 	if strings.EqualFold(p.peek(), want) {
 		p.at++

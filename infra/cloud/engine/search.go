@@ -2,11 +2,12 @@ package engine
 
 import "slices"
 
-// pageBytes is where DynamoDB ends a page whatever the limit ("Paginating table query results",
-// developer guide). A caller that takes one page for everything must be caught here, too.
+// pageBytes is the size at which DynamoDB ends a page whatever the limit ("Paginating table query
+// results", developer guide). The engine applies it too, to catch a caller that reads only one
+// page.
 const pageBytes = 1 << 20
 
-// search is what Query and Scan have in common.
+// search holds the parameters that Query and Scan share.
 type search struct {
 	TableName                 string
 	FilterExpression          source
@@ -32,7 +33,6 @@ type page struct {
 	LastEvaluatedKey item `json:",omitempty"`
 }
 
-// searcher walks a collection and fills a page.
 type searcher struct {
 	search
 	in     *collection

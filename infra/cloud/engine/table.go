@@ -8,8 +8,8 @@ import (
 	"github.com/google/btree" // keeps rows in order, and clones them without a copy
 )
 
-// table is the items of one table and of its indexes. An index is the same structure under another
-// key: items without that key are not in it, which is what makes an index sparse.
+// table holds the items of one table and of its indexes. An index has the same structure under
+// another key. Items without that key are not in it, so it is sparse.
 type table struct {
 	created createTableInput
 	ttl     string // attribute name; empty when off
@@ -91,7 +91,7 @@ func (c *collection) after(place row, forward bool, each func(row) (more bool)) 
 	}
 }
 
-// project is the item as this collection holds it.
+// project returns the item as this collection stores it.
 func (c *collection) project(it item) item {
 	if c.keep == nil {
 		return it

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// item is one row. Items in a table are never changed in place, so they may be read without a lock.
+// item is one row. Items in a table are never modified, so reading them needs no lock.
 type item map[string]value
 
 // UnmarshalJSON refuses attributes without a name.

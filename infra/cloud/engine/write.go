@@ -21,13 +21,12 @@ type write struct {
 type plan struct {
 	table   *table
 	key     item
-	before  item // nil if there is none
-	holds   bool // the condition's answer
+	before  item // nil if absent
+	holds   bool // whether the condition holds
 	actions []action
 	after   item // set by run; nil for a deletion
 }
 
-// prepare reads and checks a write without changing anything.
 func (e *Engine) prepare(verb string, w write) (*plan, error) {
 	t, err := e.table(w.TableName)
 	if err != nil {
@@ -71,8 +70,8 @@ func (e *Engine) prepare(verb string, w write) (*plan, error) {
 	return p, nil
 }
 
-// run works out the item after the write; commit puts it into the table. They are apart so that a
-// transaction whose last update cannot be applied changes nothing.
+// run computes the item after the write; commit stores it. They are separate so that a transaction
+// whose last update fails changes nothing.
 func (p *plan) run(verb string, w write) error {
 	switch verb {
 	case "Put":
@@ -181,7 +180,7 @@ func (e *Engine) batchWriteItem(in batchWriteInput) (out batchWriteReply, err er
 	return out, nil
 }
 
-// keySet remembers items, to refuse a request that names one twice.
+// keySet detects a request that names an item twice.
 type keySet map[*table][]item
 
 func (s keySet) add(t *table, key item) bool {

@@ -13,11 +13,11 @@ import (
 // APIPath is the root of the SES v2 API.
 const APIPath = "/v2/email/"
 
-// sendLimit is the largest request for a mail, in bytes (SES quotas: message size, 40 MB).
+// sendLimit is the largest SendEmail request, in bytes (SES quotas: message size, 40 MB).
 const sendLimit = 40 << 20
 
-// Rate is how many mails a second the account may send, and unlimited is SES's word for a quota that
-// has no end (API_SendQuota).
+// Rate is the account's send rate in mails a second. unlimited is SES's value for an unlimited
+// quota (API_SendQuota).
 const (
 	Rate      = 500
 	unlimited = -1
@@ -52,7 +52,7 @@ func (m *Mailbox) API() http.Handler {
 	return mux
 }
 
-// sendEmail is the part of a SendEmail request that is understood (API_SendEmail).
+// sendEmail holds the supported part of a SendEmail request (API_SendEmail).
 type sendEmail struct {
 	FromEmailAddress     string
 	ConfigurationSetName string
@@ -90,7 +90,7 @@ func (m *Mailbox) send(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]string{"MessageId": "local-" + strconv.Itoa(number)})
 }
 
-// fault says what is wrong with a request, or "".
+// fault describes what is wrong with a request, or returns "".
 func (in sendEmail) fault() string {
 	switch {
 	case in.Content.Simple == nil:
@@ -114,12 +114,12 @@ func (in sendEmail) fault() string {
 
 func answer(w http.ResponseWriter, status int, body any) {
 	out, err := json.Marshal(body)
-	if err != nil { // unreachable: every reply is made of strings and numbers
+	if err != nil { // unreachable: replies consist of strings and numbers
 		status, out = http.StatusInternalServerError, nil
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(out) // the caller has gone; there is nobody to tell
+	_, _ = w.Write(out) // the caller has gone
 }
 
 func refuse(w http.ResponseWriter, status int, kind, message string) {

@@ -1,11 +1,10 @@
-// Package mailbox stands in for Amazon SES on this machine: it takes mails, sends them nowhere, and
-// shows them in a browser.
+// Package mailbox stands in for Amazon SES on this machine. It accepts mails, keeps the latest ones
+// in memory, and shows them in a browser. It sends nothing.
 //
-// New makes a mailbox; Client returns a real SDK client whose requests reach it without a network;
-// API answers the same requests over one; Pages are for people. It promises the operations of the
-// SES v2 API that this product uses, for an account that may send anything to anybody; what else it
-// is asked it refuses. It keeps the latest mails only, in memory. All methods are safe for concurrent
-// use.
+// Start with New. Client returns a real SDK client whose requests reach the mailbox without a
+// network, API answers the same requests over HTTP, and Pages are for people. It promises the
+// operations of the SES v2 API that Latchkey uses, for an account that may mail anybody, and
+// refuses other operations. All methods are safe for concurrent use.
 package mailbox
 
 import (
@@ -21,7 +20,7 @@ import (
 	"latchkey/pkg/clock"
 )
 
-// A Mail is one that was accepted.
+// A Mail is a mail that was accepted.
 type Mail struct {
 	// Number counts from 1.
 	Number           int
@@ -34,23 +33,22 @@ type Mail struct {
 	Tags             map[string]string
 }
 
-// Mailbox keeps the latest mails.
 type Mailbox struct {
-	// Arrived, if it is set before the first mail, is called with each one.
+	// Arrived is called with each mail. Set it before the first mail, or leave it nil.
 	Arrived func(Mail)
 
 	clock clock.Clock
 	keep  int
 
 	mu    sync.Mutex
-	mails []Mail // the oldest first
+	mails []Mail // oldest first
 	count int
 }
 
-// New returns an empty mailbox that keeps so many mails.
+// New returns an empty mailbox that keeps the latest mails, up to keep.
 func New(c clock.Clock, keep int) *Mailbox { return &Mailbox{clock: c, keep: keep} }
 
-// Mails returns what is kept, the latest first.
+// Mails returns the kept mails, latest first.
 func (m *Mailbox) Mails() []Mail {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -59,7 +57,6 @@ func (m *Mailbox) Mails() []Mail {
 	return mails
 }
 
-// add keeps a mail and returns its number.
 func (m *Mailbox) add(mail Mail) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,7 +74,7 @@ func (m *Mailbox) add(mail Mail) int {
 	return mail.Number
 }
 
-// received is how many mails were accepted so far, whether they are still kept or not.
+// received returns how many mails were accepted, kept or not.
 func (m *Mailbox) received() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,7 +91,6 @@ func (m *Mailbox) Client(options ...func(*sesv2.Options)) *sesv2.Client {
 	}, options...)
 }
 
-// inProcess is the SDK's HTTP client without a network.
 type inProcess struct{ api http.Handler }
 
 func (c inProcess) Do(r *http.Request) (*http.Response, error) {

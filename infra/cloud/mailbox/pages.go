@@ -17,9 +17,10 @@ var source string
 var pages = template.Must(template.New("").Parse(source))
 
 const (
-	// pagePolicy: no script runs, and only mails of this mailbox are framed.
+	// pagePolicy allows no scripts, and frames only for mails of this mailbox.
 	pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	// mailPolicy makes of a mail a page of no origin, also when it is opened on its own. Its links open.
+	// mailPolicy gives a mail an opaque origin, also when it is opened on its own. Links still
+	// open.
 	mailPolicy = "sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation; " +
 		"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
@@ -82,5 +83,5 @@ func write(w http.ResponseWriter, status int, policy string, body []byte) {
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the reader has gone; there is nobody to tell
+	_, _ = w.Write(body) // the reader has gone
 }

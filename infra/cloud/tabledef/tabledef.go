@@ -1,8 +1,8 @@
-// Package tabledef creates the product's table from infra/table.yaml, the same file that
-// CloudFormation deploys, so that the local cloud and the tests cannot drift from production.
+// Package tabledef creates Latchkey's table from infra/table.yaml, the file that CloudFormation
+// deploys, so that the local cloud and the tests cannot drift from production.
 //
-// Start with Path and Create. Only what DynamoDB's data plane can observe is applied: keys, the
-// index and the TTL attribute. Backups, encryption and tags mean nothing to a local engine.
+// Start with Path and Create. Create applies only what DynamoDB's data plane can observe: keys, the
+// index and the TTL attribute. Backups, encryption and tags have no effect on a local engine.
 package tabledef
 
 import (
@@ -19,7 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// activeWithin bounds the wait for a new table: DynamoDB needs a few seconds, an engine in process none.
+// activeWithin bounds the wait for a new table. DynamoDB needs a few seconds.
 const activeWithin = time.Minute
 
 // template is the part of a CloudFormation template that describes a table. Intrinsic functions
@@ -57,8 +57,8 @@ type keySchema []struct {
 	KeyType       string `yaml:"KeyType"`
 }
 
-// Path finds infra/table.yaml from anywhere inside the module, by walking up from the working
-// directory to go.mod: tests run in their package's directory, `make run` in the module's root.
+// Path finds infra/table.yaml from anywhere inside the module by walking up to go.mod. Tests run in
+// the folder of their package, `make run` in the module's root.
 func Path() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -76,9 +76,8 @@ func Path() (string, error) {
 	}
 }
 
-// Create makes the table described in the file at path under the name tableName, waits until it
-// is active and switches its TTL attribute on. A table of that name that exists already is an
-// error (types.ResourceInUseException).
+// Create makes the table of the file at path under the name tableName, waits until it is active and
+// enables its TTL attribute. It returns types.ResourceInUseException if the table exists.
 func Create(ctx context.Context, client *dynamodb.Client, path, tableName string) error {
 	def, err := read(path)
 	if err != nil {

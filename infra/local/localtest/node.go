@@ -9,8 +9,8 @@ import (
 	"latchkey/infra/cloud/tabledef"
 )
 
-// Node returns the path of Node: the one that `make tools` installed because the machine's own is missing or
-// too old, otherwise the machine's own. It fails the test when there is neither.
+// Node returns the path of Node. It prefers the one that `make tools` installs where the machine's
+// own is missing or too old. It fails the test when there is none.
 func Node(tb testing.TB) string {
 	tb.Helper()
 	table, err := tabledef.Path()

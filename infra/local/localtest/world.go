@@ -1,10 +1,9 @@
-// Package localtest starts the whole product for a test: the functions behind
-// the local gateway, on a real engine, with a clock that stands still.
+// Package localtest starts all of Latchkey for a test: the functions behind the local gateway, on a
+// real engine, with a clock that stands still.
 //
-// Start with Start. A World promises that nothing of one test reaches another:
-// each has its own table, listener, clock and logs. When the test ends it
-// searches everything that was logged for bearers, digests and mail addresses
-// that the product issued or was given, and fails if one is there.
+// Start with Start. A World promises isolation: each has its own table, listener, clock and logs.
+// At the end of the test it searches all logs for bearers, digests and mail addresses that Latchkey
+// issued or received, and fails if it finds one.
 package localtest
 
 import (
@@ -39,48 +38,47 @@ import (
 // Now is where a World's clock starts: in the middle of a UTC day.
 var Now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
 
-// AdminBearer is the first administrator's bearer, chosen so that samples can
-// name it.
+// AdminBearer is the first administrator's bearer. It is chosen, so that samples can name it.
 const AdminBearer = "token-string-here123"
 
-// mailsKept is more than a test sends.
+// mailsKept is more than any test sends.
 const mailsKept = 100_000
 
-// A World is the running product.
+// A World is a running Latchkey.
 type World struct {
 	URL   string
 	Clock *clock.Fake
-	// Logs is everything that the functions and the gateway logged.
+	// Logs hold everything that the functions and the gateway logged.
 	Logs *telemetrytest.Logs
 	// Functions are the handlers by name, for direct invocation.
 	Functions map[string]lambda.Handler
-	// Engine is a client without any function's restrictions.
+	// Engine is a client without the restrictions of a function.
 	Engine *dynamodb.Client
 	Table  string
 	Cloud  *cloud.Cloud
-	// Mailbox has the mails that were sent, unless Options.Mail says otherwise.
+	// Mailbox holds the mails that were sent, unless Options.Mail replaces it.
 	Mailbox *mailbox.Mailbox
-	// Plans has what the product planned. The test starts it; see RunPlans.
+	// Plans hold the runs that Latchkey has planned. Start them with RunPlans.
 	Plans *cloud.Plans
 }
 
-// Options are what a test may want different.
+// Options configure a World.
 type Options struct {
-	// Client makes the engine's clients; DynamoDB Local's without one.
+	// Client makes the clients of the engine, by default DynamoDB Local.
 	Client func(options ...func(*dynamodb.Options)) *dynamodb.Client
-	// Mail makes the mail service's clients; the World's own Mailbox's without one.
+	// Mail makes the clients of the mail service, by default the World's Mailbox.
 	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
-	// Random yields secrets; crypto/rand without one.
+	// Random yields secrets, by default from crypto/rand.
 	Random io.Reader
-	// Parameters of the template instead of its defaults. Without its own, a
-	// test has no limits on how often it may ask: its clock stands still.
+	// Parameters override the template's defaults. Without them, throttles are off, because the
+	// clock of a test stands still.
 	Parameters map[string]string
-	// PublicURL is the address that replies mention; the World's own without one.
+	// PublicURL is the address in replies, by default the World's own.
 	PublicURL string
 }
 
-// Start starts the product with one administrator, `root` with the id 1, whose
-// bearer AdminBearer has every scope an administrator may have.
+// Start starts Latchkey with one administrator, `root` with the id 1, whose bearer AdminBearer has
+// every scope that an administrator may have.
 func Start(tb testing.TB, o Options) *World {
 	tb.Helper()
 	table, err := tabledef.Path()
@@ -137,7 +135,7 @@ func check(tb testing.TB, err error) {
 	}
 }
 
-// RunPlans runs what is planned for up to now, as the scheduler and the state machine would, and
+// RunPlans runs the plans that are due now, as the scheduler and the state machine would, and
 // returns the last reply of each run.
 func (w *World) RunPlans(tb testing.TB) (replies []string) {
 	tb.Helper()
@@ -179,7 +177,7 @@ func (w *World) Do(tb testing.TB, bearer, method, path, body string) Reply {
 	return w.Send(tb, request)
 }
 
-// Send sends a request, its path as it stands: redirects are replies.
+// Send sends a request with its path unchanged, and does not follow redirects.
 func (w *World) Send(tb testing.TB, request *http.Request) Reply {
 	tb.Helper()
 	response, err := http.DefaultTransport.RoundTrip(request)

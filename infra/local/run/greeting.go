@@ -15,19 +15,19 @@ import (
 	"latchkey/pkg/settings"
 )
 
-// A greeting is what the banner is made of.
+// A greeting is the data of the banner.
 type greeting struct {
 	URL, Bearer, Engine string
-	Admin               int64 // the administrator's id
+	Admin               int64 // account id
 	Env, Log            string
 	World               *seed.Bearers // nil without SEED
 	Backend             string        // "" for the sample API
 	ScopesFile          string        // "" for GitLab's scopes
 	Trial               trial
-	Week                time.Time // when tokens that are made now are about to end
+	Week                time.Time // when the expiring scan announces a new token
 }
 
-// greet returns the greeting of what listens there, without what only a running Latchkey knows.
+// greet returns the greeting for listener, without the fields that only a running Latchkey knows.
 func greet(s options, listener net.Listener) greeting {
 	g := greeting{
 		URL: "http://" + listener.Addr().String(), ScopesFile: s.scopesFile,
@@ -43,8 +43,8 @@ func greet(s options, listener net.Listener) greeting {
 	return g
 }
 
-// banner says where Latchkey is and what to paste. The commands work in any shell that has sourced
-// Env, one after the other; none has a comment, which zsh would take for a command.
+// banner says where Latchkey is and which commands to paste. They work in any shell that has
+// sourced Env, one after the other. None has a comment, because zsh would take it for a command.
 var banner = template.Must(template.New("").Funcs(template.FuncMap{
 	"sample": func() string { return cloud.SamplePath }, "mailbox": func() string { return mailbox.PagesPath },
 	"invoke": func() string { return cloud.InvokePath },
@@ -90,14 +90,14 @@ Send the mail about tokens in their last week:
 
 `))
 
-// A trial is a request that a scope opens, where it does not open DELETE.
+// A trial is a request that a scope allows, while it does not allow DELETE.
 type trial struct{ Scope, Path string }
 
-// sampleTrial is the one for the sample API and GitLab's scopes.
+// sampleTrial is the trial for the sample API and GitLab's scopes.
 var sampleTrial = trial{"read_api", cloud.SamplePath + "hello"}
 
-// tryOut finds a trial among the rules of an operator's catalog. The path is one that its pattern
-// matches. It is zero if there is none.
+// tryOut finds a trial in the rules of an operator's catalog. The path is one that the rule's
+// pattern matches. It returns the zero trial if there is none.
 func tryOut(catalog *scope.Catalog) trial {
 	for _, rule := range catalog.Rules {
 		path := strings.ReplaceAll(strings.ReplaceAll(rule.Path, "/*", "/1"), "*", "")
@@ -112,14 +112,14 @@ func tryOut(catalog *scope.Catalog) trial {
 	return trial{}
 }
 
-// lastWeek is a time of the scan at which a token that is made today and lasts as long as it may has
-// a few days left.
+// lastWeek returns a time of the expiring scan at which a token made today, with the longest
+// lifetime, has a few days left.
 func lastWeek(now time.Time) time.Time {
 	const left = 5
 	return now.Truncate(24*time.Hour).AddDate(0, 0, settings.MaxLifetimeDays-left).Add(time.Hour)
 }
 
-// env is a script that tells a shell about this instance.
+// env returns a script that tells a shell about this instance.
 func (g greeting) env() string {
 	text := fmt.Sprintf("export LATCHKEY_URL=%s\nexport LATCHKEY_TOKEN=%s\n", g.URL, g.Bearer)
 	if g.World != nil {

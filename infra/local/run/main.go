@@ -1,16 +1,13 @@
 // Command run starts Latchkey on this machine: `make run`.
 //
-// The two scans, and the lifetime run where one was planned, run at their times
-// while it runs, and /mailbox/ shows what they sent. What it can be told, and
-// which files it writes, is in help. DYNAMODB_ENDPOINT names another engine than
-// the embedded one; what it holds then outlives the program, so the pepper does
-// too. SEED makes only what is not there already, and new bearers.
+// It runs the two scans, and a planned lifetime run, at their times, and /mailbox/ shows the mails.
+// `-h` lists the environment variables and the files. DYNAMODB_ENDPOINT names another engine than
+// the embedded one. Its data outlives the program, so the pepper is kept too. SEED makes only what
+// does not exist yet, and new bearers.
 //
-// On the screen there is the banner and then a readable line a request. The
-// records that these are made of are also written as they are in AWS, into a file
-// beside that with the bearers. The names of both carry the port, so that two
-// instances in one folder do not take them from each other; nobody else can hold
-// the port while this one does.
+// The screen shows a banner and then one readable line a request. The log records behind these
+// lines are also written, in the format of AWS, to a file next to the file with the bearers. The
+// port is part of both names, so that instances in one folder use different files.
 package main
 
 import (
@@ -55,7 +52,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
+	context.AfterFunc(ctx, stop) // a second Ctrl-C stops at once
 	if err := command(ctx, os.Args[1:]); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "latchkey:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(1)
@@ -80,7 +77,7 @@ func command(ctx context.Context, args []string) error {
 const (
 	// mailsKept is how many mails the mailbox page shows.
 	mailsKept = 500
-	// quiet is how long a start takes before something is said about it.
+	// quiet is how long a start may take before the screen shows a message.
 	quiet = time.Second
 	// answersWithin is how long another engine may take to answer at all.
 	answersWithin = 10 * time.Second
@@ -120,11 +117,11 @@ func run(ctx context.Context, s options) (err error) {
 	if err := os.WriteFile(g.Env, []byte(g.env()), 0o600); err != nil {
 		return err
 	}
-	// Somebody who sources the file later would talk to nobody, or to whoever has the port next. It goes
-	// while the port is still taken, so it cannot be the next one's.
+	// Remove the file while the port is still taken, so that a shell cannot source it and talk to
+	// whatever listens on the port next.
 	defer func() { err = errors.Join(err, os.Remove(g.Env)) }()
 	slow.Stop()
-	// In JSON there is nothing else on standard output, for a program that reads it.
+	// With JSON logs, standard output carries nothing else, so that a program can read it.
 	greeted := os.Stdout
 	if s.json {
 		greeted = os.Stderr
@@ -137,8 +134,8 @@ func run(ctx context.Context, s options) (err error) {
 	return err
 }
 
-// assemble returns the product without an engine, and the logger of its requests or nil. Its functions
-// log as they do in AWS to file, and to shown what s wants to see there.
+// assemble returns the product without an engine, and the logger of its requests or nil. Its
+// functions log to file, in the format of AWS, and to shown in the format of the screen.
 func assemble(s options, template *cloud.Template, url string, file, shown io.Writer) (local.Product, *slog.Logger) {
 	box := mailbox.New(clock.System{}, mailsKept)
 	product := local.Product{
@@ -165,7 +162,7 @@ func assemble(s options, template *cloud.Template, url string, file, shown io.Wr
 	return product, screen.logger()
 }
 
-// people makes the administrator, and the small world if it is wanted.
+// people makes the administrator and, on request, the seeded accounts.
 func people(ctx context.Context, cloud *cloud.Cloud, seeded bool, g *greeting) (err error) {
 	now := clock.System{}.Now()
 	if g.Bearer, err = local.Administrator(ctx, cloud, "root", "make run "+now.Format(time.DateTime), ""); err != nil {
@@ -179,7 +176,7 @@ func people(ctx context.Context, cloud *cloud.Cloud, seeded bool, g *greeting) (
 	return err
 }
 
-// whoIs returns the id of a bearer's owner. It is 1 unless the table is older than this.
+// whoIs returns the id of a bearer's owner. It is 1 on a new table.
 func whoIs(ctx context.Context, url, bearer string) (int64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v4/user", nil)
 	if err != nil {
@@ -198,8 +195,8 @@ func whoIs(ctx context.Context, url, bearer string) (int64, error) {
 	return user.ID, nil
 }
 
-// A curtain hides what is written before it is opened, so that the banner comes first. The log file
-// has it all.
+// A curtain holds back lines until it is opened, so that the banner comes first. The log file has
+// them at once.
 type curtain struct {
 	out io.Writer
 
@@ -207,7 +204,7 @@ type curtain struct {
 	visible bool
 }
 
-// open writes the banner to greeted. What is written meanwhile waits.
+// open writes the banner to greeted, then the lines that were held back.
 func (c *curtain) open(greeted io.Writer, g greeting) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,7 +217,6 @@ func (c *curtain) open(greeted io.Writer, g greeting) error {
 	return err
 }
 
-// Write implements io.Writer.
 func (c *curtain) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -238,8 +234,8 @@ func listen(ctx context.Context, port int) (net.Listener, error) {
 	return listener, err
 }
 
-// files names the files of an instance: of bearers and of log lines. They are its own for as long as it
-// holds the port.
+// files returns the names of an instance's files for bearers and log lines. No other instance uses
+// them while this one holds the port.
 func files(port int) (env, log string) {
 	suffix := ""
 	if port != usualPort {
@@ -248,7 +244,7 @@ func files(port int) (env, log string) {
 	return filepath.Join(".local", "env"+suffix), filepath.Join(".local", "log"+suffix)
 }
 
-// openLog empties a log file, or makes it.
+// openLog creates or empties a log file.
 func openLog(name string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, err
@@ -256,9 +252,8 @@ func openLog(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
-// chooseEngine points the product at the embedded engine or at the one that
-// answers at endpoint, with credentials that are made up unless the
-// endpoint is not on this machine.
+// chooseEngine points the product at the embedded engine or at the one at endpoint. An endpoint on
+// this machine gets made-up credentials.
 func chooseEngine(ctx context.Context, endpoint string, product *local.Product) (name string, err error) {
 	if endpoint == "" {
 		product.Pepper = rand.Text() + rand.Text()
@@ -284,8 +279,8 @@ func chooseEngine(ctx context.Context, endpoint string, product *local.Product) 
 	return endpoint, answers(ctx, product.Client(), product.Table, endpoint)
 }
 
-// answers asks an engine for the table, which need not be there. What the SDK says of an engine that
-// is not there fills three lines of a terminal.
+// answers asks an engine for the table, which need not exist. It shortens the SDK's error for an
+// engine that does not answer, which fills three lines of a terminal.
 func answers(ctx context.Context, client *dynamodb.Client, table, endpoint string) error {
 	ctx, cancel := context.WithTimeout(ctx, answersWithin)
 	defer cancel()
@@ -297,7 +292,7 @@ func answers(ctx context.Context, client *dynamodb.Client, table, endpoint strin
 	switch {
 	case err == nil, errors.As(err, &missing):
 		return nil
-	case errors.As(err, &refusal) && refusal.ErrorCode() != "UnknownError": // the SDK's word for none
+	case errors.As(err, &refusal) && refusal.ErrorCode() != "UnknownError": // the SDK's code for a reply without one
 		return fmt.Errorf("DYNAMODB_ENDPOINT: %s answers %s: %s", endpoint, refusal.ErrorCode(), refusal.ErrorMessage())
 	case errors.As(err, &response) && response.HTTPStatusCode() != 0:
 		return fmt.Errorf("DYNAMODB_ENDPOINT: %s is not DynamoDB; it answers with status %d", endpoint, response.HTTPStatusCode())

@@ -10,7 +10,7 @@ import (
 	"latchkey/pkg/scope"
 )
 
-// help lists what readSettings reads.
+// help describes what readSettings reads.
 const help = `Usage: build/local
 
 Starts all of Latchkey on this machine, and ends on Ctrl-C. ` + "`make run`" + ` builds and starts it.
@@ -34,7 +34,7 @@ It writes into .local, under these names for port 8080 and with the number behin
 With DYNAMODB_ENDPOINT also .local/pepper, the key for the bearers that are kept there.
 `
 
-// usualPort is the one whose files have no number.
+// usualPort is the port whose files have no number in their names.
 const usualPort = 8080
 
 // options are what the environment asks for.
@@ -43,14 +43,14 @@ type options struct {
 	seed     bool
 	json     bool
 	endpoint string
-	// scopes is the operator's own catalog and scopesFile where it lies, or nil and "".
+	// scopes is the operator's own catalog, and scopesFile its file; nil and "" without one.
 	scopes     *scope.Catalog
 	scopesFile string
-	// backend takes the sample API's place, or is nil.
+	// backend replaces the sample API; nil for the sample API.
 	backend *url.URL
 }
 
-// readSettings reports all that is wrong at once.
+// readSettings reports all faults at once.
 func readSettings(env func(name string) string) (s options, err error) {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -90,7 +90,7 @@ func readSettings(env func(name string) string) (s options, err error) {
 	return s, errors.Join(faults...)
 }
 
-// address reads an http or https address, without what may be a password; else it is nil.
+// address parses an http or https address without a password; it returns nil for anything else.
 func address(text string) *url.URL {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {

@@ -20,23 +20,22 @@ import (
 	"latchkey/pkg/secret"
 )
 
-// A screen makes readable lines of what the functions and the gateway log: one a request, once it has
-// been served, and one for a scan, a mail and whatever else is about no request. Metrics are left out.
+// A screen turns the logs of the functions and the gateway into readable lines: one for each
+// finished request, and one for each scan, mail and event outside a request. It leaves out metrics.
 type screen struct {
-	out io.Writer
-	// literals are the segments of Latchkey's own paths.
+	out      io.Writer
 	literals map[string]bool
 
 	mu   sync.Mutex
-	held []event // of requests that are being served, the latest last
-	// deciding is the request that the authorizer is asked about.
+	held []event // of unfinished requests, the latest last
+	// deciding is the id of the request that the authorizer is deciding about.
 	deciding string
 
-	turn sync.Mutex // of the authorizer
+	turn sync.Mutex // the authorizer's; see watch
 }
 
-// heldEvents bounds what is kept of requests whose end nobody reports, such as those that a function
-// still worked on when the gateway gave up.
+// heldEvents bounds the events of requests that never finish, for example when a function still
+// worked after the gateway had timed out.
 const heldEvents = 256
 
 func newScreen(out io.Writer, routes []cloud.Route) *screen {
@@ -56,7 +55,7 @@ type event struct {
 	attrs   []slog.Attr
 }
 
-// get returns an attribute as text, or "". The last one of a name counts.
+// get returns an attribute as text, or "". The last one with a name counts.
 func (e event) get(key string) string {
 	for _, attr := range slices.Backward(e.attrs) {
 		if attr.Key == key {
@@ -83,7 +82,7 @@ func (h screenHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return h
 }
 
-// WithGroup drops the name: nothing here groups.
+// WithGroup ignores the name, because no logger here uses groups.
 func (h screenHandler) WithGroup(string) slog.Handler { return h }
 
 func (h screenHandler) Handle(_ context.Context, record slog.Record) error {
@@ -112,7 +111,7 @@ func (h screenHandler) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// print writes a line. Clients choose paths, so nothing reaches the terminal that could steer it.
+// print writes a line. It neutralizes control characters, because clients choose paths.
 func (s *screen) print(at time.Time, line string) {
 	line = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -120,10 +119,10 @@ func (s *screen) print(at time.Time, line string) {
 		}
 		return r
 	}, line)
-	_, _ = fmt.Fprintf(s.out, "%s  %s\n", at.Local().Format(time.TimeOnly), line) // nobody is left to tell
+	_, _ = fmt.Fprintf(s.out, "%s  %s\n", at.Local().Format(time.TimeOnly), line) // there is nobody to tell
 }
 
-// request is the line of a request: what the gateway says of it, with what its functions said.
+// request returns the line of a request, from the gateway's event and those of its functions.
 func (s *screen) request(served event) string {
 	var caller, reason string
 	var facts []string
@@ -154,7 +153,7 @@ func (s *screen) request(served event) string {
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "  ")
 }
 
-// path leaves out what could be a bearer or a mail address that a client has put in the wrong place.
+// path leaves out segments that could be a misplaced bearer or mail address.
 func (s *screen) path(path string) string {
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {
@@ -165,7 +164,7 @@ func (s *screen) path(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// caller says whose token a request came with, or "".
+// caller returns whose token a request came with, or "".
 func (e event) caller() string {
 	if e.get("token_id") == "" {
 		return ""
@@ -179,7 +178,7 @@ func (e event) caller() string {
 	return who
 }
 
-// brief is what happened, to what, and why.
+// brief returns what happened, to what, and why.
 func (e event) brief() string {
 	text := e.message
 	for _, thing := range []struct{ key, name string }{{"token_id", "token"}, {"resource_id", "resource"}, {"owner", "user"}, {"count", "count"}} {
@@ -194,7 +193,7 @@ func (e event) brief() string {
 	return text
 }
 
-// scan is the line of a scan or of the lifetime run, zeros left out.
+// scan returns the line of a scan or of the lifetime run, without zero counts.
 func scan(e event) string {
 	text := "scan " + e.get("function") + " for " + e.get("day") + "  examined " + e.get("examined")
 	for _, count := range []string{"due", "mails", "marked", "revoked", "skipped", "failed", "bots_removed"} {
@@ -212,15 +211,15 @@ func scan(e event) string {
 	return text
 }
 
-// mail is the line of a mail: its subject, which names nobody, and where it can be read.
+// mail prints the line of a mail: its subject, which names nobody, and its address.
 func (s *screen) mail(url string, mail mailbox.Mail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.print(mail.ReceivedAt, fmt.Sprintf("mail  %s  %s%s%d", mail.Subject, url, mailbox.PagesPath, mail.Number))
 }
 
-// watch lets the authorizer work on one event at a time, as an instance of it does in AWS. Its log does
-// not name the request; this is how it is known which one a refusal is about.
+// watch lets the authorizer handle one event at a time, as an instance does in AWS. Its log does
+// not name the request, so the screen attributes its refusals to the request in deciding.
 func (s *screen) watch(function string, handler lambda.Handler) lambda.Handler {
 	if function != cloud.AuthorizerFunction {
 		return handler

@@ -1,9 +1,9 @@
-// Package seed makes a small world for people who try Latchkey: two accounts, a
-// group with a project, memberships and tokens.
+// Package seed makes a few accounts, projects and tokens for people who try Latchkey: two accounts,
+// a group with a project, memberships and tokens.
 //
-// Start with Make. It uses nothing but the API of a running Latchkey, with an
-// administrator's bearer, and may be called again: what is there already stays,
-// and only the bearers are new, because nobody can read the old ones.
+// Start with Make. It uses only the API of a running Latchkey, with an administrator's bearer.
+// Calling it again keeps what exists and makes only new bearers, because the old ones cannot be
+// read.
 package seed
 
 import (
@@ -19,32 +19,31 @@ import (
 	"time"
 )
 
-// The names of what is made.
 const (
 	Group      = "acme"
 	Project    = "acme/web"
-	Developer  = "developer"  // with that level in the group, and so in the project
-	Maintainer = "maintainer" // with that level in the project
-	// TokenName is what the tokens are called.
+	Developer  = "developer"  // has that level in the group, and so in the project
+	Maintainer = "maintainer" // has that level in the project
+	// TokenName is the name of the tokens.
 	TokenName = "make run"
 )
 
-// The levels that members have (GitLab's numbers).
+// The levels of members (GitLab's numbers).
 const (
 	developerLevel  = 30
 	maintainerLevel = 40
 )
 
-// Bearers are those of the tokens in the world.
+// Bearers are the bearers of the tokens that Make makes.
 type Bearers struct {
 	Developer, Maintainer string // personal, with every right of the account
-	Project               string // of the project, as a developer
+	Project               string // of the project, with the level Developer
 }
 
-// Make makes the world in the Latchkey at baseURL, an address without a slash
-// at its end. The tokens last until the UTC day expiresOn, YYYY-MM-DD: a
-// rotation that does not say so would give them a week. It ends at the first step that fails, whose error names it and
-// what was answered.
+// Make makes the accounts, projects and tokens in the Latchkey at baseURL, an address without a
+// trailing slash. The tokens last until the UTC day expiresOn, YYYY-MM-DD; a rotation without a day
+// would give them a week. It stops at the first step that fails. The error names the step and the
+// reply.
 func Make(ctx context.Context, baseURL, bearer, expiresOn string) (Bearers, error) {
 	api := &api{url: baseURL + "/api/v4", bearer: bearer, expiresOn: expiresOn, client: &http.Client{Timeout: stepTimeout}}
 	developer, err := api.user(ctx, Developer)
@@ -104,7 +103,7 @@ type api struct {
 
 type fields map[string]any
 
-// An object is what is read of any reply.
+// An object holds the fields that are read from any reply.
 type object struct {
 	ID       int64  `json:"id"`
 	Name     string `json:"name"`
@@ -138,15 +137,15 @@ func (a *api) findOrCreate(ctx context.Context, what, one, all string, wanted fi
 	return got, err
 }
 
-// member adds an account to a project unless it is a member, at whatever level.
+// member adds an account to a project unless it is already a member, at any level.
 func (a *api) member(ctx context.Context, resource, username string, user int64, level int) error {
 	_, err := a.findOrCreate(ctx, "member "+username+" of "+resource, fmt.Sprintf("%s/members/%d", resource, user), resource+"/members",
 		fields{"user_id": user, "access_level": level})
 	return err
 }
 
-// token makes a token in create, or rotates below rotate the one that list
-// finds: a token for each start would pile up.
+// token makes a token with create, or rotates the token that list finds with rotate, because a new
+// token for each start would pile up.
 func (a *api) token(ctx context.Context, what, list, create, rotate string, wanted fields) (string, error) {
 	var there []object
 	if err := a.do(ctx, "find "+what, http.MethodGet, list, nil, &there); err != nil {
@@ -164,7 +163,7 @@ func (a *api) token(ctx context.Context, what, list, create, rotate string, want
 	return made.Token, err
 }
 
-// A refusal is a reply that says no.
+// A refusal is a reply with an error status.
 type refusal struct {
 	step, body string
 	status     int
@@ -179,7 +178,7 @@ func isMissing(err error) bool {
 	return errors.As(err, &refused) && refused.status == http.StatusNotFound
 }
 
-// do sends a request and reads its reply. A step that is refused is a refusal.
+// do sends a request and reads its reply. It returns a refusal for a step that is refused.
 func (a *api) do(ctx context.Context, step, method, target string, body fields, reply any) error {
 	encoded, err := json.Marshal(body) // null means no parameters
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// clockReads keeps the current time in one place, so that a test can stand at any instant. The product
-// never sleeps; tests and local runs say why they do.
+// clockReads keeps reads of the current time in one package, so that a test can choose any instant.
+// Product code never sleeps. A sleep in tests and local runs needs a comment with its reason.
 func clockReads(m module) ([]fault, error) {
 	var faults []fault
 	for _, f := range m.files {
@@ -34,8 +34,8 @@ func clockReads(m module) ([]fault, error) {
 	return faults, nil
 }
 
-// requestData keeps what a request is in values that a reader can see passed on. A context carries
-// deadlines and cancellation.
+// requestData keeps the data of a request in values that a reader can follow. A context carries
+// only deadlines and cancellation.
 func requestData(m module) ([]fault, error) {
 	const reason = "request data in a context: pass it on as a value"
 	var faults []fault
@@ -58,8 +58,7 @@ func requestData(m module) ([]fault, error) {
 	return faults, nil
 }
 
-// isContext reports whether an expression is a context by the look of it: ctx, or what a method
-// Context returns.
+// isContext guesses whether an expression is a context: ctx, or the result of a method Context.
 func isContext(x ast.Expr) bool {
 	switch x := x.(type) {
 	case *ast.Ident:
@@ -73,7 +72,7 @@ func isContext(x ast.Expr) bool {
 	return false
 }
 
-// sleepReasons returns the lines on which a comment gives the reason for a sleep.
+// sleepReasons returns the lines on which a comment gives the reason of a sleep.
 func (f file) sleepReasons() map[int]bool {
 	lines := map[int]bool{}
 	for _, group := range f.syntax.Comments {
@@ -86,11 +85,11 @@ func (f file) sleepReasons() map[int]bool {
 	return lines
 }
 
-// mainLines is how long a function's own code may be, all its files together: splitting a main
-// would not make it shorter.
+// mainLines is the most lines of a function's own code, all its files together, so that splitting a
+// main does not help.
 const mainLines = 15
 
-// functionMains keeps a function to its name and what it starts: no init, no state that outlives main.
+// functionMains keeps a main to its name and what it starts: no init, no package-level state.
 func functionMains(m module) ([]fault, error) {
 	var faults []fault
 	lines := map[string]int{}
@@ -122,7 +121,8 @@ func functionMains(m module) ([]fault, error) {
 	return faults, nil
 }
 
-// exits lets only mains end the process. telemetry.Fatal is for their start, and storetest.Main is TestMain's.
+// exits lets only mains exit the process. telemetry.Fatal is for their start, and storetest.Main
+// for TestMain.
 func exits(m module) ([]fault, error) {
 	var faults []fault
 	for _, f := range m.files {
@@ -167,12 +167,12 @@ func hiddenTests(m module) ([]fault, error) {
 	return faults, nil
 }
 
-// vague are package names that say nothing about what the package provides.
+// vague are package names that do not say what the package provides.
 var vague = map[string]bool{
 	"util": true, "utils": true, "common": true, "types": true, "models": true, "helper": true, "helpers": true,
 }
 
-// packageNames reports each badly named package once, whether by its clause or by its folder.
+// packageNames reports each badly named package once, by its clause or by its folder.
 func packageNames(m module) ([]fault, error) {
 	var faults []fault
 	seen := map[string]bool{}

@@ -13,7 +13,7 @@ import (
 
 var eventFile = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*\.json$`)
 
-// sampleEvents checks events/<function>/<case>.json: each is JSON with a kebab-case name and
+// sampleEvents checks events/<function>/<case>.json. Each is JSON with a kebab-case name and
 // belongs to a function, and each function has at least one.
 func sampleEvents(m module) ([]fault, error) {
 	var faults []fault

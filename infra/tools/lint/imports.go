@@ -19,11 +19,11 @@ const (
 	useCase
 	shared // by adapters
 	adapter
-	wiring // what the mains have in common
+	wiring // shared by the mains
 )
 
-// layers says which way imports go: each package imports those of lower layers, and a domain package
-// others of the domain. It names every package below pkg. A new one must be put somewhere on purpose.
+// layers defines the direction of imports. A package imports only packages of lower layers, and a
+// domain package also other domain packages. Every package below pkg needs an entry.
 var layers = map[string]layer{
 	"fault": domain, "clock": domain, "secret": domain, "scope": domain, "account": domain, "project": domain,
 	"settings": domain, "feature": domain, "token": domain, "principal": domain, "audit": domain,
@@ -34,8 +34,8 @@ var layers = map[string]layer{
 	"compose": wiring,
 }
 
-// importDirection keeps arrows pointing down: functions, their wiring, adapters, use cases, domain.
-// Tests may reach further, for a use case is tested on a real store.
+// importDirection checks the direction of imports: functions, wiring, adapters, use cases, domain.
+// Tests are exempt, because a use case is tested on a real store.
 func importDirection(m module) ([]fault, error) {
 	var faults []fault
 	for _, f := range m.files {
@@ -51,7 +51,7 @@ func importDirection(m module) ([]fault, error) {
 	return faults, nil
 }
 
-// forbidden says why f must not import the package, or "".
+// forbidden returns why f must not import the package, or "".
 func forbidden(f file, imported string) string {
 	target, own := strings.CutPrefix(imported, modulePath+"/")
 	if own && under(target, "infra") {
@@ -110,8 +110,8 @@ func packageName(path string) string {
 	return parts[1]
 }
 
-// restricted lists foreign packages that one of ours keeps to itself. The wiring builds the clients,
-// so it may import all of them.
+// restricted lists foreign packages that only one of ours may import. The wiring builds the
+// clients, so it may import all of them.
 var restricted = []struct {
 	module string
 	owners []string
@@ -124,7 +124,8 @@ var restricted = []struct {
 	{"github.com/aws/aws-lambda-go/events", []string{"pkg/apigateway", "pkg/authorizer", "pkg/gitlabapi"}},
 }
 
-// restrictedModules keeps each wire format in one package, so that the others see domain values.
+// restrictedModules keeps each wire format in one package, so that the other packages see domain
+// values.
 func restrictedModules(m module) ([]fault, error) {
 	var faults []fault
 	for _, f := range m.files {
@@ -143,7 +144,7 @@ func restrictedModules(m module) ([]fault, error) {
 	return faults, nil
 }
 
-// testOnly lists what must never be part of a deployed function: it would add size to every cold
+// testOnly lists modules that no deployed function may contain. They would add size to every cold
 // start and code that was never reviewed for production.
 var testOnly = []string{
 	"testing",
@@ -157,8 +158,8 @@ var testOnly = []string{
 	"gopkg.in/yaml.v3",
 }
 
-// reserved lists packages that only some functions link: every other one would carry their code
-// through each cold start.
+// reserved lists packages that only some functions may link. In the others they would slow every
+// cold start.
 var reserved = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2/service/sesv2":     {"expired", "expiring", "leaks", "lifetime"},
 	"github.com/aws/aws-sdk-go-v2/service/scheduler": {"settings"},
@@ -167,7 +168,7 @@ var reserved = map[string][]string{
 	modulePath + "/pkg/schedule":                     {"expired", "expiring", "lifetime"},
 }
 
-// reachableModules asks the go command what each function links in, directly or not.
+// reachableModules asks the go command which packages each function links, directly or not.
 func reachableModules(m module) ([]fault, error) {
 	mains, err := filepath.Glob(filepath.Join(m.root, "functions", "*", "main.go"))
 	if err != nil {

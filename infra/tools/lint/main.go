@@ -1,8 +1,9 @@
-// Command lint checks the project's own rules, those that no stock linter knows: who imports whom,
-// where the clock is read, what a main may do, what sample events are called.
+// Command lint checks the project's own rules, which no stock linter knows: the direction of
+// imports, reads of the clock, the content of a main, the names of sample events.
 //
-// It prints one `file:line: message` per fault and exits with 1 if there are any. It reads syntax
-// only and so needs no compiled packages, except to ask the go command what a function links in.
+// It prints one `file:line: message` per fault and exits with 1 if there are any. It reads only
+// syntax, so it needs no compiled packages, except that it asks the go command what each function
+// links.
 package main
 
 import (
@@ -11,7 +12,7 @@ import (
 	"slices"
 )
 
-// rule looks at the whole module and returns what breaks one group of rules.
+// rule checks the whole module against one group of rules.
 type rule func(module) ([]fault, error)
 
 var rules = []rule{
@@ -41,7 +42,8 @@ func main() {
 	}
 }
 
-// check applies every rule to the module at root and returns the faults in reading order.
+// check applies every rule to the module at root and returns the faults in the order of files and
+// lines.
 func check(root string) ([]fault, error) {
 	m, err := load(root)
 	if err != nil {

@@ -45,8 +45,8 @@ func (f fault) compare(other fault) int {
 	return cmp.Or(cmp.Compare(f.path, other.path), cmp.Compare(f.line, other.line), cmp.Compare(f.message, other.message))
 }
 
-// load parses every Go file below root, whatever its build constraints, except what the go command
-// ignores as well: testdata, vendor and hidden folders.
+// load parses every Go file below root, whatever its build constraints. Like the go command, it
+// ignores testdata, vendor and hidden folders.
 func load(root string) (module, error) {
 	m := module{root: root}
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
@@ -94,7 +94,7 @@ func under(name, dir string) bool {
 	return name == dir || strings.HasPrefix(name, dir+"/")
 }
 
-// function returns the function's name if the file belongs to functions/<name>, else "".
+// function returns the function's name if the file belongs to functions/<name>, otherwise "".
 func (f file) function() string {
 	rest, ok := strings.CutPrefix(f.path, "functions/")
 	if !ok || !strings.Contains(rest, "/") {
@@ -104,12 +104,13 @@ func (f file) function() string {
 	return name
 }
 
-// product reports whether the file becomes part of a function: not infra, not a test's support.
+// product reports whether the file can become part of a function. Files of infra and test support
+// cannot.
 func (f file) product() bool {
 	return !f.isTest() && (under(f.path, "pkg") || under(f.path, "functions")) && forTests(f.path) == ""
 }
 
-// forTests returns the package below pkg that supports tests and has name or contains it, or "".
+// forTests returns the test-support package below pkg that has name or contains it, or "".
 func forTests(name string) string {
 	for _, support := range []string{"pkg/store/storetest", "pkg/telemetry/telemetrytest"} {
 		if under(name, support) {
@@ -119,11 +120,10 @@ func forTests(name string) string {
 	return ""
 }
 
-// importPath returns the path that the import declaration names.
 func importPath(spec *ast.ImportSpec) string {
 	name, err := strconv.Unquote(spec.Path.Value)
 	if err != nil {
-		return spec.Path.Value // no Go parser lets this through
+		return spec.Path.Value // the Go parser never accepts this
 	}
 	return name
 }
@@ -142,8 +142,8 @@ func (f file) localName(pkg string) string {
 	return ""
 }
 
-// uses returns every mention of pkg.name for the given names, called or not: a function that is
-// passed on as a value is a use too.
+// uses returns every mention of pkg.name for the given names. A mention without a call counts too,
+// because a function can be passed as a value.
 func (f file) uses(pkg string, names ...string) []*ast.SelectorExpr {
 	local := f.localName(pkg)
 	if local == "" {

@@ -1,4 +1,4 @@
-// Package authorizer builds functions/authorizer. It links nothing of the API.
+// Package authorizer builds functions/authorizer. Start with Main. It links none of the API's code.
 package authorizer
 
 import (

@@ -1,5 +1,5 @@
-// Package leaks builds functions/leaks. It is not part of package management, so that
-// the other functions which answer requests do not carry the mail service's client.
+// Package leaks builds functions/leaks. Start with Main. It is separate from package management, so
+// that the other functions of the API do not link the mail service's client.
 package leaks
 
 import (
@@ -24,8 +24,8 @@ func Main() {
 	})
 }
 
-// Sender returns what sends mails about leaks, or sweep.NoMails where none are sent.
-// The notices say where the token page is.
+// Sender returns the mailer for notices about leaks, or sweep.NoMails without a sender's address.
+// The notices link to the token page.
 func Sender(cfg config.Leaks, client *sesv2.Client) sweep.Mailer {
 	if cfg.Sender == "" {
 		return sweep.NoMails
@@ -33,8 +33,7 @@ func Sender(cfg config.Leaks, client *sesv2.Client) sweep.Mailer {
 	return &notify.SES{Client: client, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet}
 }
 
-// Handler returns the function's handler, which sends with mailer; with
-// sweep.NoMails it tells nobody.
+// Handler returns the function's handler. It sends with mailer; with sweep.NoMails it tells nobody.
 func Handler(d compose.Deployment, mailer sweep.Mailer) lambda.Handler {
 	const workers = 8
 	table := d.Table()

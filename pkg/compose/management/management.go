@@ -1,5 +1,5 @@
-// Package management builds the functions that serve the API and need nothing but
-// the table. Start with Issue, Revoke, Tokens and Directory.
+// Package management builds the functions that serve the API and need only the table. Start with
+// Issue, Revoke, Tokens and Directory.
 package management
 
 import (
@@ -21,7 +21,7 @@ func Issue(d compose.Deployment) lambda.Handler {
 		Store: table, Reader: &table.Reader, Scopes: d.Config.Scopes,
 		Pepper: d.Config.Pepper, Format: d.Config.Format(), Settings: &table.Reader,
 		Projects: &table.Reader, Bots: table, Gate: compose.Must(administration.NewGate(&table.Reader)),
-		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ResourcePrefix,
+		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ProjectPrefix,
 		Clock: d.Clock, Random: d.Random,
 	}))
 	return gitlabapi.Lambda(gitlabapi.Issue(api, issuer, Revoker(d, table)), gitlabapi.IssueConsole(api, issuer, accounts(d, table)))
@@ -48,7 +48,7 @@ func Directory(d compose.Deployment) lambda.Handler {
 	return gitlabapi.Lambda(gitlabapi.Directory(API(d), accounts(d, d.Table())), nil)
 }
 
-// API returns what the routes of every function share.
+// API returns the parts that the routes of every function share.
 func API(d compose.Deployment) *gitlabapi.API {
 	table := d.Table()
 	return &gitlabapi.API{
@@ -57,7 +57,7 @@ func API(d compose.Deployment) *gitlabapi.API {
 	}
 }
 
-// Revoker returns what revokes tokens.
+// Revoker returns the use case that revokes tokens.
 func Revoker(d compose.Deployment, table *store.Table) *lifecycle.Revoker {
 	return compose.Must(lifecycle.NewRevoker(lifecycle.RevokerParts{
 		Store: table, Reader: &table.Reader, Projects: &table.Reader, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,

@@ -1,6 +1,6 @@
-// Package scans builds the handlers of the two daily scans and of the lifetime
-// run. It is not part of package compose, so that the functions which answer
-// requests do not carry the mail service's client.
+// Package scans builds the handlers of the two daily scans and of the lifetime run. Start with
+// Expiring, Expired and Lifetime. It is separate from package compose, so that the functions that
+// answer requests do not link the mail service's client.
 package scans
 
 import (
@@ -19,7 +19,7 @@ import (
 	"latchkey/pkg/telemetry"
 )
 
-// A Deployment is what the scans of one deployment have in common.
+// A Deployment holds what the scans share.
 type Deployment struct {
 	Config config.Scan
 	Table  *dynamodb.Client
@@ -29,15 +29,13 @@ type Deployment struct {
 	Log func(function string) *slog.Logger
 }
 
-// New returns a deployment on the machine's clock, which logs to standard
-// output.
+// New returns a deployment with the system's clock. It logs to standard output.
 func New(cfg config.Scan, table *dynamodb.Client, mail *sesv2.Client) Deployment {
 	return Deployment{Config: cfg, Table: table, Mail: mail, Clock: clock.System{}, Log: telemetry.Logger}
 }
 
-// Handler returns the handler of functions/expiring, functions/expired or
-// functions/lifetime. A daily scan without a sender's address stops its function
-// at the start.
+// Handler returns the handler of functions/expiring, functions/expired or functions/lifetime. It
+// panics for a daily scan without a sender's address.
 func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 	cfg, log := d.Config, d.Log(string(kind))
 	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
@@ -52,7 +50,7 @@ func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 		Malformed: func(err error) { log.Error("token record malformed", "reason", err.Error()) },
 	})
 	if err != nil {
-		panic(err) // no handler may be made of what is incomplete
+		panic(err) // a function with a missing part must not start
 	}
 	metrics := telemetry.Metrics{Log: log, Stage: cfg.Stage, Function: string(kind), Now: d.Clock.Now}
 	return schedule.Lambda(log, metrics, scanner)

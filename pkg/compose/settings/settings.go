@@ -1,4 +1,5 @@
-// Package settings builds functions/settings, which alone has the scheduler's client.
+// Package settings builds functions/settings, the only function with the scheduler's client. Start
+// with Main.
 package settings
 
 import (
@@ -26,7 +27,7 @@ func Main() {
 	})
 }
 
-// Planner returns what plans the lifetime run.
+// Planner returns the planner of lifetime runs.
 func Planner(cfg config.Settings, client *scheduler.Client) *planner.Planner {
 	return &planner.Planner{Client: client, Group: cfg.Group, Target: cfg.Run, Role: cfg.Role, Queue: cfg.Queue}
 }

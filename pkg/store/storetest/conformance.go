@@ -18,9 +18,9 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Conformance is the suite that an engine must pass for the store to keep its promises on it: what
-// conditions, transactions, indexes and pages have to do, seen through the store. client returns a
-// client of the engine under test; every case uses a table of its own.
+// Conformance is the suite that an engine must pass so that the store can keep its promises:
+// conditions, transactions, indexes and pages, seen through the store. client returns a client of
+// the engine. Every case uses its own table.
 func Conformance(t *testing.T, client func(testing.TB) *dynamodb.Client) {
 	t.Helper()
 	for _, c := range []struct {
@@ -176,7 +176,6 @@ func revokesAtOnce(t *testing.T, f *Fixture) {
 	}
 }
 
-// atOnce runs n calls at the same time and returns their errors.
 func atOnce(n int, call func(int) error) []error {
 	errs := make([]error, n)
 	var running sync.WaitGroup

@@ -1,7 +1,8 @@
-// Package storetest gives tests a real DynamoDB engine and holds the suite that every store passes.
+// Package storetest gives tests a real DynamoDB engine, and holds the suite that every engine
+// passes.
 //
-// Engine and Table are all most tests need: one engine per test binary, one table per test, so that
-// tests may run in parallel. A machine without the engine fails the tests; nothing skips.
+// Start with Engine and Table: one engine for each test binary and one table for each test, so that
+// tests can run in parallel. Without the engine the tests fail; they never skip.
 package storetest
 
 import (
@@ -17,19 +18,19 @@ import (
 	"latchkey/infra/cloud/tabledef"
 )
 
-// endpointVariable names an engine that runs already; with it set, none is started.
+// endpointVariable names a running engine to use.
 const endpointVariable = "DYNAMODB_ENDPOINT"
 
-// shared is the engine of this test binary. A failed start is kept too: every test reports it
-// instead of each waiting for its own time limit.
+// shared is the engine of this test binary. It also keeps a failed start, so that every test
+// reports it at once.
 var shared struct {
 	start  sync.Once
 	engine *dynamodblocal.Engine
 	err    error
 }
 
-// Engine returns a client for the test binary's DynamoDB, starting it on first use. It ends with
-// the test binary, whether that returns, panics or is killed.
+// Engine returns a client for the test binary's DynamoDB, and starts it on first use. The engine
+// exits with the test binary, whether that returns, panics or is killed.
 func Engine(tb testing.TB) *dynamodb.Client {
 	tb.Helper()
 	return dynamodblocal.Client(Endpoint(tb))
@@ -42,7 +43,7 @@ func Endpoint(tb testing.TB) string {
 		return endpoint
 	}
 	shared.start.Do(func() {
-		// Not the test's context: the engine serves the tests after it as well.
+		// Do not use the test's context, because the engine outlives the test.
 		shared.engine, shared.err = dynamodblocal.Start(context.Background())
 	})
 	if shared.err != nil {
@@ -51,8 +52,8 @@ func Endpoint(tb testing.TB) string {
 	return shared.engine.Endpoint()
 }
 
-// Table creates an empty table from infra/table.yaml and returns its name, which no other test has.
-// The table is deleted when the test ends.
+// Table creates an empty table from infra/table.yaml and returns its unique name. It deletes the
+// table at the end of the test.
 func Table(tb testing.TB, client *dynamodb.Client) string {
 	tb.Helper()
 	path, err := tabledef.Path()
@@ -73,8 +74,8 @@ func Table(tb testing.TB, client *dynamodb.Client) string {
 	return name
 }
 
-// Main runs the tests and waits until the engine is gone. A package needs it as its TestMain only to
-// be sure of that; without it the engine ends a moment after the test binary.
+// Main runs the tests and waits until the engine has exited. It is for a package's TestMain;
+// without it the engine exits a moment after the test binary.
 func Main(m *testing.M) {
 	code := m.Run()
 	if shared.engine != nil {

@@ -21,15 +21,15 @@ import (
 	"latchkey/pkg/store"
 )
 
-// maxRetryDelay keeps the SDK's pauses between attempts, which grow to seconds, out of tests.
+// maxRetryDelay limits the SDK's pauses between attempts, which would grow to seconds.
 const maxRetryDelay = time.Millisecond
 
 // hurry is long for an engine on this machine and short for a test.
 const hurry = 200 * time.Millisecond
 
-// A Proxy stands between a client and a real engine, counts what passes and breaks what it is told
-// to break. What it does not break is the engine's own work, so a test sees what was committed. It
-// is safe for concurrent use.
+// A Proxy stands between a client and a real engine. It counts requests and breaks some of them on
+// request. The engine does all other work, so a test sees what was committed. It is safe for
+// concurrent use.
 type Proxy struct {
 	server   *httptest.Server
 	endpoint string
@@ -41,19 +41,19 @@ type Proxy struct {
 	requests []Request      // since the last Reset
 }
 
-// A Request is one HTTP request that reached the proxy; the SDK's retries are requests of their own.
+// A Request is one HTTP request that reached the proxy. The SDK's retries are separate requests.
 type Request struct {
 	Operation string // "GetItem"
 	Body      []byte // JSON
 }
 
-// A Rule picks what happens to the n-th request of an operation, counted from 1 since Fail.
+// A Rule picks the action for the n-th request of an operation, counted from 1 since Fail.
 type Rule func(operation string, n int) Action
 
-// An Action is what happens to one request. The nil Action passes it on.
+// An Action handles one request. The nil Action passes it on.
 type Action func(*Exchange)
 
-// An Exchange is one request on its way through the proxy. Actions hand it on to each other.
+// An Exchange is one request on its way through the proxy. Actions can pass it to each other.
 type Exchange struct {
 	proxy *Proxy
 	w     http.ResponseWriter
@@ -77,9 +77,9 @@ func NewProxy(tb testing.TB, endpoint string) *Proxy {
 // Endpoint returns the proxy's base URL.
 func (p *Proxy) Endpoint() string { return p.server.URL }
 
-// Client returns a client as patient as the product's own, with its retries but hardly a pause
-// between them. options run last. Every client has retries of its own to spend, so a test that
-// breaks many requests takes a new one for each case.
+// Client returns a client with the timeouts and retries of production, but hardly a pause between
+// retries. options run last. Every client has its own retry budget, so a test that breaks many
+// requests uses a new client for each case.
 func (p *Proxy) Client(options ...func(*dynamodb.Options)) *dynamodb.Client {
 	base := dynamodblocal.Client(p.Endpoint()).Options()
 	base.RetryMaxAttempts, base.Retryer = 0, nil
@@ -88,7 +88,7 @@ func (p *Proxy) Client(options ...func(*dynamodb.Options)) *dynamodb.Client {
 	}}, options...)...)
 }
 
-// Fail breaks requests by rule from now on; nil lets everything pass.
+// Fail breaks requests by rule from now on; nil passes everything.
 func (p *Proxy) Fail(rule Rule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,7 +102,7 @@ func (p *Proxy) Reset() {
 	p.requests = nil
 }
 
-// Hurried is an option for Client: attempts that hang are given up at once.
+// Hurried is an option for Client that gives up hanging attempts early.
 func Hurried(o *dynamodb.Options) { o.HTTPClient = &http.Client{Timeout: hurry} }
 
 // Counts returns the number of requests by operation since the last Reset.
@@ -121,7 +121,6 @@ func (p *Proxy) Requests() []Request {
 	return slices.Clone(p.requests)
 }
 
-// ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -147,8 +146,8 @@ func (p *Proxy) pick(operation string, body []byte) Action {
 	return p.rule(operation, p.seen[operation])
 }
 
-// forward hands body to the engine whatever becomes of the client, so that a request whose client
-// has given up is committed all the same.
+// forward passes body to the engine even after the client has given up, so that the request is
+// committed.
 func (x *Exchange) forward(body []byte) (int, http.Header, []byte) {
 	request, err := http.NewRequest(x.r.Method, x.proxy.endpoint, bytes.NewReader(body)) //nolint:noctx // see above
 	if err != nil {
@@ -171,7 +170,7 @@ func (x *Exchange) answer(status int, header http.Header, reply []byte) {
 	maps.Copy(x.w.Header(), header)
 	x.w.Header().Set("Content-Length", fmt.Sprint(len(reply)))
 	x.w.WriteHeader(status)
-	_, _ = x.w.Write(reply) // a client that has gone has no one left to tell
+	_, _ = x.w.Write(reply) // the client has gone
 }
 
 func (x *Exchange) pass() { x.answer(x.forward(x.body)) }
@@ -204,7 +203,7 @@ func CutReply(x *Exchange) {
 	panic(http.ErrAbortHandler)
 }
 
-// HangBefore keeps the client waiting until it gives up; the engine never sees the request.
+// HangBefore keeps the client waiting until it gives up. The engine never sees the request.
 func HangBefore(x *Exchange) { x.hang() }
 
 // HangAfter lets the engine do its work and keeps the client waiting until it gives up.
@@ -213,7 +212,7 @@ func HangAfter(x *Exchange) {
 	x.hang()
 }
 
-// Arrive lets the engine see the request only when the client has given up on it.
+// Arrive passes the request to the engine after the client has given up.
 func Arrive(x *Exchange) {
 	select {
 	case <-x.r.Context().Done():
@@ -223,7 +222,7 @@ func Arrive(x *Exchange) {
 	panic(http.ErrAbortHandler)
 }
 
-// Answer replies with status and body in the engine's place.
+// Answer replies with status and body instead of the engine.
 func Answer(status int, body string) Action {
 	return func(x *Exchange) {
 		x.answer(status, http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, []byte(body))
@@ -238,15 +237,15 @@ func AnswerInstead(status int, body string) Action {
 	}
 }
 
-// Refuse replies with an error of the service, such as ThrottlingException, in the engine's place.
+// Refuse replies with an error of the service, such as ThrottlingException, instead of the engine.
 func Refuse(code, message string) Action {
 	return Answer(http.StatusBadRequest, marshal(map[string]any{
 		"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": message,
 	}))
 }
 
-// Cancel replies that a transaction was cancelled, with one reason for each item of it; "None" is
-// the code of an item that was not at fault.
+// Cancel replies that a transaction was cancelled, with one reason for each item. "None" is the
+// code of an item without a fault.
 func Cancel(codes ...string) Action {
 	reasons := make([]map[string]any, len(codes))
 	for i, code := range codes {
@@ -259,8 +258,8 @@ func Cancel(codes ...string) Action {
 	}))
 }
 
-// LeaveUnread lets a BatchGetItem for one table read its first keys only, as an engine without
-// capacity does, and hands the others back.
+// LeaveUnread lets a BatchGetItem for one table read only its first keys, as an engine without
+// capacity does, and returns the others as unprocessed.
 func LeaveUnread(read int) Action {
 	return func(x *Exchange) {
 		var request map[string]any
@@ -310,7 +309,7 @@ func After(work func()) Action {
 	}
 }
 
-// Meanwhile runs work before the request goes on: what somebody else does between two requests.
+// Meanwhile runs work before the request goes on, for a change between two requests.
 func Meanwhile(work func()) Action {
 	return func(x *Exchange) {
 		work()

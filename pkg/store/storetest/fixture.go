@@ -28,11 +28,11 @@ const (
 	Retention = 90 * 24 * time.Hour
 )
 
-// Now is the instant at which a Fixture's tokens and accounts are made: the second before midnight.
+// Now is the instant at which a Fixture makes tokens and accounts: the second before midnight.
 var Now = time.Date(2031, 5, 6, 23, 59, 59, 0, time.UTC)
 
-// A Fixture is a store on a table of its own, with the client below it to look at the items. Its
-// methods that add something fail the test when they cannot. It is safe for concurrent use.
+// A Fixture is a store on its own table, with the client below it to look at the items. Its methods
+// that add something fail the test on an error. It is safe for concurrent use.
 type Fixture struct {
 	Store  *store.Table
 	Client *dynamodb.Client
@@ -40,9 +40,9 @@ type Fixture struct {
 
 	pepper secret.Pepper
 	mu     sync.Mutex
-	made   []string // what no error may show
+	made   []string // texts that no error may show
 
-	projects int // how many projects and groups were made
+	projects int // number of projects and groups
 }
 
 // NewFixture makes a table on the engine behind client.
@@ -62,7 +62,7 @@ func (f *Fixture) Through(client *dynamodb.Client) *store.Table {
 	return store.Open(client, f.Name, store.Options{Shards: Shards, Retention: Retention})
 }
 
-// Account returns an active account that is not stored yet, with a mail address of its own.
+// Account returns an active account with a mail address of its own, without storing it.
 func (f *Fixture) Account(username string) account.Account {
 	u := account.Account{
 		Username: username, Name: "The " + username, Email: username + "." + strings.ToLower(rand.Text()) + "@example.com",
@@ -93,7 +93,7 @@ func (f *Fixture) Bearer(tb testing.TB, owner account.ID) secret.Bearer {
 	return bearer
 }
 
-// Candidate returns a token of owner that is not stored yet. It ends a week after Now.
+// Candidate returns a token of owner, without storing it. It expires a week after Now.
 func (f *Fixture) Candidate(tb testing.TB, owner account.Account) token.Token {
 	tb.Helper()
 	digest := f.pepper.Digest(f.Bearer(tb, owner.ID))
@@ -105,7 +105,7 @@ func (f *Fixture) Candidate(tb testing.TB, owner account.Account) token.Token {
 	}
 }
 
-// AddToken stores a token of owner, changed as told.
+// AddToken stores a token of owner after the changes.
 func (f *Fixture) AddToken(tb testing.TB, owner account.Account, change ...func(*token.Token)) token.Token {
 	tb.Helper()
 	tok := f.Candidate(tb, owner)
@@ -129,7 +129,7 @@ func (f *Fixture) Fresh(tb testing.TB, owner account.Account) account.Account {
 	return u
 }
 
-// Successor returns the token that is to replace old.
+// Successor returns the token that will replace old.
 func (f *Fixture) Successor(tb testing.TB, owner account.Account, old token.Token) token.Token {
 	tb.Helper()
 	next := f.Candidate(tb, owner)
@@ -139,7 +139,7 @@ func (f *Fixture) Successor(tb testing.TB, owner account.Account, old token.Toke
 	return next
 }
 
-// Overlapping returns old as it is to be rotated at the same instant as Successor's with an overlap.
+// Overlapping returns old for a rotation with an overlap at the same instant as Successor's.
 func Overlapping(old token.Token, overlap time.Duration) token.Token {
 	old.WorksUntil = old.CreatedAt.Add(time.Hour + overlap)
 	return old
@@ -176,7 +176,7 @@ func (f *Fixture) Item(tb testing.TB, pk, sk string) map[string]any {
 	return Plain(out.Item)
 }
 
-// Set writes an attribute of a stored item past the store; nil removes it.
+// Set writes an attribute of a stored item without the store; nil removes it.
 func (f *Fixture) Set(tb testing.TB, pk, sk, attribute string, value types.AttributeValue) {
 	tb.Helper()
 	in := &dynamodb.UpdateItemInput{
@@ -193,7 +193,7 @@ func (f *Fixture) Set(tb testing.TB, pk, sk, attribute string, value types.Attri
 	}
 }
 
-// Drop removes an item past the store, as clean-up does.
+// Drop removes an item without the store, as clean-up does.
 func (f *Fixture) Drop(tb testing.TB, pk, sk string) {
 	tb.Helper()
 	_, err := f.Client.DeleteItem(tb.Context(), &dynamodb.DeleteItemInput{TableName: &f.Name, Key: keyOf(pk, sk)})
@@ -243,8 +243,8 @@ func (f *Fixture) Indexed(tb testing.TB, bucket string) []string {
 	return orders
 }
 
-// CheckError fails the test when err shows a bearer, a digest or a mail address of this fixture, in
-// its own text or in that of anything it wraps.
+// CheckError fails the test if err, or anything it wraps, shows a bearer, a digest or a mail
+// address of this fixture.
 func (f *Fixture) CheckError(tb testing.TB, err error) {
 	tb.Helper()
 	f.mu.Lock()
@@ -258,7 +258,7 @@ func (f *Fixture) CheckError(tb testing.TB, err error) {
 	}
 }
 
-// Secrets returns, in one text, all that no error may show.
+// Secrets returns in one text everything that no error may show.
 func (f *Fixture) Secrets() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -272,7 +272,7 @@ func (f *Fixture) guard(value string) {
 	f.made = append(f.made, value)
 }
 
-// texts returns every way in which err and what it wraps can be printed.
+// texts returns all printed forms of err and of everything it wraps.
 func texts(err error) []string {
 	if err == nil {
 		return nil
@@ -286,7 +286,7 @@ func texts(err error) []string {
 	return append(all, texts(errors.Unwrap(err))...)
 }
 
-// S and N make attribute values.
+// S makes a string value.
 func S(value string) types.AttributeValue { return &types.AttributeValueMemberS{Value: value} }
 
 // N makes a number from its digits.
@@ -296,8 +296,8 @@ func keyOf(pk, sk string) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{"pk": S(pk), "sk": S(sk)}
 }
 
-// Plain turns attribute values into Go values that can be compared and printed. Whole numbers
-// are int.
+// Plain converts attribute values to Go values that can be compared and printed. Whole numbers are
+// int.
 func Plain(it map[string]types.AttributeValue) map[string]any {
 	out := make(map[string]any, len(it))
 	for name, value := range it {
@@ -331,8 +331,7 @@ func plainValue(value types.AttributeValue) any {
 	}
 }
 
-// Event is the event of a change whose event a test does not look at. Events are the same for a
-// change that takes several.
+// Event is the event of a change in tests that do not look at it. Events are several of them.
 var (
 	Event = audit.Event{
 		At: Now, Name: "changed_by_test", Entity: audit.Entity{Type: audit.Instance, ID: audit.InstanceID},

@@ -23,14 +23,14 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Loader fills a table with thousands of records and profiles, in batches. The items are copies of
-// ones that the store has written, with what differs put in. It writes nothing else: no pointers, no
-// usernames, no counters, which no daily scan reads; see Walkable.
+// A Loader fills a table with thousands of records and profiles, in batches. It copies items that
+// the store wrote and replaces what differs. It writes no pointers, usernames or counters, because
+// daily scans read none; see Walkable.
 type Loader struct {
 	client          *dynamodb.Client
 	table           string
 	shards          int
-	record, profile map[string]types.AttributeValue // what the store wrote
+	record, profile map[string]types.AttributeValue // written by the store
 }
 
 const (
@@ -38,7 +38,7 @@ const (
 	loadWorkers = 8
 )
 
-// NewLoader returns a loader for a table whose index has a number of shards.
+// NewLoader returns a loader for a table whose index has this many shards.
 func NewLoader(ctx context.Context, client *dynamodb.Client, table string, shards int) (*Loader, error) {
 	l := &Loader{client: client, table: table, shards: shards}
 	path, err := tabledef.Path()
@@ -77,7 +77,7 @@ func NewLoader(ctx context.Context, client *dynamodb.Client, table string, shard
 	return l, err
 }
 
-// Accounts writes profiles of accounts that differ in id, name, address and next number only.
+// Accounts writes profiles of accounts that differ only in id, name, address and next number.
 func (l *Loader) Accounts(ctx context.Context, accts iter.Seq[account.Account]) error {
 	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
 		for u := range accts {
@@ -92,8 +92,8 @@ func (l *Loader) Accounts(ctx context.Context, accts iter.Seq[account.Account]) 
 	})
 }
 
-// Tokens writes records of personal tokens that differ in id, name, last day and digest only, and
-// end on some day.
+// Tokens writes records of personal tokens that differ only in id, name, last day and digest. All
+// expire.
 func (l *Loader) Tokens(ctx context.Context, tokens iter.Seq[token.Token]) error {
 	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
 		for tok := range tokens {
@@ -113,8 +113,8 @@ func (l *Loader) Tokens(ctx context.Context, tokens iter.Seq[token.Token]) error
 	})
 }
 
-// Walkable adds what it takes to find a crowd's tokens by their owners, for a crowd with the highest ids
-// in its table.
+// Walkable adds the items to find a crowd's tokens by owner. The crowd must have the highest ids in
+// its table.
 func (l *Loader) Walkable(ctx context.Context, c Crowd) error {
 	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
 		last := keyOf("SEQUENCE", "USER")
@@ -168,12 +168,12 @@ func (l *Loader) write(ctx context.Context, requests []types.WriteRequest) error
 	return nil
 }
 
-// A Crowd is a number of owners who have a number of tokens each.
+// A Crowd is a number of owners with equally many tokens.
 type Crowd struct {
 	Owners, TokensEach int
 	// First is the id of the first owner.
 	First account.ID
-	// On returns the day on which an owner's n-th token, from 0, ends.
+	// On returns the day on which an owner's n-th token, from 0, expires.
 	On func(owner account.ID, n int) clock.Day
 }
 
@@ -214,7 +214,6 @@ func (c Crowd) Tokens() iter.Seq[token.Token] {
 	}
 }
 
-// Crowd puts a crowd into the fixture's table.
 func (l *Loader) Crowd(ctx context.Context, c Crowd) error {
 	if err := l.Accounts(ctx, c.Accounts()); err != nil {
 		return err

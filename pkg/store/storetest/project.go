@@ -33,7 +33,7 @@ func (f *Fixture) AddProject(tb testing.TB, kind project.Kind) project.Project {
 	return proj
 }
 
-// PutProject stores a project or group past the store, with nothing that lists it.
+// PutProject stores a project or group without the store and without the items that list it.
 func PutProject(tb testing.TB, client *dynamodb.Client, table string, proj project.Project) {
 	tb.Helper()
 	ancestors := make([]types.AttributeValue, len(proj.Ancestors))
@@ -56,7 +56,7 @@ func PutProject(tb testing.TB, client *dynamodb.Client, table string, proj proje
 	put(tb, client, table, path)
 }
 
-// PutMember stores a membership past the store.
+// PutMember stores a membership without the store.
 func PutMember(tb testing.TB, client *dynamodb.Client, table string, m project.Member) {
 	tb.Helper()
 	proj, acct := fmt.Sprintf("%010d", m.Project), fmt.Sprintf("%010d", m.Account)
@@ -74,8 +74,8 @@ func put(tb testing.TB, client *dynamodb.Client, table string, it map[string]typ
 	}
 }
 
-// Bot returns the account of a bot and its token as they are handed to the store: without ids,
-// names and bearer. The token ends a week after Now.
+// Bot returns a bot's account and token for the store: without ids, names and bearer. The token
+// expires a week after Now.
 func (f *Fixture) Bot(proj project.Project) (account.Account, token.Token) {
 	bot := account.Account{Name: "deploy", State: account.Active, Bot: true, CreatedAt: Now, CreatedBy: 1}
 	return bot, token.Token{
@@ -84,8 +84,8 @@ func (f *Fixture) Bot(proj project.Project) (account.Account, token.Token) {
 	}
 }
 
-// Mint returns what makes bearers, and keeps them out of errors. use is the use of an idempotency
-// key that goes with each, or nil.
+// Mint returns a mint of bearers, and registers them with CheckError. use is the use of an
+// idempotency key for each bearer, or nil.
 func (f *Fixture) Mint(tb testing.TB, use *secret.Use) func(account.ID) (secret.Digest, *secret.Use, error) {
 	return func(owner account.ID) (secret.Digest, *secret.Use, error) {
 		digest := f.pepper.Digest(f.Bearer(tb, owner))
@@ -105,7 +105,8 @@ func (f *Fixture) AddBot(tb testing.TB, proj project.Project) token.Token {
 	return tok
 }
 
-// PutBot stores a bot with a token for a project that ends on a day, and makes it a member past the store.
+// PutBot stores a bot of a project without the store. Its token expires on the given day, and the
+// bot is a member.
 func (f *Fixture) PutBot(tb testing.TB, proj project.Project, on clock.Day) token.Token {
 	tb.Helper()
 	account := f.Account(fmt.Sprintf("%s_%s_bot_%s", proj.Kind, proj.ID, rand.Text()))

@@ -1,7 +1,7 @@
-// Package telemetrytest collects what functions log and count in a test.
+// Package telemetrytest collects the logs and counts of functions in a test.
 //
-// Start with NewLogs. When the test ends, everything that was logged is searched for
-// bearers, digests and mail addresses, and the test fails if one is there.
+// Start with NewLogs. At the end of the test it searches all logs for bearers, digests and mail
+// addresses, and fails the test if it finds one.
 package telemetrytest
 
 import (
@@ -13,15 +13,15 @@ import (
 	"testing"
 )
 
-// Logs collects what was logged. It is safe for concurrent use.
+// Logs collects log output. It is safe for concurrent use.
 type Logs struct {
 	mu      sync.Mutex
 	all     bytes.Buffer
-	from    int // where the part starts that String returns
+	from    int // start of the part that String returns
 	secrets []string
 }
 
-// NewLogs returns logs that must hold no secret when the test ends.
+// NewLogs returns logs that are searched for secrets at the end of the test.
 func NewLogs(tb testing.TB) *Logs {
 	tb.Helper()
 	l := &Logs{}
@@ -29,7 +29,6 @@ func NewLogs(tb testing.TB) *Logs {
 	return l
 }
 
-// Write implements io.Writer.
 func (l *Logs) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,14 +42,14 @@ func (l *Logs) String() string {
 	return string(l.all.Bytes()[l.from:])
 }
 
-// Reset leaves out of String what was logged so far.
+// Reset makes String leave out everything up to now.
 func (l *Logs) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.from = l.all.Len()
 }
 
-// Secret adds a value that must not be in the logs when the test ends.
+// Secret adds a value that must not be in the logs.
 func (l *Logs) Secret(value string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,8 +58,7 @@ func (l *Logs) Secret(value string) {
 
 var changing = regexp.MustCompile(`"(time|request_id)":"[^"]*"|"duration_ms":[0-9]+`)
 
-// Lines is String with a placeholder for what differs from run to run. Every line
-// has to be JSON.
+// Lines is String with placeholders for values that differ between runs. Every line must be JSON.
 func (l *Logs) Lines(tb testing.TB) string {
 	tb.Helper()
 	text := l.String()
@@ -75,11 +73,11 @@ func (l *Logs) Lines(tb testing.TB) string {
 	})
 }
 
-// private is what no line may show.
+// private matches texts that no line may show.
 var private = map[string]*regexp.Regexp{
 	"bearer": regexp.MustCompile(`lk(pat|prj|imp)_[0-9A-Za-z]{30,}`),
 	"digest": regexp.MustCompile(`(TOKEN|IDEMPOTENCY)#[0-9A-Za-z_-]{20,}`),
-	// 43 characters of base64url that stand alone are a digest.
+	// 43 characters of base64url on their own are a digest.
 	"bare digest":  regexp.MustCompile(`"[0-9A-Za-z_-]{43}"`),
 	"mail address": regexp.MustCompile(`[0-9A-Za-z._+-]+@[0-9A-Za-z-]+\.[0-9A-Za-z.]+`),
 }
@@ -101,7 +99,7 @@ func (l *Logs) search(tb testing.TB) {
 	}
 }
 
-// Counts collects what was counted. It is safe for concurrent use.
+// Counts collects counts. It is safe for concurrent use.
 type Counts struct {
 	mu    sync.Mutex
 	total map[string]int
