@@ -113,9 +113,9 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 		return nil, err
 	}
 	format := secret.Format{Prefixes: config.DefaultPrefixes}
-	policy := settings.Settings{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour}
+	set := settings.Settings{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour}
 	table := store.Open(client, tableName, store.Options{
-		Shards: store.DefaultShards, Retention: time.Hour, Defaults: policy,
+		Shards: store.DefaultShards, Retention: time.Hour, Defaults: set,
 	})
 	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
 	if err != nil {
@@ -129,7 +129,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	if err != nil {
 		return nil, err
 	}
-	user, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
+	acct, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	if err != nil {
 		return nil, err
 	}
-	issued, err := issuer.CreateByConsole(ctx, "", user, lifecycle.Spec{
+	issued, err := issuer.CreateByConsole(ctx, "", acct, lifecycle.Spec{
 		Name: "bench", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser}, Networks: networks,
 	}, "")
 	if err != nil {
@@ -153,13 +153,13 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	if d.authorizer, err = authorizerOn(table, table, pepper, format); err != nil {
 		return nil, err
 	}
-	if d.offline, err = authorizerOn(memory{issued.Token, user, policy}, table, pepper, format); err != nil {
+	if d.offline, err = authorizerOn(memory{issued.Token, acct, set}, table, pepper, format); err != nil {
 		return nil, err
 	}
 	d.event = event(issued.Bearer.Reveal())
 	d.garbage = event(issued.Bearer.Reveal()[:41] + "!")
 	d.keys = []map[string]types.AttributeValue{
-		itemKey("TOKEN#"+digest.Key(), "TOKEN"), itemKey("USER#"+user.ID.String(), "PROFILE"),
+		itemKey("TOKEN#"+digest.Key(), "TOKEN"), itemKey("USER#"+acct.ID.String(), "PROFILE"),
 	}
 	return d, nil
 }
@@ -237,16 +237,16 @@ func (d *decision) allocs(ctx context.Context) (float64, error) {
 
 // memory is a store that holds one token.
 type memory struct {
-	token  token.Token
-	user   account.Account
-	policy settings.Settings
+	token token.Token
+	acct  account.Account
+	set   settings.Settings
 }
 
-func (m memory) Check(_ context.Context, _ secret.Digest, _ account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
-	if policy != nil {
-		*policy = m.policy
+func (m memory) Check(_ context.Context, _ secret.Digest, _ account.ID, set *settings.Settings) (token.Token, account.Account, error) {
+	if set != nil {
+		*set = m.set
 	}
-	return m.token, m.user, nil
+	return m.token, m.acct, nil
 }
 
 func (memory) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {

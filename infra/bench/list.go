@@ -96,7 +96,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	if err != nil {
 		return nil, err
 	}
-	user, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
+	acct, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
 		return nil, err
 	}
@@ -104,19 +104,19 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{owner: user.ID}
+	l := &listing{owner: acct.ID}
 	for n := range tokensListed {
-		issued, err := issuer.CreateByConsole(ctx, "", user, lifecycle.Spec{
+		issued, err := issuer.CreateByConsole(ctx, "", acct, lifecycle.Spec{
 			Name: fmt.Sprintf("bench %d", n), Description: "one of many", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser},
 		}, "")
 		if err != nil {
 			return nil, err
 		}
-		user.NextNumber = issued.Token.ID.Number() + 1
+		acct.NextNumber = issued.Token.ID.Number() + 1
 		key := itemKey("TOKEN#"+issued.Token.Digest.Key(), "TOKEN")
 		if n == 0 {
 			l.bearer = issued.Bearer.Reveal()
-			l.caller = []map[string]types.AttributeValue{key, itemKey("USER#"+user.ID.String(), "PROFILE")}
+			l.caller = []map[string]types.AttributeValue{key, itemKey("USER#"+acct.ID.String(), "PROFILE")}
 		}
 		if n < perPage {
 			l.records = append(l.records, key)

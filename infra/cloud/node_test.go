@@ -34,7 +34,7 @@ func npmFolder(tb testing.TB) string {
 	return folder
 }
 
-// node makes a command that has only this environment beside PATH.
+// node returns a command with PATH and only this environment.
 func node(tb testing.TB, environment []string, arguments ...string) *exec.Cmd {
 	tb.Helper()
 	command := exec.CommandContext(tb.Context(), localtest.Node(tb), arguments...)

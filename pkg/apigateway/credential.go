@@ -10,9 +10,9 @@ import (
 
 // A Repeated is a parameter or header that must be unique and was given more than once. Picking one
 // would be a guess. It wraps fault.ErrInput.
-type Repeated struct{ Place string }
+type Repeated struct{ Name string }
 
-func (r *Repeated) Error() string { return r.Place + " is given more than once" }
+func (r *Repeated) Error() string { return r.Name + " is given more than once" }
 
 func (*Repeated) Unwrap() error { return fault.ErrInput }
 

@@ -94,7 +94,7 @@ const (
 	Self    Source = "self"    // by the owner
 	Admin   Source = "admin"   // by an administrator
 	Manager Source = "manager" // by somebody who manages the project or group
-	Policy  Source = "policy"  // by the limit on lifetimes, by the end of a bot, or by a token's networks
+	Policy  Source = "policy"  // by the limit on lifetimes, by the removal of a bot, or by a token's networks
 	Reuse   Source = "reuse"   // an inactive token was presented for rotation
 	Leak    Source = "leak"    // the value was reported as leaked
 	Console Source = "console" // by an operator with credentials of the AWS account

@@ -133,7 +133,7 @@ func (e Event) bearer() (string, error) {
 	header := e.header()
 	if values := query["private_token"]; len(values) > 0 {
 		if len(values) > 1 {
-			return "", &apigateway.Repeated{Place: "private_token"}
+			return "", &apigateway.Repeated{Name: "private_token"}
 		}
 		if values[0] != "" {
 			return values[0], nil

@@ -32,7 +32,7 @@ func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c G
 		CreatedAt: d.find.Clock.Now(), CreatedBy: by.Account.ID,
 	}
 	if c.Parent != 0 {
-		if err := d.place(ctx, by, &proj, c.Parent, project.Maintainer); err != nil {
+		if err := d.putInGroup(ctx, by, &proj, c.Parent, project.Maintainer); err != nil {
 			return View{}, err
 		}
 		if len(proj.Ancestors) >= maxDepth {

@@ -50,7 +50,7 @@ func (d *Directory) CreateProject(ctx context.Context, by principal.Principal, c
 		proj.Name = proj.Path
 	}
 	if c.Namespace.Group != 0 {
-		if err := d.place(ctx, by, &proj, c.Namespace.Group, project.Developer); err != nil {
+		if err := d.putInGroup(ctx, by, &proj, c.Namespace.Group, project.Developer); err != nil {
 			if errors.Is(err, fault.ErrNotFound) {
 				err = ErrNoNamespace
 			}
@@ -85,8 +85,8 @@ func (d *Finder) namespaceOwner(ctx context.Context, by principal.Principal, nam
 	return acct.ID, err
 }
 
-// place puts proj into a group, in which the caller needs at least the level least.
-func (d *Finder) place(ctx context.Context, by principal.Principal, proj *project.Project, group project.ID, least project.Level) error {
+// putInGroup puts proj into a group, in which the caller needs at least the level least.
+func (d *Finder) putInGroup(ctx context.Context, by principal.Principal, proj *project.Project, group project.ID, least project.Level) error {
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, group.String(), d.find.Clock.Now())
 	if err != nil {
 		return err

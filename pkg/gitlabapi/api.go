@@ -300,8 +300,8 @@ func panicSite(stack []byte) string {
 	lines := strings.Split(string(stack), "\n")
 	for i, line := range lines {
 		if strings.HasPrefix(line, "panic(") && i+3 < len(lines) {
-			place, _, _ := strings.Cut(strings.TrimSpace(lines[i+3]), " ")
-			return place
+			position, _, _ := strings.Cut(strings.TrimSpace(lines[i+3]), " ")
+			return position
 		}
 	}
 	return "unknown"

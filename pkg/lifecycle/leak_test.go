@@ -80,8 +80,7 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 	}
 }
 
-// A token that works beside its successor opens as much as any other until its
-// overlap is over.
+// A token in its overlap opens as much as any other.
 func TestAReportEndsAnOverlap(t *testing.T) {
 	f := newFixture(t)
 	overlapping, overlappingBearer := f.issued(t, owner)

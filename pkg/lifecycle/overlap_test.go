@@ -178,8 +178,7 @@ func TestRevokingWithinAnOverlap(t *testing.T) {
 	})
 }
 
-// Breaks if a thief keeps a token that works beside its successor after the
-// reuse of the chain was noticed.
+// Breaks if a thief keeps a token in its overlap after the reuse of the chain was noticed.
 func TestRevokeFamilyEndsOverlaps(t *testing.T) {
 	f := newFixture(t)
 	live := func(toks ...token.Token) []bool {
@@ -195,8 +194,8 @@ func TestRevokeFamilyEndsOverlaps(t *testing.T) {
 			t.Errorf("working: %v, want %v", got, want)
 		}
 	}
-	// first works an hour beside second, which is replaced at once by third,
-	// and that works an hour beside fourth.
+	// first works an hour together with second. third replaces second at once, and works an hour
+	// together with fourth.
 	made := func(t *testing.T) (first, second, third, fourth token.Token) {
 		t.Helper()
 		f = newFixture(t)

@@ -99,7 +99,7 @@ func parse(raw json.RawMessage) (sweep.Event, error) {
 	return sweep.Event{Time: at.UTC(), Shard: e.Shard}, nil
 }
 
-// stopContext ends reserve before ctx's deadline.
+// stopContext returns a context that ends reserve before ctx's deadline.
 func stopContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		return context.WithDeadline(ctx, deadline.Add(-reserve))

@@ -41,11 +41,11 @@ func in(kind reachKind, id int64) Reach {
 	return Reach{of: kind, id: id}
 }
 
-// idPlace stands for the id in the paths of projects and groups.
-const idPlace = "{id}"
+// idSegment stands for the id in the paths of projects and groups.
+const idSegment = "{id}"
 
 func fill(path string, id int64) string {
-	return strings.ReplaceAll(path, idPlace, strconv.FormatInt(id, 10))
+	return strings.ReplaceAll(path, idSegment, strconv.FormatInt(id, 10))
 }
 
 // within returns the patterns of the paths within the reach of a project or group.
@@ -64,11 +64,11 @@ func (c *Catalog) within(reach Reach) []string {
 	return filled
 }
 
-// validResourcePath requires the id to be a whole segment. Next to a `*` or a digit, the id 9 would
+// validProjectPath requires the id to be a whole segment. Next to a `*` or a digit, the id 9 would
 // also match what belongs to 90.
-func validResourcePath(path string) bool {
+func validProjectPath(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
-		if segment != idPlace && strings.ContainsAny(segment, "{}") {
+		if segment != idSegment && strings.ContainsAny(segment, "{}") {
 			return false
 		}
 	}
@@ -80,7 +80,7 @@ func validResourcePath(path string) bool {
 // before any token is refused.
 func (c *Catalog) checkReach(what string, paths []string) (faults []error) {
 	for _, path := range paths {
-		if !validResourcePath(path) {
+		if !validProjectPath(path) {
 			faults = append(faults, fmt.Errorf("%s path %q: not a pattern that starts with / or *, in which {id} is a whole segment", what, path))
 		}
 	}

@@ -43,7 +43,7 @@ func (t *Reader) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
 		in.ExpressionAttributeValues[":mark"] = text(q.Without)
 	}
 	if q.Next != "" {
-		start, err := readPlace(q.Next)
+		start, err := decodeKey(q.Next)
 		if err != nil {
 			return sweep.Page{}, err
 		}
@@ -54,7 +54,7 @@ func (t *Reader) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
 	if err != nil {
 		return sweep.Page{}, translate(err)
 	}
-	next, err := place(out.LastEvaluatedKey)
+	next, err := encodeKey(out.LastEvaluatedKey)
 	if err != nil {
 		return sweep.Page{}, err
 	}
@@ -73,8 +73,8 @@ func (t *Reader) Due(ctx context.Context, q sweep.Query) (sweep.Page, error) {
 // afterOwner sorts after all entries of an owner, because ids consist of digits.
 func afterOwner(owner account.ID) string { return fmt.Sprintf("%010d#~", int64(owner)) }
 
-// place encodes the end of a page without SDK types.
-func place(last key) (string, error) {
+// encodeKey encodes the end of a page without SDK types.
+func encodeKey(last key) (string, error) {
 	if len(last) == 0 {
 		return "", nil
 	}
@@ -84,7 +84,7 @@ func place(last key) (string, error) {
 	return string(raw), errors.Join(r.err, err)
 }
 
-func readPlace(next string) (key, error) {
+func decodeKey(next string) (key, error) {
 	var parts [3]string
 	if err := json.Unmarshal([]byte(next), &parts); err != nil {
 		return nil, fmt.Errorf("%w: place in the expiry index", fault.ErrCorrupt)

@@ -169,7 +169,7 @@ type Result struct {
 	Counts Counts
 }
 
-// Run scans until everything is announced or stop ends. stop must end early enough before ctx for
+// Run scans until everything is announced or stop is done. stop must be done early enough before ctx for
 // the current batch. It may be called again with the same event at any time; a finished scan does
 // nothing.
 //

@@ -58,8 +58,7 @@ func TestAFloodOfAddresses(t *testing.T) {
 	if b.Check(-1, now.Add(time.Second)) == 0 || b.Take(-1, now.Add(time.Second)) == 0 {
 		t.Error("the flood has freed a key that was out of tries")
 	}
-	// One for each key there was room for beside the first one, and what the
-	// others share.
+	// One try for each further key that has room, and the shared tries of the others.
 	if want := throttle.MaxKeys - 1 + limit; passed != want {
 		t.Errorf("%d tries passed, want %d", passed, want)
 	}

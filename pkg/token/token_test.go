@@ -72,8 +72,7 @@ func TestStateAt(t *testing.T) {
 	}
 }
 
-// Breaks if a token that was rotated works beside its successor for longer
-// than its owner said.
+// Breaks if a rotated token works for longer than the overlap that its owner chose.
 func TestStateOfATokenInItsOverlap(t *testing.T) {
 	until := time.Date(2026, 6, 2, 10, 0, 0, 0, time.UTC)
 	second := time.Second

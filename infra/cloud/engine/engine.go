@@ -4,14 +4,13 @@
 // Start with New; Client returns a real SDK client whose requests reach the engine without a
 // network. An Engine is also an http.Handler, for the AWS CLI and for other processes.
 //
-// It promises the data plane as this product uses it: consistent reads, conditions, update
-// expressions, transactions with every cancellation reason and client request tokens, sparse
-// indexes with their projection, and paging by count and by the 1 MB limit. It refuses everything
-// else with an error that names the embedded engine, and never ignores a parameter. Its tests run
-// against DynamoDB Local, too, and compare random histories reply by reply. It has no throughput
-// limits, no streams and no backups, and it does not delete by time to live, which in DynamoDB may
-// lag for days. Error messages are its own; only their types are DynamoDB's. All methods are safe for
-// concurrent use.
+// It promises the data plane as Latchkey uses it: consistent reads, conditions, update expressions,
+// transactions with every cancellation reason and client request tokens, sparse indexes with their
+// projection, and paging by count and by the 1 MB limit. It refuses everything else with an error
+// that names the embedded engine, and never ignores a parameter. Its tests also run against
+// DynamoDB Local, and compare random histories reply by reply. It has no throughput limits, streams
+// or backups, and does not delete by time to live, which may lag for days in DynamoDB. Error types
+// are DynamoDB's; the messages are its own. All methods are safe for concurrent use.
 package engine
 
 import (
@@ -33,7 +32,7 @@ import (
 )
 
 const (
-	region = "eu-central-1" // any will do
+	region = "eu-central-1" // appears in ARNs only
 
 	targetPrefix = "DynamoDB_20120810."
 	contentType  = "application/x-amz-json-1.0"
@@ -53,10 +52,9 @@ func New() *Engine {
 	return &Engine{clock: clock.System{}, tables: map[string]*table{}, tokens: map[string]answeredTransaction{}}
 }
 
-// Clone returns a copy of the engine as it is at this instant. From then on neither sees what the
-// other writes. Both share the items until one of them writes, so a clone costs about a microsecond a
-// table however many items there are: a test can prepare a world once and give each case a copy. Calls
-// of e may go on meanwhile.
+// Clone returns a copy of the engine. Neither sees later writes of the other. Both share the items
+// until one of them writes, so a clone costs about a microsecond a table: a test can prepare a
+// world once and give each case a copy. Clone is safe during other calls.
 func (e *Engine) Clone() *Engine {
 	e.mu.Lock() // not RLock: the trees note that they are shared
 	defer e.mu.Unlock()

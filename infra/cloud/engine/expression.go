@@ -43,7 +43,7 @@ type node struct {
 	args    []node
 	name    string // of an attribute
 	value   value
-	grouped bool // it stood in parentheses
+	grouped bool // it was in parentheses
 }
 
 // attributes returns the names of all attributes in the expression.
@@ -127,7 +127,7 @@ func (p *parser) fail(format string, args ...any) {
 	panic(invalid("Invalid "+p.kind+": "+format, args...))
 }
 
-// failAt refuses a token that is wrong in DynamoDB, too, or that only this engine does not know.
+// failAt refuses a token that DynamoDB refuses too, or that only this engine does not support.
 func (p *parser) failAt(token string) {
 	p.fail("Syntax error, or more than the embedded engine supports; token: %q", token)
 }
@@ -265,7 +265,8 @@ func (p *parser) checkTypes(n node, kinds ...string) {
 	}
 }
 
-// checkOperands refuses an attribute that is compared with itself, and bounds with nothing between them.
+// checkOperands refuses a comparison of an attribute with itself, and bounds with nothing between
+// them.
 func (p *parser) checkOperands(n node) {
 	first := n.args[0]
 	for _, arg := range n.args[1:] {
@@ -355,7 +356,7 @@ func (n node) in(it item) (v value, ok bool) {
 	return n.value, true
 }
 
-// holds evaluates a condition. An operand that is absent or of another type makes a comparison false.
+// holds evaluates a condition. A comparison with an absent operand or one of another type is false.
 func (n node) holds(it item) bool {
 	switch n.op {
 	case "AND":

@@ -3,7 +3,7 @@ package engine
 type getItemInput struct {
 	TableName      string
 	Key            item
-	ConsistentRead bool // every read here is
+	ConsistentRead bool // every read of this engine is
 }
 
 type getReply struct {

@@ -38,7 +38,7 @@ type searcher struct {
 	in     *collection
 	with   *substitutions
 	filter *node
-	only   []string // attributes that were asked for; nil for all
+	only   []string // the requested attributes; nil for all
 	size   int
 	page   page
 }
@@ -77,8 +77,8 @@ func (s *searcher) checkStart(start item) error {
 	return nil
 }
 
-// take examines one item and says whether the page has room for another. The limit counts what was
-// examined, not what passed the filter.
+// take examines one item and reports whether the page has room for another. The limit counts
+// examined items, whether or not they pass the filter.
 func (s *searcher) take(it item) (more bool) {
 	seen := s.in.project(it)
 	s.page.ScannedCount++
@@ -93,7 +93,7 @@ func (s *searcher) take(it item) (more bool) {
 	if s.size < pageBytes && (s.Limit == nil || s.page.ScannedCount < *s.Limit) {
 		return true
 	}
-	// A full page has a last key even if nothing follows, as in DynamoDB.
+	// As in DynamoDB, a full page has a last key even if nothing follows.
 	s.page.LastEvaluatedKey = s.in.keyOf(it)
 	return false
 }
@@ -140,7 +140,7 @@ func (e *Engine) query(in queryInput) (page, error) {
 	}
 	start := at(partition, "")
 	if !forward {
-		start = at(partition, "\xff") // after every text, for it is in none
+		start = at(partition, "\xff") // after every text, because no text contains it
 	}
 	if in.ExclusiveStartKey != nil {
 		if start = c.row(in.ExclusiveStartKey); !matches(start) || last(start.item) {
@@ -156,9 +156,9 @@ func (e *Engine) query(in queryInput) (page, error) {
 	return s.page, nil
 }
 
-// endsAt says whether a sort key is the far bound of the condition, so that no item of a table can
-// follow. A full page that ends there has no last key, as in DynamoDB Local. In an index, where keys
-// need not be unique, more can follow.
+// endsAt reports whether a sort key is the far bound of the condition, so that no item of a table
+// can follow. As in DynamoDB Local, a full page that ends there has no last key. In an index, whose
+// keys need not be unique, more items can follow.
 func (n node) endsAt(sort string, forward bool) bool {
 	switch {
 	case n.op == "<=" && forward, n.op == ">=" && !forward, n.op == "BETWEEN" && !forward:
@@ -191,7 +191,7 @@ func (s *searcher) checkAttributes() error {
 	return nil
 }
 
-// keyCondition takes apart `partition = :v [AND condition on the sort key]`.
+// keyCondition splits `partition = :v [AND condition on the sort key]`.
 func (c *collection) keyCondition(n node) (partition string, onSort *node, err error) {
 	parts := []node{n}
 	if n.op == "AND" {

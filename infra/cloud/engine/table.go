@@ -17,8 +17,8 @@ type table struct {
 	indexes map[string]*collection
 }
 
-// collection keeps items in the order of their keys, in a tree that a clone shares until either
-// side writes.
+// collection keeps items in the order of their keys, in a tree that a clone shares until one of
+// them writes.
 type collection struct {
 	key, tableKey keyPair
 	keep          map[string]bool // projected attributes; nil for all
@@ -30,9 +30,9 @@ type keyPair struct{ partition, sort string }
 
 func (k keyPair) names() []string { return []string{k.partition, k.sort} }
 
-// row is an item at its place. The place is the partition key, the sort key and, in an index, the
-// table's key, which tells entries with equal keys apart. Partitions are in the order of their hashes,
-// as in DynamoDB, so that nobody comes to rely on a sorted scan.
+// row is an item with its position: the partition key, the sort key and, in an index, the table's
+// key, which distinguishes entries with equal keys. As in DynamoDB, partitions are in the order of
+// their hashes, so that no caller relies on a sorted scan.
 type row struct {
 	hash  uint64
 	place [4]string
@@ -62,7 +62,7 @@ func at(partition, sort string) row {
 	return row{hash: h.Sum64(), place: [4]string{partition, sort}}
 }
 
-// row returns the place of an item or key.
+// row returns the position of an item or key.
 func (c *collection) row(it item) row {
 	r := at(it[c.key.partition].text(), it[c.key.sort].text())
 	if c.key != c.tableKey {
@@ -81,7 +81,7 @@ func (c *collection) get(key item) item {
 	return found.item
 }
 
-// after visits the rows that follow a place in either direction, until each returns false.
+// after visits the rows after a position in either direction, until each returns false.
 func (c *collection) after(place row, forward bool, each func(row) (more bool)) {
 	visit := func(r row) bool { return r.compare(place) == 0 || each(r) }
 	if forward {
@@ -109,7 +109,7 @@ func pick(it item, wanted func(name string) bool) item {
 	return out
 }
 
-// keyNames are the attributes of a page's last key: the collection's key and the table's.
+// keyNames returns the attributes of a page's last key: the collection's key and the table's.
 func (c *collection) keyNames() []string {
 	names := c.key.names()
 	if c.key != c.tableKey {
@@ -140,7 +140,7 @@ func replace(c *collection, before, after item) {
 	}
 }
 
-// checkKey refuses anything but exactly the primary key.
+// checkKey accepts only the primary key.
 func (t *table) checkKey(key item) error {
 	if len(key) != len(t.items.key.names()) {
 		return invalid("The number of conditions on the keys is invalid")
@@ -166,7 +166,7 @@ func (t *table) checkItem(it item) error {
 }
 
 // checkKey refuses key attributes that are missing, empty, too long or of another type than S. An
-// item need not have the key of an index.
+// item may lack the key of an index.
 func (c *collection) checkKey(it item) error {
 	const maxPartition, maxSort = 2048, 1024 // bytes ("Quotas", developer guide)
 	for i, name := range c.key.names() {

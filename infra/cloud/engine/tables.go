@@ -51,8 +51,8 @@ type indexDescription struct {
 
 var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 
-// createTable makes a table like the product's: partition and sort keys of type S, global indexes
-// that project chosen attributes, and no provisioned capacity.
+// createTable makes a table like Latchkey's: partition and sort keys of type S, global indexes that
+// project chosen attributes, and no provisioned capacity.
 func (e *Engine) createTable(in createTableInput) (tableReply, error) {
 	switch {
 	case !tableName.MatchString(in.TableName):
@@ -166,7 +166,7 @@ type updateTimeToLiveInput struct {
 
 type updateTimeToLiveReply struct{ TimeToLiveSpecification timeToLive }
 
-// updateTimeToLive notes the attribute and nothing more; see the package comment.
+// updateTimeToLive only records the attribute; see the package comment.
 func (e *Engine) updateTimeToLive(in updateTimeToLiveInput) (updateTimeToLiveReply, error) {
 	t, err := e.table(in.TableName)
 	switch {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What one transaction may have, and how long its client request token is remembered
+// The limits of a transaction, and how long its client request token is remembered
 // (TransactWriteItems, API reference).
 const (
 	transactLimit = 100
@@ -50,8 +50,8 @@ func (w transactWrite) verb() (string, write, error) {
 	return verb, one, nil
 }
 
-// transactWriteItems does all of its writes or none. Every condition is evaluated, so the reasons
-// name each item that failed, as DynamoDB's do, and not just the first.
+// transactWriteItems performs all of its writes or none. It evaluates every condition, so that the
+// reasons name each failed item, as DynamoDB's do.
 func (e *Engine) transactWriteItems(in transactWriteInput) (done struct{}, err error) {
 	if n := len(in.TransactItems); n == 0 || n > transactLimit {
 		return done, invalid("Member must have length less than or equal to %d and at least 1", transactLimit)
@@ -126,7 +126,7 @@ func (e *Engine) prepareAll(items []transactWrite) ([]*plan, []cancellationReaso
 	return plans, reasons, nil
 }
 
-// try runs the write and returns the reason why it cannot take place, or "None".
+// try runs the write and returns the reason why it fails, or "None".
 func (p *plan) try(verb string, w write) cancellationReason {
 	if !p.holds {
 		return cancellationReason{Code: "ConditionalCheckFailed", Message: conditionFailed, Item: p.oldItem(w.ReturnValuesOnConditionCheckFailure)}

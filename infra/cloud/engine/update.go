@@ -60,8 +60,8 @@ func (p *parser) action(verb string) action {
 	return a
 }
 
-// apply returns the item after the update. Every right-hand side is taken from the item as it was
-// before, so `SET a = b, b = a` swaps.
+// apply returns the item after the update. All right-hand sides refer to the item before the
+// update, so `SET a = b, b = a` swaps.
 func apply(actions []action, before item) (item, error) {
 	after := maps.Clone(before)
 	for _, a := range actions {

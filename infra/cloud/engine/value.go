@@ -27,16 +27,15 @@ func (it *item) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// value is one attribute value: the type descriptor of the wire format and what it describes:
-// string (S, N, and B for its bytes), bool (BOOL, NULL), []string (SS, NS), []value (L) or item (M).
-// Numbers are in the form that DynamoDB returns and sets are sorted, so equal values have equal data.
-// Sets of binary values are not supported.
+// value is one attribute value: the wire format's type descriptor and the data, which is string (S,
+// N, and B for its bytes), bool (BOOL, NULL), []string (SS, NS), []value (L) or item (M). Numbers
+// are in the form that DynamoDB returns and sets are sorted, so equal values have equal data. Sets
+// of binary values are not supported.
 type value struct {
 	kind string
 	data any
 }
 
-// MarshalJSON writes the wire format.
 func (v value) MarshalJSON() ([]byte, error) {
 	data := v.data
 	if v.kind == "B" {
@@ -46,7 +45,7 @@ func (v value) MarshalJSON() ([]byte, error) {
 	return slices.Concat([]byte(`{"`+v.kind+`":`), raw, []byte{'}'}), err
 }
 
-// wire is a value as JSON has it: exactly one of these.
+// wire is a value in JSON: exactly one of these.
 type wire struct {
 	S, N       *string
 	B          *[]byte
@@ -137,11 +136,11 @@ func normalNumber(text string) (string, error) {
 	if parts == nil {
 		return "", invalid("A value provided cannot be converted into a number")
 	}
-	const longest = 1000 // a larger exponent is out of range with any digits that fit into a request
+	const longest = 1000 // a larger exponent is out of range for all digits that fit into a request
 	if exponent, err := strconv.Atoi(cmp.Or(parts[3], "0")); err != nil || max(exponent, -exponent) > longest {
 		return "", errNumberRange()
 	}
-	n, _ := new(big.Rat).SetString(text) // a numeral is one
+	n, _ := new(big.Rat).SetString(text) // it is a valid numeral
 	return formatNumber(n)
 }
 
@@ -188,7 +187,7 @@ func (v value) text() string {
 	return s
 }
 
-// compare orders two values of one scalar type; ok is false when they have no common order.
+// compare orders two values of one scalar type; ok is false if they have no common order.
 func compare(a, b value) (order int, ok bool) {
 	switch {
 	case a.kind != b.kind:
@@ -216,8 +215,8 @@ func equal(a, b value) bool {
 	return a.data == b.data
 }
 
-// bytes is the value's part of the size that the 400 KB and 1 MB limits count ("DynamoDB item sizes
-// and formats", developer guide).
+// bytes returns the value's contribution to the size for the 400 KB and 1 MB limits ("DynamoDB item
+// sizes and formats", developer guide).
 func (v value) bytes() int {
 	n := 0
 	switch data := v.data.(type) {

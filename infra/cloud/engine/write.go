@@ -17,7 +17,7 @@ type write struct {
 	ReturnValuesOnConditionCheckFailure string
 }
 
-// plan is a write that has been checked against the table and not been done yet.
+// plan is a write that was checked against the table and not performed yet.
 type plan struct {
 	table   *table
 	key     item

@@ -181,7 +181,7 @@ func (e event) caller() string {
 // brief returns what happened, to what, and why.
 func (e event) brief() string {
 	text := e.message
-	for _, thing := range []struct{ key, name string }{{"token_id", "token"}, {"resource_id", "resource"}, {"owner", "user"}, {"count", "count"}} {
+	for _, thing := range []struct{ key, name string }{{"token_id", "token"}, {"project_id", "project"}, {"owner", "user"}, {"count", "count"}} {
 		if id := e.get(thing.key); id != "" {
 			text += " (" + thing.name + " " + id + ")"
 			break

@@ -46,11 +46,11 @@ type Bearers struct {
 // reply.
 func Make(ctx context.Context, baseURL, bearer, expiresOn string) (Bearers, error) {
 	api := &api{url: baseURL + "/api/v4", bearer: bearer, expiresOn: expiresOn, client: &http.Client{Timeout: stepTimeout}}
-	developer, err := api.user(ctx, Developer)
+	developer, err := api.account(ctx, Developer)
 	if err != nil {
 		return Bearers{}, err
 	}
-	maintainer, err := api.user(ctx, Maintainer)
+	maintainer, err := api.account(ctx, Maintainer)
 	if err != nil {
 		return Bearers{}, err
 	}
@@ -111,8 +111,8 @@ type object struct {
 	Token    string `json:"token"`
 }
 
-// user finds or makes an account.
-func (a *api) user(ctx context.Context, username string) (object, error) {
+// account finds or makes an account.
+func (a *api) account(ctx context.Context, username string) (object, error) {
 	what := "user " + username
 	var found []object
 	if err := a.do(ctx, "find "+what, http.MethodGet, "/users?username="+url.QueryEscape(username), nil, &found); err != nil {
@@ -138,9 +138,9 @@ func (a *api) findOrCreate(ctx context.Context, what, one, all string, wanted fi
 }
 
 // member adds an account to a project unless it is already a member, at any level.
-func (a *api) member(ctx context.Context, resource, username string, user int64, level int) error {
-	_, err := a.findOrCreate(ctx, "member "+username+" of "+resource, fmt.Sprintf("%s/members/%d", resource, user), resource+"/members",
-		fields{"user_id": user, "access_level": level})
+func (a *api) member(ctx context.Context, project, username string, account int64, level int) error {
+	_, err := a.findOrCreate(ctx, "member "+username+" of "+project, fmt.Sprintf("%s/members/%d", project, account), project+"/members",
+		fields{"user_id": account, "access_level": level})
 	return err
 }
 
