@@ -153,7 +153,7 @@ func (a *Administration) checkPrefix(before settings.Application, prefix string)
 	return broken.Err()
 }
 
-// changes returns the audit events of a change, one for each setting.
+// changes are the audit events of a change, one a setting.
 func changes(at time.Time, from audit.Origin, before, after settings.Application) (events []audit.Event) {
 	for _, setting := range []struct{ name, from, to string }{
 		{settings.Lifetime, days(before.LifetimeDays), days(after.LifetimeDays)},
