@@ -50,7 +50,7 @@ type TargetFinder interface {
 // Features turns features on and off. It is safe for concurrent use.
 type Features struct{ parts FeaturesParts }
 
-// FeaturesParts are what Features are made of. All are required.
+// FeaturesParts hold the dependencies of Features. All are required.
 type FeaturesParts struct {
 	Store  SwitchStore
 	Reader SwitchReader

@@ -36,7 +36,7 @@ type Planner interface {
 // An Administration reads and changes the settings. It is safe for concurrent use.
 type Administration struct{ parts Parts }
 
-// Parts are what an Administration is made of.
+// Parts hold the dependencies of an Administration.
 type Parts struct {
 	Store   SettingsStore
 	Planner Planner

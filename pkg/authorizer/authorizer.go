@@ -26,7 +26,7 @@ import (
 	"latchkey/pkg/verify"
 )
 
-// Parts are what an Authorizer is made of.
+// Parts hold the dependencies of an Authorizer.
 type Parts struct {
 	Log      *slog.Logger
 	Verifier *verify.Verifier

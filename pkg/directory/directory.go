@@ -68,7 +68,7 @@ type Reader interface {
 // concurrent use.
 type Finder struct{ find FinderParts }
 
-// FinderParts are what a Finder is made of. All are required.
+// FinderParts hold the dependencies of a Finder. All are required.
 type FinderParts struct {
 	Reader   Reader
 	Projects ProjectReader

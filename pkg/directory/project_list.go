@@ -330,7 +330,7 @@ type Associations struct {
 	GroupsTotal, ProjectsTotal int
 }
 
-// Associations returns what the presented token reaches with a level of at least least, groups by
+// Associations returns what the presented token reaches with the level least or higher, groups by
 // name and projects by descending id.
 func (d *Finder) Associations(ctx context.Context, by principal.Principal, least project.Level, offset, limit int) (Associations, error) {
 	holder := principal.Principal{Account: by.Holder(), Token: by.Token}

@@ -16,7 +16,7 @@ type Kind int
 const (
 	// Internal errors are ours to fix. It is the kind of every error without a family.
 	Internal Kind = iota
-	// Invalid input can never work, whoever sends it.
+	// Invalid input can never succeed.
 	Invalid
 	// Unauthenticated callers presented no good bearer.
 	Unauthenticated

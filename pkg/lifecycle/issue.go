@@ -33,7 +33,7 @@ const (
 // An Issuer makes and rotates tokens. It is safe for concurrent use.
 type Issuer struct{ parts IssuerParts }
 
-// IssuerParts are what an Issuer is made of. All are required.
+// IssuerParts hold the dependencies of an Issuer. All are required.
 type IssuerParts struct {
 	Store  IssueStore
 	Reader TokenReader

@@ -20,7 +20,7 @@ import (
 // A Lister finds tokens and lists them. It is safe for concurrent use.
 type Lister struct{ parts ListerParts }
 
-// ListerParts are what a Lister is made of. All are required.
+// ListerParts hold the dependencies of a Lister. All are required.
 type ListerParts struct {
 	Store  ListStore
 	Reader TokenReader

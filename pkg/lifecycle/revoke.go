@@ -20,7 +20,7 @@ import (
 // again is no error.
 type Revoker struct{ parts RevokerParts }
 
-// RevokerParts are what a Revoker is made of. All are required.
+// RevokerParts hold the dependencies of a Revoker. All are required.
 type RevokerParts struct {
 	Store  RevokeStore
 	Reader TokenReader

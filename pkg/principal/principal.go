@@ -1,9 +1,9 @@
 // Package principal describes the caller of a request: the account, the token that authenticated
 // it, and the request's origin.
 //
-// Start with Principal. Only package verify makes one, for a verified bearer, and Console, for an
-// operator's invocation. FindAccess says what a principal may do in a project. The package itself
-// verifies nothing.
+// Start with Principal. Only package verify makes one with an account, for a verified bearer.
+// Console makes one for an operator's invocation. FindAccess returns a principal's access to a
+// project. The package itself verifies nothing.
 package principal
 
 import (

@@ -10,7 +10,7 @@ import (
 // Profile:  USER#<uid> / PROFILE
 // Username: USERNAME#<lower> / USERNAME, for uniqueness
 // Address:  EMAIL#<lower> / EMAIL, for uniqueness
-// Counter:  SEQUENCE / USER, the last account id given out
+// Counter:  SEQUENCE / USER, the last assigned account id
 
 const profileSort = "PROFILE"
 

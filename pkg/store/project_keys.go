@@ -21,7 +21,7 @@ import (
 // Member:         PROJECT#<id> / MEMBER#<uid>, the only copy of the level
 // Membership:     USER#<uid> / MEMBER#<id>, which names the member item
 // Token pointer:  PROJECT#<id> / TOKEN#<tid>, which names the record
-// Counter:        SEQUENCE / PROJECT, the last id given out
+// Counter:        SEQUENCE / PROJECT, the last assigned id
 
 const (
 	memberPrefix = "MEMBER#"

@@ -42,7 +42,7 @@ type Reader interface {
 // A Trail reads the audit trail. It is safe for concurrent use.
 type Trail struct{ parts Parts }
 
-// Parts are what a Trail is made of. All are required.
+// Parts hold the dependencies of a Trail. All are required.
 type Parts struct {
 	Store    Store
 	Reader   Reader

@@ -57,7 +57,7 @@ const SettingsAge = 10 * time.Second
 // A Verifier decides whether bearers are good. It is safe for concurrent use.
 type Verifier struct{ parts Parts }
 
-// Parts are what a Verifier is made of.
+// Parts hold the dependencies of a Verifier.
 type Parts struct {
 	Store  Store
 	Pepper secret.Pepper
