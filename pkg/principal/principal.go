@@ -1,9 +1,9 @@
 // Package principal describes the caller of a request: the account, the token that authenticated
 // it, and the request's origin.
 //
-// Start with Principal. Only package verify makes one with an account, for a verified bearer.
-// Console makes one for an operator's invocation. FindAccess returns a principal's access to a
-// project. The package itself verifies nothing.
+// Start with Principal. A caller's Principal comes from package verify, for a verified bearer, or
+// from Console, for an operator's invocation. FindAccess returns a principal's access to a project.
+// The package itself verifies nothing.
 package principal
 
 import (
