@@ -41,7 +41,7 @@ const (
 
 // story lets something happen, a second after the other, whose events lists
 // show.
-func story(tb testing.TB, w *world) {
+var story = stage(func(tb testing.TB, w *world) {
 	tb.Helper()
 	w.withProjects(tb)
 	root, owner := principal.Principal{Account: w.users["root"], Token: w.tokens["root"]}, principal.Principal{Account: w.users["owner"], Token: w.tokens["owner"]}
@@ -70,9 +70,7 @@ func story(tb testing.TB, w *world) {
 	check(tb, err)
 	check(tb, w.accounts.Delete(next(), root, w.users["sleeper"].ID))
 	w.clock.Advance(time.Second)
-	w.logs.reset()
-	w.counts.reset()
-}
+})
 
 func auditCases() []replyCase {
 	var cases []replyCase
@@ -173,6 +171,7 @@ func withProjects(tb testing.TB, w *world) { w.withProjects(tb) }
 // Every change says what it was, who did it and by what right; reading and what
 // fails for other reasons say nothing.
 func TestWhatIsWrittenDown(t *testing.T) {
+	t.Parallel()
 	const in = ", from 192.0.2.1, in 11111111-2222-4333-8444-555555555555"
 	const asRoot, asOwner = ", with " + rootToken + in, ", with " + ownerToken + in
 	asRootForOwner := ", behind 1" + asRoot
@@ -413,7 +412,7 @@ func TestTheAddressIsTheGateways(t *testing.T) {
 		r.header = http.Header{"X-Forwarded-For": {"198.51.100.1"}, "Forwarded": {"for=198.51.100.1"}, "X-Real-Ip": {"198.51.100.1"}, "True-Client-Ip": {"198.51.100.1"}}
 		event := r.event(w)
 		event["requestContext"].(map[string]any)["identity"] = map[string]any{"sourceIp": reported}
-		invoke(t, gitlabapi.Lambda(w.functions()["revoke"], nil), r.method, event)
+		invoke(t, gitlabapi.Lambda(w.function("revoke"), nil), r.method, event)
 		got := w.told(t)
 		if len(got) != 1 || strings.Contains(got[0], "198.51.100.1") || strings.Contains(got[0], ", from ") != (want != "") ||
 			want != "" && !strings.Contains(got[0], ", from "+want+",") {

@@ -76,7 +76,7 @@ func TestEventsThatAreNoRequest(t *testing.T) {
 // An event with little in it is a request with little in it.
 func TestEventsWithMissingFields(t *testing.T) {
 	w := newWorld(t)
-	function := gitlabapi.Lambda(w.functions()["tokens"], nil)
+	function := gitlabapi.Lambda(w.function("tokens"), nil)
 	bearer := w.bearers["owner"]
 	for name, c := range map[string]struct {
 		event map[string]any
@@ -145,7 +145,7 @@ func TestPayloadsThatAreNothing(t *testing.T) {
 				t.Errorf("%s with %s: the error shows a value: %v", name, payload, err)
 			}
 		}
-		without := gitlabapi.Lambda(w.functions()["tokens"], nil)
+		without := gitlabapi.Lambda(w.function("tokens"), nil)
 		if out, err := without.Invoke(t.Context(), []byte(payload)); err == nil {
 			t.Errorf("a function without a console with %s: %s", payload, out)
 		}
@@ -236,6 +236,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 // Whatever a field holds, the caller is told and nothing is written; a fault
 // of the caller's is never one of ours.
 func TestWrongTypesInEveryField(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.logs.secret("canary")
 	values := []string{

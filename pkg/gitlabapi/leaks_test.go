@@ -11,7 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
@@ -267,58 +270,77 @@ func TestAnAddressMaySendSoManyReports(t *testing.T) {
 	}
 }
 
-// Breaks if the time of a reply tells whether values are ours. Reports of none
-// of ours and of nothing but ours take turns, so that what else the machine does
-// meets both; the time they would take without waiting is measured first, to
-// show that there is something to hide.
+// A slowClient is an engine that takes its time, and may be away then.
+type slowClient struct {
+	takes time.Duration
+	away  bool
+	next  dynamodb.HTTPClient
+}
+
+func (c slowClient) Do(r *http.Request) (*http.Response, error) {
+	time.Sleep(c.takes) // sleep: in a bubble, whose time passes at once
+	if c.away {
+		return nil, errors.New("connection reset")
+	}
+	return c.next.Do(r)
+}
+
+// Breaks if the time of a reply tells whether values are ours. In the bubble, time
+// passes only while the table or the mail service takes its own.
 func TestTheTimeOfAReplyGivesNothingAway(t *testing.T) {
-	const rounds, values = 7, 40
-	w := newWorld(t)
-	mine := make([][]string, 2*rounds)
-	for i := range mine {
-		for j := range values {
-			name := fmt.Sprintf("leaked %d.%d", i, j)
-			w.issue(t, name, "other", scope.API)
-			mine[i] = append(mine[i], w.bearers[name])
-		}
-	}
-	foreign := make([]string, values)
-	for i := range foreign {
-		foreign[i] = "lkpat_" + fmt.Sprintf("%036d", i)
-	}
-	var step time.Duration
-	w.leakStep = func(int) time.Duration { return step }
-	function := gitlabapi.Lambda(w.functions()["leaks"], nil)
-	took := func(values []string) time.Duration {
-		event := leakOf(t, values...).event(w)
-		watch := clock.StartStopwatch()
-		if got := invoke(t, function, "POST", event); got.status != 204 {
-			t.Fatalf("%s", got)
-		}
-		return watch.Elapsed()
-	}
-	median := func(times []time.Duration) time.Duration {
-		slices.Sort(times)
-		return times[len(times)/2]
-	}
-	measure := func(reports [][]string) (none, all []time.Duration) {
-		for _, report := range reports {
-			none, all = append(none, took(foreign)), append(all, took(report))
-		}
-		return none, all
-	}
-	none, all := measure(mine[:rounds])
-	longest := slices.Max(all)
-	if open := float64(median(all)) / float64(median(none)); open < 1.5 {
-		t.Fatalf("without waiting, reports of ours take %.2f times as long: too little for this test to see", open)
-	}
-	step = 3 * longest
-	none, all = measure(mine[rounds:])
-	if ratio := float64(median(all)) / float64(median(none)); ratio < 0.97 || ratio > 1.03 {
-		t.Errorf("reports of ours take %.3f times as long as others: %v and %v", ratio, median(all), median(none))
-	}
-	if ended := w.counts.total["TokensRevoked leak"]; ended != 2*rounds*values {
-		t.Errorf("%d tokens ended, of %d", ended, 2*rounds*values)
+	const values, short = 40, 2 * time.Millisecond
+	step := gitlabapi.LeakStep(values)
+	for _, c := range []struct {
+		name  string
+		ours  int           // of the values
+		takes time.Duration // a request to the table, and the mail about a token
+		away  bool          // the table
+		limit time.Duration // of the invocation
+		want  time.Duration
+	}{
+		{"none of ours", 0, short, false, time.Hour, step},
+		{"one of ours", 1, short, false, time.Hour, step},
+		{"nothing but ours", values, short, false, time.Hour, step},
+		{"none of ours, in no time", 0, 0, false, time.Hour, step},
+		{"nothing but ours, in no time", values, 0, false, time.Hour, step},
+		{"none of ours, just in time", 0, step - 1, false, time.Hour, step},
+		{"none of ours, just too late", 0, step + 1, false, time.Hour, 2 * step},
+		{"nothing but ours, much too late", values, step / 20, false, time.Hour, 3 * step},
+		{"none of ours, looked up in vain", 0, short, true, time.Hour, step},
+		{"nothing but ours, looked up in vain", values, short, true, time.Hour, step},
+		{"none of ours, by the deadline", 0, short, false, step / 2, step / 2},
+		{"nothing but ours, by the deadline", values, short, false, step / 2, step / 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			reported := make([]string, values)
+			for i := range reported {
+				reported[i] = fmt.Sprintf("lkpat_%036d", i)
+				if name := fmt.Sprintf("leaked %d", i); i < c.ours {
+					w.issue(t, name, "other", scope.API)
+					reported[i] = w.bearers[name]
+				}
+			}
+			w.connect(dynamodb.New(w.client.Options(), func(o *dynamodb.Options) {
+				o.RetryMaxAttempts = 1
+				o.HTTPClient = slowClient{c.takes, c.away, o.HTTPClient}
+			}))
+			w.leakStep, w.messenger = gitlabapi.LeakStep, &messenger{takes: c.takes}
+			event := raw(t, leakOf(t, reported...).event(w))
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), c.limit)
+				defer cancel()
+				watch := clock.StartStopwatch()
+				_, err := gitlabapi.Lambda(w.function("leaks"), nil).Invoke(ctx, event)
+				check(t, err)
+				if took := watch.Elapsed(); took != c.want {
+					t.Errorf("took %s, want %s", took, c.want)
+				}
+			})
+			if ended := w.counts.total["TokensRevoked leak"]; ended != c.ours && !c.away {
+				t.Errorf("%d tokens ended, of %d", ended, c.ours)
+			}
+		})
 	}
 }
 
@@ -326,12 +348,14 @@ func TestTheTimeOfAReplyGivesNothingAway(t *testing.T) {
 type messenger struct {
 	told      [][]token.ID
 	publicURL string
+	takes     time.Duration // a token's mail
 	fail      error
 }
 
 func (m *messenger) Leaked(_ context.Context, tokens []token.Token, publicURL string) (int, error) {
 	var ids []token.ID
 	for _, t := range tokens {
+		time.Sleep(m.takes) // sleep: in a bubble, whose time passes at once
 		ids = append(ids, t.ID)
 	}
 	m.told, m.publicURL = append(m.told, ids), publicURL

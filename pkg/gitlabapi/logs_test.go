@@ -112,7 +112,7 @@ func TestRefusalsAreCountedOnce(t *testing.T) {
 // Many invocations at once do not see each other's replies.
 func TestInvocationsAtOnce(t *testing.T) {
 	w := newWorld(t)
-	function := gitlabapi.Lambda(w.functions()["directory"], nil)
+	function := gitlabapi.Lambda(w.function("directory"), nil)
 	payloads := map[string][]byte{}
 	for _, name := range []string{"owner", "other", "root"} {
 		payloads[name] = raw(t, get("directory", "/api/v4/user", name).event(w))

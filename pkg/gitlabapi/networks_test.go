@@ -49,7 +49,7 @@ func throughGateway(tb testing.TB, w *world, r request, from any) response {
 
 func throughGatewayOf(tb testing.TB, w *world, function string, event map[string]any) response {
 	tb.Helper()
-	return invoke(tb, gitlabapi.Lambda(w.functions()[function], nil), event["httpMethod"].(string), event)
+	return invoke(tb, gitlabapi.Lambda(w.function(function), nil), event["httpMethod"].(string), event)
 }
 
 func networkCases() []replyCase {

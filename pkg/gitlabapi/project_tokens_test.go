@@ -76,16 +76,14 @@ func (w *world) bot(tb testing.TB, name string, kind project.Kind, id project.ID
 	return w.tokens[name]
 }
 
-func botsOfWeb(tb testing.TB, w *world) {
+var botsOfWeb = stage(func(tb testing.TB, w *world) {
 	tb.Helper()
 	w.withProjects(tb)
 	w.bot(tb, "web", project.KindProject, 8, project.Developer)
 	w.bot(tb, "owner of web", project.KindProject, 8, project.Owner)
 	w.bot(tb, "acme", project.KindGroup, 7, project.Maintainer)
 	w.bot(tb, "apps", project.KindProject, 9, project.Maintainer)
-	w.logs.reset()
-	w.counts.reset()
-}
+})
 
 func projectTokenCases() []replyCase {
 	var cases []replyCase

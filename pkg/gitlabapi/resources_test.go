@@ -39,7 +39,7 @@ const (
 // team makes two trees of groups and projects. In acme, owner is Owner, blocked
 // is Maintainer, reporter is Reporter and gone was Owner. In web, other is Developer until 2026-04-02, the
 // bot is Maintainer, and expired was Reporter until today.
-func team(tb testing.TB, w *world) {
+var team = stage(func(tb testing.TB, w *world) {
 	tb.Helper()
 	ctx := tb.Context()
 	as := func(name string) principal.Principal { return principal.Principal{Account: w.users[name]} }
@@ -81,7 +81,7 @@ func team(tb testing.TB, w *world) {
 		_, err := w.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: aws.String(tableName), Key: attributes{"pk": text(k[0]), "sk": text(k[1])}})
 		check(tb, err)
 	}
-}
+})
 
 // join makes an account a member past all rules.
 func (w *world) join(tb testing.TB, res project.ID, name string, level project.Level, until clock.Day, by account.ID) {
@@ -434,6 +434,7 @@ func sameButLastUse(a, b string) bool {
 // Breaks if somebody can give, change or take away a level above their own, or
 // any without managing the project.
 func TestRightsOverMembers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.user(t, "target")
 	w.user(t, "keeper")

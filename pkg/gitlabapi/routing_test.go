@@ -186,6 +186,7 @@ func TestGuardComesBeforeParameters(t *testing.T) {
 // A request whose parameters cannot be read does nothing, also where it needs
 // none: it may have asked for something else.
 func TestUnreadableParametersDoNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	bodies := map[string]request{
 		"half a body":     {json: `{"sudo":`},

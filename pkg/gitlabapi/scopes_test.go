@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -25,11 +24,12 @@ const scopesPage = "../../docs/scopes.md"
 type gate struct {
 	*world
 	functions map[string]gitlabapi.Handler
+	good      map[string]bool // the tokens that no request has ended, by name
 }
 
 func newGate(tb testing.TB) *gate {
 	w := newWorld(tb)
-	return &gate{w, w.functions()}
+	return &gate{w, w.functions(), map[string]bool{}}
 }
 
 var anyPlace = regexp.MustCompile(`\{[^}]*\}`)
@@ -71,7 +71,7 @@ type verdict struct {
 func (g *gate) ask(tb testing.TB, function http.Handler, method, path string, s scope.Scope, header http.Header) verdict {
 	tb.Helper()
 	name := "only " + string(s)
-	if _, err := g.verifier.Verify(tb.Context(), g.bearers[name], netip.Addr{}); err != nil {
+	if !g.good[name] {
 		g.issue(tb, name, "root", s)
 	}
 	r := httptest.NewRequest(method, path, nil)
@@ -83,6 +83,7 @@ func (g *gate) ask(tb testing.TB, function http.Handler, method, path string, s 
 	function.ServeHTTP(recorder, r)
 	var body struct{ Error, Scope string }
 	_ = json.Unmarshal(recorder.Body.Bytes(), &body) // a list or nothing says that it was served
+	g.good[name] = method != http.MethodDelete && method != http.MethodPost || recorder.Code >= http.StatusBadRequest
 	switch {
 	case recorder.Code >= http.StatusInternalServerError, body.Error == "invalid_token", body.Error == "404 Not Found":
 		tb.Errorf("%s %s with %s: %d %s", method, path, s, recorder.Code, recorder.Body)
@@ -125,6 +126,7 @@ func documented(method, path string) []scope.Scope {
 // the running functions, the table for authorizers and the page for people say
 // different things.
 func TestScopesOfEveryRoute(t *testing.T) {
+	t.Parallel()
 	g := newGate(t)
 	var rows []scopeRow
 	exceptions := map[string]int{}
@@ -178,6 +180,7 @@ func TestScopesOfEveryRoute(t *testing.T) {
 // An administrator's token that has nothing but sudo opens every route to act
 // as somebody else, and no other scope does (GitLab's reference, "Sudo").
 func TestSudoOpensEveryRouteAndNothingElseDoes(t *testing.T) {
+	t.Parallel()
 	g := newGate(t)
 	as := header("Sudo", g.users["owner"].ID.String())
 	oneself := header("Sudo", g.users["root"].ID.String())

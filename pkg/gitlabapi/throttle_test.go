@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/pkg/gitlabapi"
-	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/throttle"
 	"latchkey/pkg/verify"
@@ -30,13 +29,10 @@ type crowd struct {
 func newCrowd(tb testing.TB, limits throttle.Limits) *crowd {
 	tb.Helper()
 	c := &crowd{world: newWorld(tb), functions: map[string]lambda.Handler{}}
-	random := c.issuing.Random
 	c.breakEngine(func(string) bool {
 		c.asked.Add(1)
 		return false
 	})
-	c.issuing.Random = random // a new one would give out the same bearers again
-	c.issuer = made(lifecycle.NewIssuer(c.issuing))
 	c.throttles = throttle.New(limits)
 	for name, handler := range c.world.functions() {
 		c.functions[name] = gitlabapi.Lambda(handler, nil)

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,7 +60,10 @@ var now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
 // so two worlds that see the same requests give the same replies.
 type world struct {
 	clock   *clock.Fake
+	random  *counter
+	engine  *engine.Engine
 	client  *dynamodb.Client
+	writes  *atomic.Int64 // how many requests have reached the engine that may have changed the table
 	table   *store.Table
 	format  secret.Format
 	pepper  secret.Pepper
@@ -88,6 +92,10 @@ type world struct {
 
 	lastEvent int64 // that told has told
 
+	// The last snapshot, and how many writes came before it.
+	seen       string
+	seenWrites int64
+
 	// The bearers that every world starts with, by what they are.
 	bearers map[string]string
 	// The tokens of bearers, by the same names.
@@ -95,20 +103,76 @@ type world struct {
 	users  map[string]account.Account
 }
 
-// newWorld makes these accounts: root (administrator, id 1), owner (2), other
+// first is the world that every other one starts as a copy of.
+var first struct {
+	made  sync.Once
+	world *world
+}
+
+// newWorld has these accounts: root (administrator, id 1), owner (2), other
 // (3), blocked (4), sleeper (deactivated, 5), and a token of each, and for
 // owner some more.
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
+	first.made.Do(func() { first.world = makeWorld(tb) })
+	if first.world == nil {
+		tb.Fatal("no world to copy: an earlier test failed to make it")
+	}
+	w := first.world.copied()
+	tb.Cleanup(func() { w.searchLogs(tb) })
+	return w
+}
+
+// A stage is what a case needs in a new world. It is made once, and every world that
+// is brought there becomes a copy of that one.
+func stage(make func(testing.TB, *world)) func(testing.TB, *world) {
+	var once sync.Once
+	var ready *world
+	return func(tb testing.TB, w *world) {
+		tb.Helper()
+		once.Do(func() {
+			started := first.world.copied()
+			make(tb, started)
+			started.snapshot(tb)
+			ready = started
+		})
+		if ready == nil {
+			tb.Fatal("no world to copy: an earlier test failed to make it")
+		}
+		if w.writes.Load() != first.world.writes.Load() {
+			tb.Fatal("this world is not new")
+		}
+		*w = *ready.copied()
+	}
+}
+
+// copied returns a world that goes on from where w is, with nothing logged or
+// counted yet.
+func (w *world) copied() *world {
+	c := *w
+	c.clock, c.random, c.engine = clock.NewFake(w.clock.Now()), &counter{w.random.n}, w.engine.Clone()
+	c.writes = new(atomic.Int64)
+	c.writes.Store(w.writes.Load())
+	c.client = c.engine.Client(counting(c.writes))
+	c.logs, c.counts = &logs{secrets: slices.Clone(w.logs.secrets)}, &counts{}
+	c.bearers, c.tokens, c.users = maps.Clone(w.bearers), maps.Clone(w.tokens), maps.Clone(w.users)
+	c.connect(c.client)
+	return &c
+}
+
+func makeWorld(tb testing.TB) *world {
+	tb.Helper()
 	pepper, err := secret.NewPepper(pepperKey)
 	check(tb, err)
 	w := &world{
-		clock: clock.NewFake(now.Add(-24 * time.Hour)), client: engine.New().Client(), pepper: pepper, catalog: scope.GitLab(),
+		clock: clock.NewFake(now.Add(-24 * time.Hour)), random: &counter{}, engine: engine.New(), pepper: pepper, catalog: scope.GitLab(),
 		format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}},
 		logs:   &logs{}, counts: &counts{}, publicURL: publicURL,
 		leakStep: func(int) time.Duration { return 0 }, throttles: throttle.Unlimited(),
 		bearers: map[string]string{}, tokens: map[string]token.Token{}, users: map[string]account.Account{},
+		writes: new(atomic.Int64),
 	}
+	w.client = w.engine.Client(counting(w.writes))
 	path, err := tabledef.Path()
 	check(tb, err)
 	check(tb, tabledef.Create(tb.Context(), w.client, path, tableName))
@@ -143,9 +207,7 @@ func newWorld(tb testing.TB) *world {
 	w.expire(tb, "expired")
 	check(tb, w.table.SetAccountState(tb.Context(), w.users["blocked"].ID, account.Active, account.Blocked, storetest.Event))
 	check(tb, w.table.SetAccountState(tb.Context(), w.users["sleeper"].ID, account.Active, account.Deactivated, storetest.Event))
-	w.logs.reset()
-	w.counts.reset()
-	tb.Cleanup(func() { w.searchLogs(tb) })
+	w.snapshot(tb)
 	return w
 }
 
@@ -158,7 +220,7 @@ func (w *world) connect(client *dynamodb.Client) {
 	w.issuing = lifecycle.IssuerParts{
 		Store: w.table, Reader: w.table, Projects: w.table, Bots: w.table, Scopes: w.catalog, Pepper: w.pepper, Format: w.format,
 		Gate:     made(administration.NewGate(w.table)),
-		Settings: w.table, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: w.clock, Random: &counter{},
+		Settings: w.table, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: w.clock, Random: w.random,
 	}
 	w.issuer = made(lifecycle.NewIssuer(w.issuing))
 	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))
@@ -266,30 +328,49 @@ func (w *world) api(function string) *gitlabapi.API {
 	}
 }
 
+// function returns the handler of one function, on what the world is made of by now.
+func (w *world) function(name string) gitlabapi.Handler {
+	switch name {
+	case "issue":
+		return gitlabapi.Issue(w.api(name), w.issuer, w.revoker)
+	case "revoke":
+		return gitlabapi.Revoke(w.api(name), w.revoker)
+	case "tokens":
+		return gitlabapi.Tokens(w.api(name), w.lister, w.accounts.Finder)
+	case "directory":
+		return gitlabapi.Directory(w.api(name), w.accounts)
+	case "settings":
+		return gitlabapi.Settings(w.api(name), w.features, w.administration, w.trail)
+	case "leaks":
+		return gitlabapi.Leaks(w.api(name), w.revoker, w.messenger, w.leakStep)
+	}
+	panic("no function is called " + name)
+}
+
 // functions returns the handlers by function.
 func (w *world) functions() map[string]gitlabapi.Handler {
-	return map[string]gitlabapi.Handler{
-		"issue":     gitlabapi.Issue(w.api("issue"), w.issuer, w.revoker),
-		"revoke":    gitlabapi.Revoke(w.api("revoke"), w.revoker),
-		"tokens":    gitlabapi.Tokens(w.api("tokens"), w.lister, w.accounts.Finder),
-		"directory": gitlabapi.Directory(w.api("directory"), w.accounts),
-		"settings":  gitlabapi.Settings(w.api("settings"), w.features, w.administration, w.trail),
-		"leaks":     gitlabapi.Leaks(w.api("leaks"), w.revoker, w.messenger, w.leakStep),
+	all := map[string]gitlabapi.Handler{}
+	for _, name := range []string{"issue", "revoke", "tokens", "directory", "settings", "leaks"} {
+		all[name] = w.function(name)
 	}
+	return all
 }
 
 func (w *world) consoles() map[string]lambda.Handler {
-	functions := w.functions()
 	return map[string]lambda.Handler{
-		"issue":  gitlabapi.Lambda(functions["issue"], gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts)),
-		"revoke": gitlabapi.Lambda(functions["revoke"], gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
+		"issue":  gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts)),
+		"revoke": gitlabapi.Lambda(w.function("revoke"), gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
 	}
 }
 
 // snapshot returns everything in the table but the audit trail, which also says
-// what was refused.
+// what was refused. It looks again only after a request that may have changed it.
 func (w *world) snapshot(tb testing.TB) string {
 	tb.Helper()
+	writes := w.writes.Load()
+	if writes == w.seenWrites {
+		return w.seen
+	}
 	out, err := w.client.Scan(tb.Context(), &dynamodb.ScanInput{TableName: aws.String(tableName), ConsistentRead: aws.Bool(true)})
 	check(tb, err)
 	if len(out.LastEvaluatedKey) > 0 {
@@ -305,7 +386,27 @@ func (w *world) snapshot(tb testing.TB) string {
 		lines = append(lines, string(line))
 	}
 	slices.Sort(lines)
-	return strings.Join(lines, "\n")
+	w.seen, w.seenWrites = strings.Join(lines, "\n"), writes
+	return w.seen
+}
+
+// counting is an option for a client: it counts the requests that may change something.
+func counting(writes *atomic.Int64) func(*dynamodb.Options) {
+	return func(o *dynamodb.Options) { o.HTTPClient = countingClient{writes, o.HTTPClient} }
+}
+
+type countingClient struct {
+	writes *atomic.Int64
+	next   dynamodb.HTTPClient
+}
+
+func (c countingClient) Do(r *http.Request) (*http.Response, error) {
+	switch _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation {
+	case "GetItem", "BatchGetItem", "TransactGetItems", "Query", "Scan":
+	default:
+		c.writes.Add(1)
+	}
+	return c.next.Do(r)
 }
 
 // A request is one call of the API. target is written as a client sends it.
@@ -359,7 +460,7 @@ type door func(tb testing.TB, w *world, r request) response
 // throughHTTP sends a request to a server on a socket.
 func throughHTTP(tb testing.TB, w *world, r request) response {
 	tb.Helper()
-	server := httptest.NewServer(w.functions()[r.serving()])
+	server := httptest.NewServer(w.function(r.serving()))
 	defer server.Close()
 	path, query, _ := strings.Cut(r.target, "?")
 	req, err := http.NewRequestWithContext(tb.Context(), r.method, server.URL, strings.NewReader(r.text()))
@@ -408,14 +509,14 @@ func (r request) event(w *world) map[string]any {
 
 func throughLambda(tb testing.TB, w *world, r request) response {
 	tb.Helper()
-	return invoke(tb, gitlabapi.Lambda(w.functions()[r.serving()], nil), r.method, r.event(w))
+	return invoke(tb, gitlabapi.Lambda(w.function(r.serving()), nil), r.method, r.event(w))
 }
 
 func throughLambdaInBase64(tb testing.TB, w *world, r request) response {
 	tb.Helper()
 	event := r.event(w)
 	event["body"], event["isBase64Encoded"] = base64.StdEncoding.EncodeToString([]byte(r.text())), true
-	return invoke(tb, gitlabapi.Lambda(w.functions()[r.serving()], nil), r.method, event)
+	return invoke(tb, gitlabapi.Lambda(w.function(r.serving()), nil), r.method, event)
 }
 
 // invoke calls a function with an event that has to get a reply, not an error.
