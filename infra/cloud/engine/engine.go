@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -50,6 +51,19 @@ type Engine struct {
 // New returns an engine without tables.
 func New() *Engine {
 	return &Engine{clock: clock.System{}, tables: map[string]*table{}, tokens: map[string]answeredTransaction{}}
+}
+
+// Clone returns a copy of the engine as it is at this instant. From then on neither sees what the
+// other writes: a test can prepare a world once and give each case a copy. Calls of e may go on
+// meanwhile.
+func (e *Engine) Clone() *Engine {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	c := &Engine{clock: e.clock, tables: make(map[string]*table, len(e.tables)), tokens: maps.Clone(e.tokens)}
+	for name, t := range e.tables {
+		c.tables[name] = t.clone()
+	}
+	return c
 }
 
 // Client returns an SDK client that talks to this engine. options run last, so a test can wrap the

@@ -593,6 +593,61 @@ func TestScan(t *testing.T) {
 	})
 }
 
+// If this fails, cases that got clones of one prepared world change each other's items.
+func TestClone(t *testing.T) {
+	e := engine.New()
+	path, err := tabledef.Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	original := bench{t, e.Client(), "cloned"}
+	if err := tabledef.Create(t.Context(), original.client, path, original.table); err != nil {
+		t.Fatal(err)
+	}
+	item := func(sort string) row {
+		return with(key("p", sort), row{"expiry_bucket": s("b"), "expiry_order": s(sort)})
+	}
+	original.put(item("1"), item("2"), item("3"))
+	// seen lists the items of the table and of its index.
+	seen := func(b bench) (seen []string) {
+		for _, in := range []*dynamodb.QueryInput{
+			{KeyConditionExpression: aws.String("pk = :v"), ExpressionAttributeValues: row{":v": s("p")}},
+			{IndexName: aws.String("expiry-index"), KeyConditionExpression: aws.String("expiry_bucket = :v"), ExpressionAttributeValues: row{":v": s("b")}},
+		} {
+			in.TableName = &b.table
+			out, err := b.client.Query(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, it := range out.Items {
+				seen = append(seen, it["sk"].(*types.AttributeValueMemberS).Value)
+			}
+		}
+		return seen
+	}
+	clone := bench{t, e.Clone().Client(), original.table}
+	for _, b := range []bench{original, clone} {
+		if got, want := seen(b), []string{"1", "2", "3", "1", "2", "3"}; !slices.Equal(got, want) {
+			t.Errorf("items %v, want %v", got, want)
+		}
+	}
+	original.put(item("0"))
+	if err := original.update(key("p", "2"), "REMOVE expiry_bucket SET a = :v", row{":v": n(1)}); err != nil {
+		t.Fatal(err)
+	}
+	clone.put(item("4"))
+	if _, err := clone.client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &clone.table, Key: key("p", "1")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := seen(original), []string{"0", "1", "2", "3", "0", "1", "3"}; !slices.Equal(got, want) {
+		t.Errorf("original: items %v, want %v", got, want)
+	}
+	if got, want := seen(clone), []string{"2", "3", "4", "2", "3", "4"}; !slices.Equal(got, want) {
+		t.Errorf("clone: items %v, want %v", got, want)
+	}
+	same(t, "an item that the original has changed", clone.get(key("p", "2")), item("2"))
+}
+
 func TestConcurrentUpdatesAreSerial(t *testing.T) {
 	b := newBench(t)
 	k := key("p", "s")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -18,6 +19,15 @@ type table struct {
 	items   *collection
 	indexes map[string]*collection
 	ttl     string // attribute name; empty when off
+}
+
+func (t *table) clone() *table {
+	copied := *t
+	copied.items, copied.indexes = t.items.clone(), maps.Clone(t.indexes)
+	for name, index := range copied.indexes {
+		copied.indexes[name] = index.clone()
+	}
+	return &copied
 }
 
 type collection struct {
@@ -41,6 +51,16 @@ func (k keyPair) names() []string {
 
 func newCollection(key, tableKey keyPair) *collection {
 	return &collection{key: key, tableKey: tableKey, partitions: map[string][]item{}}
+}
+
+// clone copies the order of the items and not the items, which no write changes.
+func (c *collection) clone() *collection {
+	copied := &collection{key: c.key, tableKey: c.tableKey, keep: c.keep, partitions: maps.Clone(c.partitions)}
+	for partition, rows := range copied.partitions {
+		copied.partitions[partition] = slices.Clone(rows)
+	}
+	copied.order.Store(c.order.Load())
+	return copied
 }
 
 // partitionOf spells a partition key so that keys of different types cannot meet.
