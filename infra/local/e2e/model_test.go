@@ -488,7 +488,7 @@ func (m *machine) compare() {
 // or one has ended that its owner relies on.
 func TestProductAgainstModel(t *testing.T) {
 	t.Parallel()
-	w, proxy := proxied(t)
+	w, proxy := proxied(t, localtest.Options{})
 	var runs, steps atomic.Int64
 	t.Cleanup(func() { t.Logf("%d runs, %d steps", runs.Load(), steps.Load()) })
 	rapid.Check(t, func(r *rapid.T) {
