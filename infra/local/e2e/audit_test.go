@@ -38,9 +38,9 @@ type auditEvent struct {
 
 // auditedWorld is a world in which one thing happens each second: to anna's account and tokens, to
 // the project web and the group acme.
-func auditedWorld(t *testing.T, o localtest.Options) (w *localtest.World, anna, bert holder) {
+func auditedWorld(t *testing.T) (w *localtest.World, anna, bert holder) {
 	t.Helper()
-	w = localtest.Start(t, o)
+	w = localtest.Start(t, localtest.Options{})
 	anna, bert = newAccount(t, w, "anna"), newAccount(t, w, "bert")
 	withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer, bert.ID: project.Developer})
 	step := func(bearer, method, path, body string, status int) string {
@@ -72,7 +72,7 @@ func auditedWorld(t *testing.T, o localtest.Options) (w *localtest.World, anna, 
 // the service's interface, as those of tokens are.
 func TestEveryMethodOfTheAuditService(t *testing.T) {
 	t.Parallel()
-	w, anna, _ := auditedWorld(t, localtest.Options{})
+	w, anna, _ := auditedWorld(t)
 	admin, annas := client(t, w, root.Bearer).AuditEvents, client(t, w, anna.Bearer).AuditEvents
 	events := must[[]*gitlab.AuditEvent](t)
 	whole := func(t *testing.T, e *gitlab.AuditEvent) {
@@ -177,7 +177,7 @@ func TestEveryMethodOfTheAuditService(t *testing.T) {
 // it stands, under the configured address.
 func TestAuditEventsAsPythonGitlabReadsThem(t *testing.T) {
 	t.Parallel()
-	w, anna, _ := auditedWorld(t, embedded())
+	w, anna, _ := auditedWorld(t)
 	walk := func(bearer, path string) (events []auditEvent) {
 		t.Helper()
 		for next := w.URL + path; next != ""; {
@@ -258,7 +258,7 @@ var (
 // address.
 func TestTheTrailHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
-	w, anna, bert := auditedWorld(t, embedded())
+	w, anna, bert := auditedWorld(t)
 	for _, name := range []string{anna.Bearer, "for anna@example.test"} {
 		newToken(t, w, anna.ID, name, "2026-05-01")
 	}

@@ -39,7 +39,10 @@ func told(texts []string, name string) (n int) {
 // The edge cases that tokens like these are known for, one by one.
 func TestEdgeCases(t *testing.T) {
 	t.Parallel()
-	start := func(t *testing.T) *localtest.World { return localtest.Start(t, embedded()) }
+	start := func(t *testing.T) *localtest.World {
+		t.Parallel()
+		return localtest.Start(t, localtest.Options{})
+	}
 
 	t.Run("1: a token for today is refused, one for tomorrow works to the end of the day", func(t *testing.T) {
 		w := start(t)

@@ -39,6 +39,9 @@ type invocation struct {
 	payload       string
 }
 
+// An invoker invokes a function with a payload from a file.
+type invoker func(t *testing.T, w *localtest.World, function, payloadFile string) invocation
+
 // invokeByCLI runs `aws lambda invoke` with a payload from a file, as an operator does.
 func invokeByCLI(t *testing.T, w *localtest.World, function, payloadFile string) invocation {
 	t.Helper()
@@ -64,6 +67,17 @@ func invokeByCLI(t *testing.T, w *localtest.World, function, payloadFile string)
 	return result
 }
 
+// invokeByHTTP does the same without the CLI, which takes a second to start.
+func invokeByHTTP(t *testing.T, w *localtest.World, function, payloadFile string) invocation {
+	t.Helper()
+	payload, err := os.ReadFile(payloadFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply := w.Do(t, "", "POST", "/2015-03-31/functions/"+function+"/invocations", string(payload))
+	return invocation{reply.Status, reply.Header.Get("X-Amz-Function-Error"), reply.Body}
+}
+
 // sampleFile names a file of events/.
 func sampleFile(tb testing.TB, function, name string) string {
 	tb.Helper()
@@ -74,18 +88,19 @@ func sampleFile(tb testing.TB, function, name string) string {
 func TestOperatorCreatesTokensThroughTheCLI(t *testing.T) {
 	t.Parallel()
 	for sample, test := range map[string]struct {
+		invoke invoker
 		bearer string // "" for a generated one
 		path   string // what the new bearer may get
 		shows  string
 	}{
-		"console-create-administrator":           {"", "/api/v4/users?username=root", `"username":"root"`},
-		"console-create-token":                   {"", "/api/v4/personal_access_tokens/self", `"description":"pulls usage figures"`},
-		"console-create-token-with-chosen-value": {"token-string-here456", "/api/v4/user", `"username":"root"`},
+		"console-create-administrator":           {invokeByCLI, "", "/api/v4/users?username=root", `"username":"root"`},
+		"console-create-token":                   {invokeByHTTP, "", "/api/v4/personal_access_tokens/self", `"description":"pulls usage figures"`},
+		"console-create-token-with-chosen-value": {invokeByHTTP, "token-string-here456", "/api/v4/user", `"username":"root"`},
 	} {
 		t.Run(sample, func(t *testing.T) {
 			t.Parallel()
-			w := localtest.Start(t, embedded())
-			result := invokeByCLI(t, w, "issue", sampleFile(t, "issue", sample))
+			w := localtest.Start(t, localtest.Options{})
+			result := test.invoke(t, w, "issue", sampleFile(t, "issue", sample))
 			if result.StatusCode != http.StatusOK || result.FunctionError != "" {
 				t.Fatalf("%+v", result)
 			}
@@ -111,18 +126,21 @@ func TestOperatorCreatesTokensThroughTheCLI(t *testing.T) {
 // With every sample that ends a token, the next request is refused.
 func TestOperatorRevokesTokensThroughTheCLI(t *testing.T) {
 	t.Parallel()
-	for sample, reply := range map[string]string{
-		"console-revoke-by-value":   `{"revoked":true,"id":4194305,"user_id":1}`,
-		"console-revoke-by-id":      `{"revoked":true,"id":4194305,"user_id":1}`,
-		"console-revoke-everything": `{"revoked":true,"user_id":1}`,
+	for sample, test := range map[string]struct {
+		invoke invoker
+		reply  string
+	}{
+		"console-revoke-by-value":   {invokeByCLI, `{"revoked":true,"id":4194305,"user_id":1}`},
+		"console-revoke-by-id":      {invokeByHTTP, `{"revoked":true,"id":4194305,"user_id":1}`},
+		"console-revoke-everything": {invokeByHTTP, `{"revoked":true,"user_id":1}`},
 	} {
 		t.Run(sample, func(t *testing.T) {
 			t.Parallel()
-			w := localtest.Start(t, embedded())
+			w := localtest.Start(t, localtest.Options{})
 			want(t, w, localtest.AdminBearer, "GET", "/api/v4/user", "", http.StatusOK)
-			result := invokeByCLI(t, w, "revoke", sampleFile(t, "revoke", sample))
-			if result.StatusCode != http.StatusOK || result.FunctionError != "" || result.payload != reply {
-				t.Errorf("%+v, want %s", result, reply)
+			result := test.invoke(t, w, "revoke", sampleFile(t, "revoke", sample))
+			if result.StatusCode != http.StatusOK || result.FunctionError != "" || result.payload != test.reply {
+				t.Errorf("%+v, want %s", result, test.reply)
 			}
 			if body := want(t, w, localtest.AdminBearer, "GET", "/api/v4/user", "", http.StatusUnauthorized); body != revokedBody+"\n" {
 				t.Errorf("the refusal is %s", body)
@@ -137,7 +155,7 @@ func TestOperatorRevokesTokensThroughTheCLI(t *testing.T) {
 // A payload that cannot be carried out is a function error whose message says why.
 func TestOperatorIsToldWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	file := func(payload string) string {
 		path := filepath.Join(t.TempDir(), "payload.json")
 		if err := os.WriteFile(path, []byte(payload), 0o600); err != nil {
@@ -158,7 +176,11 @@ func TestOperatorIsToldWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			result := invokeByCLI(t, w, test.function, test.payload)
+			invoke := invoker(invokeByHTTP)
+			if name == "unknown scope" {
+				invoke = invokeByCLI
+			}
+			result := invoke(t, w, test.function, test.payload)
 			var failure struct{ ErrorMessage string }
 			decode(t, result.payload, &failure)
 			if result.FunctionError != "Unhandled" || failure.ErrorMessage != test.message {

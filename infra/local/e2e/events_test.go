@@ -70,10 +70,7 @@ func TestSampleEvents(t *testing.T) {
 		expected[s.golden()] = true
 		t.Run(s.function+"/"+s.name, func(t *testing.T) {
 			t.Parallel()
-			options := embedded()
-			options.Random = rand.NewChaCha8([32]byte{})
-			options.PublicURL = "https://tokens.example.test"
-			w := localtest.Start(t, options)
+			w := localtest.Start(t, localtest.Options{Random: rand.NewChaCha8([32]byte{}), PublicURL: "https://tokens.example.test"})
 			function := w.Functions[s.function]
 			if function == nil {
 				t.Fatalf("the template has no function %q", s.function)

@@ -13,7 +13,7 @@ import (
 // that are there.
 func TestSwitchedOffFeatureRefusesNewTokensOnly(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	bearers, err := seed.Make(t.Context(), w.URL, localtest.AdminBearer, "2027-03-19")
 	if err != nil {
 		t.Fatal(err)

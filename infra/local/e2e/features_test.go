@@ -13,7 +13,7 @@ import (
 // The client sends every field of its options, empty ones too.
 func TestFeaturesThroughTheGoClient(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	c := client(t, w, localtest.AdminBearer)
 	const name = "resource_access_token"
 	set := func(o gitlab.SetFeatureFlagOptions) *gitlab.Feature {

@@ -48,7 +48,7 @@ func TestJavaScriptClient(t *testing.T) {
 	for section, checks := range sections {
 		t.Run(section, func(t *testing.T) {
 			t.Parallel()
-			w := localtest.Start(t, embedded())
+			w := localtest.Start(t, localtest.Options{})
 			said := gitbeaker(t, w, section)
 			for _, check := range checks {
 				t.Run(check, func(t *testing.T) {

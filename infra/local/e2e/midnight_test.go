@@ -134,9 +134,7 @@ func TestTokensEndAtMidnightUTC(t *testing.T) {
 		for name, good := range all {
 			t.Run(name+", "+response+" responses", func(t *testing.T) {
 				t.Parallel()
-				options := embedded()
-				options.Parameters = map[string]string{"AuthorizerHttpApiResponse": response}
-				w := localtest.Start(t, options)
+				w := localtest.Start(t, localtest.Options{Parameters: map[string]string{"AuthorizerHttpApiResponse": response}})
 				user := newAccount(t, w, "ada")
 				for _, moment := range aroundMidnight {
 					w.Clock.Set(localtest.Now)
@@ -154,7 +152,7 @@ func TestTokensEndAtMidnightUTC(t *testing.T) {
 // Another credential can rotate a token whose day has come; the token itself cannot.
 func TestExpiredTokenIsRotatedByAnother(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	user := newAccount(t, w, "ada")
 	for _, moment := range aroundMidnight {
 		for name, by := range map[string]string{"owner": user.Bearer, "administrator": root.Bearer} {
@@ -206,7 +204,7 @@ func TestDaysThatATokenMayEndOn(t *testing.T) {
 	for name, issue := range ways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := localtest.Start(t, embedded())
+			w := localtest.Start(t, localtest.Options{})
 			user := newAccount(t, w, "ada")
 			for _, test := range []struct{ now, on, refusal string }{
 				{"2026-03-19T23:59:59Z", "2026-03-18", fmt.Sprintf(dead, "2026-03-19")},

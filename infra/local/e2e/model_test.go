@@ -2,18 +2,20 @@ package e2e_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"pgregory.net/rapid" // draws the steps, and shortens those that fail
 
 	"latchkey/infra/local/localtest"
 	"latchkey/pkg/clock"
-	"latchkey/pkg/store/storetest"
 )
 
 // A modelToken is what the documentation says of a token.
@@ -76,11 +78,12 @@ type machine struct {
 	*rapid.T
 	t      *testing.T // for what has to go well
 	world  *localtest.World
-	proxy  *storetest.Proxy
+	line   *line
 	owners []*modelOwner
 	uses   map[string]modelUse // by who asked and the key
 	recent []*modelToken       // whose bearers are tried after each step
 	calls  []call              // the last ones
+	steps  int
 }
 
 func (m *machine) now() time.Time { return m.world.Clock.Now() }
@@ -145,6 +148,65 @@ const (
 	diesAfter   = "is gone once it has done the first write"
 )
 
+// A line is what connects the product with its engine.
+type line struct {
+	mu     sync.Mutex
+	fault  string
+	writes int // since the fault
+}
+
+// fails makes the line fail, or work again, and returns how many writes there were before.
+func (l *line) fails(fault string) (writes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	writes = l.writes
+	l.fault, l.writes = fault, 0
+	return writes
+}
+
+// loses says whether a request gets lost, or its reply.
+func (l *line) loses(operation string) (request, reply bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	write := strings.HasSuffix(operation, ".TransactWriteItems")
+	if write {
+		l.writes++
+	}
+	first := write && l.writes == 1
+	switch l.fault {
+	case lostRequest:
+		return first, false
+	case lostReply:
+		return false, first
+	case diesBefore:
+		return l.writes > 0, false
+	case diesAfter:
+		return l.writes > 0 && !first, first
+	default:
+		return false, false
+	}
+}
+
+// A lineClient sends requests over a line.
+type lineClient struct {
+	dynamodb.HTTPClient
+	line *line
+}
+
+func (c lineClient) Do(r *http.Request) (*http.Response, error) {
+	lost := &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+	request, reply := c.line.loses(r.Header.Get("X-Amz-Target"))
+	if request {
+		return nil, lost
+	}
+	response, err := c.HTTPClient.Do(r)
+	if reply && err == nil {
+		response.Body.Close()
+		return nil, lost
+	}
+	return response, err
+}
+
 // do makes a call while the engine has a fault. After a fault that the product
 // cannot hide from its client, the request is made again, as a client does.
 func (m *machine) do(c call) {
@@ -176,24 +238,10 @@ func (m *machine) administer() {
 }
 
 func (m *machine) attempt(c call, fault string) {
-	var writes atomic.Int32
-	m.proxy.Fail(func(operation string, _ int) storetest.Action {
-		if operation == "TransactWriteItems" {
-			writes.Add(1)
-		}
-		first := operation == "TransactWriteItems" && writes.Load() == 1
-		switch {
-		case fault == lostRequest && first, fault == diesBefore && writes.Load() > 0, fault == diesAfter && writes.Load() > 0 && !first:
-			return storetest.LoseRequest
-		case (fault == lostReply || fault == diesAfter) && first:
-			return storetest.LoseReply
-		default:
-			return nil
-		}
-	})
+	m.line.fails(fault)
 	reply := m.send(c.bearer, c.method, c.path, c.key, c.body)
-	m.proxy.Fail(nil)
-	if dead := (fault == diesBefore || fault == diesAfter) && writes.Load() > 0; dead {
+	writes := m.line.fails(works)
+	if dead := (fault == diesBefore || fault == diesAfter) && writes > 0; dead {
 		// Only the note that a token was used again may be missing from a reply that is whole.
 		if reply.Status != http.StatusServiceUnavailable && reply.Status != http.StatusUnauthorized {
 			m.Fatalf("%s %s while the engine %s: %d %s", c.method, c.path, fault, reply.Status, reply.Body)
@@ -450,35 +498,51 @@ func (m *machine) list(owner *modelOwner) (tokens []listedToken) {
 	return tokens
 }
 
-// compare holds the product against the model.
+// compare holds the product against the model after a step. A step costs a list of one owner's tokens and
+// a check of each recent one, at the API or at the authorizer. The next step asks for the other owner's and
+// at the other place, so that what is wrong and stays so is seen then.
 func (m *machine) compare() {
-	now := m.now()
-	for _, owner := range m.owners {
-		var wanted []listedToken
-		for _, t := range owner.tokens {
-			l := listedToken{ID: t.id, Revoked: t.revoked(now), Active: !t.revoked(now) && !t.expired(now)}
-			if l.Active && t.superseded {
-				l.SupersededUntil = t.worksUntil.Format("2006-01-02T15:04:05.000Z")
-			}
-			wanted = append(wanted, l)
-		}
-		if got := m.list(owner); !slices.Equal(got, wanted) {
-			m.Fatalf("at %s the tokens of %d are\n%+v, want\n%+v", now.Format(time.RFC3339), owner.ID, got, wanted)
+	m.steps++
+	m.compareList(m.owners[m.steps%len(m.owners)])
+	for i, t := range m.recent {
+		switch {
+		case t.bearer == "":
+		case (m.steps+i)%2 == 0:
+			m.compareReply(t)
+		default:
+			m.compareAnswer(t)
 		}
 	}
-	for _, t := range m.recent {
-		if t.bearer == "" {
-			continue
+}
+
+func (m *machine) compareList(owner *modelOwner) {
+	now := m.now()
+	var wanted []listedToken
+	for _, t := range owner.tokens {
+		l := listedToken{ID: t.id, Revoked: t.revoked(now), Active: !t.revoked(now) && !t.expired(now)}
+		if l.Active && t.superseded {
+			l.SupersededUntil = t.worksUntil.Format("2006-01-02T15:04:05.000Z")
 		}
-		status, body := t.presented(now)
-		reply := m.world.Do(m.t, t.bearer, "GET", "/api/v4/personal_access_tokens/self", "")
-		if reply.Status != status || body != "" && strings.TrimSpace(reply.Body) != body {
-			m.Fatalf("at %s token %d gets %d %s, want %d %s", now.Format(time.RFC3339), t.id, reply.Status, reply.Body, status, body)
-		}
-		answer, err := decide(m.t.Context(), m.world, http2, "GET", "/orders", t.bearer)
-		if err != nil || answer.allowed != (status == http.StatusOK) {
-			m.Fatalf("at %s the authorizer says of token %d: %s, %v", now.Format(time.RFC3339), t.id, answer.raw, err)
-		}
+		wanted = append(wanted, l)
+	}
+	if got := m.list(owner); !slices.Equal(got, wanted) {
+		m.Fatalf("at %s the tokens of %d are\n%+v, want\n%+v", now.Format(time.RFC3339), owner.ID, got, wanted)
+	}
+}
+
+func (m *machine) compareReply(t *modelToken) {
+	status, body := t.presented(m.now())
+	reply := m.world.Do(m.t, t.bearer, "GET", "/api/v4/personal_access_tokens/self", "")
+	if reply.Status != status || body != "" && strings.TrimSpace(reply.Body) != body {
+		m.Fatalf("at %s token %d gets %d %s, want %d %s", m.now().Format(time.RFC3339), t.id, reply.Status, reply.Body, status, body)
+	}
+}
+
+func (m *machine) compareAnswer(t *modelToken) {
+	status, _ := t.presented(m.now())
+	answer, err := decide(m.t.Context(), m.world, http2, "GET", "/orders", t.bearer)
+	if err != nil || answer.allowed != (status == http.StatusOK) {
+		m.Fatalf("at %s the authorizer says of token %d: %s, %v", m.now().Format(time.RFC3339), t.id, answer.raw, err)
 	}
 }
 
@@ -488,27 +552,26 @@ func (m *machine) compare() {
 // or one has ended that its owner relies on.
 func TestProductAgainstModel(t *testing.T) {
 	t.Parallel()
-	w, proxy := proxied(t)
-	var runs, steps atomic.Int64
-	t.Cleanup(func() { t.Logf("%d runs, %d steps", runs.Load(), steps.Load()) })
+	l := &line{}
+	through := localtest.Client(t)
+	w := localtest.Start(t, localtest.Options{Client: func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+		return through(append(options, hasty, func(o *dynamodb.Options) { o.HTTPClient = lineClient{o.HTTPClient, l} })...)
+	}})
+	var runs, steps int
+	t.Cleanup(func() { t.Logf("%d runs, %d steps", runs, steps) })
 	rapid.Check(t, func(r *rapid.T) {
 		w.Clock.Set(localtest.Now)
-		m := &machine{T: r, t: t, world: w, proxy: proxy, uses: map[string]modelUse{}}
-		run := runs.Add(1)
+		m := &machine{T: r, t: t, world: w, line: l, uses: map[string]modelUse{}}
+		runs++
 		for _, name := range []string{"ada", "bob"} {
-			a := newAccount(t, w, fmt.Sprintf("%s-%d", name, run))
+			a := newAccount(t, w, fmt.Sprintf("%s-%d", name, runs))
 			owner := &modelOwner{holder: a}
 			m.owners = append(m.owners, owner)
 			m.add(&modelToken{id: a.TokenID, bearer: a.Bearer, owner: owner, expires: clock.DayOf(instant("2026-09-01T00:00:00Z"))})
 		}
-		step := func(do func()) func(*rapid.T) {
-			return func(*rapid.T) {
-				steps.Add(1)
-				do()
-			}
-		}
+		step := func(do func()) func(*rapid.T) { return func(*rapid.T) { do() } }
 		r.Repeat(map[string]func(*rapid.T){
-			"":                               func(*rapid.T) { m.compare() },
+			"":                               step(m.compare),
 			"issue":                          step(m.issue),
 			"rotate":                         step(m.rotate),
 			"rotate by itself":               step(m.rotateSelf),
@@ -520,5 +583,15 @@ func TestProductAgainstModel(t *testing.T) {
 			"again, as often as clients try": step(m.again),
 			"wait":                           step(m.wait),
 		})
+		steps += m.steps
+		for _, owner := range m.owners {
+			m.compareList(owner)
+		}
+		for _, t := range m.recent {
+			if t.bearer != "" {
+				m.compareReply(t)
+				m.compareAnswer(t)
+			}
+		}
 	})
 }

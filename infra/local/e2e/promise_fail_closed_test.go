@@ -1,10 +1,11 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -20,25 +22,47 @@ import (
 )
 
 // proxied starts a world whose engine can be made to fail.
-func proxied(tb testing.TB) (*localtest.World, *storetest.Proxy) {
+func proxied(tb testing.TB, o localtest.Options) (*localtest.World, *storetest.Proxy) {
 	tb.Helper()
-	proxy := storetest.NewProxy(tb, storetest.Endpoint(tb))
-	w := localtest.Start(tb, localtest.Options{Client: hasty(proxy)})
+	proxy := storetest.NewProxy(tb, localtest.Endpoint(tb))
+	o.Client = func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+		return proxy.Client(slices.Concat([]func(*dynamodb.Options){patient}, options, []func(*dynamodb.Options){hasty})...)
+	}
+	w := localtest.Start(tb, o)
 	tb.Cleanup(func() { proxy.Fail(nil) })
 	return w, proxy
 }
 
-// hasty makes clients that are the product's own but for their pauses between attempts.
-func hasty(proxy *storetest.Proxy) func(...func(*dynamodb.Options)) *dynamodb.Client {
-	return func(options ...func(*dynamodb.Options)) *dynamodb.Client {
-		return proxy.Client(append(options, func(o *dynamodb.Options) {
-			o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, time.Millisecond)
-		})...)
-	}
+// patient waits for the engine as long as a busy machine may need.
+func patient(o *dynamodb.Options) {
+	o.HTTPClient = &http.Client{Transport: awshttp.NewBuildableClient().GetTransport(), Timeout: time.Minute}
 }
 
-// authorizerTimeout is the function's own in the template.
-const authorizerTimeout = 5 * time.Second
+// hasty does not pause between attempts, and gives up at once what comes with the status tooLate.
+func hasty(o *dynamodb.Options) {
+	o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, time.Millisecond)
+	o.HTTPClient = impatient{o.HTTPClient}
+}
+
+// tooLate is the status of a reply for which the client does not wait.
+const tooLate = 599
+
+// neverArrives and answeredTooLate are attempts that the client gives up, without the time that it waits.
+var (
+	neverArrives    = storetest.Answer(tooLate, "")
+	answeredTooLate = storetest.AnswerInstead(tooLate, "")
+)
+
+type impatient struct{ dynamodb.HTTPClient }
+
+func (c impatient) Do(r *http.Request) (*http.Response, error) {
+	response, err := c.HTTPClient.Do(r)
+	if err != nil || response.StatusCode != tooLate {
+		return response, err
+	}
+	response.Body.Close()
+	return nil, &url.Error{Op: r.Method, URL: r.URL.String(), Err: os.ErrDeadlineExceeded}
+}
 
 // A request is one that needs the engine.
 type request struct{ method, path, body string }
@@ -63,7 +87,7 @@ func TestWhatCannotBeDecidedIsRefused(t *testing.T) {
 		"connection lost before the request": {rule: storetest.Always(storetest.LoseRequest)},
 		"connection lost before the reply":   {rule: storetest.Always(storetest.LoseReply)},
 		"reply cut in the middle":            {rule: storetest.Always(storetest.CutReply)},
-		"no answer at all":                   {rule: storetest.Always(storetest.HangBefore)},
+		"no answer at all":                   {rule: storetest.Always(neverArrives)},
 		"reply is text":                      {rule: storetest.Always(storetest.Answer(200, `all is well`))},
 		"reply is a list":                    {rule: storetest.Always(storetest.Answer(200, `[{"active":true}]`))},
 		"reply is half an object":            {rule: storetest.Always(storetest.Answer(200, `{"Item":{"pk":{"S":"TOK`))},
@@ -81,7 +105,7 @@ func TestWhatCannotBeDecidedIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, proxy := proxied(t)
+			w, proxy := proxied(t, localtest.Options{})
 			quinn := newAccount(t, w, "quinn")
 			before := len(tokensOf(t, w, quinn.ID)) + len(tokensOf(t, w, root.ID))
 			var checks sync.WaitGroup
@@ -89,9 +113,7 @@ func TestWhatCannotBeDecidedIsRefused(t *testing.T) {
 			for _, f := range formats {
 				for _, bearer := range []string{quinn.Bearer, root.Bearer} { // read in one step, and in two
 					checks.Go(func() {
-						ctx, cancel := context.WithTimeout(t.Context(), authorizerTimeout)
-						defer cancel()
-						answer, err := decide(ctx, w, f, "GET", "/orders", bearer)
+						answer, err := decide(t.Context(), w, f, "GET", "/orders", bearer)
 						switch {
 						case answer.allowed:
 							t.Errorf("%s: allowed", f.name)
@@ -147,7 +169,7 @@ func unavailable(reply localtest.Reply) bool {
 func TestWhatFailsAfterTheCheckIsRefused(t *testing.T) {
 	t.Parallel()
 	throttle := storetest.Refuse("ProvisionedThroughputExceededException", "slow down")
-	w, proxy := proxied(t)
+	w, proxy := proxied(t, localtest.Options{})
 	rosa := newAccount(t, w, "rosa")
 	administrator := newToken(t, w, root.ID, "generated", "2026-09-01", "api")
 	other := newToken(t, w, rosa.ID, "other", "2026-05-01")
@@ -368,7 +390,7 @@ func TestDamagedItemsNeverAllow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := localtest.Start(t, embedded())
+			w := localtest.Start(t, localtest.Options{})
 			vera := describedAccount(t, w)
 			want(t, w, vera.Bearer, "GET", "/api/v4/user", "", http.StatusOK) // leaves last_used_at
 			if spoil != nil {

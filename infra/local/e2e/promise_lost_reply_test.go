@@ -47,7 +47,7 @@ func TestWriteWhoseAnswerIsLostIsReportedAsDone(t *testing.T) {
 	for name, rule := range map[string]storetest.Rule{
 		"first reply lost":               first(storetest.LoseReply),
 		"first reply cut":                first(storetest.CutReply),
-		"first reply late":               first(storetest.HangAfter),
+		"first reply late":               first(answeredTooLate),
 		"first reply an error":           first(internal),
 		"first reply garbage":            first(storetest.AnswerInstead(200, `all is well`)),
 		"first reply says throttled":     first(storetest.AnswerInstead(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`)),
@@ -59,7 +59,7 @@ func TestWriteWhoseAnswerIsLostIsReportedAsDone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, proxy := proxied(t)
+			w, proxy := proxied(t, localtest.Options{})
 			anna := newAccount(t, w, "anna")
 			for _, bearer := range []string{anna.Bearer, root.Bearer} { // a last use is no part of this
 				want(t, w, bearer, "GET", "/api/v4/user", "", http.StatusOK)

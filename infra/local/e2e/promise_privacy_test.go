@@ -131,7 +131,7 @@ func TestForeignAndMissingLookTheSame(t *testing.T) {
 func TestUnknownAndMalformedValuesLookTheSame(t *testing.T) {
 	t.Parallel()
 	w := localtest.Start(t, localtest.Options{})
-	other := localtest.Start(t, embedded()) // another deployment with the same prefix
+	other := localtest.Start(t, localtest.Options{}) // another deployment with the same prefix
 	stranger := newAccount(t, other, "abel")
 	valid := newAccount(t, w, "abel").Bearer
 	values := map[string]string{

@@ -90,10 +90,8 @@ func (d *dice) Read(p []byte) (int, error) {
 // fails, whoever may read logs, backups or error reports may act as anybody.
 func TestBearersAppearInOneReplyOnly(t *testing.T) {
 	t.Parallel()
-	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 	random := &dice{}
-	w := localtest.Start(t, localtest.Options{Client: hasty(proxy), Random: random})
-	t.Cleanup(func() { proxy.Fail(nil) })
+	w, proxy := proxied(t, localtest.Options{Random: random})
 	seen := &witness{world: w}
 	issued := map[string]int{localtest.AdminBearer: 0} // bearer to the number of replies that may show it
 	admin := with(localtest.AdminBearer)

@@ -34,7 +34,7 @@ func withProject(tb testing.TB, w *localtest.World, members map[int64]project.Le
 // template. If this fails, a function lacks an action that it needs, or a path does not reach it.
 func TestLifeOfAProjectsToken(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	anna, bert := newAccount(t, w, "anna"), newAccount(t, w, "bert")
 	withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer, bert.ID: project.Developer})
 	const tokens = "/api/v4/projects/acme%2Fweb/access_tokens"

@@ -12,7 +12,7 @@ import (
 // What `make run SEED=1` prints works, and starting again on the same engine makes nothing twice.
 func TestSeededWorld(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	get := func(bearer, path string, want ...string) string {
 		t.Helper()
 		reply := w.Do(t, bearer, http.MethodGet, "/api/v4"+path, "")

@@ -86,7 +86,7 @@ func TestEveryMethodOfTheSettingsService(t *testing.T) {
 // object has no id in the path.
 func TestSettingsInTheShapeOfPythonGitLab(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	read := func() (object map[string]any) {
 		decode(t, want(t, w, root.Bearer, "GET", settingsPath, "", http.StatusOK), &object)
 		return object
@@ -135,7 +135,7 @@ func TestLimitOnLifetimes(t *testing.T) {
 		beyond bool
 	}
 	build := func(t *testing.T) (*localtest.World, holder, map[string]made) {
-		w := localtest.Start(t, embedded())
+		w := localtest.Start(t, localtest.Options{})
 		anna := newAccount(t, w, "anna")
 		withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer})
 		all := map[string]made{
@@ -244,7 +244,7 @@ func TestLimitOnLifetimes(t *testing.T) {
 // A limit holds for every kind of new token at once, and for successors.
 func TestLimitForNewTokens(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	anna := newAccount(t, w, "anna")
 	withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer})
 	old := newToken(t, w, anna.ID, "old", dayOf(w, 200))
@@ -304,7 +304,7 @@ func cleanUp(t *testing.T, w *localtest.World) (deleted int) {
 // clean-up takes it: this guards promise 6. Afterwards it is refused.
 func TestEnforcementOffAndOn(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	keeper := newToken(t, w, root.ID, "keeper", dayOf(w, 365), "api", "read_api", "read_user")
 	anna := newAccount(t, w, "anna")
 	old := newToken(t, w, anna.ID, "old", dayOf(w, 1))
@@ -372,7 +372,7 @@ func TestEnforcementOffAndOn(t *testing.T) {
 // The switch reaches every function within the age of the settings.
 func TestImpersonationSwitch(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	anna := newAccount(t, w, "anna")
 	visit := newImpersonation(t, w, anna.ID, "visit")
 	check := func(at, body string) {
@@ -410,7 +410,7 @@ func TestImpersonationSwitch(t *testing.T) {
 // A last use is written again after the interval that is set.
 func TestIntervalOfLastUses(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	anna := newAccount(t, w, "anna")
 	lastUse := func() string {
 		t.Helper()
@@ -441,7 +441,7 @@ func TestIntervalOfLastUses(t *testing.T) {
 // What has ended is kept for as long as is set.
 func TestRetentionOfTheSettings(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	anna := newAccount(t, w, "anna")
 	old := newToken(t, w, anna.ID, "old", dayOf(w, 100))
 	change(t, w, root.Bearer, `{"inactive_resource_access_tokens_delete_after_days":7}`)
@@ -462,7 +462,7 @@ func TestRetentionOfTheSettings(t *testing.T) {
 // The same setting says how long the bot of an expired token stays, from when its end was announced.
 func TestRetentionOfBots(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, embedded())
+	w := localtest.Start(t, localtest.Options{})
 	anna := newAccount(t, w, "anna")
 	withProject(t, w, map[int64]project.Level{anna.ID: project.Maintainer})
 	change(t, w, root.Bearer, `{"inactive_resource_access_tokens_delete_after_days":7}`)

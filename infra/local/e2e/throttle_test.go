@@ -12,9 +12,7 @@ import (
 // address reaches the count, through the doors that clients have.
 func TestLimitsOfTheTemplateHold(t *testing.T) {
 	t.Parallel()
-	options := embedded()
-	options.Parameters = map[string]string{"WrongBearersPerMinute": "2", "CreationsPerMinute": "4"}
-	w := localtest.Start(t, options)
+	w := localtest.Start(t, localtest.Options{Parameters: map[string]string{"WrongBearersPerMinute": "2", "CreationsPerMinute": "4"}})
 	status := func(bearer, method, path, body string) int { return w.Do(t, bearer, method, path, body).Status }
 	const self, unknown = "/api/v4/personal_access_tokens/self", "no-such-token-anywhere"
 

@@ -7,22 +7,25 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
 
-	"latchkey/infra/cloud/engine"
 	"latchkey/infra/local/localtest"
 	"latchkey/pkg/store/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
-
-// embedded are the options of a world on an engine in this process: much faster than DynamoDB Local,
-// for tests that are not about the engine.
-func embedded() localtest.Options { return localtest.Options{Client: engine.New().Client} }
+func TestMain(m *testing.M) {
+	// A model that draws 30 steps takes seconds, so that there are fewer of them than rapid makes by itself;
+	// see `make soak`. The command line is read later, and has the last word.
+	if err := flag.Set("rapid.checks", "40"); err != nil {
+		panic(err)
+	}
+	storetest.Main(m)
+}
 
 // root is the world's administrator.
 var root = holder{ID: 1, TokenID: 4194305, Username: "root", Bearer: localtest.AdminBearer}

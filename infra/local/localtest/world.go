@@ -1,22 +1,31 @@
 // Package localtest starts all of Latchkey for a test: the functions behind the local gateway, on a
-// real engine, with a clock that stands still.
+// DynamoDB, with a clock that stands still.
 //
 // Start with Start. A World promises isolation: each has its own table, listener, clock and logs.
 // At the end of the test it searches all logs for bearers, digests and mail addresses that Latchkey
 // issued or received, and fails if it finds one.
+//
+// The table is in the embedded engine, which costs a test next to nothing. The tests of pkg/store
+// hold that engine to DynamoDB Local. A test binary with the flag -dynamodb-local has all its Worlds
+// there.
 package localtest
 
 import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +35,7 @@ import (
 
 	"latchkey/infra/cloud"
 	"latchkey/infra/cloud/dynamodblocal"
+	"latchkey/infra/cloud/engine"
 	"latchkey/infra/cloud/mailbox"
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/infra/local"
@@ -62,9 +72,11 @@ type World struct {
 	Plans *cloud.Plans
 }
 
+var onDynamoDBLocal = flag.Bool("dynamodb-local", false, "keep the tables of worlds in DynamoDB Local, not in the embedded engine")
+
 // Options configure a World.
 type Options struct {
-	// Client makes the clients of the engine, by default DynamoDB Local.
+	// Client makes the clients of the engine, by default those of an embedded engine.
 	Client func(options ...func(*dynamodb.Options)) *dynamodb.Client
 	// Mail makes the clients of the mail service, by default the World's Mailbox.
 	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
@@ -77,28 +89,67 @@ type Options struct {
 	PublicURL string
 }
 
+// Endpoint returns the address of an engine for Worlds whose way there leads through something of the
+// test's: an embedded one, which ends with the test.
+func Endpoint(tb testing.TB) string {
+	tb.Helper()
+	if *onDynamoDBLocal {
+		return storetest.Endpoint(tb)
+	}
+	server := httptest.NewServer(engine.New())
+	tb.Cleanup(server.Close)
+	return server.URL
+}
+
+// Client returns Options.Client for a World whose clients the test changes, on an engine without tables.
+func Client(tb testing.TB) func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+	tb.Helper()
+	if *onDynamoDBLocal {
+		return DynamoDBLocal(tb)
+	}
+	return engine.New().Client
+}
+
+// DynamoDBLocal returns Options.Client for a table in the test binary's DynamoDB Local.
+func DynamoDBLocal(tb testing.TB) func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+	tb.Helper()
+	endpoint := storetest.Endpoint(tb)
+	return func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+		return dynamodblocal.Client(endpoint, options...)
+	}
+}
+
+// begun is an engine with nothing but the first administrator in it, as every World begins whose Options
+// leave that to chance and to the template's defaults. The first such World puts it here, and the others
+// begin with a copy.
+var begun atomic.Pointer[engine.Engine]
+
 // Start starts Latchkey with one administrator, `root` with the id 1, whose bearer AdminBearer has
 // every scope that an administrator may have.
 func Start(tb testing.TB, o Options) *World {
 	tb.Helper()
-	table, err := tabledef.Path()
+	template, err := readTemplate(o.Parameters)
 	check(tb, err)
-	parameters := map[string]string{
-		"SenderAddress": local.Sender, "WrongBearersPerMinute": "0", "CreationsPerMinute": "0", "LeakReportsPerMinute": "0",
+	w := &World{Clock: clock.NewFake(Now), Logs: telemetrytest.NewLogs(tb), Table: "t" + rand.Text()}
+	embedded, beginning := engine.New(), begun.Load()
+	ordinary := o.Client == nil && o.Random == nil && len(o.Parameters) == 0 && !*onDynamoDBLocal
+	copied := ordinary && beginning != nil
+	if ordinary {
+		w.Table = "latchkey"
 	}
-	maps.Copy(parameters, o.Parameters)
-	template, err := cloud.ReadTemplate(filepath.Join(filepath.Dir(table), "..", "template.yaml"), parameters)
-	check(tb, err)
+	if copied {
+		embedded = beginning.Clone()
+	}
 	if o.Client == nil {
-		endpoint := storetest.Endpoint(tb)
-		o.Client = func(options ...func(*dynamodb.Options)) *dynamodb.Client {
-			return dynamodblocal.Client(endpoint, options...)
+		o.Client = embedded.Client
+		if *onDynamoDBLocal {
+			o.Client = DynamoDBLocal(tb)
 		}
 	}
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
-	w := &World{Clock: clock.NewFake(Now), Logs: telemetrytest.NewLogs(tb), Engine: o.Client(), Table: "t" + rand.Text()}
+	w.Engine = o.Client()
 	w.Logs.Secret(AdminBearer)
 	w.Mailbox = mailbox.New(w.Clock, mailsKept)
 	w.Plans = cloud.NewPlans(template.Machines())
@@ -114,8 +165,7 @@ func Start(tb testing.TB, o Options) *World {
 	check(tb, err)
 	w.URL = "http://" + listener.Addr().String()
 	product.PublicURL = cmp.Or(o.PublicURL, w.URL)
-	check(tb, product.CreateTable(tb.Context()))
-	w.Functions, err = product.Functions()
+	w.Functions, err = product.Functions() // instances of their own, not those behind the gateway
 	check(tb, err)
 	w.Cloud, err = product.Run(tb.Context(), listener, slog.New(slog.NewJSONHandler(w.Logs, nil)))
 	check(tb, err)
@@ -123,9 +173,37 @@ func Start(tb testing.TB, o Options) *World {
 		check(tb, w.Cloud.Close())
 		_, _ = w.Engine.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &w.Table})
 	})
-	_, err = local.Administrator(tb.Context(), w.Cloud, "root", "first token", AdminBearer)
-	check(tb, err)
+	if !copied {
+		_, err = local.Administrator(tb.Context(), w.Cloud, "root", "first token", AdminBearer)
+		check(tb, err)
+	}
+	if ordinary && !copied {
+		begun.CompareAndSwap(nil, embedded.Clone())
+	}
 	return w
+}
+
+var templates sync.Map // by parameters; nobody changes one
+
+// readTemplate reads the template with these parameters, once.
+func readTemplate(given map[string]string) (*cloud.Template, error) {
+	parameters := map[string]string{
+		"SenderAddress": local.Sender, "WrongBearersPerMinute": "0", "CreationsPerMinute": "0", "LeakReportsPerMinute": "0",
+	}
+	maps.Copy(parameters, given)
+	key := fmt.Sprint(parameters) // in the order of the names
+	if read, found := templates.Load(key); found {
+		return read.(*cloud.Template), nil
+	}
+	table, err := tabledef.Path()
+	if err != nil {
+		return nil, err
+	}
+	read, err := cloud.ReadTemplate(filepath.Join(filepath.Dir(table), "..", "template.yaml"), parameters)
+	if err == nil {
+		templates.Store(key, read)
+	}
+	return read, err
 }
 
 func check(tb testing.TB, err error) {
