@@ -22,8 +22,12 @@ import (
 // counted to the last byte written.
 func refusals(ctx context.Context, r *report) error {
 	var m meter
+	pepper, err := secret.NewPepper(strings.Repeat("pepper", 8))
+	if err != nil {
+		return err
+	}
 	verifier, err := verify.New(verify.Parts{
-		Store: memory{}, Format: secret.Format{Prefixes: config.DefaultPrefixes}, Clock: clock.System{}, Kept: &verify.Kept{},
+		Store: memory{}, Pepper: pepper, Format: secret.Format{Prefixes: config.DefaultPrefixes}, Clock: clock.System{}, Kept: &verify.Kept{},
 	})
 	if err != nil {
 		return err
