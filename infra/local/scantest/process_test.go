@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +57,7 @@ type cloud struct {
 	process  *exec.Cmd
 	exited   chan struct{}
 	inHand   sync.WaitGroup // requests that are being served
-	dead     bool           // the process was killed; what it still asks for is not answered
+	life     int            // of the process; what an earlier one still asks for is not answered
 	requests int
 	steps    map[string]int
 	kill     func(step string, n, ofKind int) bool // at the n-th request of all, and of its kind
@@ -149,13 +151,17 @@ func (c *cloud) start(t *testing.T) {
 	if c.process != nil {
 		return
 	}
+	c.mu.Lock()
+	life := c.life
+	c.mu.Unlock()
 	cmd := exec.Command(filepath.Join(built, c.function))
 	cmd.Stdout, cmd.Stderr = &c.log, &c.log
 	cmd.Env = []string{
 		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(c.runtime.URL, "http://"), "AWS_LAMBDA_FUNCTION_NAME=" + c.function,
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=latchkey", "AWS_SECRET_ACCESS_KEY=latchkey",
 		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
-		"DYNAMODB_ENDPOINT=" + c.dynamodb.URL, "SES_ENDPOINT=" + c.ses.URL, "TABLE_NAME=" + c.table.name,
+		fmt.Sprintf("DYNAMODB_ENDPOINT=%s/%d", c.dynamodb.URL, life), fmt.Sprintf("SES_ENDPOINT=%s/%d", c.ses.URL, life),
+		"TABLE_NAME=" + c.table.name,
 		"SENDER_ADDRESS=latchkey@example.com", "PUBLIC_URL=https://tokens.example.com",
 		fmt.Sprintf("SHARD_COUNT=%d", shards), fmt.Sprintf("SCAN_WORKERS=%d", workers), "SCAN_CONCURRENCY=1",
 		fmt.Sprintf("RETENTION_DAYS=%d", retentionDays),
@@ -170,14 +176,15 @@ func (c *cloud) start(t *testing.T) {
 	}()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.process, c.exited, c.dead = cmd, exited, false
+	c.process, c.exited = cmd, exited
 }
 
 // end kills the process, waits until it is gone, and until all that it asked for is done.
 func (c *cloud) end() {
 	c.mu.Lock()
 	process, exited := c.process, c.exited
-	c.dead, c.process = true, nil
+	c.process = nil
+	c.life++
 	c.mu.Unlock()
 	if process == nil {
 		return
@@ -254,7 +261,7 @@ func (c *cloud) counted(serve func(step string, body []byte, r *http.Request) (i
 		body, err := io.ReadAll(r.Body)
 		step := stepOf(r, body)
 		c.mu.Lock()
-		if c.dead || err != nil {
+		if err != nil || strings.Split(r.URL.Path, "/")[1] != strconv.Itoa(c.life) {
 			c.mu.Unlock()
 			panic(http.ErrAbortHandler)
 		}
@@ -289,7 +296,7 @@ func (c *cloud) counted(serve func(step string, body []byte, r *http.Request) (i
 // die kills the process; c.mu is held. Requests that others of its workers have under way go on to
 // the engine, as they would.
 func (c *cloud) die() {
-	c.dead = true
+	c.life++
 	if c.process != nil {
 		_ = c.process.Process.Kill() // it may have ended by itself
 	}
@@ -335,7 +342,9 @@ func (c *cloud) serveDynamoDB(_ string, body []byte, r *http.Request) (int, http
 	reply := httptest.NewRecorder()
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	c.table.engine.ServeHTTP(reply, r) // whatever became of the process: what it has sent is done
-	return reply.Code, reply.Header(), reply.Body.Bytes()
+	header := reply.Header()
+	header.Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE(reply.Body.Bytes()))) // without one, the SDK logs that it is wrong
+	return reply.Code, header, reply.Body.Bytes()
 }
 
 func (c *cloud) serveSES(step string, body []byte, _ *http.Request) (int, http.Header, []byte) {
