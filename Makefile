@@ -75,7 +75,7 @@ bench: tools ## measure checks, lists, scans and lifetime runs
 
 # What takes longer than anybody waits for before a push. Each command shows its seed.
 .PHONY: soak
-soak: SOAK_SEED := $(shell date +%s)
+soak: SOAK_SEED = $(shell date +%s)
 soak: tools ## large sizes and long random runs of the tests, in about ten minutes; SOAK_SEED repeats them
 	go test $(SOAK_FLAGS) ./infra/local/scantest -run 'TestLifetimeOfManyTokens|TestDeathAnywhere' -owners 1000 -nights 200 -seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestProductAgainstModel -rapid.checks 500 -rapid.seed $(SOAK_SEED)

@@ -215,7 +215,7 @@ func TestEventsAreWrittenWithTheirChange(t *testing.T) {
 					run, _ := w.prepare(t, f)
 					before := f.Snapshot(t)
 					proxy.Fail(rule)
-					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(storetest.Hurried)), told), fault.ErrUnavailable)
+					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(proxy.Impatient)), told), fault.ErrUnavailable)
 					wantUnchanged(t, f, before)
 				})
 			}
