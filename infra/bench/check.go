@@ -32,8 +32,8 @@ import (
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
-	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
 )
 
@@ -183,9 +183,8 @@ func authorizerOn(s verify.Store, table *store.Table, pepper secret.Pepper, form
 	}
 	return authorizer.New(authorizer.Parts{
 		Log: telemetry.NewLogger(io.Discard, "authorizer"), Scopes: scope.GitLab(), Clock: clock.System{},
-		Count: func(string, string) {}, Trail: table,
-		Throttles: throttle.New(throttle.Limits{WrongBearers: 1_000_000}), // never reached
-		Verifier:  verifier,
+		Count: func(string, string) {}, Trail: trail.NewNotes(table),
+		Verifier: verifier,
 	})
 }
 

@@ -48,8 +48,6 @@ func deny(simple bool, route gatewayRoute, err error) any {
 // word returns the error code of a refusal.
 func word(err error) string {
 	switch fault.KindOf(err) {
-	case fault.Throttled:
-		return "too_many_requests"
 	case fault.Forbidden:
 		return "account_inactive"
 	case fault.Invalid:

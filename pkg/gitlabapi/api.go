@@ -33,8 +33,8 @@ type API struct {
 	Verifier *verify.Verifier
 	Accounts AccountReader
 	Clock    clock.Clock
-	// Trail records events that no change causes, such as refusals. Without it they are lost.
-	Trail trail.Recorder
+	// Trail records events that no change causes, such as refusals.
+	Trail *trail.Notes
 	// PublicURL is the address of the API for clients, without /api/v4 and a trailing slash. If it
 	// is empty, links start with the gateway's own URL.
 	PublicURL string
@@ -151,7 +151,7 @@ func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable stri
 		err = c.handle(caller)
 	}
 	if c.route.makes != "" && c.lacksRight(err) {
-		c.noteRefusal(caller)
+		c.noteUnissued(caller)
 	}
 	return err
 }
@@ -212,8 +212,8 @@ func (c *call) authenticate() (principal.Principal, error) {
 	}
 	if refusal, known := errors.AsType[*verify.Refusal](err); known {
 		c.known = principal.Principal{Account: refusal.Account, Token: refusal.Token}
-		if event, stray := refusal.Stray(c.request, c.now); stray && c.api.Throttles.Stray(refusal.Token.ID, c.now) == nil {
-			c.note(event)
+		if event, stray := refusal.Stray(c.request, c.now); stray {
+			c.noteRefusal(event)
 		}
 		if rt.refused != nil {
 			if err := rt.refused(c, refusal); err != nil || c.status != 0 {

@@ -153,6 +153,7 @@ func (w *world) told(tb testing.TB) []string {
 			{"behind", e.Asker, e.Asker != 0}, {"with", e.Presented, e.Presented != 0}, {"from", e.Address, e.Address != ""},
 			{"in", e.RequestID, e.RequestID != ""}, {"token", e.Token, e.Token != 0}, {"after", e.Previous, e.Previous != 0},
 			{"target", e.Target, e.Target != ""}, {"change", e.Change + ":" + e.From + ":" + e.To, e.Change != ""},
+			{"omitted", e.Omitted, e.Omitted != 0},
 		} {
 			if part.shown {
 				line += fmt.Sprintf(", %s %v", part.word, part.value)

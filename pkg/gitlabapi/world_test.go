@@ -2,6 +2,7 @@ package gitlabapi_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -31,6 +32,7 @@ import (
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/gitlabapi"
@@ -85,6 +87,7 @@ type world struct {
 	counts         *counts
 	publicURL      string
 	throttles      *throttle.Throttles // without limits unless a test sets it
+	notes          *trail.Notes        // new ones for each handler unless a test sets it
 	// leakStep is what replies to reports of leaks take a multiple of: nothing
 	// unless a test sets it.
 	leakStep  func(int) time.Duration
@@ -323,7 +326,7 @@ func (w *world) set(tb testing.TB, name, attribute, value string) {
 
 func (w *world) api(function string) *gitlabapi.API {
 	return &gitlabapi.API{
-		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Accounts: w.table, Trail: w.table, Clock: w.clock,
+		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Accounts: w.table, Trail: cmp.Or(w.notes, trail.NewNotes(w.table)), Clock: w.clock,
 		PublicURL: w.publicURL, Count: w.counts.count, Throttles: w.throttles,
 	}
 }
@@ -361,6 +364,13 @@ func (w *world) consoles() map[string]lambda.Handler {
 		"issue":  gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts)),
 		"revoke": gitlabapi.Lambda(w.function("revoke"), gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
 	}
+}
+
+// A latest records in the table that the world has at the time.
+type latest struct{ *world }
+
+func (l latest) Record(ctx context.Context, events ...audit.Event) error {
+	return l.table.Record(ctx, events...)
 }
 
 // snapshot returns everything in the table but the audit trail, which also says

@@ -12,6 +12,7 @@ import (
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/store"
+	"latchkey/pkg/trail"
 )
 
 // Issue returns the handler of functions/issue.
@@ -52,7 +53,7 @@ func Directory(d compose.Deployment) lambda.Handler {
 func API(d compose.Deployment) *gitlabapi.API {
 	table := d.Table()
 	return &gitlabapi.API{
-		Log: d.Log, Verifier: d.Verifier(), Accounts: &table.Reader, Trail: &table.Journal, Clock: d.Clock,
+		Log: d.Log, Verifier: d.Verifier(), Accounts: &table.Reader, Trail: trail.NewNotes(&table.Journal), Clock: d.Clock,
 		PublicURL: d.Config.PublicURL, Count: d.Count, Throttles: d.Throttles(),
 	}
 }
