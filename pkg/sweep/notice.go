@@ -70,6 +70,18 @@ type Mailer interface {
 	Rate(ctx context.Context) (float64, error)
 }
 
+// An Allowance counts the mails about tokens of projects and groups that a person gets in a day.
+// Strangers can make somebody a member of a project, so there is a limit. A mail about a person's
+// own tokens needs no allowance.
+type Allowance interface {
+	// TakeMail counts one mail to an account on a UTC day and returns its number, from 1 to limit.
+	// If limit mails are taken, it returns ErrMailLimit and counts nothing.
+	TakeMail(ctx context.Context, to account.ID, day clock.Day, limit int) (number int, err error)
+}
+
+// ErrMailLimit means that a person has got all mails of the day about tokens of projects and groups.
+var ErrMailLimit = errors.New("no more mails to this account today")
+
 // NoMails is the Mailer of a deployment that sends no mails.
 var NoMails Mailer = noMails{}
 
