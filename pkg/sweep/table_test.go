@@ -91,7 +91,7 @@ func (d *deployment) check(t *testing.T, mark string, except ...token.ID) {
 		}
 	}
 	marked := map[token.ID]bool{}
-	wantErr(t, d.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) {
+	wantErr(t, d.Store.EveryToken(t.Context(), func(tok token.Token, _ account.Account) {
 		marked[tok.ID] = slices.Contains(tok.Notices, mark)
 	}), nil)
 	wrong := 0
