@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/apigateway"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
@@ -267,7 +268,8 @@ func (c *call) lacksRight(err error) bool {
 // normalise brings the path to the spelling of routes and never redirects. Like
 // GitLab's router it drops repeated slashes and a trailing one. The path stays
 // encoded, so `acme%2Fweb` is one segment. A path with a dot segment, in any
-// spelling, matches no route.
+// spelling, matches no route. The base path of a custom domain moves to the site,
+// unless that is configured.
 func (c *call) normalise() error {
 	path := &strings.Builder{}
 	for segment := range strings.SplitSeq(c.r.URL.EscapedPath(), "/") {
@@ -283,7 +285,11 @@ func (c *call) normalise() error {
 	if path.Len() == 0 {
 		path.WriteByte('/')
 	}
-	parsed, err := url.Parse(path.String())
+	base, own := apigateway.CutBase(path.String())
+	if c.api.PublicURL == "" {
+		c.site += site(base)
+	}
+	parsed, err := url.Parse(own)
 	if err != nil {
 		return errNoRoute
 	}
