@@ -28,6 +28,7 @@ import (
 	"latchkey/pkg/project"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 )
 
@@ -638,5 +639,46 @@ func TestDeletedAuthorsAreTheGhost(t *testing.T) {
 		if !strings.Contains(got.body, want) {
 			t.Errorf("no %s in %s", want, got)
 		}
+	}
+}
+
+// Breaks if whoever may do nothing can fill the trail, which is kept for a year, or if the trail
+// does not say how often it was tried. Without a limit this wrote some 900 events.
+func TestRefusalsCannotFloodTheTrail(t *testing.T) {
+	c := newCrowd(t, throttle.Limits{})
+	asAnother := get("tokens", ownToken, "owner")
+	asAnother.header = header("Sudo", "root")
+	unfit := post("issue", ownTokens, "reading", validCreation)
+	away := get("tokens", ownToken, "restricted")
+	c.restrict(t, "restricted", "192.0.2.0/24")
+	reused := post("issue", ownToken+"/rotate", "revoked", "")
+	attempts := map[string]request{"sudo_refused": asAnother, "personal_access_token_creation_failed": unfit,
+		"personal_access_token_address_refused": away, "personal_access_token_reused": reused}
+	c.told(t)
+	for name, r := range attempts {
+		for range 150 {
+			if got := c.status(t, "198.51.100.7", r); got != 401 && got != 403 {
+				t.Fatalf("%s: status %d", name, got)
+			}
+		}
+	}
+	if got := c.told(t); len(got) != len(attempts) {
+		t.Errorf("%d events of %d kinds of refusals:\n%s", len(got), len(attempts), strings.Join(got, "\n"))
+	}
+	c.clock.Advance(time.Minute)
+	for name, r := range attempts {
+		c.status(t, "198.51.100.7", r)
+		if got := c.told(t); len(got) != 1 || !strings.HasPrefix(got[0], name+" ") || !strings.HasSuffix(got[0], ", omitted 149") {
+			t.Errorf("%s: then\n%s", name, strings.Join(got, "\n"))
+		}
+	}
+	var listed []struct {
+		Details struct {
+			Omitted int `json:"omitted_events"`
+		}
+	}
+	check(t, json.Unmarshal([]byte(c.send(t, home, get("settings", everyEvent+"?per_page=1", "root")).body), &listed))
+	if len(listed) != 1 || listed[0].Details.Omitted != 149 {
+		t.Errorf("listed %+v", listed)
 	}
 }
