@@ -132,6 +132,7 @@ func TestFaults(t *testing.T) {
 		{"SENDER_ADDRESS=", "SENDER_ADDRESS"},
 		{"SENDER_ADDRESS=not an address", "SENDER_ADDRESS"},
 		{"SCAN_CONCURRENCY=0", "SCAN_CONCURRENCY"},
+		{"DAILY_MAILS=0", "DAILY_MAILS is below 1"},
 		{"SCAN_CONCURRENCY=few", "SCAN_CONCURRENCY is not a whole number"},
 		{"SCAN_ANY_TIME=sometimes", "SCAN_ANY_TIME is neither true nor false"},
 		{"SCAN_WORKERS=101", "SCAN_WORKERS"},

@@ -63,6 +63,12 @@ type Setup struct {
 	// AnyTime accepts events with any time, for tests by hand.
 	AnyTime bool
 
+	Posts     Posts
+	Allowance Allowance
+	// DailyMails is how many mails about tokens of projects and groups a person gets in a day; at
+	// least 1.
+	DailyMails int
+
 	Index Index // of the two daily scans
 	Days  Days  // of Expiring, the notice days
 
@@ -91,6 +97,9 @@ func (s Setup) check() error {
 		{"Ledger", scan, s.Ledger != nil},
 		{"Shards", scan, s.Shards > 0},
 		{"Concurrency", scan, s.Concurrency > 0},
+		{"Posts", scan, s.Posts != nil},
+		{"Allowance", scan, s.Allowance != nil},
+		{"DailyMails", scan, s.DailyMails > 0},
 		{"Index", daily, s.Index != nil},
 		{"Days", s.Kind == Expiring, len(s.Days) > 0},
 		{"Revoker", s.Kind == Expired || s.Kind == Lifetime, s.Revoker != nil},
@@ -224,6 +233,9 @@ func (r *run) shard(ctx context.Context, shard int) (done bool, err error) {
 	if r.Kind == Lifetime {
 		return r.lifetime(ctx, job)
 	}
+	if posted, err := r.posted(ctx, job, (*attempt).postDue); err != nil || !posted {
+		return false, err
+	}
 	return r.do(ctx, job, ErrUnsent, (*attempt).announceDue)
 }
 
@@ -247,6 +259,7 @@ const (
 	moved       = "moved"
 	announced   = "announced"
 	noRecipient = "no_recipient"
+	heldBack    = "held_back"
 )
 
 // skip counts n tokens skipped for reason, unless it is "".

@@ -19,7 +19,7 @@ func TestNothingIsMadeWithoutADependency(t *testing.T) {
 	w := newWorld()
 	whole := sweep.Setup{
 		Records: w, Projects: w, Ledger: w, Mailer: w, Clock: w, Index: w, Revoker: w, Enforcement: w, Limits: w, Accounts: w,
-		Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 1, Malformed: func(error) {},
+		Posts: w, Allowance: w, DailyMails: dailyMails, Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 1, Malformed: func(error) {},
 	}
 	kinds := []sweep.Kind{sweep.Expiring, sweep.Expired, sweep.Lifetime, sweep.Leaked}
 	for _, c := range []struct {
@@ -38,6 +38,9 @@ func TestNothingIsMadeWithoutADependency(t *testing.T) {
 		{"a ledger", func(s *sweep.Setup) { s.Ledger = nil }, "leaked"},
 		{"shards", func(s *sweep.Setup) { s.Shards = 0 }, "leaked"},
 		{"concurrency", func(s *sweep.Setup) { s.Concurrency = 0 }, "leaked"},
+		{"posts", func(s *sweep.Setup) { s.Posts = nil }, "leaked"},
+		{"an allowance", func(s *sweep.Setup) { s.Allowance = nil }, "leaked"},
+		{"mails a day", func(s *sweep.Setup) { s.DailyMails = 0 }, "leaked"},
 		{"an index", func(s *sweep.Setup) { s.Index = nil }, "lifetime leaked"},
 		{"notice days", func(s *sweep.Setup) { s.Days = nil }, "expired lifetime leaked"},
 		{"a revoker", func(s *sweep.Setup) { s.Revoker = nil }, "expiring leaked"},
@@ -107,7 +110,7 @@ func TestOneMailPerOwner(t *testing.T) {
 
 			counts = w.wantRun(t, sweep.Expiring)
 			want(t, "mails of a second run", counts.Mails, 0)
-			want(t, "calls of a second run", w.count("SetFinished"), shards)
+			want(t, "calls of a second run", w.count("SetFinished"), 2*shards)
 		})
 	}
 }
