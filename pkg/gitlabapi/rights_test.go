@@ -139,3 +139,18 @@ func TestEventsOfAProjectShowNoAddressOfOthers(t *testing.T) {
 		}
 	}
 }
+
+// A note may be long, and only administrators read it.
+func TestALongNote(t *testing.T) {
+	w := newWorld(t)
+	note := strings.Repeat("n", 60_000)
+	if got := throughLambda(t, w, request{function: "directory", method: "PUT", target: "/api/v4/users/1", bearer: "root", json: `{"note":"` + note + `"}`}); got.status != 200 || got.field(t, "note") != note {
+		t.Fatalf("status %d", got.status)
+	}
+	for target, want := range map[string]int{"/user": 60_000, "/users/1": 60_000, "/users?username=root": 10_000, "/users": 10_000} {
+		got := throughLambda(t, w, get("directory", "/api/v4"+target, "root"))
+		if shown := strings.Count(got.body, "nnnnnnnnnn") * 10; got.status != 200 || shown != want {
+			t.Errorf("%s: %d with %d characters of the note, want %d", target, got.status, shown, want)
+		}
+	}
+}
