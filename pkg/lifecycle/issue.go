@@ -195,8 +195,8 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if err != nil {
 		return Issued{}, err
 	}
-	if rules.latest.After(by.Token.ExpiresOn) {
-		rules.latest = by.Token.ExpiresOn
+	if ends := by.Token.EndsOn(); rules.latest.After(ends) {
+		rules.latest = ends
 	}
 	spec = rules.withDefaults(spec)
 	if err := i.check(by.Account, spec, rules.latest); err != nil {

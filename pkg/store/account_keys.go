@@ -8,15 +8,27 @@ import (
 )
 
 // Profile:  USER#<uid> / PROFILE
+// Note: USER#<uid> / NOTE, if the profile has noted. It may be long, and every check reads the
+// profile.
 // Username: USERNAME#<lower> / USERNAME, for uniqueness
 // Address:  EMAIL#<lower> / EMAIL, for uniqueness
 // Counter:  SEQUENCE / USER, the last assigned account id
 
 const profileSort = "PROFILE"
 
-func accountPartition(id account.ID) string { return "USER#" + id.String() }
+const accountPrefix = "USER#"
+
+func accountPartition(id account.ID) string { return accountPrefix + id.String() }
 
 func profileKey(id account.ID) key { return keyOf(accountPartition(id), profileSort) }
+
+func noteKey(id account.ID) key { return keyOf(accountPartition(id), "NOTE") }
+
+func noteItem(id account.ID, note string) item {
+	it := noteKey(id)
+	it["note"] = text(note)
+	return it
+}
 
 func usernameKey(username string) key {
 	return keyOf("USERNAME#"+strings.ToLower(username), "USERNAME")
@@ -38,10 +50,7 @@ func profileItem(u account.Account) item {
 	if u.Email != "" {
 		it["email"] = text(u.Email)
 	}
-	if u.Note != "" {
-		it["note"] = text(u.Note)
-	}
-	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External} {
+	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External, "noted": u.Note != ""} {
 		if set {
 			it[name] = boolean(true)
 		}
@@ -52,7 +61,7 @@ func profileItem(u account.Account) item {
 func readProfile(it item) (account.Account, error) {
 	r := attributes{item: it}
 	pk := r.text("pk")
-	id, err := account.ParseID(strings.TrimPrefix(pk, "USER#"))
+	id, err := account.ParseID(strings.TrimPrefix(pk, accountPrefix))
 	if err != nil {
 		r.fault("pk")
 	}
@@ -65,12 +74,14 @@ func readProfile(it item) (account.Account, error) {
 		Admin:           r.flag("admin"),
 		Bot:             r.flag("bot"),
 		External:        r.flag("external"),
-		Note:            r.optionalText("note"),
+		Noted:           r.flag("noted"),
+		Note:            r.optionalText("note"), // where it was before it had an item of its own
 		CreatedAt:       r.instant("created_at"),
 		CreatedBy:       account.ID(r.number("created_by")),
 		NextNumber:      r.number("next_number"),
 		TokensValidFrom: r.number("tokens_valid_from"),
 	}
+	u.Noted = u.Noted || u.Note != ""
 	if u.Username == "" {
 		r.fault("username")
 	}

@@ -70,11 +70,11 @@ var toleratedInProfile = map[string][]string{
 	"name":     anyText,
 	"username": someText,
 	"email":    append([]string{"removed"}, anyText...),
-	"note":     append([]string{"removed"}, anyText...),
 	"state":    anyText, // no state but one is usable; see below
 	// Rights that go are refused later.
 	"admin":             {"removed", "true"},
 	"external":          {"removed", "true"},
+	"noted":             {"removed", "true"}, // the note is of no consequence
 	"bot":               {"removed", "true"},
 	"created_by":        {"zero"},
 	"tokens_valid_from": {"zero"}, // what it is before the first bulk revocation

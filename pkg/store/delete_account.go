@@ -14,7 +14,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// DeleteAccount deletes an account's profile, username and address in one transaction. Without the
+// DeleteAccount deletes an account's profile, note, username and address in one transaction. Without the
 // profile, all its tokens are invalid.
 func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted audit.Event) error {
 	if err := checkEvents(deleted); err != nil {
@@ -22,6 +22,7 @@ func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted au
 	}
 	needed := []types.TransactWriteItem{
 		t.remove(profileKey(u.ID), "username = :username", item{":username": text(u.Username)}),
+		t.remove(noteKey(u.ID), "", nil), // whether it has one or not, which may change meanwhile
 	}
 	reasons, err := t.transactLeaving(ctx, needed, t.removeNames(u), deleted, func(ctx context.Context) (bool, error) {
 		_, err := t.Account(ctx, u.ID)

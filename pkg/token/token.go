@@ -137,6 +137,19 @@ func (t Token) RevokedFrom() time.Time {
 	return t.RevokedAt
 }
 
+// EndsOn returns the UTC day from whose first second the token is inactive: the day on which it
+// expires, or the first day after its overlap. The zero Day is never.
+func (t Token) EndsOn() clock.Day {
+	if t.WorksUntil.IsZero() {
+		return t.ExpiresOn
+	}
+	last := clock.DayOf(t.WorksUntil).AddDays(1)
+	if last.After(t.ExpiresOn) {
+		return t.ExpiresOn
+	}
+	return last
+}
+
 // MaxLastUsedIPs is how many addresses of a token's uses are kept.
 const MaxLastUsedIPs = 5
 
