@@ -55,7 +55,8 @@ var story = stage(func(tb testing.TB, w *world) {
 	check(tb, err)
 	_, err = w.issuer.Rotate(next(), owner, w.tokens["reading"].ID, lifecycle.Rotation{})
 	check(tb, err)
-	check(tb, w.revoker.Revoke(next(), root.As(w.users["owner"]), w.tokens["registry"].ID))
+	_, err = w.revoker.Revoke(next(), root.As(w.users["owner"]), w.tokens["registry"].ID, lifecycle.Alone)
+	check(tb, err)
 	impersonation, err := w.issuer.CreateImpersonation(next(), root, w.users["owner"].ID, lifecycle.Spec{Name: "look", Scopes: w.tokens["owner"].Scopes[:1]})
 	check(tb, err)
 	acting := principal.Principal{Account: w.users["owner"], Token: impersonation.Token, Request: request}
