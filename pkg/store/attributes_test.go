@@ -60,8 +60,8 @@ var toleratedInRecord = map[string][]string{
 	"last_used_at":   {"removed"},
 	"last_used_ips":  {"removed", "no list"},
 	"superseded_at":  {"removed"}, // then there is no rotation window
-	"revoked_reason": someText, // revoked for whatever reason
-	"delete_after":   anything, // never decides
+	"revoked_reason": someText,    // revoked for whatever reason
+	"delete_after":   anything,    // never decides
 	// The index' attributes decide about mails. The engine keeps their type.
 	"expiry_bucket": append([]string{"removed"}, anyText...),
 	"expiry_order":  append([]string{"removed"}, anyText...),
