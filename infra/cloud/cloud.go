@@ -33,6 +33,10 @@ type Options struct {
 	Functions map[string]lambda.Handler
 	// Listener is where the cloud listens, by default a free port of 127.0.0.1.
 	Listener net.Listener
+	// Hosts are names, with or without a port, by which clients call the cloud in addition to
+	// localhost and the loopback addresses, and the hosts of web pages that may call it. A Listener
+	// that other machines reach needs at least one.
+	Hosts []string
 	// Pages are further handlers by path prefix, such as "/mailbox/". They take precedence over the
 	// API.
 	Pages map[string]http.Handler
@@ -82,7 +86,7 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 	if pages == nil {
 		pages = map[string]http.Handler{}
 	}
-	pages[InvokePath] = invoke
+	pages[InvokePath] = Signed(invoke)
 	if handler := options.Functions[AuthorizerFunction]; handler != nil {
 		authorizer := &Authorizer{Kind: RequestAuthorizer, Handler: handler, CacheTime: options.AuthorizerCacheTime, Timeout: api.Timeouts[AuthorizerFunction]}
 		if authorizer.CacheTime > 0 {
@@ -93,14 +97,19 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 		}
 	}
 	var handler http.Handler = router{pages, gateway}
-	if options.RequestLog != nil {
-		handler = requestLog{options.RequestLog, handler}
-	}
 	listener := options.Listener
 	if listener == nil {
 		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 			return nil, fmt.Errorf("start local cloud: %w", err)
 		}
+	}
+	open := beyond(listener)
+	if open && len(options.Hosts) == 0 {
+		return nil, fmt.Errorf("start local cloud: %s %w", listener.Addr(), errOpen)
+	}
+	handler = door{options.Hosts, open, handler}
+	if options.RequestLog != nil {
+		handler = requestLog{options.RequestLog, handler}
 	}
 	waiting := &waitingConns{}
 	c := &Cloud{

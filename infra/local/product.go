@@ -46,6 +46,8 @@ type Product struct {
 	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
 	// Pages are further handlers by path prefix; see Options.
 	Pages map[string]http.Handler
+	// Hosts are further names by which clients call; see Options.
+	Hosts []string
 	// SampleBackend replaces the sample API; see Sample.
 	SampleBackend *url.URL
 	// Plans keep the lifetime runs that Latchkey plans; see NewPlans and Template.Machines.
@@ -190,7 +192,7 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slo
 		return nil, err
 	}
 	options := cloud.Options{
-		Template: p.Template, Functions: functions, Listener: listener, Pages: p.Pages, SampleBackend: p.SampleBackend,
+		Template: p.Template, Functions: functions, Listener: listener, Hosts: p.Hosts, Pages: p.Pages, SampleBackend: p.SampleBackend,
 		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog,
 	}
 	if p.Scheduled {

@@ -30,6 +30,7 @@ func TestDefaults(t *testing.T) {
 		"prefix":             {c.Prefix, "lkpat_"},
 		"shards":             {c.Shards, 16},
 		"retention":          {c.Retention(), 90 * 24 * time.Hour},
+		"rotation window":    {c.DefaultSettings().RotationWindow, 10 * time.Second},
 		"last use":           {c.DefaultSettings().LastUsedInterval, 24 * time.Hour},
 		"wrong bearers":      {c.WrongBearers, 60},
 		"creations":          {c.Creations, 100},

@@ -300,7 +300,11 @@ func (w *world) issue(tb testing.TB, name, owner string, scopes ...scope.Scope) 
 
 func (w *world) end(tb testing.TB, name string) {
 	tb.Helper()
-	t := w.tokens[name]
+	t, err := w.table.Token(tb.Context(), w.tokens[name].ID)
+	check(tb, err)
+	if t.RotatedAway() && !t.RevokedAt.IsZero() {
+		return
+	}
 	t.RevokedAt, t.RevokedReason = w.clock.Now(), token.ReasonRequest
 	check(tb, w.table.RevokeToken(tb.Context(), t, storetest.Event))
 }
@@ -711,5 +715,22 @@ func (w *world) breakEngine(cut func(operation string) bool) {
 	w.connect(dynamodb.New(w.client.Options(), func(o *dynamodb.Options) {
 		o.RetryMaxAttempts = 1
 		o.HTTPClient = &cutClient{cut: cut, next: o.HTTPClient}
+	}))
+}
+
+// beforeWrite runs do once, just before the next change is written.
+func (w *world) beforeWrite(tb testing.TB, do func()) {
+	tb.Helper()
+	before := w.client
+	w.connect(dynamodb.New(before.Options(), func(o *dynamodb.Options) {
+		o.HTTPClient = &cutClient{next: o.HTTPClient, cut: func(operation string) bool {
+			if operation == "TransactWriteItems" && do != nil {
+				first := do
+				do = nil
+				w.connect(before)
+				first()
+			}
+			return false
+		}}
 	}))
 }

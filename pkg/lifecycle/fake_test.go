@@ -211,15 +211,17 @@ func (s *fakeStore) RotateToken(_ context.Context, by account.Account, old, next
 	}
 	stored := s.tokens[old.ID]
 	switch {
+	case stored.RotatedAway():
+		return token.Token{}, token.ErrSuperseded
 	case !stored.RevokedAt.IsZero():
 		return token.Token{}, token.ErrRevoked
-	case stored.Superseded():
-		return token.Token{}, token.ErrSuperseded
 	}
 	next, err := s.add(by.ID, next, use)
 	if err == nil {
 		if stored.WorksUntil = old.WorksUntil; old.WorksUntil.IsZero() {
 			stored.RevokedAt, stored.RevokedReason = next.CreatedAt, token.ReasonRotated
+		} else {
+			stored.SupersededAt = next.CreatedAt
 		}
 		s.tokens[old.ID] = stored
 	}
@@ -247,6 +249,9 @@ func (s *fakeStore) RevokeToken(_ context.Context, ended token.Token, revoked au
 	stored, ok := s.tokens[ended.ID]
 	if !ok {
 		return fault.ErrNotFound
+	}
+	if stored.Superseded() && !ended.Superseded() {
+		return token.ErrSuperseded
 	}
 	s.writes++
 	if stored.RevokedAt.IsZero() {
@@ -419,3 +424,5 @@ func checkErr(t testing.TB, got, want error) {
 		t.Fatalf("error = %v, want %v", got, want)
 	}
 }
+
+func errOf(_ lifecycle.Revocation, err error) error { return err }

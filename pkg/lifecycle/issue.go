@@ -475,7 +475,8 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 		return Issued{}, err
 	}
 	t.LastUsedIPs = nil
-	t.LastUsedAt, t.RevokedAt, t.RevokedReason, t.WorksUntil = time.Time{}, time.Time{}, "", time.Time{}
+	t.LastUsedAt, t.RevokedAt, t.RevokedReason = time.Time{}, time.Time{}, ""
+	t.WorksUntil, t.SupersededAt = time.Time{}, time.Time{}
 	owner, err := ownerOf(ctx, i.parts.Reader, t)
 	return i.issued(t, owner, bearer), err
 }

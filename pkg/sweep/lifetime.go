@@ -228,7 +228,8 @@ func (r *revocation) beyond(t token.Token, owner account.Account) bool {
 	return !t.Superseded() && !t.RevokedIn(r.Clock.Now(), owner.TokensValidFrom) && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(r.latest))
 }
 
-// token revokes t. A record that was deleted meanwhile needs no revocation.
+// token revokes t. A record that was deleted meanwhile needs no revocation, nor does a token
+// that was rotated: its successor keeps the limit.
 func (r *revocation) token(ctx context.Context, t token.Token) error {
 	if t.Kind.OfProject() {
 		r.bots.Lock()
@@ -241,7 +242,7 @@ func (r *revocation) token(ctx context.Context, t token.Token) error {
 	}
 	t.RevokedAt, t.RevokedReason = r.Clock.Now(), token.ReasonPolicy
 	err := r.Revoker.RevokeToken(ctx, t, audit.OfToken(t.RevokedAt, audit.Origin{Source: audit.Policy}, t, audit.Revoked))
-	if errors.Is(err, fault.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) || errors.Is(err, token.ErrSuperseded) {
 		return nil
 	}
 	if err != nil {

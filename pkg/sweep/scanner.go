@@ -133,7 +133,8 @@ type Records interface {
 type Revoker interface {
 	// RevokeToken writes RevokedAt and RevokedReason of revoked, with its audit event, and deletes
 	// the bot of a project's token. For a token that was revoked before, it changes neither the
-	// token nor its bot, which may have another token; that is no error. Absence is
+	// token nor its bot, which may have another token; that is no error. A token that was rotated
+	// since it was read stays as it is, and the error is token.ErrSuperseded. Absence is
 	// fault.ErrNotFound.
 	RevokeToken(ctx context.Context, revoked token.Token, event audit.Event) error
 }

@@ -64,6 +64,9 @@ type Token struct {
 	// WorksUntil is the instant from which a token that was rotated with an overlap is revoked. It
 	// is the zero time for every other token.
 	WorksUntil time.Time
+	// SupersededAt is when a token with WorksUntil got its successor. Records from before there was
+	// a rotation window lack it.
+	SupersededAt time.Time
 	// Notices are the marks of announcements of its expiry.
 	Notices []string
 	// LastUsedAt is the zero time for an unused token.
@@ -127,6 +130,20 @@ func (t Token) RevokedIn(now time.Time, validFrom int64) bool {
 // Superseded reports whether a successor replaced the token, even if the token still works in its
 // overlap.
 func (t Token) Superseded() bool { return t.RevokedReason == ReasonRotated || !t.WorksUntil.IsZero() }
+
+// RotatedAway reports whether a rotation, and nothing else, revoked the token or will revoke it.
+func (t Token) RotatedAway() bool {
+	return t.Superseded() && (t.RevokedAt.IsZero() || t.RevokedReason == ReasonRotated)
+}
+
+// RotatedWithin reports whether the token was rotated away less than window before now.
+func (t Token) RotatedWithin(window time.Duration, now time.Time) bool {
+	at := t.SupersededAt
+	if t.RevokedReason == ReasonRotated {
+		at = t.RevokedAt
+	}
+	return t.RotatedAway() && !at.IsZero() && now.Before(at.Add(window))
+}
 
 // RevokedFrom returns the instant from which the token itself is revoked, which may be in the
 // future, or the zero time.

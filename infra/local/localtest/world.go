@@ -51,6 +51,9 @@ var Now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
 // AdminBearer is the first administrator's bearer. It is chosen, so that samples can name it.
 const AdminBearer = "token-string-here123"
 
+// Signature is an Authorization for the Invoke API.
+const Signature = "AWS4-HMAC-SHA256 local"
+
 // mailsKept is more than any test sends.
 const mailsKept = 100_000
 

@@ -299,6 +299,9 @@ func (p *process) do(t *testing.T, method, path, bearer, form string) {
 	if bearer != "" {
 		request.Header.Set("PRIVATE-TOKEN", bearer)
 	}
+	if strings.HasSuffix(path, "/invocations") {
+		request.Header.Set("Authorization", "AWS4-HMAC-SHA256 local")
+	}
 	if form != "" {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -477,6 +480,8 @@ func TestFaults(t *testing.T) {
 	}{
 		{"a port that is in use", nil, []string{"PORT=" + taken}, `port ` + taken + ` is in use; choose another one, as in PORT=\d+ make run`},
 		{"a port that is no number", nil, []string{"PORT=http"}, `PORT is "http", not a number from 0 to 65535`},
+		{"an address that is none", nil, []string{"LISTEN=here"}, `LISTEN is "here", not an address such as 127.0.0.1`},
+		{"an address beyond this machine", nil, []string{"LISTEN=0.0.0.0"}, `LISTEN is 0.0.0.0, beyond this machine, and HOSTS does not say by which names clients call`},
 		{"a port that does not exist", nil, []string{"PORT=65536"}, `PORT is "65536", not a number from 0 to 65535`},
 		{"another seed", nil, []string{"SEED=yes"}, `SEED is "yes", not 0 or 1`},
 		{"another log", nil, []string{"LOG=text"}, `LOG is "text", not json or empty`},
