@@ -284,7 +284,7 @@ func TestWhatIsWrittenDown(t *testing.T) {
 		"create a group": {request: post("directory", groups, "owner", `{"name":"New","path":"new"}`), want: []string{
 			"group_created self group/1 by 2" + asOwner + ", target new"}},
 		"create a project where there is one": {request: post("directory", projects, "root", `{"name":"Web","path":"web","namespace_id":7}`), before: withProjects},
-		"add a member": {request: post("directory", web+"/members", "owner", `{"user_id":5,"access_level":20}`), before: withProjects, want: []string{
+		"add a member": {request: post("directory", web+"/members", "owner", `{"username":"sleeper","access_level":20}`), before: withProjects, want: []string{
 			"member_created manager project/8 by 2" + asOwner + ", target sleeper, change level::20"}},
 		"add a member to a group": {request: post("directory", acme+"/members", "root", `{"user_id":5,"access_level":20}`), before: withProjects, want: []string{
 			"member_created admin group/7 by 1" + asRoot + ", target sleeper, change level::20"}},

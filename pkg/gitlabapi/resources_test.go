@@ -541,10 +541,10 @@ func TestLogLinesOfProjects(t *testing.T) {
 	for _, r := range []request{
 		post("directory", projects, "owner", `{"name":"new"}`),
 		post("directory", groups+"?sudo=owner", "root", `{"name":"new","path":"new"}`),
-		post("directory", web+"/members", "owner", `{"user_id":5,"access_level":30}`),
+		post("directory", web+"/members", "owner", `{"username":"sleeper","access_level":30}`),
 		put(web+"/members/5", "owner", `{"access_level":20}`),
 		leave(web+"/members/5", "owner"),
-		post("directory", web+"/members", "owner", `{"user_id":"5,999,4","access_level":30}`),
+		post("directory", web+"/members", "owner", `{"username":"sleeper,nobody,blocked","access_level":30}`),
 	} {
 		throughLambda(t, w, r)
 	}
@@ -718,8 +718,8 @@ func TestCreationIsReportedWhateverFailsAfterIt(t *testing.T) {
 	for name, r := range map[string]request{
 		"project":       post("directory", projects, "owner", `{"name":"new"}`),
 		"group":         post("directory", groups, "owner", `{"name":"new","path":"new"}`),
-		"member":        post("directory", web+"/members", "owner", `{"user_id":5,"access_level":30}`),
-		"members":       post("directory", web+"/members", "owner", `{"user_id":"5,4","access_level":30}`),
+		"member":        post("directory", web+"/members", "owner", `{"username":"sleeper","access_level":30}`),
+		"members":       post("directory", web+"/members", "owner", `{"username":"sleeper,blocked","access_level":30}`),
 		"change":        put(web+"/members/3", "owner", `{"access_level":40}`),
 		"removal":       leave(web+"/members/3", "owner"),
 		"removal below": leave(acme+"/members/4", "owner"),
@@ -853,7 +853,7 @@ func TestTokensOfProjects(t *testing.T) {
 		{get("directory", acme, "of web"), 404},
 		{get("directory", web, "of acme"), 200},
 		{get("directory", projects+"/4", "of acme"), 404},
-		{post("directory", web+"/members", "of web", `{"user_id":5,"access_level":40}`), 201},
+		{post("directory", web+"/members", "of web", `{"username":"sleeper","access_level":40}`), 201},
 		{put(web+"/members/5", "of web", `{"access_level":50}`), 403},
 		{leave(web+"/members/6", "of web"), 403},
 		{post("directory", projects, "of web", `{"name":"n"}`), 403},
