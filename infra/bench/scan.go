@@ -321,7 +321,7 @@ func (synthetic) Mark(context.Context, token.Token, string, time.Time) error { r
 
 func (synthetic) Post(context.Context, sweep.Box, sweep.Post, time.Time) error { return nil }
 
-func (synthetic) Unpost(context.Context, sweep.Box, sweep.Post) error { return nil }
+func (synthetic) Unpost(context.Context, sweep.Box, int, sweep.Post) error { return nil }
 
 func (synthetic) Posted(context.Context, sweep.PostQuery) (sweep.PostPage, error) {
 	return sweep.PostPage{}, nil

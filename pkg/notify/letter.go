@@ -69,8 +69,8 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 	if len(reasons) == 1 {
 		l.Title = titles[reasons[0]]
 	}
-	if named(n.Recipient.Name) {
-		l.Name = quote.Name(n.Recipient.Name)
+	if name := quote.Name(n.Recipient.Name); name != unnamed {
+		l.Name = name
 	}
 	for i, t := range n.Tokens {
 		if i == 0 || !together(n, n.Tokens[i-1], t) {
@@ -102,15 +102,15 @@ var (
 
 func rowOf(n sweep.Notice, t sweep.Token) row {
 	r := row{
-		Name:     "(no name)",
+		Name:     quote.Name(t.Name),
 		ID:       t.ID.String(),
 		Scopes:   strings.ReplaceAll(t.Scopes.String(), " ", ", "),
 		LastUsed: "never",
 		Day:      t.ExpiresOn.String(),
 		When:     when(n.Today, t.ExpiresOn),
 	}
-	if named(t.Name) {
-		r.Name = quote.Name(t.Name)
+	if r.Name == unnamed {
+		r.Name = "(no name)"
 	}
 	if t.ExpiresOn.IsZero() {
 		r.Day, r.When = "never", ""
@@ -121,8 +121,8 @@ func rowOf(n sweep.Notice, t sweep.Token) row {
 	return r
 }
 
-// named reports whether there is anything of a name to show.
-func named(name string) bool { return quote.Name(name) != quote.Name("") }
+// unnamed is a name of which nothing is left to show.
+var unnamed = quote.Name("")
 
 // ofBot reports whether a token is of a project or group.
 func ofBot(t sweep.Token) bool { return t.Project.Kind != "" }

@@ -23,15 +23,15 @@ import (
 // the same order. Posts are kept like the progress of their scan, in case that mails are switched
 // off before they are sent.
 
-func (t *Reader) postKey(box sweep.Box, to account.ID, id token.ID) key {
-	return keyOf(postPartition(box, shardOf(to, t.opts.Shards)), fmt.Sprintf("%010d#%016d", int64(to), int64(id)))
+func postKey(box sweep.Box, shard int, to account.ID, id token.ID) key {
+	return keyOf(postPartition(box, shard), fmt.Sprintf("%010d#%016d", int64(to), int64(id)))
 }
 
 func postPartition(box sweep.Box, shard int) string { return fmt.Sprintf("POST#%s#%02d", box, shard) }
 
 // Post keeps that a person is still to be told about a token.
 func (t *Table) Post(ctx context.Context, box sweep.Box, p sweep.Post, now time.Time) error {
-	it := t.postKey(box, p.To, p.Token)
+	it := postKey(box, shardOf(p.To, t.opts.Shards), p.To, p.Token)
 	it["digest"] = text(p.Digest.Key())
 	it["kind"] = text(string(p.Kind))
 	it["expires_on"] = text(p.ExpiresOn.String())
@@ -43,9 +43,9 @@ func (t *Table) Post(ctx context.Context, box sweep.Box, p sweep.Post, now time.
 	return nil
 }
 
-// Unpost removes a post.
-func (t *Table) Unpost(ctx context.Context, box sweep.Box, p sweep.Post) error {
-	_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: t.postKey(box, p.To, p.Token)})
+// Unpost removes a post from the shard in which it was found.
+func (t *Table) Unpost(ctx context.Context, box sweep.Box, shard int, p sweep.Post) error {
+	_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: postKey(box, shard, p.To, p.Token)})
 	if err != nil {
 		return translate(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
@@ -65,7 +66,9 @@ func TestPosts(t *testing.T) {
 	})
 	t.Run("are removed one by one, and twice without harm", func(t *testing.T) {
 		for range 2 {
-			wantErr(t, f, f.Store.Unpost(t.Context(), "expiring", first[0]), nil)
+			for shard := range storetest.Shards { // it is in one of them
+				wantErr(t, f, f.Store.Unpost(t.Context(), "expiring", shard, first[0]), nil)
+			}
 			wantEqual(t, "posts", posted("expiring", 0), first[1:])
 			wantEqual(t, "held", posted(sweep.Held, 0), first[:1])
 		}
@@ -97,6 +100,18 @@ func TestPosts(t *testing.T) {
 		wantErr(t, f, err, nil)
 		wantEqual(t, "posts", len(page.Posts), 1)
 	})
+	t.Run("are removed where they were found, when the number of shards has grown", func(t *testing.T) {
+		grown := store.Open(f.Client, f.Name, store.Options{Shards: storetest.Shards + 3})
+		put("grown", post(21, 9<<22+1, sweep.Expiring, on), post(22, 9<<22+1, sweep.Expiring, on), post(23, 9<<22+1, sweep.Expiring, on))
+		for shard := range storetest.Shards + 3 {
+			page, err := grown.Posted(t.Context(), sweep.PostQuery{Box: "grown", Shard: shard})
+			wantErr(t, f, err, nil)
+			for _, p := range page.Posts {
+				wantErr(t, f, grown.Unpost(t.Context(), "grown", shard, p), nil)
+			}
+		}
+		wantEqual(t, "posts", posted("grown", 0), nil)
+	})
 	t.Run("an unreadable one hides no other", func(t *testing.T) {
 		fresh := open(t)
 		for id := range account.ID(3) {
@@ -125,7 +140,7 @@ func TestPosts(t *testing.T) {
 		_, err := table.Posted(t.Context(), sweep.PostQuery{Box: "expiring"})
 		wantErr(t, f, err, fault.ErrUnavailable)
 		wantErr(t, f, table.Post(t.Context(), "expiring", first[1], storetest.Now), fault.ErrUnavailable)
-		wantErr(t, f, table.Unpost(t.Context(), "expiring", first[1]), fault.ErrUnavailable)
+		wantErr(t, f, table.Unpost(t.Context(), "expiring", 0, first[1]), fault.ErrUnavailable)
 	})
 }
 

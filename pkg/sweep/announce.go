@@ -396,7 +396,7 @@ func (a *attempt) allow(ctx context.Context, p *plan, counts *Counts) error {
 		if err := a.Posts.Post(ctx, Held, d.post(), a.Clock.Now()); err != nil {
 			return err
 		}
-		return a.Posts.Unpost(ctx, d.box, d.post())
+		return a.Posts.Unpost(ctx, d.box, a.job.Shard, d.post())
 	})
 	if err != nil {
 		return err
@@ -494,7 +494,7 @@ func (a *attempt) mark(ctx context.Context, d due) error {
 		if d.box == "" {
 			err = a.Records.Mark(ctx, record, d.slot.mark, a.Clock.Now())
 		} else {
-			err = a.Posts.Unpost(ctx, d.box, d.post())
+			err = a.Posts.Unpost(ctx, d.box, a.job.Shard, d.post())
 		}
 		switch {
 		case err == nil:

@@ -40,8 +40,9 @@ type Posts interface {
 	// Post adds p to a box at an instant, in place of an earlier post about the same token to the
 	// same person.
 	Post(ctx context.Context, box Box, p Post, now time.Time) error
-	// Unpost removes p from a box. Absence is no error.
-	Unpost(ctx context.Context, box Box, p Post) error
+	// Unpost removes p from the shard of a box in which Posted found it. The number of shards may
+	// have grown since. Absence is no error.
+	Unpost(ctx context.Context, box Box, shard int, p Post) error
 	// Posted returns a page of a box's posts in a shard of recipients. The shard of a recipient is
 	// that of their tokens in the Index.
 	Posted(ctx context.Context, q PostQuery) (PostPage, error)

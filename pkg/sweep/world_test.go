@@ -634,7 +634,7 @@ func (w *world) Post(_ context.Context, box sweep.Box, p sweep.Post, _ time.Time
 }
 
 // Unpost implements sweep.Posts.
-func (w *world) Unpost(ctx context.Context, box sweep.Box, p sweep.Post) error {
+func (w *world) Unpost(ctx context.Context, box sweep.Box, _ int, p sweep.Post) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
