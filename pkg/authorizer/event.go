@@ -70,7 +70,7 @@ type gatewayRoute struct {
 	// decoded says that an HTTP API has decoded the path.
 	decoded bool
 	// front is what the event's own path has in front of the ARN's: the stage of an HTTP API, or the
-	// base path of a custom domain. It is "?" if the two paths differ otherwise.
+	// base path of a custom domain. It is "?" if the two paths differ otherwise, also by a slash.
 	front string
 }
 
@@ -116,7 +116,7 @@ func frontOf(shown, path string) string {
 	if path == "/" && !strings.HasSuffix(shown, "/") {
 		shown += "/"
 	}
-	if front, same := strings.CutSuffix(shown, path); same {
+	if front, same := strings.CutSuffix(shown, path); same && !strings.HasSuffix(front, "/") {
 		return front
 	}
 	return "?"
