@@ -239,7 +239,7 @@ func TestGatewayResponsesOfTheDocumentation(t *testing.T) {
 			ID: "orders", Stage: "prod", Clock: w.Clock, Responses: gatewayResponses(t),
 			Authorizer: &cloud.Authorizer{Kind: cloud.RequestAuthorizer, Handler: w.Functions["authorizer"]},
 			Routes:     []cloud.Route{{Method: "ANY", Path: "/{proxy+}", Function: "f"}},
-			Functions:  map[string]lambda.Handler{"f": lambda.NewHandler(func() (any, error) { return nil, nil })},
+			Functions:  map[string]lambda.Handler{"f": lambda.NewHandler(func() error { return nil })},
 		})
 		noError(t, err)
 		wrong := map[string]int{"deny": http.StatusForbidden, "unauthorized": http.StatusUnauthorized}[option]

@@ -78,7 +78,7 @@ func Unescape(p string) string {
 		case wide:
 			return string(rune(n))
 		default:
-			return string([]byte{byte(n)})
+			return string([]byte{byte(n)}) //nolint:gosec // two digits
 		}
 	})
 }
