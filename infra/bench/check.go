@@ -177,7 +177,7 @@ func issuerOn(table *store.Table, pepper secret.Pepper, format secret.Format) (*
 }
 
 func authorizerOn(s verify.Store, table *store.Table, pepper secret.Pepper, format secret.Format) (*authorizer.Authorizer, error) {
-	verifier, err := verify.New(verify.Parts{Store: s, Pepper: pepper, Format: format, Clock: clock.System{}, Kept: &verify.Kept{}})
+	verifier, err := verify.New(verify.Parts{Store: s, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: clock.System{}, Kept: &verify.Kept{}})
 	if err != nil {
 		return nil, err
 	}

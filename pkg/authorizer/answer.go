@@ -15,7 +15,7 @@ import (
 
 // answer returns the answer for a good bearer.
 func (a *Authorizer) answer(simple bool, route gatewayRoute, caller principal.Principal) (any, error) {
-	opens := a.policies.get(a.parts.Scopes, a.denied, caller.Token, route.api)
+	opens := a.policies.get(a.parts.Scopes, a.denied, caller, route.api)
 	ambiguous := route.check(a.parts.Scopes)
 	reason := ambiguous
 	if reason == nil && !opens.allows(route.method, route.path) {
@@ -143,7 +143,7 @@ func contextOf(caller principal.Principal) map[string]any {
 		"username":   caller.Account.Username,
 		"token_id":   caller.Token.ID.String(),
 		"token_kind": string(caller.Token.Kind),
-		"scopes":     caller.Token.Scopes.String(),
+		"scopes":     caller.Scopes.String(),
 	}
 	if caller.Token.Kind == token.Impersonation {
 		told["impersonator_id"] = caller.Token.CreatedBy.String()

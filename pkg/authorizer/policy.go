@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 )
@@ -39,15 +40,15 @@ type opened struct {
 	policy events.APIGatewayCustomAuthorizerPolicy
 }
 
-func (p *policies) get(catalog *scope.Catalog, denied []string, t token.Token, api string) opened {
-	key := policyKey{api, t.Scopes.String(), reach(t)}
+func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal.Principal, api string) opened {
+	key := policyKey{api, caller.Scopes.String(), reach(caller.Token)}
 	p.mu.RLock()
 	made, kept := p.kept[key]
 	p.mu.RUnlock()
 	if kept {
 		return made
 	}
-	made.grants = catalog.Grants(t.Scopes, key.reach)
+	made.grants = catalog.Grants(caller.Scopes, key.reach)
 	made.policy = policyFor(made.grants, denied, api)
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -123,7 +123,7 @@ func (w *world) parts() authorizer.Parts {
 }
 
 func (w *world) verifier(s verify.Store) *verify.Verifier {
-	v, err := verify.New(verify.Parts{Store: s, Pepper: w.pepper, Format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}}, Clock: w.clock})
+	v, err := verify.New(verify.Parts{Store: s, Pepper: w.pepper, Format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}}, Scopes: w.catalog, Clock: w.clock})
 	if err != nil {
 		panic(err)
 	}

@@ -236,7 +236,7 @@ func (c *call) authenticate() (principal.Principal, error) {
 func (c *call) admit(caller principal.Principal) error {
 	rt := c.route
 	switch {
-	case caller.By == nil && rt.requirement.Met(caller.Token.Scopes) != nil:
+	case caller.By == nil && rt.requirement.Met(caller.Scopes) != nil:
 		return &insufficientScope{listed: rt.requirement.Listed}
 	case rt.adminOnly && !caller.Account.Admin:
 		return fault.ErrForbidden

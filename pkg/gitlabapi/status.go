@@ -136,6 +136,7 @@ var rows = []row{
 	in(directory.ErrBotMember, "403 Forbidden - A bot's membership ends with its token only"),
 	in(lifecycle.ErrForBot, "403 Forbidden - The bot of a project or group access token has no other tokens"),
 	in(lifecycle.ErrImpersonated, "403 Forbidden - An impersonation token cannot make an ordinary token for its owner"),
+	in(lifecycle.ErrWider, "403 Forbidden - The token to rotate has scopes or networks that the presented token lacks"),
 	in(lifecycle.ErrImpersonationOff, "403 Forbidden - Impersonation is disabled"),
 	in(project.ErrNoProject, "404 Project Not Found"),
 	in(project.ErrNoGroup, "404 Group Not Found"),

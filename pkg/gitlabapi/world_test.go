@@ -37,6 +37,7 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
@@ -227,13 +228,13 @@ func (w *world) connect(client *dynamodb.Client) {
 	}
 	w.issuer = made(lifecycle.NewIssuer(w.issuing))
 	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))
-	w.lister = made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))
+	w.lister = made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Scopes: scope.GitLab(), Pepper: w.pepper, Format: w.format, Clock: w.clock}))
 	w.accounts = made(directory.New(made(directory.NewFinder(directory.FinderParts{Reader: w.table, Projects: w.table, Clock: w.clock})), w.table))
 	w.planner = &planner{}
 	w.administration = made(administration.New(w.administering()))
 	w.features = made(administration.NewFeatures(administration.FeaturesParts{Store: w.table, Reader: w.table, Finder: w.table, Clock: w.clock}))
 	w.trail = made(trail.New(trail.Parts{Store: w.table, Reader: w.table, Projects: w.table, Clock: w.clock}))
-	w.verifying = verify.Parts{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+	w.verifying = verify.Parts{Store: w.table, Pepper: w.pepper, Format: w.format, Scopes: scope.GitLab(), Clock: w.clock}
 	w.verifier = w.verifierOn(w.table)
 }
 
@@ -322,6 +323,12 @@ func (w *world) set(tb testing.TB, name, attribute, value string) {
 		ExpressionAttributeValues: attributes{":v": text(value)},
 	})
 	check(tb, err)
+}
+
+// as is the principal of a token of the account with this name.
+func (w *world) as(name string, t token.Token) principal.Principal {
+	owner := w.users[name]
+	return principal.Principal{Account: owner, Token: t, Scopes: t.EffectiveScopes(scope.GitLab(), owner)}
 }
 
 func (w *world) api(function string) *gitlabapi.API {

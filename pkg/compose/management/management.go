@@ -39,7 +39,7 @@ func Revoke(d compose.Deployment) lambda.Handler {
 func Tokens(d compose.Deployment) lambda.Handler {
 	table := &d.Table().Reader
 	lister := compose.Must(lifecycle.NewLister(lifecycle.ListerParts{
-		Store: table, Reader: table, Projects: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+		Store: table, Reader: table, Projects: table, Scopes: d.Config.Scopes, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
 	}))
 	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), lister, finder(d, table)), nil)
 }
