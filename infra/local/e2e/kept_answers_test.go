@@ -201,6 +201,65 @@ func TestAnOddSpellingShutsNobodyOut(t *testing.T) {
 	}
 }
 
+// All of Latchkey behind a custom domain with a base path, as its gateway sends events then.
+func TestEveryFunctionBehindABasePath(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{PublicURL: "https://tokens.example.test/keys"})
+	template, err := cloud.ReadTemplate(filepath.Join(projectRoot(t), "template.yaml"), nil)
+	noError(t, err)
+	api := template.API(w.Functions)
+	api.BasePath, api.Clock = "/keys", w.Clock
+	g, err := cloud.NewGateway(api)
+	noError(t, err)
+	for _, test := range []struct {
+		method, path, query string
+		status              int
+	}{
+		{"GET", "/keys/api/v4/personal_access_tokens/self", "", 200},
+		{"GET", "/keys/api/v4/personal_access_tokens/self/", "", 200},
+		{"GET", "/keys/api/v4/user", "", 200},
+		{"GET", "/keys/api/v4/version", "", 200},
+		{"GET", "/keys/api/v4/personal_access_tokens", "per_page=1", 200},
+		{"POST", "/keys/api/v4/users/1/personal_access_tokens", "name=new&scopes[]=api", 201},
+		{"DELETE", "/keys/api/v4/personal_access_tokens/4194306", "", 204},
+		{"POST", "/keys/api/v4/token_leaks", "tokens[]=no-such-token-anywhere", 204},
+		{"GET", "/keys/api/v4/nothing", "", 404},
+		{"GET", "/keys/auth/envoy/api/v4/user", "", 404},
+		{"GET", "/api/v4/user", "", 403}, // no such mapping
+	} {
+		got := ask(g, test.method, test.path, test.query, "192.0.2.7", http.Header{"Private-Token": {root.Bearer}})
+		if got.Code != test.status {
+			t.Errorf("%s %s: %d %s", test.method, test.path, got.Code, got.Body)
+		}
+		if link := got.Header().Get("Link"); link != "" && !strings.HasPrefix(link, "<https://tokens.example.test/keys/api/v4/personal_access_tokens?") {
+			t.Errorf("Link: %s", link)
+		}
+	}
+}
+
+// Somebody's API behind a base path: rules name the paths that it has without one.
+func TestTheAuthorizerBehindABasePath(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	user := newToken(t, w, root.ID, "user", "2026-09-01", "read_user")
+	g, err := cloud.NewGateway(cloud.API{
+		ID: "orders", Stage: "prod", BasePath: "/api/v4/user", Clock: w.Clock,
+		Authorizer: &cloud.Authorizer{Kind: cloud.RequestAuthorizer, Handler: w.Functions["authorizer"]},
+		Routes:     []cloud.Route{{Method: "ANY", Path: "/", Function: "f"}, {Method: "ANY", Path: "/{proxy+}", Function: "f"}},
+		Functions: map[string]lambda.Handler{"f": lambda.NewHandler(func() (events.APIGatewayProxyResponse, error) {
+			return events.APIGatewayProxyResponse{StatusCode: http.StatusOK}, nil
+		})},
+	})
+	noError(t, err)
+	for path, status := range map[string]int{
+		"/api/v4/user/api/v4/user": 200, "/api/v4/user/orders": 403, "/api/v4/user": 403, "/api/v4/user/api/v4/users/": 403, "/api/v4/user//orders": 500,
+	} {
+		if got := ask(g, "GET", path, "", "192.0.2.7", http.Header{"Private-Token": {user.Token}}); got.Code != status {
+			t.Errorf("%s: %d %s", path, got.Code, got.Body)
+		}
+	}
+}
+
 // gatewayResponses are those that the page about the authorizer offers for REST APIs.
 func gatewayResponses(tb testing.TB) map[string]cloud.GatewayResponse {
 	tb.Helper()
