@@ -87,7 +87,7 @@ var (
 	errUndecided = errors.New("could not decide")
 	// errUnauthorized makes a REST API answer 401. API Gateway looks for this very text (Developer
 	// Guide, "Use API Gateway Lambda authorizers").
-	errUnauthorized = errors.New("Unauthorized") //nolint:staticcheck // the text is API Gateway's
+	errUnauthorized = errors.New("Unauthorized")
 )
 
 // Lambda returns the handler of the authorizer function.

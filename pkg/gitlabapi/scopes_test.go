@@ -255,6 +255,8 @@ func pageOfScopes(c *scope.Catalog, rows []scopeRow) string {
 	b.WriteString("\nTo act as another account with `sudo`, an administrator's token needs the scope `sudo` and no other, for\n" +
 		"every request of the table. Without it, no other scope will do. What it makes for a project or group stays within\n" +
 		"its own scopes all the same.\n")
+	b.WriteString("\nA token without a sufficient scope is answered 403 `insufficient_scope`. The body and `WWW-Authenticate` (RFC 6750)\n" +
+		"name the scopes that open the path.\n")
 	b.WriteString("\n## Behind the authorizer\n\n" +
 		"There, too, `api` opens every method and path and `read_api` every GET and HEAD, unless a catalog of your own says\n" +
 		"otherwise. The token of a project or group opens only what lies on these paths, `{id}` being its own id:\n\n")
