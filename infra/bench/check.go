@@ -114,7 +114,7 @@ func flood(ctx context.Context) (func() error, error) {
 		return nil, err
 	}
 	verifier, err := verify.New(verify.Parts{
-		Store: memory{}, Pepper: pepper, Format: secret.Format{Prefixes: config.DefaultPrefixes}, Clock: clock.System{}, Kept: &verify.Kept{},
+		Store: memory{}, Pepper: pepper, Format: secret.Format{Prefixes: config.DefaultPrefixes}, Scopes: scope.GitLab(), Clock: clock.System{}, Kept: &verify.Kept{},
 	})
 	if err != nil {
 		return nil, err

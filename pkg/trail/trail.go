@@ -146,13 +146,14 @@ func (t *Trail) OfAccount(ctx context.Context, by principal.Principal, id accoun
 	return page, err
 }
 
-// Own lists the events of the caller's account. It leaves out events of impersonation tokens, and
-// the addresses of other people's requests. Errors: ErrTooFar.
+// Own lists the events of the caller's account. It leaves out events and counts of impersonation
+// tokens, and the addresses of other people's requests. Errors: ErrTooFar.
 func (t *Trail) Own(ctx context.Context, by principal.Principal, q Query) (Page, error) {
 	page, err := t.list(ctx, q, func(e audit.Event) bool { return !e.Name.OfImpersonation() }, t.of(audit.AccountEntity(by.Account.ID)))
 	for i := range page.Events {
 		e := &page.Events[i]
-		e.Presented = 0
+		// The count includes impersonation tokens.
+		e.Presented, e.Tokens = 0, 0
 		// If the author is unknown, as for an inactive token, the address is the owner's only clue.
 		if e.Author != 0 && e.Author != by.Account.ID || e.Asker != 0 {
 			e.Address = ""
