@@ -247,8 +247,8 @@ type Event struct {
 	// Omitted is how many refusals of the same name and presented token were not recorded before
 	// this one.
 	Omitted int
-	// Tokens is how many working tokens an event about an account ended or, while the account is
-	// blocked or deactivated, stopped; 0 also means that they were not counted.
+	// Tokens is how many working tokens TokensRevoked ended; 0 also means that they could not be
+	// counted.
 	Tokens int
 }
 

@@ -122,7 +122,21 @@ func valueTaken(err error) error {
 	return err
 }
 
+// badInput gives an error in a payload the kind of its fault, and keeps its text.
+type badInput struct{ error }
+
+func (b badInput) Unwrap() []error { return []error{fault.ErrInput, b.error} }
+
+// consoleSpec returns the token that a payload asks for. Its errors are of the kind fault.Invalid.
 func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, error) {
+	spec, err := readSpec(issuer, p)
+	if err != nil {
+		err = badInput{err}
+	}
+	return spec, err
+}
+
+func readSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, error) {
 	spec := lifecycle.Spec{Name: p.Name, Description: p.Description}
 	var err error
 	if spec.Scopes, err = issuer.Scopes().Parse(p.Scopes); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -153,7 +154,29 @@ func (r *Revoker) revokeEverything(ctx context.Context, by principal.Principal, 
 		return ErrBot
 	}
 	from := audit.By(by, sourceOf(by, token.Token{Owner: owner.ID}))
-	return r.parts.Store.RevokeEverything(ctx, owner.ID, audit.OfAccount(r.parts.Clock.Now(), from, audit.TokensRevoked, owner))
+	event := audit.OfAccount(r.parts.Clock.Now(), from, audit.TokensRevoked, owner)
+	event.Tokens = r.countWorking(ctx, by, owner)
+	return r.parts.Store.RevokeEverything(ctx, owner.ID, event)
+}
+
+// countTimeout bounds the time for which counting delays a revocation.
+const countTimeout = time.Second
+
+// countWorking returns how many tokens of owner work, for the audit trail, or 0 if it cannot be
+// found out in time. Revoking never depends on it.
+func (r *Revoker) countWorking(ctx context.Context, by principal.Principal, owner account.Account) (count int) {
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	tokens, err := r.parts.Store.TokensOfOwner(ctx, owner.ID)
+	if err != nil {
+		return 0
+	}
+	for _, t := range tokens {
+		if t.StateAt(r.parts.Clock.Now(), owner.TokensValidFrom, by.Settings) == token.Active {
+			count++
+		}
+	}
+	return count
 }
 
 // RevokeFamily revokes the working tokens in the chain of a token that was presented for rotation

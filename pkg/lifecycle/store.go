@@ -48,6 +48,8 @@ type RevokeStore interface {
 	RevokeToken(ctx context.Context, t token.Token, revoked audit.Event) error
 	// RevokeEverything revokes all tokens of the owner, in one write.
 	RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error
+	// TokensOfOwner returns all tokens of an owner by ascending id.
+	TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error)
 	// TokensByDigest returns the existing tokens, in any state and in no order, with consistent
 	// reads. The digests must differ.
 	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)

@@ -146,11 +146,14 @@ func (t *Trail) OfAccount(ctx context.Context, by principal.Principal, id accoun
 	return page, err
 }
 
-// Own lists the events of the caller's account. It leaves out events of impersonation tokens, and
-// the addresses of other people's requests. Errors: ErrTooFar.
+// Own lists the events of the caller's account. It leaves out events and counts of impersonation
+// tokens, and the addresses of other people's requests. Errors: ErrTooFar.
 func (t *Trail) Own(ctx context.Context, by principal.Principal, q Query) (Page, error) {
 	page, err := t.list(ctx, q, func(e audit.Event) bool { return !e.Name.OfImpersonation() }, t.of(audit.AccountEntity(by.Account.ID)))
 	hideOthers(by, page)
+	for i := range page.Events {
+		page.Events[i].Tokens = 0 // the count includes impersonation tokens
+	}
 	return page, err
 }
 
