@@ -19,6 +19,7 @@ ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
 NODE          := $(TOOLS)/node
 TEST_FLAGS    := -timeout 30m # packages share the cores: one that takes four minutes alone takes ten in parallel
+SOAK_FLAGS    := -count=1 -timeout 2h
 FUNCTIONS     := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
 
 # What the machine itself must have for a target; infra/tools/system.sh knows the versions.
@@ -71,6 +72,14 @@ build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deploye
 .PHONY: bench
 bench: tools ## measure checks, lists, scans and lifetime runs
 	go run ./infra/bench
+
+# What takes longer than anybody waits for before a push. Each command shows its seed.
+.PHONY: soak
+soak: SOAK_SEED = $(shell date +%s)
+soak: tools ## large sizes and long random runs of the tests, in about ten minutes; SOAK_SEED repeats them
+	go test $(SOAK_FLAGS) ./infra/local/scantest -run 'TestLifetimeOfManyTokens|TestDeathAnywhere' -owners 1000 -nights 200 -seed $(SOAK_SEED)
+	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestProductAgainstModel -rapid.checks 500 -rapid.seed $(SOAK_SEED)
+	go test $(SOAK_FLAGS) ./infra/local/e2e -dynamodb-local -rounds 5
 
 .PHONY: golden
 golden: tools ## rewrite the golden files; review the diff like code

@@ -17,7 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"github.com/google/go-cmp/cmp"
 
-	"latchkey/infra/cloud/engine"
 	"latchkey/infra/local/localtest"
 )
 
@@ -128,7 +127,7 @@ func TestMailsReachAnIndependentService(t *testing.T) {
 			Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 		}, options...)
 	}
-	options := localtest.Options{Client: engine.New().Client, PublicURL: "https://tokens.example.test"}
+	options := localtest.Options{PublicURL: "https://tokens.example.test"}
 	own := localtest.Start(t, options)
 	options.Mail = endpoint
 	other := localtest.Start(t, options)

@@ -9,10 +9,7 @@ import (
 
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/infra/local/localtest"
-	"latchkey/pkg/store/storetest"
 )
-
-func TestMain(m *testing.M) { storetest.Main(m) }
 
 // projectRoot is the folder of template.yaml.
 func projectRoot(tb testing.TB) string {

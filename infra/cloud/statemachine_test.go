@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"latchkey/infra/cloud"
-	"latchkey/infra/cloud/engine"
 	"latchkey/infra/local"
 	"latchkey/infra/local/localtest"
 )
@@ -41,15 +41,20 @@ type outcome struct {
 }
 
 // execute runs the state machine of a scan as deployed in an independent interpreter
-// (aws-local-stepfunctions), whose Lambda is the cloud at url. Only the lengths of pauses differ.
-func execute(tb testing.TB, machine cloud.StateMachine, url string) outcome {
+// (aws-local-stepfunctions), whose Lambda is the cloud at url, for each of some times at once. Only the
+// lengths of pauses differ.
+func execute(tb testing.TB, machine cloud.StateMachine, url string, times ...string) []outcome {
 	tb.Helper()
+	inputs := make([]map[string]string, len(times))
+	for i, at := range times {
+		inputs[i] = map[string]string{"time": at}
+	}
 	definition, err := machine.Definition()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	input, err := json.Marshal(map[string]any{
-		"definition": json.RawMessage(definition), "input": map[string]string{"time": scanTime},
+		"definition": json.RawMessage(definition), "inputs": inputs,
 		"waits": map[string]int{"Pause": 0, "AwaitQuota": 0}, "retries": map[string]int{"Scan": 0},
 	})
 	if err != nil {
@@ -65,15 +70,16 @@ func execute(tb testing.TB, machine cloud.StateMachine, url string) outcome {
 	if err != nil {
 		tb.Fatalf("interpreter: %v", err)
 	}
-	var o outcome
-	if err := json.Unmarshal(out, &o); err != nil {
+	var outcomes []outcome
+	if err := json.Unmarshal(out, &outcomes); err != nil || len(outcomes) != len(times) {
 		tb.Fatalf("interpreter: %v: %s", err, out)
 	}
-	return o
+	return outcomes
 }
 
-// A stub is a scan that behaves as it is told and notes each call.
+// A stub is the scan for one time, which behaves as it is told and notes each call.
 type stub struct {
+	time string
 	// behave answers a shard's nth call, from 1.
 	behave func(shard, nth int) (done bool, err error)
 
@@ -90,7 +96,7 @@ func (s *stub) Invoke(_ context.Context, payload []byte) ([]byte, error) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.DisallowUnknownFields()
-	known := decoder.Decode(&event) == nil && event.Shard != nil && event.Time == scanTime
+	known := decoder.Decode(&event) == nil && event.Shard != nil && event.Time == s.time
 	s.mu.Lock()
 	if !known {
 		s.wrong = append(s.wrong, string(payload))
@@ -106,6 +112,18 @@ func (s *stub) Invoke(_ context.Context, payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	return json.Marshal(map[string]any{"done": done, "tokens": 1, "mails": 1, "failed": 0})
+}
+
+// scansByTime hand each call on by the time in it.
+type scansByTime map[string]*stub
+
+func (s scansByTime) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	for at, scan := range s {
+		if bytes.Contains(payload, []byte(at)) {
+			return scan.Invoke(ctx, payload)
+		}
+	}
+	return nil, fmt.Errorf("a call for no scan's time: %s", payload)
 }
 
 func named(name string) error { return messages.InvokeResponse_Error{Type: name, Message: "stub"} }
@@ -136,7 +154,7 @@ func TestStateMachine(t *testing.T) {
 		}
 	}
 	const always = 1000
-	for _, test := range []struct {
+	tests := []struct {
 		name   string
 		behave func(shard, nth int) (bool, error)
 		calls  map[int]int
@@ -153,13 +171,18 @@ func TestStateMachine(t *testing.T) {
 		{"a function that Lambda cannot start is tried again", failing(10, "Lambda.TooManyRequestsException"), times(3, 11, 3), ""},
 		{"any other error is tried again, with an end", failing(always, "Sandbox.Timedout"), times(3, 4, 3), "Sandbox.Timedout"},
 		{"a used-up quota is waited for, longer than any try", failing(20, "MailQuotaUsedUp"), times(3, 21, 3), ""},
-	} {
+	}
+	scans := scansByTime{}
+	at := make([]string, len(tests)) // starting the interpreter is what takes time, so that all are executed at once
+	for i, test := range tests {
+		at[i] = fmt.Sprintf("2026-03-19T01:%02d:00Z", i)
+		scans[at[i]] = &stub{time: at[i], behave: test.behave, calls: map[int]int{}}
+	}
+	template := template(t, map[string]string{"ShardCount": "3", "ScanConcurrency": "2"})
+	outcomes := execute(t, template.StateMachines["expiring"], start(t, template, scans).URL(), at...)
+	for i, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			template := template(t, map[string]string{"ShardCount": "3", "ScanConcurrency": "2"})
-			scan := &stub{behave: test.behave, calls: map[int]int{}}
-			cloud := start(t, template, scan)
-			got := execute(t, template.StateMachines["expiring"], cloud.URL())
+			scan, got := scans[at[i]], outcomes[i]
 			if got.Error != test.err {
 				t.Errorf("ended with %q (%s), want %q", got.Error, got.Cause, test.err)
 			}
@@ -191,8 +214,8 @@ func TestStateMachine(t *testing.T) {
 func TestStateMachineConcurrency(t *testing.T) {
 	t.Parallel()
 	template := template(t, map[string]string{"ShardCount": "3", "ScanConcurrency": "1"})
-	scan := &stub{behave: func(_, nth int) (bool, error) { return nth == 3, nil }, calls: map[int]int{}}
-	if got := execute(t, template.StateMachines["expired"], start(t, template, scan).URL()); got.Error != "" {
+	scan := &stub{time: scanTime, behave: func(_, nth int) (bool, error) { return nth == 3, nil }, calls: map[int]int{}}
+	if got := execute(t, template.StateMachines["expired"], start(t, template, scan).URL(), scanTime)[0]; got.Error != "" {
 		t.Fatalf("%s: %s", got.Error, got.Cause)
 	}
 	scan.mu.Lock()
@@ -265,14 +288,14 @@ func TestStateMachineTimes(t *testing.T) {
 // sends nothing new.
 func TestStateMachineDrivesTheScan(t *testing.T) {
 	t.Parallel()
-	w := localtest.Start(t, localtest.Options{Client: engine.New().Client})
+	w := localtest.Start(t, localtest.Options{})
 	owners := []string{"ada", "grace", "barbara"}
 	for _, username := range owners {
 		newTokens(t, w, username, "2026-03-22", "2026-03-25")
 	}
 	machine := template(t, nil).StateMachines["expiring"]
 	for _, execution := range []string{"first", "second"} {
-		if got := execute(t, machine, w.URL); got.Error != "" {
+		if got := execute(t, machine, w.URL, scanTime)[0]; got.Error != "" {
 			t.Fatalf("%s execution: %s: %s", execution, got.Error, got.Cause)
 		}
 		var to []string

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
@@ -20,6 +21,8 @@ type Principal struct {
 	Account account.Account
 	// Token is the presented token. Under sudo it does not belong to Account.
 	Token token.Token
+	// Scopes are the effective scopes of Token. They alone decide what the token opens.
+	Scopes scope.Set
 	// Settings are the administrators' settings as the check knew them.
 	Settings settings.Settings
 	// By is the administrator who acts as Account by sudo and owns Token, or nil.

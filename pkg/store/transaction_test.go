@@ -289,13 +289,13 @@ func TestLostReplies(t *testing.T) {
 	var (
 		lose     = storetest.LoseReply
 		throttle = storetest.Refuse("ProvisionedThroughputExceededException", "slow down")
-		hurried  = []func(*dynamodb.Options){storetest.Hurried}
 	)
 	for _, w := range writes {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			f := open(t)
 			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+			impatient := []func(*dynamodb.Options){proxy.Impatient}
 			for _, c := range []struct {
 				name    string
 				rule    storetest.Rule
@@ -305,11 +305,11 @@ func TestLostReplies(t *testing.T) {
 				{"the first request is lost", storetest.First(operation, storetest.LoseRequest), nil},
 				{"the first reply is lost", storetest.First(operation, lose), nil},
 				{"the first reply is cut in the middle", storetest.First(operation, storetest.CutReply), nil},
-				{"the first reply never comes", storetest.First(operation, storetest.HangAfter), hurried},
-				{"the first request arrives when the client has given up", storetest.First(operation, storetest.Arrive), hurried},
+				{"the first reply never comes", storetest.First(operation, storetest.HangAfter), impatient},
+				{"the first request arrives when the client has given up", storetest.First(operation, storetest.Arrive), impatient},
 				{"every reply is lost and only the read gets through", storetest.On(operation, lose), nil},
 				{"every reply is cut in the middle", storetest.On(operation, storetest.CutReply), nil},
-				{"every reply never comes", storetest.On(operation, storetest.HangAfter), hurried},
+				{"every reply never comes", storetest.On(operation, storetest.HangAfter), impatient},
 				{"every reply is a server error", storetest.On(operation, storetest.AnswerInstead(http.StatusInternalServerError, `{}`)), nil},
 				{"every reply is somebody else's page", storetest.On(operation, storetest.AnswerInstead(http.StatusBadGateway, `<html>bad gateway</html>`)), nil},
 				{"every reply is garbage", storetest.On(operation, storetest.AnswerInstead(http.StatusOK, `<html>`)), nil},
@@ -380,7 +380,7 @@ func TestFailedWrites(t *testing.T) {
 					run, _ := w.prepare(t, f)
 					before := f.Snapshot(t)
 					proxy.Fail(rule)
-					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(storetest.Hurried)), storetest.Event), fault.ErrUnavailable)
+					wantErr(t, f, run(t.Context(), f.Through(proxy.Client(proxy.Impatient)), storetest.Event), fault.ErrUnavailable)
 					wantUnchanged(t, f, before)
 				})
 			}

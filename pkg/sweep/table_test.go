@@ -2,12 +2,16 @@ package sweep_test
 
 import (
 	"context"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/infra/cloud/engine"
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
@@ -23,17 +27,26 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // tableShards are few: a scan asks for every day of every shard.
 const tableShards = 4
 
-// A deployment is a scan on a real table with a mailer that records.
+// A deployment is a scan on a table with a mailer that records.
 type deployment struct {
 	*storetest.Fixture
 	mails *notify.Recorder
 	crowd storetest.Crowd
 }
 
-// deploy fills a table with owners of tokens that expire today and later.
-func deploy(t *testing.T, owners, tokensEach int) *deployment {
+// deploy fills a table in an embedded engine, and returns a proxy before it as well.
+func deploy(t *testing.T, owners, tokensEach int) (*deployment, *storetest.Proxy) {
 	t.Helper()
-	f := storetest.NewFixture(t, storetest.Engine(t))
+	embedded := engine.New()
+	server := httptest.NewServer(embedded)
+	t.Cleanup(server.Close)
+	return deployOn(t, embedded.Client(), owners, tokensEach), storetest.NewProxy(t, server.URL)
+}
+
+// deployOn fills a table with owners of tokens that expire today and later.
+func deployOn(t *testing.T, client *dynamodb.Client, owners, tokensEach int) *deployment {
+	t.Helper()
+	f := storetest.NewFixture(t, client)
 	loader, err := storetest.NewLoader(t.Context(), f.Client, f.Name, tableShards)
 	wantErr(t, err, nil)
 	crowd := storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner account.ID, n int) clock.Day {
@@ -72,13 +85,13 @@ func (d *deployment) check(t *testing.T, mark string, except ...token.ID) {
 	t.Helper()
 	told, mails := map[token.ID]int{}, map[account.ID]int{}
 	for _, n := range d.mails.Sent() {
-		mails[n.Owner]++
+		mails[n.Tokens[0].ID.Owner()]++
 		for _, tok := range n.Tokens {
 			told[tok.ID]++
 		}
 	}
 	marked := map[token.ID]bool{}
-	wantErr(t, d.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) {
+	wantErr(t, d.Store.EveryToken(t.Context(), func(tok token.Token, _ account.Account) {
 		marked[tok.ID] = slices.Contains(tok.Notices, mark)
 	}), nil)
 	wrong := 0
@@ -104,11 +117,11 @@ func (d *deployment) check(t *testing.T, mark string, except ...token.ID) {
 }
 
 // Two triggers at once, and both again: one mail an owner, every token in it. This guards promise 3
-// of the architecture on a real table.
+// of the architecture, on DynamoDB Local.
 func TestExactlyOnce(t *testing.T) {
 	t.Parallel()
 	const owners, tokensEach = 440, 2 // more than two batches a shard
-	d := deploy(t, owners, tokensEach)
+	d := deployOn(t, storetest.Engine(t), owners, tokensEach)
 	for again := range 2 {
 		var triggers sync.WaitGroup
 		for range 2 {
@@ -146,8 +159,7 @@ func untilDoneOrLeased(t *testing.T, s *sweep.Scanner, shard int) {
 // throttle lasts.
 func TestThrottledTable(t *testing.T) {
 	t.Parallel()
-	d := deploy(t, 120, 2)
-	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	d, proxy := deploy(t, 120, 2)
 	for _, operation := range []string{"Query", "BatchGetItem", "UpdateItem", "TransactWriteItems", "GetItem"} {
 		var n atomic.Int64
 		proxy.Fail(func(op string, _ int) storetest.Action {
@@ -205,8 +217,7 @@ func TestTableGoesAway(t *testing.T) {
 	for _, operation := range []string{"Query", "BatchGetItem", "TransactWriteItems"} {
 		t.Run(operation, func(t *testing.T) {
 			t.Parallel()
-			d := deploy(t, 120, 2)
-			proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+			d, proxy := deploy(t, 120, 2)
 			for n := 1; n < 30; n += 3 {
 				proxy.Fail(func(op string, seen int) storetest.Action {
 					if op == operation && seen >= n {
@@ -226,7 +237,7 @@ func TestTableGoesAway(t *testing.T) {
 	}
 }
 
-// What others do while a scan is under way, on a real table: this guards promise 4.
+// What others do while a scan is under way: this guards promise 4.
 func TestChangesInTheTable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -251,7 +262,7 @@ func TestChangesInTheTable(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d := deploy(t, 3, 2)
+			d, _ := deploy(t, 3, 2)
 			var owner account.Account
 			var tokens []token.Token
 			for u := range d.crowd.Accounts() {
@@ -264,7 +275,7 @@ func TestChangesInTheTable(t *testing.T) {
 			}
 			var once sync.Once
 			d.mails.Fail = func(n sweep.Notice) error {
-				if n.Owner == owner.ID && n.Total == 2 {
+				if n.Tokens[0].ID.Owner() == owner.ID && n.Total == 2 {
 					thrown := false
 					once.Do(func() {
 						thrown = true
@@ -301,7 +312,7 @@ func TestChangesInTheTable(t *testing.T) {
 // A table as it is after a year without scans: tokens that expired long ago, and the scans' own items.
 func TestExpiredOnATable(t *testing.T) {
 	t.Parallel()
-	d := deploy(t, 80, 3)
+	d, _ := deploy(t, 80, 3)
 	untilDone(t, d.scanner(t, d.Store, sweep.Expired, atOne), sweep.Event{Time: atOne.AddDate(0, 0, 7)})
 	d.check(t, "expired")
 	for left := range 8 {

@@ -31,7 +31,7 @@ var ErrMissing = errors.New("DynamoDB Local is not installed: run `make tools`")
 var errExited = errors.New("engine exited")
 
 const (
-	startTimeout = 30 * time.Second
+	startTimeout = 2 * time.Minute // seconds, where a machine is not busy
 	startTries   = 3
 	pollEvery    = 50 * time.Millisecond
 	logTail      = 2 << 10 // bytes of the engine's output in an error
@@ -53,7 +53,7 @@ type Engine struct {
 	output   *os.File
 }
 
-// Start runs an engine on a free port and waits up to 30 seconds for it to answer. It returns
+// Start runs an engine on a free port and waits up to two minutes for it to answer. It returns
 // ErrMissing if the machine lacks the engine.
 func Start(ctx context.Context) (*Engine, error) {
 	java, jars, err := installed()

@@ -11,40 +11,50 @@ import (
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/project"
-	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
 
 const (
-	projectBots = 5
-	groupBots   = 2
+	projectBots = 3
+	groupBots   = 1
 )
+
+// A crew is who and what is in a botNight's table.
+type crew struct {
+	bots []token.Token
+	// managed is how many of the bots each address is told about.
+	managed map[string]int
+}
 
 // A botNight is one scan of a table in which bots' tokens are due only, and its cloud.
 type botNight struct {
 	*night
-	bots []token.Token
-	// managed is how many of the bots each address is told about.
-	managed map[string]int
+	crew
 	// twice are mails that each address may have got once more.
 	twice map[string]int
 }
 
-// newBotNight fills a table with a group, a project in it, their bots, and people of all sorts.
+var botNights = map[string]*template[crew]{"expiring": {}, "expired": {}}
+
 func newBotNight(t *testing.T, function string) *botNight {
 	t.Helper()
-	f := storetest.NewFixture(t, storetest.Engine(t))
-	f.Store = store.Open(f.Client, f.Name, store.Options{Shards: shards, Retention: retentionDays * 24 * time.Hour}) // as the process has it
-	at := time.Now().UTC().Add(-24 * time.Hour)
-	n := &botNight{
-		night:   &night{Fixture: f, cloud: newCloud(t, function, f), at: at, mark: "expiring-7"},
-		managed: map[string]int{}, twice: map[string]int{},
-	}
-	on := clock.DayOf(at).AddDays(3)
+	on, mark := clock.DayOf(scanAt).AddDays(3), "expiring-7"
 	if function == "expired" {
-		n.mark, on = "expired", clock.DayOf(at)
+		on, mark = clock.DayOf(scanAt), "expired"
 	}
+	filled, crew := botNights[function].copy(t, func(f *storetest.Fixture) crew {
+		finishEarlier(t, f, function)
+		return newCrew(t, f, on)
+	})
+	return &botNight{night: &night{table: filled, cloud: newCloud(t, function, filled), mark: mark}, crew: crew, twice: map[string]int{}}
+}
+
+// newCrew fills a table with a group, a project in it, their bots, whose tokens end on a day, and people
+// of all sorts.
+func newCrew(t *testing.T, f *storetest.Fixture, on clock.Day) crew {
+	t.Helper()
+	c := crew{managed: map[string]int{}}
 	group := project.Project{ID: 1, Kind: project.KindGroup, Name: "Acme", Path: "acme", FullPath: "acme"}
 	web := project.Project{ID: 2, Kind: project.KindProject, Name: "Web", Path: "web", FullPath: "acme/web", Ancestors: []project.ID{1}}
 	storetest.PutProject(t, f.Client, f.Name, group)
@@ -52,7 +62,7 @@ func newBotNight(t *testing.T, function string) *botNight {
 	member := func(res project.ID, level project.Level, bots int) account.Account {
 		u := f.AddAccount(t)
 		storetest.PutMember(t, f.Client, f.Name, project.Member{Project: res, Account: u.ID, Level: level})
-		n.managed[u.Email] = bots
+		c.managed[u.Email] = bots
 		return u
 	}
 	for range 3 {
@@ -70,9 +80,9 @@ func newBotNight(t *testing.T, function string) *botNight {
 		if i >= projectBots {
 			res = group
 		}
-		n.bots = append(n.bots, f.PutBot(t, res, on))
+		c.bots = append(c.bots, f.PutBot(t, res, on))
 	}
-	return n
+	return c
 }
 
 // marks returns how many mails to each address the records know of.
@@ -80,19 +90,19 @@ func (n *botNight) marks(t *testing.T) (known map[string]int, open int) {
 	t.Helper()
 	known = map[string]int{}
 	for _, bot := range n.bots {
-		tok, err := n.Store.TokenByDigest(t.Context(), bot.Digest)
+		tok, err := n.store.TokenByDigest(t.Context(), bot.Digest)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Contains(tok.Notices, n.mark) {
 			open++
 		}
-		for id := account.ID(1); id <= 7; id++ {
-			u, err := n.Store.Account(t.Context(), id)
+		for id := account.ID(1); int(id) <= len(n.managed); id++ {
+			u, err := n.store.Account(t.Context(), id)
 			if err != nil {
 				t.Fatal(err)
 			}
-			// An owner or maintainer of the group is told of five bots or of seven.
+			// An owner or maintainer of the group is told of the project's bots, or of the group's too.
 			told := n.managed[u.Email] > projectBots || n.managed[u.Email] > 0 && tok.Kind == token.Project
 			if told && (slices.Contains(tok.Notices, n.mark) || slices.Contains(tok.Notices, n.mark+"@"+u.ID.String())) {
 				known[u.Email]++
@@ -122,7 +132,7 @@ func (n *botNight) untilTold(t *testing.T, at time.Time) (deaths int) {
 			if inFlight > workers {
 				t.Errorf("%d mails were in flight, with %d workers", inFlight, workers)
 			}
-			n.endLeases(t)
+			n.endLeases(t, n.function)
 		case r.failed:
 			t.Fatalf("the scan failed: %s", r.body)
 		case done(t, r):
@@ -156,10 +166,10 @@ func (n *botNight) check(t *testing.T) {
 		}
 	}
 	n.wantReasons(t, "")
-	if n.untilTold(t, n.at); n.function == "expired" {
+	if n.untilTold(t, scanAt); n.function == "expired" {
 		n.wantReasons(t, "")
 	}
-	n.untilTold(t, n.at.Add(retentionDays*24*time.Hour))
+	n.untilTold(t, scanAt.Add(retentionDays*24*time.Hour))
 	if again := len(n.sent()) - len(sent); again != 0 {
 		t.Errorf("%d mails were sent again", again)
 	}
@@ -169,7 +179,7 @@ func (n *botNight) check(t *testing.T) {
 		n.wantReasons(t, "")
 	}
 	log := n.log.String()
-	for _, made := range strings.Split(n.Secrets(), ", ") {
+	for _, made := range strings.Split(n.secrets, ", ") {
 		if strings.Contains(log, made) {
 			t.Error("the log shows an address, a bearer or a digest")
 		}
@@ -180,7 +190,7 @@ func (n *botNight) check(t *testing.T) {
 func (n *botNight) wantReasons(t *testing.T, reason token.Reason) {
 	t.Helper()
 	for _, bot := range n.bots {
-		tok, err := n.Store.TokenByDigest(t.Context(), bot.Digest)
+		tok, err := n.store.TokenByDigest(t.Context(), bot.Digest)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +207,7 @@ func TestQuietNightOfBots(t *testing.T) {
 		t.Run(function, func(t *testing.T) {
 			t.Parallel()
 			n := newBotNight(t, function)
-			if deaths := n.untilTold(t, n.at); deaths > 0 {
+			if deaths := n.untilTold(t, scanAt); deaths > 0 {
 				t.Errorf("%d deaths", deaths)
 			}
 			t.Logf("%d requests: %v", n.seen(), n.steps)
@@ -221,7 +231,7 @@ func TestDeathBetweenRecipients(t *testing.T) {
 						t.Parallel()
 						n := newBotNight(t, function)
 						n.killAt(after, func(s string, _, ofKind int) bool { return s == step && ofKind == nth })
-						if deaths := n.untilTold(t, n.at); deaths != 1 {
+						if deaths := n.untilTold(t, scanAt); deaths != 1 {
 							t.Errorf("%d deaths", deaths)
 						}
 						n.check(t)
@@ -240,10 +250,10 @@ func TestDeathBetweenRemovals(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, after it: %v", step, after), func(t *testing.T) {
 				t.Parallel()
 				n := newBotNight(t, "expired")
-				n.untilTold(t, n.at)
+				n.untilTold(t, scanAt)
 				seen := n.steps[step] // the process is idle
 				n.killAt(after, func(s string, _, ofKind int) bool { return s == step && ofKind == seen+2 })
-				if deaths := n.untilTold(t, n.at.Add(24*time.Hour)); deaths != 1 {
+				if deaths := n.untilTold(t, scanAt.Add(24*time.Hour)); deaths != 1 {
 					t.Errorf("%d deaths", deaths)
 				}
 				n.wantReasons(t, token.ReasonExpired)
@@ -258,7 +268,7 @@ func (n *botNight) wantEvents(t *testing.T) {
 	t.Helper()
 	for _, bot := range n.bots {
 		var events []audit.Event
-		err := n.Store.Events(t.Context(), audit.TokenEntity(bot), n.at, n.at.AddDate(1, 0, 0), func(e audit.Event) bool {
+		err := n.store.Events(t.Context(), audit.TokenEntity(bot), scanAt, scanAt.AddDate(1, 0, 0), func(e audit.Event) bool {
 			if e.Token == bot.ID {
 				events = append(events, e)
 			}

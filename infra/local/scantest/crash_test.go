@@ -1,21 +1,14 @@
 package scantest
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
@@ -25,45 +18,44 @@ import (
 
 const (
 	shards     = 2
-	owners     = 24
+	owners     = 12
 	tokensEach = 2
 )
 
+// now is when the tests began, to the second. The processes are on the machine's clock.
+var now = time.Now().UTC().Truncate(time.Second)
+
+// scanAt is the time of a night's event: a day ago, so that there can be one after it.
+var scanAt = now.Add(-24 * time.Hour)
+
 // A night is one scan with its table, before its cloud.
 type night struct {
-	*storetest.Fixture
+	*table
 	*cloud
-	at    time.Time // of the event: a day ago, so that there can be one after it
-	mark  string
-	crowd storetest.Crowd
+	mark string
 	// repeated are the mails that each owner may have got once more: those in flight at a death.
 	repeated map[account.ID]int
 }
 
+var nights = map[string]*template[struct{}]{"expiring": {}, "expired": {}}
+
 func newNight(t *testing.T, function string) *night {
 	t.Helper()
-	f := storetest.NewFixture(t, storetest.Engine(t))
-	at := time.Now().UTC().Add(-24 * time.Hour)
-	n := &night{Fixture: f, cloud: newCloud(t, function, f), at: at, repeated: map[account.ID]int{}}
-	first := clock.DayOf(at).AddDays(1) // in the window of the next day's scan too
-	n.mark = "expiring-7"
+	first, mark := clock.DayOf(scanAt).AddDays(1), "expiring-7" // in the window of the next day's scan too
 	if function == "expired" {
-		first, n.mark = clock.DayOf(at), "expired"
+		first, mark = clock.DayOf(scanAt), "expired"
 	}
-	n.crowd = storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner account.ID, i int) clock.Day {
-		if function == "expired" {
-			return first.AddDays(-i)
-		}
-		return first.AddDays((int(owner) + i) % 6)
-	}}
-	loader, err := storetest.NewLoader(t.Context(), f.Client, f.Name, shards)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := loader.Crowd(t.Context(), n.crowd); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	filled, _ := nights[function].copy(t, func(f *storetest.Fixture) (none struct{}) {
+		load(t, f, storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner account.ID, i int) clock.Day {
+			if function == "expired" {
+				return first.AddDays(-i)
+			}
+			return first.AddDays((int(owner) + i) % 6)
+		}}, false)
+		finishEarlier(t, f, function)
+		return none
+	})
+	return &night{table: filled, cloud: newCloud(t, function, filled), mark: mark, repeated: map[account.ID]int{}}
 }
 
 func addressOf(owner account.ID) string { return fmt.Sprintf("user-%s@example.com", owner) }
@@ -72,7 +64,7 @@ func addressOf(owner account.ID) string { return fmt.Sprintf("user-%s@example.co
 func (n *night) unmarked(t *testing.T) map[account.ID]int {
 	t.Helper()
 	unmarked := map[account.ID]int{}
-	err := n.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) {
+	err := n.store.EveryToken(t.Context(), func(tok token.Token, _ account.Account) {
 		if !slices.Contains(tok.Notices, n.mark) {
 			unmarked[tok.Owner]++
 		}
@@ -81,27 +73,6 @@ func (n *night) unmarked(t *testing.T) map[account.ID]int {
 		t.Fatal(err)
 	}
 	return unmarked
-}
-
-// endLeases makes the leases of dead runs end, as two minutes would: the processes are on the
-// machine's clock, which a test cannot move.
-func (n *night) endLeases(t *testing.T) {
-	t.Helper()
-	for shard := range shards {
-		_, err := n.Client.UpdateItem(context.Background(), &dynamodb.UpdateItemInput{
-			TableName: &n.Name,
-			Key: map[string]types.AttributeValue{
-				"pk": storetest.S("SCAN#" + n.function), "sk": storetest.S(fmt.Sprintf("SHARD#%02d", shard)),
-			},
-			UpdateExpression:          aws.String("SET leased_until = :past"),
-			ConditionExpression:       aws.String("attribute_exists(leased_until)"),
-			ExpressionAttributeValues: map[string]types.AttributeValue{":past": storetest.N("1")},
-		})
-		var none *types.ConditionalCheckFailedException
-		if err != nil && !errors.As(err, &none) {
-			t.Fatal(err)
-		}
-	}
 }
 
 // untilDone invokes until the scan is done, and says how often the process was killed. kill is asked
@@ -115,7 +86,7 @@ func (n *night) untilDone(t *testing.T, at time.Time) (deaths int) {
 		case r.killed:
 			deaths++
 			n.noteInFlight(t, n.sent()[before:])
-			n.endLeases(t) // so that the next call need not wait
+			n.endLeases(t, n.function) // so that the next call need not wait
 		case r.failed:
 			t.Fatalf("the scan failed: %s", r.body)
 		case done(t, r):
@@ -130,9 +101,9 @@ func (n *night) untilDone(t *testing.T, at time.Time) (deaths int) {
 func (n *night) untilDeath(t *testing.T) {
 	t.Helper()
 	before := len(n.sent())
-	if r := n.invoke(t, n.at); r.killed {
+	if r := n.invoke(t, scanAt); r.killed {
 		n.noteInFlight(t, n.sent()[before:])
-		n.endLeases(t)
+		n.endLeases(t, n.function)
 	}
 }
 
@@ -180,8 +151,8 @@ func (n *night) check(t *testing.T) {
 		}
 	}
 	before := len(n.sent())
-	n.untilDone(t, n.at)
-	n.untilDone(t, n.at.Add(24*time.Hour)) // the next day's scan reaches the same tokens
+	n.untilDone(t, scanAt)
+	n.untilDone(t, scanAt.Add(24*time.Hour)) // the next day's scan reaches the same tokens
 	if len(n.sent()) != before {
 		t.Errorf("%d mails were sent again", len(n.sent())-before)
 	}
@@ -197,7 +168,7 @@ func TestQuietNight(t *testing.T) {
 		t.Run(function, func(t *testing.T) {
 			t.Parallel()
 			n := newNight(t, function)
-			if deaths := n.untilDone(t, n.at); deaths > 0 {
+			if deaths := n.untilDone(t, scanAt); deaths > 0 {
 				t.Errorf("%d deaths", deaths)
 			}
 			t.Logf("%d requests: %v", n.seen(), n.steps)
@@ -231,7 +202,7 @@ func TestDeathAtEachStep(t *testing.T) {
 						nth = 5 // in the middle of a batch
 					}
 					n.killAt(after, func(s string, _, ofKind int) bool { return s == step && ofKind == nth })
-					if deaths := n.untilDone(t, n.at); deaths != 1 {
+					if deaths := n.untilDone(t, scanAt); deaths != 1 {
 						t.Errorf("%d deaths", deaths)
 					}
 					n.check(t)
@@ -241,21 +212,21 @@ func TestDeathAtEachStep(t *testing.T) {
 	}
 }
 
-// seedVariable repeats the nights of a run that logged it. The process's own workers still race.
-const seedVariable = "SCANTEST_SEED"
+var (
+	randomNights = flag.Int("nights", 8, "how many nights have deaths at random requests")
+	givenSeed    = flag.Uint64("seed", 0, "what those nights are drawn from, as an earlier run logged it; 0 for chance")
+)
 
-// The process is killed at any request, several times a night.
+// The process is killed at any request, several times a night. The same seed draws the same requests; the
+// process's own workers still race.
 func TestDeathAnywhere(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	if again := os.Getenv(seedVariable); again != "" {
-		var err error
-		if seed, err = strconv.ParseUint(again, 10, 64); err != nil {
-			t.Fatal(err)
-		}
+	seed := *givenSeed
+	for seed == 0 {
+		seed = rand.Uint64()
 	}
-	t.Logf("%s=%d", seedVariable, seed)
-	for i := range 24 {
+	t.Logf("-seed=%d", seed)
+	for i := range *randomNights {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
 		function := []string{"expiring", "expired"}[i%2]
 		deaths := 1 + random.IntN(3)
@@ -263,12 +234,12 @@ func TestDeathAnywhere(t *testing.T) {
 			t.Parallel()
 			n := newNight(t, function)
 			for range deaths {
-				at, after := n.seen()+1+random.IntN(110), random.IntN(2) == 0
+				at, after := n.seen()+1+random.IntN(60), random.IntN(2) == 0
 				n.killAt(after, func(_ string, n, _ int) bool { return n == at })
 				n.untilDeath(t)
 				t.Logf("death at request %d, after it: %v, mails then repeated: %v", at, after, n.repeated)
 			}
-			n.untilDone(t, n.at)
+			n.untilDone(t, scanAt)
 			n.check(t)
 		})
 	}
@@ -278,23 +249,16 @@ func TestDeathAnywhere(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	n := newNight(t, "expiring")
-	n.rate = 10 // of which the 24 mails need two seconds and more
-	n.timeout = 45*time.Second + 700*time.Millisecond
-	calls := 0
-	for ; calls < 10; calls++ {
-		r := n.invoke(t, n.at)
-		if r.killed || r.failed {
-			t.Fatalf("the scan failed: %s", r.body)
-		}
-		if done(t, r) {
-			break
-		}
+	// Beyond the 45 seconds that the function keeps for what it has begun, there are two. The fifth mail
+	// takes them; on a busy machine, what comes before it may.
+	n.timeout, n.slowMail = 47*time.Second, 5
+	if r := n.invoke(t, scanAt); r.killed || r.failed || done(t, r) {
+		t.Fatalf("it did not stop in time: %s", r.body)
 	}
-	if calls < 1 || calls > 5 {
-		t.Errorf("it was done after %d calls that were not", calls)
+	if mails := len(n.sent()); mails == owners {
+		t.Error("nothing was left for the next call")
 	}
-	if len(n.sent()) != owners {
-		t.Errorf("%d mails", len(n.sent()))
-	}
+	n.timeout = 15 * time.Minute
+	n.untilDone(t, scanAt)
 	n.check(t)
 }

@@ -1,20 +1,13 @@
 package scantest
 
 import (
-	"context"
-	"errors"
+	"flag"
 	"fmt"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"latchkey/infra/cloud/engine"
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/settings"
@@ -25,65 +18,39 @@ import (
 
 const limitDays = 30
 
+// runAt is when the settings were changed so that a lifetime run was planned.
+var runAt = now.Add(-time.Hour)
+
 // An enforcement is one lifetime run with its table, before its cloud. Of each owner's tokens the first
 // `beyond` live longer than the limit, the first of them by a day, and the next one not by a day.
 type enforcement struct {
-	*storetest.Fixture
+	*table
 	*cloud
-	at       time.Time
-	crowd    storetest.Crowd
+	owners   int
 	beyond   int
 	repeated map[account.ID]int
 }
 
-func newEnforcement(t *testing.T, f *storetest.Fixture, owners, tokensEach, beyond int) *enforcement {
+func newEnforcement(t *testing.T, from *template[struct{}], owners, tokensEach, beyond int) *enforcement {
 	t.Helper()
-	at := time.Now().UTC().Truncate(time.Second).Add(-time.Hour)
-	e := &enforcement{Fixture: f, cloud: newCloud(t, "lifetime", f), at: at, beyond: beyond, repeated: map[account.ID]int{}}
-	last := clock.DayOf(at).AddDays(limitDays)
-	e.crowd = storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(owner account.ID, n int) clock.Day {
-		switch {
-		case n < beyond:
-			return last.AddDays(1 + n*100)
-		default:
-			return last.AddDays(beyond - n)
-		}
-	}}
-	loader, err := storetest.NewLoader(t.Context(), f.Client, f.Name, shards)
-	if err == nil {
-		err = errors.Join(loader.Crowd(t.Context(), e.crowd), loader.Walkable(t.Context(), e.crowd))
-	}
-	if err == nil {
-		err = f.Store.SaveSettings(t.Context(), settings.Application{
-			Settings: settings.Settings{LifetimeDays: limitDays, LastUsedInterval: time.Hour, RetentionDays: 90},
-			Run:      settings.Run{At: at}, Revision: 1,
-		}, storetest.Events)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
-func (e *enforcement) endLeases(t *testing.T) {
-	t.Helper()
-	for _, kind := range []string{"lifetime", "lifetime-mails"} {
-		for shard := range shards {
-			_, err := e.Client.UpdateItem(context.Background(), &dynamodb.UpdateItemInput{
-				TableName: &e.Name,
-				Key: map[string]types.AttributeValue{
-					"pk": storetest.S("SCAN#" + kind), "sk": storetest.S(fmt.Sprintf("SHARD#%02d", shard)),
-				},
-				UpdateExpression:          aws.String("SET leased_until = :past"),
-				ConditionExpression:       aws.String("attribute_exists(leased_until)"),
-				ExpressionAttributeValues: map[string]types.AttributeValue{":past": storetest.N("1")},
-			})
-			var none *types.ConditionalCheckFailedException
-			if err != nil && !errors.As(err, &none) {
-				t.Fatal(err)
+	last := clock.DayOf(runAt).AddDays(limitDays)
+	filled, _ := from.copy(t, func(f *storetest.Fixture) (none struct{}) {
+		load(t, f, storetest.Crowd{Owners: owners, TokensEach: tokensEach, First: 1, On: func(_ account.ID, n int) clock.Day {
+			if n < beyond {
+				return last.AddDays(1 + n*100)
 			}
+			return last.AddDays(beyond - n)
+		}}, true)
+		err := f.Store.SaveSettings(t.Context(), settings.Application{
+			Settings: settings.Settings{LifetimeDays: limitDays, LastUsedInterval: time.Hour, RetentionDays: 90},
+			Run:      settings.Run{At: runAt}, Revision: 1,
+		}, storetest.Events)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		return none
+	})
+	return &enforcement{table: filled, cloud: newCloud(t, "lifetime", filled), owners: owners, beyond: beyond, repeated: map[account.ID]int{}}
 }
 
 // look returns how many tokens were revoked by the run, how many of them and of the others were to be,
@@ -91,7 +58,7 @@ func (e *enforcement) endLeases(t *testing.T) {
 func (e *enforcement) look(t *testing.T) (revoked, wrong int, unmarked map[account.ID]bool) {
 	t.Helper()
 	unmarked = map[account.ID]bool{}
-	err := e.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) {
+	err := e.store.EveryToken(t.Context(), func(tok token.Token, _ account.Account) {
 		ended := tok.RevokedReason == token.ReasonPolicy
 		if ended {
 			revoked++
@@ -142,7 +109,7 @@ func (e *enforcement) untilDone(t *testing.T, at time.Time) (deaths int) {
 			if inFlight > workers {
 				t.Errorf("%d mails were in flight, with %d workers", inFlight, workers)
 			}
-			e.endLeases(t)
+			e.endLeases(t, "lifetime", "lifetime-mails")
 		case r.failed:
 			t.Fatalf("the run failed: %s", r.body)
 		case done(t, r):
@@ -157,8 +124,8 @@ func (e *enforcement) untilDone(t *testing.T, at time.Time) (deaths int) {
 func (e *enforcement) check(t *testing.T) {
 	t.Helper()
 	revoked, wrong, unmarked := e.look(t)
-	if revoked != e.beyond*e.crowd.Owners || wrong > 0 {
-		t.Errorf("%d tokens were revoked, want %d; %d are wrong", revoked, e.beyond*e.crowd.Owners, wrong)
+	if revoked != e.beyond*e.owners || wrong > 0 {
+		t.Errorf("%d tokens were revoked, want %d; %d are wrong", revoked, e.beyond*e.owners, wrong)
 	}
 	if len(unmarked) > 0 {
 		t.Errorf("%d owners were not told", len(unmarked))
@@ -167,8 +134,8 @@ func (e *enforcement) check(t *testing.T) {
 	for _, address := range e.sent() {
 		got[address]++
 	}
-	for i := range e.crowd.Owners {
-		owner := e.crowd.First + account.ID(i)
+	for i := range e.owners {
+		owner := account.ID(1 + i)
 		if wanted := 1 + e.repeated[owner]; got[addressOf(owner)] != wanted {
 			t.Errorf("owner %s got %d mails, want %d", owner, got[addressOf(owner)], wanted)
 		}
@@ -178,24 +145,37 @@ func (e *enforcement) check(t *testing.T) {
 	}
 }
 
+var small template[struct{}]
+
+// A run without a death.
+func TestQuietLifetimeRun(t *testing.T) {
+	t.Parallel()
+	e := newEnforcement(t, &small, owners, 4, 2)
+	if deaths := e.untilDone(t, runAt); deaths > 0 {
+		t.Errorf("%d deaths", deaths)
+	}
+	e.check(t)
+	e.wantNothingNew(t)
+}
+
 // The process is killed at each kind of request, before it takes effect and after.
 func TestLifetimeDeathAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{
-		"none", "GetItem", "acquire", "read profiles", "query the index", "read records", "revoke", "save", "set finished",
+		"GetItem", "acquire", "read profiles", "query the index", "read records", "revoke", "save", "set finished",
 		"GetAccount", "SendEmail", "mark",
 	} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, after it: %t", step, after), func(t *testing.T) {
 				t.Parallel()
-				e := newEnforcement(t, storetest.NewFixture(t, storetest.Engine(t)), owners, 4, 2)
+				e := newEnforcement(t, &small, owners, 4, 2)
 				nth := 1
 				switch step {
 				case "SendEmail", "mark", "read records", "query the index", "revoke":
 					nth = 7 // in the middle
 				}
 				e.killAt(after, func(s string, _, ofKind int) bool { return s == step && ofKind == nth })
-				if deaths, wanted := e.untilDone(t, e.at), map[bool]int{true: 1}[step != "none"]; deaths != wanted {
+				if deaths := e.untilDone(t, runAt); deaths != 1 {
 					t.Errorf("%d deaths, of steps %v", deaths, e.steps)
 				}
 				e.check(t)
@@ -209,36 +189,35 @@ func TestLifetimeDeathAtEachStep(t *testing.T) {
 func (e *enforcement) wantNothingNew(t *testing.T) {
 	t.Helper()
 	before := len(e.sent())
-	e.untilDone(t, e.at)
-	e.untilDone(t, e.at.Add(time.Minute))
+	e.untilDone(t, runAt)
+	e.untilDone(t, runAt.Add(time.Minute))
 	if len(e.sent()) != before {
 		t.Errorf("%d mails were sent again", len(e.sent())-before)
 	}
 }
 
-// A hundred thousand tokens, of which a twentieth are beyond the limit, and a process that is killed while
-// it ends them, and again while it tells of them: exactly the right ones end, nobody is left out.
-func TestLifetimeOfAHundredThousandTokens(t *testing.T) {
+// manyOwners have a hundred tokens each.
+var manyOwners = flag.Int("owners", 10, "how many owners of a hundred tokens each the largest lifetime run finds")
+
+// Many tokens, of which a twentieth are beyond the limit, and a process that is killed while it ends them,
+// and again while it tells of them: exactly the right ones end, nobody is left out.
+func TestLifetimeOfManyTokens(t *testing.T) {
 	t.Parallel()
-	embedded := engine.New()
-	server := httptest.NewServer(embedded)
-	t.Cleanup(server.Close)
-	e := newEnforcement(t, storetest.NewFixture(t, embedded.Client()), 1000, 100, 5)
-	e.engine, e.patience = server.URL, 10*time.Minute
+	e := newEnforcement(t, &template[struct{}]{}, *manyOwners, 100, 5)
 	for _, c := range []struct {
 		step string
 		nth  int
-	}{{"revoke", 2000}, {"SendEmail", 400}} {
+	}{{"revoke", 2 * e.owners}, {"SendEmail", 2 * e.owners / 5}} {
 		e.killAt(true, func(s string, _, ofKind int) bool { return s == c.step && ofKind == c.nth })
 		before := len(e.sent())
-		if r := e.run(t, e.at); !r.killed {
+		if r := e.run(t, runAt); !r.killed {
 			t.Fatalf("it was not killed: %s", r.body)
 		}
 		if c.step == "revoke" {
 			if n := len(e.sent()); n > 0 {
 				t.Errorf("%d mails before all tokens had ended", n)
 			}
-			e.endLeases(t)
+			e.endLeases(t, "lifetime", "lifetime-mails")
 			continue
 		}
 		_, _, unmarked := e.look(t)
@@ -254,9 +233,9 @@ func TestLifetimeOfAHundredThousandTokens(t *testing.T) {
 		if inFlight > workers {
 			t.Errorf("%d mails were in flight", inFlight)
 		}
-		e.endLeases(t)
+		e.endLeases(t, "lifetime", "lifetime-mails")
 	}
-	if deaths := e.untilDone(t, e.at); deaths > 0 {
+	if deaths := e.untilDone(t, runAt); deaths > 0 {
 		t.Errorf("%d deaths more", deaths)
 	}
 	e.check(t)

@@ -1,13 +1,13 @@
 // Package scantest runs the two scans and the lifetime run as the processes that are deployed, kills them in the middle,
 // and looks at what the mail service and the table have to show for it. The processes see a Lambda
-// Runtime API, a DynamoDB and an SES of the test's; the table is a real engine.
+// Runtime API, a DynamoDB and an SES of the test's; the table is in an embedded engine.
 package scantest
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"net/http"
@@ -16,12 +16,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"latchkey/pkg/store/storetest"
 )
 
 // built is the folder with the functions' binaries.
@@ -33,7 +32,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	built = folder
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", folder+string(filepath.Separator), "latchkey/functions/expiring", "latchkey/functions/expired", "latchkey/functions/lifetime").CombinedOutput()
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", folder+string(filepath.Separator), "latchkey/functions/expiring", "latchkey/functions/expired", "latchkey/functions/lifetime").CombinedOutput()
 	if err != nil {
 		panic(fmt.Sprintf("build the functions: %v\n%s", err, out))
 	}
@@ -46,11 +45,9 @@ func TestMain(m *testing.M) {
 // and may kill the process at a request.
 type cloud struct {
 	function string
-	table    string
-	engine   string
-	rate     float64 // mails a second
+	table    *table
 	timeout  time.Duration
-	patience time.Duration // with an invocation
+	slowMail int // which one takes until the process has no time to begin anything more; 0 for none
 
 	runtime, dynamodb, ses *httptest.Server
 	events                 chan []byte
@@ -60,12 +57,13 @@ type cloud struct {
 	process  *exec.Cmd
 	exited   chan struct{}
 	inHand   sync.WaitGroup // requests that are being served
-	dead     bool           // the process was killed; what it still asks for is not answered
+	life     int            // of the process; what an earlier one still asks for is not answered
 	requests int
 	steps    map[string]int
 	kill     func(step string, n, ofKind int) bool // at the n-th request of all, and of its kind
 	after    bool                                  // kill when the request has taken effect
 	mails    []string                              // addresses, in order
+	stops    time.Time                             // when the process begins nothing more
 	log      journal                               // what the processes wrote
 }
 
@@ -79,6 +77,11 @@ type result struct {
 const (
 	workers       = 4
 	retentionDays = 1
+
+	// reserve is the time that the functions keep for what they have begun.
+	reserve = 45 * time.Second
+	// patience is how long an invocation may take, on whatever machine.
+	patience = 10 * time.Minute
 )
 
 // A journal is a buffer that may be read while it is written.
@@ -120,10 +123,10 @@ func (c *cloud) seen() int {
 	return c.requests
 }
 
-func newCloud(t *testing.T, function string, f *storetest.Fixture) *cloud {
+func newCloud(t *testing.T, function string, on *table) *cloud {
 	t.Helper()
 	c := &cloud{
-		function: function, table: f.Name, engine: storetest.Endpoint(t), rate: 100000, timeout: 15 * time.Minute, patience: time.Minute,
+		function: function, table: on, timeout: 15 * time.Minute,
 		events: make(chan []byte), results: make(chan result, 1), steps: map[string]int{},
 	}
 	c.runtime = httptest.NewServer(http.HandlerFunc(c.serveRuntime))
@@ -148,13 +151,17 @@ func (c *cloud) start(t *testing.T) {
 	if c.process != nil {
 		return
 	}
+	c.mu.Lock()
+	life := c.life
+	c.mu.Unlock()
 	cmd := exec.Command(filepath.Join(built, c.function))
 	cmd.Stdout, cmd.Stderr = &c.log, &c.log
 	cmd.Env = []string{
 		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(c.runtime.URL, "http://"), "AWS_LAMBDA_FUNCTION_NAME=" + c.function,
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=latchkey", "AWS_SECRET_ACCESS_KEY=latchkey",
 		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
-		"DYNAMODB_ENDPOINT=" + c.dynamodb.URL, "SES_ENDPOINT=" + c.ses.URL, "TABLE_NAME=" + c.table,
+		fmt.Sprintf("DYNAMODB_ENDPOINT=%s/%d", c.dynamodb.URL, life), fmt.Sprintf("SES_ENDPOINT=%s/%d", c.ses.URL, life),
+		"TABLE_NAME=" + c.table.name,
 		"SENDER_ADDRESS=latchkey@example.com", "PUBLIC_URL=https://tokens.example.com",
 		fmt.Sprintf("SHARD_COUNT=%d", shards), fmt.Sprintf("SCAN_WORKERS=%d", workers), "SCAN_CONCURRENCY=1",
 		fmt.Sprintf("RETENTION_DAYS=%d", retentionDays),
@@ -169,14 +176,15 @@ func (c *cloud) start(t *testing.T) {
 	}()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.process, c.exited, c.dead = cmd, exited, false
+	c.process, c.exited = cmd, exited
 }
 
 // end kills the process, waits until it is gone, and until all that it asked for is done.
 func (c *cloud) end() {
 	c.mu.Lock()
 	process, exited := c.process, c.exited
-	c.dead, c.process = true, nil
+	c.process = nil
+	c.life++
 	c.mu.Unlock()
 	if process == nil {
 		return
@@ -194,7 +202,7 @@ func (c *cloud) invoke(t *testing.T, at time.Time) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit := time.NewTimer(c.patience)
+	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	select {
 	case c.events <- event:
@@ -223,8 +231,12 @@ func (c *cloud) serveRuntime(w http.ResponseWriter, r *http.Request) {
 	case path == "next":
 		select {
 		case event := <-c.events:
+			deadline := time.Now().Add(c.timeout)
+			c.mu.Lock()
+			c.stops = deadline.Add(-reserve)
+			c.mu.Unlock()
 			w.Header().Set("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
-			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(time.Now().Add(c.timeout).UnixMilli()))
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(deadline.UnixMilli()))
 			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:000000000000:function:"+c.function)
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(event)
@@ -249,7 +261,7 @@ func (c *cloud) counted(serve func(step string, body []byte, r *http.Request) (i
 		body, err := io.ReadAll(r.Body)
 		step := stepOf(r, body)
 		c.mu.Lock()
-		if c.dead || err != nil {
+		if err != nil || strings.Split(r.URL.Path, "/")[1] != strconv.Itoa(c.life) {
 			c.mu.Unlock()
 			panic(http.ErrAbortHandler)
 		}
@@ -284,7 +296,7 @@ func (c *cloud) counted(serve func(step string, body []byte, r *http.Request) (i
 // die kills the process; c.mu is held. Requests that others of its workers have under way go on to
 // the engine, as they would.
 func (c *cloud) die() {
-	c.dead = true
+	c.life++
 	if c.process != nil {
 		_ = c.process.Process.Kill() // it may have ended by itself
 	}
@@ -327,29 +339,19 @@ func stepOf(r *http.Request, body []byte) string {
 }
 
 func (c *cloud) serveDynamoDB(_ string, body []byte, r *http.Request) (int, http.Header, []byte) {
-	// Not the request's context: a process that is killed does not take back what it has sent.
-	request, err := http.NewRequestWithContext(context.Background(), r.Method, c.engine, bytes.NewReader(body))
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	request.Header = r.Header.Clone()
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	defer response.Body.Close()
-	reply, err := io.ReadAll(response.Body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	return response.StatusCode, response.Header, reply
+	reply := httptest.NewRecorder()
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	c.table.engine.ServeHTTP(reply, r) // whatever became of the process: what it has sent is done
+	header := reply.Header()
+	header.Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE(reply.Body.Bytes()))) // without one, the SDK logs that it is wrong
+	return reply.Code, header, reply.Body.Bytes()
 }
 
 func (c *cloud) serveSES(step string, body []byte, _ *http.Request) (int, http.Header, []byte) {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if step == "GetAccount" {
-		return http.StatusOK, header, []byte(fmt.Sprintf(`{"SendingEnabled":true,"ProductionAccessEnabled":true,"EnforcementStatus":"HEALTHY",`+
-			`"SendQuota":{"Max24HourSend":-1,"MaxSendRate":%v,"SentLast24Hours":0}}`, c.rate))
+		return http.StatusOK, header, []byte(`{"SendingEnabled":true,"ProductionAccessEnabled":true,"EnforcementStatus":"HEALTHY",` +
+			`"SendQuota":{"Max24HourSend":-1,"MaxSendRate":100000,"SentLast24Hours":0}}`)
 	}
 	var mail struct {
 		Destination struct{ ToAddresses []string }
@@ -358,7 +360,11 @@ func (c *cloud) serveSES(step string, body []byte, _ *http.Request) (int, http.H
 		return http.StatusBadRequest, header, []byte(`{"message":"no mail"}`)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.mails = append(c.mails, mail.Destination.ToAddresses[0])
+	slow, stops := len(c.mails) == c.slowMail, c.stops
+	c.mu.Unlock()
+	if slow {
+		time.Sleep(time.Until(stops)) // sleep: the process is on the machine's clock
+	}
 	return http.StatusOK, header, []byte(`{"MessageId":"1"}`)
 }

@@ -1,7 +1,8 @@
-// Executes a state machine and prints what came of it as JSON: {"result": ...} or {"error", "cause"}.
+// Executes a state machine with several inputs at a time and prints what came of each, in a JSON list:
+// {"result": ...} or {"error", "cause"}.
 //
 // node interpret.cjs FOLDER, where FOLDER holds package.json and node_modules; standard input is
-// {"definition": ..., "input": ..., "waits": {state: ms}, "retries": {state: ms}}. Tasks call Lambda
+// {"definition": ..., "inputs": [...], "waits": {state: ms}, "retries": {state: ms}}. Tasks call Lambda
 // through the AWS SDK, which the environment points at an endpoint.
 "use strict";
 
@@ -19,14 +20,16 @@ Promise.withResolvers ??= function () {
 async function main() {
   const require = createRequire(path.join(path.resolve(process.argv[2]), "package.json"));
   const { StateMachine } = require("aws-local-stepfunctions");
-  const { definition, input, waits, retries } = JSON.parse(readFileSync(0, "utf8"));
-  const machine = new StateMachine(definition);
-  const execution = machine.run(input, { overrides: { waitTimeOverrides: waits, retryIntervalOverrides: retries } });
-  const outcome = await execution.result.then(
-    (result) => ({ result }),
-    (error) => ({ error: error.cause?.name ?? error.name, cause: error.cause?.message ?? error.message }),
-  );
-  process.stdout.write(JSON.stringify(outcome));
+  const { definition, inputs, waits, retries } = JSON.parse(readFileSync(0, "utf8"));
+  const execute = (input) => {
+    const machine = new StateMachine(definition);
+    const execution = machine.run(input, { overrides: { waitTimeOverrides: waits, retryIntervalOverrides: retries } });
+    return execution.result.then(
+      (result) => ({ result }),
+      (error) => ({ error: error.cause?.name ?? error.name, cause: error.cause?.message ?? error.message }),
+    );
+  };
+  process.stdout.write(JSON.stringify(await Promise.all(inputs.map(execute))));
 }
 
 main().catch((error) => {

@@ -2,12 +2,17 @@ package storetest
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -24,9 +29,6 @@ import (
 // maxRetryDelay limits the SDK's pauses between attempts, which would grow to seconds.
 const maxRetryDelay = time.Millisecond
 
-// hurry is long for an engine on this machine and short for a test.
-const hurry = 200 * time.Millisecond
-
 // A Proxy stands between a client and a real engine. It counts requests and breaks some of them on
 // request. The engine does all other work, so a test sees what was committed. It is safe for
 // concurrent use.
@@ -37,8 +39,9 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	rule     Rule
-	seen     map[string]int // since the last Fail
-	requests []Request      // since the last Reset
+	seen     map[string]int                     // since the last Fail
+	requests []Request                          // since the last Reset
+	attempts map[string]context.CancelCauseFunc // of impatient clients, by their headerAttempt
 }
 
 // A Request is one HTTP request that reached the proxy. The SDK's retries are separate requests.
@@ -64,7 +67,10 @@ type Exchange struct {
 // NewProxy starts a proxy in front of the engine at endpoint (see Endpoint). It ends with the test.
 func NewProxy(tb testing.TB, endpoint string) *Proxy {
 	tb.Helper()
-	p := &Proxy{endpoint: endpoint, seen: map[string]int{}, closing: make(chan struct{})}
+	p := &Proxy{
+		endpoint: endpoint, closing: make(chan struct{}),
+		seen: map[string]int{}, attempts: map[string]context.CancelCauseFunc{},
+	}
 	p.server = httptest.NewServer(p)
 	tb.Cleanup(func() {
 		close(p.closing)
@@ -102,8 +108,29 @@ func (p *Proxy) Reset() {
 	p.requests = nil
 }
 
-// Hurried is an option for Client that gives up hanging attempts early.
-func Hurried(o *dynamodb.Options) { o.HTTPClient = &http.Client{Timeout: hurry} }
+// Impatient is an option for Client that times an attempt out as soon as the proxy lets it hang.
+// However busy the machine is, no other attempt times out.
+func (p *Proxy) Impatient(o *dynamodb.Options) { o.HTTPClient = impatient{p} }
+
+type impatient struct{ *Proxy }
+
+// headerAttempt names an attempt of an impatient client.
+const headerAttempt = "Test-Attempt"
+
+func (p impatient) Do(r *http.Request) (*http.Response, error) {
+	name := rand.Text()
+	ctx, giveUp := context.WithCancelCause(r.Context())
+	p.mu.Lock()
+	p.attempts[name] = giveUp
+	p.mu.Unlock()
+	r = r.WithContext(ctx)
+	r.Header.Set(headerAttempt, name)
+	response, err := http.DefaultClient.Do(r)
+	if errors.Is(context.Cause(ctx), os.ErrDeadlineExceeded) {
+		return nil, &url.Error{Op: r.Method, URL: r.URL.String(), Err: os.ErrDeadlineExceeded}
+	}
+	return response, err
+}
 
 // Counts returns the number of requests by operation since the last Reset.
 func (p *Proxy) Counts() map[string]int {
@@ -175,13 +202,18 @@ func (x *Exchange) answer(status int, header http.Header, reply []byte) {
 
 func (x *Exchange) pass() { x.answer(x.forward(x.body)) }
 
-// hang keeps the client waiting until it gives up.
+// hang keeps the client waiting until it gives up, which an impatient one does at once.
 func (x *Exchange) hang() {
+	x.proxy.mu.Lock()
+	giveUp := x.proxy.attempts[x.r.Header.Get(headerAttempt)]
+	x.proxy.mu.Unlock()
+	if giveUp != nil {
+		giveUp(os.ErrDeadlineExceeded)
+	}
 	select {
 	case <-x.r.Context().Done():
 	case <-x.proxy.closing:
 	}
-	panic(http.ErrAbortHandler)
 }
 
 // LoseRequest drops the connection before the engine has seen the request.
@@ -204,20 +236,21 @@ func CutReply(x *Exchange) {
 }
 
 // HangBefore keeps the client waiting until it gives up. The engine never sees the request.
-func HangBefore(x *Exchange) { x.hang() }
+func HangBefore(x *Exchange) {
+	x.hang()
+	panic(http.ErrAbortHandler)
+}
 
 // HangAfter lets the engine do its work and keeps the client waiting until it gives up.
 func HangAfter(x *Exchange) {
 	x.forward(x.body)
 	x.hang()
+	panic(http.ErrAbortHandler)
 }
 
 // Arrive passes the request to the engine after the client has given up.
 func Arrive(x *Exchange) {
-	select {
-	case <-x.r.Context().Done():
-	case <-x.proxy.closing:
-	}
+	x.hang()
 	x.forward(x.body)
 	panic(http.ErrAbortHandler)
 }
