@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,6 +84,11 @@ type Permission struct {
 	Index  bool
 	// Keys is a pattern for partition keys (dynamodb:LeadingKeys), "" for any.
 	Keys string
+	// Attributes are the only attributes that a request may name (dynamodb:Attributes), in order and
+	// with spaces between them, "" for any.
+	Attributes string
+	// Returns is the only value of dynamodb:ReturnValues, "" for any.
+	Returns string
 }
 
 // Route sends a method (ANY for all others) of a resource to a function.
@@ -198,7 +204,7 @@ type grants struct {
 		Action   yaml.Node `yaml:"Action"`
 		Resource yaml.Node `yaml:"Resource"`
 		// Condition is keyed by operator, then by condition key.
-		Condition map[string]map[string]string `yaml:"Condition"`
+		Condition map[string]map[string]yaml.Node `yaml:"Condition"`
 	} `yaml:"Statement"`
 }
 
@@ -208,10 +214,24 @@ func (d grants) permissions() ([]Permission, error) {
 		if statement.Effect != "Allow" {
 			return nil, fmt.Errorf("policy effect %s is not supported", statement.Effect)
 		}
-		keys := statement.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+		condition := func(operator, key string) []string {
+			value := statement.Condition[operator][key]
+			return slices.Sorted(slices.Values(scalars(&value)))
+		}
+		limit := Permission{
+			Attributes: strings.Join(condition("ForAllValues:StringEquals", "dynamodb:Attributes"), " "),
+			Returns:    strings.Join(condition("StringEqualsIfExists", "dynamodb:ReturnValues"), " "),
+		}
+		keys := condition("ForAllValues:StringLike", "dynamodb:LeadingKeys")
+		if len(keys) == 0 {
+			keys = []string{""}
+		}
 		for _, action := range scalars(&statement.Action) {
 			for _, resource := range scalars(&statement.Resource) {
-				out = append(out, Permission{action, strings.Contains(resource, "/index/"), keys})
+				for _, limit.Keys = range keys {
+					limit.Action, limit.Index = action, strings.Contains(resource, "/index/")
+					out = append(out, limit)
+				}
 			}
 		}
 	}

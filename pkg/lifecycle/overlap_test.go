@@ -85,9 +85,9 @@ func TestATokenInItsOverlapIsNotRotatedAgain(t *testing.T) {
 	if f.writes != 0 || stateOf(f, old) != token.Active || stateOf(f, next) != token.Active {
 		t.Errorf("%d writes, %s, %s", f.writes, stateOf(f, old), stateOf(f, next))
 	}
-	f.clock.Advance(time.Hour)
+	f.clock.Advance(time.Hour) // while the request runs
 	_, err := f.issuer.RotateSelf(t.Context(), f.caller(old), lifecycle.Rotation{})
-	checkErr(t, err, lifecycle.ErrAlreadyRevoked)
+	checkErr(t, err, lifecycle.ErrAlreadyRotated)
 
 	// The loser of two rotations at once is told the same.
 	by := f.callerOf(t, owner)

@@ -107,10 +107,10 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	}
 	now := i.parts.Clock.Now()
 	switch {
+	case old.RotatedAway():
+		return Issued{}, ErrAlreadyRotated
 	case old.RevokedIn(now, owner.TokensValidFrom):
 		return Issued{}, ErrAlreadyRevoked
-	case old.Superseded():
-		return Issued{}, ErrAlreadyRotated
 	}
 	rules, err := i.rules(ctx)
 	if err != nil {

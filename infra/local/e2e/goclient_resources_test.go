@@ -228,7 +228,10 @@ func TestProjectTokensThroughTheGoClient(t *testing.T) {
 			}
 			_, response, err := maintainer.RotateProjectAccessTokenSelf(p.project, nil)
 			refused(t, http.StatusMethodNotAllowed, response, err)
-			// The one that was rotated away is presented again: the family ends, and with it the bot.
+			// The one that was rotated away is presented again. After the window the family ends, and with it the bot.
+			_, response, err = client(t, p.World, old.Token).ProjectAccessTokens.RotateProjectAccessTokenSelf(p.project, nil)
+			refused(t, http.StatusConflict, response, err)
+			p.Clock.Advance(rotationWindow)
 			_, response, err = client(t, p.World, old.Token).ProjectAccessTokens.RotateProjectAccessTokenSelf(p.project, nil)
 			refused(t, http.StatusUnauthorized, response, err)
 			want(t, p.World, next.Token, "GET", "/api/v4/personal_access_tokens/self", "", http.StatusUnauthorized)
