@@ -43,6 +43,14 @@ const (
 	ReasonLeak    Reason = "leak"    // somebody reported its bearer as found in public
 )
 
+// The marks of reports of a token's bearer, in Token.Notices.
+const (
+	// MarkReported says that the audit trail has the first report of a token that had been rotated.
+	MarkReported = "reported"
+	// MarkLeaked says that everybody concerned was told of a report.
+	MarkLeaked = "leaked"
+)
+
 // A Token is the record of one token: everything about it except the bearer.
 type Token struct {
 	ID          ID
@@ -64,7 +72,7 @@ type Token struct {
 	// WorksUntil is the instant from which a token that was rotated with an overlap is revoked. It
 	// is the zero time for every other token.
 	WorksUntil time.Time
-	// Notices are the marks of announcements of its expiry.
+	// Notices are the marks of announcements of its expiry and of reports of its bearer.
 	Notices []string
 	// LastUsedAt is the zero time for an unused token.
 	LastUsedAt time.Time
