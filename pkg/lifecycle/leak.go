@@ -96,7 +96,7 @@ func (r *Revoker) reportTokens(ctx context.Context, found []token.Token, from au
 	group.SetLimit(leakWorkers)
 	for _, t := range found {
 		group.Go(func() error {
-			part, err := r.reportToken(ctx, t, from, source)
+			part, err := r.reportLatest(ctx, t, from, source)
 			mu.Lock()
 			defer mu.Unlock()
 			report.add(part)
@@ -116,7 +116,21 @@ func (r *Revoker) reportTokens(ctx context.Context, found []token.Token, from au
 	return report, nil
 }
 
-// reportToken deals with one token of a report.
+// reportLatest deals with one token of a report. If the token is rotated meanwhile, it looks at it again.
+func (r *Revoker) reportLatest(ctx context.Context, t token.Token, from audit.Origin, source string) (LeakReport, error) {
+	const tries = 3 // a token is rotated once
+	for try := 1; ; try++ {
+		report, err := r.reportToken(ctx, t, from, source)
+		if !errors.Is(err, token.ErrSuperseded) || try == tries {
+			return report, err
+		}
+		if t, err = r.parts.Reader.TokenByDigest(ctx, t.Digest); err != nil {
+			return LeakReport{}, err
+		}
+	}
+}
+
+// reportToken deals with one token of a report, as it was read.
 func (r *Revoker) reportToken(ctx context.Context, t token.Token, from audit.Origin, source string) (report LeakReport, err error) {
 	if slices.Contains(t.Notices, token.MarkLeaked) && t.RevokedIn(r.parts.Clock.Now(), 0) {
 		return report, nil

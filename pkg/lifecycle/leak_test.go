@@ -154,6 +154,28 @@ func TestTheFirstReportOfARotatedTokenIsRecorded(t *testing.T) {
 	}
 }
 
+// Breaks if somebody who rotates a token while it is being reported goes unnoticed.
+func TestAReportThatLosesToARotation(t *testing.T) {
+	for _, overlap := range []time.Duration{0, time.Hour} {
+		f := newFixture(t)
+		old, bearer := f.issued(t, owner)
+		f.revokeToken = func(ended token.Token) error {
+			f.revokeToken = nil
+			_, err := f.issuer.RotateSelf(t.Context(), f.caller(f.tokens[old.ID]), lifecycle.Rotation{Overlap: overlap})
+			checkErr(t, err, nil)
+			return token.ErrSuperseded
+		}
+		report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer}, "")
+		checkErr(t, err, nil)
+		if !slices.Equal(idsOf(report.Replaced), []token.ID{old.ID}) || !slices.Equal(report.Untold, []token.ID{old.ID}) {
+			t.Errorf("overlap %s: %+v", overlap, report)
+		}
+		if ended := len(report.Revoked) == 1; ended != (overlap > 0) { // it still worked
+			t.Errorf("overlap %s: ended %t", overlap, ended)
+		}
+	}
+}
+
 // Time that runs out must not start a write whose outcome nobody could learn.
 func TestAReportStopsInTime(t *testing.T) {
 	f := newFixture(t)
