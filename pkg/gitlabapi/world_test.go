@@ -665,12 +665,6 @@ func (c *counts) count(metric, code string) {
 	c.total[metric+" "+code]++
 }
 
-func (c *counts) reset() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.total = nil
-}
-
 func raw(tb testing.TB, event map[string]any) json.RawMessage {
 	tb.Helper()
 	out, err := json.Marshal(event)
