@@ -49,7 +49,12 @@ type Options struct {
 	Schedules []Schedule
 	// Plans are the plans to run, by Clock; nil for none.
 	Plans *Plans
-	Clock clock.Clock // defaults to the system's
+	// Queues are the queues whose messages are delivered, by Clock; nil for none.
+	Queues *Queues
+	// Concurrency is how many functions the account may run at a time, with the reservations and the
+	// throttles of methods that the template has. 0 imitates none of these limits.
+	Concurrency int
+	Clock       clock.Clock // defaults to the system's
 	// ScheduleLog receives the errors of scheduled runs; nil discards them.
 	ScheduleLog *slog.Logger
 	// RequestLog receives one line for each finished request; nil discards them. A line has no
@@ -76,7 +81,20 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 			return nil, fmt.Errorf("start local cloud: no handler for function %q of the template", name)
 		}
 	}
+	if options.Concurrency > 0 {
+		limited, err := limitConcurrency(options.Functions, options.Template.Functions, options.Concurrency)
+		if err != nil {
+			return nil, fmt.Errorf("start local cloud: %w", err)
+		}
+		options.Functions = limited
+	}
 	api := options.Template.API(options.Functions)
+	if options.Concurrency > 0 {
+		api.Throttles = options.Template.Throttles
+		if options.Clock != nil {
+			api.Clock = options.Clock
+		}
+	}
 	gateway, err := NewGateway(api)
 	if err != nil {
 		return nil, fmt.Errorf("start local cloud: %w", err)
@@ -125,6 +143,9 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 	c.scheduler.start(scheduled, options.Schedules)
 	if options.Plans != nil {
 		c.scheduler.startPlans(scheduled, options.Plans)
+	}
+	if options.Queues != nil {
+		c.scheduler.startQueues(scheduled, options.Queues)
 	}
 	go func() { c.served <- c.server.Serve(listener) }()
 	return c, nil

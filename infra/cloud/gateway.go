@@ -19,9 +19,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"golang.org/x/time/rate"
 
 	"latchkey/pkg/clock"
 )
@@ -49,6 +51,8 @@ type API struct {
 	// Timeouts are the functions' timeouts by name; the default is the integration's.
 	Timeouts  map[string]time.Duration
 	Responses map[string]GatewayResponse
+	// Throttles limit methods; none for no limits.
+	Throttles []MethodThrottle
 	// BinaryMediaTypes are the media types whose bodies travel as base64.
 	BinaryMediaTypes []string
 	// Backend answers every route in place of the functions: an HTTP proxy integration.
@@ -63,7 +67,7 @@ type API struct {
 // NewGateway serves an API as API Gateway does. It returns an error for a route whose function has
 // no handler.
 func NewGateway(api API) (http.Handler, error) {
-	g := &gateway{API: api}
+	g := &gateway{API: api, buckets: map[string]*rate.Limiter{}}
 	g.IntegrationTimeout = cmp.Or(g.IntegrationTimeout, integrationTimeout)
 	for _, route := range api.Routes {
 		if api.Functions[route.Function] == nil {
@@ -82,7 +86,9 @@ func NewGateway(api API) (http.Handler, error) {
 
 type gateway struct {
 	API
-	resources []apiResource // the most specific first
+	mu        sync.Mutex
+	buckets   map[string]*rate.Limiter // by method and path
+	resources []apiResource            // the most specific first
 }
 
 type apiResource struct {
@@ -254,6 +260,9 @@ func (x *exchange) serve(w http.ResponseWriter) error {
 	}
 	if x.function == "" {
 		return &gatewayFault{"MISSING_AUTHENTICATION_TOKEN", http.StatusForbidden, "Missing Authentication Token"}
+	}
+	if !x.g.admits(x.method, x.resource.path) {
+		return &gatewayFault{"THROTTLED", http.StatusTooManyRequests, "Too Many Requests"}
 	}
 	body, err := io.ReadAll(io.LimitReader(x.request.Body, bodyLimit+1))
 	if err != nil {

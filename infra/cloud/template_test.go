@@ -15,12 +15,12 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leaks", "lifetime", "revoke", "settings", "tokens"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leakmails", "leaks", "lifetime", "revoke", "settings", "tokens"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
 	scans := []string{"expired", "expiring"}
-	longRunning := append(slices.Clone(scans), "lifetime")
+	longRunning := append(slices.Clone(scans), "lifetime", "leakmails")
 	t.Run("every function answers before the gateway gives up, scans before Lambda does", func(t *testing.T) {
 		for name, f := range template.Functions {
 			limit := integrationTimeout - time.Second
@@ -62,7 +62,7 @@ func TestProductTemplate(t *testing.T) {
 	t.Run("no other function may delete items", func(t *testing.T) {
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {
-				mail := (slices.Contains(longRunning, name) || name == "leaks") && strings.HasPrefix(p.Action, "ses:")
+				mail := slices.Contains(longRunning, name) && strings.HasPrefix(p.Action, "ses:") || name == "leaks" && p.Action == "sqs:SendMessage"
 				plans := name == "settings" && slices.Contains(planning, p.Action)
 				deletes := !plans && strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || p.Keys == "" || !slices.Contains(deleting, name)) && p != settings && p != posts
 				if !mail && !plans && !strings.HasPrefix(p.Action, "dynamodb:") || deletes || strings.Contains(p.Action, "*") {
@@ -83,7 +83,7 @@ func TestProductTemplate(t *testing.T) {
 	}
 	ends := slices.Concat(within("UpdateItem", "TOKEN#*", "USER#*", "PROJECT#*", "FAMILY#*", "SEQUENCE"),
 		within("DeleteItem", "USER#*", "PROJECT#*", "USERNAME#*", "EMAIL#*"), within("PutItem", "AUDIT#*"))
-	keepsPosts := []Permission{posts, {Action: "dynamodb:PutItem", Keys: "POST#*"}}
+	keepsPosts := append(within("UpdateItem", "MAILS#*"), posts, Permission{Action: "dynamodb:PutItem", Keys: "POST#*"})
 	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "last_used_at last_used_ips pk sk", Returns: "NONE"}
 	// IAM cannot forbid an update to create an item. Breaks if a function that only checks bearers could make a
 	// record that lets one pass, or any function writes what another one owns.
@@ -94,12 +94,13 @@ func TestProductTemplate(t *testing.T) {
 			"settings":   append(within("PutItem", "AUDIT#*", "SETTINGS"), recordsUse, settings),
 			"directory": slices.Concat(within("PutItem", "AUDIT#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"), []Permission{recordsUse},
 				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*")),
-			"issue":    slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*")),
-			"revoke":   slices.Clone(ends),
-			"leaks":    slices.Clone(ends),
-			"lifetime": slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
-			"expired":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
-			"expiring": append(within("UpdateItem", "SCAN#*", "TOKEN#*"), keepsPosts...),
+			"issue":     slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*")),
+			"revoke":    slices.Clone(ends),
+			"leaks":     slices.Clone(ends),
+			"lifetime":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
+			"expired":   slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
+			"leakmails": slices.Concat(within("UpdateItem", "TOKEN#*", "MAILS#*"), within("PutItem", "POST#held#*")),
+			"expiring":  append(within("UpdateItem", "SCAN#*", "TOKEN#*"), keepsPosts...),
 		} {
 			got := slices.DeleteFunc(slices.Clone(template.Functions[name].Permissions), func(p Permission) bool {
 				return !slices.Contains([]string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}, p.Action)
@@ -134,16 +135,55 @@ func TestProductTemplate(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the lifetime run and reports of leaks end tokens and bots, write the audit trail and nothing else that is new, and send mails", func(t *testing.T) {
-		common := append(slices.Clone(ends),
-			Permission{Action: "dynamodb:BatchGetItem"}, Permission{Action: "dynamodb:GetItem"}, Permission{Action: "dynamodb:Query"},
-			Permission{Action: "ses:GetAccount"}, Permission{Action: "ses:GetConfigurationSet"}, Permission{Action: "ses:GetEmailIdentity"}, Permission{Action: "ses:SendEmail"})
-		lifetime := append(within("UpdateItem", "SCAN#*"), keepsPosts...)
-		for name, more := range map[string][]Permission{"lifetime": lifetime, "leaks": nil} {
+	t.Run("the lifetime run and reports of leaks end tokens and bots, and write the audit trail and nothing else that is new", func(t *testing.T) {
+		common := append(slices.Clone(ends), Permission{Action: "dynamodb:BatchGetItem"}, Permission{Action: "dynamodb:GetItem"})
+		// No function but the run sends mails, and no function but reports queues them.
+		for name, more := range map[string][]Permission{
+			"lifetime": slices.Concat(keepsPosts, within("UpdateItem", "SCAN#*"), []Permission{
+				{Action: "dynamodb:Query"}, {Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"},
+				{Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
+			}),
+			"leaks": {{Action: "sqs:SendMessage"}},
+		} {
 			got, want := sorted(slices.Clone(template.Functions[name].Permissions)), sorted(slices.Concat(common, more))
 			if !slices.Equal(got, want) {
 				t.Errorf("%s may %v, want %v", name, got, want)
 			}
+		}
+	})
+	// Breaks if a report can be lost, or an unsendable mail holds all others up for ever.
+	t.Run("reports are queued one after the other, and end in a queue of dead letters", func(t *testing.T) {
+		url := template.Functions["leaks"].Environment["LEAK_QUEUE_URL"]
+		if len(template.Mappings) != 1 {
+			t.Fatalf("mappings %v", template.Mappings)
+		}
+		m := template.Mappings[0]
+		q := template.Queues[m.Queue]
+		if q.URL != url || url == "" || !q.FIFO || !q.ByContent || m.Function != "leakmails" || m.BatchSize != 1 {
+			t.Errorf("queue %+v of %s, mapping %+v", q, url, m)
+		}
+		dead, known := template.Queues[q.DeadLetters]
+		if !known || !dead.FIFO || q.MaxReceives < 2 || q.Visibility < template.Functions["leakmails"].Timeout {
+			t.Errorf("queue %+v, dead letters %+v", q, dead)
+		}
+	})
+	// Breaks if a stack in a new account, which may reserve nothing, rolls back.
+	t.Run("nothing is reserved, and reports are throttled, unless somebody asks for something else", func(t *testing.T) {
+		for name, f := range template.Functions {
+			if f.Reserved != 0 {
+				t.Errorf("%s reserves %d", name, f.Reserved)
+			}
+		}
+		want := []MethodThrottle{{"/*", "*", 200, 400}, {"/api/v4/token_leaks", "POST", 5, 5}}
+		if !slices.Equal(template.Throttles, want) {
+			t.Errorf("throttles %v, want %v", template.Throttles, want)
+		}
+		asked, err := ReadTemplate(templateFile(t), map[string]string{"LeakConcurrency": "2", "LeakReportsPerSecond": "50"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := asked.Functions["leaks"].Reserved; got != 2 || asked.Throttles[1].Rate != 50 {
+			t.Errorf("reserves %d, throttles %v", got, asked.Throttles)
 		}
 	})
 	// The settings function and the role of its plans know the state machine by a name; see template.yaml.
@@ -166,7 +206,7 @@ func TestProductTemplate(t *testing.T) {
 		if !slices.Equal(template.Schedules, want) {
 			t.Errorf("schedules = %v, want %v", template.Schedules, want)
 		}
-		for _, function := range longRunning {
+		for _, function := range append(slices.Clone(scans), "lifetime") {
 			m := template.StateMachines[function]
 			want := map[string]string{"FunctionArn": functionARN(function), "ShardCount": "16", "ScanConcurrency": "4"}
 			if m.Function != function || !maps.Equal(m.Substitutions, want) {
@@ -185,10 +225,13 @@ func TestProductTemplateWithoutSender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, scan := range []string{"expired", "expiring"} {
-		if _, deployed := template.Functions[scan]; deployed {
-			t.Errorf("%s is deployed", scan)
+	for _, name := range []string{"expired", "expiring", "leakmails"} {
+		if _, deployed := template.Functions[name]; deployed {
+			t.Errorf("%s is deployed", name)
 		}
+	}
+	if url := template.Functions["leaks"].Environment["LEAK_QUEUE_URL"]; url != "" || len(template.Mappings) != 0 {
+		t.Errorf("reports are queued at %s, for %v", url, template.Mappings)
 	}
 	if len(template.Schedules) != 0 || len(template.StateMachines) != 1 || template.StateMachines["lifetime"].Function != "lifetime" {
 		t.Errorf("schedules %v, state machines %v", template.Schedules, template.StateMachines)

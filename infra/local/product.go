@@ -18,12 +18,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	awsscheduler "github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"latchkey/infra/cloud"
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/authorizer"
+	"latchkey/pkg/compose/leakmails"
 	"latchkey/pkg/compose/leaks"
 	"latchkey/pkg/compose/management"
 	"latchkey/pkg/compose/scans"
@@ -31,6 +33,7 @@ import (
 	"latchkey/pkg/config"
 	"latchkey/pkg/notify"
 	"latchkey/pkg/planner"
+	"latchkey/pkg/queue/sender"
 	"latchkey/pkg/store"
 	"latchkey/pkg/sweep"
 )
@@ -52,8 +55,13 @@ type Product struct {
 	SampleBackend *url.URL
 	// Plans keep the lifetime runs that Latchkey plans; see NewPlans and Template.Machines.
 	Plans *cloud.Plans
-	// Scheduled makes Run run the template's schedules and the plans.
+	// Queues keep the ids of reported tokens; see NewQueues.
+	Queues *cloud.Queues
+	// Scheduled makes Run run the template's schedules and the plans, and deliver the messages of the
+	// queues.
 	Scheduled bool
+	// Concurrency imitates the limits of an account; see cloud.Options.
+	Concurrency int
 	// Pepper is the key for digests, at least 32 bytes.
 	Pepper string
 	// PublicURL is the address in replies.
@@ -114,8 +122,6 @@ func (p Product) environ(function cloud.Function) []string {
 			environment[name] = "plans"
 		case "LIFETIME_ROLE_ARN":
 			environment[name] = cloud.ARN("iam", "role/plans")
-		case "UNSTARTED_QUEUE_ARN":
-			environment[name] = cloud.ARN("sqs", "unstarted")
 		}
 	}
 	environment["PUBLIC_URL"] = p.PublicURL
@@ -158,8 +164,14 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 	case "leaks":
 		cfg, err := config.ReadLeaks(p.environ(function))
 		d.Config = cfg.Common
+		client := p.Queues.Client(sender.Configure(""), func(o *sqs.Options) { o.HTTPClient = function.GuardQueues(o.HTTPClient) })
+		return made(err, func() lambda.Handler { return leaks.Handler(d, leaks.Queue(cfg, client)) })
+	case "leakmails":
+		cfg, err := config.ReadLeakMails(p.environ(function))
 		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
-		return made(err, func() lambda.Handler { return leaks.Handler(d, leaks.Sender(cfg, mail)) })
+		return made(err, func() lambda.Handler {
+			return leakmails.Deployment{Config: cfg, Table: client, Mail: mail, Clock: p.Clock, Log: p.Log(name)}.Handler()
+		})
 	}
 	build, known := map[string]func(compose.Deployment) lambda.Handler{
 		"issue": management.Issue, "revoke": management.Revoke, "tokens": management.Tokens, "directory": management.Directory,
@@ -193,10 +205,10 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slo
 	}
 	options := cloud.Options{
 		Template: p.Template, Functions: functions, Listener: listener, Hosts: p.Hosts, Pages: p.Pages, SampleBackend: p.SampleBackend,
-		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog,
+		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog, Concurrency: p.Concurrency,
 	}
 	if p.Scheduled {
-		options.Schedules, options.Plans = p.Template.Schedules, p.Plans
+		options.Schedules, options.Plans, options.Queues = p.Template.Schedules, p.Plans, p.Queues
 	}
 	return cloud.Start(ctx, options)
 }

@@ -110,7 +110,6 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	for _, test := range []struct{ variable, says string }{
-		{"SENDER_ADDRESS=not an address", "SENDER_ADDRESS is not a mail address"},
 		{"PEPPER=too short", "pepper is too short"},
 		{"LEAK_REPORTS_PER_MINUTE=many", "LEAK_REPORTS_PER_MINUTE is not a whole number"},
 	} {
@@ -121,7 +120,20 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
-	for _, nobody := range []string{"SENDER_ADDRESS=", "PUBLIC_URL="} {
+	for _, test := range []struct{ variable, says string }{
+		{"SENDER_ADDRESS=", "SENDER_ADDRESS"},
+		{"SENDER_ADDRESS=not an address", "SENDER_ADDRESS is not a mail address"},
+		{"PUBLIC_URL=", "PUBLIC_URL is missing"},
+		{"DAILY_MAILS=0", "DAILY_MAILS is below 1"},
+	} {
+		t.Run("leakmails: "+test.variable, func(t *testing.T) {
+			_, err := config.ReadLeakMails(enough("SENDER_ADDRESS=a@example.test", "PUBLIC_URL=https://example.test", test.variable))
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error = %v, want one about %s", err, test.says)
+			}
+		})
+	}
+	for _, nobody := range []string{"LEAK_QUEUE_URL=", "PUBLIC_URL="} {
 		if _, err := config.ReadLeaks(enough(nobody)); err != nil {
 			t.Errorf("leaks: %s: %v", nobody, err) // tokens end where nobody can be told
 		}

@@ -89,10 +89,7 @@ type world struct {
 	publicURL      string
 	throttles      *throttle.Throttles // without limits unless a test sets it
 	notes          *trail.Notes        // new ones for each handler unless a test sets it
-	// leakStep is what replies to reports of leaks take a multiple of: nothing
-	// unless a test sets it.
-	leakStep  func(int) time.Duration
-	messenger gitlabapi.LeakMessenger // none unless a test sets it
+	queue          gitlabapi.LeakQueue // none unless a test sets it
 
 	lastEvent int64 // that told has told
 
@@ -172,8 +169,8 @@ func makeWorld(tb testing.TB) *world {
 		clock: clock.NewFake(now.Add(-24 * time.Hour)), random: &counter{}, engine: engine.New(), pepper: pepper, catalog: scope.GitLab(),
 		format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}},
 		logs:   &logs{}, counts: &counts{}, publicURL: publicURL,
-		leakStep: func(int) time.Duration { return 0 }, throttles: throttle.Unlimited(),
-		bearers: map[string]string{}, tokens: map[string]token.Token{}, users: map[string]account.Account{},
+		throttles: throttle.Unlimited(),
+		bearers:   map[string]string{}, tokens: map[string]token.Token{}, users: map[string]account.Account{},
 		writes: new(atomic.Int64),
 	}
 	w.client = w.engine.Client(counting(w.writes))
@@ -356,7 +353,7 @@ func (w *world) function(name string) gitlabapi.Handler {
 	case "settings":
 		return gitlabapi.Settings(w.api(name), w.features, w.administration, w.trail)
 	case "leaks":
-		return gitlabapi.Leaks(w.api(name), w.revoker, w.messenger, w.leakStep)
+		return gitlabapi.Leaks(w.api(name), w.revoker, w.queue)
 	}
 	panic("no function is called " + name)
 }
@@ -670,12 +667,6 @@ func (c *counts) count(metric, code string) {
 		c.total = map[string]int{}
 	}
 	c.total[metric+" "+code]++
-}
-
-func (c *counts) reset() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.total = nil
 }
 
 func raw(tb testing.TB, event map[string]any) json.RawMessage {

@@ -264,6 +264,23 @@ func (s *fakeStore) RevokeToken(_ context.Context, ended token.Token, revoked au
 	return nil
 }
 
+func (s *fakeStore) ReportToken(_ context.Context, reported token.Token, event audit.Event) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stored, ok := s.tokens[reported.ID]
+	switch {
+	case !ok:
+		return false, fault.ErrNotFound
+	case slices.Contains(stored.Notices, token.MarkReported):
+		return false, nil
+	}
+	s.writes++
+	s.events = append(s.events, event)
+	stored.Notices = append(stored.Notices, token.MarkReported)
+	s.tokens[reported.ID] = stored
+	return true, nil
+}
+
 func (s *fakeStore) TokensByDigest(_ context.Context, digests []secret.Digest) ([]token.Token, error) {
 	s.lookups = append(s.lookups, digests)
 	if s.tokensByDigest != nil {

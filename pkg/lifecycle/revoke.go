@@ -249,9 +249,11 @@ func (r *Revoker) revoke(ctx context.Context, t token.Token, reason token.Reason
 // bearer.
 var ErrNotOurs = fmt.Errorf("%w: value of another form", fault.ErrNotFound)
 
-// findValue returns the token of a bearer in any state.
+// findValue returns the token of a bearer in any state. White space around the value does not count:
+// a value that was read from a file often ends with a line break.
 func findValue(ctx context.Context, reader TokenReader, format secret.Format, pepper secret.Pepper, value string) (token.Token, error) {
 	t, err := token.Token{}, fault.ErrNotFound
+	value = strings.TrimSpace(value)
 	if bearer, malformed := format.Parse(value); malformed == nil {
 		t, err = reader.TokenByDigest(ctx, pepper.Digest(bearer))
 	}

@@ -46,6 +46,10 @@ type RevokeStore interface {
 	// error is token.ErrSuperseded. The bot of a project's or group's token is deleted with it, unless
 	// the token has a successor. It returns fault.ErrNotFound without a record.
 	RevokeToken(ctx context.Context, t token.Token, revoked audit.Event) error
+	// ReportToken records the first report of a token that had been rotated, with the mark
+	// token.MarkReported. first is false, and nothing is written, if that was done before. It returns
+	// fault.ErrNotFound without a record.
+	ReportToken(ctx context.Context, t token.Token, reported audit.Event) (first bool, err error)
 	// RevokeEverything revokes all tokens of the owner, in one write.
 	RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error
 	// TokensOfOwner returns all tokens of an owner by ascending id.

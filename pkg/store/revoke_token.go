@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -57,6 +58,26 @@ func (t *Table) revokeAlone(ctx context.Context, revoked token.Token, event audi
 
 // lost reports whether a token got a successor after it was read to be revoked.
 func lost(revoked, stored token.Token) bool { return stored.Superseded() && !revoked.Superseded() }
+
+// ReportToken records the first report of a token that had been rotated: its mark, and the event.
+func (t *Table) ReportToken(ctx context.Context, reported token.Token, event audit.Event) (first bool, err error) {
+	const mark = token.MarkReported
+	record := t.update(tokenKey(reported.Digest), "ADD notices :marks",
+		"attribute_exists(pk) AND NOT contains(notices, :mark)",
+		item{":marks": &types.AttributeValueMemberSS{Value: []string{mark}}, ":mark": text(mark)})
+	reasons, err := t.transact(ctx, []types.TransactWriteItem{record}, []audit.Event{event}, func(ctx context.Context) (bool, error) {
+		stored, err := t.TokenByDigest(ctx, reported.Digest)
+		return slices.Contains(stored.Notices, mark), err
+	})
+	switch {
+	case err != nil || reasons == nil:
+		return err == nil, err
+	case len(reasons[0].Item) == 0:
+		return false, fault.ErrNotFound
+	default:
+		return false, nil
+	}
+}
 
 const unrevoked = "attribute_exists(pk) AND attribute_not_exists(revoked_at)"
 

@@ -141,3 +141,34 @@ func TestRevokeToken(t *testing.T) {
 		}
 	})
 }
+
+// Breaks if a rotated token's report is missing in the audit trail, or written there again and again.
+func TestReportToken(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	owner := f.AddAccount(t)
+	old := f.AddToken(t, owner)
+	_, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), old, f.Successor(t, owner, old), nil, storetest.Event)
+	wantErr(t, f, err, nil)
+	before, err := f.Store.TokenByDigest(t.Context(), old.Digest)
+	wantErr(t, f, err, nil)
+	first, err := f.Store.ReportToken(t.Context(), old, storetest.Event)
+	wantErr(t, f, err, nil)
+	wantEqual(t, "first", first, true)
+	after := before
+	after.Notices = []string{"reported"}
+	got, err := f.Store.TokenByDigest(t.Context(), old.Digest)
+	wantErr(t, f, err, nil)
+	wantEqual(t, "token", got, after)
+	snapshot := f.Snapshot(t)
+	first, err = f.Store.ReportToken(t.Context(), old, storetest.Event)
+	wantErr(t, f, err, nil)
+	wantEqual(t, "first of the second report", first, false)
+	wantEqual(t, "table after the second report", f.Snapshot(t), snapshot)
+	missing := old
+	missing.Digest = f.AddToken(t, owner).Digest
+	pk, sk := recordKey(missing.Digest)
+	f.Drop(t, pk, sk)
+	_, err = f.Store.ReportToken(t.Context(), missing, storetest.Event)
+	wantErr(t, f, err, fault.ErrNotFound)
+}

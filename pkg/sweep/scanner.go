@@ -41,8 +41,7 @@ const (
 	Lifetime Kind = "lifetime"
 )
 
-// A Setup holds the parts of a Scanner or a Messenger. All are required, except those of another
-// kind.
+// A Setup holds the parts of a Scanner. All are required, except those of another kind.
 type Setup struct {
 	Kind     Kind
 	Records  Records
@@ -56,8 +55,7 @@ type Setup struct {
 	// Malformed receives the errors of unreadable records.
 	Malformed func(error)
 
-	// Ledger, Shards and Concurrency are for scans. Concurrency is how many shards run at a time;
-	// they share the account's send rate.
+	// Concurrency is how many of the Shards run at a time; they share the account's send rate.
 	Ledger              Ledger
 	Shards, Concurrency int
 	// AnyTime accepts events with any time, for tests by hand.
@@ -83,7 +81,7 @@ type Setup struct {
 var ErrSetup = errors.New("sweep set up without a dependency")
 
 func (s Setup) check() error {
-	scan, daily := s.Kind != Leaked, s.Kind == Expiring || s.Kind == Expired
+	daily := s.Kind == Expiring || s.Kind == Expired
 	for _, d := range []struct {
 		name          string
 		needed, given bool
@@ -94,12 +92,12 @@ func (s Setup) check() error {
 		{"Clock", true, s.Clock != nil},
 		{"Workers", true, s.Workers > 0},
 		{"Malformed", true, s.Malformed != nil},
-		{"Ledger", scan, s.Ledger != nil},
-		{"Shards", scan, s.Shards > 0},
-		{"Concurrency", scan, s.Concurrency > 0},
-		{"Posts", scan, s.Posts != nil},
-		{"Allowance", scan, s.Allowance != nil},
-		{"DailyMails", scan, s.DailyMails > 0},
+		{"Ledger", true, s.Ledger != nil},
+		{"Shards", true, s.Shards > 0},
+		{"Concurrency", true, s.Concurrency > 0},
+		{"Posts", true, s.Posts != nil},
+		{"Allowance", true, s.Allowance != nil},
+		{"DailyMails", true, s.DailyMails > 0},
 		{"Index", daily, s.Index != nil},
 		{"Days", s.Kind == Expiring, len(s.Days) > 0},
 		{"Revoker", s.Kind == Expired || s.Kind == Lifetime, s.Revoker != nil},

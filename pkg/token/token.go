@@ -43,6 +43,14 @@ const (
 	ReasonLeak    Reason = "leak"    // somebody reported its bearer as found in public
 )
 
+// The marks of reports of a token's bearer, in Token.Notices.
+const (
+	// MarkReported says that the audit trail has the first report of a token that had been rotated.
+	MarkReported = "reported"
+	// MarkLeaked says that everybody concerned was told of a report.
+	MarkLeaked = "leaked"
+)
+
 // A Token is the record of one token: everything about it except the bearer.
 type Token struct {
 	ID          ID
@@ -67,7 +75,7 @@ type Token struct {
 	// SupersededAt is when a token with WorksUntil got its successor. Records from before there was
 	// a rotation window lack it.
 	SupersededAt time.Time
-	// Notices are the marks of announcements of its expiry.
+	// Notices are the marks of announcements of its expiry and of reports of its bearer.
 	Notices []string
 	// LastUsedAt is the zero time for an unused token.
 	LastUsedAt time.Time

@@ -140,7 +140,7 @@ func assemble(s options, template *cloud.Template, url string, file, shown io.Wr
 	box := mailbox.New(clock.System{}, mailsKept)
 	product := local.Product{
 		Template: template, Table: "latchkey", PublicURL: url, SampleBackend: s.backend,
-		Mail: box.Client, Plans: cloud.NewPlans(template.Machines()), Scheduled: true,
+		Mail: box.Client, Plans: cloud.NewPlans(template.Machines()), Queues: cloud.NewQueues(template, clock.System{}), Scheduled: true,
 		Pages: map[string]http.Handler{mailbox.PagesPath: box.Pages(), mailbox.APIPath: cloud.Signed(box.API())},
 		Hosts: s.hosts,
 		Clock: clock.System{}, Random: rand.Reader,
