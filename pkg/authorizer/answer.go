@@ -47,14 +47,15 @@ func simply(route gatewayRoute, caller principal.Principal, reason error) any {
 
 // refusing returns a token's policy, which has everything that its scopes open within its reach, so
 // that it refuses an ambiguous path: by the patterns that every policy denies, or else by its own name.
-// Where it has none that a policy can hold, the answer is an error.
+// Where it has none that a policy can hold, the answer is an error. The same goes for what stands in
+// front of a resource where answers are kept: that resource itself has one reading.
 func (a *Authorizer) refusing(ambiguous error, route gatewayRoute, policy events.APIGatewayCustomAuthorizerPolicy) (events.APIGatewayCustomAuthorizerPolicy, error) {
 	resource := route.api + "/" + route.method + route.path
 	switch {
 	case ambiguous == nil:
 		return policy, nil
-	case errors.Is(ambiguous, errFront):
-		return policy, errUndecided // its resource has one reading, and must stay open
+	case a.parts.Kept.keeps() && errors.Is(ambiguous, errFront):
+		return policy, errUndecided
 	case scope.Denied(a.denied, route.method, route.path):
 		return policy, nil
 	case scope.Nameable(route.path) && len(resource) <= scope.MaxResource:

@@ -252,7 +252,7 @@ func TestTheAuthorizerBehindABasePath(t *testing.T) {
 	})
 	noError(t, err)
 	for path, status := range map[string]int{
-		"/api/v4/user/api/v4/user": 200, "/api/v4/user/orders": 403, "/api/v4/user": 403, "/api/v4/user/api/v4/users/": 403, "/api/v4/user//orders": 500,
+		"/api/v4/user/api/v4/user": 200, "/api/v4/user/orders": 403, "/api/v4/user": 403, "/api/v4/user/api/v4/users/": 403, "/api/v4/user//orders": 403,
 	} {
 		if got := ask(g, "GET", path, "", "192.0.2.7", http.Header{"Private-Token": {user.Token}}); got.Code != status {
 			t.Errorf("%s: %d %s", path, got.Code, got.Body)
