@@ -61,6 +61,8 @@ var (
 	ErrUsernameTaken = fmt.Errorf("%w: username", fault.ErrTaken)
 	// ErrEmailTaken means that another account has this mail address.
 	ErrEmailTaken = fmt.Errorf("%w: mail address", fault.ErrTaken)
+	// ErrIdentityTaken means that this identity signs in as another account.
+	ErrIdentityTaken = fmt.Errorf("%w: identity", fault.ErrTaken)
 )
 
 // Usable returns nil when the account may use the API, otherwise a child of ErrInactive. An unknown
