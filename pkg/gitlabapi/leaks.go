@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/token"
@@ -48,7 +49,7 @@ type leaksAPI struct {
 // Leaks returns the route on which anybody may report leaked values. It revokes the tokens among
 // them. The reply does not depend on the values, and takes a multiple of step, which is LeakStep
 // outside of tests. Without a messenger nobody is told.
-func Leaks(api *API, revoker *lifecycle.Revoker, messenger LeakMessenger, step func(values int) time.Duration) Handler {
+func Leaks(api *API, revoker *lifecycle.Revoker, messenger LeakMessenger, step func(values int) time.Duration) proxy.Handler {
 	return api.serve((&leaksAPI{api, revoker, messenger, step}).routes())
 }
 

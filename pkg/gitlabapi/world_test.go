@@ -31,6 +31,7 @@ import (
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/gitlabapi"
@@ -329,7 +330,7 @@ func (w *world) api(function string) *gitlabapi.API {
 }
 
 // function returns the handler of one function, on what the world is made of by now.
-func (w *world) function(name string) gitlabapi.Handler {
+func (w *world) function(name string) proxy.Handler {
 	switch name {
 	case "issue":
 		return gitlabapi.Issue(w.api(name), w.issuer, w.revoker)
@@ -348,8 +349,8 @@ func (w *world) function(name string) gitlabapi.Handler {
 }
 
 // functions returns the handlers by function.
-func (w *world) functions() map[string]gitlabapi.Handler {
-	all := map[string]gitlabapi.Handler{}
+func (w *world) functions() map[string]proxy.Handler {
+	all := map[string]proxy.Handler{}
 	for _, name := range []string{"issue", "revoke", "tokens", "directory", "settings", "leaks"} {
 		all[name] = w.function(name)
 	}
