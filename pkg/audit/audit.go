@@ -257,6 +257,9 @@ type Event struct {
 	Target string
 	// Change names the attribute that changed, and From and To its values if they are short.
 	Change, From, To string
+	// Omitted is how many refusals of the same name and presented token were not recorded before
+	// this one.
+	Omitted int
 }
 
 // private matches texts that may be a mail address, a bearer or a digest, because people can type

@@ -20,11 +20,11 @@ func (a *Authorizer) answer(simple bool, route gatewayRoute, caller principal.Pr
 	if !simple {
 		return events.APIGatewayCustomAuthorizerResponse{
 			PrincipalID:    caller.Account.ID.String(),
-			PolicyDocument: a.policies.get(a.parts.Scopes, caller.Token, route.api),
+			PolicyDocument: a.policies.get(a.parts.Scopes, caller, route.api),
 			Context:        told,
 		}
 	}
-	allowed := a.parts.Scopes.Allows(caller.Token.Scopes, reach(caller.Token), route.method, route.path)
+	allowed := a.parts.Scopes.Allows(caller.Scopes, reach(caller.Token), route.method, route.path)
 	if !allowed {
 		a.logRefusal(caller, scope.ErrInsufficient)
 	}
@@ -48,8 +48,6 @@ func deny(simple bool, route gatewayRoute, err error) any {
 // word returns the error code of a refusal.
 func word(err error) string {
 	switch fault.KindOf(err) {
-	case fault.Throttled:
-		return "too_many_requests"
 	case fault.Forbidden:
 		return "account_inactive"
 	case fault.Invalid:
@@ -69,7 +67,7 @@ func contextOf(caller principal.Principal) map[string]any {
 		"username":   caller.Account.Username,
 		"token_id":   caller.Token.ID.String(),
 		"token_kind": string(caller.Token.Kind),
-		"scopes":     caller.Token.Scopes.String(),
+		"scopes":     caller.Scopes.String(),
 	}
 	if caller.Token.Kind == token.Impersonation {
 		told["impersonator_id"] = caller.Token.CreatedBy.String()

@@ -21,7 +21,6 @@ import (
 	"latchkey/pkg/invocation"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
 )
@@ -31,10 +30,8 @@ type Parts struct {
 	Log      *slog.Logger
 	Verifier *verify.Verifier
 	Scopes   *scope.Catalog
-	// Throttles belong to the instance of the function; see throttle.Unlimited.
-	Throttles *throttle.Throttles
 	// Trail records uses of a token from outside its networks.
-	Trail trail.Recorder
+	Trail *trail.Notes
 	Clock clock.Clock
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
@@ -115,14 +112,14 @@ func (a *Authorizer) decide(ctx context.Context, event Event, route gatewayRoute
 	if err != nil {
 		return principal.Principal{}, err
 	}
-	return a.parts.Throttles.Verify(ctx, a.parts.Verifier, bearer, from, a.parts.Clock.Now())
+	return a.parts.Verifier.Verify(ctx, bearer, from)
 }
 
 // refused reports whether err refuses the request, the bearer or its owner. Any other error, and
 // any error joined with a failure, means that nothing was decided.
 func refused(err error) bool {
 	switch fault.KindOf(err) {
-	case fault.Invalid, fault.Unauthenticated, fault.Forbidden, fault.Throttled:
+	case fault.Invalid, fault.Unauthenticated, fault.Forbidden:
 		return !errors.Is(err, fault.ErrUnavailable) && !errors.Is(err, fault.ErrCorrupt)
 	}
 	return false
@@ -130,15 +127,10 @@ func refused(err error) bool {
 
 // refuse logs, counts and records a refusal.
 func (a *Authorizer) refuse(ctx context.Context, request principal.Request, err error) {
-	if errors.Is(err, throttle.ErrThrottled) {
-		a.parts.Log.Warn("bearer not looked at", "reason", err.Error())
-		a.parts.Count("RequestsThrottled", throttle.WrongBearers)
-		return
-	}
 	var known principal.Principal
 	if refusal, matched := errors.AsType[*verify.Refusal](err); matched {
 		known = principal.Principal{Account: refusal.Account, Token: refusal.Token}
-		if event, stray := refusal.Stray(request, a.parts.Clock.Now()); stray && a.parts.Throttles.Stray(known.Token.ID, event.At) == nil {
+		if event, stray := refusal.Stray(request, a.parts.Clock.Now()); stray {
 			a.record(ctx, event)
 		}
 	}
@@ -146,7 +138,7 @@ func (a *Authorizer) refuse(ctx context.Context, request principal.Request, err 
 }
 
 func (a *Authorizer) record(ctx context.Context, event audit.Event) {
-	if err := trail.Note(ctx, a.parts.Trail, event); err != nil {
+	if err := a.parts.Trail.Refusal(ctx, event); err != nil {
 		a.parts.Log.Warn("event not recorded", "event", string(event.Name), "reason", err.Error())
 	}
 }

@@ -74,7 +74,8 @@ func TestPoliciesOfAnyTableStayRight(t *testing.T) {
 			rt.Fatal(err)
 		}
 		asking := scope.Set(rapid.SliceOfNDistinct(rapid.SampledFrom([]scope.Scope{"x", "y", "z"}), 0, 3, rapid.ID).Draw(rt, "set"))
-		parts.Scopes, w.tokens["owner"].Scopes = loaded, asking
+		w.catalog, w.tokens["owner"].Scopes = loaded, asking
+		parts.Scopes, parts.Verifier = loaded, w.verifier(w.store)
 		asked := rapid.SampledFrom(paths).Draw(rt, "asked")
 		answer := decide(t, made(t, parts), restEvent(w.bearers["owner"], "GET", asked))
 		policy := answer.(events.APIGatewayCustomAuthorizerResponse).PolicyDocument

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 )
@@ -33,15 +34,15 @@ type policyKey struct {
 	reach  scope.Reach
 }
 
-func (p *policies) get(catalog *scope.Catalog, t token.Token, api string) events.APIGatewayCustomAuthorizerPolicy {
-	key := policyKey{api, t.Scopes.String(), reach(t)}
+func (p *policies) get(catalog *scope.Catalog, caller principal.Principal, api string) events.APIGatewayCustomAuthorizerPolicy {
+	key := policyKey{api, caller.Scopes.String(), reach(caller.Token)}
 	p.mu.RLock()
 	policy, kept := p.kept[key]
 	p.mu.RUnlock()
 	if kept {
 		return policy
 	}
-	policy = policyFor(catalog.Grants(t.Scopes, key.reach), len(catalog.LoosePaths) > 0, api)
+	policy = policyFor(catalog.Grants(caller.Scopes, key.reach), len(catalog.LoosePaths) > 0, api)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kept == nil || len(p.kept) >= maxPolicies {

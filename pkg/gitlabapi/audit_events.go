@@ -56,6 +56,7 @@ type auditDetailsJSON struct {
 	TokenID          *int64  `json:"token_id"`
 	SudoBy           *int64  `json:"sudo_by"`
 	PresentedTokenID *int64  `json:"presented_token_id,omitempty"`
+	OmittedEvents    int     `json:"omitted_events,omitempty"`
 }
 
 // nobody is the author's id of events that no account caused, as in GitLab.
@@ -71,6 +72,7 @@ func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 			Change: wireName(e.Change), From: e.From, To: e.To, IPAddress: optional(e.Address),
 			Source: string(e.Source), RequestID: optional(e.RequestID),
 			TokenID: optionalID(int64(e.Token)), SudoBy: optionalID(int64(e.Asker)), PresentedTokenID: optionalID(int64(e.Presented)),
+			OmittedEvents: e.Omitted,
 		},
 	}
 	if e.Name == audit.SettingsUpdated {

@@ -44,7 +44,7 @@ const (
 var story = stage(func(tb testing.TB, w *world) {
 	tb.Helper()
 	w.withProjects(tb)
-	root, owner := principal.Principal{Account: w.users["root"], Token: w.tokens["root"]}, principal.Principal{Account: w.users["owner"], Token: w.tokens["owner"]}
+	root, owner := w.as("root", w.tokens["root"]), w.as("owner", w.tokens["owner"])
 	request := principal.Request{ID: "a-request", Address: netip.MustParseAddr("192.0.2.7")}
 	root.Request, owner.Request = request, request
 	next := func() context.Context {
@@ -58,7 +58,8 @@ var story = stage(func(tb testing.TB, w *world) {
 	check(tb, w.revoker.Revoke(next(), root.As(w.users["owner"]), w.tokens["registry"].ID))
 	impersonation, err := w.issuer.CreateImpersonation(next(), root, w.users["owner"].ID, lifecycle.Spec{Name: "look", Scopes: w.tokens["owner"].Scopes[:1]})
 	check(tb, err)
-	acting := principal.Principal{Account: w.users["owner"], Token: impersonation.Token, Request: request}
+	acting := w.as("owner", impersonation.Token)
+	acting.Request = request
 	_, err = w.issuer.CreateForProject(next(), acting, project.KindProject, "8", lifecycle.ProjectSpec{
 		Spec: lifecycle.Spec{Name: "deploy", Scopes: w.tokens["owner"].Scopes[:1]}, Level: project.Developer,
 	})
@@ -153,6 +154,7 @@ func (w *world) told(tb testing.TB) []string {
 			{"behind", e.Asker, e.Asker != 0}, {"with", e.Presented, e.Presented != 0}, {"from", e.Address, e.Address != ""},
 			{"in", e.RequestID, e.RequestID != ""}, {"token", e.Token, e.Token != 0}, {"after", e.Previous, e.Previous != 0},
 			{"target", e.Target, e.Target != ""}, {"change", e.Change + ":" + e.From + ":" + e.To, e.Change != ""},
+			{"omitted", e.Omitted, e.Omitted != 0},
 		} {
 			if part.shown {
 				line += fmt.Sprintf(", %s %v", part.word, part.value)
@@ -625,7 +627,7 @@ var _ trail.Store = endless{}
 // Deleting an account that then has no name is shown as the ghost's doing.
 func TestDeletedAuthorsAreTheGhost(t *testing.T) {
 	w := newWorld(t)
-	root := principal.Principal{Account: w.users["root"], Token: w.tokens["root"]}
+	root := w.as("root", w.tokens["root"])
 	admin := true
 	_, err := w.accounts.Update(t.Context(), root, w.users["other"].ID, directory.Change{Admin: &admin})
 	check(t, err)

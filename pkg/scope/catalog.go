@@ -33,7 +33,7 @@ type Rule struct {
 	// Path is a pattern in which `*` matches any run of characters, slashes included, exactly as in
 	// the resource of an IAM policy, because policies contain it.
 	Path string `json:"path"`
-	// Scopes are the sufficient scopes, any one of them. AnyScope stands for all.
+	// Scopes are the sufficient scopes, any one of them. AnyScope stands for every scope.
 	Scopes []Scope `json:"scopes"`
 }
 
@@ -198,9 +198,10 @@ func (c *Catalog) Require(method, path string) Requirement {
 	return r
 }
 
-// Met returns nil if set satisfies the requirement, otherwise ErrInsufficient.
+// Met returns nil if set satisfies the requirement, otherwise ErrInsufficient. An empty set
+// satisfies none, not even AnyScope.
 func (r Requirement) Met(set Set) error {
-	if slices.ContainsFunc(r.Sufficient, func(s Scope) bool { return s == AnyScope || set.Has(s) }) {
+	if slices.ContainsFunc(r.Sufficient, func(s Scope) bool { return s == AnyScope && len(set) > 0 || set.Has(s) }) {
 		return nil
 	}
 	return ErrInsufficient

@@ -64,6 +64,7 @@ func eventItem(partition string, e audit.Event, random string) item {
 	it["delete_after"] = epoch(e.At.Add(audit.Life))
 	for name, n := range map[string]int64{
 		"author": int64(e.Author), "asker": int64(e.Asker), "presented": int64(e.Presented), "token": int64(e.Token), "previous": int64(e.Previous),
+		"omitted": int64(e.Omitted),
 	} {
 		if n != 0 {
 			it[name] = number(n)
@@ -102,6 +103,7 @@ func readEvent(it item) (audit.Event, error) {
 		Previous: token.ID(r.optionalNumber("previous")),
 		Target:   r.optionalText("target"),
 		Change:   r.optionalText("change"), From: r.optionalText("from"), To: r.optionalText("to"),
+		Omitted: int(r.optionalNumber("omitted")),
 	}
 	return e, r.err
 }

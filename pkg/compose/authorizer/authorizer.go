@@ -8,6 +8,7 @@ import (
 	"latchkey/pkg/authorizer"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/config"
+	"latchkey/pkg/trail"
 )
 
 // Main starts the function.
@@ -21,7 +22,7 @@ func Main() {
 // Handler returns the function's handler.
 func Handler(d compose.Deployment, simpleResponses bool) lambda.Handler {
 	return compose.Must(authorizer.New(authorizer.Parts{
-		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Throttles: d.Throttles(), Trail: &d.Table().Journal,
+		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Trail: trail.NewNotes(&d.Table().Journal),
 		Clock: d.Clock, Count: d.Count, SimpleResponses: simpleResponses,
 	})).Lambda()
 }
