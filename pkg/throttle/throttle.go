@@ -33,6 +33,8 @@ type Limits struct {
 	Creations int
 	// LeakReports is how many reports of leaked values one address may send.
 	LeakReports int
+	// SignIns is how many sign-ins one address may finish, with or without success.
+	SignIns int
 }
 
 // WrongBearers is the code of refusals to an address with too many wrong bearers.
@@ -45,6 +47,7 @@ type Throttles struct {
 	goodBearers  *known
 	creations    *throttle[account.ID]
 	leakReports  *throttle[netip.Prefix]
+	signIns      *throttle[netip.Prefix]
 	strays       *throttle[token.ID]
 }
 
@@ -63,6 +66,7 @@ func newThrottles(limits Limits, strays int) *Throttles {
 		goodBearers:  newKnown(),
 		creations:    newThrottle[account.ID]("creations", limits.Creations),
 		leakReports:  newThrottle[netip.Prefix]("leak_reports", limits.LeakReports),
+		signIns:      newThrottle[netip.Prefix]("sign_ins", limits.SignIns),
 		strays:       newThrottle[token.ID]("strays", strays),
 	}
 }
@@ -111,6 +115,15 @@ func (t *Throttles) ReportLeak(from netip.Addr, now time.Time) error {
 		return nil
 	}
 	return t.leakReports.take(networkOf(from), now)
+}
+
+// SignIn counts the end of a sign-in, which asks the identity provider. An unknown address has no
+// limit.
+func (t *Throttles) SignIn(from netip.Addr, now time.Time) error {
+	if !from.IsValid() {
+		return nil
+	}
+	return t.signIns.take(networkOf(from), now)
 }
 
 // Stray counts a use of a token from outside its networks. It refuses to record it within a minute

@@ -173,7 +173,6 @@ func (v *visit) run(unreadable string) error {
 	if err != nil {
 		return err
 	}
-	by.Request = v.request
 	v.by = by
 	if v.route.creates {
 		if err := v.site.parts.Throttles.Create(by.Account.ID, v.now); err != nil {

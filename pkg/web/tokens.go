@@ -25,4 +25,6 @@ func oldAddress(v *visit) error {
 	return v.redirect(to)
 }
 
-func (s *Site) list(v *visit) error { return v.render(http.StatusOK, "tokens", "Your access tokens", nil) }
+func (s *Site) list(v *visit) error {
+	return v.render(http.StatusOK, "tokens", "Your access tokens", nil)
+}
