@@ -207,10 +207,7 @@ func (c *call) authenticate() (principal.Principal, error) {
 	if value == "" && rt.anonymous != nil {
 		return nobody, rt.anonymous
 	}
-	caller, err := c.api.Throttles.Verify(c.ctx, c.api.Verifier, value, c.request.Address, c.now)
-	if errors.Is(err, throttle.ErrThrottled) {
-		return nobody, err
-	}
+	caller, err := c.api.Verifier.Verify(c.ctx, value, c.request.Address)
 	if refusal, known := errors.AsType[*verify.Refusal](err); known {
 		c.known = principal.Principal{Account: refusal.Account, Token: refusal.Token}
 		if event, stray := refusal.Stray(c.request, c.now); stray {
@@ -223,7 +220,10 @@ func (c *call) authenticate() (principal.Principal, error) {
 		}
 	}
 	if err != nil {
-		c.api.Count("BearersRefused", verify.RefusalCode(err))
+		code := verify.RefusalCode(err)
+		if err = c.api.Throttles.WrongBearer(err, c.request.Address, c.now); !errors.Is(err, throttle.ErrThrottled) {
+			c.api.Count("BearersRefused", code)
+		}
 		return nobody, err
 	}
 	caller.Request, c.known = c.request, caller

@@ -28,6 +28,7 @@ import (
 	"latchkey/pkg/project"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 )
 
@@ -95,7 +96,12 @@ func auditCases() []replyCase {
 	add("of a token", everyEvent+"?token_id="+readingToken, "root")
 	add("of the token of a project", everyEvent+"?token_id=25165825", "root")
 	add("of a token that is not there", everyEvent+"?token_id="+missingToken, "root")
-	add("with bad parameters", everyEvent+"?created_after=soon&created_before=x&token_id=0&entity_type=Robot&entity_id=-1&per_page=0&page=x", "root")
+	add("by an author", everyEvent+"?author_id=2", "root")
+	add("by nobody", everyEvent+"?author_id=-1&per_page=1", "root")
+	add("of a name", everyEvent+"?event_name=user_blocked", "root")
+	add("of a name by somebody else", everyEvent+"?event_name=user_blocked&author_id=2", "root")
+	add("of a name that is none", everyEvent+"?event_name=User_blocked", "root")
+	add("with bad parameters", everyEvent+"?created_after=soon&created_before=x&token_id=0&author_id=-2&event_name=%00&entity_type=Robot&entity_id=-1&per_page=0&page=x", "root")
 	add("of an entity of no type", everyEvent+"?entity_id=3", "root")
 	add("too deep in a list", everyEvent+"?page=2000&per_page=100", "root")
 	add("everything as nobody special", everyEvent, "owner")
@@ -107,6 +113,8 @@ func auditCases() []replyCase {
 
 	add("own", ownEvents+"?created_after=2026-03-19", "owner")
 	add("own with the least scope", ownEvents+"?created_after=2026-03-19&per_page=1", "profile")
+	add("own by an author", ownEvents+"?author_id=1", "owner")
+	add("own of a name that only administrators see", ownEvents+"?event_name=impersonation_token_issued", "owner")
 	add("own of a token", ownEvents+"?token_id="+readingToken, "owner")
 	add("own without events", ownEvents+"?created_after=2026-03-19", "root")
 	add("own without a sufficient scope", ownEvents, "registry")
@@ -119,6 +127,7 @@ func auditCases() []replyCase {
 	add("of a user as nobody special", ownersTrail, "owner")
 
 	add("of a project", websTrail, "owner")
+	add("of a project, of a name by an author", websTrail+"?event_name=project_access_token_created&author_id=2", "owner")
 	add("of a project as administrator", "/api/v4/projects/8/audit_events", "root")
 	add("of a project at too low a level", websTrail, "other", func(tb testing.TB, w *world) { w.withProjects(tb) })
 	add("of a project where one is no member", "/api/v4/projects/9/audit_events", "owner")
@@ -639,5 +648,46 @@ func TestDeletedAuthorsAreTheGhost(t *testing.T) {
 		if !strings.Contains(got.body, want) {
 			t.Errorf("no %s in %s", want, got)
 		}
+	}
+}
+
+// Breaks if whoever may do nothing can fill the trail, which is kept for a year, or if the trail
+// does not say how often it was tried. Without a limit this wrote some 900 events.
+func TestRefusalsCannotFloodTheTrail(t *testing.T) {
+	c := newCrowd(t, throttle.Limits{})
+	asAnother := get("tokens", ownToken, "owner")
+	asAnother.header = header("Sudo", "root")
+	unfit := post("issue", ownTokens, "reading", validCreation)
+	away := get("tokens", ownToken, "restricted")
+	c.restrict(t, "restricted", "192.0.2.0/24")
+	reused := post("issue", ownToken+"/rotate", "revoked", "")
+	attempts := map[string]request{"sudo_refused": asAnother, "personal_access_token_creation_failed": unfit,
+		"personal_access_token_address_refused": away, "personal_access_token_reused": reused}
+	c.told(t)
+	for name, r := range attempts {
+		for range 150 {
+			if got := c.status(t, "198.51.100.7", r); got != 401 && got != 403 {
+				t.Fatalf("%s: status %d", name, got)
+			}
+		}
+	}
+	if got := c.told(t); len(got) != len(attempts) {
+		t.Errorf("%d events of %d kinds of refusals:\n%s", len(got), len(attempts), strings.Join(got, "\n"))
+	}
+	c.clock.Advance(time.Minute)
+	for name, r := range attempts {
+		c.status(t, "198.51.100.7", r)
+		if got := c.told(t); len(got) != 1 || !strings.HasPrefix(got[0], name+" ") || !strings.HasSuffix(got[0], ", omitted 149") {
+			t.Errorf("%s: then\n%s", name, strings.Join(got, "\n"))
+		}
+	}
+	var listed []struct {
+		Details struct {
+			Omitted int `json:"omitted_events"`
+		}
+	}
+	check(t, json.Unmarshal([]byte(c.send(t, home, get("settings", everyEvent+"?per_page=1", "root")).body), &listed))
+	if len(listed) != 1 || listed[0].Details.Omitted != 149 {
+		t.Errorf("listed %+v", listed)
 	}
 }
