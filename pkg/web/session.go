@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -20,12 +21,12 @@ const sessionCookie = "__Host-latchkey"
 const sessionPurpose = "session"
 
 // read returns the session in the cookie of r. Whether it is still good is for the use case to say.
-func (d *Door) read(r *http.Request) (account.Session, error) {
+func (e *Entrance) read(r *http.Request) (account.Session, error) {
 	value, err := onlyCookie(r, sessionCookie)
 	if err != nil {
 		return account.Session{}, account.ErrSessionEnded
 	}
-	raw, err := d.parts.Sealer.Open(sessionPurpose, value)
+	raw, err := e.parts.Sealer.Open(sessionPurpose, value)
 	if err != nil {
 		return account.Session{}, account.ErrSessionEnded
 	}
@@ -47,31 +48,31 @@ type sealedSession struct {
 	RenewedAt  int64 `json:"r"` // epoch seconds
 }
 
-// Principal returns the person who sends r. It renews the session in header when that is due, and
+// Visitor returns the person who sends r. It renews the session in the headers of w when that is due, and
 // removes a cookie that can never be good again. Errors: account.ErrSessionEnded when nobody is signed
 // in, a child of account.ErrInactive, others when it could not be decided.
-func (d *Door) Principal(r *http.Request, header http.Header, request principal.Request) (principal.Principal, error) {
-	session, err := d.read(r)
+func (e *Entrance) Visitor(ctx context.Context, w http.ResponseWriter, r *http.Request, request principal.Request) (principal.Principal, error) {
+	session, err := e.read(r)
 	if err != nil {
 		return principal.Principal{}, err
 	}
-	visitor, err := d.parts.SignIns.Resume(r.Context(), session, request)
+	visitor, err := e.parts.SignIns.Resume(ctx, session, request)
 	if err != nil {
 		if errors.Is(err, account.ErrSessionEnded) {
-			setCookie(header, sessionCookie, "", 0)
+			setCookie(w.Header(), sessionCookie, "", 0)
 		}
 		return principal.Principal{}, err
 	}
-	now := d.parts.Clock.Now()
+	now := e.parts.Clock.Now()
 	if renewed, due := session.Renewed(now); due {
-		if err := d.write(header, renewed, now); err != nil {
+		if err := e.write(w.Header(), renewed, now); err != nil {
 			return principal.Principal{}, err
 		}
 	}
 	return visitor, nil
 }
 
-func (d *Door) write(header http.Header, session account.Session, now time.Time) error {
+func (e *Entrance) write(header http.Header, session account.Session, now time.Time) error {
 	raw, err := json.Marshal(sealedSession{
 		Account: int64(session.Account), Number: session.Number,
 		SignedInAt: session.SignedInAt.Unix(), RenewedAt: session.RenewedAt.Unix(),
@@ -79,7 +80,7 @@ func (d *Door) write(header http.Header, session account.Session, now time.Time)
 	if err != nil {
 		return err
 	}
-	sealed, err := d.parts.Sealer.Seal(sessionPurpose, raw)
+	sealed, err := e.parts.Sealer.Seal(sessionPurpose, raw)
 	if err != nil {
 		return err
 	}

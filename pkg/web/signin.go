@@ -22,12 +22,12 @@ import (
 	"latchkey/pkg/throttle"
 )
 
-// A Door lets people in and out, and says who sends a request: sign-in with an OpenID Connect
+// An Entrance lets people in and out, and says who sends a request: sign-in with an OpenID Connect
 // provider, and the session in a cookie. It is safe for concurrent use.
-type Door struct{ parts DoorParts }
+type Entrance struct{ parts EntranceParts }
 
-// DoorParts hold the dependencies of a Door. All are required.
-type DoorParts struct {
+// EntranceParts hold the dependencies of an Entrance. All are required.
+type EntranceParts struct {
 	Provider  *Provider
 	SignIns   *directory.SignIns
 	Sealer    *Sealer
@@ -38,12 +38,12 @@ type DoorParts struct {
 	Count func(metric, code string)
 }
 
-// NewDoor returns a Door, or an error that names a missing part.
-func NewDoor(parts DoorParts) (*Door, error) {
+// NewEntrance returns an Entrance, or an error that names a missing part.
+func NewEntrance(parts EntranceParts) (*Entrance, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
 	}
-	return &Door{parts}, nil
+	return &Entrance{parts}, nil
 }
 
 const (
@@ -52,13 +52,13 @@ const (
 	signOutPath  = "/-/sign_out"
 )
 
-func (d *Door) routes() []route {
+func (e *Entrance) routes() []route {
 	return []route{
-		{method: http.MethodGet, path: signInPath, handle: d.ask, open: true},
-		{method: http.MethodGet, path: startPath, handle: d.start, open: true},
-		{method: http.MethodGet, path: callbackPath, handle: d.finish, open: true},
+		{method: http.MethodGet, path: signInPath, handle: e.ask, open: true},
+		{method: http.MethodGet, path: startPath, handle: e.start, open: true},
+		{method: http.MethodGet, path: callbackPath, handle: e.finish, open: true},
 		// Open, so that it also removes a cookie that is no longer good.
-		{method: http.MethodPost, path: signOutPath, handle: d.signOut, open: true},
+		{method: http.MethodPost, path: signOutPath, handle: e.signOut, open: true},
 	}
 }
 
@@ -92,31 +92,31 @@ type signInPage struct {
 // ask shows the page with the link to the provider. Sign-in is a link and not a redirect, because a
 // browser would follow no redirect to the provider from a form (form-action), and because somebody who
 // has signed out would be signed in again at once.
-func (d *Door) ask(v *visit) error {
+func (e *Entrance) ask(v *visit) error {
 	back := returnPath(v.r.FormValue("return_to"))
-	if _, err := d.Principal(v.r, v.header(), v.request); err == nil {
+	if _, err := e.Visitor(v.ctx, v.w, v.r, v.request); err == nil {
 		return v.redirect(back)
 	}
 	return v.render(http.StatusOK, "sign_in", "Sign in", signInPage{
-		Title: "Sign in", Provider: d.parts.Provider.Name(), ReturnTo: back, SignedOut: v.r.Form.Has("signed_out"),
+		Title: "Sign in", Provider: e.parts.Provider.Name(), ReturnTo: back, SignedOut: v.r.Form.Has("signed_out"),
 	})
 }
 
 // start sends the person to the provider.
-func (d *Door) start(v *visit) error {
+func (e *Entrance) start(v *visit) error {
 	a := attempt{
 		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
 		ReturnTo: returnPath(v.r.FormValue("return_to")), StartedAt: v.now.Unix(),
 	}
-	there, err := d.parts.Provider.start(v.ctx, v.address+callbackPath, a)
+	there, err := e.parts.Provider.start(v.ctx, v.address+callbackPath, a)
 	if err != nil {
-		return d.refuse(v, err)
+		return e.refuse(v, err)
 	}
 	raw, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	sealed, err := d.parts.Sealer.Seal(attemptPurpose, raw)
+	sealed, err := e.parts.Sealer.Seal(attemptPurpose, raw)
 	if err != nil {
 		return err
 	}
@@ -132,42 +132,42 @@ var errAttempt = fmt.Errorf("%w: no such sign-in", fault.ErrInput)
 var errCancelled = fmt.Errorf("%w: not signed in by the provider", fault.ErrForbidden)
 
 // finish signs in who comes back from the provider. An attempt ends here whatever comes of it.
-func (d *Door) finish(v *visit) error {
-	a, err := d.attempt(v)
+func (e *Entrance) finish(v *visit) error {
+	a, err := e.attempt(v)
 	setCookie(v.header(), attemptCookie, "", 0)
 	if err != nil {
-		return d.refuse(v, err)
+		return e.refuse(v, err)
 	}
-	if err := d.parts.Throttles.SignIn(v.request.Address, v.now); err != nil {
+	if err := e.parts.Throttles.SignIn(v.request.Address, v.now); err != nil {
 		return err
 	}
 	if code := v.r.Form.Get("error"); code != "" {
-		return d.refuse(v, fmt.Errorf("%w: %s", errCancelled, errorCode(code)))
+		return e.refuse(v, fmt.Errorf("%w: %s", errCancelled, errorCode(code)))
 	}
-	person, err := d.parts.Provider.finish(v.ctx, v.address+callbackPath, v.r.Form.Get("code"), a)
+	person, err := e.parts.Provider.finish(v.ctx, v.address+callbackPath, v.r.Form.Get("code"), a)
 	if err != nil {
-		return d.refuse(v, err)
+		return e.refuse(v, err)
 	}
-	acct, err := d.parts.SignIns.SignIn(v.ctx, v.request, person)
+	acct, err := e.parts.SignIns.SignIn(v.ctx, v.request, person)
 	if err != nil {
-		return d.refuse(v, err)
+		return e.refuse(v, err)
 	}
-	if err := d.write(v.header(), account.NewSession(acct, v.now), v.now); err != nil {
+	if err := e.write(v.header(), account.NewSession(acct, v.now), v.now); err != nil {
 		return err
 	}
-	d.parts.Count("SignIns", "signed_in")
-	d.parts.Log.Info("person signed in", "request_id", v.request.ID, "owner", int64(acct.ID))
+	e.parts.Count("SignIns", "signed_in")
+	e.parts.Log.Info("person signed in", "request_id", v.request.ID, "owner", int64(acct.ID))
 	return v.redirect(a.ReturnTo)
 }
 
 // attempt returns the attempt that the provider's answer belongs to.
-func (d *Door) attempt(v *visit) (attempt, error) {
+func (e *Entrance) attempt(v *visit) (attempt, error) {
 	var a attempt
 	value, err := onlyCookie(v.r, attemptCookie)
 	if err != nil {
 		return a, errAttempt
 	}
-	raw, err := d.parts.Sealer.Open(attemptPurpose, value)
+	raw, err := e.parts.Sealer.Open(attemptPurpose, value)
 	if err != nil {
 		return a, errAttempt
 	}
@@ -182,7 +182,7 @@ func (d *Door) attempt(v *visit) (attempt, error) {
 		return a, errAttempt
 	case len(v.r.Form["code"])+len(v.r.Form["error"]) != 1:
 		return a, errAttempt
-	case issuer != nil && (len(issuer) != 1 || issuer[0] != d.parts.Provider.settings.Issuer): // RFC 9207
+	case issuer != nil && (len(issuer) != 1 || issuer[0] != e.parts.Provider.settings.Issuer): // RFC 9207
 		return a, errAttempt
 	}
 	a.ReturnTo = returnPath(a.ReturnTo)
@@ -190,14 +190,14 @@ func (d *Door) attempt(v *visit) (attempt, error) {
 }
 
 // signOut ends all sessions of the person, so that a copy of the cookie is worth nothing.
-func (d *Door) signOut(v *visit) error {
-	by, err := d.Principal(v.r, v.header(), v.request)
+func (e *Entrance) signOut(v *visit) error {
+	by, err := e.Visitor(v.ctx, v.w, v.r, v.request)
 	switch kind := fault.KindOf(err); {
 	case err == nil:
-		if err := d.parts.SignIns.SignOut(v.ctx, by); err != nil {
+		if err := e.parts.SignIns.SignOut(v.ctx, by); err != nil {
 			return err
 		}
-		d.parts.Log.Info("person signed out", "request_id", v.request.ID, "owner", int64(by.Account.ID))
+		e.parts.Log.Info("person signed out", "request_id", v.request.ID, "owner", int64(by.Account.ID))
 	case kind != fault.Unauthenticated && kind != fault.Forbidden:
 		return err // the session may be good, and must not seem to have ended
 	}
@@ -224,16 +224,16 @@ var signInWords = []struct {
 
 // refuse shows why nobody is signed in, and the way to try again. Only the kind of the error decides
 // the status.
-func (d *Door) refuse(v *visit, err error) error {
+func (e *Entrance) refuse(v *visit, err error) error {
 	for _, words := range signInWords {
 		if !errors.Is(err, words.err) {
 			continue
 		}
 		v.err = err
 		status := refusalOf(err).status
-		d.parts.Count("SignIns", strings.ReplaceAll(strings.ToLower(http.StatusText(status)), " ", "_"))
+		e.parts.Count("SignIns", strings.ReplaceAll(strings.ToLower(http.StatusText(status)), " ", "_"))
 		return v.render(status, "sign_in", words.title, signInPage{
-			Title: words.title, Text: words.text, Provider: d.parts.Provider.Name(), ReturnTo: tokensPath,
+			Title: words.title, Text: words.text, Provider: e.parts.Provider.Name(), ReturnTo: tokensPath,
 		})
 	}
 	return err

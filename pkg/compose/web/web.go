@@ -46,11 +46,11 @@ func Handler(d compose.Deployment, cfg config.Web) lambda.Handler {
 	signIns := compose.Must(directory.NewSignIns(directory.SignInParts{
 		Store: table, Reader: reader, Clock: d.Clock, Creates: cfg.CreateAccounts, ClaimRanks: provider.ClaimRanks(),
 	}))
-	door := compose.Must(web.NewDoor(web.DoorParts{
+	entrance := compose.Must(web.NewEntrance(web.EntranceParts{
 		Provider: provider, SignIns: signIns, Sealer: sealer, Clock: d.Clock, Throttles: throttles, Log: d.Log, Count: d.Count,
 	}))
 	site := compose.Must(web.New(web.Parts{
-		Log: d.Log, Clock: d.Clock, PublicURL: cfg.PublicURL, Sessions: door, Sealer: sealer,
+		Log: d.Log, Clock: d.Clock, PublicURL: cfg.PublicURL, Visitors: entrance, Door: entrance, Sealer: sealer,
 		Issuer: tokens.Issuer(d, table), Revoker: tokens.Revoker(d, table), Lister: tokens.Lister(d, reader),
 		Trail:    compose.Must(trail.New(trail.Parts{Store: reader, Reader: reader, Projects: reader, Clock: d.Clock})),
 		Verifier: d.Verifier(), Throttles: throttles, Count: d.Count,
