@@ -173,7 +173,8 @@ func mayMake(by principal.Principal, kind token.Kind, owner account.ID) bool {
 }
 
 // CreateForSelf makes a token for the caller that is no stronger than the presented one in scopes,
-// expiry and networks. Under sudo it is for the account that the caller acts as. Errors are those
+// expiry and networks. Under sudo it is for the account that the caller acts as. Somebody who is
+// signed in to the page presents no token, so only the rules for the account apply. Errors are those
 // of CreateFor, ErrScopeBeyondCaller and ErrNetworksBeyondCaller.
 func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
 	if !mayMake(by, token.Personal, by.Account.ID) {
@@ -185,7 +186,7 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
-	if !i.parts.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
+	if !by.Request.Session && !i.parts.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
 		return Issued{}, ErrScopeBeyondCaller
 	}
 	if len(spec.Networks) == 0 {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,7 +38,9 @@ type Parts struct {
 	// PublicURL is the address of the site for browsers, without a trailing slash. If it is empty,
 	// the gateway's own address is used.
 	PublicURL string `optional:""`
-	Sessions  Sessions
+	Visitors  Visitors
+	// Door serves sign-in and sign-out.
+	Door Door
 	// Sealer seals what a browser carries from one page to the next.
 	Sealer  *Sealer
 	Issuer  *lifecycle.Issuer
@@ -52,14 +55,15 @@ type Parts struct {
 	Count func(metric, code string)
 }
 
-// Sessions say who a request belongs to, and serve sign-in and sign-out.
-type Sessions interface {
-	// Principal returns the person who is signed in, with the current settings, or an error of the
-	// kind fault.Unauthenticated. It may renew the session by a cookie in header.
-	Principal(r *http.Request, header http.Header, request principal.Request) (principal.Principal, error)
-	// routes are the paths of sign-in and sign-out.
-	routes() []route
+// Visitors say who a request belongs to.
+type Visitors interface {
+	// Visitor returns the person who is signed in, as principal.Visitor makes it, or an error of the
+	// kind fault.Unauthenticated for nobody. It may renew the session by a cookie in the headers of w.
+	Visitor(ctx context.Context, w http.ResponseWriter, r *http.Request, request principal.Request) (principal.Principal, error)
 }
+
+// A Door has the paths of sign-in and sign-out. Those of sign-in are open.
+type Door interface{ routes() []route }
 
 // signInPath is where people without a session go; it takes the way back in the parameter
 // return_to, a path with its query below the site's own address.
@@ -83,7 +87,7 @@ func New(parts Parts) (*Site, error) {
 			return nil, fmt.Errorf("public address: %w", err)
 		}
 	}
-	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.calendarRoutes(), parts.Sessions.routes())
+	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.calendarRoutes(), parts.Door.routes())
 	for i := range own {
 		rt := &own[i]
 		s.routes[rt.String()] = rt
@@ -165,7 +169,7 @@ func (v *visit) run(unreadable string) error {
 	if v.route.open {
 		return v.route.handle(v)
 	}
-	by, err := v.site.parts.Sessions.Principal(v.r, v.header(), v.request)
+	by, err := v.site.parts.Visitors.Visitor(v.ctx, v.w, v.r, v.request)
 	if fault.KindOf(err) == fault.Unauthenticated {
 		v.err = err
 		return v.signIn()
@@ -173,7 +177,6 @@ func (v *visit) run(unreadable string) error {
 	if err != nil {
 		return err
 	}
-	by.Request = v.request
 	v.by = by
 	if v.route.creates {
 		if err := v.site.parts.Throttles.Create(by.Account.ID, v.now); err != nil {
