@@ -10,9 +10,13 @@ import (
 // Profile:  USER#<uid> / PROFILE
 // Username: USERNAME#<lower> / USERNAME, for uniqueness
 // Address:  EMAIL#<lower> / EMAIL, for uniqueness
+// Identity: IDENTITY#<issuer>#<subject> / IDENTITY, for uniqueness and look-up
 // Counter:  SEQUENCE / USER, the last assigned account id
 
 const profileSort = "PROFILE"
+
+// sessionNumber is absent until the account's sessions are ended for the first time.
+const sessionNumber = "session_number"
 
 func accountPartition(id account.ID) string { return "USER#" + id.String() }
 
@@ -23,6 +27,11 @@ func usernameKey(username string) key {
 }
 
 func emailKey(email string) key { return keyOf("EMAIL#"+strings.ToLower(email), "EMAIL") }
+
+// identityKey is unambiguous, because an issuer has no "#" (OpenID Connect Discovery 1.0 section 2).
+func identityKey(identity account.Identity) key {
+	return keyOf("IDENTITY#"+identity.Issuer+"#"+identity.Subject, "IDENTITY")
+}
 
 func accountSequenceKey() key { return keyOf("SEQUENCE", "USER") }
 
@@ -40,6 +49,12 @@ func profileItem(u account.Account) item {
 	}
 	if u.Note != "" {
 		it["note"] = text(u.Note)
+	}
+	if u.Identity != (account.Identity{}) {
+		it["identity_issuer"], it["identity_subject"] = text(u.Identity.Issuer), text(u.Identity.Subject)
+	}
+	if u.SessionNumber != 0 {
+		it[sessionNumber] = number(u.SessionNumber)
 	}
 	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External} {
 		if set {
@@ -70,6 +85,11 @@ func readProfile(it item) (account.Account, error) {
 		CreatedBy:       account.ID(r.number("created_by")),
 		NextNumber:      r.number("next_number"),
 		TokensValidFrom: r.number("tokens_valid_from"),
+		SessionNumber:   r.optionalNumber(sessionNumber),
+		Identity:        account.Identity{Issuer: r.optionalText("identity_issuer"), Subject: r.optionalText("identity_subject")},
+	}
+	if (u.Identity.Issuer == "") != (u.Identity.Subject == "") {
+		r.fault("identity_subject")
 	}
 	if u.Username == "" {
 		r.fault("username")

@@ -14,15 +14,18 @@ import (
 	"latchkey/pkg/project"
 )
 
-// DeleteAccount deletes an account's profile, username and address in one transaction. Without the
-// profile, all its tokens are invalid.
+// DeleteAccount deletes an account's profile, username, address and identity in one transaction.
+// Without the profile, all its tokens and sessions are invalid.
 func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted audit.Event) error {
 	if err := checkEvents(deleted); err != nil {
 		return err
 	}
-	needed := []types.TransactWriteItem{
-		t.remove(profileKey(u.ID), "username = :username", item{":username": text(u.Username)}),
+	// An identity that was linked in the meantime must not stay behind: nobody could use it again.
+	condition, values := "username = :username AND attribute_not_exists(identity_issuer)", item{":username": text(u.Username)}
+	if u.Identity != (account.Identity{}) {
+		condition = "username = :username"
 	}
+	needed := []types.TransactWriteItem{t.remove(profileKey(u.ID), condition, values)}
 	reasons, err := t.transactLeaving(ctx, needed, t.removeNames(u), deleted, func(ctx context.Context) (bool, error) {
 		_, err := t.Account(ctx, u.ID)
 		if errors.Is(err, fault.ErrNotFound) {
@@ -36,7 +39,7 @@ func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted au
 	if _, err := t.Account(ctx, u.ID); err != nil {
 		return err
 	}
-	return fault.ErrMoved // it has another name now
+	return fault.ErrMoved // it has another name now, or an identity
 }
 
 // leavePage is how many memberships one transaction ends. Each has two items and two for its event,
