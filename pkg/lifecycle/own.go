@@ -23,7 +23,7 @@ type Group string
 // The groups. Ending and Unused are parts of Working.
 const (
 	Working Group = "active"
-	Ending  Group = "ending" // expires within EndsSoon days
+	Ending  Group = "ending" // expires within EndsSoon days, and has no successor
 	Unused  Group = "unused" // older than UnusedFor days, and not used in that time
 	Ended   Group = "ended"  // expired or revoked
 )
@@ -35,7 +35,7 @@ func (v View) In(g Group, now time.Time) bool {
 	case Working:
 		return v.Active
 	case Ending:
-		return v.Active && !v.Token.ExpiresOn.IsZero() && !v.Token.ExpiresOn.Start().After(now.AddDate(0, 0, EndsSoon))
+		return v.Active && !v.Token.Superseded() && !v.Token.ExpiresOn.IsZero() && v.Token.ExpiresOn.Start().Before(now.AddDate(0, 0, EndsSoon))
 	case Unused:
 		return v.Active && v.Token.CreatedAt.Before(long) && v.Token.LastUsedAt.Before(long)
 	case Ended:
@@ -63,7 +63,7 @@ type Own struct {
 	// More says that another page follows.
 	More   bool
 	Counts map[Group]int
-	// First is the end that comes next, of a working token, or no day.
+	// First is the end that comes next in the group Ending, or no day.
 	First clock.Day
 }
 
@@ -83,7 +83,7 @@ func (l *Lister) ListOwn(ctx context.Context, by principal.Principal, s Selectio
 				own.Counts[g]++
 			}
 		}
-		if v.Active && !v.Token.ExpiresOn.IsZero() && own.First.After(v.Token.ExpiresOn) {
+		if v.In(Ending, now) && own.First.After(v.Token.ExpiresOn) {
 			own.First = v.Token.ExpiresOn
 		}
 		if v.In(s.Group, now) && matchesSearch(v.Token.Name, s.Search) {
