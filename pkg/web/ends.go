@@ -41,6 +41,9 @@ type endDay struct {
 // At is the instant at which they end.
 func (d endDay) At() time.Time { return d.Day.Start() }
 
+// Weekday is the day of the week.
+func (d endDay) Weekday() string { return d.At().Weekday().String() }
+
 // A chart is a drawing of days from left to right, one mark for each token that ends.
 type chart struct {
 	Width, Height, Base int

@@ -146,9 +146,7 @@ func (v *visit) expiryChoices(choice, day string) expiryField {
 	case choice == noEnd && field.Never:
 		field.NeverChosen = true
 	default:
-		if !field.check(choice) && !field.check(usualDays) {
-			field.Presets[0].Checked = true
-		}
+		_ = field.check(choice) || field.check(usualDays) || field.check(longest)
 	}
 	return field
 }

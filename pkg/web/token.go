@@ -150,8 +150,8 @@ func (s *Site) revoke(v *visit) error {
 // A revokeAllPage asks before everything is revoked.
 type revokeAllPage struct {
 	Username string
-	Counts   map[lifecycle.Group]int
-	Names    []row
+	Working  int   // how many tokens work
+	Names    []row // of those that were used last
 	Given    string
 	Wrong    bool
 	Done     bool
@@ -169,7 +169,7 @@ func (s *Site) revokeAllForm(v *visit, status int, page revokeAllPage) error {
 	if err != nil {
 		return err
 	}
-	page.Username, page.Counts = v.by.Account.Username, own.Counts
+	page.Username, page.Working = v.by.Account.Username, own.Total
 	for _, view := range own.Views {
 		page.Names = append(page.Names, rowOf(view, v.now, nil))
 	}

@@ -93,9 +93,9 @@ func stateOf(v lifecycle.View, now time.Time, revoked *deed) state {
 	case v.Active && t.ExpiresOn.IsZero():
 		return state{"good", "Active", "", end}
 	case v.Active && t.ExpiresOn.Start().Sub(now) < nearDays*24*time.Hour:
-		return state{"near", "Ends now", "", end}
+		return state{"near", "Very soon", "", end}
 	case v.Active && t.ExpiresOn.Start().Sub(now) < soonDays*24*time.Hour:
-		return state{"soon", "Ends soon", "", end}
+		return state{"soon", "Soon", "", end}
 	case v.Active:
 		return state{"good", "Active", "", end}
 	}

@@ -42,9 +42,13 @@ const local = (at) => `${digits.format(at)} ${name(at)}`;
 if (!inUTC) {
   for (const time of all("time[datetime*='T']")) {
     const at = new Date(time.dateTime);
-    const utc = time.title || time.textContent;
-    if (time.dataset.exact !== undefined || !time.title) time.textContent = local(at);
-    time.title = time.dataset.exact !== undefined || !time.title ? utc : `${local(at)}, ${utc}`;
+    const utc = `${time.dateTime.slice(0, 10)} ${time.dateTime.slice(11, 16)} UTC`;
+    if (time.dataset.exact === undefined) {
+      time.title = `${local(at)}, ${utc}`;
+    } else {
+      time.textContent = local(at);
+      time.title = utc;
+    }
   }
   for (const place of all("[data-local]")) {
     place.textContent = `, that is ${local(new Date(place.dataset.local))} where you are`;
@@ -91,13 +95,6 @@ for (const form of all("form[data-summary]")) {
   form.addEventListener("change", write);
   write();
 }
-for (const day of all("#expires_on")) {
-  day.addEventListener("input", () => {
-    day.form.querySelector("[name=expires][value=day]").checked = true;
-    day.dispatchEvent(new Event("change", { bubbles: true }));
-  });
-}
-
 // Asking again, before the request leaves.
 for (const field of all("[data-must]")) {
   field.addEventListener("input", () => field.setCustomValidity(""));
