@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/emersion/go-ical"
 
@@ -158,7 +159,28 @@ func (s *Site) calendar(v *visit, views []lifecycle.View) ([]byte, error) {
 	if err := ical.NewEncoder(&out).Encode(cal); err != nil {
 		return nil, fmt.Errorf("write calendar: %w", err)
 	}
-	return out.Bytes(), nil
+	return fold(out.Bytes()), nil
+}
+
+// fold breaks lines after at most 75 bytes, between characters (RFC 5545 section 3.1). The library
+// does not, and some programs cut longer lines off.
+func fold(calendar []byte) []byte {
+	const most = 75
+	var out bytes.Buffer
+	for line := range bytes.SplitAfterSeq(calendar, []byte("\r\n")) {
+		length := 0
+		for len(line) > 0 {
+			_, size := utf8.DecodeRune(line)
+			if length+size > most && line[0] != '\r' && line[0] != '\n' {
+				out.WriteString("\r\n ")
+				length = 1
+			}
+			out.Write(line[:size])
+			length += size
+			line = line[size:]
+		}
+	}
+	return out.Bytes()
 }
 
 func (s *Site) event(v *visit, day clock.Day, views []lifecycle.View) *ical.Event {
