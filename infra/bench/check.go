@@ -32,8 +32,8 @@ import (
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
-	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
 )
 
@@ -177,15 +177,14 @@ func issuerOn(table *store.Table, pepper secret.Pepper, format secret.Format) (*
 }
 
 func authorizerOn(s verify.Store, table *store.Table, pepper secret.Pepper, format secret.Format) (*authorizer.Authorizer, error) {
-	verifier, err := verify.New(verify.Parts{Store: s, Pepper: pepper, Format: format, Clock: clock.System{}, Kept: &verify.Kept{}})
+	verifier, err := verify.New(verify.Parts{Store: s, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: clock.System{}, Kept: &verify.Kept{}})
 	if err != nil {
 		return nil, err
 	}
 	return authorizer.New(authorizer.Parts{
 		Log: telemetry.NewLogger(io.Discard, "authorizer"), Scopes: scope.GitLab(), Clock: clock.System{},
-		Count: func(string, string) {}, Trail: table,
-		Throttles: throttle.New(throttle.Limits{WrongBearers: 1_000_000}), // never reached
-		Verifier:  verifier,
+		Count: func(string, string) {}, Trail: trail.NewNotes(table),
+		Verifier: verifier,
 	})
 }
 

@@ -122,7 +122,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 			l.records = append(l.records, key)
 		}
 	}
-	verifier, err := verify.New(verify.Parts{Store: table, Pepper: pepper, Format: format, Clock: clock.System{}})
+	verifier, err := verify.New(verify.Parts{Store: table, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: clock.System{}})
 	if err != nil {
 		return nil, err
 	}

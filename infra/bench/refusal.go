@@ -12,6 +12,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
 	"latchkey/pkg/gitlabapi"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/throttle"
@@ -27,7 +28,7 @@ func refusals(ctx context.Context, r *report) error {
 		return err
 	}
 	verifier, err := verify.New(verify.Parts{
-		Store: memory{}, Pepper: pepper, Format: secret.Format{Prefixes: config.DefaultPrefixes}, Clock: clock.System{}, Kept: &verify.Kept{},
+		Store: memory{}, Pepper: pepper, Format: secret.Format{Prefixes: config.DefaultPrefixes}, Scopes: scope.GitLab(), Clock: clock.System{}, Kept: &verify.Kept{},
 	})
 	if err != nil {
 		return err

@@ -36,6 +36,13 @@ type templateSource struct {
 	Parameters map[string]struct {
 		Default *string `yaml:"Default"`
 	} `yaml:"Parameters"`
+	Rules map[string]struct {
+		RuleCondition yaml.Node `yaml:"RuleCondition"`
+		Assertions    []struct {
+			Assert            yaml.Node `yaml:"Assert"`
+			AssertDescription string    `yaml:"AssertDescription"`
+		} `yaml:"Assertions"`
+	} `yaml:"Rules"`
 	Conditions map[string]yaml.Node `yaml:"Conditions"`
 	Globals    struct {
 		Function functionProperties `yaml:"Function"`
@@ -80,12 +87,31 @@ func (r *reader) open(name, file string, given map[string]*string) (*stack, erro
 			s.parameters[parameter] = *value
 		}
 	}
+	if err := s.obey(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
 	for id, node := range s.source.Resources {
 		if err := s.add(id, &node); err != nil {
 			return nil, fmt.Errorf("%s: resource %s: %w", file, id, err)
 		}
 	}
 	return s, nil
+}
+
+// obey returns an error if the parameters break a rule of the template, as CloudFormation does before
+// it creates anything.
+func (s *stack) obey() error {
+	for name, rule := range s.source.Rules {
+		if applies, _ := s.test(&rule.RuleCondition); !rule.RuleCondition.IsZero() && !applies {
+			continue
+		}
+		for _, assertion := range rule.Assertions {
+			if holds, _ := s.test(&assertion.Assert); !holds {
+				return fmt.Errorf("rule %s: %s", name, assertion.AssertDescription)
+			}
+		}
+	}
+	return nil
 }
 
 func (s *stack) add(id string, node *yaml.Node) error {

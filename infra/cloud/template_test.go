@@ -329,3 +329,23 @@ Resources:
 		})
 	}
 }
+
+// CloudFormation refuses the parameters, and so does everything that reads the template here. If this
+// fails, a kept simple response answers requests for other methods and paths.
+func TestTheTemplateRefusesACacheOfSimpleResponses(t *testing.T) {
+	for _, test := range []struct {
+		seconds, response string
+		refused           bool
+	}{
+		{"0", "simple", false}, {"0", "policy", false}, {"300", "policy", false}, {"300", "simple", true}, {"1", "", true},
+	} {
+		given := map[string]string{"AuthorizerCacheSeconds": test.seconds}
+		if test.response != "" {
+			given["AuthorizerHttpApiResponse"] = test.response
+		}
+		_, err := ReadTemplate(templateFile(t), given)
+		if (err != nil) != test.refused || err != nil && !strings.Contains(err.Error(), "KeptAnswersArePolicies") {
+			t.Errorf("%v: %v", given, err)
+		}
+	}
+}

@@ -147,7 +147,7 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 	case "authorizer":
 		cfg, err := config.ReadAuthorizer(p.environ(function))
 		d.Config = cfg.Common
-		return made(err, func() lambda.Handler { return authorizer.Handler(d, cfg.Simple()) })
+		return made(err, func() lambda.Handler { return authorizer.Handler(d, cfg) })
 	case "settings":
 		cfg, err := config.ReadSettings(p.environ(function))
 		d.Config = cfg.Common

@@ -1,7 +1,7 @@
-// Package apigateway reads values that API Gateway passes on: client addresses, and credentials in
-// headers.
+// Package apigateway reads values that API Gateway passes on: client addresses, base paths, and
+// credentials in headers.
 //
-// Start with Address, OnlyHeader, BearerOf and PasswordOf. The adapters that serve the gateway
+// Start with Address, CutBase, OnlyHeader, BearerOf and PasswordOf. The adapters that serve the gateway
 // share the package. It verifies nothing.
 package apigateway
 

@@ -246,7 +246,7 @@ func By(by principal.Principal, source Source) Origin {
 
 // An Event is one thing that happened.
 type Event struct {
-	ID     int64 // see NewID
+	ID     int64 // see IDs
 	At     time.Time
 	Name   Name
 	Entity Entity
@@ -257,6 +257,12 @@ type Event struct {
 	Target string
 	// Change names the attribute that changed, and From and To its values if they are short.
 	Change, From, To string
+	// Omitted is how many refusals of the same name and presented token were not recorded before
+	// this one.
+	Omitted int
+	// Tokens is how many working tokens an event about an account ended or, while the account is
+	// blocked or deactivated, stopped; 0 also means that they were not counted.
+	Tokens int
 }
 
 // private matches texts that may be a mail address, a bearer or a digest, because people can type
@@ -282,25 +288,5 @@ func (e Event) Complete() bool {
 // Is reports whether the event is about this token.
 func (e Event) Is(id token.ID) bool { return e.Token == id || e.Previous == id }
 
-// An id is the seconds since epoch and a number. Ids ascend with time and stay below 2^53 (JSON
-// clients in JavaScript). The clock has whole seconds, so within a second only the events of one
-// process are in order. The seconds last until 2059.
-const (
-	epoch      = 1735689600 // 2025-01-01T00:00:00Z
-	numberBits = 23
-	maxSeconds = 1 << 30
-)
-
-// FirstNumbers is how many first numbers a process may choose from. It can then count as many
-// numbers before they wrap around, which disturbs the order for one second.
-const FirstNumbers = 1 << (numberBits - 1)
-
-// NewID returns the id of an event at an instant. number counts up from a random start.
-func NewID(at time.Time, number uint32) int64 {
-	return FirstID(at) | int64(number&(1<<numberBits-1))
-}
-
-// FirstID returns the lowest id of an instant, or of the nearest instant in the range of ids.
-func FirstID(at time.Time) int64 { return min(max(at.Unix()-epoch, 0), maxSeconds) << numberBits }
-
+// Life is how long an event is kept.
 const Life = 365 * 24 * time.Hour

@@ -2,7 +2,6 @@ package audit_test
 
 import (
 	"net/netip"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,29 +13,6 @@ import (
 )
 
 var now = time.Date(2026, 3, 19, 23, 59, 59, 0, time.UTC)
-
-func TestIDsAscendWithTime(t *testing.T) {
-	const anything = 1<<32 - 1
-	for _, at := range []time.Time{now, time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2058, 12, 31, 23, 59, 58, 0, time.UTC)} {
-		last, next := audit.NewID(at, anything), audit.NewID(at.Add(time.Second), 0)
-		if audit.FirstID(at) > audit.NewID(at, 0) || last >= next || next != audit.FirstID(at.Add(time.Second)) {
-			t.Errorf("%s: first %d, last %d, next %d", at, audit.FirstID(at), last, next)
-		}
-		if last >= 1<<53 {
-			t.Errorf("%s: %d is no number in JavaScript", at, last)
-		}
-	}
-	// A client may ask about any instant: the digits of a bound must not outgrow
-	// those of the ids that it is compared with.
-	for _, at := range []time.Time{{}, time.Unix(0, 0), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)} {
-		if first := audit.FirstID(at); first < 0 || len(strconv.FormatInt(first, 10)) > 16 {
-			t.Errorf("%s: %d", at, first)
-		}
-	}
-	if start := audit.NewID(now, audit.FirstNumbers-1); start >= audit.NewID(now, 2*audit.FirstNumbers-1) {
-		t.Error("a process that starts at its highest number cannot count as many again")
-	}
-}
 
 func TestOrigins(t *testing.T) {
 	root, anna := account.Account{ID: 1, Admin: true}, account.Account{ID: 58}

@@ -21,7 +21,6 @@ import (
 	"latchkey/pkg/invocation"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
 )
@@ -31,17 +30,30 @@ type Parts struct {
 	Log      *slog.Logger
 	Verifier *verify.Verifier
 	Scopes   *scope.Catalog
-	// Throttles belong to the instance of the function; see throttle.Unlimited.
-	Throttles *throttle.Throttles
 	// Trail records uses of a token from outside its networks.
-	Trail trail.Recorder
+	Trail *trail.Notes
 	Clock clock.Clock
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
 	// SimpleResponses says that HTTP APIs with payload format 2.0 have simple responses enabled.
 	// The event does not say so.
 	SimpleResponses bool `optional:""`
+	// Kept says by what gateways keep answers. Without a header, they keep none.
+	Kept IdentitySource `optional:""`
+	// Unauthorized makes REST APIs answer 401 to a missing or wrong bearer, instead of 403.
+	Unauthorized bool `optional:""`
 }
+
+// An IdentitySource names the parts of a request by which a gateway keeps answers. Decisions then
+// depend on nothing else, because whoever sends the same parts gets the kept answer.
+type IdentitySource struct {
+	// Header holds the bearer.
+	Header string
+	// Address says that the client's address is a part. Without it, tokens with networks are refused.
+	Address bool
+}
+
+func (s IdentitySource) keeps() bool { return s.Header != "" }
 
 // An Authorizer decides for other people's APIs whether a request may pass. It serves the events of
 // REST API TOKEN and REQUEST authorizers and of HTTP API authorizers in payload formats 1.0 and
@@ -49,6 +61,8 @@ type Parts struct {
 type Authorizer struct {
 	parts    Parts
 	policies policies
+	// denied are the patterns of ambiguous paths in every policy.
+	denied []string
 }
 
 // New returns an Authorizer, or an error that names a missing part.
@@ -56,12 +70,25 @@ func New(parts Parts) (*Authorizer, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
 	}
-	return &Authorizer{parts: parts}, nil
+	a := &Authorizer{parts: parts, denied: scope.AmbiguousPatterns}
+	switch {
+	case len(parts.Scopes.LoosePaths) > 0:
+		a.denied = scope.DotPatterns // the catalog leaves the rest to each decision
+	case parts.Kept.keeps():
+		a.denied = scope.KeptPatterns
+	}
+	return a, nil
 }
 
-// errUndecided is all that the gateway and its caller learn about a failure. The gateway then
-// refuses the request.
-var errUndecided = errors.New("could not decide")
+// A function's error is all that the gateway and its caller learn of some refusals. No gateway keeps
+// it.
+var (
+	// errUndecided makes the gateway answer 500.
+	errUndecided = errors.New("could not decide")
+	// errUnauthorized makes a REST API answer 401. API Gateway looks for this very text (Developer
+	// Guide, "Use API Gateway Lambda authorizers").
+	errUnauthorized = errors.New("Unauthorized") //nolint:staticcheck // the text is API Gateway's
+)
 
 // Lambda returns the handler of the authorizer function.
 func (a *Authorizer) Lambda() lambda.Handler { return invocation.Handler(a.Decide) }
@@ -76,25 +103,35 @@ func (a *Authorizer) Decide(ctx context.Context, raw json.RawMessage) (any, erro
 }
 
 // Authorize answers one authorizer event. A refused bearer is a normal answer: a policy that denies
-// everything, or isAuthorized false. An error means that the request could not be decided, and
-// never allows it. Callers must not modify a returned policy, because it is shared.
+// everything, or isAuthorized false. A good bearer gets the policy of its token, whatever the request
+// is. An error means that the request could not be decided, or that no policy can refuse it, and never
+// allows it. Callers must not modify a returned policy, because it is shared.
 func (a *Authorizer) Authorize(ctx context.Context, event Event) (any, error) {
 	route, err := event.route()
 	if err != nil {
 		return nil, a.malformed(err.Error())
 	}
 	request := event.request()
-	caller, err := a.decide(ctx, event, route, request.Address)
+	if a.parts.Kept.keeps() && !a.parts.Kept.Address {
+		request.Address = netip.Addr{}
+	}
 	simple := event.isHTTP2() && a.parts.SimpleResponses
+	caller, err := a.decide(ctx, event, request.Address)
 	switch {
 	case err == nil:
-		return a.answer(simple, route, caller), nil
+		return a.answer(simple, route, caller)
 	case !refused(err):
 		a.parts.Log.Error("bearer not decided", "reason", err.Error())
 		a.parts.Count("BearersRefused", verify.RefusalCode(err))
 		return nil, errUndecided
 	}
 	a.refuse(ctx, request, err)
+	switch {
+	case a.parts.Unauthorized && event.isREST() && word(err) == "invalid_token":
+		return nil, errUnauthorized
+	case a.parts.Kept.keeps() && fault.KindOf(err) == fault.Invalid:
+		return nil, errUndecided // given twice: which one the gateway keeps answers by is unknown
+	}
 	return deny(simple, route, err), nil
 }
 
@@ -103,26 +140,20 @@ func (a *Authorizer) malformed(reason string) error {
 	return errUndecided
 }
 
-// decide returns the caller of a good bearer. It checks the path first, because an ambiguous path
-// is refused for every caller.
-func (a *Authorizer) decide(ctx context.Context, event Event, route gatewayRoute, from netip.Addr) (principal.Principal, error) {
-	for _, path := range route.spellings {
-		if err := a.parts.Scopes.CheckPath(path); err != nil {
-			return principal.Principal{}, err
-		}
-	}
-	bearer, err := event.bearer()
+// decide returns the caller of a good bearer.
+func (a *Authorizer) decide(ctx context.Context, event Event, from netip.Addr) (principal.Principal, error) {
+	bearer, err := event.bearer(a.parts.Kept.Header)
 	if err != nil {
 		return principal.Principal{}, err
 	}
-	return a.parts.Throttles.Verify(ctx, a.parts.Verifier, bearer, from, a.parts.Clock.Now())
+	return a.parts.Verifier.Verify(ctx, bearer, from)
 }
 
 // refused reports whether err refuses the request, the bearer or its owner. Any other error, and
 // any error joined with a failure, means that nothing was decided.
 func refused(err error) bool {
 	switch fault.KindOf(err) {
-	case fault.Invalid, fault.Unauthenticated, fault.Forbidden, fault.Throttled:
+	case fault.Invalid, fault.Unauthenticated, fault.Forbidden:
 		return !errors.Is(err, fault.ErrUnavailable) && !errors.Is(err, fault.ErrCorrupt)
 	}
 	return false
@@ -130,15 +161,10 @@ func refused(err error) bool {
 
 // refuse logs, counts and records a refusal.
 func (a *Authorizer) refuse(ctx context.Context, request principal.Request, err error) {
-	if errors.Is(err, throttle.ErrThrottled) {
-		a.parts.Log.Warn("bearer not looked at", "reason", err.Error())
-		a.parts.Count("RequestsThrottled", throttle.WrongBearers)
-		return
-	}
 	var known principal.Principal
 	if refusal, matched := errors.AsType[*verify.Refusal](err); matched {
 		known = principal.Principal{Account: refusal.Account, Token: refusal.Token}
-		if event, stray := refusal.Stray(request, a.parts.Clock.Now()); stray && a.parts.Throttles.Stray(known.Token.ID, event.At) == nil {
+		if event, stray := refusal.Stray(request, a.parts.Clock.Now()); stray {
 			a.record(ctx, event)
 		}
 	}
@@ -146,7 +172,7 @@ func (a *Authorizer) refuse(ctx context.Context, request principal.Request, err 
 }
 
 func (a *Authorizer) record(ctx context.Context, event audit.Event) {
-	if err := trail.Note(ctx, a.parts.Trail, event); err != nil {
+	if err := a.parts.Trail.Refusal(ctx, event); err != nil {
 		a.parts.Log.Warn("event not recorded", "event", string(event.Name), "reason", err.Error())
 	}
 }

@@ -74,9 +74,15 @@ func TestAuthorizerRefusesPathsWithTwoReadings(t *testing.T) {
 			continue // not something a gateway can send
 		}
 		for _, f := range formats[:2] {
-			answer := decide(t, w.authorizer(t, false), f.event(w.bearers["owner"], "GET", path))
+			answer := attempt(t, w.authorizer(t, false), f.event(w.bearers["owner"], "GET", path))
 			if got, want := passes(t, answer, "GET", path), verdict == "fine"; got != want {
 				t.Errorf("%s: %q passes = %t, want %t", f.name, path, got, want)
+			}
+			if plain := !strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' || r == '?' }); (answer != nil) != plain {
+				t.Errorf("%s: %q: answer %v", f.name, path, answer)
+			}
+			if answer != nil && !passes(t, answer, "GET", "/orders/42") {
+				t.Errorf("%s: %q shuts its bearer out of /orders/42", f.name, path)
 			}
 		}
 	}
@@ -104,7 +110,7 @@ func TestAuthorizerReadsDecodedPaths(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/simple %t", test.name, simple), func(t *testing.T) {
 				event := httpEvent(w.bearers["owner"], "GET", test.arnPath)
 				event["rawPath"] = test.rawPath
-				answer := decide(t, w.authorizer(t, simple), event)
+				answer := attempt(t, w.authorizer(t, simple), event)
 				if got := passes(t, answer, "GET", test.arnPath); got != test.want {
 					t.Errorf("passes = %t, want %t", got, test.want)
 				}

@@ -9,6 +9,7 @@ import (
 
 	"latchkey/pkg/apigateway"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
 )
 
 // An Event holds the fields that the authorizer reads, of all formats.
@@ -46,6 +47,8 @@ type eventSource struct {
 
 func (e Event) isHTTP2() bool { return e.Version == "2.0" }
 
+func (e Event) isREST() bool { return e.Version == "" }
+
 // request returns what the gateway reports about the request. A TOKEN event has neither its id nor
 // the client's address.
 func (e Event) request() principal.Request {
@@ -61,11 +64,18 @@ type gatewayRoute struct {
 	// api is the ARN up to the stage, `arn:…:<api>/<stage>`.
 	api    string
 	method string
-	// path is the path that the gateway matches policies against.
+	// path is that of the ARN. The gateway matches policies against it, so it decides. It never has
+	// the base path of a custom domain.
 	path string
-	// spellings are all forms of the path in the event. Each must be unambiguous.
-	spellings []string
+	// decoded says that an HTTP API has decoded the path.
+	decoded bool
+	// front is what the event's own path has in front of the ARN's: the stage of an HTTP API, or the
+	// base path of a custom domain. It is "?" if the two paths differ otherwise.
+	front string
 }
+
+// resource is the route in the form of a policy's resources.
+func (r gatewayRoute) resource() string { return r.api + "/" + r.method + r.path }
 
 // route parses the ARN `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>`.
 func (e Event) route() (gatewayRoute, error) {
@@ -85,27 +95,47 @@ func (e Event) route() (gatewayRoute, error) {
 	if len(parts) == 4 {
 		route.path += parts[3]
 	}
-	route.spellings = []string{route.path}
 	switch {
 	case e.Type == "TOKEN":
+		return route, nil
 	case e.Type != "REQUEST":
 		return gatewayRoute{}, errors.New("authorizer type is neither TOKEN nor REQUEST")
-	case e.isHTTP2() || e.Version == "1.0":
-		// HTTP APIs pass on a decoded path. It starts with the stage, unless that is $default, or
-		// with the base path of a custom domain's mapping.
-		shown := e.RawPath
-		if !e.isHTTP2() {
-			shown = e.Path
-		}
-		front, same := strings.CutSuffix(shown, route.path)
-		route.spellings = []string{escaped(route.path), escaped("/" + strings.TrimPrefix(front, "/"))}
-		if !same {
-			route.spellings = append(route.spellings, "") // ambiguous: refused
-		}
-	default:
-		route.spellings = append(route.spellings, e.Path)
 	}
+	shown := e.Path
+	if e.isHTTP2() {
+		shown = e.RawPath
+	}
+	route.decoded = e.isHTTP2() || e.Version == "1.0"
+	route.front = frontOf(shown, route.path)
 	return route, nil
+}
+
+// frontOf returns what shown has in front of path, or "?". The path `/prod` is the root of the stage
+// prod.
+func frontOf(shown, path string) string {
+	if path == "/" && !strings.HasSuffix(shown, "/") {
+		shown += "/"
+	}
+	if front, same := strings.CutSuffix(shown, path); same {
+		return front
+	}
+	return "?"
+}
+
+// check returns why the path can be read in two ways, or nil. ofFront says that it is not the ARN's
+// part that can.
+func (r gatewayRoute) check(catalog *scope.Catalog) (err error, ofFront bool) {
+	spell := func(path string) string { return path }
+	if r.decoded {
+		spell = escaped
+	}
+	if err := catalog.CheckPath(spell(r.path)); err != nil {
+		return err, false
+	}
+	if r.front != "" {
+		return catalog.CheckPath(spell(r.front)), true
+	}
+	return nil, false
 }
 
 // escaped encodes characters that are legal in a decoded path, so that CheckPath can read it. It
@@ -124,13 +154,19 @@ func escaped(path string) string {
 }
 
 // bearer returns the bearer of the request, in the management API's order of precedence. It accepts
-// Basic passwords, because many clients of other people's APIs can send nothing else.
-func (e Event) bearer() (string, error) {
-	if e.Type == "TOKEN" {
+// Basic passwords, because many clients of other people's APIs can send nothing else. If header is
+// not "", the gateway keeps answers by this header, and bearer reads no other part of the request: the
+// kept answer is for everybody who sends the same value there.
+func (e Event) bearer(header string) (string, error) {
+	switch {
+	case e.Type == "TOKEN":
 		return fromAuthorization(e.AuthorizationToken), nil
+	case header == authorization:
+		return e.authorization()
+	case header != "":
+		return apigateway.OnlyHeader(e.header(), header)
 	}
 	query := e.query()
-	header := e.header()
 	if values := query["private_token"]; len(values) > 0 {
 		if len(values) > 1 {
 			return "", &apigateway.Repeated{Name: "private_token"}
@@ -139,15 +175,21 @@ func (e Event) bearer() (string, error) {
 			return values[0], nil
 		}
 	}
-	value, err := apigateway.OnlyHeader(header, "Private-Token")
+	value, err := apigateway.OnlyHeader(e.header(), "Private-Token")
 	if value != "" || err != nil {
 		return value, err
 	}
-	authorization, err := apigateway.OnlyHeader(header, "Authorization")
-	if value := apigateway.BearerOf(authorization); value != "" || err != nil {
-		return value, err
+	return e.authorization()
+}
+
+const authorization = "Authorization"
+
+func (e Event) authorization() (string, error) {
+	value, err := apigateway.OnlyHeader(e.header(), authorization)
+	if bearer := apigateway.BearerOf(value); bearer != "" || err != nil {
+		return bearer, err
 	}
-	return apigateway.PasswordOf(authorization), nil
+	return apigateway.PasswordOf(value), nil
 }
 
 // fromAuthorization parses the identity source of a TOKEN authorizer: a header of the Bearer or

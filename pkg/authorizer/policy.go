@@ -1,11 +1,12 @@
 package authorizer
 
 import (
-	"strings"
+	"slices"
 	"sync"
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 )
@@ -23,7 +24,7 @@ const maxPolicies = 512
 // making one costs more than the rest of a decision. Callers must not modify them.
 type policies struct {
 	mu   sync.RWMutex
-	kept map[policyKey]events.APIGatewayCustomAuthorizerPolicy
+	kept map[policyKey]opened
 }
 
 // A policyKey holds everything that a policy depends on apart from the catalog.
@@ -33,22 +34,36 @@ type policyKey struct {
 	reach  scope.Reach
 }
 
-func (p *policies) get(catalog *scope.Catalog, t token.Token, api string) events.APIGatewayCustomAuthorizerPolicy {
-	key := policyKey{api, t.Scopes.String(), reach(t)}
+// opened is what a token opens on an API and stage: as grants, and as a policy.
+type opened struct {
+	grants []scope.Grant
+	policy events.APIGatewayCustomAuthorizerPolicy
+}
+
+func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal.Principal, api string) opened {
+	key := policyKey{api, caller.Scopes.String(), reach(caller.Token)}
 	p.mu.RLock()
-	policy, kept := p.kept[key]
+	made, kept := p.kept[key]
 	p.mu.RUnlock()
 	if kept {
-		return policy
+		return made
 	}
-	policy = policyFor(catalog.Grants(t.Scopes, key.reach), len(catalog.LoosePaths) > 0, api)
+	made.grants = catalog.Grants(caller.Scopes, key.reach)
+	made.policy = policyFor(made.grants, denied, api)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kept == nil || len(p.kept) >= maxPolicies {
-		p.kept = map[policyKey]events.APIGatewayCustomAuthorizerPolicy{}
+		p.kept = map[policyKey]opened{}
 	}
-	p.kept[key] = policy
-	return policy
+	p.kept[key] = made
+	return made
+}
+
+// allows reports whether the grants open method on path.
+func (o opened) allows(method, path string) bool {
+	return slices.ContainsFunc(o.grants, func(g scope.Grant) bool {
+		return (g.Method == "*" || g.Method == method) && scope.Match(g.Path, path)
+	})
 }
 
 // reach returns the limit of where a token may be used.
@@ -67,61 +82,36 @@ func reach(t token.Token) scope.Reach {
 // policyFor returns a policy with everything that a token's grants open on an API and stage. It
 // depends only on the token's scopes and reach and on the scope table, so it stays right when the
 // gateway caches it for other routes. It also denies ambiguous paths, because a cached policy is
-// applied without asking again. The catalog's loose paths leave some of them to the authorizer.
-func policyFor(grants []scope.Grant, loose bool, api string) events.APIGatewayCustomAuthorizerPolicy {
+// applied without asking again.
+func policyFor(grants []scope.Grant, denied []string, api string) events.APIGatewayCustomAuthorizerPolicy {
 	if len(grants) == 0 {
 		return denyEverything(api)
 	}
-	patterns := scope.AmbiguousPatterns
-	if loose {
-		patterns = scope.DotPatterns
+	allow := statement("Allow", make([]string, 0, len(grants)))
+	for _, grant := range grants {
+		for _, resource := range grant.Resources() {
+			allow.Resource = append(allow.Resource, api+"/"+resource)
+		}
 	}
-	allowed := resources(api, len(grants), func(i int) (method, path string) {
-		return grants[i].Method, grants[i].Path
-	})
-	denied := resources(api, len(patterns), func(i int) (method, path string) {
-		return "", patterns[i]
-	})
-	return events.APIGatewayCustomAuthorizerPolicy{
-		Version: policyVersion,
-		Statement: []events.IAMPolicyStatement{
-			{Effect: "Allow", Action: []string{invoke}, Resource: allowed},
-			{Effect: "Deny", Action: []string{invoke}, Resource: denied},
-		},
+	deny := statement("Deny", make([]string, 0, len(denied)))
+	for _, pattern := range denied {
+		deny.Resource = append(deny.Resource, api+"/"+pattern)
 	}
+	return events.APIGatewayCustomAuthorizerPolicy{Version: policyVersion, Statement: []events.IAMPolicyStatement{allow, deny}}
 }
 
 func denyEverything(api string) events.APIGatewayCustomAuthorizerPolicy {
 	return events.APIGatewayCustomAuthorizerPolicy{
-		Version:   policyVersion,
-		Statement: []events.IAMPolicyStatement{{Effect: "Deny", Action: []string{invoke}, Resource: []string{api + "/*"}}},
+		Version: policyVersion, Statement: []events.IAMPolicyStatement{statement("Deny", []string{api + "/*"})},
 	}
 }
 
-// everyMethod are the methods that API Gateway has routes for.
-var everyMethod = []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+// without returns a copy of policy that also denies one resource.
+func without(policy events.APIGatewayCustomAuthorizerPolicy, resource string) events.APIGatewayCustomAuthorizerPolicy {
+	policy.Statement = append(slices.Clone(policy.Statement), statement("Deny", []string{resource}))
+	return policy
+}
 
-// resources writes methods and path patterns as the resources of a policy.
-func resources(api string, n int, grant func(int) (method, path string)) []string {
-	list := make([]string, 0, n)
-	for i := range n {
-		method, path := grant(i)
-		if method == "*" && path[0] == '/' {
-			// A wildcard matches slashes too: `*/user` would open /any/user.
-			for _, each := range everyMethod {
-				list = append(list, api+"/"+each+path)
-			}
-			continue
-		}
-		if method != "" && path[0] == '*' {
-			// Every path starts with a slash, so a leading wildcard either matches that slash or
-			// nothing.
-			if rest := strings.TrimLeft(path, "*"); strings.HasPrefix(rest, "/") {
-				list = append(list, api+"/"+method+rest)
-			}
-			method += "/"
-		}
-		list = append(list, api+"/"+method+path)
-	}
-	return list
+func statement(effect string, resources []string) events.IAMPolicyStatement {
+	return events.IAMPolicyStatement{Effect: effect, Action: []string{invoke}, Resource: resources}
 }

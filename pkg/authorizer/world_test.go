@@ -25,8 +25,8 @@ import (
 	"latchkey/pkg/settings"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/telemetry/telemetrytest"
-	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
 )
 
@@ -50,8 +50,6 @@ type world struct {
 	logs    *telemetrytest.Logs
 	counts  *telemetrytest.Counts
 	catalog *scope.Catalog
-	// throttles limit nothing unless a test sets them.
-	throttles *throttle.Throttles
 }
 
 // newWorld has the accounts root (administrator, id 1), owner (2), other (3),
@@ -64,7 +62,7 @@ func newWorld(tb testing.TB) *world {
 	w := &world{
 		clock: clock.NewFake(now), pepper: pepper, tokens: map[string]*token.Token{}, bearers: map[string]string{},
 		store: &memory{tokens: map[secret.Digest]*token.Token{}, accounts: map[account.ID]account.Account{}}, trail: &recorder{},
-		logs: telemetrytest.NewLogs(tb), counts: &telemetrytest.Counts{}, catalog: scope.GitLab(), throttles: throttle.Unlimited(),
+		logs: telemetrytest.NewLogs(tb), counts: &telemetrytest.Counts{}, catalog: scope.GitLab(),
 	}
 	for i, name := range []string{"root", "owner", "other", "blocked", "sleeper"} {
 		state := account.Active
@@ -120,12 +118,12 @@ func (w *world) add(tb testing.TB, name string, owner account.ID, scopes ...scop
 func (w *world) parts() authorizer.Parts {
 	return authorizer.Parts{
 		Log: telemetry.NewLogger(w.logs, "authorizer"), Verifier: w.verifier(w.store), Scopes: w.catalog,
-		Throttles: w.throttles, Trail: w.trail, Clock: w.clock, Count: w.counts.Count,
+		Trail: trail.NewNotes(w.trail), Clock: w.clock, Count: w.counts.Count,
 	}
 }
 
 func (w *world) verifier(s verify.Store) *verify.Verifier {
-	v, err := verify.New(verify.Parts{Store: s, Pepper: w.pepper, Format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}}, Clock: w.clock})
+	v, err := verify.New(verify.Parts{Store: s, Pepper: w.pepper, Format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}}, Scopes: w.catalog, Clock: w.clock})
 	if err != nil {
 		panic(err)
 	}
@@ -151,6 +149,16 @@ func decide(tb testing.TB, a *authorizer.Authorizer, event map[string]any) any {
 	tb.Helper()
 	answer, err := a.Decide(tb.Context(), raw(tb, event))
 	check(tb, err)
+	return answer
+}
+
+// attempt answers an event that no policy may be able to refuse: the answer is nil then.
+func attempt(tb testing.TB, a *authorizer.Authorizer, event map[string]any) any {
+	tb.Helper()
+	answer, err := a.Decide(tb.Context(), raw(tb, event))
+	if err != nil && (answer != nil || err.Error() != "could not decide") {
+		tb.Fatalf("answer %v, error %v", answer, err)
+	}
 	return answer
 }
 
@@ -260,6 +268,8 @@ func raw(tb testing.TB, event map[string]any) json.RawMessage {
 func passes(tb testing.TB, answer any, method, path string) bool {
 	tb.Helper()
 	switch answer := answer.(type) {
+	case nil:
+		return false
 	case events.APIGatewayCustomAuthorizerResponse:
 		return evaluate(answer.PolicyDocument, apiARN+"/prod/"+method+path)
 	case events.APIGatewayV2CustomAuthorizerSimpleResponse:
@@ -315,6 +325,6 @@ func glob(pattern string) *regexp.Regexp {
 
 // eventLine is an audit event in one line.
 func eventLine(e audit.Event) string {
-	return fmt.Sprintf("%s %s %v by %d with %d from %s in %s, token %d, target %s at %s",
-		e.Name, e.Source, e.Entity, e.Author, e.Presented, e.Address, e.RequestID, e.Token, e.Target, e.At.Format(time.RFC3339))
+	return fmt.Sprintf("%s %s %v by %d with %d from %s in %s, token %d, target %s at %s, omitted %d",
+		e.Name, e.Source, e.Entity, e.Author, e.Presented, e.Address, e.RequestID, e.Token, e.Target, e.At.Format(time.RFC3339), e.Omitted)
 }

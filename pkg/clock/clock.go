@@ -24,6 +24,10 @@ type System struct{}
 // Now implements Clock.
 func (System) Now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
+// Instant returns the machine's instant in UTC with its fractions of a second. It only orders what
+// happens within a second. No decision may depend on it.
+func Instant() time.Time { return time.Now().UTC() }
+
 // Fake is a clock that stands still until a test moves it. Make one with NewFake.
 type Fake struct {
 	mu  sync.Mutex

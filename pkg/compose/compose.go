@@ -55,7 +55,7 @@ func (d Deployment) Table() *store.Table {
 // Verifier returns the verifier of bearers.
 func (d Deployment) Verifier() *verify.Verifier {
 	return Must(verify.New(verify.Parts{
-		Store: &d.Table().Journal, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Kept: &verify.Kept{},
+		Store: &d.Table().Journal, Pepper: d.Config.Pepper, Format: d.Config.Format(), Scopes: d.Config.Scopes, Clock: d.Clock, Kept: &verify.Kept{},
 		Unmarked: func(_ context.Context, id token.ID, err error) {
 			d.Log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())
 		},

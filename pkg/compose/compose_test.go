@@ -163,14 +163,14 @@ func TestAuthorizerForms(t *testing.T) {
 		"version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:eu-central-1:123456789012:a/$default/GET/orders",
 		"rawPath": "/orders", "headers": map[string]string{"authorization": "Bearer " + bearer},
 	}
-	if answer := call(t, authorizer.Handler(d.as("authorizer"), true), event); answer["isAuthorized"] != true {
+	if answer := call(t, authorizer.Handler(d.as("authorizer"), config.Authorizer{Response: "simple"}), event); answer["isAuthorized"] != true {
 		t.Errorf("simple: %v", answer)
 	}
-	if answer := call(t, authorizer.Handler(d.as("authorizer"), false), event); answer["policyDocument"] == nil || answer["principalId"] != "1" {
+	if answer := call(t, authorizer.Handler(d.as("authorizer"), config.Authorizer{Response: "policy"}), event); answer["policyDocument"] == nil || answer["principalId"] != "1" {
 		t.Errorf("policy: %v", answer)
 	}
 	d.clock.Advance(366 * 24 * time.Hour)
-	if answer := call(t, authorizer.Handler(d.as("authorizer"), true), event); answer["isAuthorized"] != false {
+	if answer := call(t, authorizer.Handler(d.as("authorizer"), config.Authorizer{Response: "simple"}), event); answer["isAuthorized"] != false {
 		t.Errorf("expired: %v", answer)
 	}
 }

@@ -47,7 +47,7 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 		Pepper: pepper, Format: format, Settings: table, ImpersonationPrefix: "i", ProjectPrefix: "p", Clock: now, Random: rand.Reader,
 	}, lifecycle.NewIssuer)
 	refuses(t, lifecycle.RevokerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now}, lifecycle.NewRevoker)
-	refuses(t, lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now}, lifecycle.NewLister)
+	refuses(t, lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format, Clock: now}, lifecycle.NewLister)
 	finder := directory.FinderParts{Reader: table, Projects: table, Clock: now}
 	refuses(t, finder, directory.NewFinder)
 	type directoryParts struct {
@@ -62,5 +62,5 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 	type gateParts struct{ Reader administration.SwitchReader }
 	refuses(t, gateParts{table}, func(p gateParts) (*administration.Gate, error) { return administration.NewGate(p.Reader) })
 	refuses(t, trail.Parts{Store: table, Reader: table, Projects: table, Clock: now}, trail.New)
-	refuses(t, verify.Parts{Store: &table.Journal, Pepper: pepper, Format: format, Clock: now}, verify.New)
+	refuses(t, verify.Parts{Store: &table.Journal, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: now}, verify.New)
 }

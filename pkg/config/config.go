@@ -99,10 +99,30 @@ type Authorizer struct {
 	CacheSeconds int `env:"AUTHORIZER_CACHE_SECONDS" envDefault:"0"`
 	// Response is the format that HTTP APIs expect: "simple" or "policy".
 	Response string `env:"AUTHORIZER_HTTP_API_RESPONSE" envDefault:"simple"`
+	// Source is what gateways cache decisions by: the header with the bearer, and optionally the
+	// client's address.
+	Source string `env:"AUTHORIZER_IDENTITY_SOURCE" envDefault:"Authorization"`
+	// WrongBearer is the answer to REST APIs about a wrong bearer: "deny" or "unauthorized".
+	WrongBearer string `env:"AUTHORIZER_WRONG_BEARER" envDefault:"deny"`
 }
 
 // Simple reports whether HTTP APIs expect simple responses.
 func (a Authorizer) Simple() bool { return a.Response == "simple" }
+
+// Unauthorized reports whether REST APIs answer 401 to a wrong bearer.
+func (a Authorizer) Unauthorized() bool { return a.WrongBearer == "unauthorized" }
+
+// addressToo is the end of a Source that includes the client's address.
+const addressToo = ",sourceIp"
+
+// IdentitySource returns the header by which gateways cache decisions, and whether the client's
+// address belongs to it. The header is "" if they cache none.
+func (a Authorizer) IdentitySource() (header string, address bool) {
+	if a.CacheSeconds == 0 {
+		return "", false
+	}
+	return strings.CutSuffix(a.Source, addressToo)
+}
 
 // Read returns the variables of a function that verifies bearers. environ has the form of
 // os.Environ.
@@ -120,6 +140,15 @@ func ReadAuthorizer(environ []string) (Authorizer, error) {
 	}
 	if c.Response != "simple" && c.Response != "policy" {
 		faults = append(faults, errors.New("AUTHORIZER_HTTP_API_RESPONSE is neither simple nor policy"))
+	}
+	if header := strings.TrimSuffix(c.Source, addressToo); header != "Authorization" && header != "PRIVATE-TOKEN" {
+		faults = append(faults, errors.New("AUTHORIZER_IDENTITY_SOURCE is neither Authorization nor PRIVATE-TOKEN, alone or with "+addressToo))
+	}
+	if c.WrongBearer != "deny" && c.WrongBearer != "unauthorized" {
+		faults = append(faults, errors.New("AUTHORIZER_WRONG_BEARER is neither deny nor unauthorized"))
+	}
+	if c.CacheSeconds > 0 && c.Simple() {
+		faults = append(faults, errors.New("AUTHORIZER_CACHE_SECONDS must be 0 with AUTHORIZER_HTTP_API_RESPONSE simple: a kept simple response would answer other requests"))
 	}
 	if c.CacheSeconds > 0 && c.Scopes != nil && len(c.Scopes.LoosePaths) > 0 {
 		faults = append(faults, errors.New("AUTHORIZER_CACHE_SECONDS must be 0 with loose_paths in SCOPES_FILE: a kept policy cannot look at the spelling of a path"))

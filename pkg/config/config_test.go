@@ -87,6 +87,11 @@ func TestFaults(t *testing.T) {
 		{"AUTHORIZER_CACHE_SECONDS=-1", "AUTHORIZER_CACHE_SECONDS"},
 		{"AUTHORIZER_CACHE_SECONDS=3601", "AUTHORIZER_CACHE_SECONDS"},
 		{"AUTHORIZER_HTTP_API_RESPONSE=both", "AUTHORIZER_HTTP_API_RESPONSE"},
+		{"AUTHORIZER_CACHE_SECONDS=1", "AUTHORIZER_HTTP_API_RESPONSE"}, // simple unless it is set
+		{"AUTHORIZER_IDENTITY_SOURCE=sourceIp", "AUTHORIZER_IDENTITY_SOURCE"},
+		{"AUTHORIZER_IDENTITY_SOURCE=authorization", "AUTHORIZER_IDENTITY_SOURCE"},
+		{"AUTHORIZER_IDENTITY_SOURCE=Authorization,PRIVATE-TOKEN", "AUTHORIZER_IDENTITY_SOURCE"},
+		{"AUTHORIZER_WRONG_BEARER=401", "AUTHORIZER_WRONG_BEARER"},
 	} {
 		t.Run(test.variable, func(t *testing.T) {
 			_, err := config.ReadAuthorizer(enough(test.variable))
@@ -96,7 +101,7 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	t.Run("a kept policy cannot look at loose paths", func(t *testing.T) {
-		if _, err := config.ReadAuthorizer(enough("SCOPES_FILE="+own, "AUTHORIZER_CACHE_SECONDS=1")); err == nil {
+		if _, err := config.ReadAuthorizer(enough("SCOPES_FILE="+own, "AUTHORIZER_CACHE_SECONDS=1", "AUTHORIZER_HTTP_API_RESPONSE=policy")); err == nil {
 			t.Error("accepted")
 		}
 		if _, err := config.ReadAuthorizer(enough("SCOPES_FILE=" + own)); err != nil {
@@ -159,7 +164,7 @@ func TestFaultsShowNoPepper(t *testing.T) {
 	const canary = "canary canary canary canary canary"
 	for _, name := range []string{
 		"TABLE_NAME", "DYNAMODB_ENDPOINT", "PEPPER", "TOKEN_PREFIX", "LAST_USED_INTERVAL_SECONDS", "PUBLIC_URL", "RETENTION_DAYS", "SHARD_COUNT",
-		"AUTHORIZER_CACHE_SECONDS", "AUTHORIZER_HTTP_API_RESPONSE",
+		"AUTHORIZER_CACHE_SECONDS", "AUTHORIZER_HTTP_API_RESPONSE", "AUTHORIZER_IDENTITY_SOURCE", "AUTHORIZER_WRONG_BEARER",
 		"NOTICE_DAYS", "SENDER_ADDRESS", "SCAN_CONCURRENCY", "SCAN_WORKERS", "SCAN_ANY_TIME",
 	} {
 		bad := enough(name+"="+canary, "STAGE="+canary, "RETENTION_DAYS=0")
@@ -211,5 +216,23 @@ func TestPepperIsRead(t *testing.T) {
 	bearer, err := c.Format().Choose("token-string-here123")
 	if err != nil || c.Pepper.Digest(bearer) != want.Digest(bearer) {
 		t.Errorf("digests differ, %v", err)
+	}
+}
+
+func TestIdentitySource(t *testing.T) {
+	for _, test := range []struct {
+		source, seconds, header string
+		address                 bool
+	}{
+		{"Authorization", "0", "", false},
+		{"PRIVATE-TOKEN,sourceIp", "0", "", false},
+		{"Authorization", "1", "Authorization", false},
+		{"PRIVATE-TOKEN", "300", "PRIVATE-TOKEN", false},
+		{"PRIVATE-TOKEN,sourceIp", "300", "PRIVATE-TOKEN", true},
+	} {
+		c, err := config.ReadAuthorizer(enough("AUTHORIZER_IDENTITY_SOURCE="+test.source, "AUTHORIZER_CACHE_SECONDS="+test.seconds, "AUTHORIZER_HTTP_API_RESPONSE=policy"))
+		if header, address := c.IdentitySource(); err != nil || header != test.header || address != test.address {
+			t.Errorf("%+v: %q, %t, %v", test, header, address, err)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/apigateway"
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
@@ -33,8 +34,8 @@ type API struct {
 	Verifier *verify.Verifier
 	Accounts AccountReader
 	Clock    clock.Clock
-	// Trail records events that no change causes, such as refusals. Without it they are lost.
-	Trail trail.Recorder
+	// Trail records events that no change causes, such as refusals.
+	Trail *trail.Notes
 	// PublicURL is the address of the API for clients, without /api/v4 and a trailing slash. If it
 	// is empty, links start with the gateway's own URL.
 	PublicURL string
@@ -151,7 +152,7 @@ func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable stri
 		err = c.handle(caller)
 	}
 	if c.route.makes != "" && c.lacksRight(err) {
-		c.noteRefusal(caller)
+		c.noteUnissued(caller)
 	}
 	return err
 }
@@ -206,14 +207,11 @@ func (c *call) authenticate() (principal.Principal, error) {
 	if value == "" && rt.anonymous != nil {
 		return nobody, rt.anonymous
 	}
-	caller, err := c.api.Throttles.Verify(c.ctx, c.api.Verifier, value, c.request.Address, c.now)
-	if errors.Is(err, throttle.ErrThrottled) {
-		return nobody, err
-	}
+	caller, err := c.api.Verifier.Verify(c.ctx, value, c.request.Address)
 	if refusal, known := errors.AsType[*verify.Refusal](err); known {
 		c.known = principal.Principal{Account: refusal.Account, Token: refusal.Token}
-		if event, stray := refusal.Stray(c.request, c.now); stray && c.api.Throttles.Stray(refusal.Token.ID, c.now) == nil {
-			c.note(event)
+		if event, stray := refusal.Stray(c.request, c.now); stray {
+			c.noteRefusal(event)
 		}
 		if rt.refused != nil {
 			if err := rt.refused(c, refusal); err != nil || c.status != 0 {
@@ -222,7 +220,10 @@ func (c *call) authenticate() (principal.Principal, error) {
 		}
 	}
 	if err != nil {
-		c.api.Count("BearersRefused", verify.RefusalCode(err))
+		code := verify.RefusalCode(err)
+		if err = c.api.Throttles.WrongBearer(err, c.request.Address, c.now); !errors.Is(err, throttle.ErrThrottled) {
+			c.api.Count("BearersRefused", code)
+		}
 		return nobody, err
 	}
 	caller.Request, c.known = c.request, caller
@@ -236,7 +237,7 @@ func (c *call) authenticate() (principal.Principal, error) {
 func (c *call) admit(caller principal.Principal) error {
 	rt := c.route
 	switch {
-	case caller.By == nil && rt.requirement.Met(caller.Token.Scopes) != nil:
+	case caller.By == nil && rt.requirement.Met(caller.Scopes) != nil:
 		return &insufficientScope{listed: rt.requirement.Listed}
 	case rt.adminOnly && !caller.Account.Admin:
 		return fault.ErrForbidden
@@ -268,7 +269,8 @@ func (c *call) lacksRight(err error) bool {
 // normalise brings the path to the spelling of routes and never redirects. Like
 // GitLab's router it drops repeated slashes and a trailing one. The path stays
 // encoded, so `acme%2Fweb` is one segment. A path with a dot segment, in any
-// spelling, matches no route.
+// spelling, matches no route. The base path of a custom domain moves to the site,
+// unless that is configured.
 func (c *call) normalise() error {
 	path := &strings.Builder{}
 	for segment := range strings.SplitSeq(c.r.URL.EscapedPath(), "/") {
@@ -284,7 +286,11 @@ func (c *call) normalise() error {
 	if path.Len() == 0 {
 		path.WriteByte('/')
 	}
-	parsed, err := url.Parse(path.String())
+	base, own := apigateway.CutBase(path.String())
+	if c.api.PublicURL == "" {
+		c.site += site(base)
+	}
+	parsed, err := url.Parse(own)
 	if err != nil {
 		return errNoRoute
 	}

@@ -56,6 +56,8 @@ type auditDetailsJSON struct {
 	TokenID          *int64  `json:"token_id"`
 	SudoBy           *int64  `json:"sudo_by"`
 	PresentedTokenID *int64  `json:"presented_token_id,omitempty"`
+	OmittedEvents    int     `json:"omitted_events,omitempty"`
+	TokenCount       int     `json:"token_count,omitempty"`
 }
 
 // nobody is the author's id of events that no account caused, as in GitLab.
@@ -71,6 +73,7 @@ func auditEventWire(e audit.Event, page trail.Page) auditEventJSON {
 			Change: wireName(e.Change), From: e.From, To: e.To, IPAddress: optional(e.Address),
 			Source: string(e.Source), RequestID: optional(e.RequestID),
 			TokenID: optionalID(int64(e.Token)), SudoBy: optionalID(int64(e.Asker)), PresentedTokenID: optionalID(int64(e.Presented)),
+			OmittedEvents: e.Omitted, TokenCount: e.Tokens,
 		},
 	}
 	if e.Name == audit.SettingsUpdated {
@@ -130,8 +133,18 @@ func (b *binder) trailQuery() (trail.Query, paging) {
 	return trail.Query{
 		From: b.instant("created_after"), To: b.instant("created_before"),
 		Token:  token.ID(b.atLeastOne("token_id")),
+		Author: b.author(), Name: audit.Name(b.text("event_name")),
 		Offset: page.offset(), Limit: page.perPage,
 	}, page
+}
+
+// author returns the optional account whose events are wanted.
+func (b *binder) author() account.ID {
+	const name = "author_id"
+	if given := b.params[name]; len(given) == 1 && given[0] == strconv.Itoa(nobody) {
+		return trail.Nobody
+	}
+	return account.ID(b.atLeastOne(name))
 }
 
 // atLeastOne returns an optional number from 1 on, or 0.

@@ -28,6 +28,7 @@ import (
 	"latchkey/pkg/project"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store/storetest"
+	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 )
 
@@ -44,7 +45,7 @@ const (
 var story = stage(func(tb testing.TB, w *world) {
 	tb.Helper()
 	w.withProjects(tb)
-	root, owner := principal.Principal{Account: w.users["root"], Token: w.tokens["root"]}, principal.Principal{Account: w.users["owner"], Token: w.tokens["owner"]}
+	root, owner := w.as("root", w.tokens["root"]), w.as("owner", w.tokens["owner"])
 	request := principal.Request{ID: "a-request", Address: netip.MustParseAddr("192.0.2.7")}
 	root.Request, owner.Request = request, request
 	next := func() context.Context {
@@ -58,7 +59,8 @@ var story = stage(func(tb testing.TB, w *world) {
 	check(tb, w.revoker.Revoke(next(), root.As(w.users["owner"]), w.tokens["registry"].ID))
 	impersonation, err := w.issuer.CreateImpersonation(next(), root, w.users["owner"].ID, lifecycle.Spec{Name: "look", Scopes: w.tokens["owner"].Scopes[:1]})
 	check(tb, err)
-	acting := principal.Principal{Account: w.users["owner"], Token: impersonation.Token, Request: request}
+	acting := w.as("owner", impersonation.Token)
+	acting.Request = request
 	_, err = w.issuer.CreateForProject(next(), acting, project.KindProject, "8", lifecycle.ProjectSpec{
 		Spec: lifecycle.Spec{Name: "deploy", Scopes: w.tokens["owner"].Scopes[:1]}, Level: project.Developer,
 	})
@@ -94,7 +96,12 @@ func auditCases() []replyCase {
 	add("of a token", everyEvent+"?token_id="+readingToken, "root")
 	add("of the token of a project", everyEvent+"?token_id=25165825", "root")
 	add("of a token that is not there", everyEvent+"?token_id="+missingToken, "root")
-	add("with bad parameters", everyEvent+"?created_after=soon&created_before=x&token_id=0&entity_type=Robot&entity_id=-1&per_page=0&page=x", "root")
+	add("by an author", everyEvent+"?author_id=2", "root")
+	add("by nobody", everyEvent+"?author_id=-1&per_page=1", "root")
+	add("of a name", everyEvent+"?event_name=user_blocked", "root")
+	add("of a name by somebody else", everyEvent+"?event_name=user_blocked&author_id=2", "root")
+	add("of a name that is none", everyEvent+"?event_name=User_blocked", "root")
+	add("with bad parameters", everyEvent+"?created_after=soon&created_before=x&token_id=0&author_id=-2&event_name=%00&entity_type=Robot&entity_id=-1&per_page=0&page=x", "root")
 	add("of an entity of no type", everyEvent+"?entity_id=3", "root")
 	add("too deep in a list", everyEvent+"?page=2000&per_page=100", "root")
 	add("everything as nobody special", everyEvent, "owner")
@@ -106,6 +113,8 @@ func auditCases() []replyCase {
 
 	add("own", ownEvents+"?created_after=2026-03-19", "owner")
 	add("own with the least scope", ownEvents+"?created_after=2026-03-19&per_page=1", "profile")
+	add("own by an author", ownEvents+"?author_id=1", "owner")
+	add("own of a name that only administrators see", ownEvents+"?event_name=impersonation_token_issued", "owner")
 	add("own of a token", ownEvents+"?token_id="+readingToken, "owner")
 	add("own without events", ownEvents+"?created_after=2026-03-19", "root")
 	add("own without a sufficient scope", ownEvents, "registry")
@@ -118,6 +127,7 @@ func auditCases() []replyCase {
 	add("of a user as nobody special", ownersTrail, "owner")
 
 	add("of a project", websTrail, "owner")
+	add("of a project, of a name by an author", websTrail+"?event_name=project_access_token_created&author_id=2", "owner")
 	add("of a project as administrator", "/api/v4/projects/8/audit_events", "root")
 	add("of a project at too low a level", websTrail, "other", func(tb testing.TB, w *world) { w.withProjects(tb) })
 	add("of a project where one is no member", "/api/v4/projects/9/audit_events", "owner")
@@ -153,6 +163,7 @@ func (w *world) told(tb testing.TB) []string {
 			{"behind", e.Asker, e.Asker != 0}, {"with", e.Presented, e.Presented != 0}, {"from", e.Address, e.Address != ""},
 			{"in", e.RequestID, e.RequestID != ""}, {"token", e.Token, e.Token != 0}, {"after", e.Previous, e.Previous != 0},
 			{"target", e.Target, e.Target != ""}, {"change", e.Change + ":" + e.From + ":" + e.To, e.Change != ""},
+			{"omitted", e.Omitted, e.Omitted != 0},
 		} {
 			if part.shown {
 				line += fmt.Sprintf(", %s %v", part.word, part.value)
@@ -625,7 +636,7 @@ var _ trail.Store = endless{}
 // Deleting an account that then has no name is shown as the ghost's doing.
 func TestDeletedAuthorsAreTheGhost(t *testing.T) {
 	w := newWorld(t)
-	root := principal.Principal{Account: w.users["root"], Token: w.tokens["root"]}
+	root := w.as("root", w.tokens["root"])
 	admin := true
 	_, err := w.accounts.Update(t.Context(), root, w.users["other"].ID, directory.Change{Admin: &admin})
 	check(t, err)
@@ -637,5 +648,46 @@ func TestDeletedAuthorsAreTheGhost(t *testing.T) {
 		if !strings.Contains(got.body, want) {
 			t.Errorf("no %s in %s", want, got)
 		}
+	}
+}
+
+// Breaks if whoever may do nothing can fill the trail, which is kept for a year, or if the trail
+// does not say how often it was tried. Without a limit this wrote some 900 events.
+func TestRefusalsCannotFloodTheTrail(t *testing.T) {
+	c := newCrowd(t, throttle.Limits{})
+	asAnother := get("tokens", ownToken, "owner")
+	asAnother.header = header("Sudo", "root")
+	unfit := post("issue", ownTokens, "reading", validCreation)
+	away := get("tokens", ownToken, "restricted")
+	c.restrict(t, "restricted", "192.0.2.0/24")
+	reused := post("issue", ownToken+"/rotate", "revoked", "")
+	attempts := map[string]request{"sudo_refused": asAnother, "personal_access_token_creation_failed": unfit,
+		"personal_access_token_address_refused": away, "personal_access_token_reused": reused}
+	c.told(t)
+	for name, r := range attempts {
+		for range 150 {
+			if got := c.status(t, "198.51.100.7", r); got != 401 && got != 403 {
+				t.Fatalf("%s: status %d", name, got)
+			}
+		}
+	}
+	if got := c.told(t); len(got) != len(attempts) {
+		t.Errorf("%d events of %d kinds of refusals:\n%s", len(got), len(attempts), strings.Join(got, "\n"))
+	}
+	c.clock.Advance(time.Minute)
+	for name, r := range attempts {
+		c.status(t, "198.51.100.7", r)
+		if got := c.told(t); len(got) != 1 || !strings.HasPrefix(got[0], name+" ") || !strings.HasSuffix(got[0], ", omitted 149") {
+			t.Errorf("%s: then\n%s", name, strings.Join(got, "\n"))
+		}
+	}
+	var listed []struct {
+		Details struct {
+			Omitted int `json:"omitted_events"`
+		}
+	}
+	check(t, json.Unmarshal([]byte(c.send(t, home, get("settings", everyEvent+"?per_page=1", "root")).body), &listed))
+	if len(listed) != 1 || listed[0].Details.Omitted != 149 {
+		t.Errorf("listed %+v", listed)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"latchkey/pkg/gitlabapi"
 )
 
 // Where a bearer may be, and which one counts when there are several.
@@ -128,6 +130,29 @@ func TestLinksStartWithThePublicURL(t *testing.T) {
 	w.publicURL = ""
 	if link := throughLambda(t, w, r).header.Get("Link"); !strings.HasPrefix(link, "<https://api.example.test/prod"+everyToken+"?") {
 		t.Errorf("Link without a public URL: %s", link)
+	}
+}
+
+// A custom domain with a base path: the event's paths keep it, and it has to be in the links. A
+// public URL of another domain has paths of its own.
+func TestLinksKeepTheBasePathOfTheRequest(t *testing.T) {
+	w := newWorld(t)
+	for _, test := range []struct{ path, shown, publicURL, want string }{
+		{"/keys" + everyToken, "/keys" + everyToken, "", "https://api.example.test/keys" + everyToken},
+		{"/keys/v1" + everyToken, "/keys/v1" + everyToken, "", "https://api.example.test/keys/v1" + everyToken},
+		{"/prod" + everyToken, "/prod" + everyToken, "", "https://api.example.test/prod" + everyToken}, // HTTP API, payload 1.0
+		{everyToken, "/prod" + everyToken, "", "https://api.example.test/prod" + everyToken},
+		{everyToken, everyToken, "", "https://api.example.test" + everyToken}, // the stage $default
+		{"/k>e;y,s" + everyToken, "/k>e;y,s" + everyToken, "", "https://api.example.test/k%3Ee;y,s" + everyToken},
+		{"/keys" + everyToken, "/keys" + everyToken, publicURL, publicURL + everyToken},
+	} {
+		w.publicURL = test.publicURL
+		event := request{function: "tokens", method: "GET", target: test.path, bearer: "owner"}.event(w)
+		event["requestContext"].(map[string]any)["path"] = test.shown
+		got := invoke(t, gitlabapi.Lambda(w.function("tokens"), nil), "GET", event)
+		if link := got.header.Get("Link"); !strings.HasPrefix(link, "<"+test.want+"?") {
+			t.Errorf("%s with %q: %d, Link: %s", test.path, test.publicURL, got.status, link)
+		}
 	}
 }
 

@@ -465,8 +465,11 @@ func checkReply(t *testing.T, w *world, r request, got response) {
 	if got.header.Get("Cache-Control") != "no-store" {
 		t.Error("reply may be stored")
 	}
-	if (got.status == 401) != (got.header.Get("WWW-Authenticate") != "") {
-		t.Error("WWW-Authenticate belongs to 401 and to nothing else")
+	short := strings.Contains(got.body, `"error":"insufficient_scope"`)
+	if challenge := got.header.Get("WWW-Authenticate"); (got.status == 401 || short) != (challenge != "") {
+		t.Error("WWW-Authenticate belongs to 401 and insufficient_scope, and to nothing else")
+	} else if short && challenge != `Bearer realm="Latchkey", error="insufficient_scope", scope="`+got.field(t, "scope").(string)+`"` {
+		t.Errorf("WWW-Authenticate: %s", challenge) // RFC 6750 section 3.1
 	}
 	if (got.status == 204) != (got.header.Get("Content-Type") == "") || got.status == 204 && got.body != "" {
 		t.Error("204 has neither body nor type, all others have")

@@ -270,7 +270,7 @@ func (api *issueAPI) reuse(c *call, refusal *verify.Refusal) error {
 	if err := api.revoker.RevokeFamily(c.ctx, nobody, refusal.Token); err != nil {
 		return err
 	}
-	c.note(audit.OfToken(c.now, audit.By(nobody, audit.Reuse), refusal.Token, audit.Reused))
+	c.noteRefusal(audit.OfToken(c.now, audit.By(nobody, audit.Reuse), refusal.Token, audit.Reused))
 	c.api.Log.Warn("revoked token presented for rotation", c.facts("token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))...)
 	return nil
 }

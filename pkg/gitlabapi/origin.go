@@ -9,7 +9,6 @@ import (
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
-	"latchkey/pkg/trail"
 )
 
 // nobodyWith is the principal of a call with a refused bearer: the token is
@@ -18,9 +17,15 @@ func (c *call) nobodyWith(t token.Token) principal.Principal {
 	return principal.Principal{Token: token.Token{ID: t.ID}, Request: c.request}
 }
 
-// note writes an event that no change causes. A failure is only logged.
-func (c *call) note(event audit.Event) {
-	if err := trail.Note(c.ctx, c.api.Trail, event); err != nil {
+// note writes an event that no change causes.
+func (c *call) note(event audit.Event) { c.noted(event, c.api.Trail.Note(c.ctx, event)) }
+
+// noteRefusal writes an event that a refusal causes, unless the last one like it is too recent.
+func (c *call) noteRefusal(event audit.Event) { c.noted(event, c.api.Trail.Refusal(c.ctx, event)) }
+
+// noted logs that an event could not be written. The reply does not depend on it.
+func (c *call) noted(event audit.Event, err error) {
+	if err != nil {
 		c.api.Log.Warn("event not recorded", c.facts("event", string(event.Name), "reason", err.Error())...)
 	}
 }
@@ -40,17 +45,17 @@ func (c *call) noteSudo(before, after principal.Principal, err error) {
 		if after.By != nil {
 			event.Target = after.Account.Username
 		}
-		c.note(event)
+		c.noteRefusal(event)
 	}
 }
 
-// noteRefusal records that caller may not make the route's kind of token.
-func (c *call) noteRefusal(caller principal.Principal) {
+// noteUnissued records that caller may not make the route's kind of token.
+func (c *call) noteUnissued(caller principal.Principal) {
 	from := audit.By(caller, audit.Self)
 	if from.Asker != 0 {
 		from.Source = audit.Admin
 	}
 	event := audit.OfAccount(c.now, from, audit.NameOf(c.route.makes, audit.Refused), caller.Account)
 	event.Target = ""
-	c.note(event)
+	c.noteRefusal(event)
 }

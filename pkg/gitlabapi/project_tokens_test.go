@@ -17,7 +17,6 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/store/storetest"
@@ -61,7 +60,7 @@ func (w *world) withProjects(tb testing.TB) {
 // call under name.
 func (w *world) bot(tb testing.TB, name string, kind project.Kind, id project.ID, level project.Level) token.Token {
 	tb.Helper()
-	by := principal.Principal{Account: w.users["root"], Token: w.tokens["root"]}
+	by := w.as("root", w.tokens["root"])
 	issued, err := w.issuer.CreateForProject(tb.Context(), by, kind, id.String(), lifecycle.ProjectSpec{
 		Spec: lifecycle.Spec{Name: name, Scopes: scope.Set{scope.API}, ExpiresOn: clock.DayOf(now).AddDays(100)}, Level: level,
 	})

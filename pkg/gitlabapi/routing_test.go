@@ -69,7 +69,14 @@ func TestSpellingsOfPaths(t *testing.T) {
 		{"/", 404},
 		{"//", 404},
 		{"/personal_access_tokens/self", 404},
-		{"/prod/api/v4/personal_access_tokens/self", 404},
+		{"/prod/api/v4/personal_access_tokens/self", 200}, // a stage or the base path of a custom domain
+		{"/keys//v1/api/v4/personal_access_tokens/self/", 200},
+		{"/auth/envoy/api/v4/personal_access_tokens/self", 404},
+		{"/-/api/v4/personal_access_tokens/self", 404},
+		{"/keys/../api/v4/personal_access_tokens/self", 404},
+		{"/keys/%2E/api/v4/personal_access_tokens/self", 404},
+		{"/keys%2Fapi/v4/personal_access_tokens/self", 404},
+		{"/keysapi/v4/personal_access_tokens/self", 404},
 	} {
 		t.Run(c.target, func(t *testing.T) {
 			got := throughBoth(t, w, request{function: "tokens", method: "GET", target: c.target, bearer: "owner"})

@@ -45,17 +45,26 @@ func ofKind(kind fault.Kind) *reply {
 type reply struct {
 	status    int
 	body      []byte
-	challenge string // WWW-Authenticate of a 401; RFC 6750 section 3
+	challenge string // WWW-Authenticate, or ""; RFC 6750 section 3
 }
 
 const realm = `Bearer realm="Latchkey"`
 
+// newReply returns a reply whose only challenge is that of a request without a good bearer.
+func newReply(status int, body any) *reply {
+	r := &reply{status: status, body: encode(body)}
+	if status == http.StatusUnauthorized {
+		r.challenge = realm
+	}
+	return r
+}
+
 func message(status int, text any) *reply {
-	return &reply{status, encode(map[string]any{"message": text}), realm}
+	return newReply(status, map[string]any{"message": text})
 }
 
 func failure(status int, text string) *reply {
-	return &reply{status, encode(map[string]string{"error": text}), realm}
+	return newReply(status, map[string]string{"error": text})
 }
 
 func badRequest(text string) *reply {
@@ -127,6 +136,7 @@ var rows = []row{
 	in(directory.ErrBotMember, "403 Forbidden - A bot's membership ends with its token only"),
 	in(lifecycle.ErrForBot, "403 Forbidden - The bot of a project or group access token has no other tokens"),
 	in(lifecycle.ErrImpersonated, "403 Forbidden - An impersonation token cannot make an ordinary token for its owner"),
+	in(lifecycle.ErrWider, "403 Forbidden - The token to rotate has scopes or networks that the presented token lacks"),
 	in(lifecycle.ErrImpersonationOff, "403 Forbidden - Impersonation is disabled"),
 	in(project.ErrNoProject, "404 Project Not Found"),
 	in(project.ErrNoGroup, "404 Group Not Found"),
@@ -212,11 +222,14 @@ func (*insufficientScope) Error() string { return scope.ErrInsufficient.Error() 
 func (*insufficientScope) Unwrap() error { return scope.ErrInsufficient }
 
 func (i *insufficientScope) reply(*call) *reply {
-	return &reply{status: http.StatusForbidden, body: encode(map[string]string{
-		"error":             "insufficient_scope",
-		"error_description": "The request requires higher privileges than provided by the access token.",
-		"scope":             i.listed.String(),
-	})}
+	return &reply{
+		http.StatusForbidden, encode(map[string]string{
+			"error":             "insufficient_scope",
+			"error_description": "The request requires higher privileges than provided by the access token.",
+			"scope":             i.listed.String(),
+		}),
+		fmt.Sprintf(`%s, error="insufficient_scope", scope="%s"`, realm, i.listed), // a scope's name has no quotes
+	}
 }
 
 func (c *call) throttled(err error) *reply {
@@ -272,10 +285,10 @@ func (c *call) refuse(err error) {
 	}
 	said := c.replyTo(err)
 	c.header().Set("Content-Type", "application/json")
-	switch said.status {
-	case http.StatusUnauthorized:
+	if said.challenge != "" {
 		c.header().Set("WWW-Authenticate", said.challenge)
-	case http.StatusServiceUnavailable:
+	}
+	if said.status == http.StatusServiceUnavailable {
 		c.header().Set("Retry-After", "1")
 	}
 	c.write(said.status, said.body)

@@ -54,7 +54,7 @@ func (c *call) sudo(caller principal.Principal) (principal.Principal, error) {
 		return caller, nil
 	case !caller.Account.Admin:
 		return caller, errSudoNotAdmin
-	case !caller.Token.Scopes.Has(scope.Sudo):
+	case !caller.Scopes.Has(scope.Sudo):
 		return caller, &insufficientScope{listed: scope.Set{scope.Sudo}}
 	case err != nil:
 		return caller, err

@@ -1,10 +1,8 @@
 package gitlabapi_test
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,7 +13,6 @@ import (
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/throttle"
-	"latchkey/pkg/verify"
 )
 
 // A crowd is a world whose functions live on from request to request, as an
@@ -76,8 +73,7 @@ var (
 	tooLong = request{function: "tokens", method: "GET", target: ownToken, header: header("Private-Token", strings.Repeat("x", 256))}
 )
 
-// Breaks if somebody may go on guessing, or is refused a second too early or
-// too late.
+// Breaks if a guesser is not told, or is told a second too early or too late.
 func TestAnAddressMayTrySoManyWrongBearers(t *testing.T) {
 	c := newCrowd(t, throttle.Limits{WrongBearers: 3})
 	try := func(want int) {
@@ -89,12 +85,7 @@ func TestAnAddressMayTrySoManyWrongBearers(t *testing.T) {
 	for range 3 {
 		try(401)
 	}
-	before := c.asked.Load()
-	refused := c.send(t, home, wrong)
-	golden(t, "too many wrong bearers", refused.String())
-	if c.asked.Load() != before {
-		t.Error("a bearer was looked up for an address that had tried too much")
-	}
+	golden(t, "too many wrong bearers", c.send(t, home, wrong).String())
 	try(429)
 	c.clock.Set(now.Add(19 * time.Second))
 	try(429)
@@ -125,8 +116,8 @@ func TestOnlyWrongBearersCount(t *testing.T) {
 		counts bool
 	}{
 		{"unknown", wrong, 401, true},
-		{"checksum wrong", broken, 401, true},
-		{"too long to be one", tooLong, 401, true},
+		{"checksum wrong", broken, 401, false},
+		{"too long to be one", tooLong, 401, false},
 		{"good", get("tokens", ownToken, "owner"), 200, false},
 		{"without a sufficient scope", get("tokens", everyToken, "registry"), 403, false},
 		{"good, for something that is not there", get("tokens", everyToken+"/"+missingToken, "owner"), 401, false},
@@ -238,19 +229,75 @@ func TestAnAccountMayMakeSoManyTokens(t *testing.T) {
 	})
 }
 
-// A refusal for too many tries says nothing about the bearer.
-func TestATooOftenTriedBearerIsNotDescribed(t *testing.T) {
+// Breaks if whoever shares an address can shut others out: beyond the limit, every bearer is looked
+// up as before, and only the 401 of a wrong one becomes a 429, which says nothing about it.
+func TestOnlyWrongBearersAreThrottled(t *testing.T) {
 	c := newCrowd(t, throttle.Limits{WrongBearers: 1})
 	c.send(t, home, wrong)
 	want := c.send(t, home, wrong).String()
-	c.issue(t, "new", "owner", scope.API)
-	for _, r := range []request{broken, get("tokens", ownToken, "expired"), get("tokens", ownToken, "revoked"), get("tokens", ownToken, "new"), get("tokens", ownToken, "blocked")} {
-		if got := c.send(t, home, r).String(); got != want {
-			t.Errorf("%s differs from %s", got, want)
+	for _, name := range []string{"expired", "revoked"} {
+		if got := c.send(t, home, get("tokens", ownToken, name)).String(); got != want {
+			t.Errorf("%s: %s differs from %s", name, got, want)
 		}
 	}
-	var refusal *verify.Refusal
-	if _, err := c.verifier.Verify(t.Context(), c.bearers["expired"], netip.Addr{}); !errors.As(err, &refusal) {
-		t.Error(err) // else the replies are alike for another reason
+	c.issue(t, "new", "owner", scope.API)
+	for name, test := range map[string]struct {
+		r      request
+		status int
+	}{
+		"good, and never seen before": {get("tokens", ownToken, "new"), 200},
+		"of a blocked owner":          {get("tokens", ownToken, "blocked"), 403},
+		"not a bearer":                {broken, 401},
+		"too long to be one":          {tooLong, 401},
+	} {
+		if got := c.status(t, home, test.r); got != test.status {
+			t.Errorf("%s: status %d, want %d", name, got, test.status)
+		}
+	}
+}
+
+// Breaks if values that cannot be bearers fill a table, or cost a read.
+func TestMalformedBearersCostNothing(t *testing.T) {
+	c := newCrowd(t, throttle.Limits{WrongBearers: 1})
+	before := c.asked.Load()
+	for i := range 20 {
+		address := fmt.Sprintf("2001:db8:0:%x::1", i%2)
+		for _, r := range []request{broken, tooLong} {
+			if got := c.status(t, address, r); got != 401 {
+				t.Errorf("status %d", got)
+			}
+		}
+	}
+	if c.asked.Load() != before {
+		t.Error("a value that cannot be a bearer was looked up")
+	}
+	if got := c.status(t, "2001:db8::1", wrong); got != 401 {
+		t.Errorf("a first wrong bearer: status %d", got)
+	}
+}
+
+// Breaks if wrong bearers from its address stop the retry of a rotation or the alarm about a
+// stolen token.
+func TestRotationsBeyondTheLimit(t *testing.T) {
+	c := newCrowd(t, throttle.Limits{WrongBearers: 1})
+	guess := post("issue", ownToken+"/rotate", "", "")
+	guess.header = wrong.header
+	for _, want := range []int{401, 429} {
+		if got := c.status(t, home, guess); got != want {
+			t.Fatalf("a guess: status %d, want %d", got, want)
+		}
+	}
+	rotate := post("issue", ownToken+"/rotate", "owner", "")
+	rotate.header = header("Idempotency-Key", "a-key-of-one-attempt")
+	first := c.send(t, home, rotate)
+	if again := c.send(t, home, rotate); first.status != 200 || again.body != first.body {
+		t.Errorf("the retry of a rotation: %s", again)
+	}
+	c.learn(t, "successor", first)
+	if got := c.status(t, home, post("issue", ownToken+"/rotate", "owner", "")); got != 429 {
+		t.Errorf("reuse: status %d", got)
+	}
+	if got := c.status(t, away, get("tokens", ownToken, "successor")); got != 401 {
+		t.Errorf("the successor of a reused token: status %d", got)
 	}
 }

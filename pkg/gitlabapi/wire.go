@@ -6,6 +6,7 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 )
 
@@ -17,11 +18,13 @@ type tokenJSON struct {
 	CreatedAt   string   `json:"created_at"`
 	Description *string  `json:"description"`
 	Scopes      []string `json:"scopes"`
-	UserID      int64    `json:"user_id"`
-	LastUsedAt  *string  `json:"last_used_at"`
-	Active      bool     `json:"active"`
-	ExpiresAt   *string  `json:"expires_at"`
-	LastUsedIPs []string `json:"last_used_ips"`
+	// EffectiveScopes are those of the scopes that count while the owner is what it is now.
+	EffectiveScopes []string `json:"effective_scopes"`
+	UserID          int64    `json:"user_id"`
+	LastUsedAt      *string  `json:"last_used_at"`
+	Active          bool     `json:"active"`
+	ExpiresAt       *string  `json:"expires_at"`
+	LastUsedIPs     []string `json:"last_used_ips"`
 	// AllowedCIDRs is absent for a token without networks.
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
 	// SupersededUntil is present while the token works together with its successor.
@@ -32,14 +35,10 @@ type tokenJSON struct {
 
 func tokenWire(v lifecycle.View) tokenJSON {
 	t := v.Token
-	scopes := make([]string, len(t.Scopes))
-	for i, s := range t.Scopes {
-		scopes[i] = string(s)
-	}
 	wire := tokenJSON{
 		ID: int64(t.ID), Name: t.Name, Revoked: v.Revoked,
 		CreatedAt: timestamp(t.CreatedAt), Description: optional(t.Description),
-		Scopes: scopes, UserID: int64(t.Owner),
+		Scopes: texts(t.Scopes), EffectiveScopes: texts(v.Scopes), UserID: int64(t.Owner),
 		LastUsedAt: optionalTimestamp(t.LastUsedAt), Active: v.Active,
 		ExpiresAt: optionalDay(t.ExpiresOn), LastUsedIPs: make([]string, len(t.LastUsedIPs)),
 		AllowedCIDRs: t.Networks.Texts(),
@@ -55,10 +54,12 @@ func tokenWire(v lifecycle.View) tokenJSON {
 
 // issuedWire shows the bearer. No other reply does.
 func issuedWire(issued lifecycle.Issued) tokenJSON {
-	wire := tokenWire(lifecycle.View{Token: issued.Token, Active: true})
+	wire := tokenWire(lifecycle.View{Token: issued.Token, Scopes: issued.Scopes, Active: true})
 	wire.Token = reveal(issued.Bearer)
 	return wire
 }
+
+func texts(set scope.Set) []string { return each(set, func(s scope.Scope) string { return string(s) }) }
 
 func reveal(b secret.Bearer) string { return b.Reveal() }
 

@@ -2,6 +2,7 @@ package gitlabapi_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -32,10 +33,12 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
 	"latchkey/pkg/apigateway/proxy"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
@@ -86,6 +89,7 @@ type world struct {
 	counts         *counts
 	publicURL      string
 	throttles      *throttle.Throttles // without limits unless a test sets it
+	notes          *trail.Notes        // new ones for each handler unless a test sets it
 	// leakStep is what replies to reports of leaks take a multiple of: nothing
 	// unless a test sets it.
 	leakStep  func(int) time.Duration
@@ -225,13 +229,13 @@ func (w *world) connect(client *dynamodb.Client) {
 	}
 	w.issuer = made(lifecycle.NewIssuer(w.issuing))
 	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))
-	w.lister = made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))
+	w.lister = made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Scopes: scope.GitLab(), Pepper: w.pepper, Format: w.format, Clock: w.clock}))
 	w.accounts = made(directory.New(made(directory.NewFinder(directory.FinderParts{Reader: w.table, Projects: w.table, Clock: w.clock})), w.table))
 	w.planner = &planner{}
 	w.administration = made(administration.New(w.administering()))
 	w.features = made(administration.NewFeatures(administration.FeaturesParts{Store: w.table, Reader: w.table, Finder: w.table, Clock: w.clock}))
 	w.trail = made(trail.New(trail.Parts{Store: w.table, Reader: w.table, Projects: w.table, Clock: w.clock}))
-	w.verifying = verify.Parts{Store: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}
+	w.verifying = verify.Parts{Store: w.table, Pepper: w.pepper, Format: w.format, Scopes: scope.GitLab(), Clock: w.clock}
 	w.verifier = w.verifierOn(w.table)
 }
 
@@ -322,9 +326,15 @@ func (w *world) set(tb testing.TB, name, attribute, value string) {
 	check(tb, err)
 }
 
+// as is the principal of a token of the account with this name.
+func (w *world) as(name string, t token.Token) principal.Principal {
+	owner := w.users[name]
+	return principal.Principal{Account: owner, Token: t, Scopes: t.EffectiveScopes(scope.GitLab(), owner)}
+}
+
 func (w *world) api(function string) *gitlabapi.API {
 	return &gitlabapi.API{
-		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Accounts: w.table, Trail: w.table, Clock: w.clock,
+		Log: telemetry.NewLogger(w.logs, function), Verifier: w.verifier, Accounts: w.table, Trail: cmp.Or(w.notes, trail.NewNotes(w.table)), Clock: w.clock,
 		PublicURL: w.publicURL, Count: w.counts.count, Throttles: w.throttles,
 	}
 }
@@ -362,6 +372,13 @@ func (w *world) consoles() map[string]lambda.Handler {
 		"issue":  gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts)),
 		"revoke": gitlabapi.Lambda(w.function("revoke"), gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
 	}
+}
+
+// A latest records in the table that the world has at the time.
+type latest struct{ *world }
+
+func (l latest) Record(ctx context.Context, events ...audit.Event) error {
+	return l.table.Record(ctx, events...)
 }
 
 // snapshot returns everything in the table but the audit trail, which also says

@@ -359,7 +359,7 @@ func (f *fixture) make(t testing.TB) {
 	var errs [3]error
 	f.issuer, errs[0] = lifecycle.NewIssuer(p)
 	f.revoker, errs[1] = lifecycle.NewRevoker(lifecycle.RevokerParts{Store: s, Reader: s, Projects: s, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock})
-	f.lister, errs[2] = lifecycle.NewLister(lifecycle.ListerParts{Store: s, Reader: s, Projects: s, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock})
+	f.lister, errs[2] = lifecycle.NewLister(lifecycle.ListerParts{Store: s, Reader: s, Projects: s, Scopes: p.Scopes, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock})
 	checkErr(t, errors.Join(errs[:]...), nil)
 }
 
@@ -404,7 +404,8 @@ func (f *fixture) callerAt(t testing.TB, pid project.ID, level project.Level) pr
 
 // caller is the principal of a token as it is stored now.
 func (f *fixture) caller(t token.Token) principal.Principal {
-	return principal.Principal{Account: f.accts[t.Owner], Token: f.tokens[t.ID]}
+	t = f.tokens[t.ID]
+	return principal.Principal{Account: f.accts[t.Owner], Token: t, Scopes: t.EffectiveScopes(f.scopes, f.accts[t.Owner])}
 }
 
 func (f *fixture) callerOf(t testing.TB, id account.ID) principal.Principal {

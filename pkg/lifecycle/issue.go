@@ -80,8 +80,8 @@ type Spec struct {
 	Scopes      scope.Set
 	// ExpiresOn is the day from which it is expired; no day asks for the default.
 	ExpiresOn clock.Day
-	// Networks are where it may be used. The default is everywhere, or for a token for oneself the
-	// networks of the presented token.
+	// Networks are where it may be used. The default is the networks of the presented token, or
+	// everywhere where an administrator makes a token for an account.
 	Networks token.Networks
 	// Key is the client's idempotency key, or the zero Key.
 	Key Key
@@ -98,6 +98,8 @@ type Key struct {
 type Issued struct {
 	Token  token.Token
 	Bearer secret.Bearer
+	// Scopes are its effective scopes.
+	Scopes scope.Set
 }
 
 // ErrUnfit means that the requested token breaks a rule. It wraps fault.Breaches.
@@ -186,14 +188,9 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
-	if !by.Request.Session && !i.parts.Scopes.Covers(by.Token.Scopes, spec.Scopes) {
-		return Issued{}, ErrScopeBeyondCaller
-	}
-	if len(spec.Networks) == 0 {
-		spec.Networks = by.Token.Networks
-	}
-	if !spec.Networks.Within(by.Token.Networks) {
-		return Issued{}, ErrNetworksBeyondCaller
+	spec, err := i.confined(by, spec)
+	if err != nil {
+		return Issued{}, err
 	}
 	rules, err := i.rules(ctx)
 	if err != nil {
@@ -207,6 +204,29 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 		return Issued{}, err
 	}
 	return i.create(ctx, by, by.Account, token.Personal, spec, rules)
+}
+
+// confined returns spec with the networks of the presented token unless it asks for others, and
+// refuses what goes beyond the presented token.
+func (i *Issuer) confined(by principal.Principal, spec Spec) (Spec, error) {
+	if len(spec.Networks) == 0 {
+		spec.Networks = by.Token.Networks
+	}
+	return spec, i.within(by, spec.Scopes, spec.Networks)
+}
+
+// within returns ErrScopeBeyondCaller or ErrNetworksBeyondCaller for a token that could do what the
+// presented one cannot hand on. Somebody who is signed in to the page presents none.
+func (i *Issuer) within(by principal.Principal, scopes scope.Set, networks token.Networks) error {
+	switch {
+	case by.Request.Session:
+		return nil
+	case !i.parts.Scopes.Covers(by.Scopes, scopes):
+		return ErrScopeBeyondCaller
+	case !networks.Within(by.Token.Networks):
+		return ErrNetworksBeyondCaller
+	}
+	return nil
 }
 
 // Check returns ErrUnfit with every rule that a token for owner would break. It serves callers who
@@ -291,7 +311,12 @@ func (i *Issuer) CreateByConsole(ctx context.Context, requestID string, owner ac
 	t := i.fresh(owner, 0, token.Personal, spec)
 	t.Digest = i.parts.Pepper.Digest(bearer)
 	t, err = i.parts.Store.CreateToken(ctx, owner, t, nil, eventBy(principal.Console(requestID), t.CreatedAt, t, audit.Issued))
-	return Issued{Token: t, Bearer: bearer}, err
+	return i.issued(t, owner, bearer), err
+}
+
+// issued returns a new token of owner with its bearer.
+func (i *Issuer) issued(t token.Token, owner account.Account, bearer secret.Bearer) Issued {
+	return Issued{Token: t, Bearer: bearer, Scopes: t.EffectiveScopes(i.parts.Scopes, owner)}
 }
 
 func (i *Issuer) today() clock.Day { return clock.DayOf(i.parts.Clock.Now()) }
@@ -367,7 +392,7 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 		t := i.fresh(owner, by.Asker(), kind, spec)
 		t.Digest = i.parts.Pepper.Digest(bearer)
 		t, err = i.parts.Store.CreateToken(ctx, owner, t, use, eventBy(by, t.CreatedAt, t, audit.Issued))
-		return Issued{Token: t, Bearer: bearer}, err
+		return i.issued(t, owner, bearer), err
 	})
 }
 
@@ -454,5 +479,6 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 	}
 	t.LastUsedIPs = nil
 	t.LastUsedAt, t.RevokedAt, t.RevokedReason, t.WorksUntil = time.Time{}, time.Time{}, "", time.Time{}
-	return Issued{Token: t, Bearer: bearer}, nil
+	owner, err := ownerOf(ctx, i.parts.Reader, t)
+	return i.issued(t, owner, bearer), err
 }

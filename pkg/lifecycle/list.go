@@ -12,6 +12,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
@@ -26,6 +27,7 @@ type ListerParts struct {
 	Reader TokenReader
 	// Projects has the tokens of projects and groups.
 	Projects ProjectReader
+	Scopes   *scope.Catalog
 	Pepper   secret.Pepper
 	Format   secret.Format
 	Clock    clock.Clock
@@ -41,19 +43,22 @@ func NewLister(parts ListerParts) (*Lister, error) {
 
 // A View is a token with its state at the time of the reply.
 type View struct {
-	Token   token.Token
+	Token token.Token
+	// Scopes are its effective scopes.
+	Scopes  scope.Set
 	Active  bool
 	Revoked bool
 	// Gone marks a token of a project or group whose bot was deleted.
 	Gone bool
 }
 
-// ViewOf returns t with its state at now; see token.Token.StateAt for validFrom and p.
-func ViewOf(t token.Token, now time.Time, validFrom int64, p settings.Settings) View {
+// viewOf returns t, which belongs to owner, with its state at now.
+func (l *Lister) viewOf(t token.Token, now time.Time, owner account.Account, p settings.Settings) View {
 	return View{
 		Token:   t,
-		Active:  t.StateAt(now, validFrom, p) == token.Active,
-		Revoked: t.RevokedIn(now, validFrom),
+		Scopes:  t.EffectiveScopes(l.parts.Scopes, owner),
+		Active:  t.StateAt(now, owner.TokensValidFrom, p) == token.Active,
+		Revoked: t.RevokedIn(now, owner.TokensValidFrom),
 	}
 }
 
@@ -114,8 +119,8 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 	now := l.parts.Clock.Now()
 	if f.Owner == 0 {
 		top := newTop(s, offset+limit)
-		err := l.parts.Store.EveryToken(ctx, func(t token.Token, validFrom int64) {
-			if v := ViewOf(t, now, validFrom, by.Settings); f.matches(v) {
+		err := l.parts.Store.EveryToken(ctx, func(t token.Token, owner account.Account) {
+			if v := l.viewOf(t, now, owner, by.Settings); f.matches(v) {
 				top.add(v)
 			}
 		})
@@ -135,7 +140,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 		})
 		listing := Listing{Total: total, Views: make([]View, len(tokens))}
 		for i, t := range tokens {
-			listing.Views[i] = ViewOf(t, now, owner.TokensValidFrom, by.Settings)
+			listing.Views[i] = l.viewOf(t, now, owner, by.Settings)
 		}
 		return listing, err
 	}
@@ -145,7 +150,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 	}
 	top := newTop(s, offset+limit)
 	for _, t := range tokens {
-		if v := ViewOf(t, now, owner.TokensValidFrom, by.Settings); by.MayManage(t) && f.matches(v) {
+		if v := l.viewOf(t, now, owner, by.Settings); by.MayManage(t) && f.matches(v) {
 			top.add(v)
 		}
 	}
@@ -180,7 +185,7 @@ func (l *Lister) Identify(ctx context.Context, by principal.Principal, value str
 
 // Self returns the presented token.
 func (l *Lister) Self(by principal.Principal) View {
-	return ViewOf(by.Token, l.parts.Clock.Now(), by.Holder().TokensValidFrom, by.Settings)
+	return l.viewOf(by.Token, l.parts.Clock.Now(), by.Holder(), by.Settings)
 }
 
 func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token) (View, error) {
@@ -191,7 +196,7 @@ func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token
 			return View{}, err
 		}
 	}
-	return ViewOf(t, l.parts.Clock.Now(), owner.TokensValidFrom, by.Settings), nil
+	return l.viewOf(t, l.parts.Clock.Now(), owner, by.Settings), nil
 }
 
 func (f Filter) onlyOwner() bool { return f == Filter{Owner: f.Owner} }

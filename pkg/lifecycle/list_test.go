@@ -44,9 +44,9 @@ func (s *fakeStore) PageOfOwner(ctx context.Context, id account.ID, page token.P
 	return tokens[from:min(from+page.Limit, len(tokens))], len(tokens), err
 }
 
-func (s *fakeStore) EveryToken(_ context.Context, each func(token.Token, int64)) error {
+func (s *fakeStore) EveryToken(_ context.Context, each func(token.Token, account.Account)) error {
 	for _, t := range s.tokens { // in the order of a map: none
-		each(t, s.accts[t.Owner].TokensValidFrom)
+		each(t, s.accts[t.Owner])
 	}
 	return nil
 }
@@ -240,7 +240,7 @@ func wanted(f *fixture, by principal.Principal, filter lifecycle.Filter, s lifec
 		from := f.accts[tok.Owner].TokensValidFrom
 		expired := !tok.ExpiresOn.IsZero() && f.clock.Now().Format("2006-01-02") >= tok.ExpiresOn.String()
 		revoked := !tok.RevokedAt.IsZero() || tok.ID.Number() < from
-		v := lifecycle.View{Token: tok, Revoked: revoked, Active: !revoked && !expired}
+		v := lifecycle.View{Token: tok, Scopes: tok.Scopes, Revoked: revoked, Active: !revoked && !expired}
 		keep := by.Account.Admin || tok.Owner == by.Account.ID && tok.Kind == token.Personal
 		keep = keep && (filter.Owner == 0 || filter.Owner == tok.Owner)
 		keep = keep && (filter.Active == nil || *filter.Active == v.Active) && (filter.Revoked == nil || *filter.Revoked == revoked)

@@ -110,7 +110,7 @@ func (l *Lister) AllOwn(ctx context.Context, by principal.Principal) ([]View, er
 	var views []View
 	for _, t := range tokens {
 		if t.Kind == token.Personal {
-			views = append(views, ViewOf(t, now, by.Account.TokensValidFrom, by.Settings))
+			views = append(views, l.viewOf(t, now, by.Account, by.Settings))
 		}
 	}
 	return views, nil

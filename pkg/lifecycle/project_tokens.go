@@ -46,8 +46,9 @@ var (
 // ErrLevelAbove means that the token's level is above the manager's.
 var ErrLevelAbove = fmt.Errorf("%w: level of the token above the caller's", fault.ErrInput)
 
-// CreateForProject makes a token for the project ref, and a bot that owns it. Errors: those of
-// principal.FindAccess; ErrNotManager; fault.ErrSwitchedOff; ErrOwnerLevel; ErrUnfit.
+// CreateForProject makes a token for the project ref, and a bot that owns it. The token stays within
+// the scopes and networks of the presented one. Errors: those of principal.FindAccess; ErrNotManager;
+// fault.ErrSwitchedOff; ErrOwnerLevel; ErrScopeBeyondCaller; ErrNetworksBeyondCaller; ErrUnfit.
 func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, spec ProjectSpec) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
@@ -69,6 +70,9 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	if !access.AtLeast(spec.Level) {
 		return Issued{}, ErrOwnerLevel
 	}
+	if spec.Spec, err = i.confined(by, spec.Spec); err != nil {
+		return Issued{}, err
+	}
 	bot := account.Account{
 		Name: spec.Name, State: account.Active, Bot: true,
 		CreatedAt: i.parts.Clock.Now(), CreatedBy: by.Asker(),
@@ -81,14 +85,15 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	if err := i.check(bot, spec.Spec, rules.latest); err != nil {
 		return Issued{}, err
 	}
-	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (issued Issued, err error) {
+	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (_ Issued, err error) {
 		t := i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec)
 		t.Project, t.Level = access.Project.ID, spec.Level
-		issued.Token, err = i.parts.Bots.CreateProjectToken(ctx, access.Project, bot, t, func(owner account.ID) (_ secret.Digest, use *secret.Use, err error) {
-			issued.Bearer, use, err = mint(owner)
-			return i.parts.Pepper.Digest(issued.Bearer), use, err
+		var bearer secret.Bearer
+		t, err = i.parts.Bots.CreateProjectToken(ctx, access.Project, bot, t, func(owner account.ID) (_ secret.Digest, use *secret.Use, err error) {
+			bearer, use, err = mint(owner)
+			return i.parts.Pepper.Digest(bearer), use, err
 		}, eventBy(by, t.CreatedAt, t, audit.Issued))
-		return issued, err
+		return i.issued(t, bot, bearer), err
 	})
 	if errors.Is(err, fault.ErrNotFound) {
 		return Issued{}, kind.Missing()
@@ -167,7 +172,7 @@ func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind
 	now := l.parts.Clock.Now()
 	top := newTop(s, offset+limit)
 	for _, t := range tokens {
-		if v := viewOfBot(t, now, bots[t.Owner], by.Settings); f.matches(v) {
+		if v := l.viewOfBot(t, now, bots[t.Owner], by.Settings); f.matches(v) {
 			top.add(v)
 		}
 	}
@@ -189,7 +194,7 @@ func (l *Lister) GetOfProject(ctx context.Context, by principal.Principal, kind 
 	if err != nil {
 		return View{}, err
 	}
-	return viewOfBot(t, l.parts.Clock.Now(), bot, by.Settings), nil
+	return l.viewOfBot(t, l.parts.Clock.Now(), bot, by.Settings), nil
 }
 
 func (l *Lister) manages(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (principal.Access, error) {
@@ -201,8 +206,8 @@ func (l *Lister) manages(ctx context.Context, by principal.Principal, kind proje
 }
 
 // viewOfBot returns t with its state at now. bot is its owner or the ghost.
-func viewOfBot(t token.Token, now time.Time, bot account.Account, p settings.Settings) View {
-	v := ViewOf(t, now, bot.TokensValidFrom, p)
+func (l *Lister) viewOfBot(t token.Token, now time.Time, bot account.Account, p settings.Settings) View {
+	v := l.viewOf(t, now, bot, p)
 	v.Gone = bot.ID != t.Owner
 	return v
 }

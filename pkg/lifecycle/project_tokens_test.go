@@ -390,6 +390,9 @@ func TestListingAndGettingTokensOfAProject(t *testing.T) {
 		{Token: f.tokens[bulk.ID], Revoked: true},
 		{Token: f.tokens[lost.ID], Revoked: true, Gone: true},
 	}
+	for i := range wants {
+		wants[i].Scopes = scope.Set{"api"}
+	}
 	list := func(filter lifecycle.Filter, s lifecycle.Sort, offset, limit int) lifecycle.Listing {
 		t.Helper()
 		listing, err := f.lister.ListOfProject(t.Context(), by, project.KindProject, "acme/web", filter, s, offset, limit)

@@ -33,11 +33,15 @@ var ErrAlreadyRevoked = fmt.Errorf("%w: token already revoked", fault.ErrInput)
 // token yet.
 var ErrAlreadyRotated = fmt.Errorf("%w: token already rotated", fault.ErrInput)
 
+// ErrWider means that the token to rotate has a scope or a network that the presented token lacks.
+var ErrWider = fmt.Errorf("%w: token wider than the caller's", fault.ErrForbidden)
+
 // Rotate revokes the token with this id, at once or after an overlap, and issues its successor with
-// the same owner, kind, name, description, scopes, networks, project and level. An expired token
+// the same owner, kind, name, description, networks, project and level, and those of its scopes that
+// its owner may hold now. An expired token
 // can be rotated; a revoked one and one with a successor cannot. Errors: fault.ErrNotFound for a
 // token that does not exist or is hidden from the caller, ErrAlreadyRevoked, ErrUnfit for an
-// invalid day, a child of account.ErrInactive for an inactive owner, ErrImpersonated,
+// invalid day or a token none of whose scopes count, ErrWider, a child of account.ErrInactive for an inactive owner, ErrImpersonated,
 // ErrImpersonationOff.
 func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
@@ -82,6 +86,12 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	if !mayMake(by, old.Kind, old.Owner) {
 		return Issued{}, ErrImpersonated
 	}
+	// A successor has the scopes that count, and nothing that the presented token lacks. Other
+	// people's tokens are not bound: an administrator can make any token for them anyway.
+	scopes := old.EffectiveScopes(i.parts.Scopes, owner)
+	if (old.Owner == by.Token.Owner || old.Kind.OfProject()) && i.within(by, scopes, old.Networks) != nil {
+		return Issued{}, ErrWider
+	}
 	now := i.parts.Clock.Now()
 	switch {
 	case old.RevokedIn(now, owner.TokensValidFrom):
@@ -100,6 +110,9 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 		r.ExpiresOn = rules.rotatedUntil()
 	}
 	var broken fault.Breaches
+	if len(scopes) == 0 {
+		broken.Add("scopes", fault.NotInList, nil)
+	}
 	if i.checkExpiry(&broken, r.ExpiresOn, rules.latest); len(broken) > 0 {
 		return Issued{}, unfit(broken)
 	}
@@ -113,7 +126,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 		}
 		next := token.Token{
 			Kind: old.Kind, Owner: old.Owner,
-			Name: old.Name, Description: old.Description, Scopes: old.Scopes,
+			Name: old.Name, Description: old.Description, Scopes: scopes,
 			CreatedAt: now, CreatedBy: by.Asker(),
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
@@ -126,7 +139,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 		rotated := eventBy(by, now, next, audit.Rotated)
 		rotated.Previous = old.ID
 		next, err = i.parts.Store.RotateToken(ctx, owner, old, next, use, rotated)
-		return Issued{Token: next, Bearer: bearer}, err
+		return i.issued(next, owner, bearer), err
 	})
 	if errors.Is(err, token.ErrSuperseded) {
 		return Issued{}, ErrAlreadyRotated

@@ -22,7 +22,7 @@ func TestASuccessorIsItsPredecessorAgain(t *testing.T) {
 			f := newFixture(t)
 			by := f.callerOf(t, admin)
 			old := f.give(t, owner, func(tok *token.Token) {
-				tok.Kind, tok.Description, tok.Scopes, tok.LastUsedAt = kind, "d", scope.Set{"read_user", "sudo"}, now
+				tok.Kind, tok.Description, tok.Scopes, tok.LastUsedAt = kind, "d", scope.Set{"read_user", "read_registry"}, now
 			})
 			next, err := f.issuer.Rotate(t.Context(), by, old.ID, lifecycle.Rotation{})
 			checkErr(t, err, nil)

@@ -69,8 +69,9 @@ type ListStore interface {
 	TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error)
 	// PageOfOwner returns one page of them, and their total.
 	PageOfOwner(ctx context.Context, owner account.ID, page token.Page) ([]token.Token, int, error)
-	// EveryToken passes every token to each, in no order, with its owner's TokensValidFrom.
-	EveryToken(ctx context.Context, each func(token.Token, int64)) error
+	// EveryToken passes every token to each, in no order, with its owner, of whom it knows only the
+	// id, Admin and TokensValidFrom.
+	EveryToken(ctx context.Context, each func(token.Token, account.Account)) error
 }
 
 // A ProjectReader finds projects and groups and lists their tokens, with consistent reads.

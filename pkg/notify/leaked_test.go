@@ -16,7 +16,7 @@ func TestMailsAboutLeaks(t *testing.T) {
 	endless.ExpiresOn = clock.Day{}
 	eternal := notice(t, sweep.Leaked, tok(t, 7, "nightly-export", "2026-04-24"), endless)
 	ofProject := notice(t, sweep.Leaked, tok(t, 7, "deploy-bot", "2026-04-24"))
-	ofProject.Project = project.Project{Kind: project.KindProject, FullPath: "acme/web"}
+	ofProject = of(3, project.KindProject, "acme/web", ofProject)
 	many := notice(t, sweep.Leaked)
 	for i := range int64(sweep.MaxListed) {
 		many.Tokens = append(many.Tokens, tok(t, i+1, fmt.Sprintf("exporter-%03d", i+1), "2026-04-24"))

@@ -2,38 +2,46 @@ package notify
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"latchkey/pkg/clock"
 	"latchkey/pkg/project"
+	"latchkey/pkg/quote"
 	"latchkey/pkg/sweep"
 )
 
-// A letter holds the words of a notice for both templates.
+// A letter holds the words of a notice for both templates. Names that people chose are in it only as
+// quote.Name shows them.
 type letter struct {
-	Subject  string
-	Expiring bool
-	// Revoked marks notices about revoked tokens. Limit says how long new tokens may be valid, ""
-	// if unknown.
-	Revoked bool
-	Limit   string
-	// Leaked marks notices about tokens that were revoked because their values were found in
-	// public.
-	Leaked bool
+	Subject, Title string
+	// Expiring, Expired, Revoked and Leaked say what happened to some of the tokens. Revoked does
+	// not include Leaked.
+	Expiring, Expired, Revoked, Leaked bool
+	// Limit says how long new tokens may be valid, "" if unknown.
+	Limit string
 	// Name is the recipient's name, or "".
 	Name string
 	// Lead says how many tokens the notice is about and what happens to them.
-	Lead string
-	// Kind and Project are the kind and path of the project or group of a bot's tokens; "" in a
-	// mail about the recipient's own tokens.
-	Kind, Project string
-	// Reason says why the recipient gets the mail. The project's path follows it.
+	Lead   string
+	Last   bool
+	Groups []group
+	More   int // tokens that are not listed
+	// Rotate are the paths that replace tokens such as these.
+	Rotate []string
+	// Bots says that some tokens are of projects or groups.
+	Bots bool
+	// Reason says why the recipient gets the mail.
 	Reason  string
-	Rows    []row
-	More    int // tokens that are not listed
 	PageURL string
+}
+
+// A group holds the tokens that are in the mail for the same reason and belong together.
+type group struct {
+	Heading string // "" if the mail needs none
+	Day     string // what the day of a row is
+	Rows    []row
 }
 
 type row struct {
@@ -41,56 +49,156 @@ type row struct {
 }
 
 func letterOf(n sweep.Notice, pageURL string) letter {
+	reasons := reasonsOf(n)
 	l := letter{
 		Subject:  subject(n),
-		Expiring: n.Kind == sweep.Expiring,
-		Revoked:  n.Kind == sweep.Lifetime || n.Kind == sweep.Leaked,
-		Leaked:   n.Kind == sweep.Leaked,
+		Title:    "Access tokens",
+		Expiring: slices.Contains(reasons, sweep.Expiring),
+		Expired:  slices.Contains(reasons, sweep.Expired),
+		Revoked:  slices.Contains(reasons, sweep.Lifetime),
+		Leaked:   slices.Contains(reasons, sweep.Leaked),
 		Limit:    limit(n.LimitDays),
-		Name:     clean(n.Recipient.Name),
 		Lead:     lead(n),
-		Kind:     string(n.Project.Kind),
-		Project:  clean(n.Project.FullPath),
-		Reason:   reason(n.Project.Kind),
-		Rows:     make([]row, len(n.Tokens)),
+		Last:     n.Last,
 		More:     n.Total - len(n.Tokens),
+		Rotate:   rotations(n),
+		Bots:     slices.ContainsFunc(n.Tokens, ofBot),
+		Reason:   reason(n),
 		PageURL:  pageURL,
 	}
+	if len(reasons) == 1 {
+		l.Title = titles[reasons[0]]
+	}
+	if named(n.Recipient.Name) {
+		l.Name = quote.Name(n.Recipient.Name)
+	}
 	for i, t := range n.Tokens {
-		r := row{
-			Name:     clean(t.Name),
-			ID:       t.ID.String(),
-			Scopes:   strings.ReplaceAll(t.Scopes.String(), " ", ", "),
-			LastUsed: "never",
-			Day:      t.ExpiresOn.String(),
-			When:     when(n.Today, t.ExpiresOn),
+		if i == 0 || !together(n, n.Tokens[i-1], t) {
+			l.Groups = append(l.Groups, group{Heading: heading(n, t, len(reasons) > 1), Day: days[why(n, t)]})
 		}
-		if r.Name == "" {
-			r.Name = "(no name)"
-		}
-		if t.ExpiresOn.IsZero() {
-			r.Day, r.When = "never", ""
-		}
-		if !t.LastUsedAt.IsZero() {
-			r.LastUsed = clock.DayOf(t.LastUsedAt).String()
-		}
-		l.Rows[i] = r
+		last := &l.Groups[len(l.Groups)-1]
+		last.Rows = append(last.Rows, rowOf(n, t))
+	}
+	if !l.Bots && len(reasons) == 1 {
+		l.Groups[0].Heading = ""
 	}
 	return l
 }
 
+var (
+	titles = map[sweep.Kind]string{
+		sweep.Expiring: "Expiring access tokens", sweep.Expired: "Expired access tokens",
+		sweep.Lifetime: "Revoked access tokens", sweep.Leaked: "Revoked access tokens",
+	}
+	// happened says what happened to tokens.
+	happened = map[sweep.Kind]string{
+		sweep.Expiring: "expire soon", sweep.Expired: "have expired",
+		sweep.Lifetime: "were revoked", sweep.Leaked: "were revoked because they were reported as leaked",
+	}
+	days = map[sweep.Kind]string{
+		sweep.Expiring: "expires on", sweep.Expired: "ended on", sweep.Lifetime: "was to end", sweep.Leaked: "was to end",
+	}
+)
+
+func rowOf(n sweep.Notice, t sweep.Token) row {
+	r := row{
+		Name:     "(no name)",
+		ID:       t.ID.String(),
+		Scopes:   strings.ReplaceAll(t.Scopes.String(), " ", ", "),
+		LastUsed: "never",
+		Day:      t.ExpiresOn.String(),
+		When:     when(n.Today, t.ExpiresOn),
+	}
+	if named(t.Name) {
+		r.Name = quote.Name(t.Name)
+	}
+	if t.ExpiresOn.IsZero() {
+		r.Day, r.When = "never", ""
+	}
+	if !t.LastUsedAt.IsZero() {
+		r.LastUsed = clock.DayOf(t.LastUsedAt).String()
+	}
+	return r
+}
+
+// named reports whether there is anything of a name to show.
+func named(name string) bool { return quote.Name(name) != quote.Name("") }
+
+// ofBot reports whether a token is of a project or group.
+func ofBot(t sweep.Token) bool { return t.Project.Kind != "" }
+
+// together reports whether two tokens are in a mail for the same reason and belong to the same
+// project, or to the recipient.
+func together(n sweep.Notice, a, b sweep.Token) bool {
+	return why(n, a) == why(n, b) && a.Project.Kind == b.Project.Kind && a.Project.ID == b.Project.ID && a.Project.FullPath == b.Project.FullPath
+}
+
+// reasonsOf returns why the listed tokens are in a notice, each reason once.
+func reasonsOf(n sweep.Notice) (reasons []sweep.Kind) {
+	for _, kind := range []sweep.Kind{sweep.Expiring, sweep.Expired, sweep.Lifetime, sweep.Leaked} {
+		if slices.ContainsFunc(n.Tokens, func(t sweep.Token) bool { return why(n, t) == kind }) {
+			reasons = append(reasons, kind)
+		}
+	}
+	return reasons
+}
+
+// heading says whose the tokens of a group are and, in a mail with several reasons, what happened to
+// them.
+func heading(n sweep.Notice, t sweep.Token, several bool) string {
+	whose, end := "Your own tokens", ""
+	if ofBot(t) {
+		whose = fmt.Sprintf("Tokens of the %s %s", t.Project.Kind, quote.Name(t.Project.FullPath))
+		if t.Project.ID != 0 {
+			whose += " (id " + t.Project.ID.String() + ")"
+		}
+	}
+	if several {
+		end = " that " + happened[why(n, t)]
+	}
+	return whose + end + ":"
+}
+
+// some says what happened to the tokens of a notice with several reasons.
+func some(reasons []sweep.Kind) string {
+	all := make([]string, len(reasons))
+	for i, reason := range reasons {
+		all[i] = "some " + happened[reason]
+	}
+	return strings.Join(all, ", ")
+}
+
+// span returns the first and the last day of the listed tokens.
+func span(n sweep.Notice) (first, last clock.Day) {
+	first, last = n.Tokens[0].ExpiresOn, n.Tokens[0].ExpiresOn
+	for _, t := range n.Tokens {
+		if first.After(t.ExpiresOn) {
+			first = t.ExpiresOn
+		}
+		if t.ExpiresOn.After(last) {
+			last = t.ExpiresOn
+		}
+	}
+	return first, last
+}
+
 // subject says how many tokens the notice is about, and the soonest day. It names the last day only
-// if all tokens are listed, because the days of the others are unknown.
+// if all tokens are listed, because the days of the others are unknown. No name that somebody chose
+// is in it.
 func subject(n sweep.Notice) string {
-	switch n.Kind {
+	reasons := reasonsOf(n)
+	if len(reasons) > 1 {
+		return tokens(n) + ": " + some(reasons)
+	}
+	switch reasons[0] {
 	case sweep.Leaked:
 		return leakedSubject(n)
 	case sweep.Lifetime:
 		return fmt.Sprintf("%d access %s revoked", n.Total, plural(n.Total, "token was", "tokens were"))
 	}
-	first, last := n.Tokens[0].ExpiresOn, n.Tokens[len(n.Tokens)-1].ExpiresOn
+	first, last := span(n)
 	all := n.Total == len(n.Tokens)
-	if n.Kind == sweep.Expired {
+	if reasons[0] == sweep.Expired {
 		have := plural(n.Total, "has", "have")
 		switch {
 		case !all:
@@ -112,23 +220,23 @@ func subject(n sweep.Notice) string {
 	}
 }
 
-// lead avoids "your", because a bot's mail goes to the managers of its project.
+// lead avoids "your", because bots' tokens belong to projects.
 func lead(n sweep.Notice) string {
-	switch n.Kind {
-	case sweep.Leaked:
-		return leakedLead(n)
-	case sweep.Lifetime:
-		return revokedLead(n)
+	reasons := reasonsOf(n)
+	what := fmt.Sprintf("%s that you %s", tokens(n), whose(n))
+	if len(reasons) > 1 {
+		return what + ": " + some(reasons) + "."
 	}
-	what := tokens(n) + " that you own or look after"
-	if n.Project.Kind != "" {
-		what = tokens(n) + " that you look after"
-	}
-	stopped := !n.Tokens[0].ExpiresOn.After(n.Today)
+	first, _ := span(n)
+	stopped := !first.After(n.Today)
 	switch {
-	case n.Kind == sweep.Expired && n.Total == 1:
+	case reasons[0] == sweep.Leaked:
+		return leakedLead(n)
+	case reasons[0] == sweep.Lifetime:
+		return revokedLead(n)
+	case reasons[0] == sweep.Expired && n.Total == 1:
 		return what + " has expired. It stopped working at the start of its date, 00:00 UTC."
-	case n.Kind == sweep.Expired:
+	case reasons[0] == sweep.Expired:
 		return what + " have expired. Each stopped working at the start of its date, 00:00 UTC."
 	case n.Total == 1 && stopped:
 		return what + " expires today. It stopped working at the start of its date, 00:00 UTC."
@@ -141,21 +249,63 @@ func lead(n sweep.Notice) string {
 	}
 }
 
-// tokens counts the tokens by kind, such as "1 project access token".
+// whose says in which way the recipient has to do with the tokens.
+func whose(n sweep.Notice) string {
+	if slices.ContainsFunc(n.Tokens, func(t sweep.Token) bool { return !ofBot(t) }) {
+		return "own or look after"
+	}
+	return "look after"
+}
+
+// tokens counts the tokens, by kind if all listed ones are of one kind, such as "1 project access
+// token".
 func tokens(n sweep.Notice) string {
-	kind := ""
-	if n.Project.Kind != "" {
-		kind = string(n.Project.Kind) + " "
+	kind := string(n.Tokens[0].Project.Kind)
+	if slices.ContainsFunc(n.Tokens, func(t sweep.Token) bool { return string(t.Project.Kind) != kind }) {
+		kind = ""
+	}
+	if kind != "" {
+		kind += " "
 	}
 	return fmt.Sprintf("%d %saccess %s", n.Total, kind, plural(n.Total, "token", "tokens"))
 }
 
-// reason says which members of a project get mails about its tokens; see project.Kind.ManageLevel.
-func reason(kind project.Kind) string {
-	if kind == project.KindGroup {
-		return "You get this mail because you are an owner of"
+// rotations returns the paths that replace tokens such as the listed ones.
+func rotations(n sweep.Notice) (paths []string) {
+	for _, kind := range []project.Kind{"", project.KindProject, project.KindGroup} {
+		if !slices.ContainsFunc(n.Tokens, func(t sweep.Token) bool { return t.Project.Kind == kind && !revoked(why(n, t)) }) {
+			continue
+		}
+		if kind == "" {
+			paths = append(paths, "POST /api/v4/personal_access_tokens/:id/rotate")
+		} else {
+			paths = append(paths, fmt.Sprintf("POST /api/v4/%ss/:id/access_tokens/:token_id/rotate", kind))
+		}
 	}
-	return "You get this mail because you are a maintainer or owner of"
+	return paths
+}
+
+// reason says why the recipient gets a mail; see project.Kind.ManageLevel.
+func reason(n sweep.Notice) string {
+	var roles []string
+	for _, role := range []struct {
+		kind project.Kind
+		of   string
+	}{{project.KindProject, "a maintainer or owner of"}, {project.KindGroup, "an owner of"}} {
+		found := map[string]bool{}
+		for _, t := range n.Tokens {
+			if t.Project.Kind == role.kind {
+				found[t.Project.FullPath] = true
+			}
+		}
+		if len(found) > 0 {
+			roles = append(roles, fmt.Sprintf("%s %s %s%s", role.of, plural(len(found), "the", "these"), role.kind, plural(len(found), "", "s")))
+		}
+	}
+	if roles == nil {
+		return "This is a service message to people who own or look after access tokens."
+	}
+	return "You get this mail because you are " + strings.Join(roles, " and ") + "."
 }
 
 func plural(n int, one, many string) string {
@@ -175,24 +325,6 @@ func when(today, day clock.Day) string {
 	default:
 		return fmt.Sprintf("%d %s ago", -n, plural(-n, "day", "days"))
 	}
-}
-
-// clean puts text that people typed on one line and removes characters that could change the line
-// around it: control characters, and characters that force a text direction (Unicode Standard Annex
-// 9, sections 2.1 to 2.6). The marks that emoji and right-to-left names need stay. Invalid UTF-8
-// becomes U+FFFD.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
-			return -1
-		case unicode.IsControl(r):
-			return ' '
-		default:
-			return r
-		}
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
 }
 
 // columns is the width of text. RFC 5322 section 2.1.1 asks for at most 78, and a reply that quotes

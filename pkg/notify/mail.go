@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func Render(n sweep.Notice, pageURL string) (Mail, error) {
 
 func execute(t interface{ Execute(io.Writer, any) error }, l letter) (string, error) {
 	var b strings.Builder
-	b.Grow(8<<10 + len(l.Rows)<<10) // the size of most mails
+	b.Grow(8 << 10) // the size of most mails
 	if err := t.Execute(&b, l); err != nil {
 		// Omit the cause, because it may repeat text that people typed.
 		return "", errors.New("render mail: template does not fit its data")
@@ -60,7 +61,7 @@ func execute(t interface{ Execute(io.Writer, any) error }, l letter) (string, er
 
 func check(n sweep.Notice) error {
 	switch {
-	case n.Kind != sweep.Expiring && n.Kind != sweep.Expired && n.Kind != sweep.Lifetime && n.Kind != sweep.Leaked:
+	case !known(n.Kind):
 		return fmt.Errorf("unknown kind of notice %q", n.Kind)
 	case n.Today.IsZero():
 		return errors.New("notice without a day")
@@ -68,13 +69,26 @@ func check(n sweep.Notice) error {
 		return errors.New("notice without tokens")
 	case n.Total < len(n.Tokens):
 		return fmt.Errorf("notice counts %d tokens and lists %d", n.Total, len(n.Tokens))
-	case (n.Project.Kind != "" || n.Project.FullPath != "") && (n.Project.FullPath == "" || n.Project.Kind != project.KindProject && n.Project.Kind != project.KindGroup):
-		return fmt.Errorf("notice about a project of kind %q without a path, or of no known kind", n.Project.Kind)
 	}
 	for _, t := range n.Tokens {
-		if t.ExpiresOn.IsZero() && n.Kind != sweep.Lifetime && n.Kind != sweep.Leaked {
+		switch of := t.Project; {
+		case !known(why(n, t)):
+			return fmt.Errorf("token %s in a notice for an unknown reason %q", t.ID, t.Kind)
+		case t.ExpiresOn.IsZero() && !revoked(why(n, t)):
 			return fmt.Errorf("token %s never expires", t.ID)
+		case (of.Kind != "" || of.FullPath != "") && (of.FullPath == "" || of.Kind != project.KindProject && of.Kind != project.KindGroup):
+			return fmt.Errorf("token %s of a project of kind %q without a path, or of no known kind", t.ID, of.Kind)
 		}
 	}
 	return nil
 }
+
+func known(kind sweep.Kind) bool {
+	return kind == sweep.Expiring || kind == sweep.Expired || revoked(kind)
+}
+
+// revoked reports whether tokens of this kind of notice have ended for good.
+func revoked(kind sweep.Kind) bool { return kind == sweep.Lifetime || kind == sweep.Leaked }
+
+// why returns why a token is in a notice.
+func why(n sweep.Notice, t sweep.Token) sweep.Kind { return cmp.Or(t.Kind, n.Kind) }

@@ -1,11 +1,13 @@
 package notify_test
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -75,8 +77,30 @@ func notice(tb testing.TB, kind sweep.Kind, tokens ...sweep.Token) sweep.Notice 
 	return sweep.Notice{
 		Kind:      kind,
 		Recipient: account.Account{Name: "Avery Example", Email: "avery@example.com"},
-		Owner:     2, Today: day(tb, today), Tokens: tokens, Total: len(tokens),
+		Today:     day(tb, today), Tokens: tokens, Total: len(tokens),
 	}
+}
+
+// of returns a notice whose tokens are all of one project or group.
+func of(id project.ID, kind project.Kind, path string, n sweep.Notice) sweep.Notice {
+	for i := range n.Tokens {
+		n.Tokens[i].Project = project.Project{ID: id, Kind: kind, FullPath: path}
+	}
+	return n
+}
+
+// together joins notices to one recipient, as a scan does.
+func together(all ...sweep.Notice) sweep.Notice {
+	n := all[0]
+	n.Tokens, n.Total = nil, 0
+	for _, one := range all {
+		for _, t := range one.Tokens {
+			t.Kind = one.Kind
+			n.Tokens = append(n.Tokens, t)
+		}
+		n.Total += one.Total
+	}
+	return n
 }
 
 type sample struct {
@@ -110,14 +134,27 @@ func samples(tb testing.TB) []sample {
 	long.Recipient.Name = strings.Repeat("Very Long ", 20) + strings.Repeat("x", 55)
 	nameless := notice(tb, sweep.Expiring, tok(tb, 1, " \t", "2026-03-24"))
 	nameless.Recipient.Name = ""
-	expiredMany := notice(tb, sweep.Expired, tok(tb, 1, "first", today), tok(tb, 2, "second", today))
+	expiredMany := notice(tb, sweep.Expired, tok(tb, 1, "alpha", today), tok(tb, 2, "beta", today))
 	expiredMany.Total = 250
-	at := func(kind project.Kind, path string, n sweep.Notice) sweep.Notice {
-		n.Project = project.Project{Kind: kind, FullPath: path}
-		return n
-	}
+	at := func(kind project.Kind, path string, n sweep.Notice) sweep.Notice { return of(3, kind, path, n) }
 	hostileBot := at(project.KindProject, "eve<b>/"+hostileName, notice(tb, sweep.Expiring, tok(tb, 1, hostileName, "2026-03-20")))
 	hostileBot.Recipient.Name = hostile.Recipient.Name
+	last := together(
+		notice(tb, sweep.Expiring, tok(tb, 7, "nightly-export", "2026-03-24")),
+		at(project.KindProject, "acme/web", notice(tb, sweep.Expiring, tok(tb, 1, "deploy", "2026-03-20"), tok(tb, 2, "mirror", "2026-03-22"))),
+		of(4, project.KindProject, "eve/evil.example", notice(tb, sweep.Expiring, tok(tb, 3, "backup", "2026-03-26"))),
+		of(5, project.KindGroup, "acme", notice(tb, sweep.Expiring, tok(tb, 4, "backup", "2026-03-26"))),
+	)
+	last.Last = true
+	mixed := together(
+		notice(tb, sweep.Expiring, tok(tb, 7, "nightly-export", "2026-03-24")),
+		at(project.KindProject, "acme/web", notice(tb, sweep.Expired, tok(tb, 1, "deploy", today))),
+		at(project.KindProject, "acme/web", notice(tb, sweep.Leaked, tok(tb, 2, "mirror", "2026-12-22"))),
+		of(5, project.KindGroup, "acme", notice(tb, sweep.Lifetime, tok(tb, 4, "backup", "2026-12-26"))),
+	)
+	posing := at(project.KindProject, "evil.example/sign-in", notice(tb, sweep.Leaked,
+		tok(tb, 1, "Your password has expired, sign in at https://evil.example/login or mail help@evil.example”. Latchkey", "2026-12-22")))
+	posing.Recipient.Name = "Avery, see www.evil.example"
 	longPath := strings.TrimSuffix(strings.Repeat("platform-engineering/", 20), "/")
 	return []sample{
 		{"one token that expires today", notice(tb, sweep.Expiring, tok(tb, 7, "nightly-export", today))},
@@ -139,8 +176,22 @@ func samples(tb testing.TB) []sample {
 		{"group token that expires", at(project.KindGroup, "acme", notice(tb, sweep.Expiring, tok(tb, 1, "mirror", "2026-03-26", "read_registry")))},
 		{"group token that expired", at(project.KindGroup, "acme", notice(tb, sweep.Expired, tok(tb, 1, "mirror", today, "read_registry")))},
 		{"project token with hostile names", hostileBot},
+		{"own tokens and those of projects", last},
+		{"several reasons", mixed},
+		{"a name that poses as text of ours", posing},
 		{"group with a long path", at(project.KindGroup, longPath, notice(tb, sweep.Expired, tok(tb, 1, "mirror", today)))},
 	}
+}
+
+func sampleOf(tb testing.TB, name string) sweep.Notice {
+	tb.Helper()
+	for _, s := range samples(tb) {
+		if s.name == name {
+			return s.notice
+		}
+	}
+	tb.Fatalf("no sample %q", name)
+	return sweep.Notice{}
 }
 
 func render(tb testing.TB, n sweep.Notice) notify.Mail {
@@ -196,7 +247,7 @@ func TestNamesStayNames(t *testing.T) {
 }
 
 func TestHTMLOfNamesIsEscaped(t *testing.T) {
-	for _, hostile := range []sweep.Notice{samples(t)[4].notice, samples(t)[18].notice} {
+	for _, hostile := range []sweep.Notice{sampleOf(t, "hostile names"), sampleOf(t, "project token with hostile names")} {
 		wantNamesShown(t, hostile)
 	}
 }
@@ -209,41 +260,80 @@ func wantNamesShown(t *testing.T, hostile sweep.Notice) {
 			t.Errorf("HTML has %s", bad)
 		}
 	}
-	const shown = "<script>alert('x')</script> Bcc: <b>all</b> &amp; gnp.exe x [31m {{.Lead}} \ufffd end"
-	if !strings.Contains(html.UnescapeString(got), "<bdi>"+shown+"</bdi>") {
+	const shown = "“<script>alert('x')</script> Bcc: <b>all</b> &amp; gnp[.]exe x [31m {{[.]Lead}} \ufffd end”"
+	if !strings.Contains(html.UnescapeString(got), "named <bdi>"+shown+"</bdi>") {
 		t.Errorf("HTML does not show %q", shown)
 	}
-	if !strings.Contains(strings.Join(strings.Fields(render(t, hostile).Text), " "), "* "+shown) {
+	if !strings.Contains(strings.Join(strings.Fields(render(t, hostile).Text), " "), "named "+shown) {
 		t.Errorf("text does not show %q", shown)
 	}
+}
+
+// Whoever names a token, a project or a person chooses words and links that Latchkey mails to others
+// from its trusted sender. If this fails, strangers can send links and orders in its name.
+func TestNamesAreNoLinksAndNoWordsOfOurs(t *testing.T) {
+	linkable := regexp.MustCompile(`(?i)https?:|www\.|[a-z]\.(example|exe)|@`)
+	for _, s := range samples(t) {
+		t.Run(s.name, func(t *testing.T) {
+			mail := render(t, s.notice)
+			page := strings.NewReplacer(pageURL, "", "@media", "").Replace
+			for part, text := range map[string]string{"subject": mail.Subject, "text": page(mail.Text), "HTML": page(html.UnescapeString(mail.HTML))} {
+				if found := linkable.FindString(text); found != "" {
+					t.Errorf("%s has %q", part, found)
+				}
+				if part != "subject" && !strings.Contains(strings.Join(strings.Fields(text), " "), "names that somebody gave, and no words of this service") {
+					t.Errorf("%s does not say what names are", part)
+				}
+				for _, name := range append(namesOf(s.notice), s.notice.Recipient.Name) {
+					if name != "" && strings.Count(text, name) != strings.Count(text, "“"+name) {
+						t.Errorf("%s has %q without quotation marks", part, name)
+					}
+					if part == "subject" && name != "" && strings.Contains(text, name) {
+						t.Errorf("subject has %q", name)
+					}
+				}
+			}
+		})
+	}
+}
+
+func namesOf(n sweep.Notice) (names []string) {
+	for _, t := range n.Tokens {
+		names = append(names, t.Name, t.Project.FullPath)
+	}
+	return names
 }
 
 // Who is told about somebody else's token sees why, and what it is for.
 func TestProjects(t *testing.T) {
 	for _, s := range samples(t) {
-		of := s.notice.Project
+		kinds, expired := map[project.Kind]bool{}, false
+		for _, listed := range s.notice.Tokens {
+			kinds[listed.Project.Kind] = true
+			expired = expired || cmp.Or(listed.Kind, s.notice.Kind) == sweep.Expired
+		}
 		t.Run(s.name, func(t *testing.T) {
 			mail := render(t, s.notice)
 			for part, text := range map[string]string{"text": mail.Text, "HTML": html.UnescapeString(strings.NewReplacer("<bdi>", "", "</bdi>", "", "<b>", "").Replace(mail.HTML))} {
 				text = strings.Join(strings.Fields(text), " ")
 				for kind, reason := range map[project.Kind]string{
-					project.KindProject: "because you are a maintainer or owner of ", project.KindGroup: "because you are an owner of ",
+					project.KindProject: " a maintainer or owner of the", project.KindGroup: " an owner of the",
 				} {
-					if has := strings.Contains(text, reason); has != (kind == of.Kind) {
+					if has := strings.Contains(text, reason); has != kinds[kind] {
 						t.Errorf("%s says %q: %t", part, reason, has)
 					}
 				}
 				removed := strings.Contains(text, "bot user is removed")
-				if removed != (of.Kind != "" && s.notice.Kind == sweep.Expired) {
+				if removed != (expired && (kinds[project.KindProject] || kinds[project.KindGroup])) {
 					t.Errorf("%s says that the bot is removed: %t", part, removed)
 				}
 			}
 		})
 	}
-	mail := render(t, samples(t)[13].notice)
+	mail := render(t, sampleOf(t, "project token that expires"))
 	for _, text := range []string{mail.Text, mail.HTML} {
-		if strings.Count(text, "acme/apps/web") != 2 {
-			t.Errorf("the project is not named twice: %s", text)
+		if strings.Count(html.UnescapeString(text), "Tokens of the project “acme/apps/web” (id 3):") != 1 {
+			t.Errorf("the project is not named: %s", text)
 		}
 	}
 }
@@ -272,9 +362,16 @@ func TestNothingIsHidden(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			mail := render(t, s.notice)
 			count, rotate := fmt.Sprintf("%d access token", s.notice.Total), "POST /api/v4/personal_access_tokens/:id/rotate"
-			if kind := s.notice.Project.Kind; kind != "" {
+			kind := s.notice.Tokens[0].Project.Kind
+			if slices.ContainsFunc(s.notice.Tokens, func(t sweep.Token) bool { return t.Project.Kind != kind }) {
+				kind = ""
+			}
+			if kind != "" {
 				count = fmt.Sprintf("%d %s access token", s.notice.Total, kind)
 				rotate = fmt.Sprintf("POST /api/v4/%ss/:id/access_tokens/:token_id/rotate", kind)
+			}
+			if s.notice.Kind == sweep.Leaked {
+				rotate = "cannot be used or replaced"
 			}
 			for part, text := range map[string]string{"subject": mail.Subject, "text": mail.Text, "HTML": mail.HTML} {
 				if !strings.Contains(text, count) {
@@ -291,7 +388,7 @@ func TestNothingIsHidden(t *testing.T) {
 				if has := strings.Contains(text, more); has != (s.notice.Total > len(s.notice.Tokens)) {
 					t.Errorf("%s says %q: %t", part, more, has)
 				}
-				if !strings.Contains(text, pageURL) || !strings.Contains(strings.ReplaceAll(text, "<wbr>", ""), rotate) {
+				if !strings.Contains(text, pageURL) || !strings.Contains(text, rotate) {
 					t.Errorf("%s lacks the page or the path", part)
 				}
 			}
@@ -313,14 +410,14 @@ func TestSubjects(t *testing.T) {
 		"1 access token has expired (2026-03-18)":                                     oneDayAgo,
 		"2 access tokens have expired (2026-03-19)":                                   notice(t, sweep.Expired, tok(t, 1, "a", today), tok(t, 2, "a", today)),
 		"2 access tokens have expired (2026-03-17 to 2026-03-19)":                     notice(t, sweep.Expired, tok(t, 1, "a", "2026-03-17"), tok(t, 2, "a", today)),
-		"250 access tokens have expired, the first on 2026-03-19":                     samples(t)[12].notice,
+		"250 access tokens have expired, the first on 2026-03-19":                     sampleOf(t, "more expired than listed"),
 		"2 access tokens expire by 2027-03-19, the first on 2026-12-31 (in 287 days)": notice(t, sweep.Expiring, tok(t, 1, "a", "2026-12-31"), tok(t, 2, "a", "2027-03-19")),
 		"2 access tokens expire by 2026-03-20, the first on 2026-03-18 (1 day ago)":   notice(t, sweep.Expiring, tok(t, 1, "a", "2026-03-18"), tok(t, 2, "a", "2026-03-20")),
-		"101 access tokens expire soon, the first on 2026-03-20 (in 1 day)":           samples(t)[5].notice,
-		"1 project access token expires on 2026-03-26 (in 7 days)":                    samples(t)[13].notice,
-		"1 project access token has expired (2026-03-19)":                             samples(t)[15].notice,
-		"1 group access token expires on 2026-03-26 (in 7 days)":                      samples(t)[16].notice,
-		"1 group access token has expired (2026-03-19)":                               samples(t)[17].notice,
+		"101 access tokens expire soon, the first on 2026-03-20 (in 1 day)":           sampleOf(t, "101 tokens"),
+		"1 project access token expires on 2026-03-26 (in 7 days)":                    sampleOf(t, "project token that expires"),
+		"1 project access token has expired (2026-03-19)":                             sampleOf(t, "project token that expired"),
+		"1 group access token expires on 2026-03-26 (in 7 days)":                      sampleOf(t, "group token that expires"),
+		"1 group access token has expired (2026-03-19)":                               sampleOf(t, "group token that expired"),
 	} {
 		if got := render(t, n).Subject; got != want {
 			t.Errorf("subject %q, want %q", got, want)
@@ -332,7 +429,7 @@ func TestTextIsNarrow(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
 			for _, line := range strings.Split(render(t, s.notice).Text, "\n") {
-				if utf8.RuneCountInString(line) > 72 && strings.Contains(strings.TrimPrefix(strings.TrimLeft(line, "* "), "Group: "), " ") {
+				if utf8.RuneCountInString(line) > 72 && strings.Contains(strings.TrimLeft(strings.TrimPrefix(line, "  named"), " "), " ") {
 					t.Errorf("line of %d characters: %q", utf8.RuneCountInString(line), line)
 				}
 				if strings.TrimRight(line, " ") != line {
@@ -345,7 +442,7 @@ func TestTextIsNarrow(t *testing.T) {
 
 // Gmail cuts messages off at 102 kB, and with them the link to the page.
 func TestAFullMailIsNotCutOff(t *testing.T) {
-	if size := len(render(t, samples(t)[5].notice).HTML); size > 102_000 {
+	if size := len(render(t, sampleOf(t, "101 tokens")).HTML); size > 102_000 {
 		t.Errorf("HTML of %d tokens has %d bytes", sweep.MaxListed, size)
 	}
 }
@@ -365,17 +462,18 @@ func TestNoticesThatCannotBe(t *testing.T) {
 	for name, change := range map[string]func(*sweep.Notice){
 		"no kind":                       func(n *sweep.Notice) { n.Kind = "" },
 		"an unknown kind":               func(n *sweep.Notice) { n.Kind = "revoked" },
+		"a token for an unknown reason": func(n *sweep.Notice) { n.Tokens[0].Kind = "revoked" },
 		"no day":                        func(n *sweep.Notice) { n.Today = clock.Day{} },
 		"no tokens":                     func(n *sweep.Notice) { n.Tokens, n.Total = nil, 3 },
 		"fewer tokens than listed":      func(n *sweep.Notice) { n.Total = 0 },
 		"a token that does not expire":  func(n *sweep.Notice) { n.Tokens[0] = eternal },
-		"a project of no kind":          func(n *sweep.Notice) { n.Project.FullPath = "acme/web" },
-		"a project of an unknown kind":  func(n *sweep.Notice) { n.Project = project.Project{Kind: "user", FullPath: "acme/web"} },
-		"a project without a path":      func(n *sweep.Notice) { n.Project.Kind = project.KindGroup },
+		"a project of no kind":          func(n *sweep.Notice) { n.Tokens[0].Project.FullPath = "acme/web" },
+		"a project of an unknown kind":  func(n *sweep.Notice) { n.Tokens[0].Project = project.Project{Kind: "user", FullPath: "acme/web"} },
+		"a project without a path":      func(n *sweep.Notice) { n.Tokens[0].Project.Kind = project.KindGroup },
 		"a last one that never expires": func(n *sweep.Notice) { n.Tokens, n.Total = append(n.Tokens, eternal), 2 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := notice(t, sweep.Expiring, good)
+			n := notice(t, sweep.Expiring, slices.Clone([]sweep.Token{good})...)
 			change(&n)
 			mail, err := notify.Render(n, pageURL)
 			if err == nil || mail != (notify.Mail{}) {

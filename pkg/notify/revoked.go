@@ -8,8 +8,8 @@ import (
 
 // revokedLead says that tokens were revoked because of the limit on lifetimes.
 func revokedLead(n sweep.Notice) string {
-	what := fmt.Sprintf("%d access %s that you own or look after %s revoked and %s no longer: ",
-		n.Total, plural(n.Total, "token", "tokens"), plural(n.Total, "was", "were"), plural(n.Total, "works", "work"))
+	what := fmt.Sprintf("%d access %s that you %s %s revoked and %s no longer: ",
+		n.Total, plural(n.Total, "token", "tokens"), whose(n), plural(n.Total, "was", "were"), plural(n.Total, "works", "work"))
 	if n.LimitDays == 0 {
 		return what + plural(n.Total, "it was", "they were") + " to be valid for longer than administrators of this service allowed."
 	}
@@ -30,11 +30,7 @@ func leakedSubject(n sweep.Notice) string {
 
 // leakedLead says that tokens were revoked because of a leak, and what to do.
 func leakedLead(n sweep.Notice) string {
-	whose := "own or look after"
-	if n.Project.Kind != "" {
-		whose = "look after"
-	}
 	return fmt.Sprintf("%s that you %s %s revoked because %s reported as leaked: somebody found %s where others can read %s. %s working at once.",
-		tokens(n), whose, plural(n.Total, "was", "were"), plural(n.Total, "it was", "they were"),
+		tokens(n), whose(n), plural(n.Total, "was", "were"), plural(n.Total, "it was", "they were"),
 		plural(n.Total, "its value", "their values"), plural(n.Total, "it", "them"), plural(n.Total, "It has stopped", "They have stopped"))
 }

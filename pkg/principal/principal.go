@@ -10,6 +10,7 @@ import (
 	"net/netip"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
@@ -21,6 +22,8 @@ type Principal struct {
 	// Token is the presented token. Under sudo it does not belong to Account. It is zero without one;
 	// see Request.
 	Token token.Token
+	// Scopes are the effective scopes of Token. They alone decide what the token opens.
+	Scopes scope.Set
 	// Settings are the administrators' settings as the check knew them.
 	Settings settings.Settings
 	// By is the administrator who acts as Account by sudo and owns Token, or nil.

@@ -33,7 +33,7 @@ type Rule struct {
 	// Path is a pattern in which `*` matches any run of characters, slashes included, exactly as in
 	// the resource of an IAM policy, because policies contain it.
 	Path string `json:"path"`
-	// Scopes are the sufficient scopes, any one of them. AnyScope stands for all.
+	// Scopes are the sufficient scopes, any one of them. AnyScope stands for every scope.
 	Scopes []Scope `json:"scopes"`
 }
 
@@ -55,8 +55,8 @@ func GitLab() *Catalog {
 
 // Load reads a catalog in the form of gitlab.json from r. It refuses anything but one JSON value of
 // that form, unknown fields included. It reports together all unknown scopes, methods that are not
-// upper-case letters, patterns that IAM would read differently, and paths of projects and groups
-// that do not fit into a policy.
+// upper-case letters, patterns that IAM would read differently, and rules and paths that do not fit
+// into a policy. Warnings are no faults.
 func Load(r io.Reader) (*Catalog, error) {
 	decoder := json.NewDecoder(r)
 	decoder.DisallowUnknownFields()
@@ -95,6 +95,9 @@ func Load(r io.Reader) (*Catalog, error) {
 	if len(c.Scopes) == 0 {
 		faults = append(faults, errors.New("no scopes"))
 	}
+	if len(faults) == 0 {
+		faults = append(faults, c.checkSize())
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("scope catalog: %w", err)
 	}
@@ -104,6 +107,10 @@ func Load(r io.Reader) (*Catalog, error) {
 func (r Rule) check(known map[Scope]bool) (faults []error) {
 	if !validPattern(r.Path) {
 		faults = append(faults, fmt.Errorf("rule path %q: not a pattern that starts with / or *", r.Path))
+	}
+	if len(r.Path) > maxPatternLength {
+		faults = append(faults, fmt.Errorf("rule for %s: the path has %d characters, more than %d; API Gateway reads %d of a whole resource",
+			r.Path, len(r.Path), maxPatternLength, MaxResource))
 	}
 	if len(r.Scopes) == 0 {
 		faults = append(faults, fmt.Errorf("rule for %s has no scopes", r.Path))
@@ -115,7 +122,7 @@ func (r Rule) check(known map[Scope]bool) (faults []error) {
 	}
 	for _, method := range r.Methods {
 		if !validMethod(method) {
-			faults = append(faults, fmt.Errorf("rule for %s: method %q is not made of upper-case letters", r.Path, method))
+			faults = append(faults, fmt.Errorf("rule for %s: method %q is not made of 1 to %d upper-case letters", r.Path, method, maxMethodLength))
 		}
 	}
 	return faults
@@ -144,7 +151,7 @@ func validMethod(method string) bool {
 			return false
 		}
 	}
-	return method != ""
+	return method != "" && len(method) <= maxMethodLength
 }
 
 func validName(s Scope) bool {
@@ -198,9 +205,10 @@ func (c *Catalog) Require(method, path string) Requirement {
 	return r
 }
 
-// Met returns nil if set satisfies the requirement, otherwise ErrInsufficient.
+// Met returns nil if set satisfies the requirement, otherwise ErrInsufficient. An empty set
+// satisfies none, not even AnyScope.
 func (r Requirement) Met(set Set) error {
-	if slices.ContainsFunc(r.Sufficient, func(s Scope) bool { return s == AnyScope || set.Has(s) }) {
+	if slices.ContainsFunc(r.Sufficient, func(s Scope) bool { return s == AnyScope && len(set) > 0 || set.Has(s) }) {
 		return nil
 	}
 	return ErrInsufficient
@@ -228,10 +236,13 @@ func (c *Catalog) Grants(set Set, reach Reach) []Grant {
 			grants = append(grants, Grant{method, rule.Path})
 		}
 	}
-	if reach == Everywhere() {
-		return grants
+	if reach != Everywhere() {
+		grants = c.confined(grants, reach)
 	}
-	return c.confined(grants, reach)
+	// A policy has little room.
+	return maximal(grants, func(a, b Grant) bool {
+		return (a.Method == "*" || a.Method == b.Method) && Match(a.Path, b.Path)
+	})
 }
 
 // Allows reports whether set opens method on path within reach, in agreement with Grants. The path

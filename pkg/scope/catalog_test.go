@@ -275,11 +275,46 @@ func TestWhatIsCoveredOpensNothingMore(t *testing.T) {
 
 func TestAdminOnly(t *testing.T) {
 	c := scope.GitLab()
-	if s, some := c.AdminOnly(scope.Set{"api", "admin_mode", "sudo"}); !some || s != "admin_mode" {
-		t.Errorf("AdminOnly() = %q, %t, want the first", s, some)
+	if s, some := c.AdminOnly(scope.Set{"api", "admin_mode", "sudo", "read_service_ping"}); !some || s != "sudo" {
+		t.Errorf("AdminOnly() = %q, %t, want the first that others cannot store", s, some)
 	}
-	if s, some := c.AdminOnly(scope.Set{"api", "root"}); some {
+	if s, some := c.AdminOnly(scope.Set{"api", "root", "admin_mode"}); some {
 		t.Errorf("AdminOnly() = %q", s)
+	}
+}
+
+// Breaks if a scope counts for somebody who could not be given it today.
+func TestHeld(t *testing.T) {
+	c, all := scope.GitLab(), scope.Set{"sudo", "api", "read_user", "gone", "admin_mode", "read_service_ping"}
+	for _, test := range []struct {
+		name  string
+		set   scope.Set
+		owner scope.Owner
+		want  string
+	}{
+		{"an administrator", all, scope.Owner{Admin: true}, "sudo api read_user admin_mode read_service_ping"},
+		{"somebody else", all, scope.Owner{}, "api read_user"},
+		{"a bot", all, scope.Owner{Bot: true}, "api"},
+		{"nothing is left", scope.Set{"sudo"}, scope.Owner{}, ""},
+		{"nothing is cut", scope.Set{"api"}, scope.Owner{}, "api"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before := test.set.String()
+			if got := c.Held(test.set, test.owner).String(); got != test.want {
+				t.Errorf("Held() = %q, want %q", got, test.want)
+			}
+			if test.set.String() != before {
+				t.Error("the set that was passed has changed")
+			}
+		})
+	}
+}
+
+// Breaks if a token none of whose scopes count opens what every scope opens.
+func TestAnEmptySetOpensNothing(t *testing.T) {
+	c := scope.GitLab()
+	if c.Allows(nil, scope.Everywhere(), "GET", "/api/v4/personal_access_tokens/self") || len(c.Grants(scope.Set{}, scope.Everywhere())) > 0 {
+		t.Error("it opens something")
 	}
 }
 

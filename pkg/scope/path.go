@@ -49,17 +49,6 @@ func (c *Catalog) CheckPath(path string) error {
 	return nil
 }
 
-// DotPatterns match the paths with a plain dot segment. They follow `<api>/<stage>/` in an IAM
-// policy.
-var DotPatterns = []string{"*/./*", "*/../*", "*/.", "*/.."}
-
-// AmbiguousPatterns match most of the paths that CheckPath refuses, but not the path "/" alone.
-// They follow `<api>/<stage>/` in an IAM policy.
-var AmbiguousPatterns = append([]string{
-	"*//*", "*/?*/", "*;*", "*\\*",
-	"*%2f*", "*%2F*", "*%2e*", "*%2E*", "*%5c*", "*%5C*", "*%25*", "*%3b*", "*%3B*", "*%3f*", "*%3F*", "*%23*", "*%00*",
-}, DotPatterns...)
-
 var (
 	errEmptySegment = errors.New("empty segment")
 	errDotSegment   = errors.New("dot segment")

@@ -99,8 +99,7 @@ func (c *Catalog) checkReach(what string, paths []string) (faults []error) {
 	return faults
 }
 
-// confined returns the part of grants within reach, without grants that others cover, because a
-// policy has little room.
+// confined returns the part of grants within reach.
 func (c *Catalog) confined(grants []Grant, reach Reach) []Grant {
 	var all []Grant
 	within := c.within(reach)
@@ -112,17 +111,14 @@ func (c *Catalog) confined(grants []Grant, reach Reach) []Grant {
 			}
 		}
 	}
-	return maximal(all, func(a, b Grant) bool {
-		return (a.Method == "*" || a.Method == b.Method) && Match(a.Path, b.Path)
-	})
+	return all
 }
 
 const (
 	// maxPatterns is the most patterns of an intersection.
 	maxPatterns = 64
-	// maxPatternLength leaves room for the text before a path in a policy's resource, which API
-	// Gateway limits to 512 characters (API Gateway Developer Guide, "Output from an API Gateway
-	// Lambda authorizer").
+	// maxPatternLength leaves room for the longest text before a path in a policy's resource, which
+	// may have MaxResource characters.
 	maxPatternLength = 300
 	// maxComparisons bounds the time for a hopeless pair. Pairs that intersect in maxPatterns need
 	// a small part of it.

@@ -149,7 +149,7 @@ func TestHowPatternsMeet(t *testing.T) {
 		for _, pair := range [][2]string{{test.a, test.b}, {test.b, test.a}} {
 			c := &scope.Catalog{Rules: []scope.Rule{{Path: pair[0], Scopes: []scope.Scope{scope.AnyScope}}}, ProjectPaths: pair[1:]}
 			var got []string
-			for _, g := range c.Grants(nil, scope.InProject(9)) {
+			for _, g := range c.Grants(scope.Set{"x"}, scope.InProject(9)) {
 				got = append(got, g.Path)
 			}
 			slices.Sort(got)
@@ -253,10 +253,10 @@ func TestTooManyPatternsOpenNothing(t *testing.T) {
 		Rules:        []scope.Rule{{Path: "/*a*b*c*d*e*", Scopes: []scope.Scope{scope.AnyScope}}, {Path: "/ok", Scopes: []scope.Scope{scope.AnyScope}}},
 		ProjectPaths: []string{"/*f*g*h*i*j*", "/ok"},
 	}
-	if got := c.Grants(nil, scope.InProject(9)); len(got) != 1 || got[0].Path != "/ok" {
+	if got := c.Grants(scope.Set{"x"}, scope.InProject(9)); len(got) != 1 || got[0].Path != "/ok" {
 		t.Errorf("Grants() = %v", got)
 	}
-	if c.Allows(nil, scope.InProject(9), "GET", "/abcdefghij") || !c.Allows(nil, scope.InProject(9), "GET", "/ok") {
+	if c.Allows(scope.Set{"x"}, scope.InProject(9), "GET", "/abcdefghij") || !c.Allows(scope.Set{"x"}, scope.InProject(9), "GET", "/ok") {
 		t.Error("Allows() says something else than the grants")
 	}
 }

@@ -56,8 +56,10 @@ type Definition struct {
 	Risky bool `json:"risky,omitempty"`
 	// PersonalOnly scopes are refused on project and group tokens.
 	PersonalOnly bool `json:"personal_only,omitempty"`
-	// AdminOnly scopes are refused on tokens of accounts other than administrators.
-	AdminOnly bool `json:"admin_only,omitempty"`
+	// AdminOnly scopes count only while the token's owner is an administrator. New tokens of other
+	// accounts cannot have them, unless OthersMayStore is set.
+	AdminOnly      bool `json:"admin_only,omitempty"`
+	OthersMayStore bool `json:"others_may_store,omitempty"`
 	// Implies are the scopes that a token with this one may pass on.
 	Implies []Scope `json:"implies,omitempty"`
 }
@@ -89,10 +91,39 @@ func (c *Catalog) Knows(set Set) bool {
 	})
 }
 
-// AdminOnly returns the first scope of set that only an administrator's token may have.
+// An Owner is what decides which scopes of a token count.
+type Owner struct {
+	Admin bool
+	Bot   bool // of a project or group
+}
+
+// Held returns the scopes of set that owner may hold, in the same order. An unknown scope is
+// nobody's. If nothing is cut, it returns set itself.
+func (c *Catalog) Held(set Set, owner Owner) Set {
+	for i, s := range set {
+		if c.holds(owner, s) {
+			continue
+		}
+		held := slices.Clone(set[:i])
+		for _, s := range set[i+1:] {
+			if c.holds(owner, s) {
+				held = append(held, s)
+			}
+		}
+		return held
+	}
+	return set
+}
+
+func (c *Catalog) holds(owner Owner, s Scope) bool {
+	definition, known := c.definition(s)
+	return known && (owner.Admin || !definition.AdminOnly) && !(owner.Bot && definition.PersonalOnly)
+}
+
+// AdminOnly returns the first scope of set that new tokens of other accounts cannot have.
 func (c *Catalog) AdminOnly(set Set) (Scope, bool) {
 	for _, s := range set {
-		if definition, _ := c.definition(s); definition.AdminOnly {
+		if definition, _ := c.definition(s); definition.AdminOnly && !definition.OthersMayStore {
 			return s, true
 		}
 	}

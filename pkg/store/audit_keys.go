@@ -47,7 +47,7 @@ func (r *attributes) entityType(name string) audit.EntityType {
 // it must not change.
 const auditShards = 16
 
-// auditShard returns the shard of an event. A process uses the shards in turn.
+// auditShard returns the shard of an event. Consecutive events of a process go to different shards.
 func auditShard(id int64) int { return int(id % auditShards) }
 
 func auditShardPartition(shard int) string { return fmt.Sprintf("AUDIT#EVERY#%02d", shard) }
@@ -64,6 +64,7 @@ func eventItem(partition string, e audit.Event, random string) item {
 	it["delete_after"] = epoch(e.At.Add(audit.Life))
 	for name, n := range map[string]int64{
 		"author": int64(e.Author), "asker": int64(e.Asker), "presented": int64(e.Presented), "token": int64(e.Token), "previous": int64(e.Previous),
+		"omitted": int64(e.Omitted), "tokens": int64(e.Tokens),
 	} {
 		if n != 0 {
 			it[name] = number(n)
@@ -102,6 +103,7 @@ func readEvent(it item) (audit.Event, error) {
 		Previous: token.ID(r.optionalNumber("previous")),
 		Target:   r.optionalText("target"),
 		Change:   r.optionalText("change"), From: r.optionalText("from"), To: r.optionalText("to"),
+		Omitted: int(r.optionalNumber("omitted")), Tokens: int(r.optionalNumber("tokens")),
 	}
 	return e, r.err
 }
@@ -109,7 +111,7 @@ func readEvent(it item) (audit.Event, error) {
 // eventItems returns the two items of an event without an id. Every event is written through it.
 func (t *Journal) eventItems(e audit.Event) []item {
 	e = e.WithoutPrivate()
-	e.ID = audit.NewID(e.At, t.events.Add(1))
+	e.ID = t.events.Next(e.At, t.instant())
 	random := rand.Text()
 	return []item{
 		eventItem(auditPartition(e.Entity), e, random),

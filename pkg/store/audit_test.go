@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -427,7 +428,7 @@ func TestAnEventIsStoredTwiceForAYear(t *testing.T) {
 		Origin: audit.Origin{
 			Author: 58, Asker: 1, Presented: 4194305, RequestID: "a-request", Address: "192.0.2.7", Source: audit.Admin,
 		},
-		Token: 21, Previous: 20, Target: "deploy", Change: "c", From: "f", To: "t",
+		Token: 21, Previous: 20, Target: "deploy", Change: "c", From: "f", To: "t", Omitted: 3, Tokens: 4,
 	}
 	wantErr(t, f, f.Store.Record(t.Context(), rotated), nil)
 	events := eventsOf(t, f, audit.Entity{Type: audit.Project, ID: 8})
@@ -450,7 +451,7 @@ func TestAnEventIsStoredTwiceForAYear(t *testing.T) {
 			"pk": pk, "sk": sk, "at": int(storetest.Now.Unix()), "name": "project_access_token_rotated",
 			"entity_type": "Project", "entity_id": 8, "source": "admin",
 			"author": 58, "asker": 1, "presented": 4194305, "token": 21, "previous": 20,
-			"request_id": "a-request", "address": "192.0.2.7", "target": "deploy", "change": "c", "from": "f", "to": "t",
+			"request_id": "a-request", "address": "192.0.2.7", "target": "deploy", "change": "c", "from": "f", "to": "t", "omitted": 3, "tokens": 4,
 			"delete_after": int(storetest.Now.Unix()) + 365*24*60*60,
 		}))
 	}
@@ -529,6 +530,59 @@ func TestEventsAreReadNewestFirst(t *testing.T) {
 			got := read(c.walk, c.most)
 			wantEqual(t, "targets", got, c.want)
 		})
+	}
+}
+
+// Breaks if the trail says that a token was used before it was issued, because another instance
+// wrote that, or if events of earlier versions cannot be read or leave their second.
+func TestEventsOfInstancesAreInOrder(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	entity := audit.AccountEntity(58)
+	var want []string
+	for i, instance := range []*store.Table{f.Through(f.Client), f.Through(f.Client), f.Through(f.Client)} {
+		for written := range 3 { // the instances take turns, and each has started at any number
+			at := time.Duration(written*3+i) * time.Millisecond
+			store.WriteAt(instance, storetest.Now.Add(at))
+			wantErr(t, f, instance.Record(t.Context(), updated(entity, 0, at.String())), nil)
+			want = append(want, at.String())
+		}
+	}
+	slices.SortFunc(want, func(a, b string) int { return strings.Compare(b, a) })
+	earlier := func(seconds int, number int64) string {
+		second := storetest.Now.Add(time.Duration(seconds) * time.Second)
+		id := audit.FirstID(second) | number
+		target := fmt.Sprint("earlier ", id)
+		for _, pk := range []string{"AUDIT#USER#58", fmt.Sprintf("AUDIT#EVERY#%02d", id%16)} {
+			sk := fmt.Sprintf("%016d#RANDOM", id)
+			for name, value := range map[string]types.AttributeValue{
+				"at": storetest.N(fmt.Sprint(second.Unix())), "name": storetest.S("user_updated"), "entity_type": storetest.S("User"),
+				"entity_id": storetest.N("58"), "source": storetest.S("admin"), "target": storetest.S(target),
+			} {
+				f.Set(t, pk, sk, name, value)
+			}
+		}
+		read, err := f.Store.Event(t.Context(), id)
+		wantErr(t, f, err, nil)
+		if read.ID != id || read.Target != target || !read.At.Equal(second) {
+			t.Errorf("by id: %+v", read)
+		}
+		return target
+	}
+	want = append([]string{earlier(1, 5), earlier(1, 4)}, want...)
+	want = append(want, earlier(-1, 1<<23-1))
+	for name, walk := range map[string]func(func(audit.Event) bool) error{
+		"of an entity": func(each func(audit.Event) bool) error {
+			return f.Store.Events(t.Context(), entity, longAgo, farOff, each)
+		},
+		"of all entities": func(each func(audit.Event) bool) error { return f.Store.EveryEvent(t.Context(), longAgo, farOff, each) },
+	} {
+		var got []string
+		wantErr(t, f, walk(func(e audit.Event) bool {
+			got = append(got, e.Target)
+			return true
+		}), nil)
+		wantEqual(t, name, got, want)
 	}
 }
 

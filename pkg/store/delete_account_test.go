@@ -38,10 +38,10 @@ func TestDeleteAccount(t *testing.T) {
 		wantEqual(t, "token", got, tok)
 		wantEqual(t, "owner", acct, account.Account{})
 		listed := false
-		wantErr(t, f, f.Store.EveryToken(t.Context(), func(one token.Token, validFrom int64) {
+		wantErr(t, f, f.Store.EveryToken(t.Context(), func(one token.Token, owner account.Account) {
 			if one.ID == tok.ID {
 				listed = true
-				if !one.RevokedIn(storetest.Now, validFrom) {
+				if !one.RevokedIn(storetest.Now, owner.TokensValidFrom) {
 					t.Error("the token of a deleted account is listed as good")
 				}
 			}

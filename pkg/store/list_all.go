@@ -11,16 +11,21 @@ import (
 	"latchkey/pkg/token"
 )
 
-// EveryToken passes all tokens to each, in no order, with their owners' TokensValidFrom. It reads
-// the whole table page by page, so its cost grows with the table.
-func (t *Reader) EveryToken(ctx context.Context, each func(token.Token, int64)) error {
+// EveryToken passes all tokens to each, in no order, with their owners, of whom it keeps only the
+// id, Admin and TokensValidFrom. It reads the whole table page by page, so its cost grows with the
+// table.
+func (t *Reader) EveryToken(ctx context.Context, each func(token.Token, account.Account)) error {
 	pages := dynamodb.NewScanPaginator(t.client, &dynamodb.ScanInput{
 		TableName:                 &t.name,
 		FilterExpression:          aws.String("sk = :token"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{":token": text(tokenSort)},
 		ConsistentRead:            aws.Bool(true),
 	})
-	validFrom := map[account.ID]int64{} // of deleted owners: beyond every number
+	type rights struct {
+		admin     bool
+		validFrom int64
+	}
+	owners := map[account.ID]rights{}
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -35,17 +40,18 @@ func (t *Reader) EveryToken(ctx context.Context, each func(token.Token, int64)) 
 				continue
 			}
 			tokens = append(tokens, tok)
-			if _, seen := validFrom[tok.Owner]; !seen {
-				validFrom[tok.Owner] = token.MaxNumber + 1
+			if _, seen := owners[tok.Owner]; !seen {
+				owners[tok.Owner] = rights{validFrom: account.Gone(tok.Owner).TokensValidFrom}
 				unseen = append(unseen, tok.Owner)
 			}
 		}
-		err = t.Accounts(ctx, unseen, func(u account.Account) { validFrom[u.ID] = u.TokensValidFrom })
+		err = t.Accounts(ctx, unseen, func(u account.Account) { owners[u.ID] = rights{u.Admin, u.TokensValidFrom} })
 		if err != nil {
 			return err
 		}
 		for _, tok := range tokens {
-			each(tok, validFrom[tok.Owner])
+			owner := owners[tok.Owner]
+			each(tok, account.Account{ID: tok.Owner, Admin: owner.admin, TokensValidFrom: owner.validFrom})
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
@@ -18,18 +20,23 @@ func TestEveryToken(t *testing.T) {
 
 	t.Run("a table without tokens has none", func(t *testing.T) {
 		f.AddAccount(t)
-		err := f.Store.EveryToken(t.Context(), func(token.Token, int64) { t.Error("there is one") })
+		err := f.Store.EveryToken(t.Context(), func(token.Token, account.Account) { t.Error("there is one") })
 		wantErr(t, f, err, nil)
 	})
 
 	type listed struct {
-		token     token.Token
-		validFrom int64
+		token token.Token
+		owner account.Account
 	}
 	byID := func(a, b listed) int { return int(a.token.ID - b.token.ID) }
 	var want []listed
 	for i := range 6 {
 		owner := f.AddAccount(t)
+		if i == 2 {
+			admin := owner
+			admin.Admin = true
+			wantErr(t, f, f.Store.UpdateAccount(t.Context(), owner, admin, []audit.Event{storetest.Event}), nil)
+		}
 		var tokens []token.Token
 		for range i {
 			tokens = append(tokens, f.AddToken(t, owner))
@@ -38,9 +45,10 @@ func TestEveryToken(t *testing.T) {
 			wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 			tokens = append(tokens, f.AddToken(t, owner))
 		}
-		validFrom := f.Fresh(t, owner).TokensValidFrom
+		owner = f.Fresh(t, owner)
+		owner = account.Account{ID: owner.ID, Admin: owner.Admin, TokensValidFrom: owner.TokensValidFrom}
 		for _, tok := range tokens {
-			want = append(want, listed{tok, validFrom})
+			want = append(want, listed{tok, owner})
 		}
 	}
 	slices.SortFunc(want, byID)
@@ -49,7 +57,7 @@ func TestEveryToken(t *testing.T) {
 		name string
 		rule storetest.Rule
 	}{
-		{"every token comes once, with the first number its owner's revocation left", nil},
+		{"every token comes once, with what its owner's rights depend on", nil},
 		{"every token comes once when the table comes in many pages", storetest.On("Scan", storetest.PageBy(3))},
 		{"owners whom the engine left unread are asked for again", storetest.First("BatchGetItem", storetest.LeaveUnread(0), storetest.LeaveUnread(1))},
 	} {
@@ -57,13 +65,13 @@ func TestEveryToken(t *testing.T) {
 			proxy.Fail(c.rule)
 			defer proxy.Fail(nil)
 			var got []listed
-			err := through.EveryToken(t.Context(), func(tok token.Token, validFrom int64) {
-				got = append(got, listed{tok, validFrom})
+			err := through.EveryToken(t.Context(), func(tok token.Token, owner account.Account) {
+				got = append(got, listed{tok, owner})
 			})
 			wantErr(t, f, err, nil)
 			slices.SortFunc(got, byID)
 			if !slices.EqualFunc(got, want, func(a, b listed) bool {
-				return a.token.ID == b.token.ID && a.token.Digest == b.token.Digest && a.validFrom == b.validFrom
+				return a.token.ID == b.token.ID && a.token.Digest == b.token.Digest && a.owner == b.owner
 			}) {
 				t.Errorf("got %d tokens, want %d", len(got), len(want))
 			}
@@ -75,7 +83,7 @@ func TestEveryToken(t *testing.T) {
 		f.Set(t, pk, sk, "scopes", nil)
 		table, faults := reporting(f)
 		count := 0
-		err := table.EveryToken(t.Context(), func(token.Token, int64) { count++ })
+		err := table.EveryToken(t.Context(), func(token.Token, account.Account) { count++ })
 		wantErr(t, f, err, nil)
 		wantEqual(t, "tokens", count, len(want)-1)
 		wantEqual(t, "faults", len(*faults), 1)

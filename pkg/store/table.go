@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,6 +29,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"latchkey/pkg/audit"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/settings"
 )
@@ -67,8 +67,9 @@ type Reader struct {
 // A Journal is a Reader that also records last uses and the events that belong to no change.
 type Journal struct {
 	Reader
-	// events is the number of the last audit event; see audit.NewID.
-	events *atomic.Uint32
+	events *audit.IDs
+	// instant is clock.Instant.
+	instant func() time.Time
 }
 
 // A Table is a Journal that also makes changes, each with its events.
@@ -79,12 +80,10 @@ type Table struct {
 
 // Open returns the table called name. It makes no request.
 func Open(client *dynamodb.Client, name string, opts Options) *Table {
-	t := &Table{
-		Journal:   Journal{Reader: Reader{client: client, name: name, opts: opts}, events: &atomic.Uint32{}},
+	return &Table{
+		Journal:   Journal{Reader: Reader{client: client, name: name, opts: opts}, events: audit.NewIDs(), instant: clock.Instant},
 		retention: &keptRetention{},
 	}
-	t.events.Store(rand.Uint32N(audit.FirstNumbers)) //nolint:gosec // keeps two processes apart, no secret
-	return t
 }
 
 // maxBackoff is the longest wait between two attempts. The SDK's own 20 seconds suit programs for

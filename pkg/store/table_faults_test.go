@@ -108,7 +108,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 		}},
 		{"every token", func(ctx context.Context, s *store.Table) (any, error) {
 			var tokens []token.Token
-			return tokens, s.EveryToken(ctx, func(tok token.Token, _ int64) { tokens = append(tokens, tok) })
+			return tokens, s.EveryToken(ctx, func(tok token.Token, _ account.Account) { tokens = append(tokens, tok) })
 		}},
 		{"project", func(ctx context.Context, s *store.Table) (any, error) { return s.Project(ctx, proj.ID) }},
 		{"project by path", func(ctx context.Context, s *store.Table) (any, error) { return s.ProjectByPath(ctx, proj.FullPath) }},

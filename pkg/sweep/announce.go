@@ -314,10 +314,11 @@ func (a *attempt) send(ctx context.Context, p *plan, to account.ID, counts *Coun
 		if !a.Clock.Now().Before(a.until.Add(-leaseMargin)) {
 			return false, ErrLeaseLost
 		}
-		err = a.Mailer.Send(ctx, Notice{
-			Kind: a.Kind, Recipient: p.people[still], Owner: p.owner.ID, Project: p.project, Today: a.job.Day,
-			Tokens: listed(p.dues, func(d due) token.Token { return d.record }), Total: len(p.dues), LimitDays: a.limitDays,
-		})
+		n := Notice{Kind: a.Kind, Recipient: p.people[still], Today: a.job.Day, Total: len(p.dues), LimitDays: a.limitDays}
+		for _, d := range p.dues[:min(len(p.dues), MaxListed)] {
+			n.Tokens = append(n.Tokens, shown(d.record, a.Kind, p.project))
+		}
+		err = a.Mailer.Send(ctx, n)
 		switch {
 		case err == nil:
 			counts.Mails++

@@ -42,7 +42,7 @@ func wantAllOnce(t *testing.T, w *world, mark string) {
 // to fails mails of owners, while it is told to.
 func to(broken *bool, err error, owners ...account.ID) func(sweep.Notice) error {
 	return func(n sweep.Notice) error {
-		if *broken && (len(owners) == 0 || slices.Contains(owners, n.Owner)) {
+		if *broken && (len(owners) == 0 || slices.Contains(owners, n.Tokens[0].ID.Owner())) {
 			return err
 		}
 		return nil
@@ -308,9 +308,9 @@ func TestChangesWhileMailsGoOut(t *testing.T) {
 				looks, throttled := 0, false
 				w.sending = func(n sweep.Notice) error {
 					switch {
-					case moment == "while another mail goes out" && n.Owner == 4:
+					case moment == "while another mail goes out" && n.Tokens[0].ID.Owner() == 4:
 						c.change(w, first, second)
-					case moment == "while the mail is throttled" && n.Owner == 8 && !throttled:
+					case moment == "while the mail is throttled" && n.Tokens[0].ID.Owner() == 8 && !throttled:
 						throttled = true
 						c.change(w, first, second)
 						return sweep.ErrThrottled

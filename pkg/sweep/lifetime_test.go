@@ -156,11 +156,11 @@ func TestMailsOfALifetimeRun(t *testing.T) {
 			t.Fatalf("%d mails", len(p.mails))
 		}
 		n, ofBot := p.mails[0], p.mails[1]
-		if n.Project.Kind != "" { // which shard comes first is not said
+		if n.Tokens[0].Project.Kind != "" { // which shard comes first is not said
 			n, ofBot = ofBot, n
 		}
 		want(t, "address of the bot's mail", ofBot.Recipient.Email, "user60@example.com")
-		want(t, "its project", fmt.Sprint(ofBot.Project.Kind, " ", ofBot.Project.FullPath), "project acme/apps/web")
+		want(t, "its project", fmt.Sprint(ofBot.Tokens[0].Project.Kind, " ", ofBot.Tokens[0].Project.FullPath), "project acme/apps/web")
 		want(t, "its token", fmt.Sprint(ofBot.Total, ofBot.Tokens[0].ID), fmt.Sprint(1, bot))
 		want(t, "kind", n.Kind, sweep.Lifetime)
 		want(t, "limit", n.LimitDays, limitDays)

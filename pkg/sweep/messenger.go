@@ -107,9 +107,9 @@ func (m *Messenger) tell(ctx context.Context, to leakTo, profiles map[account.ID
 		}
 	}
 	slices.SortFunc(tokens, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
-	notice := Notice{
-		Kind: Leaked, Owner: tokens[0].Owner, Project: who.project, Today: clock.DayOf(now), Page: page,
-		Tokens: listed(tokens, func(t token.Token) token.Token { return t }), Total: len(tokens),
+	notice := Notice{Kind: Leaked, Today: clock.DayOf(now), Page: page, Total: len(tokens)}
+	for _, t := range tokens[:min(len(tokens), MaxListed)] {
+		notice.Tokens = append(notice.Tokens, shown(t, Leaked, who.project))
 	}
 	for _, recipient := range who.people {
 		notice.Recipient = recipient

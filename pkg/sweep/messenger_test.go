@@ -57,8 +57,8 @@ func (w *world) sentTo() []string {
 		for _, tok := range n.Tokens {
 			line += " " + tok.Name
 		}
-		if n.Project.ID != 0 {
-			line += fmt.Sprintf(" for %s %s", n.Project.Kind, n.Project.FullPath)
+		if n.Tokens[0].Project.ID != 0 {
+			line += fmt.Sprintf(" for %s %s", n.Tokens[0].Project.Kind, n.Tokens[0].Project.FullPath)
 		}
 		all = append(all, line)
 	}

@@ -13,23 +13,24 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Notice is one mail to one recipient about one owner's tokens.
+// A Notice is one mail to one recipient, about their own tokens and those of their projects and
+// groups together.
 type Notice struct {
+	// Kind is that of the scan.
 	Kind      Kind
 	Recipient account.Account
-	// Owner is the owner of the tokens: the recipient, or a bot.
-	Owner account.ID
-	// Project is the project or group of a bot's tokens; none for a person's. Its FullPath starts
-	// with a username if it is in an account's namespace.
-	Project project.Project
 	// Today is the UTC day of the scan.
 	Today clock.Day
-	// Tokens are the first MaxListed tokens, soonest first.
+	// Tokens are at most MaxListed tokens: the recipient's own first, then one project or group
+	// after the other, in each of them the soonest first.
 	Tokens []Token
 	// Total is the number of tokens.
 	Total int
 	// LimitDays is the limit of a Lifetime notice, or 0 if there is no limit any more.
 	LimitDays int
+	// Last says that this is the day's last mail to the recipient about tokens of projects and
+	// groups. The rest comes with the next Expiring scan.
+	Last bool
 	// Page is the address of the token page, or "" for the Mailer's.
 	Page string
 }
@@ -47,17 +48,17 @@ type Token struct {
 	Name       string
 	Scopes     scope.Set
 	LastUsedAt time.Time // zero for never
-	ExpiresOn  clock.Day // no day is never, only in Lifetime and Leaked notices
+	ExpiresOn  clock.Day // no day is never, only for the kinds Lifetime and Leaked
+	// Kind says why the token is in the mail; "" for the notice's Kind.
+	Kind Kind
+	// Project is the project or group of a bot's token; none for a person's. Its FullPath starts
+	// with a username if it is in an account's namespace.
+	Project project.Project
 }
 
-// listed converts the first MaxListed of all.
-func listed[T any](all []T, record func(T) token.Token) []Token {
-	tokens := make([]Token, 0, min(len(all), MaxListed))
-	for _, one := range all[:cap(tokens)] {
-		t := record(one)
-		tokens = append(tokens, Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: t.ExpiresOn})
-	}
-	return tokens
+// shown returns the part of a token that a mail shows.
+func shown(t token.Token, why Kind, of project.Project) Token {
+	return Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: t.ExpiresOn, Kind: why, Project: of}
 }
 
 // A Mailer sends notices. It is safe for concurrent use.
@@ -69,6 +70,18 @@ type Mailer interface {
 	// may send none.
 	Rate(ctx context.Context) (float64, error)
 }
+
+// An Allowance counts the mails about tokens of projects and groups that a person gets in a day.
+// Strangers can make somebody a member of a project, so there is a limit. A mail about a person's
+// own tokens needs no allowance.
+type Allowance interface {
+	// TakeMail counts one mail to an account on a UTC day and returns its number, from 1 to limit.
+	// If limit mails are taken, it returns ErrMailLimit and counts nothing.
+	TakeMail(ctx context.Context, to account.ID, day clock.Day, limit int) (number int, err error)
+}
+
+// ErrMailLimit means that a person has got all mails of the day about tokens of projects and groups.
+var ErrMailLimit = errors.New("no more mails to this account today")
 
 // NoMails is the Mailer of a deployment that sends no mails.
 var NoMails Mailer = noMails{}

@@ -164,8 +164,8 @@ func TestManagersAreTold(t *testing.T) {
 			want(t, "skipped", fmt.Sprint(counts.Skipped), fmt.Sprint(skipped))
 			want(t, "marked", slices.Contains(w.marks(id), "expiring-7"), c.skipped != "malformed")
 			for _, n := range w.mails {
-				want(t, "project", fmt.Sprint(n.Project.Kind, n.Project.FullPath), fmt.Sprint(w.projects[c.on].Kind, c.path))
-				want(t, "owner", n.Owner, bot)
+				want(t, "project", fmt.Sprint(n.Tokens[0].Project.Kind, n.Tokens[0].Project.FullPath), fmt.Sprint(w.projects[c.on].Kind, c.path))
+				want(t, "owner", n.Tokens[0].ID.Owner(), bot)
 				want(t, "tokens", fmt.Sprint(len(n.Tokens), n.Total, n.Tokens[0].ID), fmt.Sprint(1, 1, id))
 				want(t, "address", n.Recipient.Email, "user"+n.Recipient.ID.String()+"@example.com")
 			}
@@ -480,7 +480,7 @@ func TestDeathBetweenRecipients(t *testing.T) {
 		return func() {
 			got := map[told]int{}
 			for _, m := range w.mails {
-				got[told{m.Owner, m.Recipient.ID}]++
+				got[told{m.Tokens[0].ID.Owner(), m.Recipient.ID}]++
 			}
 			want(t, "bots and people", len(got), bots*people+1)
 			for who, mails := range got {
@@ -501,7 +501,7 @@ func (w *world) unmarkedMails() map[told]bool {
 	for _, m := range w.mails {
 		marks := w.marks(m.Tokens[0].ID)
 		if !slices.Contains(marks, "expiring-7") && !slices.Contains(marks, "expiring-7@"+m.Recipient.ID.String()) {
-			unmarked[told{m.Owner, m.Recipient.ID}] = true
+			unmarked[told{m.Tokens[0].ID.Owner(), m.Recipient.ID}] = true
 		}
 	}
 	return unmarked

@@ -482,7 +482,7 @@ func TestDeathAtEveryRemoval(t *testing.T) {
 			wantAllRemoved(t, w, 7)
 			for _, owner := range []account.ID{bot + 100, bot + 104} {
 				for _, acct := range []account.ID{9, 10} {
-					want(t, "told", slices.ContainsFunc(w.mails, func(m sweep.Notice) bool { return m.Owner == owner && m.Recipient.ID == acct }), true)
+					want(t, "told", slices.ContainsFunc(w.mails, func(m sweep.Notice) bool { return m.Tokens[0].ID.Owner() == owner && m.Recipient.ID == acct }), true)
 				}
 			}
 		}

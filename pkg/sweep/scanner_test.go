@@ -96,11 +96,11 @@ func TestOneMailPerOwner(t *testing.T) {
 				for _, tok := range n.Tokens {
 					got = append(got, tok.ID)
 				}
-				if !slices.Equal(got, tokens[n.Owner]) {
-					t.Errorf("owner %s is told of %v, want %v", n.Owner, got, tokens[n.Owner])
+				if !slices.Equal(got, tokens[n.Tokens[0].ID.Owner()]) {
+					t.Errorf("owner %s is told of %v, want %v", n.Tokens[0].ID.Owner(), got, tokens[n.Tokens[0].ID.Owner()])
 				}
 				want(t, "total", n.Total, len(got))
-				want(t, "address", n.Recipient.Email, "user"+n.Owner.String()+"@example.com")
+				want(t, "address", n.Recipient.Email, "user"+n.Tokens[0].ID.Owner().String()+"@example.com")
 			}
 			wanted := sweep.Counts{Examined: total, Due: total, Mails: 25, Marked: total}
 			want(t, "counts", fmt.Sprint(counts), fmt.Sprint(wanted))
@@ -118,8 +118,8 @@ func TestNoticeContent(t *testing.T) {
 		w.wantRun(t, sweep.Expiring)
 		want(t, "mails", len(w.mails), 1)
 		want(t, "notice", fmt.Sprintf("%+v", w.mails[0]), fmt.Sprintf("%+v", sweep.Notice{
-			Kind: sweep.Expiring, Recipient: w.accts[5], Owner: 5, Today: today,
-			Tokens: []sweep.Token{{ID: id, Name: "token " + id.String(), Scopes: w.tokens[digestOf(id)].Scopes, LastUsedAt: atOne, ExpiresOn: today.AddDays(3)}},
+			Kind: sweep.Expiring, Recipient: w.accts[5], Today: today,
+			Tokens: []sweep.Token{{ID: id, Name: "token " + id.String(), Scopes: w.tokens[digestOf(id)].Scopes, LastUsedAt: atOne, ExpiresOn: today.AddDays(3), Kind: sweep.Expiring}},
 			Total:  1,
 		}))
 	})
@@ -208,7 +208,7 @@ func TestManyTokensOfOneOwner(t *testing.T) {
 			other := w.add(7, today)
 			counts := w.wantRun(t, sweep.Expiring)
 			want(t, "mails", len(w.mails), 2)
-			n := w.mails[slices.IndexFunc(w.mails, func(n sweep.Notice) bool { return n.Owner == 3 })]
+			n := w.mails[slices.IndexFunc(w.mails, func(n sweep.Notice) bool { return n.Tokens[0].ID.Owner() == 3 })]
 			want(t, "listed", len(n.Tokens), c.listed)
 			want(t, "total", n.Total, c.tokens)
 			want(t, "soonest", n.Tokens[0].ExpiresOn, today.AddDays(7-(c.tokens-1)*8/c.tokens))
@@ -265,7 +265,7 @@ func TestProgressSumsAttempts(t *testing.T) {
 		}
 		failing := true
 		w.sending = func(n sweep.Notice) error {
-			if failing && n.Owner == 4+4*60 {
+			if failing && n.Tokens[0].ID.Owner() == 4+4*60 {
 				return sweep.ErrQuota
 			}
 			return nil

@@ -85,13 +85,13 @@ func (d *deployment) check(t *testing.T, mark string, except ...token.ID) {
 	t.Helper()
 	told, mails := map[token.ID]int{}, map[account.ID]int{}
 	for _, n := range d.mails.Sent() {
-		mails[n.Owner]++
+		mails[n.Tokens[0].ID.Owner()]++
 		for _, tok := range n.Tokens {
 			told[tok.ID]++
 		}
 	}
 	marked := map[token.ID]bool{}
-	wantErr(t, d.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) {
+	wantErr(t, d.Store.EveryToken(t.Context(), func(tok token.Token, _ account.Account) {
 		marked[tok.ID] = slices.Contains(tok.Notices, mark)
 	}), nil)
 	wrong := 0
@@ -275,7 +275,7 @@ func TestChangesInTheTable(t *testing.T) {
 			}
 			var once sync.Once
 			d.mails.Fail = func(n sweep.Notice) error {
-				if n.Owner == owner.ID && n.Total == 2 {
+				if n.Tokens[0].ID.Owner() == owner.ID && n.Total == 2 {
 					thrown := false
 					once.Do(func() {
 						thrown = true

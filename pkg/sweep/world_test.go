@@ -246,7 +246,7 @@ func (w *world) mailsTo() map[account.ID]int {
 	defer w.mu.Unlock()
 	mails := map[account.ID]int{}
 	for _, n := range w.mails {
-		mails[n.Owner]++
+		mails[n.Tokens[0].ID.Owner()]++
 	}
 	return mails
 }

@@ -12,20 +12,15 @@ type Bucket struct{ *throttle[int] }
 func NewBucket(limit int) Bucket { return Bucket{newThrottle[int]("tests", limit)} }
 
 // Take counts one use by key, and returns how many seconds it has to wait.
-func (b Bucket) Take(key int, now time.Time) (wait int) { return waitOf(b.take(key, now)) }
-
-// Check is Take without counting.
-func (b Bucket) Check(key int, now time.Time) (wait int) { return waitOf(b.check(key, now)) }
-
-// Keys returns how many keys there are buckets for.
-func (b Bucket) Keys() int { return b.buckets.len() }
-
-func waitOf(err error) int {
-	if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
+func (b Bucket) Take(key int, now time.Time) (wait int) {
+	if refusal, refused := errors.AsType[*Refusal](b.take(key, now)); refused {
 		return refusal.Wait
 	}
 	return 0
 }
+
+// Keys returns how many keys there are buckets for.
+func (b Bucket) Keys() int { return len(b.buckets) }
 
 // MaxKeys is how many keys a throttle tells apart.
 const MaxKeys = maxKeys

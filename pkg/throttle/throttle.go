@@ -8,9 +8,7 @@ package throttle
 
 import (
 	"container/list"
-	"context"
 	"errors"
-	"hash/maphash"
 	"math"
 	"net/netip"
 	"sync"
@@ -20,7 +18,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
-	"latchkey/pkg/principal"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
@@ -35,68 +33,47 @@ type Limits struct {
 	LeakReports int
 }
 
-// WrongBearers is the code of refusals to an address with too many wrong bearers.
-const WrongBearers = "wrong_bearers"
-
 // Throttles count what an instance of a function has seen. They are safe for
 // concurrent use.
 type Throttles struct {
 	wrongBearers *throttle[netip.Prefix]
-	goodBearers  *known
 	creations    *throttle[account.ID]
 	leakReports  *throttle[netip.Prefix]
-	strays       *throttle[token.ID]
 }
 
 // New returns throttles without any counts.
 func New(limits Limits) *Throttles {
-	const strays = 1
-	return newThrottles(limits, strays)
+	return &Throttles{
+		wrongBearers: newThrottle[netip.Prefix]("wrong_bearers", limits.WrongBearers),
+		creations:    newThrottle[account.ID]("creations", limits.Creations),
+		leakReports:  newThrottle[netip.Prefix]("leak_reports", limits.LeakReports),
+	}
 }
 
 // Unlimited returns throttles that refuse nothing.
-func Unlimited() *Throttles { return newThrottles(Limits{}, 0) }
+func Unlimited() *Throttles { return New(Limits{}) }
 
-func newThrottles(limits Limits, strays int) *Throttles {
-	return &Throttles{
-		wrongBearers: newThrottle[netip.Prefix](WrongBearers, limits.WrongBearers),
-		goodBearers:  newKnown(),
-		creations:    newThrottle[account.ID]("creations", limits.Creations),
-		leakReports:  newThrottle[netip.Prefix]("leak_reports", limits.LeakReports),
-		strays:       newThrottle[token.ID]("strays", strays),
-	}
-}
-
-// A Verifier decides whether a bearer is good; see verify.Verifier.
-type Verifier interface {
-	Verify(ctx context.Context, value string, from netip.Addr) (principal.Principal, error)
-}
-
-// Verify asks verifier, unless the client's address has tried too many wrong bearers. Only wrong
-// bearers count. Verify then looks up only bearers from this address that were good when this
-// instance last saw them. Many people can share an address, and one script with an expired token
-// must not lock out the others. The exception allows nothing by itself, because such a bearer is
-// still verified, and it does not help anybody who guesses. An unknown address has no limit.
+// WrongBearer counts the verifier's refusal of a bearer from an address, and returns it, or a
+// Refusal in its place if the address has tried too many wrong bearers. Call it when the bearer has
+// been looked up: many people can share an address, and one script with an expired token must not
+// lock out the others.
 //
-// Concurrent requests may all find the last try unused, so in the local cloud a few more pass. An
-// instance of a Lambda function serves one request at a time.
-func (t *Throttles) Verify(ctx context.Context, verifier Verifier, value string, from netip.Addr, now time.Time) (principal.Principal, error) {
-	if value == "" || !from.IsValid() {
-		return verifier.Verify(ctx, value, from)
+// Wrong is what was looked up and is not good. A value that cannot be a bearer does not count,
+// because it cost nothing, nor does a good one from outside its networks or of an inactive owner.
+// An unknown address has no limit.
+func (t *Throttles) WrongBearer(refused error, from netip.Addr, now time.Time) error {
+	if !errors.Is(refused, token.ErrInvalid) || !from.IsValid() {
+		return refused
 	}
-	network := networkOf(from)
-	if err := t.wrongBearers.check(network, now); err != nil && !t.goodBearers.has(value) {
-		return principal.Principal{}, err
+	for _, err := range []error{token.ErrMissing, token.ErrAddress, secret.ErrMalformed} {
+		if errors.Is(refused, err) {
+			return refused
+		}
 	}
-	caller, err := verifier.Verify(ctx, value, from)
-	switch {
-	case err == nil:
-		t.goodBearers.add(value)
-	case errors.Is(err, token.ErrInvalid):
-		t.goodBearers.remove(value)
-		_ = t.wrongBearers.take(network, now) // the verifier's answer counts
+	if err := t.wrongBearers.take(networkOf(from), now); err != nil {
+		return err
 	}
-	return caller, err
+	return refused
 }
 
 // Create counts a request for a new token. holder is the administrator under sudo, because an
@@ -112,10 +89,6 @@ func (t *Throttles) ReportLeak(from netip.Addr, now time.Time) error {
 	}
 	return t.leakReports.take(networkOf(from), now)
 }
-
-// Stray counts a use of a token from outside its networks. It refuses to record it within a minute
-// of the last one, so that nobody can flood the audit trail.
-func (t *Throttles) Stray(id token.ID, now time.Time) error { return t.strays.take(id, now) }
 
 // ErrThrottled is the family of refusals for doing something too often.
 var ErrThrottled = fault.New(fault.Throttled, "too many requests")
@@ -140,103 +113,25 @@ const maxKeys = 10_000
 // every part of a minute. A limit of 0 is none.
 //
 // It keeps maxKeys buckets. A bucket that was unused for a minute is full and can be dropped. While
-// all were used within the minute, new keys share one bucket, so that a flood of addresses takes no
-// more memory and drops nobody's bucket.
+// all were used within the minute, new keys have no limit: a flood of addresses takes no more
+// memory, drops nobody's bucket, and shuts nobody else out.
 type throttle[K comparable] struct {
 	code  string
 	limit int
 
 	mu      sync.Mutex
-	buckets recency[K, *bucket]
-	shared  *bucket
+	buckets map[K]*list.Element // in order
+	order   list.List           // of *bucket[K], by last use, oldest in front
 }
 
-type bucket struct {
+type bucket[K comparable] struct {
 	*rate.Limiter
+	key  K
 	used time.Time // last
 }
 
 func newThrottle[K comparable](code string, limit int) *throttle[K] {
-	t := &throttle[K]{code: code, limit: limit}
-	t.shared = t.newBucket()
-	return t
-}
-
-// known remembers the latest good bearers as numbers that cannot be reversed and mean nothing
-// outside of this process. If two bearers had the same number, one of them would only be spared a
-// 429.
-type known struct {
-	seed maphash.Seed
-
-	mu      sync.Mutex
-	bearers recency[uint64, struct{}]
-}
-
-func newKnown() *known { return &known{seed: maphash.MakeSeed()} }
-
-func (k *known) has(value string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	_, found := k.bearers.get(maphash.String(k.seed, value))
-	return found
-}
-
-func (k *known) add(value string) {
-	sum := maphash.String(k.seed, value)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if _, found := k.bearers.get(sum); found {
-		k.bearers.touch(sum)
-		return
-	}
-	if k.bearers.len() >= maxKeys {
-		k.bearers.removeOldest()
-	}
-	k.bearers.add(sum, struct{}{})
-}
-
-func (k *known) remove(value string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.bearers.remove(maphash.String(k.seed, value))
-}
-
-// recency keeps values in the order of their last use.
-type recency[K comparable, V any] struct {
-	elements map[K]*list.Element // of kept[K, V]
-	order    list.List           // oldest in front
-}
-
-type kept[K comparable, V any] struct {
-	key   K
-	value V
-}
-
-func (t *throttle[K]) newBucket() *bucket {
-	return &bucket{Limiter: rate.NewLimiter(t.each(), t.limit)}
-}
-
-// each is the limit per second.
-func (t *throttle[K]) each() rate.Limit {
-	return rate.Limit(t.limit) / rate.Limit(time.Minute.Seconds())
-}
-
-// check reports whether key has reached its limit, without counting.
-func (t *throttle[K]) check(key K, now time.Time) error {
-	if t.limit == 0 {
-		return nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	b, found := t.buckets.get(key)
-	if !found && t.crowded(now) {
-		b, found = t.shared, true
-	}
-	const rounding = 1e-9 // of the buckets' floating point
-	if !found || b.TokensAt(now) >= 1-rounding {
-		return nil
-	}
-	return t.refusal(b, now)
+	return &throttle[K]{code: code, limit: limit, buckets: map[K]*list.Element{}}
 }
 
 // take counts one use by key, or refuses it.
@@ -246,36 +141,10 @@ func (t *throttle[K]) take(key K, now time.Time) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b, found := t.buckets.get(key)
-	switch {
-	case found:
-		t.buckets.touch(key)
-	case t.crowded(now):
-		b = t.shared
-	default:
-		if t.buckets.len() >= maxKeys {
-			t.buckets.removeOldest()
-		}
-		b = t.newBucket()
-		t.buckets.add(key, b)
-	}
-	b.used = now
-	if b.AllowN(now, 1) {
+	b := t.bucketOf(key, now)
+	if b == nil || b.AllowN(now, 1) {
 		return nil
 	}
-	return t.refusal(b, now)
-}
-
-// crowded reports whether all buckets are taken and may still be needed.
-func (t *throttle[K]) crowded(now time.Time) bool {
-	if t.buckets.len() < maxKeys {
-		return false
-	}
-	_, oldest := t.buckets.oldest()
-	return now.Sub(oldest.used) < time.Minute
-}
-
-func (t *throttle[K]) refusal(b *bucket, now time.Time) error {
 	const rounding = 1e-6 // a wait of 6.0000001 seconds is one of 6
 	left := max(b.TokensAt(now), 0)
 	return &Refusal{
@@ -284,46 +153,37 @@ func (t *throttle[K]) refusal(b *bucket, now time.Time) error {
 	}
 }
 
-func (r *recency[K, V]) len() int { return len(r.elements) }
-
-func (r *recency[K, V]) get(key K) (value V, found bool) {
-	element, found := r.elements[key]
-	if found {
-		value = element.Value.(kept[K, V]).value
+// bucketOf returns the bucket of key, used now, or nil if there is no room for another.
+func (t *throttle[K]) bucketOf(key K, now time.Time) *bucket[K] {
+	if element, found := t.buckets[key]; found {
+		t.order.MoveToBack(element)
+		b := element.Value.(*bucket[K])
+		b.used = now
+		return b
 	}
-	return value, found
-}
-
-func (r *recency[K, V]) add(key K, value V) {
-	if r.elements == nil {
-		r.elements = map[K]*list.Element{}
+	if len(t.buckets) >= maxKeys {
+		oldest := t.order.Front().Value.(*bucket[K])
+		if now.Sub(oldest.used) < time.Minute {
+			return nil
+		}
+		t.order.Remove(t.buckets[oldest.key])
+		delete(t.buckets, oldest.key)
 	}
-	r.elements[key] = r.order.PushBack(kept[K, V]{key, value})
+	b := &bucket[K]{rate.NewLimiter(t.each(), t.limit), key, now}
+	t.buckets[key] = t.order.PushBack(b)
+	return b
 }
 
-func (r *recency[K, V]) touch(key K) { r.order.MoveToBack(r.elements[key]) }
-
-func (r *recency[K, V]) oldest() (K, V) {
-	oldest := r.order.Front().Value.(kept[K, V])
-	return oldest.key, oldest.value
+// each is the limit per second.
+func (t *throttle[K]) each() rate.Limit {
+	return rate.Limit(t.limit) / rate.Limit(time.Minute.Seconds())
 }
 
-func (r *recency[K, V]) removeOldest() {
-	key, _ := r.oldest()
-	r.remove(key)
-}
-
-func (r *recency[K, V]) remove(key K) {
-	if element, found := r.elements[key]; found {
-		r.order.Remove(element)
-		delete(r.elements, key)
-	}
-}
-
-// networkOf returns the network that one client can hold: an IPv4 address, or the 64 bits of IPv6
-// within which a subscriber can choose addresses (RFC 6177 section 2).
+// networkOf returns the network that one client can hold: an IPv4 address in either form, or the 64
+// bits of IPv6 within which a subscriber can choose addresses (RFC 6177 section 2).
 func networkOf(address netip.Addr) netip.Prefix {
 	const subscriber = 64
+	address = address.Unmap()
 	bits := address.BitLen()
 	if address.Is6() {
 		bits = subscriber

@@ -25,11 +25,11 @@ func TestTheWaitIsAsLongAsItSays(t *testing.T) {
 			if wait < 1 || wait > 60 {
 				t.Fatalf("limit %d: to wait %d seconds", limit, wait)
 			}
-			if early := at.Add(time.Duration(wait-1) * time.Second); b.Check(1, early) == 0 {
+			if early := at.Add(time.Duration(wait-1) * time.Second); b.Take(1, early) == 0 {
 				t.Fatalf("limit %d: to wait %d seconds, and one less would do", limit, wait)
 			}
 			at = at.Add(time.Duration(wait) * time.Second)
-			if b.Check(1, at) != 0 || b.Take(1, at) != 0 {
+			if b.Take(1, at) != 0 {
 				t.Fatalf("limit %d: to wait %d seconds, and it was not enough", limit, wait)
 			}
 			for b.Take(1, at) == 0 { // several may have come back in a second
@@ -38,37 +38,28 @@ func TestTheWaitIsAsLongAsItSays(t *testing.T) {
 	}
 }
 
-// Breaks if somebody with many addresses can fill the memory, or push a bucket
-// out to have it back full.
+// Breaks if somebody with many addresses can fill the memory, push a bucket out to have it back
+// full, or shut out newcomers.
 func TestAFloodOfAddresses(t *testing.T) {
 	const limit, flood = 5, 3 * throttle.MaxKeys
 	b := throttle.NewBucket(limit)
 	for range limit {
 		b.Take(-1, now)
 	}
-	passed := 0
 	for key := range flood {
-		if b.Take(key, now.Add(time.Second)) == 0 {
-			passed++
+		if b.Take(key, now.Add(time.Second)) != 0 {
+			t.Fatalf("newcomer %d is refused", key)
 		}
 	}
 	if b.Keys() != throttle.MaxKeys {
 		t.Errorf("%d keys, want %d", b.Keys(), throttle.MaxKeys)
 	}
-	if b.Check(-1, now.Add(time.Second)) == 0 || b.Take(-1, now.Add(time.Second)) == 0 {
+	if b.Take(-1, now.Add(2*time.Second)) == 0 {
 		t.Error("the flood has freed a key that was out of tries")
 	}
-	// One try for each further key that has room, and the shared tries of the others.
-	if want := throttle.MaxKeys - 1 + limit; passed != want {
-		t.Errorf("%d tries passed, want %d", passed, want)
-	}
-	if b.Check(flood, now.Add(time.Second)) == 0 {
-		t.Error("a newcomer is not held to what newcomers share")
-	}
-	b.Take(-1, now.Add(2*time.Second))
-	for i := range limit { // after 59 seconds, all but one of what they share is back
-		if refused := b.Take(flood+i, now.Add(60*time.Second)) != 0; refused != (i == limit-1) {
-			t.Errorf("newcomer %d a second too early for a bucket of its own: refused %t", i, refused)
+	for range 2 * limit {
+		if b.Take(flood, now.Add(60*time.Second)) != 0 {
+			t.Error("a newcomer is refused while there is no room")
 		}
 	}
 	after := now.Add(61 * time.Second) // when all but the first key were used a minute ago

@@ -50,8 +50,9 @@ type Token struct {
 	Owner       account.ID
 	Name        string
 	Description string // "" is none
-	Scopes      scope.Set
-	CreatedAt   time.Time
+	// Scopes are those that it was given. EffectiveScopes says which of them count.
+	Scopes    scope.Set
+	CreatedAt time.Time
 	// CreatedBy is the account that requested the token, or 0 for the console.
 	CreatedBy account.ID
 	// ExpiresOn is the UTC day from whose first second the token is expired. The zero Day means
@@ -82,6 +83,12 @@ type Token struct {
 	// Networks are where the token may be used; an empty list means everywhere.
 	Networks Networks
 	Digest   secret.Digest
+}
+
+// EffectiveScopes returns the scopes of the token that count while owner is as given: those that
+// owner could be given today.
+func (t Token) EffectiveScopes(catalog *scope.Catalog, owner account.Account) scope.Set {
+	return catalog.Held(t.Scopes, scope.Owner{Admin: owner.Admin, Bot: t.Kind.OfProject()})
 }
 
 // A State is the state of a token at an instant.

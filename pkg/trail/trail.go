@@ -64,8 +64,20 @@ type Query struct {
 	Type     audit.EntityType
 	EntityID int64 // of Type
 	// Token is the token of the event.
-	Token         token.ID
+	Token token.ID
+	// Author is the account that the request ran as, or Nobody.
+	Author        account.ID
+	Name          audit.Name
 	Offset, Limit int
+}
+
+// Nobody is the author of events that no account caused.
+const Nobody account.ID = -1
+
+// meets reports whether q lists e. The type and the entity decide where to look.
+func (q Query) meets(e audit.Event) bool {
+	author := q.Author == 0 || q.Author == e.Author || q.Author == Nobody && e.Author == 0
+	return author && (q.Token == 0 || e.Is(q.Token)) && (q.Name == "" || q.Name == e.Name)
 }
 
 // maxExamined is how many events one list examines: enough for the last possible page if every
@@ -244,7 +256,7 @@ func (t *Trail) list(ctx context.Context, q Query, matches func(audit.Event) boo
 	examined, passed, tooFar := 0, 0, false
 	err := walk(ctx, from, to, func(e audit.Event) bool {
 		switch {
-		case q.Token != 0 && !e.Is(q.Token), !matches(e):
+		case !q.meets(e), !matches(e):
 		case passed < q.Offset:
 			passed++
 		case len(page.Events) == q.Limit:

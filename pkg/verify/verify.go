@@ -9,7 +9,8 @@
 // - Tokens and accounts are never cached, so a revocation holds everywhere once it is answered.
 //
 // It caches only the administrators' settings, for SettingsAge, and refreshes them in the request
-// of a check. The package does not judge scopes; the caller does.
+// of a check. It cuts a token's scopes to those that its owner may hold now; whether they suffice
+// for a request, the caller judges.
 package verify
 
 import (
@@ -25,6 +26,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
@@ -62,6 +64,8 @@ type Parts struct {
 	Store  Store
 	Pepper secret.Pepper
 	Format secret.Format
+	// Scopes decides which scopes of a token count.
+	Scopes *scope.Catalog
 	Clock  clock.Clock
 	// Unmarked receives the error when a last use could not be recorded. It may be nil.
 	Unmarked func(context.Context, token.ID, error) `optional:""`
@@ -132,6 +136,8 @@ func (r *Refusal) Unwrap() error { return r.Err }
 //     outside the token's networks, or around a child of account.ErrInactive;
 //   - fault.ErrUnavailable or fault.ErrCorrupt if it could not be decided.
 //
+// A token none of whose scopes count is no refusal: its principal has no Scopes, which open nothing.
+//
 // Verify records a use of every token that is neither expired nor revoked and whose networks
 // contain the address, at most once in the configured interval, or once a minute from addresses
 // that are new to the token. A failure to record it changes nothing.
@@ -187,7 +193,7 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 	if err := acct.Usable(); err != nil {
 		return principal.Principal{}, &Refusal{t, acct, err}
 	}
-	return principal.Principal{Account: acct, Token: t, Settings: set}, nil
+	return principal.Principal{Account: acct, Token: t, Scopes: t.EffectiveScopes(v.parts.Scopes, acct), Settings: set}, nil
 }
 
 func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, interval time.Duration, from netip.Addr) {

@@ -17,6 +17,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
@@ -112,7 +113,7 @@ func newFixture(t *testing.T) *fixture {
 		return f.token, f.acct, nil
 	}}
 	f.parts = verify.Parts{
-		Store: f.store, Pepper: pepper, Format: secret.Format{Prefixes: []string{prefix}}, Clock: f.clock, Kept: &verify.Kept{},
+		Store: f.store, Pepper: pepper, Format: secret.Format{Prefixes: []string{prefix}}, Scopes: scope.GitLab(), Clock: f.clock, Kept: &verify.Kept{},
 		Unmarked: func(_ context.Context, id token.ID, err error) {
 			if id != f.token.ID {
 				t.Errorf("told about token %s, not %s", id, f.token.ID)
@@ -449,5 +450,29 @@ func TestNothingIsRemembered(t *testing.T) {
 	f.acct.State = account.Active
 	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil || f.store.checks != 4 {
 		t.Errorf("after the unblock: %v, %d checks", err, f.store.checks)
+	}
+}
+
+// Breaks if a scope opens something after its owner lost the right to it. The check itself decides,
+// so that a demotion holds everywhere at once.
+func TestScopesCountWhileTheOwnerMayHoldThem(t *testing.T) {
+	f := newFixture(t)
+	f.token.Scopes = scope.Set{"sudo", "read_api", "admin_mode"}
+	for _, test := range []struct {
+		admin bool
+		want  string
+	}{{true, "sudo read_api admin_mode"}, {false, "read_api"}} {
+		f.acct.Admin = test.admin
+		p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})
+		if err != nil || p.Scopes.String() != test.want || p.Token.Scopes.String() != "sudo read_api admin_mode" {
+			t.Errorf("administrator %t: scopes %q of %q, error %v; want %q", test.admin, p.Scopes, p.Token.Scopes, err, test.want)
+		}
+	}
+	f.token.Scopes = scope.Set{"sudo"}
+	if p, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil || len(p.Scopes) > 0 {
+		t.Errorf("scopes %q, error %v, want a good bearer that opens nothing", p.Scopes, err)
+	}
+	if f.store.checks != 3 {
+		t.Errorf("%d checks, want 3: a cut costs no request", f.store.checks)
 	}
 }

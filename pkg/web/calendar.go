@@ -19,6 +19,7 @@ import (
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
+	"latchkey/pkg/verify"
 )
 
 // feedPath is the calendar feed. It is GitLab's.
@@ -77,9 +78,10 @@ func (s *Site) feedCaller(v *visit) (principal.Principal, error) {
 		}
 		value = apigateway.PasswordOf(header)
 	}
-	by, err := s.parts.Throttles.Verify(v.ctx, s.parts.Verifier, value, v.request.Address, v.now)
+	by, err := s.parts.Verifier.Verify(v.ctx, value, v.request.Address)
 	if err != nil {
-		return principal.Principal{}, err
+		s.parts.Count("BearersRefused", verify.RefusalCode(err))
+		return principal.Principal{}, s.parts.Throttles.WrongBearer(err, v.request.Address, v.now)
 	}
 	if !isFeed(by.Token.Scopes) || by.Token.Kind != token.Personal {
 		return principal.Principal{}, errWide

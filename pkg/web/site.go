@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"latchkey/pkg/apigateway"
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
@@ -201,13 +202,20 @@ func (v *visit) signIn() error {
 	return v.redirect(signInPath + "?" + url.Values{"return_to": {back}}.Encode())
 }
 
-// normalise cuts off what lies before /-/, which is the stage or the base path of a custom domain,
-// and a slash at the end. No page has an escaped or empty segment in its path.
+// normalise cuts off what lies before /-/, which is the stage or the base path of a custom domain, and
+// a slash at the end. Unless the site's address is configured, the base path is part of it. No page has
+// an escaped or empty segment in its path.
 func (v *visit) normalise() error {
-	_, rest, found := strings.Cut(v.r.URL.Path, "/-/")
-	path := "/-/" + strings.TrimSuffix(rest, "/")
-	if !found || v.r.URL.RawPath != "" || strings.Contains(path, "//") || strings.Contains(path, "/.") {
+	if v.r.URL.RawPath != "" || strings.Contains(v.r.URL.Path, "//") || strings.Contains(v.r.URL.Path, "/.") {
 		return errNoRoute
+	}
+	base, path := apigateway.CutBase(v.r.URL.Path)
+	if v.site.parts.PublicURL == "" {
+		v.address += base
+		v.base += base
+	}
+	if path != "/-/" {
+		path = strings.TrimSuffix(path, "/")
 	}
 	normal, clean := *v.r, *v.r.URL
 	clean.Path = path

@@ -216,7 +216,7 @@ func rowOf(view lifecycle.View, now time.Time, revoked *deed) row {
 		ID: t.ID, Name: t.Name, Description: t.Description, Created: before(t.CreatedAt, now), LastUsed: before(t.LastUsedAt, now),
 		State: stateOf(view, now, revoked), Networks: len(t.Networks),
 	}
-	for _, s := range t.Scopes {
+	for _, s := range view.Scopes {
 		r.Scopes = append(r.Scopes, string(s))
 	}
 	if len(t.LastUsedIPs) > 0 {

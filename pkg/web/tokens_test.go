@@ -458,10 +458,16 @@ func TestReasonsOfEndedTokens(t *testing.T) {
 		{"in bulk", bulk, 9, nil, "Revoked with all others"},
 		{"expired before it was revoked", late, 0, &deed{Who: "you"}, "Expired"},
 	} {
-		view := lifecycle.ViewOf(test.token, now, test.from, settings.Settings{})
+		view := viewOf(test.token, now, test.from)
 		if got := stateOf(view, now, test.by); got.Words != test.want || got.Mark != "over" {
 			t.Errorf("%s: %+v, want %s", test.name, got, test.want)
 		}
+	}
+}
+
+func viewOf(t token.Token, at time.Time, validFrom int64) lifecycle.View {
+	return lifecycle.View{
+		Token: t, Active: t.StateAt(at, validFrom, settings.Settings{}) == token.Active, Revoked: t.RevokedIn(at, validFrom),
 	}
 }
 
@@ -477,7 +483,7 @@ func TestMarks(t *testing.T) {
 	} {
 		at := ends.Start().Add(-test.before)
 		tok := token.Token{ID: 1<<22 + 5, ExpiresOn: ends}
-		view := lifecycle.ViewOf(tok, at, 0, settings.Settings{})
+		view := viewOf(tok, at, 0)
 		if got := stateOf(view, at, nil); got.Mark != test.want {
 			t.Errorf("%s before: %+v, want %s", test.before, got, test.want)
 		}

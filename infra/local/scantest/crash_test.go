@@ -64,7 +64,7 @@ func addressOf(owner account.ID) string { return fmt.Sprintf("user-%s@example.co
 func (n *night) unmarked(t *testing.T) map[account.ID]int {
 	t.Helper()
 	unmarked := map[account.ID]int{}
-	err := n.store.EveryToken(t.Context(), func(tok token.Token, _ int64) {
+	err := n.store.EveryToken(t.Context(), func(tok token.Token, _ account.Account) {
 		if !slices.Contains(tok.Notices, n.mark) {
 			unmarked[tok.Owner]++
 		}

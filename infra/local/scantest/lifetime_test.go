@@ -58,7 +58,7 @@ func newEnforcement(t *testing.T, from *template[struct{}], owners, tokensEach, 
 func (e *enforcement) look(t *testing.T) (revoked, wrong int, unmarked map[account.ID]bool) {
 	t.Helper()
 	unmarked = map[account.ID]bool{}
-	err := e.store.EveryToken(t.Context(), func(tok token.Token, _ int64) {
+	err := e.store.EveryToken(t.Context(), func(tok token.Token, _ account.Account) {
 		ended := tok.RevokedReason == token.ReasonPolicy
 		if ended {
 			revoked++

@@ -8,20 +8,26 @@ import (
 	"latchkey/pkg/authorizer"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/config"
+	"latchkey/pkg/trail"
 )
 
 // Main starts the function.
 func Main() {
 	const function = "authorizer"
 	compose.Start(function, config.ReadAuthorizer, func(cfg config.Authorizer, sdk aws.Config) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), cfg.Simple())
+		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), cfg)
 	})
 }
 
-// Handler returns the function's handler.
-func Handler(d compose.Deployment, simpleResponses bool) lambda.Handler {
+// Handler returns the function's handler. It logs what the scope file opens by accident.
+func Handler(d compose.Deployment, cfg config.Authorizer) lambda.Handler {
+	for _, warning := range d.Config.Scopes.Warnings() {
+		d.Log.Warn("scope file opens more than it seems to", "reason", warning)
+	}
+	kept := authorizer.IdentitySource{}
+	kept.Header, kept.Address = cfg.IdentitySource()
 	return compose.Must(authorizer.New(authorizer.Parts{
-		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Throttles: d.Throttles(), Trail: &d.Table().Journal,
-		Clock: d.Clock, Count: d.Count, SimpleResponses: simpleResponses,
+		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Trail: trail.NewNotes(&d.Table().Journal),
+		Clock: d.Clock, Count: d.Count, SimpleResponses: cfg.Simple(), Kept: kept, Unauthorized: cfg.Unauthorized(),
 	})).Lambda()
 }

@@ -12,6 +12,7 @@ import (
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/store"
+	"latchkey/pkg/trail"
 )
 
 // Issue returns the handler of functions/issue.
@@ -38,7 +39,7 @@ func Revoke(d compose.Deployment) lambda.Handler {
 func Tokens(d compose.Deployment) lambda.Handler {
 	table := &d.Table().Reader
 	lister := compose.Must(lifecycle.NewLister(lifecycle.ListerParts{
-		Store: table, Reader: table, Projects: table, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+		Store: table, Reader: table, Projects: table, Scopes: d.Config.Scopes, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
 	}))
 	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), lister, finder(d, table)), nil)
 }
@@ -52,7 +53,7 @@ func Directory(d compose.Deployment) lambda.Handler {
 func API(d compose.Deployment) *gitlabapi.API {
 	table := d.Table()
 	return &gitlabapi.API{
-		Log: d.Log, Verifier: d.Verifier(), Accounts: &table.Reader, Trail: &table.Journal, Clock: d.Clock,
+		Log: d.Log, Verifier: d.Verifier(), Accounts: &table.Reader, Trail: trail.NewNotes(&table.Journal), Clock: d.Clock,
 		PublicURL: d.Config.PublicURL, Count: d.Count, Throttles: d.Throttles(),
 	}
 }

@@ -76,7 +76,7 @@ func readsWhatWasWritten(t *testing.T, f *Fixture) {
 	want(t, f, err, nil)
 	same(t, "list", list, []token.Token{tok})
 	var all []token.Token
-	want(t, f, f.Store.EveryToken(t.Context(), func(tok token.Token, _ int64) { all = append(all, tok) }), nil)
+	want(t, f, f.Store.EveryToken(t.Context(), func(tok token.Token, _ account.Account) { all = append(all, tok) }), nil)
 	same(t, "scan", all, []token.Token{tok})
 	acct, err := f.Store.AccountByName(t.Context(), owner.Username)
 	want(t, f, err, nil)
