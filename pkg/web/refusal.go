@@ -44,11 +44,16 @@ func (v *visit) refuse(err error) {
 	if errors.Is(err, errMethod) {
 		page.status = http.StatusMethodNotAllowed
 	}
-	if limit := (*throttle.Refusal)(nil); errors.As(err, &limit) {
-		v.header().Set("Retry-After", strconv.Itoa(limit.Wait))
-	}
+	v.wait(err)
 	if err := v.render(page.status, "refusal", page.Title, page); err != nil {
 		v.status = http.StatusInternalServerError
 		http.Error(v.w, "500 Internal Server Error", v.status)
+	}
+}
+
+// wait tells the browser how long to wait after a limit was reached.
+func (v *visit) wait(err error) {
+	if limit := (*throttle.Refusal)(nil); errors.As(err, &limit) {
+		v.header().Set("Retry-After", strconv.Itoa(limit.Wait))
 	}
 }

@@ -36,11 +36,15 @@ func parseTemplates() map[string]*template.Template {
 
 // functions are those of every template.
 var functions = template.FuncMap{
-	"name":    quote.Name,
-	"instant": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"at":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
-	"part":    func(v frame, content any) part { return part{v.Base, content} },
+	"shown":    shown,
+	"instant":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"at":       func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+	"dayWords": dayWords,
+	"count":    count,
 }
+
+// shown is a name that somebody chose, so that nothing of it looks like ours.
+func shown(name string) string { return quote.Name(name) }
 
 // A frame is what the layout shows around a page.
 type frame struct {
@@ -50,14 +54,10 @@ type frame struct {
 	RequestID string
 	// Username is who is signed in, or "".
 	Username string
-	Now      time.Time
-	Page     any
-}
-
-// A part is what a template that several pages share gets.
-type part struct {
-	Base string
-	Part any
+	// Section is the part of the site that the page belongs to: "tokens", "ends" or "".
+	Section string
+	Now     time.Time
+	Page    any
 }
 
 // render replies with a page.
@@ -68,10 +68,24 @@ func (v *visit) render(status int, name, title string, page any) error {
 	}
 	var body bytes.Buffer
 	err := found.ExecuteTemplate(&body, "layout", frame{
-		Base: v.base, Title: title, RequestID: v.request.ID, Username: v.by.Account.Username, Now: v.now, Page: page,
+		Base: v.base, Title: title, RequestID: v.request.ID, Username: v.by.Account.Username, Section: v.section(), Now: v.now, Page: page,
 	})
 	if err != nil {
 		return fmt.Errorf("render %s: %w", name, err)
 	}
 	return v.write(status, "text/html; charset=utf-8", body.Bytes())
+}
+
+// section returns the part of the site that the visit is to.
+func (v *visit) section() string {
+	switch {
+	case v.route == nil:
+		return ""
+	case strings.HasPrefix(v.route.path, endsPath):
+		return "ends"
+	case strings.HasPrefix(v.route.path, tokensPath):
+		return "tokens"
+	default:
+		return ""
+	}
 }

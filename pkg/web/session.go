@@ -59,20 +59,20 @@ func (e *Entrance) Visitor(ctx context.Context, w http.ResponseWriter, r *http.R
 	visitor, err := e.parts.SignIns.Resume(ctx, session, request)
 	if err != nil {
 		if errors.Is(err, account.ErrSessionEnded) {
-			setCookie(w.Header(), sessionCookie, "", 0)
+			setCookie(w, sessionCookie, "", 0)
 		}
 		return principal.Principal{}, err
 	}
 	now := e.parts.Clock.Now()
 	if renewed, due := session.Renewed(now); due {
-		if err := e.write(w.Header(), renewed, now); err != nil {
+		if err := e.write(w, renewed, now); err != nil {
 			return principal.Principal{}, err
 		}
 	}
 	return visitor, nil
 }
 
-func (e *Entrance) write(header http.Header, session account.Session, now time.Time) error {
+func (e *Entrance) write(w http.ResponseWriter, session account.Session, now time.Time) error {
 	raw, err := json.Marshal(sealedSession{
 		Account: int64(session.Account), Number: session.Number,
 		SignedInAt: session.SignedInAt.Unix(), RenewedAt: session.RenewedAt.Unix(),
@@ -84,13 +84,13 @@ func (e *Entrance) write(header http.Header, session account.Session, now time.T
 	if err != nil {
 		return err
 	}
-	setCookie(header, sessionCookie, sealed, session.EndsAt().Sub(now))
+	setCookie(w, sessionCookie, sealed, session.EndsAt().Sub(now))
 	return nil
 }
 
 // setCookie sets a cookie for this host that no script can read and no other site can send with a
 // form. It replaces one that this reply has set before. A life of 0 removes the cookie.
-func setCookie(header http.Header, name, value string, life time.Duration) {
+func setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
 	cookie := &http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: int(life.Seconds()),
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
@@ -98,6 +98,7 @@ func setCookie(header http.Header, name, value string, life time.Duration) {
 	if life <= 0 {
 		cookie.MaxAge = -1
 	}
+	header := w.Header()
 	lines := slices.DeleteFunc(header["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
 	header["Set-Cookie"] = append(lines, cookie.String())
 }

@@ -120,7 +120,7 @@ func (e *Entrance) start(v *visit) error {
 	if err != nil {
 		return err
 	}
-	setCookie(v.header(), attemptCookie, sealed, attemptLife)
+	setCookie(v.w, attemptCookie, sealed, attemptLife)
 	return v.redirectTo(there)
 }
 
@@ -134,7 +134,7 @@ var errCancelled = fmt.Errorf("%w: not signed in by the provider", fault.ErrForb
 // finish signs in who comes back from the provider. An attempt ends here whatever comes of it.
 func (e *Entrance) finish(v *visit) error {
 	a, err := e.attempt(v)
-	setCookie(v.header(), attemptCookie, "", 0)
+	setCookie(v.w, attemptCookie, "", 0)
 	if err != nil {
 		return e.refuse(v, err)
 	}
@@ -152,7 +152,7 @@ func (e *Entrance) finish(v *visit) error {
 	if err != nil {
 		return e.refuse(v, err)
 	}
-	if err := e.write(v.header(), account.NewSession(acct, v.now), v.now); err != nil {
+	if err := e.write(v.w, account.NewSession(acct, v.now), v.now); err != nil {
 		return err
 	}
 	e.parts.Count("SignIns", "signed_in")
@@ -201,7 +201,7 @@ func (e *Entrance) signOut(v *visit) error {
 	case kind != fault.Unauthenticated && kind != fault.Forbidden:
 		return err // the session may be good, and must not seem to have ended
 	}
-	setCookie(v.header(), sessionCookie, "", 0)
+	setCookie(v.w, sessionCookie, "", 0)
 	return v.redirect(signInPath + "?signed_out=1")
 }
 

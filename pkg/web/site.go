@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"latchkey/pkg/apigateway"
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
@@ -37,7 +39,9 @@ type Parts struct {
 	// PublicURL is the address of the site for browsers, without a trailing slash. If it is empty,
 	// the gateway's own address is used.
 	PublicURL string `optional:""`
-	Sessions  Sessions
+	Visitors  Visitors
+	// Door serves sign-in and sign-out.
+	Door Door
 	// Sealer seals what a browser carries from one page to the next.
 	Sealer  *Sealer
 	Issuer  *lifecycle.Issuer
@@ -52,14 +56,15 @@ type Parts struct {
 	Count func(metric, code string)
 }
 
-// Sessions say who a request belongs to, and serve sign-in and sign-out.
-type Sessions interface {
-	// Principal returns the person who is signed in, with the current settings, or an error of the
-	// kind fault.Unauthenticated. It may renew the session by a cookie in header.
-	Principal(r *http.Request, header http.Header, request principal.Request) (principal.Principal, error)
-	// routes are the paths of sign-in and sign-out.
-	routes() []route
+// Visitors say who a request belongs to.
+type Visitors interface {
+	// Visitor returns the person who is signed in, as principal.Visitor makes it, or an error of the
+	// kind fault.Unauthenticated for nobody. It may renew the session by a cookie in the headers of w.
+	Visitor(ctx context.Context, w http.ResponseWriter, r *http.Request, request principal.Request) (principal.Principal, error)
 }
+
+// A Door has the paths of sign-in and sign-out. Those of sign-in are open.
+type Door interface{ routes() []route }
 
 // signInPath is where people without a session go; it takes the way back in the parameter
 // return_to, a path with its query below the site's own address.
@@ -83,7 +88,7 @@ func New(parts Parts) (*Site, error) {
 			return nil, fmt.Errorf("public address: %w", err)
 		}
 	}
-	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.calendarRoutes(), parts.Sessions.routes())
+	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.calendarRoutes(), parts.Door.routes())
 	for i := range own {
 		rt := &own[i]
 		s.routes[rt.String()] = rt
@@ -165,7 +170,7 @@ func (v *visit) run(unreadable string) error {
 	if v.route.open {
 		return v.route.handle(v)
 	}
-	by, err := v.site.parts.Sessions.Principal(v.r, v.header(), v.request)
+	by, err := v.site.parts.Visitors.Visitor(v.ctx, v.w, v.r, v.request)
 	if fault.KindOf(err) == fault.Unauthenticated {
 		v.err = err
 		return v.signIn()
@@ -197,13 +202,20 @@ func (v *visit) signIn() error {
 	return v.redirect(signInPath + "?" + url.Values{"return_to": {back}}.Encode())
 }
 
-// normalise cuts off what lies before /-/, which is the stage or the base path of a custom domain,
-// and a slash at the end. No page has an escaped or empty segment in its path.
+// normalise cuts off what lies before /-/, which is the stage or the base path of a custom domain, and
+// a slash at the end. Unless the site's address is configured, the base path is part of it. No page has
+// an escaped or empty segment in its path.
 func (v *visit) normalise() error {
-	_, rest, found := strings.Cut(v.r.URL.Path, "/-/")
-	path := "/-/" + strings.TrimSuffix(rest, "/")
-	if !found || v.r.URL.RawPath != "" || strings.Contains(path, "//") || strings.Contains(path, "/.") {
+	if v.r.URL.RawPath != "" || strings.Contains(v.r.URL.Path, "//") || strings.Contains(v.r.URL.Path, "/.") {
 		return errNoRoute
+	}
+	base, path := apigateway.CutBase(v.r.URL.Path)
+	if v.site.parts.PublicURL == "" {
+		v.address += base
+		v.base += base
+	}
+	if path != "/-/" {
+		path = strings.TrimSuffix(path, "/")
 	}
 	normal, clean := *v.r, *v.r.URL
 	clean.Path = path
