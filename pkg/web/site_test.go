@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -185,14 +186,28 @@ func TestTheOldAddressKeepsItsQuery(t *testing.T) {
 
 // A stage or a base path lies before /-/, and every link has it.
 func TestBasePath(t *testing.T) {
-	w := newWorld(t, func(p *Parts) { p.PublicURL = "" })
-	r := httptest.NewRequest(http.MethodGet, "https://id.execute-api.eu-west-1.amazonaws.com/prod"+tokensPath, nil)
-	r.AddCookie(&http.Cookie{Name: "who", Value: "ann"})
-	recorder := httptest.NewRecorder()
-	w.site.Handler()(recorder, r, proxy.Origin{URL: "https://id.execute-api.eu-west-1.amazonaws.com/prod", Address: netip.MustParseAddr("192.0.2.7")})
-	page := recorder.Body.String()
-	if recorder.Code != http.StatusOK || strings.Contains(page, `="/-/`) || !strings.Contains(page, `href="/prod/-/assets/page.css"`) {
-		t.Errorf("%d\n%s", recorder.Code, page)
+	for _, test := range []struct{ name, public, gateway, path, base string }{
+		{"the gateway's own address", "", "https://id.execute-api.eu-west-1.amazonaws.com/prod", "", "/prod"},
+		{"a base path of a custom domain", "", "https://tokens.example.test", "/latchkey", "/latchkey"},
+		{"a configured address", siteURL, "https://id.execute-api.eu-west-1.amazonaws.com/prod", "", ""},
+		{"a configured address with a base path", siteURL + "/latchkey", "https://id.execute-api.eu-west-1.amazonaws.com/prod", "/latchkey", "/latchkey"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, func(p *Parts) { p.PublicURL = test.public })
+			r := httptest.NewRequest(http.MethodGet, "https://tokens.example.test"+test.path+tokensPath, nil)
+			r.AddCookie(&http.Cookie{Name: "who", Value: "ann"})
+			recorder := httptest.NewRecorder()
+			w.site.Handler()(recorder, r, proxy.Origin{URL: test.gateway, Address: netip.MustParseAddr("192.0.2.7")})
+			page := recorder.Body.String()
+			for _, link := range regexp.MustCompile(`(?:href|src|action)="(/[^"]*)"`).FindAllStringSubmatch(page, -1) {
+				if !strings.HasPrefix(link[1], test.base+"/-/") {
+					t.Errorf("a link to %s", link[1])
+				}
+			}
+			if recorder.Code != http.StatusOK || !strings.Contains(page, `href="`+test.base+`/-/assets/page.css"`) {
+				t.Errorf("%d", recorder.Code)
+			}
+		})
 	}
 }
 
