@@ -108,7 +108,7 @@ func TestRequestsOfOtherSitesAreRefusedBeforeTheSession(t *testing.T) {
 	w := newWorld(t)
 	w.site.parts.Visitors = asking{w.site.parts.Visitors, &asked}
 	id := w.issue(t, "ann", "export", 5).Token.ID
-	form := url.Values{"name": {"forged"}, "expires": {"7"}, "scopes": {"api"}}
+	form := url.Values{"name": {"forged"}, "expires": {"7"}, "scopes[]": {"api"}}
 	for _, test := range []struct {
 		name   string
 		header http.Header
@@ -163,7 +163,7 @@ func TestTheWayBackAfterSignIn(t *testing.T) {
 		{"a page", http.MethodGet, tokensPath + "?state=ended", nil, tokensPath + "?state=ended"},
 		{"a prefilled link", http.MethodGet, tokensPath + "?name=CI+job&scopes=api,read_user", nil, tokensPath + "?name=CI+job&scopes=api,read_user"},
 		{"a form", http.MethodPost, tokensPath,
-			url.Values{"name": {"CI & job"}, "scopes": {"api", "read_user"}, "description": {"d"}, "networks": {"192.0.2.0/24\n198.51.100.1"}},
+			url.Values{"name": {"CI & job"}, "scopes[]": {"api", "read_user"}, "description": {"d"}, "networks": {"192.0.2.0/24\n198.51.100.1"}},
 			tokensPath + "?allowed_cidrs=192.0.2.0%2F24%2C198.51.100.1&description=d&name=CI+%26+job&scopes=api%2Cread_user"},
 		{"another form", http.MethodPost, at(8388609, "revoke"), url.Values{}, tokensPath},
 	} {
@@ -225,7 +225,7 @@ func TestRefusalsByKind(t *testing.T) {
 func TestCreationsAreThrottledWithoutLosingTheForm(t *testing.T) {
 	w := newWorld(t, func(p *Parts) { p.Throttles = throttle.New(throttle.Limits{Creations: 1}) })
 	ann := w.signIn("ann")
-	form := url.Values{"name": {"first"}, "expires": {"7"}, "scopes": {"read_api"}}
+	form := url.Values{"name": {"first"}, "expires": {"7"}, "scopes[]": {"read_api"}}
 	_, page := ann.follow(t, tokensPath, form)
 	w.bearerIn(page)
 	form.Set("name", "the second one")

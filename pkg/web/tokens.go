@@ -263,7 +263,7 @@ func linkTo(form url.Values) url.Values {
 	if description := form.Get("description"); description != "" {
 		link.Set("description", description)
 	}
-	if scopes := form["scopes"]; len(scopes) > 0 {
+	if scopes := form[scopesField]; len(scopes) > 0 {
 		link.Set("scopes", strings.Join(scopes, ","))
 	}
 	if networks := splitNetworks(form.Get("networks")); len(networks) > 0 {
