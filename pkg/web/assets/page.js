@@ -51,7 +51,7 @@ if (!inUTC) {
     }
   }
   for (const place of all("[data-local]")) {
-    place.textContent = `, that is ${local(new Date(place.dataset.local))} where you are`;
+    place.textContent = `that is ${local(new Date(place.dataset.local))} where you are`;
   }
   for (const place of all("[data-zone]")) place.textContent = `your time zone, ${zone}`;
 }
