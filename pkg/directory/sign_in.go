@@ -131,7 +131,10 @@ func (s *SignIns) signIn(ctx context.Context, request principal.Request, person 
 		}
 		acct = ranked
 	}
-	return acct, s.parts.Store.Record(ctx, audit.OfAccount(now, audit.By(by, audit.Self), audit.SignedIn, acct))
+	if err := s.parts.Store.Record(ctx, audit.OfAccount(now, audit.By(by, audit.Self), audit.SignedIn, acct)); err != nil {
+		return account.Account{}, err
+	}
+	return acct, nil
 }
 
 // find returns the account of person, and links or makes one if it may.

@@ -79,6 +79,7 @@ type world struct {
 	revoker   *lifecycle.Revoker
 	lister    *lifecycle.Lister
 	accounts  *directory.Directory
+	signIns   *directory.SignIns
 	planner   *planner
 	// administration changes the settings.
 	administration *administration.Administration
@@ -230,6 +231,7 @@ func (w *world) connect(client *dynamodb.Client) {
 	w.issuer = made(lifecycle.NewIssuer(w.issuing))
 	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))
 	w.lister = made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Scopes: scope.GitLab(), Pepper: w.pepper, Format: w.format, Clock: w.clock}))
+	w.signIns = made(directory.NewSignIns(directory.SignInParts{Store: w.table, Reader: w.table, Clock: w.clock}))
 	w.accounts = made(directory.New(made(directory.NewFinder(directory.FinderParts{Reader: w.table, Projects: w.table, Clock: w.clock})), w.table))
 	w.planner = &planner{}
 	w.administration = made(administration.New(w.administering()))
@@ -369,7 +371,7 @@ func (w *world) functions() map[string]proxy.Handler {
 
 func (w *world) consoles() map[string]lambda.Handler {
 	return map[string]lambda.Handler{
-		"issue":  gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts)),
+		"issue":  gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts, w.signIns)),
 		"revoke": gitlabapi.Lambda(w.function("revoke"), gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
 	}
 }

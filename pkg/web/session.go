@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"latchkey/pkg/account"
-	"latchkey/pkg/clock"
-	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 )
 
@@ -20,76 +20,13 @@ const sessionCookie = "__Host-latchkey"
 
 const sessionPurpose = "session"
 
-// A Doorkeeper says who a session belongs to; see directory.SignIns.
-type Doorkeeper interface {
-	// Resume returns the principal of a session that is good. Errors: account.ErrSessionEnded, a
-	// child of account.ErrInactive, fault.ErrUnavailable, fault.ErrCorrupt.
-	Resume(ctx context.Context, session account.Session, request principal.Request) (principal.Principal, error)
-}
-
-// Sessions keep people signed in, with one sealed cookie. They are safe for concurrent use.
-type Sessions struct{ parts SessionParts }
-
-// SessionParts hold the dependencies of Sessions. All are required.
-type SessionParts struct {
-	Sealer     *Sealer
-	Doorkeeper Doorkeeper
-	Clock      clock.Clock
-}
-
-// NewSessions returns Sessions, or an error that names a missing part.
-func NewSessions(parts SessionParts) (*Sessions, error) {
-	if err := fault.Missing(parts); err != nil {
-		return nil, err
-	}
-	return &Sessions{parts}, nil
-}
-
-// sealedSession is account.Session as the cookie holds it.
-type sealedSession struct {
-	Account    int64 `json:"a"`
-	Number     int64 `json:"n"`
-	SignedInAt int64 `json:"s"` // epoch seconds
-	RenewedAt  int64 `json:"r"` // epoch seconds
-}
-
-// Visitor returns the person who sends r. It renews the session in the headers of w when that is due,
-// and clears a cookie that can never be good again. Errors: account.ErrSessionEnded when nobody is
-// signed in, or a child of account.ErrInactive; others when it could not be decided.
-func (s *Sessions) Visitor(ctx context.Context, w http.ResponseWriter, r *http.Request, request principal.Request) (principal.Principal, error) {
-	session, err := s.read(r)
-	if err != nil {
-		return principal.Principal{}, err
-	}
-	visitor, err := s.parts.Doorkeeper.Resume(ctx, session, request)
-	if err != nil {
-		if errors.Is(err, account.ErrSessionEnded) {
-			s.Clear(w)
-		}
-		return principal.Principal{}, err
-	}
-	if renewed, due := session.Renewed(s.parts.Clock.Now()); due {
-		if err := s.write(w, renewed); err != nil {
-			return principal.Principal{}, err
-		}
-	}
-	return visitor, nil
-}
-
-// Begin signs acct in: a new session replaces whatever cookie the browser had.
-func (s *Sessions) Begin(w http.ResponseWriter, acct account.Account) error {
-	return s.write(w, account.NewSession(acct, s.parts.Clock.Now()))
-}
-
-// Clear removes the cookie from the browser. Copies of it stay good; see directory.SignIns.SignOut.
-func (s *Sessions) Clear(w http.ResponseWriter) { setCookie(w, sessionCookie, "", 0) }
-
-func (s *Sessions) read(r *http.Request) (account.Session, error) {
+// read returns the session in the cookie of r. Whether it is still good is for the use case to say.
+func (e *Entrance) read(r *http.Request) (account.Session, error) {
 	value, err := onlyCookie(r, sessionCookie)
 	if err != nil {
 		return account.Session{}, account.ErrSessionEnded
 	}
-	raw, err := s.parts.Sealer.Open(sessionPurpose, value)
+	raw, err := e.parts.Sealer.Open(sessionPurpose, value)
 	if err != nil {
 		return account.Session{}, account.ErrSessionEnded
 	}
@@ -103,7 +40,39 @@ func (s *Sessions) read(r *http.Request) (account.Session, error) {
 	}, nil
 }
 
-func (s *Sessions) write(w http.ResponseWriter, session account.Session) error {
+// sealedSession is account.Session as the cookie holds it.
+type sealedSession struct {
+	Account    int64 `json:"a"`
+	Number     int64 `json:"n"`
+	SignedInAt int64 `json:"s"` // epoch seconds
+	RenewedAt  int64 `json:"r"` // epoch seconds
+}
+
+// Visitor returns the person who sends r. It renews the session in the headers of w when that is due, and
+// removes a cookie that can never be good again. Errors: account.ErrSessionEnded when nobody is signed
+// in, a child of account.ErrInactive, others when it could not be decided.
+func (e *Entrance) Visitor(ctx context.Context, w http.ResponseWriter, r *http.Request, request principal.Request) (principal.Principal, error) {
+	session, err := e.read(r)
+	if err != nil {
+		return principal.Principal{}, err
+	}
+	visitor, err := e.parts.SignIns.Resume(ctx, session, request)
+	if err != nil {
+		if errors.Is(err, account.ErrSessionEnded) {
+			setCookie(w, sessionCookie, "", 0)
+		}
+		return principal.Principal{}, err
+	}
+	now := e.parts.Clock.Now()
+	if renewed, due := session.Renewed(now); due {
+		if err := e.write(w, renewed, now); err != nil {
+			return principal.Principal{}, err
+		}
+	}
+	return visitor, nil
+}
+
+func (e *Entrance) write(w http.ResponseWriter, session account.Session, now time.Time) error {
 	raw, err := json.Marshal(sealedSession{
 		Account: int64(session.Account), Number: session.Number,
 		SignedInAt: session.SignedInAt.Unix(), RenewedAt: session.RenewedAt.Unix(),
@@ -111,11 +80,11 @@ func (s *Sessions) write(w http.ResponseWriter, session account.Session) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := s.parts.Sealer.Seal(sessionPurpose, raw)
+	sealed, err := e.parts.Sealer.Seal(sessionPurpose, raw)
 	if err != nil {
 		return err
 	}
-	setCookie(w, sessionCookie, sealed, session.EndsAt().Sub(s.parts.Clock.Now()))
+	setCookie(w, sessionCookie, sealed, session.EndsAt().Sub(now))
 	return nil
 }
 
@@ -129,14 +98,9 @@ func setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
 	if life <= 0 {
 		cookie.MaxAge = -1
 	}
-	earlier := w.Header()["Set-Cookie"]
-	w.Header().Del("Set-Cookie")
-	for _, line := range earlier {
-		if len(line) <= len(name) || line[:len(name)+1] != name+"=" {
-			w.Header().Add("Set-Cookie", line)
-		}
-	}
-	http.SetCookie(w, cookie)
+	header := w.Header()
+	lines := slices.DeleteFunc(header["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
+	header["Set-Cookie"] = append(lines, cookie.String())
 }
 
 // onlyCookie returns the value of a cookie that a browser sends once. Two cookies of one name mean

@@ -95,8 +95,11 @@ func (v *visit) write(status int, contentType string, body []byte) error {
 }
 
 // redirect sends the browser to a path of the site, from /-/ on, with GET.
-func (v *visit) redirect(path string) error {
-	v.header().Set("Location", v.base+path)
+func (v *visit) redirect(path string) error { return v.redirectTo(v.base + path) }
+
+// redirectTo sends the browser to a URL of this or another site, with GET.
+func (v *visit) redirectTo(there string) error {
+	v.header().Set("Location", there)
 	v.status = http.StatusSeeOther
 	v.w.WriteHeader(v.status)
 	return nil

@@ -166,6 +166,8 @@ var reserved = map[string][]string{
 	modulePath + "/pkg/gitlabapi":                    {"directory", "issue", "leaks", "revoke", "settings", "tokens"},
 	modulePath + "/pkg/authorizer":                   {"authorizer"},
 	modulePath + "/pkg/schedule":                     {"expired", "expiring", "lifetime"},
+	modulePath + "/pkg/web":                          {"web"},
+	"github.com/coreos/go-oidc/v3/oidc":              {"web"},
 }
 
 // reachableModules asks the go command which packages each function links, directly or not.

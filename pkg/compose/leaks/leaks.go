@@ -9,6 +9,7 @@ import (
 
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/management"
+	"latchkey/pkg/compose/tokens"
 	"latchkey/pkg/config"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/notify"
@@ -41,5 +42,5 @@ func Handler(d compose.Deployment, mailer sweep.Mailer) lambda.Handler {
 		Records: table, Projects: table, Mailer: mailer, Clock: d.Clock, Workers: workers,
 		Malformed: func(err error) { d.Log.Error("record malformed", "reason", err.Error()) },
 	}))
-	return gitlabapi.Lambda(gitlabapi.Leaks(management.API(d), management.Revoker(d, table), messenger, gitlabapi.LeakStep), nil)
+	return gitlabapi.Lambda(gitlabapi.Leaks(management.API(d), tokens.Revoker(d, table), messenger, gitlabapi.LeakStep), nil)
 }
