@@ -16,6 +16,9 @@ import (
 	"latchkey/pkg/token"
 )
 
+// scopesField is the name of the checkboxes. HTML checkers take brackets for a list.
+const scopesField = "scopes[]"
+
 // A tokenForm is the form for a new token.
 type tokenForm struct {
 	Name, Description, Networks string
@@ -291,7 +294,7 @@ func (s *Site) create(v *visit) error {
 		Expiry: v.expiryChoices(given.Get("expires"), given.Get("expires_on")),
 	}
 	spec := lifecycle.Spec{Name: strings.TrimSpace(form.Name), Description: strings.TrimSpace(form.Description)}
-	for _, name := range given["scopes"] {
+	for _, name := range given[scopesField] {
 		if !spec.Scopes.Has(scope.Scope(name)) {
 			spec.Scopes = append(spec.Scopes, scope.Scope(name))
 		}

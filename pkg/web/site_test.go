@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -107,7 +108,7 @@ func TestRequestsOfOtherSitesAreRefusedBeforeTheSession(t *testing.T) {
 	w := newWorld(t)
 	w.site.parts.Visitors = asking{w.site.parts.Visitors, &asked}
 	id := w.issue(t, "ann", "export", 5).Token.ID
-	form := url.Values{"name": {"forged"}, "expires": {"7"}, "scopes": {"api"}}
+	form := url.Values{"name": {"forged"}, "expires": {"7"}, "scopes[]": {"api"}}
 	for _, test := range []struct {
 		name   string
 		header http.Header
@@ -162,7 +163,7 @@ func TestTheWayBackAfterSignIn(t *testing.T) {
 		{"a page", http.MethodGet, tokensPath + "?state=ended", nil, tokensPath + "?state=ended"},
 		{"a prefilled link", http.MethodGet, tokensPath + "?name=CI+job&scopes=api,read_user", nil, tokensPath + "?name=CI+job&scopes=api,read_user"},
 		{"a form", http.MethodPost, tokensPath,
-			url.Values{"name": {"CI & job"}, "scopes": {"api", "read_user"}, "description": {"d"}, "networks": {"192.0.2.0/24\n198.51.100.1"}},
+			url.Values{"name": {"CI & job"}, "scopes[]": {"api", "read_user"}, "description": {"d"}, "networks": {"192.0.2.0/24\n198.51.100.1"}},
 			tokensPath + "?allowed_cidrs=192.0.2.0%2F24%2C198.51.100.1&description=d&name=CI+%26+job&scopes=api%2Cread_user"},
 		{"another form", http.MethodPost, at(8388609, "revoke"), url.Values{}, tokensPath},
 	} {
@@ -185,14 +186,28 @@ func TestTheOldAddressKeepsItsQuery(t *testing.T) {
 
 // A stage or a base path lies before /-/, and every link has it.
 func TestBasePath(t *testing.T) {
-	w := newWorld(t, func(p *Parts) { p.PublicURL = "" })
-	r := httptest.NewRequest(http.MethodGet, "https://id.execute-api.eu-west-1.amazonaws.com/prod"+tokensPath, nil)
-	r.AddCookie(&http.Cookie{Name: "who", Value: "ann"})
-	recorder := httptest.NewRecorder()
-	w.site.Handler()(recorder, r, proxy.Origin{URL: "https://id.execute-api.eu-west-1.amazonaws.com/prod", Address: netip.MustParseAddr("192.0.2.7")})
-	page := recorder.Body.String()
-	if recorder.Code != http.StatusOK || strings.Contains(page, `="/-/`) || !strings.Contains(page, `href="/prod/-/assets/page.css"`) {
-		t.Errorf("%d\n%s", recorder.Code, page)
+	for _, test := range []struct{ name, public, gateway, path, base string }{
+		{"the gateway's own address", "", "https://id.execute-api.eu-west-1.amazonaws.com/prod", "", "/prod"},
+		{"a base path of a custom domain", "", "https://tokens.example.test", "/latchkey", "/latchkey"},
+		{"a configured address", siteURL, "https://id.execute-api.eu-west-1.amazonaws.com/prod", "", ""},
+		{"a configured address with a base path", siteURL + "/latchkey", "https://id.execute-api.eu-west-1.amazonaws.com/prod", "/latchkey", "/latchkey"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, func(p *Parts) { p.PublicURL = test.public })
+			r := httptest.NewRequest(http.MethodGet, "https://tokens.example.test"+test.path+tokensPath, nil)
+			r.AddCookie(&http.Cookie{Name: "who", Value: "ann"})
+			recorder := httptest.NewRecorder()
+			w.site.Handler()(recorder, r, proxy.Origin{URL: test.gateway, Address: netip.MustParseAddr("192.0.2.7")})
+			page := recorder.Body.String()
+			for _, link := range regexp.MustCompile(`(?:href|src|action)="(/[^"]*)"`).FindAllStringSubmatch(page, -1) {
+				if !strings.HasPrefix(link[1], test.base+"/-/") {
+					t.Errorf("a link to %s", link[1])
+				}
+			}
+			if recorder.Code != http.StatusOK || !strings.Contains(page, `href="`+test.base+`/-/assets/page.css"`) {
+				t.Errorf("%d", recorder.Code)
+			}
+		})
 	}
 }
 
@@ -210,7 +225,7 @@ func TestRefusalsByKind(t *testing.T) {
 func TestCreationsAreThrottledWithoutLosingTheForm(t *testing.T) {
 	w := newWorld(t, func(p *Parts) { p.Throttles = throttle.New(throttle.Limits{Creations: 1}) })
 	ann := w.signIn("ann")
-	form := url.Values{"name": {"first"}, "expires": {"7"}, "scopes": {"read_api"}}
+	form := url.Values{"name": {"first"}, "expires": {"7"}, "scopes[]": {"read_api"}}
 	_, page := ann.follow(t, tokensPath, form)
 	w.bearerIn(page)
 	form.Set("name", "the second one")

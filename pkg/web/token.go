@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -34,10 +35,11 @@ func (s *Site) show(v *visit) error {
 	t := view.Token
 	const deeds = 50
 	events, err := s.parts.Trail.Own(v.ctx, v.by, trail.Query{Token: t.ID, From: t.CreatedAt, Limit: deeds})
-	if err != nil {
+	tooFar := errors.Is(err, trail.ErrTooFar) // the page is worth having without them
+	if err != nil && !tooFar {
 		return err
 	}
-	page := tokenPage{Active: view.Active, MayRotate: mayRotate(view), Networks: t.Networks.Texts(), More: events.More}
+	page := tokenPage{Active: view.Active, MayRotate: mayRotate(view), Networks: t.Networks.Texts(), More: events.More || tooFar}
 	var revoked *deed
 	for _, e := range events.Events {
 		d := v.deedOf(e, events)

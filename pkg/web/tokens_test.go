@@ -18,7 +18,7 @@ import (
 )
 
 func newForm(change ...func(url.Values)) url.Values {
-	form := url.Values{"name": {"nightly export"}, "expires": {"30"}, "scopes": {"read_api", "read_repository"}}
+	form := url.Values{"name": {"nightly export"}, "expires": {"30"}, "scopes[]": {"read_api", "read_repository"}}
 	for _, f := range change {
 		f(form)
 	}
@@ -118,15 +118,15 @@ func TestCreate(t *testing.T) {
 		{name: "the longest", form: newForm(set("expires", "longest")), status: 303, expires: clock.DayOf(now).AddDays(365)},
 		{name: "a day of one's own", form: newForm(set("expires", "day"), set("expires_on", "2026-03-20")), status: 303, expires: clock.DayOf(now).AddDays(1)},
 		{name: "the day counts only if it is chosen", form: newForm(set("expires_on", "2026-03-20")), status: 303, expires: clock.DayOf(now).AddDays(30)},
-		{name: "more scopes than any token of the person has", form: newForm(set("scopes", "api")), status: 303, expires: clock.DayOf(now).AddDays(30)},
+		{name: "more scopes than any token of the person has", form: newForm(set("scopes[]", "api")), status: 303, expires: clock.DayOf(now).AddDays(30)},
 		{name: "networks", form: newForm(set("networks", "192.0.2.1/24, 2001:db8::/32")), status: 303, expires: clock.DayOf(now).AddDays(30)},
 		{name: "no name", form: newForm(set("name", "  ")), status: 422, want: "Give the token a name."},
 		{name: "a name that is too long", form: newForm(set("name", strings.Repeat("é", 256))), status: 422, want: "may have 255 characters"},
 		{name: "a description that is too long", form: newForm(set("description", strings.Repeat("d", 256))), status: 422, want: "may have 255 characters"},
-		{name: "no scope", form: newForm(set("scopes")), status: 422, want: "Choose at least one scope."},
-		{name: "a scope that does not exist", form: newForm(set("scopes", "everything")), status: 422, want: "One of the scopes does not exist."},
-		{name: "a scope for administrators", form: newForm(set("scopes", "sudo")), status: 422, want: "The scope sudo is for administrators."},
-		{name: "the same for an administrator", who: "root", form: newForm(set("scopes", "sudo")), status: 303, expires: clock.DayOf(now).AddDays(30)},
+		{name: "no scope", form: newForm(set("scopes[]")), status: 422, want: "Choose at least one scope."},
+		{name: "a scope that does not exist", form: newForm(set("scopes[]", "everything")), status: 422, want: "One of the scopes does not exist."},
+		{name: "a scope for administrators", form: newForm(set("scopes[]", "sudo")), status: 422, want: "The scope sudo is for administrators."},
+		{name: "the same for an administrator", who: "root", form: newForm(set("scopes[]", "sudo")), status: 303, expires: clock.DayOf(now).AddDays(30)},
 		{name: "today", form: newForm(set("expires", "day"), set("expires_on", "2026-03-19")), status: 422, want: "must be after 2026-03-19"},
 		{name: "no day", form: newForm(set("expires", "day")), status: 422, want: "Choose when the token ends."},
 		{name: "no day and no name", form: newForm(set("expires", "day"), set("name", "")), status: 422, want: "Give the token a name. Choose when the token ends."},
@@ -155,7 +155,7 @@ func TestCreate(t *testing.T) {
 				if !strings.Contains(got.body, `value="`+test.form.Get("name")+`"`) {
 					t.Error("the input is lost")
 				}
-				for _, s := range test.form["scopes"] {
+				for _, s := range test.form["scopes[]"] {
 					if s != "everything" && s != "sudo" && !strings.Contains(got.body, `value="`+s+`" checked`) {
 						t.Errorf("the scope %s is lost", s)
 					}
@@ -292,7 +292,7 @@ func TestHostileTexts(t *testing.T) {
 		for _, name := range []string{"state", "search", "sort", "after"} {
 			clean(t, name+"="+evil, ann.page(t, tokensPath+"?"+url.Values{name: {evil}}.Encode()))
 		}
-		form := url.Values{"name": {evil}, "description": {evil}, "scopes": {evil}, "networks": {evil}, "expires": {evil}, "expires_on": {evil}}
+		form := url.Values{"name": {evil}, "description": {evil}, "scopes[]": {evil}, "networks": {evil}, "expires": {evil}, "expires_on": {evil}}
 		clean(t, "form with "+evil, ann.send(t, http.MethodPost, tokensPath, form).body)
 		location, page := ann.follow(t, tokensPath, newForm(func(f url.Values) { f.Set("name", evil); f.Set("description", evil) }))
 		w.bearerIn(page)
