@@ -57,7 +57,10 @@ func TestOwnTokensAreOnesOwnPersonalTokens(t *testing.T) {
 	for _, id := range []account.ID{admin, owner, other} {
 		want[id] = f.give(t, id, nil).ID
 	}
-	hidden := f.give(t, owner, func(tok *token.Token) { tok.Kind = token.Impersonation })
+	hidden := map[account.ID]token.ID{}
+	for _, id := range []account.ID{admin, owner} {
+		hidden[id] = f.give(t, id, func(tok *token.Token) { tok.Kind = token.Impersonation }).ID
+	}
 	for _, id := range []account.ID{admin, owner} {
 		by := f.visitor(id)
 		own, err := f.lister.ListOwn(t.Context(), by, lifecycle.Selection{Group: lifecycle.Working, Limit: 10})
@@ -73,7 +76,7 @@ func TestOwnTokensAreOnesOwnPersonalTokens(t *testing.T) {
 				checkErr(t, err, fault.ErrNotFound)
 			}
 		}
-		_, err = f.lister.GetOwn(t.Context(), by, hidden.ID)
+		_, err = f.lister.GetOwn(t.Context(), by, hidden[id])
 		checkErr(t, err, fault.ErrNotFound)
 	}
 }

@@ -11,9 +11,10 @@ import (
 )
 
 // A new bearer travels from the reply that made it to the page that shows it in a sealed cookie, so
-// that showing the page again shows nothing: the page clears the cookie. It is never in a URL.
+// that showing the page again shows nothing: the page clears the cookie. It is never in a URL. Each
+// token has a cookie of its own, because people make tokens in two tabs.
 const (
-	handOverCookie  = "__Host-latchkey-new"
+	handOverCookie  = "__Host-latchkey-new-" // and the token's id
 	handOverPurpose = "new bearer"
 	// handOverLife is how long the browser has to fetch the page.
 	handOverLife = 2 * time.Minute
@@ -34,7 +35,7 @@ func (v *visit) handOver(issued lifecycle.Issued) error {
 	if err != nil {
 		v.err = err
 	} else {
-		setCookie(v.w, handOverCookie, sealed, handOverLife)
+		setCookie(v.w, handOverCookie+issued.Token.ID.String(), sealed, handOverLife)
 	}
 	return v.redirect(tokensPath + "/" + issued.Token.ID.String() + "/created")
 }
@@ -53,11 +54,12 @@ func (v *visit) takeOver(id token.ID) string {
 	if v.r.Method != http.MethodGet {
 		return "" // a reply without a body must not use the value up
 	}
-	sealed, err := onlyCookie(v.r, handOverCookie)
+	name := handOverCookie + id.String()
+	sealed, err := onlyCookie(v.r, name)
 	if err != nil {
 		return ""
 	}
-	setCookie(v.w, handOverCookie, "", 0)
+	setCookie(v.w, name, "", 0)
 	raw, err := v.site.parts.Sealer.Open(handOverPurpose, sealed)
 	if err != nil {
 		return ""

@@ -196,7 +196,7 @@ func columns(selection lifecycle.Selection, link func(sort string) string) []col
 	}
 	list := []column{{Label: "Name"}, {Label: "Scopes"}, {Label: "Created"}, {Label: "Last used"}, {Label: ends}}
 	for i, key := range []string{"name", "", "created", "last_used", "expires"} {
-		if key == "" {
+		if key == "" || key == "expires" && selection.Group == lifecycle.Ended { // most ended otherwise
 			continue
 		}
 		direction := "_asc"
@@ -229,6 +229,7 @@ func rowOf(view lifecycle.View, now time.Time, revoked *deed) row {
 // revocations finds who revoked tokens on request, in one walk through the events of that time.
 func (s *Site) revocations(v *visit, views []lifecycle.View) (map[token.ID]*deed, error) {
 	const most = 500
+	found := map[token.ID]*deed{}
 	query := trail.Query{Name: audit.TokenRevoked, Limit: most}
 	for _, view := range views {
 		if at := view.Token.RevokedAt; view.Token.RevokedReason == token.ReasonRequest {
@@ -241,16 +242,15 @@ func (s *Site) revocations(v *visit, views []lifecycle.View) (map[token.ID]*deed
 		}
 	}
 	if query.From.IsZero() {
-		return nil, nil
+		return found, nil
 	}
 	events, err := s.parts.Trail.Own(v.ctx, v.by, query)
 	if errors.Is(err, trail.ErrTooFar) {
-		return nil, nil // the list is worth having without the names
+		return found, nil // the list is worth having without the names
 	}
 	if err != nil {
 		return nil, err
 	}
-	found := map[token.ID]*deed{}
 	for _, e := range events.Events {
 		d := v.deedOf(e, events)
 		found[e.Token] = &d

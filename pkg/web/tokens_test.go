@@ -59,12 +59,28 @@ func TestANewValueIsShownOnce(t *testing.T) {
 	}
 }
 
+// Breaks if a value is lost when somebody makes two tokens at the same time.
+func TestTwoNewValuesAtATime(t *testing.T) {
+	w := newWorld(t)
+	ann := w.signIn("ann")
+	var locations []string
+	for range 2 {
+		locations = append(locations, ann.send(t, http.MethodPost, tokensPath, newForm()).header.Get("Location"))
+	}
+	first, second := w.bearerIn(ann.page(t, locations[0])), w.bearerIn(ann.page(t, locations[1]))
+	if first == "" || second == "" || first == second {
+		t.Error("a value is lost")
+	}
+}
+
 // Breaks if the cookie that carries a value opens it for others, for another token, or for long.
 func TestTheHandOverIsForOnePersonOneTokenAndShort(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signIn("ann")
 	got := ann.send(t, http.MethodPost, tokensPath, newForm())
-	location, sealed := got.header.Get("Location"), ann.cookies[handOverCookie]
+	location := got.header.Get("Location")
+	name := handOverCookie + strings.Split(location, "/")[4]
+	sealed := ann.cookies[name]
 	cookie := got.header.Get("Set-Cookie")
 	for _, want := range []string{"HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=120"} {
 		if !strings.Contains(cookie, want) {
@@ -74,7 +90,7 @@ func TestTheHandOverIsForOnePersonOneTokenAndShort(t *testing.T) {
 	other := w.issue(t, "ann", "other", 5).Token.ID
 	show := func(who, target string, cookie string) reply {
 		b := w.signIn(who)
-		b.cookies[handOverCookie] = cookie
+		b.cookies[handOverCookie+strings.Split(target, "/")[4]] = cookie
 		return b.get(t, target)
 	}
 	for name, got := range map[string]reply{
@@ -88,7 +104,7 @@ func TestTheHandOverIsForOnePersonOneTokenAndShort(t *testing.T) {
 			t.Errorf("%s: %d", name, got.status)
 		}
 	}
-	if head := ann.send(t, http.MethodHead, location, nil); head.body != "" || ann.cookies[handOverCookie] == "" {
+	if head := ann.send(t, http.MethodHead, location, nil); head.body != "" || ann.cookies[name] == "" {
 		t.Error("a HEAD request used the value up")
 	}
 	w.clock.Advance(handOverLife - time.Second)

@@ -82,7 +82,7 @@ for (const form of all("form[data-summary]")) {
   const owner = line.textContent.match(/^As (@\S+),/)?.[1] ?? "";
   const day = form.elements.expires_on;
   const write = () => {
-    const scopes = all("[name="scopes[]"]:checked", form).map((box) => box.value);
+    const scopes = all('[name="scopes[]"]:checked', form).map((box) => box.value);
     const choice = form.querySelector("[name=expires]:checked");
     let until = "until the day that you choose above";
     if (choice?.dataset.end) until = `until ${choice.dataset.end.slice(0, 10)} at 00:00 UTC`;
