@@ -142,7 +142,7 @@ func (s *Site) revoke(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if err := s.parts.Revoker.Revoke(v.ctx, v.by, view.Token.ID); err != nil {
+	if _, err := s.parts.Revoker.Revoke(v.ctx, v.by, view.Token.ID, lifecycle.Alone); err != nil {
 		return err
 	}
 	s.parts.Log.Info("token revoked", "request_id", v.request.ID, "token_id", int64(view.Token.ID), "owner", int64(view.Token.Owner))

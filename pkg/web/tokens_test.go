@@ -441,7 +441,8 @@ func TestKeysetPages(t *testing.T) {
 		t.Errorf("second page: %s", text(second))
 	}
 	after := made(token.ParseID(made(url.Parse(link)).Query().Get("after")))
-	check(t, w.revoker.Revoke(t.Context(), w.as(t, "ann"), after))
+	_, err := w.revoker.Revoke(t.Context(), w.as(t, "ann"), after, lifecycle.Alone)
+	check(t, err)
 	if again := ann.page(t, link); strings.Count(again, `scope="row"`) != 30 {
 		t.Errorf("after a revocation: %d rows", strings.Count(again, `scope="row"`))
 	}
