@@ -15,7 +15,7 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leakmails", "leaks", "lifetime", "revoke", "settings", "tokens"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leakmails", "leaks", "lifetime", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
@@ -93,8 +93,10 @@ func TestProductTemplate(t *testing.T) {
 			"tokens":     append(within("PutItem", "AUDIT#*"), recordsUse),
 			"settings":   append(within("PutItem", "AUDIT#*", "SETTINGS"), recordsUse, settings),
 			"directory": slices.Concat(within("PutItem", "AUDIT#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"), []Permission{recordsUse},
-				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*")),
-			"issue":     slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*")),
+				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
+			"issue": slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
+			"web": slices.Concat(within("PutItem", "AUDIT#*", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*"),
+				within("UpdateItem", "TOKEN#*", "USER#*", "FAMILY#*", "SEQUENCE")),
 			"revoke":    slices.Clone(ends),
 			"leaks":     slices.Clone(ends),
 			"lifetime":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
@@ -238,6 +240,42 @@ func TestProductTemplateWithoutSender(t *testing.T) {
 	}
 }
 
+// There is a page only with an identity provider, and it may do what people may.
+func TestProductTemplateWithAPage(t *testing.T) {
+	without, err := ReadTemplate(templateFile(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, deployed := without.Functions["web"]; deployed || slices.ContainsFunc(without.Routes, func(r Route) bool { return r.Function == "web" }) {
+		t.Error("a page that nobody can sign in to")
+	}
+	page := productTemplate(t).Functions["web"]
+	if page.Environment["OIDC_ISSUER"] != "https://login.example.test" || page.Environment["CREATE_ACCOUNTS"] != "false" || page.Environment["OIDC_CLIENT_SECRET"] != "" {
+		t.Errorf("environment %v", page.Environment)
+	}
+	for _, secret := range []string{"COOKIE_KEYS", "PEPPER"} {
+		if !slices.Contains(page.Deployment, secret) {
+			t.Errorf("%s is in the template", secret)
+		}
+	}
+	var got []string
+	for _, p := range page.Permissions {
+		got = append(got, p.Action)
+	}
+	slices.Sort(got)
+	want := []string{"dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"}
+	if !slices.Equal(slices.Compact(got), want) {
+		t.Errorf("may %v, want %v", got, want)
+	}
+	pool, err := ReadTemplate(templateFile(t), map[string]string{"CreateUserPool": "true", "PublicUrl": "https://tokens.example.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := pool.Functions["web"]; !slices.Contains(page.Deployment, "OIDC_ISSUER") || !slices.Contains(page.Deployment, "OIDC_CLIENT_ID") {
+		t.Errorf("with a pool: left to the deployment are %v", page.Deployment)
+	}
+}
+
 // The routes of the real template, by the path a client sends.
 func TestProductRoutes(t *testing.T) {
 	template := productTemplate(t)
@@ -298,6 +336,10 @@ func TestProductRoutes(t *testing.T) {
 		{"GET", "/", "settings"},
 		{"GET", "/api/v4/features//some_flag", "settings"},
 		{"HEAD", "/nothing/here", "settings"},
+		{"GET", "/-/", "web"},
+		{"GET", "/-/sign_in?return_to=%2F-%2F", "web"},
+		{"POST", "/-/user_settings/personal_access_tokens", "web"},
+		{"GET", "/acme/-/settings/access_tokens", "settings"},
 	} {
 		t.Run(test.method+" "+test.path, func(t *testing.T) {
 			got := send(t, gateway, test.method, test.path, "", nil)

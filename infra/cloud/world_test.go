@@ -75,7 +75,9 @@ func templateFile(t *testing.T) string {
 
 func productTemplate(t *testing.T) *Template {
 	t.Helper()
-	template, err := ReadTemplate(templateFile(t), map[string]string{"Stage": "test", "SenderAddress": "latchkey@example.test"})
+	template, err := ReadTemplate(templateFile(t), map[string]string{
+		"Stage": "test", "SenderAddress": "latchkey@example.test", "OidcIssuer": "https://login.example.test", "OidcClientId": "latchkey",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 
 	"latchkey/infra/cloud"
 	"latchkey/infra/cloud/tabledef"
+	"latchkey/infra/local/identities"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/authorizer"
@@ -30,6 +31,7 @@ import (
 	"latchkey/pkg/compose/management"
 	"latchkey/pkg/compose/scans"
 	"latchkey/pkg/compose/settings"
+	"latchkey/pkg/compose/web"
 	"latchkey/pkg/config"
 	"latchkey/pkg/notify"
 	"latchkey/pkg/planner"
@@ -62,8 +64,10 @@ type Product struct {
 	Scheduled bool
 	// Concurrency imitates the limits of an account; see cloud.Options.
 	Concurrency int
-	// Pepper is the key for digests, at least 32 bytes.
+	// Pepper is the key for digests, at least 32 bytes. The cookie key is made of it.
 	Pepper string
+	// Identities sign people in to the page; see NewIdentities. Without them nobody can sign in.
+	Identities *identities.Provider
 	// PublicURL is the address in replies.
 	PublicURL string
 	Clock     clock.Clock
@@ -108,6 +112,23 @@ func (p Product) Functions() (map[string]lambda.Handler, error) {
 // deployed.
 const Sender = "latchkey@example.test"
 
+// Parameters are those of the template with which everything is deployed. The issuer stands for
+// Product.Identities.
+func Parameters() map[string]string {
+	return map[string]string{
+		"SenderAddress": Sender, "OidcIssuer": "https://login.example.test", "OidcClientId": identities.ClientID, "CreateAccounts": "true",
+	}
+}
+
+// identitiesPath is where the local cloud serves Product.Identities.
+const identitiesPath = "/identities"
+
+// NewIdentities returns the identity provider of a Product whose cloud listens at url. publicURL is
+// Product.PublicURL.
+func NewIdentities(url, publicURL string, c clock.Clock, people ...identities.Person) (*identities.Provider, error) {
+	return identities.New(url+identitiesPath, publicURL+"/-/sign_in/callback", c, people...)
+}
+
 // environ returns a function's environment: the template's, with the values of the deployment. A
 // function gets no variable that the template does not give it.
 func (p Product) environ(function cloud.Function) []string {
@@ -122,7 +143,12 @@ func (p Product) environ(function cloud.Function) []string {
 			environment[name] = "plans"
 		case "LIFETIME_ROLE_ARN":
 			environment[name] = cloud.ARN("iam", "role/plans")
+		case "COOKIE_KEYS":
+			environment[name] = "cookies-" + p.Pepper
 		}
+	}
+	if _, page := environment["OIDC_ISSUER"]; page && p.Identities != nil {
+		environment["OIDC_ISSUER"] = p.Identities.Issuer()
 	}
 	environment["PUBLIC_URL"] = p.PublicURL
 	if _, sends := environment["SENDER_ADDRESS"]; sends {
@@ -161,6 +187,10 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		d.Config = cfg.Common
 		client := p.Plans.Client(planner.Configure(""), func(o *awsscheduler.Options) { o.HTTPClient = function.GuardPlans(o.HTTPClient) })
 		return made(err, func() lambda.Handler { return settings.Handler(d, settings.Planner(cfg, client)) })
+	case "web":
+		cfg, err := config.ReadWeb(p.environ(function))
+		d.Config = cfg.Common
+		return made(err, func() lambda.Handler { return web.Handler(d, cfg) })
 	case "leaks":
 		cfg, err := config.ReadLeaks(p.environ(function))
 		d.Config = cfg.Common
@@ -203,8 +233,15 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slo
 	if err != nil {
 		return nil, err
 	}
+	pages := maps.Clone(p.Pages)
+	if p.Identities != nil {
+		if pages == nil {
+			pages = map[string]http.Handler{}
+		}
+		pages[identitiesPath+"/"] = p.Identities
+	}
 	options := cloud.Options{
-		Template: p.Template, Functions: functions, Listener: listener, Hosts: p.Hosts, Pages: p.Pages, SampleBackend: p.SampleBackend,
+		Template: p.Template, Functions: functions, Listener: listener, Hosts: p.Hosts, Pages: pages, SampleBackend: p.SampleBackend,
 		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog, Concurrency: p.Concurrency,
 	}
 	if p.Scheduled {
@@ -239,6 +276,14 @@ func Administrator(ctx context.Context, cloud *cloud.Cloud, username, name, valu
 	token["action"] = "create_token"
 	err = invoke(ctx, issue, token, &created.Token)
 	return created.Token.Token, err
+}
+
+// Link lets a person of Product.Identities sign in as the account called username, which may be an
+// administrator's. It invokes issue as an operator does.
+func Link(ctx context.Context, cloud *cloud.Cloud, username string, provider *identities.Provider, subject string) error {
+	return invoke(ctx, cloud.Function("issue"), map[string]any{
+		"action": "link_identity", "username": username, "issuer": provider.Issuer(), "subject": subject,
+	}, &struct{}{})
 }
 
 func invoke(ctx context.Context, function lambda.Handler, payload, reply any) error {

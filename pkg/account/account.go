@@ -26,7 +26,7 @@ type Account struct {
 	Noted     bool
 	Note      string
 	CreatedAt time.Time
-	// CreatedBy is the administrator who made the account, or 0 for an operator.
+	// CreatedBy is the administrator who made the account, or 0 for an operator and for a sign-in.
 	CreatedBy ID
 	// NextNumber is the number that the account's next token gets.
 	NextNumber int64
@@ -34,6 +34,11 @@ type Account struct {
 	// exact where an instant would not: several tokens can be made within the second of the
 	// revocation.
 	TokensValidFrom int64
+	// SessionNumber is the number of the account's good sessions. Signing out, a change of state and
+	// revoking everything raise it, which ends all sessions.
+	SessionNumber int64
+	// Identity is who signs in as this account, or the zero Identity.
+	Identity Identity
 }
 
 // A State is what an account may do.
@@ -59,6 +64,8 @@ var (
 	ErrUsernameTaken = fmt.Errorf("%w: username", fault.ErrTaken)
 	// ErrEmailTaken means that another account has this mail address.
 	ErrEmailTaken = fmt.Errorf("%w: mail address", fault.ErrTaken)
+	// ErrIdentityTaken means that this identity signs in as another account.
+	ErrIdentityTaken = fmt.Errorf("%w: identity", fault.ErrTaken)
 )
 
 // Usable returns nil when the account may use the API, otherwise a child of ErrInactive. An unknown

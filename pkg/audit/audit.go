@@ -14,6 +14,8 @@
 //	account created, deleted            AccountCreated, AccountDeleted
 //	account changed                     AccountUpdated for each attribute
 //	account blocked, deactivated, ...   one event of the new state
+//	identity linked to an account       IdentityLinked
+//	sessions ended by signing out       SignedOut
 //	project or group created            ProjectCreated, GroupCreated
 //	member added, removed               MemberAdded, MemberRemoved
 //	member changed                      MemberUpdated for each attribute
@@ -22,8 +24,8 @@
 //
 // A bot's account and membership live and end with its token, so the token's event covers them.
 // ProjectCreated covers a project's first owner. Deleting an account writes a MemberRemoved for
-// each of its projects. Events about refusals and sudo belong to no change. The last use of a
-// token, the marks of mails and the progress of scans change nobody's rights and have no event.
+// each of its projects. Events about refusals, sudo and signing in belong to no change. The last use
+// of a token, the marks of mails and the progress of scans change nobody's rights and have no event.
 package audit
 
 import (
@@ -85,6 +87,10 @@ const (
 	FeatureDeleted       Name = "feature_flag_deleted"
 	SudoUsed             Name = "sudo_used"
 	SudoRefused          Name = "sudo_refused"
+	SignedIn             Name = "user_signed_in"
+	SignInRefused        Name = "user_sign_in_refused"
+	SignedOut            Name = "user_signed_out"
+	IdentityLinked       Name = "user_identity_linked"
 
 	TokenReported         Name = "personal_access_token_reported"
 	ImpersonationReported Name = "impersonation_token_reported"
@@ -104,6 +110,10 @@ const (
 	Reuse   Source = "reuse"   // an inactive token was presented for rotation
 	Leak    Source = "leak"    // the value was reported as leaked
 	Console Source = "console" // by an operator with credentials of the AWS account
+	// Session is Self without a token: by the owner, signed in to the page.
+	Session Source = "session"
+	// Provider is for what the identity provider says at a sign-in, such as an administrator's rank.
+	Provider Source = "provider"
 )
 
 // An EntityType is the kind of an Entity.
@@ -223,7 +233,7 @@ type Origin struct {
 }
 
 // By returns the origin of a change that by requests in a capacity. Requests of the console have
-// the source Console.
+// the source Console, and what people do on the page to what is their own has the source Session.
 func By(by principal.Principal, source Source) Origin {
 	from := Origin{Author: by.Account.ID, Presented: by.Token.ID, RequestID: by.Request.ID, Source: source}
 	if asker := by.Asker(); asker != by.Account.ID {
@@ -232,8 +242,11 @@ func By(by principal.Principal, source Source) Origin {
 	if by.Request.Address.IsValid() {
 		from.Address = by.Request.Address.String()
 	}
-	if by.Request.Console {
+	switch {
+	case by.Request.Console:
 		from.Source = Console
+	case by.Request.Session && source == Self:
+		from.Source = Session
 	}
 	return from
 }

@@ -2,6 +2,7 @@ package compose
 
 import (
 	"crypto/rand"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -14,8 +15,10 @@ import (
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
+	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
+	"latchkey/pkg/web"
 )
 
 // refuses checks that nothing is made of parts of which one is missing.
@@ -57,10 +60,39 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 	refuses(t, directoryParts{Must(directory.NewFinder(finder)), table}, func(p directoryParts) (*directory.Directory, error) {
 		return directory.New(p.Finder, p.Store)
 	})
+	refuses(t, directory.SignInParts{Store: table, Reader: table, Trail: trail.NewNotes(table), Clock: now}, directory.NewSignIns)
+	refuses(t, web.EntranceParts{
+		Provider: web.NewProvider(web.ProviderSettings{}, now), SignIns: Must(directory.NewSignIns(directory.SignInParts{Store: table, Reader: table, Trail: trail.NewNotes(table), Clock: now})),
+		Sealer: Must(web.NewSealer(strings.Repeat("k", web.MinCookieKeyLength))), Clock: now, Throttles: throttle.Unlimited(),
+		Log: slog.New(slog.DiscardHandler), Count: func(string, string) {},
+	}, web.NewEntrance)
 	refuses(t, administration.Parts{Store: table, Planner: &planner.Planner{}, Clock: now, Reserved: []string{"lkpat_"}}, administration.New)
 	refuses(t, administration.FeaturesParts{Store: table, Reader: table, Finder: table, Clock: now}, administration.NewFeatures)
 	type gateParts struct{ Reader administration.SwitchReader }
 	refuses(t, gateParts{table}, func(p gateParts) (*administration.Gate, error) { return administration.NewGate(p.Reader) })
 	refuses(t, trail.Parts{Store: table, Reader: table, Projects: table, Clock: now}, trail.New)
 	refuses(t, verify.Parts{Store: &table.Journal, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: now}, verify.New)
+}
+
+// Breaks if a function starts without what Lambda gives it, and then fails at its first request.
+func TestSDKConfig(t *testing.T) {
+	complete := map[string]string{"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_SESSION_TOKEN": "session"}
+	cfg, err := sdkConfig(func(name string) string { return complete[name] })
+	if err != nil || cfg.Region != "eu-central-1" {
+		t.Fatalf("%q, %v", cfg.Region, err)
+	}
+	got, err := cfg.Credentials.Retrieve(t.Context())
+	if err != nil || got.AccessKeyID != "id" || got.SecretAccessKey != "key" || got.SessionToken != "session" {
+		t.Errorf("credentials of %q, %v", got.AccessKeyID, err)
+	}
+	for _, missing := range []string{"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		if _, err := sdkConfig(func(name string) string {
+			if name == missing {
+				return ""
+			}
+			return complete[name]
+		}); err == nil {
+			t.Errorf("starts without %s", missing)
+		}
+	}
 }

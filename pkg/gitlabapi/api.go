@@ -13,6 +13,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/apigateway"
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/invocation"
@@ -94,7 +95,7 @@ const (
 func (rt *route) String() string { return rt.method + " " + basePath + rt.path }
 
 // serve returns the handler of one function, whose routes are own.
-func (api *API) serve(own []route) Handler {
+func (api *API) serve(own []route) proxy.Handler {
 	catalog, mux, routes := scope.GitLab(), http.NewServeMux(), map[string]*route{}
 	for i := range own {
 		rt := &own[i]
@@ -104,7 +105,7 @@ func (api *API) serve(own []route) Handler {
 		routes[rt.String()] = rt
 		mux.Handle(rt.String(), http.NotFoundHandler()) // the mux only finds the pattern
 	}
-	return func(w http.ResponseWriter, r *http.Request, from Origin) {
+	return func(w http.ResponseWriter, r *http.Request, from proxy.Origin) {
 		watch := clock.StartStopwatch()
 		c := api.newCall(w, r, from)
 		defer func() {

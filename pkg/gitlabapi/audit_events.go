@@ -106,6 +106,8 @@ func nobodyBehind(source audit.Source) string {
 		return "An operator"
 	case audit.Policy:
 		return "A policy"
+	case audit.Provider:
+		return "The identity provider"
 	default:
 		return "An unauthenticated user"
 	}

@@ -111,6 +111,14 @@ func auditText(e audit.Event) string {
 		return "Acted as user " + about + " by sudo"
 	case audit.SudoRefused:
 		return "Attempted to act as another user by sudo"
+	case audit.SignedIn:
+		return "Signed in as user " + about
+	case audit.SignInRefused:
+		return "Refused to sign somebody in as user " + about
+	case audit.SignedOut:
+		return "Signed out user " + about
+	case audit.IdentityLinked:
+		return "Linked an identity to user " + about
 	default:
 		return string(e.Name)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/principal"
 )
@@ -43,7 +44,7 @@ type call struct {
 	err    error
 }
 
-func (api *API) newCall(w http.ResponseWriter, r *http.Request, from Origin) *call {
+func (api *API) newCall(w http.ResponseWriter, r *http.Request, from proxy.Origin) *call {
 	c := &call{
 		ctx: r.Context(), now: api.Clock.Now(), site: site(cmp.Or(api.PublicURL, from.URL)), api: api, w: w, r: r,
 		request: principal.Request{ID: from.RequestID, Address: from.Address},

@@ -33,6 +33,15 @@ type issuePayload struct {
 	ExpiresAt    string   `json:"expires_at"`
 	Value        string   `json:"value"`
 	AllowedCIDRs []string `json:"allowed_cidrs"`
+
+	// link_identity
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+}
+
+type linkedJSON struct {
+	Linked bool  `json:"linked"`
+	UserID int64 `json:"user_id"`
 }
 
 type administratorJSON struct {
@@ -42,8 +51,9 @@ type administratorJSON struct {
 
 // IssueConsole returns the console of issue. create_administrator makes an administrator's account
 // and a token for it, with all scopes that an administrator's script needs by default. create_token
-// makes a token for a username, with an optional value of the operator's choice.
-func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Directory) Console {
+// makes a token for a username, with an optional value of the operator's choice. link_identity lets an
+// identity of the page's provider sign in as a username.
+func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Directory, signIns *directory.SignIns) Console {
 	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
 		var p issuePayload
 		if err := strict(raw, &p); err != nil {
@@ -59,10 +69,22 @@ func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Direct
 			}
 			wire, err := api.createByConsole(ctx, by, issuer, acct, p)
 			return wire, consoleError(p.Action, err)
+		case "link_identity":
+			return api.linkByConsole(ctx, by, signIns, p)
 		default:
-			return nil, fmt.Errorf("%w (action is create_administrator or create_token)", ErrEvent)
+			return nil, fmt.Errorf("%w (action is create_administrator, create_token or link_identity)", ErrEvent)
 		}
 	}
+}
+
+// linkByConsole lets an identity of a provider sign in as the account of a username.
+func (api *API) linkByConsole(ctx context.Context, by principal.Principal, signIns *directory.SignIns, p issuePayload) (any, error) {
+	acct, err := signIns.LinkByConsole(ctx, by.Request.ID, p.Username, account.Identity{Issuer: p.Issuer, Subject: p.Subject})
+	if err != nil {
+		return nil, consoleError(p.Action, err)
+	}
+	api.Log.Info("identity linked", "owner", int64(acct.ID), "source", "console")
+	return linkedJSON{Linked: true, UserID: int64(acct.ID)}, nil
 }
 
 func (api *API) createAdministrator(ctx context.Context, by principal.Principal, issuer *lifecycle.Issuer, accounts *directory.Directory, p issuePayload) (any, error) {

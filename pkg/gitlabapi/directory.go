@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
@@ -18,7 +19,7 @@ type directoryAPI struct {
 }
 
 // Directory returns the routes of accounts, projects, groups and members.
-func Directory(api *API, d *directory.Directory) Handler {
+func Directory(api *API, d *directory.Directory) proxy.Handler {
 	return api.serve((&directoryAPI{api, d}).routes())
 }
 

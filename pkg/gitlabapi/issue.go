@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
@@ -27,7 +28,7 @@ type issueAPI struct {
 // Issue returns the routes that make tokens: create for an account, create for oneself, create for
 // impersonation, create for a project or group, rotate. revoker revokes families whose tokens are
 // reused.
-func Issue(api *API, issuer *lifecycle.Issuer, revoker *lifecycle.Revoker) Handler {
+func Issue(api *API, issuer *lifecycle.Issuer, revoker *lifecycle.Revoker) proxy.Handler {
 	return api.serve((&issueAPI{api, issuer, revoker}).routes())
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/token"
 )
@@ -41,7 +42,7 @@ type leaksAPI struct {
 
 // Leaks returns the route on which anybody may report leaked values. It revokes the tokens among
 // them before it answers, and leaves only the mails to others. Without a queue nobody is told.
-func Leaks(api *API, revoker *lifecycle.Revoker, queue LeakQueue) Handler {
+func Leaks(api *API, revoker *lifecycle.Revoker, queue LeakQueue) proxy.Handler {
 	return api.serve((&leaksAPI{api, revoker, queue}).routes())
 }
 

@@ -2,6 +2,7 @@ package gitlabapi
 
 import (
 	"latchkey/pkg/account"
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/token"
@@ -14,7 +15,7 @@ type revokeAPI struct {
 
 // Revoke returns the routes that revoke tokens: by id, the presented token, all tokens of an
 // account, tokens of a project or group, and for administrators by value and for impersonation.
-func Revoke(api *API, revoker *lifecycle.Revoker) Handler {
+func Revoke(api *API, revoker *lifecycle.Revoker) proxy.Handler {
 	return api.serve((&revokeAPI{api, revoker}).routes())
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/scope"
 )
@@ -23,7 +24,7 @@ const scopesPage = "../../docs/scopes.md"
 // administrator, whose rank hides nothing that the scope would refuse.
 type gate struct {
 	*world
-	functions map[string]gitlabapi.Handler
+	functions map[string]proxy.Handler
 	good      map[string]bool // the tokens that no request has ended, by name
 }
 

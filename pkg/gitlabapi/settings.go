@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 
 	"latchkey/pkg/administration"
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/trail"
 )
@@ -22,7 +23,7 @@ type settingsAPI struct {
 
 // Settings returns the routes of the settings, the features, the audit events and the version. It
 // also answers every path that no other function serves.
-func Settings(api *API, features *administration.Features, administration *administration.Administration, trail *trail.Trail) Handler {
+func Settings(api *API, features *administration.Features, administration *administration.Administration, trail *trail.Trail) proxy.Handler {
 	return api.serve((&settingsAPI{api, features, administration, trail}).routes())
 }
 

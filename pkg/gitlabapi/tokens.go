@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
@@ -19,7 +20,7 @@ type tokensAPI struct {
 
 // Tokens returns the routes that show tokens: list, get, oneself, what oneself can reach, those of
 // a project or group, and by value for administrators.
-func Tokens(api *API, lister *lifecycle.Lister, d *directory.Finder) Handler {
+func Tokens(api *API, lister *lifecycle.Lister, d *directory.Finder) proxy.Handler {
 	return api.serve((&tokensAPI{api, lister, d}).routes())
 }
 

@@ -32,6 +32,7 @@ import (
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
+	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
@@ -78,6 +79,7 @@ type world struct {
 	revoker   *lifecycle.Revoker
 	lister    *lifecycle.Lister
 	accounts  *directory.Directory
+	signIns   *directory.SignIns
 	planner   *planner
 	// administration changes the settings.
 	administration *administration.Administration
@@ -226,6 +228,7 @@ func (w *world) connect(client *dynamodb.Client) {
 	w.issuer = made(lifecycle.NewIssuer(w.issuing))
 	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock}))
 	w.lister = made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Scopes: scope.GitLab(), Pepper: w.pepper, Format: w.format, Clock: w.clock}))
+	w.signIns = made(directory.NewSignIns(directory.SignInParts{Store: w.table, Reader: w.table, Trail: trail.NewNotes(w.table), Clock: w.clock}))
 	w.accounts = made(directory.New(made(directory.NewFinder(directory.FinderParts{Reader: w.table, Projects: w.table, Clock: w.clock})), w.table))
 	w.planner = &planner{}
 	w.administration = made(administration.New(w.administering()))
@@ -340,7 +343,7 @@ func (w *world) api(function string) *gitlabapi.API {
 }
 
 // function returns the handler of one function, on what the world is made of by now.
-func (w *world) function(name string) gitlabapi.Handler {
+func (w *world) function(name string) proxy.Handler {
 	switch name {
 	case "issue":
 		return gitlabapi.Issue(w.api(name), w.issuer, w.revoker)
@@ -359,8 +362,8 @@ func (w *world) function(name string) gitlabapi.Handler {
 }
 
 // functions returns the handlers by function.
-func (w *world) functions() map[string]gitlabapi.Handler {
-	all := map[string]gitlabapi.Handler{}
+func (w *world) functions() map[string]proxy.Handler {
+	all := map[string]proxy.Handler{}
 	for _, name := range []string{"issue", "revoke", "tokens", "directory", "settings", "leaks"} {
 		all[name] = w.function(name)
 	}
@@ -369,7 +372,7 @@ func (w *world) functions() map[string]gitlabapi.Handler {
 
 func (w *world) consoles() map[string]lambda.Handler {
 	return map[string]lambda.Handler{
-		"issue":  gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts)),
+		"issue":  gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts, w.signIns)),
 		"revoke": gitlabapi.Lambda(w.function("revoke"), gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
 	}
 }

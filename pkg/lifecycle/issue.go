@@ -175,7 +175,8 @@ func mayMake(by principal.Principal, kind token.Kind, owner account.ID) bool {
 }
 
 // CreateForSelf makes a token for the caller that is no stronger than the presented one in scopes,
-// expiry and networks. Under sudo it is for the account that the caller acts as. Errors are those
+// expiry and networks. Under sudo it is for the account that the caller acts as. Somebody who is
+// signed in to the page presents no token, so only the rules for the account apply. Errors are those
 // of CreateFor, ErrScopeBeyondCaller and ErrNetworksBeyondCaller.
 func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec Spec) (Issued, error) {
 	if !mayMake(by, token.Personal, by.Account.ID) {
@@ -215,9 +216,11 @@ func (i *Issuer) confined(by principal.Principal, spec Spec) (Spec, error) {
 }
 
 // within returns ErrScopeBeyondCaller or ErrNetworksBeyondCaller for a token that could do what the
-// presented one cannot hand on.
+// presented one cannot hand on. Somebody who is signed in to the page presents none.
 func (i *Issuer) within(by principal.Principal, scopes scope.Set, networks token.Networks) error {
 	switch {
+	case by.Request.Session:
+		return nil
 	case !i.parts.Scopes.Covers(by.Scopes, scopes):
 		return ErrScopeBeyondCaller
 	case !networks.Within(by.Token.Networks):

@@ -1,8 +1,8 @@
 // Package principal describes the caller of a request: the account, the token that authenticated
 // it, and the request's origin.
 //
-// Start with Principal. A caller's Principal comes from package verify, for a verified bearer, or
-// from Console, for an operator's invocation. FindAccess returns a principal's access to a project.
+// Start with Principal. A caller's Principal comes from package verify, for a verified bearer, from
+// Visitor, for a person who is signed in, or from Console, for an operator's invocation. FindAccess returns a principal's access to a project.
 // The package itself verifies nothing.
 package principal
 
@@ -19,7 +19,8 @@ import (
 type Principal struct {
 	// Account is the account whose rights the request has.
 	Account account.Account
-	// Token is the presented token. Under sudo it does not belong to Account.
+	// Token is the presented token. Under sudo it does not belong to Account. It is zero without one;
+	// see Request.
 	Token token.Token
 	// Scopes are the effective scopes of Token. They alone decide what the token opens.
 	Scopes scope.Set
@@ -41,11 +42,20 @@ type Request struct {
 	// Console says that an operator with credentials of the AWS account invoked
 	// the function. Account and Token are then zero.
 	Console bool
+	// Session says that a person is signed in to the page. Token is then zero, and limits nothing:
+	// the person has all rights of Account.
+	Session bool
 }
 
 // Console returns the principal of an operator's direct invocation.
 func Console(requestID string) Principal {
 	return Principal{Request: Request{ID: requestID, Console: true}}
+}
+
+// Visitor returns the principal of a request by somebody who is signed in to the page.
+func Visitor(acct account.Account, set settings.Settings, request Request) Principal {
+	request.Session = true
+	return Principal{Account: acct, Settings: set, Request: request}
 }
 
 // Holder returns the account that owns the presented token: the administrator under sudo, otherwise

@@ -16,7 +16,9 @@ const (
 	ReadAPI    Scope = "read_api"
 	ReadUser   Scope = "read_user"
 	SelfRotate Scope = "self_rotate"
-	Sudo       Scope = "sudo"
+	// ReadCalendar opens the calendar of expiry dates, and nothing of the API.
+	ReadCalendar Scope = "read_calendar"
+	Sudo         Scope = "sudo"
 )
 
 var (
@@ -48,6 +50,10 @@ func (set Set) String() string {
 type Definition struct {
 	Name        Scope  `json:"name"`
 	Description string `json:"description"`
+	// Group is the heading under which a form lists the scope, or "".
+	Group string `json:"group,omitempty"`
+	// Risky scopes can change much or act for others; a form marks them.
+	Risky bool `json:"risky,omitempty"`
 	// PersonalOnly scopes are refused on project and group tokens.
 	PersonalOnly bool `json:"personal_only,omitempty"`
 	// AdminOnly scopes count only while the token's owner is an administrator. New tokens of other

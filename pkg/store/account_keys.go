@@ -12,9 +12,13 @@ import (
 // profile.
 // Username: USERNAME#<lower> / USERNAME, for uniqueness
 // Address:  EMAIL#<lower> / EMAIL, for uniqueness
+// Identity: IDENTITY#<issuer>#<subject> / IDENTITY, for uniqueness and look-up
 // Counter:  SEQUENCE / USER, the last assigned account id
 
 const profileSort = "PROFILE"
+
+// sessionNumber is absent until the account's sessions are ended for the first time.
+const sessionNumber = "session_number"
 
 const accountPrefix = "USER#"
 
@@ -36,6 +40,11 @@ func usernameKey(username string) key {
 
 func emailKey(email string) key { return keyOf("EMAIL#"+strings.ToLower(email), "EMAIL") }
 
+// identityKey is unambiguous, because an issuer has no "#" (OpenID Connect Discovery 1.0 section 2).
+func identityKey(identity account.Identity) key {
+	return keyOf("IDENTITY#"+identity.Issuer+"#"+identity.Subject, "IDENTITY")
+}
+
 func accountSequenceKey() key { return keyOf("SEQUENCE", "USER") }
 
 func profileItem(u account.Account) item {
@@ -49,6 +58,12 @@ func profileItem(u account.Account) item {
 	it["tokens_valid_from"] = number(u.TokensValidFrom)
 	if u.Email != "" {
 		it["email"] = text(u.Email)
+	}
+	if u.Identity != (account.Identity{}) {
+		it["identity_issuer"], it["identity_subject"] = text(u.Identity.Issuer), text(u.Identity.Subject)
+	}
+	if u.SessionNumber != 0 {
+		it[sessionNumber] = number(u.SessionNumber)
 	}
 	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External, "noted": u.Note != ""} {
 		if set {
@@ -80,6 +95,11 @@ func readProfile(it item) (account.Account, error) {
 		CreatedBy:       account.ID(r.number("created_by")),
 		NextNumber:      r.number("next_number"),
 		TokensValidFrom: r.number("tokens_valid_from"),
+		SessionNumber:   r.optionalNumber(sessionNumber),
+		Identity:        account.Identity{Issuer: r.optionalText("identity_issuer"), Subject: r.optionalText("identity_subject")},
+	}
+	if (u.Identity.Issuer == "") != (u.Identity.Subject == "") {
+		r.fault("identity_subject")
 	}
 	u.Noted = u.Noted || u.Note != ""
 	if u.Username == "" {

@@ -11,8 +11,8 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// CreateAccount makes an account. It writes profile, username, address and the next id together, so
-// ids have no gaps and a list by id needs no index.
+// CreateAccount makes an account. It writes profile, username, address, identity and the next id
+// together, so ids have no gaps and a list by id needs no index.
 func (t *Table) CreateAccount(ctx context.Context, u account.Account, created audit.Event) (account.Account, error) {
 	if err := checkEvents(created); err != nil {
 		return account.Account{}, err
@@ -35,6 +35,10 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account, created au
 		if u.Email != "" {
 			items = append(items, t.put(owned(emailKey(u.Email), u.ID), absent, nil))
 		}
+		identityPosition := len(items)
+		if u.Identity != (account.Identity{}) {
+			items = append(items, t.put(owned(identityKey(u.Identity), u.ID), absent, nil))
+		}
 		// Usernames and groups at the root share one name space, because both start paths of
 		// projects.
 		lacking := len(items)
@@ -44,7 +48,7 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account, created au
 		}
 		reasons, err := t.transact(ctx, items, []audit.Event{created}, func(ctx context.Context) (bool, error) {
 			stored, err := t.Account(ctx, u.ID)
-			return sameAccount(stored, u), err
+			return sameAccount(stored, u) && stored.Identity == u.Identity, err
 		})
 		switch {
 		case err != nil:
@@ -52,6 +56,8 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account, created au
 		case reasons == nil:
 			u.Noted = u.Note != ""
 			return u, nil
+		case u.Identity != (account.Identity{}) && failed(reasons, identityPosition):
+			return account.Account{}, account.ErrIdentityTaken
 		case u.Email != "" && failed(reasons, emailPosition):
 			return account.Account{}, account.ErrEmailTaken
 		case failed(reasons, usernamePosition), failed(reasons, lacking):

@@ -14,14 +14,19 @@ import (
 	"latchkey/pkg/project"
 )
 
-// DeleteAccount deletes an account's profile, note, username and address in one transaction. Without the
-// profile, all its tokens are invalid.
+// DeleteAccount deletes an account's profile, note, username, address and identity in one transaction.
+// Without the profile, all its tokens and sessions are invalid.
 func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted audit.Event) error {
 	if err := checkEvents(deleted); err != nil {
 		return err
 	}
+	// An identity that was linked in the meantime must not stay behind: nobody could use it again.
+	condition, values := "username = :username AND attribute_not_exists(identity_issuer)", item{":username": text(u.Username)}
+	if u.Identity != (account.Identity{}) {
+		condition = "username = :username"
+	}
 	needed := []types.TransactWriteItem{
-		t.remove(profileKey(u.ID), "username = :username", item{":username": text(u.Username)}),
+		t.remove(profileKey(u.ID), condition, values),
 		t.remove(noteKey(u.ID), "", nil), // whether it has one or not, which may change meanwhile
 	}
 	reasons, err := t.transactLeaving(ctx, needed, t.removeNames(u), deleted, func(ctx context.Context) (bool, error) {
@@ -37,7 +42,7 @@ func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted au
 	if _, err := t.Account(ctx, u.ID); err != nil {
 		return err
 	}
-	return fault.ErrMoved // it has another name now
+	return fault.ErrMoved // it has another name now, or an identity
 }
 
 // leavePage is how many memberships one transaction ends. Each has two items and two for its event,

@@ -134,6 +134,9 @@ func (t *Table) removeNames(u account.Account) []types.TransactWriteItem {
 	if u.Email != "" {
 		items = append(items, t.remove(emailKey(u.Email), own, uid))
 	}
+	if u.Identity != (account.Identity{}) {
+		items = append(items, t.remove(identityKey(u.Identity), own, uid))
+	}
 	return items
 }
 

@@ -11,16 +11,17 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// SetAccountState changes an account's state. Every check that starts after the write sees it.
+// SetAccountState changes an account's state and ends its sessions. Every check that starts after the
+// write sees it.
 func (t *Table) SetAccountState(ctx context.Context, id account.ID, from, to account.State, moved audit.Event) error {
-	return t.updateAccount(ctx, id, "SET #state = :to", "#state = :from",
+	return t.updateAccount(ctx, id, "SET #state = :to ADD session_number :one", "#state = :from",
 		map[string]string{"#state": "state"},
-		item{":from": text(string(from)), ":to": text(string(to))},
+		item{":from": text(string(from)), ":to": text(string(to)), ":one": number(1)},
 		moved, func(u account.Account) bool { return u.State == to })
 }
 
-// RevokeEverything revokes every token of an account in one write of its profile: the next token's
-// number becomes the first valid one. It reads the profile first, so that after a lost reply it can
+// RevokeEverything revokes every token of an account and ends its sessions in one write of its
+// profile: the next token's number becomes the first valid one. It reads the profile first, so that after a lost reply it can
 // tell whether the write was committed, even if a token was made since.
 func (t *Table) RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error {
 	if err := checkEvents(revoked); err != nil {
@@ -30,8 +31,21 @@ func (t *Table) RevokeEverything(ctx context.Context, owner account.ID, revoked 
 	if err != nil {
 		return err
 	}
-	return t.updateAccount(ctx, owner, "SET tokens_valid_from = next_number", "attribute_exists(pk)", nil, nil,
-		revoked, func(u account.Account) bool { return u.TokensValidFrom >= before.NextNumber })
+	return t.updateAccount(ctx, owner, "SET tokens_valid_from = next_number ADD session_number :one", "attribute_exists(pk)", nil,
+		item{":one": number(1)}, revoked, func(u account.Account) bool {
+			return u.TokensValidFrom >= before.NextNumber && u.SessionNumber > before.SessionNumber
+		})
+}
+
+// EndSessions ends the sessions with the number before of an account. If they have ended already, it
+// writes nothing.
+func (t *Table) EndSessions(ctx context.Context, id account.ID, before int64, ended audit.Event) error {
+	condition, values := "session_number = :before", item{":before": number(before), ":one": number(1)}
+	if before == 0 {
+		condition, values = "attribute_exists(pk) AND attribute_not_exists(session_number)", item{":one": number(1)}
+	}
+	return t.updateAccount(ctx, id, "ADD session_number :one", condition, nil, values,
+		ended, func(u account.Account) bool { return u.SessionNumber > before })
 }
 
 // updateAccount changes a profile. A failed condition is fault.ErrNotFound without a profile, and

@@ -28,6 +28,9 @@ func TestSetAccountState(t *testing.T) {
 			f.Set(t, "USER#"+u.ID.String(), "PROFILE", "state", storetest.S(string(c.stored)))
 			wantErr(t, f, f.Store.SetAccountState(t.Context(), u.ID, c.from, c.to, storetest.Event), c.want)
 			u.State = c.now
+			if c.now == c.to && c.stored != c.to {
+				u.SessionNumber++
+			}
 			wantEqual(t, "account", f.Fresh(t, u), u)
 		})
 	}
@@ -66,11 +69,14 @@ func TestRevokeEverything(t *testing.T) {
 		}
 	})
 
-	t.Run("a second call changes nothing", func(t *testing.T) {
+	t.Run("a second call changes nothing but ends sessions that began since", func(t *testing.T) {
 		owner := f.AddAccount(t)
 		f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		before := f.Snapshot(t)
+		profile := before["USER#"+owner.ID.String()+" / PROFILE"].(map[string]any)
+		wantEqual(t, "session number", profile["session_number"], any(1))
+		profile["session_number"] = 2
 		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		wantUnchanged(t, f, before)
 	})

@@ -31,6 +31,8 @@ type Limits struct {
 	Creations int
 	// LeakReports is how many reports of leaked values one address may send.
 	LeakReports int
+	// SignIns is how many sign-ins one address may finish, with or without success.
+	SignIns int
 }
 
 // Throttles count what an instance of a function has seen. They are safe for
@@ -39,6 +41,7 @@ type Throttles struct {
 	wrongBearers *throttle[netip.Prefix]
 	creations    *throttle[account.ID]
 	leakReports  *throttle[netip.Prefix]
+	signIns      *throttle[netip.Prefix]
 }
 
 // New returns throttles without any counts.
@@ -47,6 +50,7 @@ func New(limits Limits) *Throttles {
 		wrongBearers: newThrottle[netip.Prefix]("wrong_bearers", limits.WrongBearers),
 		creations:    newThrottle[account.ID]("creations", limits.Creations),
 		leakReports:  newThrottle[netip.Prefix]("leak_reports", limits.LeakReports),
+		signIns:      newThrottle[netip.Prefix]("sign_ins", limits.SignIns),
 	}
 }
 
@@ -88,6 +92,15 @@ func (t *Throttles) ReportLeak(from netip.Addr, now time.Time) error {
 		return nil
 	}
 	return t.leakReports.take(networkOf(from), now)
+}
+
+// SignIn counts the end of a sign-in, which asks the identity provider. An unknown address has no
+// limit.
+func (t *Throttles) SignIn(from netip.Addr, now time.Time) error {
+	if !from.IsValid() {
+		return nil
+	}
+	return t.signIns.take(networkOf(from), now)
 }
 
 // ErrThrottled is the family of refusals for doing something too often.

@@ -126,9 +126,9 @@ func TestWhatOneClientCanHold(t *testing.T) {
 		})
 	}
 	t.Run("an address that is not known has no limit", func(t *testing.T) {
-		limited := throttle.New(throttle.Limits{WrongBearers: 1, LeakReports: 1})
+		limited := throttle.New(throttle.Limits{WrongBearers: 1, LeakReports: 1, SignIns: 1})
 		for range 3 {
-			if err := limited.ReportLeak(netip.Addr{}, now); err != nil || wrong(t, limited, netip.Addr{}, now) {
+			if err := limited.ReportLeak(netip.Addr{}, now); err != nil || limited.SignIn(netip.Addr{}, now) != nil || wrong(t, limited, netip.Addr{}, now) {
 				t.Error("throttled")
 			}
 		}
@@ -137,11 +137,14 @@ func TestWhatOneClientCanHold(t *testing.T) {
 
 // Each limit refuses under its own code, and no key counts for another.
 func TestEveryLimit(t *testing.T) {
-	limited := throttle.New(throttle.Limits{WrongBearers: 2, Creations: 2, LeakReports: 2})
+	limited := throttle.New(throttle.Limits{WrongBearers: 2, Creations: 2, LeakReports: 2, SignIns: 2})
 	for name, take := range map[string]func(t *throttle.Throttles, key int) error{
 		"creations": func(t *throttle.Throttles, key int) error { return t.Create(account.ID(key), now) },
 		"leak_reports": func(t *throttle.Throttles, key int) error {
 			return t.ReportLeak(netip.AddrFrom4([4]byte{10, 0, 0, byte(key)}), now)
+		},
+		"sign_ins": func(t *throttle.Throttles, key int) error {
+			return t.SignIn(netip.AddrFrom4([4]byte{10, 0, 0, byte(key)}), now)
 		},
 		"wrong_bearers": func(t *throttle.Throttles, key int) error {
 			err := t.WrongBearer(token.ErrUnknown, netip.AddrFrom4([4]byte{10, 0, 0, byte(key)}), now)

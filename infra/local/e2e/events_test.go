@@ -132,8 +132,12 @@ func readable(tb testing.TB, out []byte, failure error) []byte {
 			Headers    map[string][]string `json:"multiValueHeaders"`
 			Body       any                 `json:"body"`
 		}{reply.StatusCode, reply.MultiValueHeaders, nil}
-		if reply.Body != "" {
+		switch {
+		case reply.Body == "":
+		case json.Valid([]byte(reply.Body)):
 			gateway.Body = json.RawMessage(reply.Body)
+		default: // a page
+			gateway.Body = strings.Split(strings.TrimSpace(reply.Body), "\n")
 		}
 		shown = gateway
 	}

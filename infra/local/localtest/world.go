@@ -39,6 +39,7 @@ import (
 	"latchkey/infra/cloud/mailbox"
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/infra/local"
+	"latchkey/infra/local/identities"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/telemetry"
@@ -71,6 +72,8 @@ type World struct {
 	Cloud  *cloud.Cloud
 	// Mailbox holds the mails that were sent, unless Options.Mail replaces it.
 	Mailbox *mailbox.Mailbox
+	// Identities sign people in to the page. At first they know nobody.
+	Identities *identities.Provider
 	// Plans hold the runs that Latchkey has planned. Start them with RunPlans.
 	Plans *cloud.Plans
 	// Queues hold the messages that Latchkey has sent. Deliver them with RunQueues.
@@ -173,6 +176,9 @@ func Start(tb testing.TB, o Options) *World {
 	check(tb, err)
 	w.URL = "http://" + listener.Addr().String()
 	product.PublicURL = cmp.Or(o.PublicURL, w.URL)
+	w.Identities, err = local.NewIdentities(w.URL, product.PublicURL, w.Clock)
+	check(tb, err)
+	product.Identities = w.Identities
 	w.Functions, err = product.Functions() // instances of their own, not those behind the gateway
 	check(tb, err)
 	w.Cloud, err = product.Run(tb.Context(), listener, slog.New(slog.NewJSONHandler(w.Logs, nil)))
@@ -195,9 +201,10 @@ var templates sync.Map // by parameters; nobody changes one
 
 // readTemplate reads the template with these parameters, once.
 func readTemplate(given map[string]string) (*cloud.Template, error) {
-	parameters := map[string]string{
-		"SenderAddress": local.Sender, "WrongBearersPerMinute": "0", "CreationsPerMinute": "0", "LeakReportsPerMinute": "0",
-	}
+	parameters := local.Parameters()
+	maps.Copy(parameters, map[string]string{
+		"WrongBearersPerMinute": "0", "CreationsPerMinute": "0", "LeakReportsPerMinute": "0", "SignInsPerMinute": "0",
+	})
 	maps.Copy(parameters, given)
 	key := fmt.Sprint(parameters) // in the order of the names
 	if read, found := templates.Load(key); found {

@@ -65,6 +65,7 @@ Latchkey runs at {{.URL}} and ends on Ctrl-C.
   scopes         those of {{.ScopesFile}}, and GitLab's
 {{- end}}
   database       {{.Engine}}
+  page           {{.URL}}/-/, where you sign in as root or as Sam
   mails          {{.URL}}{{mailbox}}
   log            {{.Log}}
   settings       build/local -h lists them

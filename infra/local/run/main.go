@@ -43,6 +43,7 @@ import (
 	"latchkey/infra/cloud/engine"
 	"latchkey/infra/cloud/mailbox"
 	"latchkey/infra/local"
+	"latchkey/infra/local/identities"
 	"latchkey/infra/local/seed"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/settings"
@@ -91,7 +92,9 @@ func run(ctx context.Context, s options) (err error) {
 	defer listener.Close()
 	slow := time.AfterFunc(quiet, func() { fmt.Fprintln(os.Stderr, "starting…") })
 	defer slow.Stop()
-	template, err := cloud.ReadTemplate("template.yaml", map[string]string{"SenderAddress": local.Sender, "ScopesFile": s.scopesFile})
+	parameters := local.Parameters()
+	parameters["ScopesFile"] = s.scopesFile
+	template, err := cloud.ReadTemplate("template.yaml", parameters)
 	if err != nil {
 		return fmt.Errorf("%w (start it from the folder that holds template.yaml)", err)
 	}
@@ -106,12 +109,19 @@ func run(ctx context.Context, s options) (err error) {
 	if g.Engine, err = chooseEngine(ctx, s.endpoint, &product); err != nil {
 		return err
 	}
+	if product.Identities, err = local.NewIdentities(g.URL, g.URL, product.Clock, visitors...); err != nil {
+		return err
+	}
 	cloud, err := product.Run(ctx, listener, requests)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cloud.Close()) }()
 	if err := people(ctx, cloud, s.seed, &g); err != nil {
+		return err
+	}
+	// A table that outlives the program may have linked root to another port's provider.
+	if err := local.Link(ctx, cloud, "root", product.Identities, visitors[0].Subject); err != nil && s.endpoint == "" {
 		return err
 	}
 	if err := os.WriteFile(g.Env, []byte(g.env()), 0o600); err != nil {
@@ -161,6 +171,17 @@ func assemble(s options, template *cloud.Template, url string, file, shown io.Wr
 	product.Wrap = screen.watch
 	box.Arrived = func(mail mailbox.Mail) { screen.mail(url, mail) }
 	return product, screen.logger()
+}
+
+// visitors are who can sign in to the page: the administrator, and somebody who gets an account with
+// the first sign-in.
+var visitors = []identities.Person{
+	{Subject: "root", Claims: map[string]any{
+		"name": "Root, the administrator", "preferred_username": "root", "email": "root@example.test", "email_verified": true,
+	}},
+	{Subject: "sam", Claims: map[string]any{
+		"name": "Sam Rivers", "preferred_username": "sam", "email": "sam@example.test", "email_verified": true,
+	}},
 }
 
 // people makes the administrator and, on request, the seeded accounts.

@@ -169,6 +169,8 @@ var reserved = map[string][]string{
 	modulePath + "/pkg/authorizer":                   {"authorizer"},
 	modulePath + "/pkg/queue":                        {"leakmails", "leaks"},
 	modulePath + "/pkg/schedule":                     {"expired", "expiring", "lifetime"},
+	modulePath + "/pkg/web":                          {"web"},
+	"github.com/coreos/go-oidc/v3/oidc":              {"web"},
 }
 
 // reachableModules asks the go command which packages each function links, directly or not.

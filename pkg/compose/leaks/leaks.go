@@ -9,6 +9,7 @@ import (
 
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/management"
+	"latchkey/pkg/compose/tokens"
 	"latchkey/pkg/config"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/queue/sender"
@@ -33,5 +34,5 @@ func Queue(cfg config.Leaks, client *sqs.Client) gitlabapi.LeakQueue {
 
 // Handler returns the function's handler. Without a queue nobody is told.
 func Handler(d compose.Deployment, queue gitlabapi.LeakQueue) lambda.Handler {
-	return gitlabapi.Lambda(gitlabapi.Leaks(management.API(d), management.Revoker(d, d.Table()), queue), nil)
+	return gitlabapi.Lambda(gitlabapi.Leaks(management.API(d), tokens.Revoker(d, d.Table()), queue), nil)
 }

@@ -5,12 +5,10 @@ package management
 import (
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"latchkey/pkg/administration"
 	"latchkey/pkg/compose"
-	"latchkey/pkg/config"
+	"latchkey/pkg/compose/tokens"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/gitlabapi"
-	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/store"
 	"latchkey/pkg/trail"
 )
@@ -18,30 +16,21 @@ import (
 // Issue returns the handler of functions/issue.
 func Issue(d compose.Deployment) lambda.Handler {
 	api, table := API(d), d.Table()
-	issuer := compose.Must(lifecycle.NewIssuer(lifecycle.IssuerParts{
-		Store: table, Reader: &table.Reader, Scopes: d.Config.Scopes,
-		Pepper: d.Config.Pepper, Format: d.Config.Format(), Settings: &table.Reader,
-		Projects: &table.Reader, Bots: table, Gate: compose.Must(administration.NewGate(&table.Reader)),
-		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ProjectPrefix,
-		Clock: d.Clock, Random: d.Random,
-	}))
-	return gitlabapi.Lambda(gitlabapi.Issue(api, issuer, Revoker(d, table)), gitlabapi.IssueConsole(api, issuer, accounts(d, table)))
+	issuer := tokens.Issuer(d, table)
+	return gitlabapi.Lambda(gitlabapi.Issue(api, issuer, tokens.Revoker(d, table)), gitlabapi.IssueConsole(api, issuer, accounts(d, table), signIns(d, table)))
 }
 
 // Revoke returns the handler of functions/revoke.
 func Revoke(d compose.Deployment) lambda.Handler {
 	api, table := API(d), d.Table()
-	revoker := Revoker(d, table)
+	revoker := tokens.Revoker(d, table)
 	return gitlabapi.Lambda(gitlabapi.Revoke(api, revoker), gitlabapi.RevokeConsole(api, revoker, finder(d, &table.Reader)))
 }
 
 // Tokens returns the handler of functions/tokens.
 func Tokens(d compose.Deployment) lambda.Handler {
 	table := &d.Table().Reader
-	lister := compose.Must(lifecycle.NewLister(lifecycle.ListerParts{
-		Store: table, Reader: table, Projects: table, Scopes: d.Config.Scopes, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
-	}))
-	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), lister, finder(d, table)), nil)
+	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), tokens.Lister(d, table), finder(d, table)), nil)
 }
 
 // Directory returns the handler of functions/directory.
@@ -58,17 +47,15 @@ func API(d compose.Deployment) *gitlabapi.API {
 	}
 }
 
-// Revoker returns the use case that revokes tokens.
-func Revoker(d compose.Deployment, table *store.Table) *lifecycle.Revoker {
-	return compose.Must(lifecycle.NewRevoker(lifecycle.RevokerParts{
-		Store: table, Reader: &table.Reader, Projects: &table.Reader, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
-	}))
-}
-
 func finder(d compose.Deployment, table *store.Reader) *directory.Finder {
 	return compose.Must(directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: d.Clock}))
 }
 
 func accounts(d compose.Deployment, table *store.Table) *directory.Directory {
 	return compose.Must(directory.New(finder(d, &table.Reader), table))
+}
+
+// signIns returns the use case with which operators link identities. It signs nobody in.
+func signIns(d compose.Deployment, table *store.Table) *directory.SignIns {
+	return compose.Must(directory.NewSignIns(directory.SignInParts{Store: table, Reader: &table.Reader, Trail: trail.NewNotes(&table.Journal), Clock: d.Clock}))
 }

@@ -1,0 +1,36 @@
+// Package tokens builds the use cases of tokens for the functions of the API and for the page. Start
+// with Issuer, Revoker and Lister.
+package tokens
+
+import (
+	"latchkey/pkg/administration"
+	"latchkey/pkg/compose"
+	"latchkey/pkg/config"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/store"
+)
+
+// Issuer returns the use case that issues and rotates tokens.
+func Issuer(d compose.Deployment, table *store.Table) *lifecycle.Issuer {
+	return compose.Must(lifecycle.NewIssuer(lifecycle.IssuerParts{
+		Store: table, Reader: &table.Reader, Scopes: d.Config.Scopes,
+		Pepper: d.Config.Pepper, Format: d.Config.Format(), Settings: &table.Reader,
+		Projects: &table.Reader, Bots: table, Gate: compose.Must(administration.NewGate(&table.Reader)),
+		ImpersonationPrefix: config.ImpersonationPrefix, ProjectPrefix: config.ProjectPrefix,
+		Clock: d.Clock, Random: d.Random,
+	}))
+}
+
+// Revoker returns the use case that revokes tokens.
+func Revoker(d compose.Deployment, table *store.Table) *lifecycle.Revoker {
+	return compose.Must(lifecycle.NewRevoker(lifecycle.RevokerParts{
+		Store: table, Reader: &table.Reader, Projects: &table.Reader, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+	}))
+}
+
+// Lister returns the use case that lists and shows tokens.
+func Lister(d compose.Deployment, table *store.Reader) *lifecycle.Lister {
+	return compose.Must(lifecycle.NewLister(lifecycle.ListerParts{
+		Store: table, Reader: table, Projects: table, Scopes: d.Config.Scopes, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
+	}))
+}

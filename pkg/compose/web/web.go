@@ -1,0 +1,65 @@
+// Package web builds functions/web, the page. Start with Main. It is separate from package management,
+// so that the functions of the API do not link the page, and the page does not link the API.
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/tokens"
+	"latchkey/pkg/config"
+	"latchkey/pkg/directory"
+	"latchkey/pkg/invocation"
+	"latchkey/pkg/throttle"
+	"latchkey/pkg/trail"
+	"latchkey/pkg/web"
+)
+
+// errEvent means that the event is no request. The page has no console.
+var errEvent = errors.New("event is not a request from API Gateway; see events/ for samples")
+
+// Main starts the function.
+func Main() {
+	const function = "web"
+	compose.Start(function, config.ReadWeb, func(cfg config.Web, sdk aws.Config) lambda.Handler {
+		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), cfg)
+	})
+}
+
+// Handler returns the function's handler.
+func Handler(d compose.Deployment, cfg config.Web) lambda.Handler {
+	table := d.Table()
+	reader := &table.Reader
+	sealer := compose.Must(web.NewSealer(cfg.CookieKeys...))
+	throttles := throttle.New(throttle.Limits{
+		WrongBearers: cfg.WrongBearers, Creations: cfg.Creations, SignIns: cfg.SignIns,
+	})
+	provider := web.NewProvider(web.ProviderSettings{
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Scopes: cfg.OIDCScopes, AdminClaim: cfg.AdminClaim,
+	}, d.Clock)
+	signIns := compose.Must(directory.NewSignIns(directory.SignInParts{
+		Store: table, Reader: reader, Trail: trail.NewNotes(&table.Journal), Clock: d.Clock, Creates: cfg.CreateAccounts, ClaimRanks: provider.ClaimRanks(),
+	}))
+	entrance := compose.Must(web.NewEntrance(web.EntranceParts{
+		Provider: provider, SignIns: signIns, Sealer: sealer, Clock: d.Clock, Throttles: throttles, Log: d.Log, Count: d.Count,
+	}))
+	site := compose.Must(web.New(web.Parts{
+		Log: d.Log, Clock: d.Clock, PublicURL: cfg.PublicURL, Visitors: entrance, Door: entrance, Sealer: sealer,
+		Issuer: tokens.Issuer(d, table), Revoker: tokens.Revoker(d, table), Lister: tokens.Lister(d, reader),
+		Trail:    compose.Must(trail.New(trail.Parts{Store: reader, Reader: reader, Projects: reader, Clock: d.Clock})),
+		Verifier: d.Verifier(), Throttles: throttles, Count: d.Count,
+	}))
+	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
+		var event events.APIGatewayProxyRequest
+		if err := json.Unmarshal(raw, &event); err != nil || event.HTTPMethod == "" {
+			return nil, errEvent
+		}
+		return site.Handler().Serve(ctx, event)
+	})
+}

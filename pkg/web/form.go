@@ -1,0 +1,358 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
+)
+
+// scopesField is the name of the checkboxes. HTML checkers take brackets for a list.
+const scopesField = "scopes[]"
+
+// A tokenForm is the form for a new token.
+type tokenForm struct {
+	Name, Description, Networks string
+	Expiry                      expiryField
+	Groups                      []scopeGroup
+	// Owner is whose token it will be.
+	Owner string
+	// Linked says that a link or another token filled the form in.
+	Linked string
+	// Ignored names what of the link was not applied.
+	Ignored []string
+	Broken  []broken
+	// Refused says why nothing was made although the form is right, or is "".
+	Refused string
+}
+
+// Summary says what the token will be able to do, and until when. The script keeps it up to date.
+func (f tokenForm) Summary() string {
+	var names []string
+	for _, g := range f.Groups {
+		for _, c := range g.Scopes {
+			if c.Checked {
+				names = append(names, string(c.Name))
+			}
+		}
+	}
+	may := "what you tick above"
+	if len(names) > 0 {
+		may = strings.Join(names, ", ")
+	}
+	return "As @" + f.Owner + ", the token will be able to do this: " + may + ". It works " + f.Expiry.until() + "."
+}
+
+// until says until when a token with this choice works.
+func (f expiryField) until() string {
+	for _, p := range f.Presets {
+		if p.Checked {
+			return "until " + dayWords(p.Day)
+		}
+	}
+	switch {
+	case f.NeverChosen:
+		return "until somebody revokes it"
+	case f.Day != "":
+		return "until " + f.Day + " at 00:00 UTC"
+	default:
+		return "until the day that you choose above"
+	}
+}
+
+// Of returns what is wrong with a field, or "".
+func (f tokenForm) Of(field string) string { return textOf(f.Broken, field) }
+
+func textOf(list []broken, field string) string {
+	for _, b := range list {
+		if b.Field == field {
+			return b.Text
+		}
+	}
+	return ""
+}
+
+// A scopeGroup is a group of scopes with a heading.
+type scopeGroup struct {
+	Title  string
+	Scopes []scopeChoice
+}
+
+type scopeChoice struct {
+	scope.Definition
+	Checked bool
+}
+
+// An expiryField lets people choose the day on which a token ends.
+type expiryField struct {
+	Presets []preset
+	// OnDay says that a day of one's own is chosen, Day is that day, and the others its limits.
+	OnDay               bool
+	Day, Earliest, Last string
+	// Never says whether a token may have no end, and NeverChosen whether that is chosen.
+	Never, NeverChosen bool
+}
+
+// A preset is one choice of an expiry.
+type preset struct {
+	Value, Label string
+	Day          clock.Day
+	Checked      bool
+}
+
+// At is the instant from which the token is expired.
+func (p preset) At() time.Time { return p.Day.Start() }
+
+// The values of the choices that are no number of days.
+const (
+	longest = "longest"
+	onDay   = "day"
+	noEnd   = "never"
+)
+
+// presetDays are the usual lifetimes, in days.
+var presetDays = []int{7, 30, 90}
+
+const usualDays = "30"
+
+// expiryChoices returns the field with a choice. A choice that the settings do not allow is none.
+func (v *visit) expiryChoices(choice, day string) expiryField {
+	today := clock.DayOf(v.now)
+	latest, limited := v.by.Settings.Latest(today)
+	field := expiryField{Earliest: today.AddDays(1).String(), Never: !limited}
+	days := slices.DeleteFunc(slices.Clone(presetDays), func(n int) bool { return limited && !latest.After(today.AddDays(n)) })
+	if own, err := strconv.Atoi(choice); err == nil && own > 0 && !slices.Contains(days, own) && !today.AddDays(own).After(latest) {
+		days = append(days, own)
+		slices.Sort(days)
+	}
+	for _, n := range days {
+		field.Presets = append(field.Presets, preset{strconv.Itoa(n), count(n, "day"), today.AddDays(n), false})
+	}
+	if limited {
+		n := today.DaysUntil(latest)
+		field.Last = latest.String()
+		field.Presets = append(field.Presets, preset{longest, fmt.Sprintf("%s, the longest allowed", count(n, "day")), latest, false})
+	}
+	field.Day = day
+	switch {
+	case choice == onDay:
+		field.OnDay = true
+	case choice == noEnd && field.Never:
+		field.NeverChosen = true
+	default:
+		_ = field.check(choice) || field.check(usualDays) || field.check(longest)
+	}
+	return field
+}
+
+func (f *expiryField) check(value string) bool {
+	for i := range f.Presets {
+		if f.Presets[i].Value == value {
+			f.Presets[i].Checked = true
+			return true
+		}
+	}
+	return false
+}
+
+// expiryOf returns the chosen day of a form; no day is never, if that is allowed.
+func (v *visit) expiryOf() (clock.Day, error) {
+	today := clock.DayOf(v.now)
+	switch choice := v.r.PostForm.Get("expires"); choice {
+	case longest:
+		latest, _ := v.by.Settings.Latest(today)
+		return latest, nil
+	case noEnd:
+		return clock.Day{}, nil
+	case onDay:
+		return clock.ParseDay(v.r.PostForm.Get("expires_on"))
+	default:
+		n, err := strconv.Atoi(choice)
+		if err != nil || n < 1 || n > 100*365 {
+			return clock.Day{}, fmt.Errorf("%w: expiry", fault.ErrInput)
+		}
+		return today.AddDays(n), nil
+	}
+}
+
+// scopeGroups are the scopes that the person's own tokens may have, in the groups of the catalog.
+func (s *Site) scopeGroups(v *visit, chosen scope.Set) (groups []scopeGroup) {
+	for _, d := range s.parts.Issuer.Scopes().Scopes {
+		if d.AdminOnly && !v.by.Account.Admin {
+			continue
+		}
+		title := d.Group
+		if title == "" {
+			title = "Other"
+		}
+		i := slices.IndexFunc(groups, func(g scopeGroup) bool { return g.Title == title })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, scopeGroup{Title: title})
+		}
+		groups[i].Scopes = append(groups[i].Scopes, scopeChoice{d, chosen.Has(d.Name)})
+	}
+	return groups
+}
+
+// mayHave reports whether the person's own tokens may have a scope.
+func (s *Site) mayHave(v *visit, name scope.Scope) bool {
+	catalog, set := s.parts.Issuer.Scopes(), scope.Set{name}
+	_, adminOnly := catalog.AdminOnly(set)
+	return catalog.Knows(set) && (!adminOnly || v.by.Account.Admin)
+}
+
+// The parameters of a link that fills the form in. The first three are GitLab's.
+var linkParameters = []string{"name", "description", "scopes", "expires_in_days", "allowed_cidrs"}
+
+func prefills(query url.Values) bool {
+	return slices.ContainsFunc(linkParameters, query.Has)
+}
+
+// newToken shows the form, filled in by a link if it has parameters. Nothing is made before somebody
+// presses the button.
+func (s *Site) newToken(v *visit) error {
+	query := v.r.URL.Query()
+	form := tokenForm{Name: query.Get("name"), Description: query.Get("description"), Owner: v.by.Account.Username}
+	if prefills(query) {
+		form.Linked = "A link filled this form in. Check every value before you create the token."
+	}
+	ignore := func(what, value string) { form.Ignored = append(form.Ignored, what+" "+shown(value)) }
+	for name := range query {
+		if !slices.Contains(linkParameters, name) {
+			ignore("the parameter", name)
+		}
+	}
+	slices.Sort(form.Ignored)
+	var chosen scope.Set
+	for name := range strings.SplitSeq(query.Get("scopes"), ",") {
+		switch name := scope.Scope(strings.TrimSpace(name)); {
+		case name == "" || chosen.Has(name):
+		case s.mayHave(v, name):
+			chosen = append(chosen, name)
+		default:
+			ignore("the scope", string(name))
+		}
+	}
+	days := query.Get("expires_in_days")
+	form.Expiry = v.expiryChoices(days, "")
+	if days != "" && !slices.ContainsFunc(form.Expiry.Presets, func(p preset) bool { return p.Value == days && p.Checked }) {
+		ignore("the lifetime in days", days)
+	}
+	if networks, err := token.ParseNetworks(splitNetworks(query.Get("allowed_cidrs"))); err != nil {
+		ignore("the networks", query.Get("allowed_cidrs"))
+	} else {
+		form.Networks = strings.Join(networks.Texts(), "\n")
+	}
+	const most = 20
+	if n := len(form.Ignored); n > most {
+		form.Ignored = append(form.Ignored[:most], count(n-most, "further value"))
+	}
+	form.Groups = s.scopeGroups(v, chosen)
+	return v.render(http.StatusOK, "new", "New access token", form)
+}
+
+// duplicate shows the form with the values of a token that exists.
+func (s *Site) duplicate(v *visit) error {
+	view, err := s.own(v)
+	if err != nil {
+		return err
+	}
+	t := view.Token
+	form := tokenForm{
+		Name: t.Name, Description: t.Description, Networks: strings.Join(t.Networks.Texts(), "\n"), Owner: v.by.Account.Username,
+		Linked: "This is a copy of the token " + shown(t.Name) + ". The new one gets a value of its own, and the old one goes on working.",
+		Groups: s.scopeGroups(v, t.Scopes),
+	}
+	lifetime := ""
+	if !t.ExpiresOn.IsZero() {
+		lifetime = strconv.Itoa(clock.DayOf(t.CreatedAt).DaysUntil(t.ExpiresOn))
+	}
+	form.Expiry = v.expiryChoices(lifetime, "")
+	for _, name := range t.Scopes {
+		if !s.mayHave(v, name) {
+			form.Ignored = append(form.Ignored, "the scope "+shown(string(name)))
+		}
+	}
+	return v.render(http.StatusOK, "new", "New access token", form)
+}
+
+// create makes a token and hands its value over to the page that shows it once.
+func (s *Site) create(v *visit) error {
+	given := v.r.PostForm
+	form := tokenForm{
+		Name: given.Get("name"), Description: given.Get("description"), Networks: given.Get("networks"), Owner: v.by.Account.Username,
+		Expiry: v.expiryChoices(given.Get("expires"), given.Get("expires_on")),
+	}
+	spec := lifecycle.Spec{Name: strings.TrimSpace(form.Name), Description: strings.TrimSpace(form.Description)}
+	for _, name := range given[scopesField] {
+		if !spec.Scopes.Has(scope.Scope(name)) {
+			spec.Scopes = append(spec.Scopes, scope.Scope(name))
+		}
+	}
+	form.Groups = s.scopeGroups(v, spec.Scopes)
+	var err error
+	if spec.Networks, err = token.ParseNetworks(splitNetworks(form.Networks)); err != nil {
+		form.Broken = append(form.Broken, broken{"networks", fmt.Sprintf("The networks must be up to %d IPv4 or IPv6 addresses or blocks, such as 192.0.2.0/24.", token.MaxNetworks)})
+	}
+	if spec.ExpiresOn, err = v.expiryOf(); err != nil {
+		form.Broken = append(form.Broken, broken{"expires", "Choose when the token ends. A day of your own has the form YYYY-MM-DD."})
+	}
+	if len(form.Broken) > 0 { // the other faults too, so that one look is enough
+		err = s.parts.Issuer.Check(v.ctx, v.by.Account, lifecycle.Spec{Name: spec.Name, Description: spec.Description, Scopes: spec.Scopes})
+		form.Broken = append(brokenOf(err), form.Broken...)
+		return v.render(http.StatusUnprocessableEntity, "new", "New access token", form)
+	}
+	issued := lifecycle.Issued{}
+	if err = s.parts.Throttles.Create(v.by.Account.ID, v.now); err == nil {
+		issued, err = s.parts.Issuer.CreateForSelf(v.ctx, v.by, spec)
+	}
+	if err != nil {
+		return v.formAgain(err, "new", "New access token", func(list []broken, refused string) any {
+			form.Broken, form.Refused = list, refused
+			return form
+		})
+	}
+	v.site.parts.Log.Info("token issued", "request_id", v.request.ID, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner), "scopes", issued.Token.Scopes.String())
+	v.site.parts.Count("TokensIssued", "")
+	return v.handOver(issued)
+}
+
+// formAgain shows a form again after an error that its input, or trying again, can cure. Other errors
+// get their page.
+func (v *visit) formAgain(err error, name, title string, form func([]broken, string) any) error {
+	v.err = err
+	if list := brokenOf(err); len(list) > 0 {
+		return v.render(http.StatusUnprocessableEntity, name, title, form(list, ""))
+	}
+	switch fault.KindOf(err) {
+	case fault.Throttled, fault.Conflict, fault.Unavailable:
+		page := refusalOf(err)
+		v.wait(err)
+		return v.render(page.status, name, title, form(nil, page.Title+". "+page.Text))
+	}
+	return err
+}
+
+// splitNetworks splits what people write between networks: commas, spaces and lines.
+func splitNetworks(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' })
+}
+
+// own returns the person's own token that the path names.
+func (s *Site) own(v *visit) (lifecycle.View, error) {
+	id, err := token.ParseID(v.path("id"))
+	if err != nil {
+		return lifecycle.View{}, err
+	}
+	return s.parts.Lister.GetOwn(v.ctx, v.by, id)
+}

@@ -1,0 +1,91 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"path"
+	"strings"
+	"time"
+
+	"latchkey/pkg/quote"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// templates are the pages by name. Each has the layout and the parts that pages share.
+var templates = parseTemplates()
+
+func parseTemplates() map[string]*template.Template {
+	shared := template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
+	entries, err := templateFiles.ReadDir("templates")
+	if err != nil {
+		panic(err) // the files are part of the program
+	}
+	pages := map[string]*template.Template{}
+	for _, entry := range entries {
+		name := strings.TrimSuffix(entry.Name(), path.Ext(entry.Name()))
+		if name != "layout" && name != "parts" {
+			pages[name] = template.Must(template.Must(shared.Clone()).ParseFS(templateFiles, "templates/"+entry.Name()))
+		}
+	}
+	return pages
+}
+
+// functions are those of every template.
+var functions = template.FuncMap{
+	"shown":    shown,
+	"instant":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"at":       func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+	"dayWords": dayWords,
+	"count":    count,
+}
+
+// shown is a name that somebody chose, so that nothing of it looks like ours.
+func shown(name string) string { return quote.Name(name) }
+
+// A frame is what the layout shows around a page.
+type frame struct {
+	// Base is the site's base path, in front of every link.
+	Base      string
+	Title     string
+	RequestID string
+	// Username is who is signed in, or "".
+	Username string
+	// Section is the part of the site that the page belongs to: "tokens", "ends" or "".
+	Section string
+	Now     time.Time
+	Page    any
+}
+
+// render replies with a page.
+func (v *visit) render(status int, name, title string, page any) error {
+	found, ok := templates[name]
+	if !ok {
+		return fmt.Errorf("no template %s", name)
+	}
+	var body bytes.Buffer
+	err := found.ExecuteTemplate(&body, "layout", frame{
+		Base: v.base, Title: title, RequestID: v.request.ID, Username: v.by.Account.Username, Section: v.section(), Now: v.now, Page: page,
+	})
+	if err != nil {
+		return fmt.Errorf("render %s: %w", name, err)
+	}
+	return v.write(status, "text/html; charset=utf-8", body.Bytes())
+}
+
+// section returns the part of the site that the visit is to.
+func (v *visit) section() string {
+	switch {
+	case v.route == nil:
+		return ""
+	case strings.HasPrefix(v.route.path, endsPath):
+		return "ends"
+	case strings.HasPrefix(v.route.path, tokensPath):
+		return "tokens"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,195 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/scope"
+	"latchkey/pkg/trail"
+)
+
+// A tokenPage is everything about one token.
+type tokenPage struct {
+	row
+	Active    bool
+	MayRotate bool
+	Scopes    []scope.Definition
+	Networks  []string
+	Addresses []string
+	CreatedBy string
+	// Chain is the rotation chain, the newest first, if there is more than this token.
+	Chain []row
+	Deeds []deed
+	// More says that there are older events than the page shows.
+	More bool
+}
+
+// show shows one token.
+func (s *Site) show(v *visit) error {
+	view, err := s.own(v)
+	if err != nil {
+		return err
+	}
+	t := view.Token
+	const deeds = 50
+	events, err := s.parts.Trail.Own(v.ctx, v.by, trail.Query{Token: t.ID, From: t.CreatedAt, Limit: deeds})
+	tooFar := errors.Is(err, trail.ErrTooFar) // the page is worth having without them
+	if err != nil && !tooFar {
+		return err
+	}
+	page := tokenPage{Active: view.Active, MayRotate: mayRotate(view), Networks: t.Networks.Texts(), More: events.More || tooFar}
+	var revoked *deed
+	for _, e := range events.Events {
+		d := v.deedOf(e, events)
+		if page.Deeds = append(page.Deeds, d); e.Token == t.ID && d.What == "Revoked" && revoked == nil {
+			revoked = &d
+		}
+	}
+	page.row = rowOf(view, v.now, revoked)
+	for _, name := range t.Scopes {
+		page.Scopes = append(page.Scopes, s.definition(name))
+	}
+	for _, address := range t.LastUsedIPs {
+		page.Addresses = append(page.Addresses, address.String())
+	}
+	switch t.CreatedBy {
+	case v.by.Account.ID:
+		page.CreatedBy = "you"
+	case 0:
+		page.CreatedBy = "an operator"
+	default:
+		page.CreatedBy = "an administrator"
+	}
+	if t.Previous != 0 || t.Superseded() {
+		chain, err := s.parts.Lister.Chain(v.ctx, v.by, t.Family)
+		if err != nil {
+			return err
+		}
+		for i := range chain {
+			page.Chain = append(page.Chain, rowOf(chain[len(chain)-1-i], v.now, nil))
+		}
+	}
+	return v.render(http.StatusOK, "token", "Access token", page)
+}
+
+// mayRotate reports whether a token can have a successor; see lifecycle.Issuer.Rotate.
+func mayRotate(view lifecycle.View) bool { return !view.Revoked && !view.Token.Superseded() }
+
+func (s *Site) definition(name scope.Scope) scope.Definition {
+	for _, d := range s.parts.Issuer.Scopes().Scopes {
+		if d.Name == name {
+			return d
+		}
+	}
+	return scope.Definition{Name: name, Description: "Not known any more. It opens nothing."}
+}
+
+// A createdPage shows a new bearer, once.
+type createdPage struct {
+	row
+	Bearer   string
+	Username string
+	Site     string // the address, for the snippets
+}
+
+// created shows the value of a new token once. Later it goes to the token's page.
+func (s *Site) created(v *visit) error {
+	view, err := s.own(v)
+	if err != nil {
+		return err
+	}
+	bearer := v.takeOver(view.Token.ID)
+	if bearer == "" {
+		return v.redirect(tokensPath + "/" + view.Token.ID.String())
+	}
+	if view.Token.Scopes.Has(scope.ReadCalendar) && len(view.Token.Scopes) == 1 {
+		return s.calendarLink(v, bearer)
+	}
+	return v.render(http.StatusOK, "created", "Copy your new token", createdPage{
+		row: rowOf(view, v.now, nil), Bearer: bearer, Username: v.by.Account.Username, Site: v.address,
+	})
+}
+
+// A revokePage asks before a token is revoked.
+type revokePage struct {
+	tokenPage
+	Idle bool // not used for a long time
+}
+
+// askRevoke says what stops.
+func (s *Site) askRevoke(v *visit) error {
+	view, err := s.own(v)
+	if err != nil {
+		return err
+	}
+	if view.Revoked {
+		return v.redirect(tokensPath + "/" + view.Token.ID.String())
+	}
+	page := revokePage{tokenPage: tokenPage{row: rowOf(view, v.now, nil), Active: view.Active}, Idle: view.In(lifecycle.Unused, v.now)}
+	for _, name := range view.Token.Scopes {
+		page.Scopes = append(page.Scopes, s.definition(name))
+	}
+	for _, address := range view.Token.LastUsedIPs {
+		page.Addresses = append(page.Addresses, address.String())
+	}
+	return v.render(http.StatusOK, "revoke", "Revoke this token?", page)
+}
+
+func (s *Site) revoke(v *visit) error {
+	view, err := s.own(v)
+	if err != nil {
+		return err
+	}
+	if _, err := s.parts.Revoker.Revoke(v.ctx, v.by, view.Token.ID, lifecycle.Alone); err != nil {
+		return err
+	}
+	s.parts.Log.Info("token revoked", "request_id", v.request.ID, "token_id", int64(view.Token.ID), "owner", int64(view.Token.Owner))
+	return v.redirect(tokensPath + "/" + view.Token.ID.String())
+}
+
+// A revokeAllPage asks before everything is revoked.
+type revokeAllPage struct {
+	Username string
+	Working  int   // how many tokens work
+	Names    []row // of those that were used last
+	Given    string
+	Wrong    bool
+	Done     bool
+}
+
+func (s *Site) askRevokeAll(v *visit) error {
+	return s.revokeAllForm(v, http.StatusOK, revokeAllPage{})
+}
+
+func (s *Site) revokeAllForm(v *visit, status int, page revokeAllPage) error {
+	const names = 20
+	own, err := s.parts.Lister.ListOwn(v.ctx, v.by, lifecycle.Selection{
+		Group: lifecycle.Working, Sort: lifecycle.Sort{By: lifecycle.ByLastUse, Descending: true}, Limit: names,
+	})
+	if err != nil {
+		return err
+	}
+	page.Username, page.Working = v.by.Account.Username, own.Total
+	for _, view := range own.Views {
+		page.Names = append(page.Names, rowOf(view, v.now, nil))
+	}
+	return v.render(status, "revoke_all", "Revoke everything?", page)
+}
+
+// revokeAll revokes every token of who is signed in, if they have typed their username. It also ends
+// their sessions, so the reply is the last page of this one.
+func (s *Site) revokeAll(v *visit) error {
+	given := strings.TrimSpace(v.r.PostForm.Get("username"))
+	if !strings.EqualFold(strings.TrimPrefix(given, "@"), v.by.Account.Username) {
+		return s.revokeAllForm(v, http.StatusUnprocessableEntity, revokeAllPage{Given: given, Wrong: true})
+	}
+	if err := s.parts.Revoker.RevokeEverything(v.ctx, v.by, v.by.Account.ID); err != nil {
+		return err
+	}
+	s.parts.Log.Info("tokens revoked", "request_id", v.request.ID, "owner", int64(v.by.Account.ID))
+	username := v.by.Account.Username
+	v.by.Account.Username = "" // the session is over
+	return v.render(http.StatusOK, "revoke_all", "Everything is revoked", revokeAllPage{Username: username, Done: true})
+}

@@ -1,0 +1,275 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"latchkey/pkg/audit"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
+)
+
+// tokensPath is the list of one's own tokens, and the start of every page about them. It is GitLab's.
+const tokensPath = "/-/user_settings/personal_access_tokens"
+
+func (s *Site) tokenRoutes() []route {
+	get := func(path string, h handler) route { return route{method: http.MethodGet, path: path, handle: h} }
+	post := func(path string, h handler) route { return route{method: http.MethodPost, path: path, handle: h} }
+	const one = tokensPath + "/{id}"
+	create := post(tokensPath, s.create)
+	create.again = func(v *visit) string { return tokensPath + "?" + linkTo(v.r.PostForm).Encode() }
+	return []route{
+		get("/-/{$}", home),
+		{method: http.MethodGet, path: "/-/profile/personal_access_tokens", open: true, handle: oldAddress},
+		get(tokensPath, s.list),
+		get(tokensPath+"/new", s.newToken),
+		create,
+		get(tokensPath+"/revoke_all", s.askRevokeAll),
+		post(tokensPath+"/revoke_all", s.revokeAll),
+		get(one, s.show),
+		get(one+"/created", s.created),
+		get(one+"/duplicate", s.duplicate),
+		get(one+"/rotate", s.askRotate),
+		post(one+"/rotate", s.rotate),
+		get(one+"/revoke", s.askRevoke),
+		post(one+"/revoke", s.revoke),
+	}
+}
+
+func home(v *visit) error { return v.redirect(tokensPath) }
+
+// oldAddress redirects from the address that GitLab used to have. Links with prefilled values still
+// use it.
+func oldAddress(v *visit) error {
+	to := tokensPath
+	if v.r.URL.RawQuery != "" {
+		to += "?" + v.r.URL.RawQuery
+	}
+	return v.redirect(to)
+}
+
+// perPage is how many tokens one page of the list shows. With 100, GitLab's number, it stays below 60 kB.
+const perPage = 100
+
+// A listPage is a list of tokens.
+type listPage struct {
+	Tiles   []tile
+	Columns []column
+	Rows    []row
+	Group   lifecycle.Group
+	Search  string
+	Sort    string // as in the URL; "" is the default
+	// Total is the number of matches on all pages.
+	Total int
+	// Next and First are links, or "".
+	Next, First string
+	// Soon says when the next token ends if that is soon, for the banner.
+	Soon *soon
+}
+
+type soon struct {
+	Count int
+	First moment
+}
+
+// A tile filters the list.
+type tile struct {
+	Label, Hint, Link string
+	Count             int
+	Current           bool
+	Mark              string
+}
+
+// A column of the list; those that sort have a link.
+type column struct{ Label, Link, Sorted string }
+
+// A row is a token in a list.
+type row struct {
+	ID                token.ID
+	Name, Description string
+	Scopes            []string
+	Created, LastUsed moment
+	Address           string
+	State             state
+	Networks          int
+}
+
+var groups = []struct {
+	group             lifecycle.Group
+	label, hint, mark string
+}{
+	{lifecycle.Working, "Active", "all that work", "good"},
+	{lifecycle.Ending, "Ending", "within 14 days", "soon"},
+	{lifecycle.Unused, "Unused", "for 90 days", "idle"},
+	{lifecycle.Ended, "Ended", "expired or revoked", "over"},
+}
+
+var sortKeys = map[string]lifecycle.SortKey{
+	"created": lifecycle.ByCreated, "expires": lifecycle.ByExpiry, "last_used": lifecycle.ByLastUse, "name": lifecycle.ByName,
+}
+
+// sortOf reads the API's names of orders, such as expires_asc. Anything else is the order by default.
+func sortOf(text string) (lifecycle.Sort, string) {
+	for _, direction := range []string{"_asc", "_desc"} {
+		if key, known := sortKeys[strings.TrimSuffix(text, direction)]; known && strings.HasSuffix(text, direction) {
+			return lifecycle.Sort{By: key, Descending: direction == "_desc"}, text
+		}
+	}
+	return lifecycle.Sort{}, ""
+}
+
+// list shows one's own tokens, or the form if a link fills it in.
+func (s *Site) list(v *visit) error {
+	query := v.r.URL.Query()
+	if prefills(query) {
+		return s.newToken(v)
+	}
+	selection := lifecycle.Selection{Group: lifecycle.Working, Search: query.Get("search"), Limit: perPage}
+	for _, g := range groups {
+		if query.Get("state") == string(g.group) {
+			selection.Group = g.group
+		}
+	}
+	var sorted string
+	selection.Sort, sorted = sortOf(query.Get("sort"))
+	if sorted == "" { // what ends next comes first, and what was made last among the ended
+		selection.Sort = lifecycle.Sort{By: lifecycle.ByExpiry}
+		if selection.Group == lifecycle.Ended {
+			selection.Sort = lifecycle.Sort{By: lifecycle.ByCreated, Descending: true}
+		}
+	}
+	if id, err := token.ParseID(query.Get("after")); err == nil {
+		selection.After = id
+	}
+	own, err := s.parts.Lister.ListOwn(v.ctx, v.by, selection)
+	if err != nil {
+		return err
+	}
+	page := listPage{Group: selection.Group, Search: selection.Search, Sort: sorted, Total: own.Total}
+	link := func(changes ...string) string {
+		q := url.Values{}
+		set := func(name, value string) {
+			if q.Del(name); value != "" {
+				q.Set(name, value)
+			}
+		}
+		set("state", string(selection.Group))
+		set("search", selection.Search)
+		set("sort", sorted)
+		for i := 0; i < len(changes); i += 2 {
+			set(changes[i], changes[i+1])
+		}
+		return v.base + tokensPath + "?" + q.Encode()
+	}
+	for _, g := range groups {
+		page.Tiles = append(page.Tiles, tile{g.label, g.hint, link("state", string(g.group), "sort", ""), own.Counts[g.group], g.group == selection.Group, g.mark})
+	}
+	page.Columns = columns(selection, func(sort string) string { return link("sort", sort) })
+	revoked, err := s.revocations(v, own.Views)
+	if err != nil {
+		return err
+	}
+	for _, view := range own.Views {
+		page.Rows = append(page.Rows, rowOf(view, v.now, revoked[view.Token.ID]))
+	}
+	if own.More {
+		page.Next = link("after", own.Views[len(own.Views)-1].Token.ID.String())
+	}
+	if selection.After != 0 {
+		page.First = link()
+	}
+	if n := own.Counts[lifecycle.Ending]; n > 0 {
+		page.Soon = &soon{n, until(own.First.Start(), v.now)}
+	}
+	return v.render(http.StatusOK, "tokens", "Access tokens", page)
+}
+
+// columns are the list's columns. The link of the one that sorts turns the order around.
+func columns(selection lifecycle.Selection, link func(sort string) string) []column {
+	ends := "Ends"
+	if selection.Group == lifecycle.Ended {
+		ends = "Ended"
+	}
+	list := []column{{Label: "Name"}, {Label: "Scopes"}, {Label: "Created"}, {Label: "Last used"}, {Label: ends}}
+	for i, key := range []string{"name", "", "created", "last_used", "expires"} {
+		if key == "" || key == "expires" && selection.Group == lifecycle.Ended { // most ended otherwise
+			continue
+		}
+		direction := "_asc"
+		if sortKeys[key] == selection.Sort.By {
+			list[i].Sorted = "ascending"
+			if direction = "_desc"; selection.Sort.Descending {
+				list[i].Sorted, direction = "descending", "_asc"
+			}
+		}
+		list[i].Link = link(key + direction)
+	}
+	return list
+}
+
+func rowOf(view lifecycle.View, now time.Time, revoked *deed) row {
+	t := view.Token
+	r := row{
+		ID: t.ID, Name: t.Name, Description: t.Description, Created: before(t.CreatedAt, now), LastUsed: before(t.LastUsedAt, now),
+		State: stateOf(view, now, revoked), Networks: len(t.Networks),
+	}
+	for _, s := range view.Scopes {
+		r.Scopes = append(r.Scopes, string(s))
+	}
+	if len(t.LastUsedIPs) > 0 {
+		r.Address = t.LastUsedIPs[0].String()
+	}
+	return r
+}
+
+// revocations finds who revoked tokens on request, in one walk through the events of that time.
+func (s *Site) revocations(v *visit, views []lifecycle.View) (map[token.ID]*deed, error) {
+	const most = 500
+	found := map[token.ID]*deed{}
+	query := trail.Query{Name: audit.TokenRevoked, Limit: most}
+	for _, view := range views {
+		if at := view.Token.RevokedAt; view.Token.RevokedReason == token.ReasonRequest {
+			if query.From.IsZero() || at.Before(query.From) {
+				query.From = at
+			}
+			if at.After(query.To) {
+				query.To = at
+			}
+		}
+	}
+	if query.From.IsZero() {
+		return found, nil
+	}
+	events, err := s.parts.Trail.Own(v.ctx, v.by, query)
+	if errors.Is(err, trail.ErrTooFar) {
+		return found, nil // the list is worth having without the names
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events.Events {
+		d := v.deedOf(e, events)
+		found[e.Token] = &d
+	}
+	return found, nil
+}
+
+// linkTo is the prefilled link with the values of a form.
+func linkTo(form url.Values) url.Values {
+	link := url.Values{}
+	if description := form.Get("description"); description != "" {
+		link.Set("description", description)
+	}
+	if scopes := form[scopesField]; len(scopes) > 0 {
+		link.Set("scopes", strings.Join(scopes, ","))
+	}
+	if networks := splitNetworks(form.Get("networks")); len(networks) > 0 {
+		link.Set("allowed_cidrs", strings.Join(networks, ","))
+	}
+	link.Set("name", form.Get("name")) // also an empty one, so that the link opens the form
+	return link
+}
