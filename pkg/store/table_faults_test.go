@@ -235,7 +235,7 @@ func TestPatience(t *testing.T) {
 		t.Parallel()
 		proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 		proxy.Fail(storetest.First("BatchGetItem", storetest.HangAfter, storetest.HangBefore))
-		got, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID, nil)
+		got, _, err := f.Through(proxy.Client(proxy.Impatient)).Check(t.Context(), tok.Digest, owner.ID, nil)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "token", got, tok)
 	})
@@ -243,7 +243,7 @@ func TestPatience(t *testing.T) {
 	t.Run("a check gives up after three attempts", func(t *testing.T) {
 		t.Parallel()
 		proxy.Fail(storetest.Always(storetest.HangBefore))
-		_, _, err := f.Through(proxy.Client()).Check(t.Context(), tok.Digest, owner.ID, nil)
+		_, _, err := f.Through(proxy.Client(storetest.AsDeployed)).Check(t.Context(), tok.Digest, owner.ID, nil)
 		wantErr(t, f, err, fault.ErrUnavailable)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v does not say that time ran out", err)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/infra/cloud/dynamodblocal"
@@ -28,6 +29,9 @@ import (
 
 // maxRetryDelay limits the SDK's pauses between attempts, which would grow to seconds.
 const maxRetryDelay = time.Millisecond
+
+// patience is how long an attempt may take, on whatever machine.
+const patience = 5 * time.Minute
 
 // A Proxy stands between a client and a real engine. It counts requests and breaks some of them on
 // request. The engine does all other work, so a test sees what was committed. It is safe for
@@ -83,15 +87,22 @@ func NewProxy(tb testing.TB, endpoint string) *Proxy {
 // Endpoint returns the proxy's base URL.
 func (p *Proxy) Endpoint() string { return p.server.URL }
 
-// Client returns a client with the timeouts and retries of production, but hardly a pause between
-// retries. options run last. Every client has its own retry budget, so a test that breaks many
-// requests uses a new client for each case.
+// Client returns a client with the retries of production, but hardly a pause between them, and with
+// patience for a busy machine. options run last. Every client has its own retry budget, so a test
+// that breaks many requests uses a new client for each case.
 func (p *Proxy) Client(options ...func(*dynamodb.Options)) *dynamodb.Client {
 	base := dynamodblocal.Client(p.Endpoint()).Options()
 	base.RetryMaxAttempts, base.Retryer = 0, nil
 	return dynamodb.New(base, append([]func(*dynamodb.Options){store.Configure(""), func(o *dynamodb.Options) {
 		o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, maxRetryDelay)
+		o.HTTPClient = awshttp.NewBuildableClient().WithTimeout(patience)
 	}}, options...)...)
+}
+
+// AsDeployed is an option for Client that gives up an attempt as soon as in production.
+func AsDeployed(o *dynamodb.Options) {
+	o.HTTPClient = awshttp.NewBuildableClient()
+	store.Configure("")(o)
 }
 
 // Fail breaks requests by rule from now on; nil passes everything.
