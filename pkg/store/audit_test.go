@@ -93,6 +93,16 @@ func audited() []write {
 					wantEqual(t, "member", direct(t, f, proj, m.Account), nobody)
 				}
 		}},
+		write{"link an identity", "LinkIdentity", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			u, who := f.AddAccount(t), identity()
+			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.LinkIdentity(ctx, u, who, e) },
+				func(t *testing.T) { wantEqual(t, "identity", f.Fresh(t, u).Identity, who) }
+		}},
+		write{"end sessions", "EndSessions", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			u := f.AddAccount(t)
+			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.EndSessions(ctx, u.ID, 0, e) },
+				func(t *testing.T) { wantEqual(t, "session number", f.Fresh(t, u).SessionNumber, int64(1)) }
+		}},
 		write{"save settings", "SaveSettings", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			before, err := f.Store.Settings(t.Context())
 			wantErr(t, f, err, nil)

@@ -277,10 +277,10 @@ func TestReplayedAndStolenSignIns(t *testing.T) {
 	attacker, victim := h.signIn(""), h.signIn("")
 	theirs := pick(t, attacker.start(t, tokensPath))
 	wantRefused(t, victim, victim.get(t, theirs), http.StatusBadRequest, ended)
-	own := victim.start(t, tokensPath)
+	victim.start(t, tokensPath)
 	wantRefused(t, victim, victim.get(t, theirs), http.StatusBadRequest, ended) // the state is another's
 	// The attacker's code with the victim's own state: PKCE tells them apart.
-	own = victim.start(t, tokensPath)
+	own := victim.start(t, tokensPath)
 	code, err := url.Parse(pick(t, attacker.start(t, tokensPath)))
 	check(t, err)
 	mixed := callbackPath + "?" + url.Values{"state": {own.Query().Get("state")}, "code": {code.Query().Get("code")}}.Encode()

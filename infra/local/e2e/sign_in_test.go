@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,14 +18,15 @@ type visitor struct {
 	cookies map[string]string
 }
 
-func (v *visitor) send(t *testing.T, method, target string) localtest.Reply {
+func (v *visitor) send(t *testing.T, method, target string, form url.Values) localtest.Reply {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, target, nil)
+	request, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if method == http.MethodPost {
 		request.Header.Set("Sec-Fetch-Site", "same-origin")
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	if strings.HasPrefix(target, v.w.URL+"/-/") {
 		for name, value := range v.cookies {
@@ -45,7 +47,7 @@ func (v *visitor) send(t *testing.T, method, target string) localtest.Reply {
 func (v *visitor) follow(t *testing.T, target string) (string, localtest.Reply) {
 	t.Helper()
 	for range 5 {
-		reply := v.send(t, http.MethodGet, target)
+		reply := v.send(t, http.MethodGet, target, nil)
 		location := reply.Header.Get("Location")
 		if location == "" {
 			return target, reply
@@ -89,7 +91,12 @@ func TestSignInThroughTheGateway(t *testing.T) {
 		"name": "Kim", "preferred_username": "kim", "email": "kim@example.test", "email_verified": true,
 	}})
 	kim := &visitor{w, map[string]string{}}
-	if at, page := kim.signIn(t, path); page.Status != http.StatusOK || at != w.URL+path || !strings.Contains(page.Body, "@kim") {
+	// The gateway hands on a query without its order.
+	back := func(at string) bool {
+		there, err := url.Parse(at)
+		return err == nil && strings.HasPrefix(at, w.URL+"/-/user_settings/personal_access_tokens?") && there.Query().Encode() == "name=CI&scopes=read_api"
+	}
+	if at, page := kim.signIn(t, path); page.Status != http.StatusOK || !back(at) || !strings.Contains(page.Body, "@kim") {
 		t.Fatalf("at %s: %d %s", at, page.Status, page.Body)
 	}
 	users := w.Do(t, localtest.AdminBearer, http.MethodGet, "/api/v4/users?username=kim", "")
@@ -100,13 +107,13 @@ func TestSignInThroughTheGateway(t *testing.T) {
 	for name, value := range kim.cookies {
 		stolen.cookies[name] = value
 	}
-	if out := kim.send(t, http.MethodPost, w.URL+"/-/sign_out"); out.Status != http.StatusSeeOther {
+	if out := kim.send(t, http.MethodPost, w.URL+"/-/sign_out", nil); out.Status != http.StatusSeeOther {
 		t.Errorf("signing out: %d %s", out.Status, out.Body)
 	}
 	if at, _ := stolen.follow(t, w.URL+path); !strings.Contains(at, "/-/sign_in") {
 		t.Errorf("a copy of the cookie is still good: at %s", at)
 	}
-	if at, page := kim.signIn(t, path); at != w.URL+path || page.Status != http.StatusOK {
+	if at, page := kim.signIn(t, path); !back(at) || page.Status != http.StatusOK {
 		t.Errorf("the second time at %s: %d", at, page.Status)
 	}
 	trail := w.Do(t, localtest.AdminBearer, http.MethodGet, "/api/v4/audit_events", "").Body
@@ -131,3 +138,53 @@ func TestSignInThroughTheGateway(t *testing.T) {
 		t.Errorf("an administrator who was linked by an operator: %d", page.Status)
 	}
 }
+
+// What people do on the page passes the permissions of its function in the template.
+func TestActionsOfThePageThroughTheGateway(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	const path = "/-/user_settings/personal_access_tokens"
+	w.Identities.Say(identities.Person{Subject: "kim", Claims: map[string]any{"name": "Kim", "email": "kim@example.test", "email_verified": true}})
+	kim := &visitor{w, map[string]string{}}
+	kim.signIn(t, path)
+	act := func(path string, form url.Values) string {
+		t.Helper()
+		reply := kim.send(t, http.MethodPost, w.URL+path, form)
+		if reply.Status != http.StatusSeeOther {
+			t.Fatalf("%s: %d %s", path, reply.Status, reply.Body)
+		}
+		return reply.Header.Get("Location")
+	}
+	page := func(path string) string {
+		t.Helper()
+		at, reply := kim.follow(t, w.URL+path)
+		if at != w.URL+path || reply.Status != http.StatusOK {
+			t.Fatalf("%s: at %s, %d", path, at, reply.Status)
+		}
+		for _, bearer := range bearers.FindAllString(reply.Body, -1) {
+			w.Logs.Secret(bearer)
+		}
+		return reply.Body
+	}
+	made := act(path, url.Values{"name": {"CI"}, "expires": {"30"}, "scopes[]": {"read_api"}})
+	if !bearers.MatchString(page(made)) {
+		t.Errorf("%s shows no value", made)
+	}
+	if at, again := kim.follow(t, w.URL+made); bearers.MatchString(again.Body) {
+		t.Errorf("%s shows the value again", at)
+	}
+	one := strings.TrimSuffix(made, "/created")
+	next := act(one+"/rotate", url.Values{"expires": {"30"}, "overlap": {"0"}})
+	page(next)
+	act(strings.TrimSuffix(next, "/created")+"/revoke", nil)
+	page(path)
+	page("/-/user_settings/token_calendar")
+	if reply := kim.send(t, http.MethodPost, w.URL+path+"/revoke_all", url.Values{"username": {"kim"}}); reply.Status != http.StatusOK {
+		t.Fatalf("revoking everything: %d %s", reply.Status, reply.Body)
+	}
+	if at, _ := kim.follow(t, w.URL+path); !strings.Contains(at, "/-/sign_in") {
+		t.Errorf("signed in after everything was revoked: at %s", at)
+	}
+}
+
+var bearers = regexp.MustCompile(`lkpat_[0-9A-Za-z]{30,}`)

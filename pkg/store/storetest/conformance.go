@@ -324,6 +324,7 @@ func movesStates(t *testing.T, f *Fixture) {
 	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Blocked, Event), nil)
 	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Active, account.Deactivated, Event), fault.ErrMoved)
 	want(t, f, f.Store.SetAccountState(ctx, u.ID, account.Blocked, account.Active, Event), nil)
+	u.SessionNumber = 2 // each move that happened ended the sessions
 	same(t, "account", f.Fresh(t, u), u)
 }
 
