@@ -15,7 +15,7 @@ type tokenPage struct {
 	row
 	Active    bool
 	MayRotate bool
-	Scopes    []scope.Definition
+	Scopes    []heldScope
 	Networks  []string
 	Addresses []string
 	CreatedBy string
@@ -48,9 +48,7 @@ func (s *Site) show(v *visit) error {
 		}
 	}
 	page.row = rowOf(view, v.now, revoked)
-	for _, name := range t.Scopes {
-		page.Scopes = append(page.Scopes, s.definition(name))
-	}
+	page.Scopes = s.held(view)
 	for _, address := range t.LastUsedIPs {
 		page.Addresses = append(page.Addresses, address.String())
 	}
@@ -77,13 +75,23 @@ func (s *Site) show(v *visit) error {
 // mayRotate reports whether a token can have a successor; see lifecycle.Issuer.Rotate.
 func mayRotate(view lifecycle.View) bool { return !view.Revoked && !view.Token.Superseded() }
 
-func (s *Site) definition(name scope.Scope) scope.Definition {
-	for _, d := range s.parts.Issuer.Scopes().Scopes {
-		if d.Name == name {
-			return d
+// A heldScope is a scope of a token. It is idle if its owner may not hold it now.
+type heldScope struct {
+	scope.Definition
+	Idle bool
+}
+
+func (s *Site) held(view lifecycle.View) (list []heldScope) {
+	for _, name := range view.Token.Scopes {
+		held := heldScope{scope.Definition{Name: name, Description: "Not known any more."}, !view.Scopes.Has(name)}
+		for _, d := range s.parts.Issuer.Scopes().Scopes {
+			if d.Name == name {
+				held.Definition = d
+			}
 		}
+		list = append(list, held)
 	}
-	return scope.Definition{Name: name, Description: "Not known any more. It opens nothing."}
+	return list
 }
 
 // A createdPage shows a new bearer, once.
@@ -128,9 +136,7 @@ func (s *Site) askRevoke(v *visit) error {
 		return v.redirect(tokensPath + "/" + view.Token.ID.String())
 	}
 	page := revokePage{tokenPage: tokenPage{row: rowOf(view, v.now, nil), Active: view.Active}, Idle: view.In(lifecycle.Unused, v.now)}
-	for _, name := range view.Token.Scopes {
-		page.Scopes = append(page.Scopes, s.definition(name))
-	}
+	page.Scopes = s.held(view)
 	for _, address := range view.Token.LastUsedIPs {
 		page.Addresses = append(page.Addresses, address.String())
 	}

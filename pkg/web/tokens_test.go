@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/pkg/clock"
+	"latchkey/pkg/directory"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/settings"
@@ -609,6 +610,23 @@ func TestRevokeEverything(t *testing.T) {
 	}
 	if view := made(w.site.parts.Lister.AllOwn(t.Context(), w.as(t, "bob"))); !view[0].Active || view[0].Token.ID != bobs.Token.ID {
 		t.Error("another person's token was revoked")
+	}
+}
+
+// A token keeps scopes that its owner may not use any more, and the page says so.
+func TestScopesWithoutEffect(t *testing.T) {
+	w := newWorld(t)
+	id := w.issue(t, "root", "administering", 20, "api", "sudo").Token.ID
+	root := w.signIn("root")
+	if page := text(root.page(t, at(id))); strings.Contains(page, "no effect") || !strings.Contains(page, "sudo risky") {
+		t.Errorf("an administrator's page says: %s", page)
+	}
+	no := false
+	if _, err := w.accounts.Update(t.Context(), w.as(t, "root"), w.people["root"].ID, directory.Change{Admin: &no}); err != nil {
+		t.Fatal(err)
+	}
+	if page := text(root.page(t, at(id))); !strings.Contains(page, "sudo no effect") {
+		t.Errorf("the page says: %s", page)
 	}
 }
 
