@@ -70,7 +70,7 @@ build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deploye
 	@wc -c $(filter %/bootstrap,$^)
 
 .PHONY: bench
-bench: tools ## measure checks, lists, scans and lifetime runs
+bench: tools ## measure checks, leak reports, lists, scans and lifetime runs
 	go run ./infra/bench
 
 # What takes longer than anybody waits for before a push. Each command shows its seed.

@@ -32,6 +32,7 @@ import (
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
+	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
@@ -89,8 +90,49 @@ func checks(ctx context.Context, r *report) error {
 		return err
 	}
 	r.atMost("garbage_ratio", float64(garbage[0].p50())/float64(get.p50()), 0.01)
+	refusal, err := flood(ctx)
+	if err != nil {
+		return err
+	}
+	const floodCalls = 5000 // cheap calls need many for a processor time
+	refused, err := alternate(turns/4, floodCalls, refusal)
+	if err != nil {
+		return err
+	}
+	r.note("one GetItem: cpu %v; refusing a malformed bearer: cpu %v, and with the authorizer's answer and log line %v",
+		get.cpuPerCall(), refused[0].cpuPerCall(), garbage[0].cpuPerCall())
+	r.atMost("garbage_flood_ratio", float64(refused[0].cpuPerCall())/float64(get.cpuPerCall()), 0.01)
 	r.atMost("garbage_requests", float64(requests.Load()-before), 0)
 	return nil
+}
+
+// flood returns a call that refuses another malformed bearer each time, from all networks of an IPv6
+// /48 in turn, with the verifier and the throttle of the functions behind the API.
+func flood(ctx context.Context) (func() error, error) {
+	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := verify.New(verify.Parts{
+		Store: memory{}, Pepper: pepper, Format: secret.Format{Prefixes: config.DefaultPrefixes}, Scopes: scope.GitLab(), Clock: clock.System{}, Kept: &verify.Kept{},
+	})
+	if err != nil {
+		return nil, err
+	}
+	const networks = 1 << 16
+	limited, bearers, n := throttle.New(throttle.Limits{WrongBearers: 1}), make([]string, 1<<12), 0
+	for i := range bearers {
+		bearers[i] = fmt.Sprintf("%s%036x", config.DefaultPrefixes[0], i)
+	}
+	return func() error {
+		n = (n + 1) % networks
+		from := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 6: byte(n >> 8), 7: byte(n)}) //nolint:gosec // the two bytes of a network
+		_, err := verifier.Verify(ctx, bearers[n%len(bearers)], from)
+		if err = limited.WrongBearer(err, from, verifier.Now()); !errors.Is(err, secret.ErrMalformed) {
+			return fmt.Errorf("a malformed bearer is answered with %w", err)
+		}
+		return nil
+	}, nil
 }
 
 // A decision is an authorizer on a table with one token in it.

@@ -126,7 +126,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	if err != nil {
 		return nil, err
 	}
-	lister, err := lifecycle.NewLister(lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: clock.System{}})
+	lister, err := lifecycle.NewLister(lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format, Clock: clock.System{}})
 	if err != nil {
 		return nil, err
 	}

@@ -135,11 +135,13 @@ func newScanTable(ctx context.Context, client *dynamodb.Client, name string, cro
 func (t *scanTable) reset(ctx context.Context, crowd storetest.Crowd) error {
 	err := t.loader.Tokens(ctx, crowd.Tokens())
 	for shard := range store.DefaultShards {
-		_, deleteErr := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-			TableName: aws.String(t.name),
-			Key:       itemKey(fmt.Sprintf("SCAN#expiring#%s", scanDay), fmt.Sprintf("SHARD#%02d", shard)),
-		})
-		err = errors.Join(err, deleteErr)
+		for _, job := range []string{"expiring", "expiring-posts"} {
+			_, deleteErr := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+				TableName: aws.String(t.name),
+				Key:       itemKey(fmt.Sprintf("SCAN#%s#%s", job, scanDay), fmt.Sprintf("SHARD#%02d", shard)),
+			})
+			err = errors.Join(err, deleteErr)
+		}
 	}
 	return err
 }
@@ -149,11 +151,14 @@ type scannable interface {
 	sweep.Records
 	sweep.Projects
 	sweep.Ledger
+	sweep.Posts
+	sweep.Allowance
 }
 
 func setup(table scannable) sweep.Setup {
 	return sweep.Setup{
 		Kind: sweep.Expiring, Index: table, Records: table, Projects: table, Ledger: table,
+		Posts: table, Allowance: table, DailyMails: 10,
 		Mailer: rendering{}, Clock: clock.NewFake(scanAt.Time), Days: sweep.Days{7},
 		Shards: store.DefaultShards, Concurrency: 1, Workers: 8, Malformed: func(error) {},
 	}
@@ -252,8 +257,9 @@ func peakOf(work func() error) (uint64, error) {
 // synthetic is a table that makes its items on demand and stores nothing. Its owners count from 1,
 // and each has tokens on five of eight days. It keeps no marks, so it can be scanned once.
 type synthetic struct {
-	sweep.Projects // none, because there are no bots
-	owners         int
+	sweep.Projects  // none, because there are no bots
+	sweep.Allowance // for mails about them
+	owners          int
 }
 
 // Due returns pages of the same size as the store's.
@@ -312,6 +318,14 @@ func (s synthetic) Owners(_ context.Context, ids []account.ID, each func(account
 }
 
 func (synthetic) Mark(context.Context, token.Token, string, time.Time) error { return nil }
+
+func (synthetic) Post(context.Context, sweep.Box, sweep.Post, time.Time) error { return nil }
+
+func (synthetic) Unpost(context.Context, sweep.Box, int, sweep.Post) error { return nil }
+
+func (synthetic) Posted(context.Context, sweep.PostQuery) (sweep.PostPage, error) {
+	return sweep.PostPage{}, nil
+}
 
 func (synthetic) Acquire(context.Context, sweep.Job, string, time.Time, time.Time) (sweep.Progress, error) {
 	return sweep.Progress{}, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -12,23 +13,29 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
-// AuthorizerKind is the type of a REST API's Lambda authorizer.
+// AuthorizerKind is the type of a Lambda authorizer.
 type AuthorizerKind string
 
-// The authorizer types of REST APIs.
+// TokenAuthorizer and RequestAuthorizer are the types of REST APIs. HTTPAuthorizer is that of HTTP APIs
+// with payload format 2.0, which decode the path first.
 const (
 	TokenAuthorizer   AuthorizerKind = "TOKEN"
 	RequestAuthorizer AuthorizerKind = "REQUEST"
+	HTTPAuthorizer    AuthorizerKind = "HTTP"
 )
 
-// Authorizer is a Lambda authorizer of a REST API.
+// Authorizer is a Lambda authorizer of an API.
 type Authorizer struct {
 	Kind    AuthorizerKind
 	Handler lambda.Handler
-	// Headers are the identity source. The gateway refuses a request without one of them and does
-	// not call the function. TOKEN needs exactly one; REQUEST needs at least one if answers are
-	// cached.
+	// Headers are the identity source, with Context. The gateway refuses a request without one of
+	// them and does not call the function. TOKEN needs exactly one; the others need at least one if
+	// answers are cached.
 	Headers []string
+	// Context are further parts of the identity source: identity.sourceIp, httpMethod, path, routeKey.
+	Context []string
+	// Simple says that an HTTPAuthorizer answers with isAuthorized and without a policy.
+	Simple bool
 	// CacheTime is how long an answer serves later requests with the same identity source, for any
 	// method and path; 0 disables the cache.
 	CacheTime time.Duration
@@ -45,6 +52,8 @@ type cachedAnswer struct {
 }
 
 type authorizerAnswer struct {
+	// IsAuthorized is the whole of a simple response, apart from its context.
+	IsAuthorized   *bool          `json:"isAuthorized"`
 	PrincipalID    string         `json:"principalId"`
 	PolicyDocument policyDocument `json:"policyDocument"`
 	Context        map[string]any `json:"context"`
@@ -75,12 +84,13 @@ var (
 	errUnauthorized     = &gatewayFault{"UNAUTHORIZED", http.StatusUnauthorized, "Unauthorized"}
 	errAuthorizerFailed = &gatewayFault{"AUTHORIZER_FAILURE", http.StatusInternalServerError, "Internal server error"}
 	errAuthorizerAnswer = &gatewayFault{"AUTHORIZER_CONFIGURATION_ERROR", http.StatusInternalServerError, "Internal server error"}
+	errForbidden        = &gatewayFault{"FORBIDDEN", http.StatusForbidden, "Forbidden"}
 	errDenied           = &gatewayFault{"ACCESS_DENIED", http.StatusForbidden, "User is not authorized to access this resource"}
 	errDeniedExplicitly = &gatewayFault{"ACCESS_DENIED", http.StatusForbidden, "User is not authorized to access this resource with an explicit deny"}
 )
 
-// decide asks the authorizer about a request and returns the context for the backend. A cached
-// answer is a policy, so decide evaluates it for every request.
+// decide asks the authorizer about a request and returns the context for the backend. It evaluates a
+// policy for every request, and applies a simple response as it is, cached ones included.
 func (a *Authorizer) decide(x *exchange) (map[string]any, error) {
 	identity := make([]string, 0, len(a.Headers))
 	for _, name := range a.Headers {
@@ -89,6 +99,9 @@ func (a *Authorizer) decide(x *exchange) (map[string]any, error) {
 			return nil, errUnauthorized
 		}
 		identity = append(identity, value)
+	}
+	for _, name := range a.Context {
+		identity = append(identity, x.variable("context."+name, nil))
 	}
 	answer, err := a.answer(x, string(encode(identity)))
 	if err != nil {
@@ -100,7 +113,30 @@ func (a *Authorizer) decide(x *exchange) (map[string]any, error) {
 	}
 	// A gateway response to a denial may show the authorizer's context.
 	x.authorizer = out
-	return out, answer.PolicyDocument.check(x.methodARN())
+	switch {
+	case !a.Simple:
+		return out, answer.PolicyDocument.check(a.resource(x))
+	case !*answer.IsAuthorized:
+		return out, errForbidden
+	}
+	return out, nil
+}
+
+// resource returns the request in the form of a policy's resources. HTTP APIs decode its path.
+func (a *Authorizer) resource(x *exchange) string {
+	arn := x.methodARN()
+	if decoded, err := url.PathUnescape(x.path); a.Kind == HTTPAuthorizer && err == nil {
+		arn = strings.TrimSuffix(arn, strings.TrimLeft(x.path, "/")) + strings.TrimLeft(decoded, "/")
+	}
+	return arn
+}
+
+// valid reports whether an answer has the form that the gateway expects.
+func (a *Authorizer) valid(answer authorizerAnswer) bool {
+	if a.Simple {
+		return answer.IsAuthorized != nil
+	}
+	return answer.PrincipalID != "" && len(answer.PolicyDocument.Statement) > 0
 }
 
 func (a *Authorizer) answer(x *exchange, identity string) (authorizerAnswer, error) {
@@ -120,7 +156,7 @@ func (a *Authorizer) answer(x *exchange, identity string) (authorizerAnswer, err
 		return authorizerAnswer{}, errAuthorizerFailed
 	}
 	var answer authorizerAnswer
-	if err := json.Unmarshal(raw, &answer); err != nil || answer.PrincipalID == "" || len(answer.PolicyDocument.Statement) == 0 {
+	if err := json.Unmarshal(raw, &answer); err != nil || !a.valid(answer) {
 		return authorizerAnswer{}, errAuthorizerAnswer
 	}
 	if a.CacheTime > 0 {
@@ -159,10 +195,40 @@ type requestEvent struct {
 }
 
 func (a *Authorizer) event(x *exchange) []byte {
-	if a.Kind == TokenAuthorizer {
+	switch a.Kind {
+	case TokenAuthorizer:
 		return encode(tokenEvent{a.Kind, x.request.Header.Get(a.Headers[0]), x.methodARN()})
+	case HTTPAuthorizer:
+		return encode(a.httpEvent(x))
 	}
 	return encode(requestEvent{Type: a.Kind, MethodARN: x.methodARN(), proxyEvent: x.event})
+}
+
+// httpEvent returns the event of payload format 2.0, as far as authorizers read it.
+func (a *Authorizer) httpEvent(x *exchange) map[string]any {
+	path, err := url.PathUnescape(x.event.Path)
+	if err != nil {
+		path = x.event.Path
+	}
+	if x.g.BasePath == "" && x.g.Stage != "$default" {
+		path = "/" + x.g.Stage + path
+	}
+	headers := map[string]string{}
+	for name, values := range x.event.MultiValueHeaders {
+		headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	identity := make([]string, len(a.Headers))
+	for i, name := range a.Headers {
+		identity[i] = headers[strings.ToLower(name)]
+	}
+	return map[string]any{
+		"version": "2.0", "type": "REQUEST", "routeArn": a.resource(x), "identitySource": identity, "routeKey": x.routeKey(),
+		"rawPath": path, "rawQueryString": x.request.URL.RawQuery, "headers": headers,
+		"requestContext": map[string]any{
+			"apiId": x.g.ID, "stage": x.g.Stage, "requestId": x.requestID, "domainName": x.request.Host,
+			"http": map[string]any{"method": x.request.Method, "path": path, "sourceIp": x.event.RequestContext.Identity.SourceIP},
+		},
+	}
 }
 
 // forBackend returns the context as requestContext.authorizer carries it: all values are strings,

@@ -172,3 +172,54 @@ func TestGlob(t *testing.T) {
 		}
 	}
 }
+
+// The event of an HTTP API: the path is decoded, and behind the stage unless that is $default.
+func TestHTTPAuthorizerEvents(t *testing.T) {
+	var seen map[string]any
+	spy := handlerFunc(func(_ context.Context, payload []byte) ([]byte, error) {
+		seen = nil
+		return []byte(`{"isAuthorized":true,"context":{"user_id":"7"}}`), json.Unmarshal(payload, &seen)
+	})
+	for _, test := range []struct{ stage, base, target, rawPath, arn string }{
+		{"prod", "", "/x/a%2Fb%20c", "/prod/x/a/b c", "prod/GET/x/a/b c"},
+		{"prod", "", "/", "/prod/", "prod/GET/"},
+		{"$default", "", "/x", "/x", "$default/GET/x"},
+		{"prod", "/keys", "/keys/x", "/keys/x", "prod/GET/x"},
+	} {
+		api := testAPI(map[string]handler{"f": answering(`{"statusCode":200,"body":"backend"}`)}, Route{"ANY", "/{proxy+}", "f"}, Route{"ANY", "/", "f"})
+		api.Stage, api.BasePath = test.stage, test.base
+		api.Authorizer = &Authorizer{Kind: HTTPAuthorizer, Simple: true, Handler: spy, Headers: []string{"Authorization"}}
+		got := send(t, mustGateway(t, api), "GET", test.target, "", http.Header{"Authorization": {"Bearer b"}})
+		if got.status != 200 || seen["rawPath"] != test.rawPath || seen["routeArn"] != "arn:aws:execute-api:eu-central-1:000000000000:api1/"+test.arn {
+			t.Errorf("%+v: %d, event %v", test, got.status, seen)
+		}
+		if seen["version"] != "2.0" || seen["type"] != "REQUEST" || seen["headers"].(map[string]any)["authorization"] != "Bearer b" || seen["identitySource"].([]any)[0] != "Bearer b" {
+			t.Errorf("event %v", seen)
+		}
+	}
+}
+
+// A simple response is the answer to one request, and a gateway that keeps it applies it to others.
+func TestHTTPAuthorizerKeepsByItsIdentitySource(t *testing.T) {
+	reading := handlerFunc(func(_ context.Context, payload []byte) ([]byte, error) {
+		return encode(map[string]any{"isAuthorized": strings.Contains(string(payload), `prod/GET/`)}), nil
+	})
+	for _, test := range []struct {
+		context []string
+		kept    bool
+	}{{nil, true}, {[]string{"routeKey"}, true}, {[]string{"httpMethod", "path"}, false}} {
+		api := testAPI(map[string]handler{"f": answering(`{"statusCode":200}`)}, Route{"ANY", "/{proxy+}", "f"})
+		api.Authorizer = &Authorizer{
+			Kind: HTTPAuthorizer, Simple: true, Handler: reading, Headers: []string{"Authorization"}, Context: test.context, CacheTime: time.Minute,
+		}
+		g := mustGateway(t, api)
+		header := http.Header{"Authorization": {"b"}}
+		if got := send(t, g, "GET", "/x", "", header); got.status != 200 {
+			t.Errorf("by %v: %d", test.context, got.status)
+		}
+		got := send(t, g, "DELETE", "/y", "", header)
+		if (got.status == 200) != test.kept || !test.kept && got.body != `{"message":"Forbidden"}` {
+			t.Errorf("by %v: DELETE is answered %d %s", test.context, got.status, got.body)
+		}
+	}
+}

@@ -33,6 +33,10 @@ type Options struct {
 	Functions map[string]lambda.Handler
 	// Listener is where the cloud listens, by default a free port of 127.0.0.1.
 	Listener net.Listener
+	// Hosts are names, with or without a port, by which clients call the cloud in addition to
+	// localhost and the loopback addresses, and the hosts of web pages that may call it. A Listener
+	// that other machines reach needs at least one.
+	Hosts []string
 	// Pages are further handlers by path prefix, such as "/mailbox/". They take precedence over the
 	// API.
 	Pages map[string]http.Handler
@@ -45,7 +49,12 @@ type Options struct {
 	Schedules []Schedule
 	// Plans are the plans to run, by Clock; nil for none.
 	Plans *Plans
-	Clock clock.Clock // defaults to the system's
+	// Queues are the queues whose messages are delivered, by Clock; nil for none.
+	Queues *Queues
+	// Concurrency is how many functions the account may run at a time, with the reservations and the
+	// throttles of methods that the template has. 0 imitates none of these limits.
+	Concurrency int
+	Clock       clock.Clock // defaults to the system's
 	// ScheduleLog receives the errors of scheduled runs; nil discards them.
 	ScheduleLog *slog.Logger
 	// RequestLog receives one line for each finished request; nil discards them. A line has no
@@ -72,7 +81,20 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 			return nil, fmt.Errorf("start local cloud: no handler for function %q of the template", name)
 		}
 	}
+	if options.Concurrency > 0 {
+		limited, err := limitConcurrency(options.Functions, options.Template.Functions, options.Concurrency)
+		if err != nil {
+			return nil, fmt.Errorf("start local cloud: %w", err)
+		}
+		options.Functions = limited
+	}
 	api := options.Template.API(options.Functions)
+	if options.Concurrency > 0 {
+		api.Throttles = options.Template.Throttles
+		if options.Clock != nil {
+			api.Clock = options.Clock
+		}
+	}
 	gateway, err := NewGateway(api)
 	if err != nil {
 		return nil, fmt.Errorf("start local cloud: %w", err)
@@ -82,7 +104,7 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 	if pages == nil {
 		pages = map[string]http.Handler{}
 	}
-	pages[InvokePath] = invoke
+	pages[InvokePath] = Signed(invoke)
 	if handler := options.Functions[AuthorizerFunction]; handler != nil {
 		authorizer := &Authorizer{Kind: RequestAuthorizer, Handler: handler, CacheTime: options.AuthorizerCacheTime, Timeout: api.Timeouts[AuthorizerFunction]}
 		if authorizer.CacheTime > 0 {
@@ -93,14 +115,19 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 		}
 	}
 	var handler http.Handler = router{pages, gateway}
-	if options.RequestLog != nil {
-		handler = requestLog{options.RequestLog, handler}
-	}
 	listener := options.Listener
 	if listener == nil {
 		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 			return nil, fmt.Errorf("start local cloud: %w", err)
 		}
+	}
+	open := beyond(listener)
+	if open && len(options.Hosts) == 0 {
+		return nil, fmt.Errorf("start local cloud: %s %w", listener.Addr(), errOpen)
+	}
+	handler = door{options.Hosts, open, handler}
+	if options.RequestLog != nil {
+		handler = requestLog{options.RequestLog, handler}
 	}
 	waiting := &waitingConns{}
 	c := &Cloud{
@@ -116,6 +143,9 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 	c.scheduler.start(scheduled, options.Schedules)
 	if options.Plans != nil {
 		c.scheduler.startPlans(scheduled, options.Plans)
+	}
+	if options.Queues != nil {
+		c.scheduler.startQueues(scheduled, options.Queues)
 	}
 	go func() { c.served <- c.server.Serve(listener) }()
 	return c, nil

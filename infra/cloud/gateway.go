@@ -19,9 +19,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"golang.org/x/time/rate"
 
 	"latchkey/pkg/clock"
 )
@@ -41,11 +43,16 @@ const (
 // API is a REST API with Lambda proxy integrations.
 type API struct {
 	ID, Stage string
+	// BasePath is that of a custom domain's mapping, such as `/keys`. The paths of events keep it, and
+	// routes and policies do not have it. Without one, requests come to the API's own domain.
+	BasePath  string
 	Routes    []Route
 	Functions map[string]lambda.Handler
 	// Timeouts are the functions' timeouts by name; the default is the integration's.
 	Timeouts  map[string]time.Duration
 	Responses map[string]GatewayResponse
+	// Throttles limit methods; none for no limits.
+	Throttles []MethodThrottle
 	// BinaryMediaTypes are the media types whose bodies travel as base64.
 	BinaryMediaTypes []string
 	// Backend answers every route in place of the functions: an HTTP proxy integration.
@@ -60,7 +67,7 @@ type API struct {
 // NewGateway serves an API as API Gateway does. It returns an error for a route whose function has
 // no handler.
 func NewGateway(api API) (http.Handler, error) {
-	g := &gateway{API: api}
+	g := &gateway{API: api, buckets: map[string]*rate.Limiter{}}
 	g.IntegrationTimeout = cmp.Or(g.IntegrationTimeout, integrationTimeout)
 	for _, route := range api.Routes {
 		if api.Functions[route.Function] == nil {
@@ -79,7 +86,9 @@ func NewGateway(api API) (http.Handler, error) {
 
 type gateway struct {
 	API
-	resources []apiResource // the most specific first
+	mu        sync.Mutex
+	buckets   map[string]*rate.Limiter // by method and path
+	resources []apiResource            // the most specific first
 }
 
 type apiResource struct {
@@ -160,7 +169,7 @@ type exchange struct {
 	request   *http.Request
 	requestID string
 	received  time.Time
-	path      string // raw
+	path      string // raw, without the base path
 	resource  *apiResource
 	method    string // the route's: the request's or ANY
 	function  string
@@ -199,6 +208,21 @@ func (x *exchange) facts(err error) (attrs []any) {
 	return attrs
 }
 
+// shown returns the request's path as events show it, with the base path.
+func (x *exchange) shown() string { return x.g.BasePath + x.path }
+
+// contextPath returns the request's path as the context shows it: with the base path of a custom
+// domain, or else with the stage.
+func (x *exchange) contextPath() string {
+	if x.g.BasePath != "" {
+		return x.shown()
+	}
+	return "/" + x.g.Stage + x.path
+}
+
+// routeKey is the route in the form of HTTP APIs.
+func (x *exchange) routeKey() string { return x.method + " " + x.resource.path }
+
 // rawPath returns the path before any decoding or cleaning.
 func rawPath(r *http.Request) string {
 	if strings.HasPrefix(r.RequestURI, "/") {
@@ -217,6 +241,11 @@ func newID() string {
 }
 
 func (x *exchange) serve(w http.ResponseWriter) error {
+	if rest, below := strings.CutPrefix(x.path, x.g.BasePath); below && (rest == "" || rest[0] == '/') {
+		x.path = rest
+	} else {
+		return errForbidden // the domain has no such mapping
+	}
 	if headerBytes(x.request) > headerLimit {
 		return &gatewayFault{"DEFAULT_4XX", http.StatusRequestHeaderFieldsTooLarge, "Request Header Fields Too Large"}
 	}
@@ -231,6 +260,9 @@ func (x *exchange) serve(w http.ResponseWriter) error {
 	}
 	if x.function == "" {
 		return &gatewayFault{"MISSING_AUTHENTICATION_TOKEN", http.StatusForbidden, "Missing Authentication Token"}
+	}
+	if !x.g.admits(x.method, x.resource.path) {
+		return &gatewayFault{"THROTTLED", http.StatusTooManyRequests, "Too Many Requests"}
 	}
 	body, err := io.ReadAll(io.LimitReader(x.request.Body, bodyLimit+1))
 	if err != nil {
@@ -342,7 +374,7 @@ func (x *exchange) newEvent(parameters map[string]string) proxyEvent {
 	prefix, _, _ := strings.Cut(host, ".")
 	return proxyEvent{
 		Resource:                        x.resource.path,
-		Path:                            x.path,
+		Path:                            x.shown(),
 		HTTPMethod:                      r.Method,
 		Headers:                         last(headers),
 		MultiValueHeaders:               headers,
@@ -355,7 +387,7 @@ func (x *exchange) newEvent(parameters map[string]string) proxyEvent {
 			HTTPMethod:        r.Method,
 			ExtendedRequestID: strings.ReplaceAll(newID(), "-", "")[:15] + "=",
 			RequestTime:       x.received.Format("02/Jan/2006:15:04:05 -0700"),
-			Path:              "/" + x.g.Stage + x.path,
+			Path:              x.contextPath(),
 			AccountID:         accountID,
 			Protocol:          r.Proto,
 			Stage:             x.g.Stage,
@@ -542,6 +574,9 @@ func (x *exchange) refuse(w http.ResponseWriter, fault *gatewayFault) {
 
 // variable resolves a reference to the request's context; unknown names are empty.
 func (x *exchange) variable(name string, fault *gatewayFault) string {
+	if strings.HasPrefix(name, "context.error.") && fault == nil {
+		return ""
+	}
 	switch name {
 	case "context.error.message":
 		return fault.message
@@ -556,7 +591,11 @@ func (x *exchange) variable(name string, fault *gatewayFault) string {
 	case "context.httpMethod":
 		return x.request.Method
 	case "context.path":
-		return "/" + x.g.Stage + x.path
+		return x.contextPath()
+	case "context.identity.sourceIp":
+		return x.event.RequestContext.Identity.SourceIP
+	case "context.routeKey":
+		return x.routeKey()
 	}
 	if key, ok := strings.CutPrefix(name, "context.authorizer."); ok {
 		if v, ok := x.authorizer[key]; ok {

@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -273,4 +274,40 @@ func TestTimeouts(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A custom domain with a base path: events keep it, and routes and policies do not have it.
+func TestBasePath(t *testing.T) {
+	var event, asked map[string]any
+	api := testAPI(map[string]handler{"f": recording("f", &event)}, Route{"ANY", "/x/{id}", "f"}, Route{"ANY", "/", "f"})
+	api.BasePath = "/keys"
+	api.Authorizer = &Authorizer{Kind: RequestAuthorizer, Handler: handlerFunc(func(_ context.Context, payload []byte) ([]byte, error) {
+		asked = nil
+		return []byte(policy(statement("Allow", anyMethod))), json.Unmarshal(payload, &asked)
+	})}
+	g := mustGateway(t, api)
+	for _, test := range []struct {
+		target string
+		status int
+		arn    string
+	}{
+		{"/keys/x/a%2Fb", 200, "GET/x/a%2Fb"},
+		{"/keys", 200, "GET/"},
+		{"/keys/", 200, "GET/"},
+		{"/x/1", 403, ""},
+		{"/keysx/x/1", 403, ""},
+		{"/", 403, ""},
+	} {
+		got := send(t, g, "GET", test.target, "", nil)
+		if got.status != test.status {
+			t.Errorf("%s: %d %s", test.target, got.status, got.body)
+		}
+		if test.status != 200 {
+			continue
+		}
+		shown := event["requestContext"].(map[string]any)["path"]
+		if event["path"] != test.target || shown != test.target || asked["path"] != test.target || !strings.HasSuffix(asked["methodArn"].(string), "/prod/"+test.arn) {
+			t.Errorf("%s: event has %v and %v, authorizer %v and %v", test.target, event["path"], shown, asked["path"], asked["methodArn"])
+		}
+	}
 }

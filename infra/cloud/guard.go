@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -36,7 +38,8 @@ func (g guard) Do(r *http.Request) (*http.Response, error) {
 	}
 	for _, p := range needed {
 		if !slices.ContainsFunc(g.function.Permissions, p.coveredBy) {
-			return denied(r, "application/x-amz-json-1.0", fmt.Sprintf("function %s is not authorized to perform: %s (on an index: %t, key %s)", g.function.Name, p.action, p.index, p.key)), nil
+			return denied(r, "application/x-amz-json-1.0", fmt.Sprintf("function %s is not authorized to perform: %s (on an index: %t, key %s, attributes %s)",
+				g.function.Name, p.action, p.index, p.key, p.attributes)), nil
 		}
 	}
 	return g.next.Do(r)
@@ -77,25 +80,56 @@ type need struct {
 	action string
 	index  bool
 	key    string // partition key of the item, if the request names one
+	// attributes are those that the request names, in order.
+	attributes []string
+	returns    string // ReturnValues
 }
 
 func (n need) coveredBy(p Permission) bool {
-	if n.action != p.Action || n.index != p.Index {
+	if n.action != p.Action || n.index != p.Index || p.Returns != "" && n.returns != p.Returns {
+		return false
+	}
+	allowed := strings.Fields(p.Attributes)
+	if p.Attributes != "" && slices.ContainsFunc(n.attributes, func(name string) bool { return !slices.Contains(allowed, name) }) {
 		return false
 	}
 	prefix, open := strings.CutSuffix(p.Keys, "*")
 	return p.Keys == "" || n.key == p.Keys || open && strings.HasPrefix(n.key, prefix)
 }
 
-// oneItem is the part of a request that names an item: a new item as a whole, or the key of an
-// existing one.
+// oneItem is the part of a request that is about an item: a new item as a whole, or the key of an
+// existing one and what is done with it.
 type oneItem struct {
-	Item, Key struct {
-		PK struct{ S string } `json:"pk"`
-	}
+	Item, Key                             map[string]struct{ S string }
+	UpdateExpression, ConditionExpression string
+	ExpressionAttributeNames              map[string]string
+	ReturnValues                          string
 }
 
-func (i oneItem) key() string { return cmp.Or(i.Item.PK.S, i.Key.PK.S) }
+func (i oneItem) need(action string, index bool) need {
+	return need{action, index, cmp.Or(i.Item["pk"].S, i.Key["pk"].S), i.attributes(), cmp.Or(i.ReturnValues, "NONE")}
+}
+
+// word matches what can be a name in an expression, with the parenthesis of a function.
+var word = regexp.MustCompile(`[:#.]?[A-Za-z_][A-Za-z0-9_]*\s*\(?`)
+
+// attributes returns the names of the request's attributes: of the item or its key, and of both
+// expressions ("Condition keys for fine-grained access", DynamoDB developer guide).
+func (i oneItem) attributes() []string {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(i.Item)), maps.Keys(i.Key))
+	for _, name := range word.FindAllString(i.UpdateExpression+" "+i.ConditionExpression, -1) {
+		name = strings.TrimSpace(name)
+		switch {
+		case strings.HasPrefix(name, "#"):
+			names = append(names, i.ExpressionAttributeNames[name])
+		case strings.ContainsAny(name, ":.("), slices.Contains([]string{"SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "IN", "BETWEEN"}, strings.ToUpper(name)):
+		default:
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // permissions returns the actions that IAM checks. A transaction requires the permissions of its
 // members ("IAM policies and transactions", DynamoDB developer guide).
@@ -109,13 +143,13 @@ func permissions(operation string, body []byte) ([]need, error) {
 		return nil, fmt.Errorf("read DynamoDB request: %w", err)
 	}
 	if operation != "TransactWriteItems" && operation != "TransactGetItems" {
-		return []need{{"dynamodb:" + operation, request.IndexName != "", request.key()}}, nil
+		return []need{request.need("dynamodb:"+operation, request.IndexName != "")}, nil
 	}
 	var needed []need
 	for _, member := range request.TransactItems {
 		for kind, part := range member {
 			action := "dynamodb:" + kind + "Item" // Put, Update, Delete, ConditionCheck, Get
-			needed = append(needed, need{action: action, key: part.key()})
+			needed = append(needed, part.need(action, false))
 		}
 	}
 	return needed, nil

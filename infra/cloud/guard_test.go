@@ -61,24 +61,59 @@ func TestGuard(t *testing.T) {
 		}})
 		return err
 	}
+	aliased := func(expression, condition string) func(*dynamodb.Client) error {
+		return func(c *dynamodb.Client) error {
+			_, err := c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+				TableName: aws.String("guarded"), Key: key, UpdateExpression: &expression, ConditionExpression: &condition,
+				ExpressionAttributeNames:  map[string]string{"#u": "used", "#o": "other"},
+				ExpressionAttributeValues: map[string]types.AttributeValue{":v": key["pk"]},
+			})
+			return err
+		}
+	}
+	usedOnly := func(expression, condition string, returns types.ReturnValue) func(*dynamodb.Client) error {
+		return func(c *dynamodb.Client) error {
+			_, err := c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+				TableName: aws.String("guarded"), Key: key, UpdateExpression: &expression, ConditionExpression: &condition, ReturnValues: returns,
+				ExpressionAttributeValues: map[string]types.AttributeValue{":v": key["pk"]},
+			})
+			return err
+		}
+	}
+	transactUpdate := func(c *dynamodb.Client) error {
+		_, err := c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Update: &types.Update{
+			TableName: aws.String("guarded"), Key: key, UpdateExpression: aws.String("SET used = :v, id = :v"),
+			ExpressionAttributeValues: map[string]types.AttributeValue{":v": key["pk"]},
+		}}}})
+		return err
+	}
+	uses := []Permission{{Action: "dynamodb:UpdateItem", Keys: "p*", Attributes: "pk sk used", Returns: "NONE"}}
 	for name, test := range map[string]struct {
 		allowed []Permission
 		do      func(*dynamodb.Client) error
 		refused bool
 	}{
-		"allowed action":                               {[]Permission{{Action: "dynamodb:Query"}}, query(nil), false},
-		"other action":                                 {[]Permission{{Action: "dynamodb:GetItem"}}, query(nil), true},
-		"table permission on the index":                {[]Permission{{Action: "dynamodb:Query"}}, query(aws.String("expiry-index")), true},
-		"index permission":                             {[]Permission{{Action: "dynamodb:Query", Index: true}}, query(aws.String("expiry-index")), false},
-		"transaction with all members":                 {[]Permission{{Action: "dynamodb:PutItem"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, false},
-		"transaction without one":                      {[]Permission{{Action: "dynamodb:PutItem"}}, transact, true},
-		"transaction with the keys of a permission":    {[]Permission{{Action: "dynamodb:PutItem", Keys: "p*"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, false},
-		"transaction outside the keys of a permission": {[]Permission{{Action: "dynamodb:PutItem", Keys: "q*"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, true},
-		"new item with the key of a permission":        {[]Permission{{Action: "dynamodb:PutItem", Keys: "p"}}, put, false},
-		"new item outside the keys of a permission":    {[]Permission{{Action: "dynamodb:PutItem", Keys: "pq*"}}, put, true},
-		"deletion with the key of a permission":        {[]Permission{{Action: "dynamodb:DeleteItem", Keys: "p"}}, remove, false},
-		"deletion outside the keys of a permission":    {[]Permission{{Action: "dynamodb:DeleteItem", Keys: "q"}}, remove, true},
-		"nothing allowed":                              {nil, transact, true},
+		"allowed action":                                    {[]Permission{{Action: "dynamodb:Query"}}, query(nil), false},
+		"other action":                                      {[]Permission{{Action: "dynamodb:GetItem"}}, query(nil), true},
+		"table permission on the index":                     {[]Permission{{Action: "dynamodb:Query"}}, query(aws.String("expiry-index")), true},
+		"index permission":                                  {[]Permission{{Action: "dynamodb:Query", Index: true}}, query(aws.String("expiry-index")), false},
+		"transaction with all members":                      {[]Permission{{Action: "dynamodb:PutItem"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, false},
+		"transaction without one":                           {[]Permission{{Action: "dynamodb:PutItem"}}, transact, true},
+		"transaction with the keys of a permission":         {[]Permission{{Action: "dynamodb:PutItem", Keys: "p*"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, false},
+		"transaction outside the keys of a permission":      {[]Permission{{Action: "dynamodb:PutItem", Keys: "q*"}, {Action: "dynamodb:ConditionCheckItem"}}, transact, true},
+		"new item with the key of a permission":             {[]Permission{{Action: "dynamodb:PutItem", Keys: "p"}}, put, false},
+		"new item outside the keys of a permission":         {[]Permission{{Action: "dynamodb:PutItem", Keys: "pq*"}}, put, true},
+		"deletion with the key of a permission":             {[]Permission{{Action: "dynamodb:DeleteItem", Keys: "p"}}, remove, false},
+		"deletion outside the keys of a permission":         {[]Permission{{Action: "dynamodb:DeleteItem", Keys: "q"}}, remove, true},
+		"update that removes another attribute by an alias": {uses, aliased("SET #u = if_not_exists(#u, :v) REMOVE #o", "attribute_not_exists(pk)"), true},
+		"update that tests another attribute by an alias":   {uses, aliased("SET #u = if_not_exists(used, :v)", "attribute_not_exists(#u) OR (NOT #o = :v)"), true},
+		"update within the attributes":                      {uses, usedOnly("SET used = :v", "attribute_not_exists(used) OR used <= :v AND NOT contains(used, :v)", ""), false},
+		"update that returns the whole item":                {uses, usedOnly("SET used = :v", "attribute_not_exists(pk) OR used <= :v", types.ReturnValueAllNew), true},
+		"update that sets another attribute":                {uses, usedOnly("SET used = :v, id = :v", "attribute_not_exists(pk) OR used <= :v", ""), true},
+		"update that tests another attribute":               {uses, usedOnly("SET used = :v", "attribute_not_exists(id)", ""), true},
+		"update of a part of another attribute":             {uses, usedOnly("SET id.used = :v", "attribute_not_exists(pk)", ""), true},
+		"update within a transaction of another attribute":  {uses, transactUpdate, true},
+		"nothing allowed":                                   {nil, transact, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := e.Client(func(o *dynamodb.Options) {

@@ -56,7 +56,7 @@ type templateSource struct {
 
 var understood = []string{
 	"AWS::Serverless::Function", "AWS::Serverless::Api", "AWS::Serverless::StateMachine", "AWS::Scheduler::Schedule",
-	"AWS::IAM::ManagedPolicy", "AWS::CloudFormation::Stack", "AWS::Serverless::Application",
+	"AWS::IAM::ManagedPolicy", "AWS::SQS::Queue", "AWS::CloudFormation::Stack", "AWS::Serverless::Application",
 }
 
 // open parses a template. given are the values of its parameters, nil for values that only a
@@ -168,6 +168,8 @@ func (s *stack) deploy(id string, r resource) error {
 		return err
 	case "AWS::Scheduler::Schedule":
 		return s.addSchedule(r)
+	case "AWS::SQS::Queue":
+		return s.addQueue(id, r)
 	case "AWS::CloudFormation::Stack", "AWS::Serverless::Application":
 		if nested := s.nest(id); nested != nil {
 			return nested.read()
@@ -256,6 +258,8 @@ func (s *stack) ref(name string) (string, bool) {
 			machine, known = s.resolve(&r.Properties.Name)
 		}
 		return ARN("states", "stateMachine:"+machine), known
+	case "AWS::SQS::Queue":
+		return "https://sqs." + region + ".amazonaws.com/" + accountID + "/" + s.name + "-" + name, true
 	}
 	return "", false
 }
@@ -267,6 +271,8 @@ func (s *stack) attribute(name string) (string, bool) {
 	switch output, isOutput := strings.CutPrefix(attribute, "Outputs."); {
 	case r.Type == "AWS::Serverless::Function" && attribute == "Arn":
 		return functionARN(r.function()), true
+	case r.Type == "AWS::SQS::Queue" && attribute == "Arn":
+		return ARN("sqs", s.name+"-"+id), true
 	case isOutput:
 		if nested := s.nest(id); nested != nil {
 			value := nested.source.Outputs[output].Value
@@ -336,8 +342,20 @@ func (s *stack) addFunction(r resource) error {
 		f.Permissions = append(f.Permissions, allowed...)
 	}
 	for _, event := range p.Events {
-		if event.Type == "Api" {
+		switch event.Type {
+		case "Api":
 			s.Routes = append(s.Routes, Route{strings.ToUpper(event.Properties.Method), event.Properties.Path, name})
+		case "SQS":
+			queue, known := s.resolve(&event.Properties.Queue)
+			if !known {
+				return errors.New("queue of an event cannot be resolved")
+			}
+			s.Mappings = append(s.Mappings, Mapping{queue, name, event.Properties.BatchSize})
+		}
+	}
+	if reserved, known := s.resolve(&p.Reserved); known {
+		if f.Reserved, _ = strconv.Atoi(reserved); f.Reserved < 1 {
+			return fmt.Errorf("%s reserved executions", reserved)
 		}
 	}
 	s.Functions[name] = f
@@ -417,6 +435,20 @@ func (s *stack) addAPI(r resource) error {
 		return errors.New("StageName cannot be resolved")
 	}
 	s.Stage, s.BinaryMediaTypes = stage, p.BinaryMediaTypes
+	for _, m := range p.MethodSettings {
+		rate, knownRate := s.resolve(&m.ThrottlingRateLimit)
+		burst, knownBurst := s.resolve(&m.ThrottlingBurstLimit)
+		limit, err := strconv.ParseFloat(rate, 64)
+		most, wrong := strconv.Atoi(burst)
+		if !knownRate || !knownBurst || err != nil || wrong != nil {
+			return fmt.Errorf("throttle of %s is not understood", m.ResourcePath)
+		}
+		path := m.ResourcePath
+		if path != "/*" {
+			path = strings.ReplaceAll(strings.TrimPrefix(path, "/"), "~1", "/") // as AWS::ApiGateway::Stage MethodSetting encodes it
+		}
+		s.Throttles = append(s.Throttles, MethodThrottle{path, m.HTTPMethod, limit, most})
+	}
 	for kind, response := range p.GatewayResponses {
 		status := 0
 		if response.StatusCode != "" {

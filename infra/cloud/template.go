@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,10 @@ type Template struct {
 	BinaryMediaTypes []string
 	StateMachines    map[string]StateMachine // by function
 	Schedules        []Schedule
+	Queues           map[string]Queue // by ARN
+	Mappings         []Mapping
+	// Throttles are the limits of methods, and of all others under the path /* and the method *.
+	Throttles []MethodThrottle
 }
 
 // Function is one AWS::Serverless::Function. Its name is the last folder of its CodeUri.
@@ -75,6 +80,8 @@ type Function struct {
 	Deployment  []string
 	// Permissions are the actions that the function's policies allow.
 	Permissions []Permission
+	// Reserved is how many executions at a time are kept for the function, and its most; 0 for none.
+	Reserved int
 }
 
 // Permission allows an action, such as dynamodb:Query, on the table or on its indexes.
@@ -83,6 +90,19 @@ type Permission struct {
 	Index  bool
 	// Keys is a pattern for partition keys (dynamodb:LeadingKeys), "" for any.
 	Keys string
+	// Attributes are the only attributes that a request may name (dynamodb:Attributes), in order and
+	// with spaces between them, "" for any.
+	Attributes string
+	// Returns is the only value of dynamodb:ReturnValues, "" for any.
+	Returns string
+}
+
+// A MethodThrottle limits the requests to a method of a path, or to each method of each path: Rate a
+// second, and up to Burst at once.
+type MethodThrottle struct {
+	Path, Method string
+	Rate         float64
+	Burst        int
 }
 
 // Route sends a method (ANY for all others) of a resource to a function.
@@ -154,6 +174,9 @@ type resource struct {
 			Properties struct {
 				Path   string `yaml:"Path"`
 				Method string `yaml:"Method"`
+
+				Queue     yaml.Node `yaml:"Queue"`
+				BatchSize int       `yaml:"BatchSize"`
 			} `yaml:"Properties"`
 		} `yaml:"Events"`
 
@@ -173,6 +196,21 @@ type resource struct {
 		Location    string               `yaml:"Location"`
 		Parameters  map[string]yaml.Node `yaml:"Parameters"`
 
+		FifoQueue                 bool `yaml:"FifoQueue"`
+		ContentBasedDeduplication bool `yaml:"ContentBasedDeduplication"`
+		VisibilityTimeout         int  `yaml:"VisibilityTimeout"`
+		RedrivePolicy             struct {
+			DeadLetterTarget yaml.Node `yaml:"deadLetterTargetArn"`
+			MaxReceiveCount  int       `yaml:"maxReceiveCount"`
+		} `yaml:"RedrivePolicy"`
+
+		MethodSettings []struct {
+			ResourcePath         string    `yaml:"ResourcePath"`
+			HTTPMethod           string    `yaml:"HttpMethod"`
+			ThrottlingRateLimit  yaml.Node `yaml:"ThrottlingRateLimit"`
+			ThrottlingBurstLimit yaml.Node `yaml:"ThrottlingBurstLimit"`
+		} `yaml:"MethodSettings"`
+
 		StageName        yaml.Node `yaml:"StageName"`
 		BinaryMediaTypes []string  `yaml:"BinaryMediaTypes"`
 		GatewayResponses map[string]struct {
@@ -186,7 +224,8 @@ type resource struct {
 }
 
 type functionProperties struct {
-	Timeout     int `yaml:"Timeout"`
+	Timeout     int       `yaml:"Timeout"`
+	Reserved    yaml.Node `yaml:"ReservedConcurrentExecutions"`
 	Environment struct {
 		Variables map[string]yaml.Node `yaml:"Variables"`
 	} `yaml:"Environment"`
@@ -198,7 +237,7 @@ type grants struct {
 		Action   yaml.Node `yaml:"Action"`
 		Resource yaml.Node `yaml:"Resource"`
 		// Condition is keyed by operator, then by condition key.
-		Condition map[string]map[string]string `yaml:"Condition"`
+		Condition map[string]map[string]yaml.Node `yaml:"Condition"`
 	} `yaml:"Statement"`
 }
 
@@ -208,10 +247,24 @@ func (d grants) permissions() ([]Permission, error) {
 		if statement.Effect != "Allow" {
 			return nil, fmt.Errorf("policy effect %s is not supported", statement.Effect)
 		}
-		keys := statement.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+		condition := func(operator, key string) []string {
+			value := statement.Condition[operator][key]
+			return slices.Sorted(slices.Values(scalars(&value)))
+		}
+		limit := Permission{
+			Attributes: strings.Join(condition("ForAllValues:StringEquals", "dynamodb:Attributes"), " "),
+			Returns:    strings.Join(condition("StringEqualsIfExists", "dynamodb:ReturnValues"), " "),
+		}
+		keys := condition("ForAllValues:StringLike", "dynamodb:LeadingKeys")
+		if len(keys) == 0 {
+			keys = []string{""}
+		}
 		for _, action := range scalars(&statement.Action) {
 			for _, resource := range scalars(&statement.Resource) {
-				out = append(out, Permission{action, strings.Contains(resource, "/index/"), keys})
+				for _, limit.Keys = range keys {
+					limit.Action, limit.Index = action, strings.Contains(resource, "/index/")
+					out = append(out, limit)
+				}
 			}
 		}
 	}
@@ -226,6 +279,7 @@ const defaultTimeout = 3
 func ReadTemplate(file string, parameters map[string]string) (*Template, error) {
 	t := &Template{
 		Functions: map[string]Function{}, Responses: map[string]GatewayResponse{}, StateMachines: map[string]StateMachine{},
+		Queues: map[string]Queue{},
 	}
 	given := map[string]*string{}
 	for name, value := range parameters {

@@ -15,12 +15,12 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leaks", "lifetime", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leakmails", "leaks", "lifetime", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
 	scans := []string{"expired", "expiring"}
-	longRunning := append(slices.Clone(scans), "lifetime")
+	longRunning := append(slices.Clone(scans), "lifetime", "leakmails")
 	t.Run("every function answers before the gateway gives up, scans before Lambda does", func(t *testing.T) {
 		for name, f := range template.Functions {
 			limit := integrationTimeout - time.Second
@@ -57,15 +57,64 @@ func TestProductTemplate(t *testing.T) {
 	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens, and accounts.
 	deleting := []string{"directory", "expired", "issue", "leaks", "lifetime", "revoke"}
 	settings := Permission{Action: "dynamodb:DeleteItem", Keys: "SETTINGS"} // switches of features can be set again
+	posts := Permission{Action: "dynamodb:DeleteItem", Keys: "POST#*"}      // a post goes with its mail
 	planning := []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule", "iam:PassRole"}
 	t.Run("no other function may delete items", func(t *testing.T) {
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {
-				mail := (slices.Contains(longRunning, name) || name == "leaks") && strings.HasPrefix(p.Action, "ses:")
+				mail := slices.Contains(longRunning, name) && strings.HasPrefix(p.Action, "ses:") || name == "leaks" && p.Action == "sqs:SendMessage"
 				plans := name == "settings" && slices.Contains(planning, p.Action)
-				deletes := !plans && strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || !slices.Contains(deleting, name)) && p != settings
+				deletes := !plans && strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || p.Keys == "" || !slices.Contains(deleting, name)) && p != settings && p != posts
 				if !mail && !plans && !strings.HasPrefix(p.Action, "dynamodb:") || deletes || strings.Contains(p.Action, "*") {
 					t.Errorf("%s may %s", name, p.Action)
+				}
+			}
+		}
+	})
+	within := func(action string, keys ...string) (permissions []Permission) {
+		for _, key := range keys {
+			permissions = append(permissions, Permission{Action: "dynamodb:" + action, Keys: key})
+		}
+		return permissions
+	}
+	sorted := func(permissions []Permission) []Permission {
+		slices.SortFunc(permissions, func(a, b Permission) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		return slices.Compact(permissions)
+	}
+	ends := slices.Concat(within("UpdateItem", "TOKEN#*", "USER#*", "PROJECT#*", "FAMILY#*", "SEQUENCE"),
+		within("DeleteItem", "USER#*", "PROJECT#*", "USERNAME#*", "EMAIL#*"), within("PutItem", "AUDIT#*"))
+	keepsPosts := append(within("UpdateItem", "MAILS#*"), posts, Permission{Action: "dynamodb:PutItem", Keys: "POST#*"})
+	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "last_used_at last_used_ips pk sk", Returns: "NONE"}
+	// IAM cannot forbid an update to create an item. Breaks if a function that only checks bearers could make a
+	// record that lets one pass, or any function writes what another one owns.
+	t.Run("each function writes only in its own partitions", func(t *testing.T) {
+		for name, want := range map[string][]Permission{
+			"authorizer": append(within("PutItem", "AUDIT#*"), recordsUse),
+			"tokens":     append(within("PutItem", "AUDIT#*"), recordsUse),
+			"settings":   append(within("PutItem", "AUDIT#*", "SETTINGS"), recordsUse, settings),
+			"directory": slices.Concat(within("PutItem", "AUDIT#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"), []Permission{recordsUse},
+				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
+			"issue":  slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
+			"revoke": slices.Clone(ends),
+			"web": slices.Concat(within("PutItem", "AUDIT#*", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*"),
+				within("UpdateItem", "TOKEN#*", "FAMILY#*", "USER#*", "SEQUENCE")),
+			"leaks":     slices.Clone(ends),
+			"lifetime":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
+			"expired":   slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
+			"leakmails": slices.Concat(within("UpdateItem", "TOKEN#*", "MAILS#*"), within("PutItem", "POST#held#*")),
+			"expiring":  append(within("UpdateItem", "SCAN#*", "TOKEN#*"), keepsPosts...),
+		} {
+			got := slices.DeleteFunc(slices.Clone(template.Functions[name].Permissions), func(p Permission) bool {
+				return !slices.Contains([]string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}, p.Action)
+			})
+			if got, want = sorted(got), sorted(want); !slices.Equal(got, want) {
+				t.Errorf("%s may %v, want %v", name, got, want)
+			}
+		}
+		for name, f := range template.Functions {
+			for _, p := range f.Permissions {
+				if p.Keys == "" && slices.Contains([]string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}, p.Action) {
+					t.Errorf("%s may %s anywhere", name, p.Action)
 				}
 			}
 		}
@@ -73,34 +122,70 @@ func TestProductTemplate(t *testing.T) {
 	t.Run("scans read the index and members, write progress and marks, and send mails", func(t *testing.T) {
 		common := []Permission{
 			{Action: "dynamodb:BatchGetItem"}, {Action: "dynamodb:GetItem"},
-			{Action: "dynamodb:Query"}, {Action: "dynamodb:Query", Index: true}, {Action: "dynamodb:UpdateItem"},
+			{Action: "dynamodb:Query"}, {Action: "dynamodb:Query", Index: true},
+			{Action: "dynamodb:UpdateItem", Keys: "SCAN#*"}, {Action: "dynamodb:UpdateItem", Keys: "TOKEN#*"},
 			{Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"}, {Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
 		}
+		common = append(common, keepsPosts...)
 		for _, name := range scans {
 			got, want := slices.Clone(template.Functions[name].Permissions), slices.Clone(common)
 			if name == "expired" { // it removes bots, and writes that down
-				want = append(want, Permission{Action: "dynamodb:DeleteItem"}, Permission{Action: "dynamodb:PutItem", Keys: "AUDIT#*"})
+				want = append(want, ends...)
 			}
-			for _, list := range [][]Permission{got, want} {
-				slices.SortFunc(list, func(a, b Permission) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-			}
-			if got = slices.Compact(got); !slices.Equal(got, want) {
+			if got, want = sorted(got), sorted(want); !slices.Equal(got, want) {
 				t.Errorf("%s may %v, want %v", name, got, want)
 			}
 		}
 	})
-	t.Run("the lifetime run and reports of leaks end tokens and bots, write the audit trail and nothing else that is new, and send mails", func(t *testing.T) {
-		want := []Permission{
-			{Action: "dynamodb:BatchGetItem"}, {Action: "dynamodb:DeleteItem"}, {Action: "dynamodb:GetItem"},
-			{Action: "dynamodb:PutItem", Keys: "AUDIT#*"}, {Action: "dynamodb:Query"}, {Action: "dynamodb:UpdateItem"},
-			{Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"}, {Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
-		}
-		for _, name := range []string{"lifetime", "leaks"} {
-			got := slices.Clone(template.Functions[name].Permissions)
-			slices.SortFunc(got, func(a, b Permission) int { return strings.Compare(a.Action, b.Action) })
-			if got = slices.Compact(got); !slices.Equal(got, want) {
+	t.Run("the lifetime run and reports of leaks end tokens and bots, and write the audit trail and nothing else that is new", func(t *testing.T) {
+		common := append(slices.Clone(ends), Permission{Action: "dynamodb:BatchGetItem"}, Permission{Action: "dynamodb:GetItem"})
+		// No function but the run sends mails, and no function but reports queues them.
+		for name, more := range map[string][]Permission{
+			"lifetime": slices.Concat(keepsPosts, within("UpdateItem", "SCAN#*"), []Permission{
+				{Action: "dynamodb:Query"}, {Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"},
+				{Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
+			}),
+			"leaks": {{Action: "sqs:SendMessage"}},
+		} {
+			got, want := sorted(slices.Clone(template.Functions[name].Permissions)), sorted(slices.Concat(common, more))
+			if !slices.Equal(got, want) {
 				t.Errorf("%s may %v, want %v", name, got, want)
 			}
+		}
+	})
+	// Breaks if a report can be lost, or an unsendable mail holds all others up for ever.
+	t.Run("reports are queued one after the other, and end in a queue of dead letters", func(t *testing.T) {
+		url := template.Functions["leaks"].Environment["LEAK_QUEUE_URL"]
+		if len(template.Mappings) != 1 {
+			t.Fatalf("mappings %v", template.Mappings)
+		}
+		m := template.Mappings[0]
+		q := template.Queues[m.Queue]
+		if q.URL != url || url == "" || !q.FIFO || !q.ByContent || m.Function != "leakmails" || m.BatchSize != 1 {
+			t.Errorf("queue %+v of %s, mapping %+v", q, url, m)
+		}
+		dead, known := template.Queues[q.DeadLetters]
+		if !known || !dead.FIFO || q.MaxReceives < 2 || q.Visibility < template.Functions["leakmails"].Timeout {
+			t.Errorf("queue %+v, dead letters %+v", q, dead)
+		}
+	})
+	// Breaks if a stack in a new account, which may reserve nothing, rolls back.
+	t.Run("nothing is reserved, and reports are throttled, unless somebody asks for something else", func(t *testing.T) {
+		for name, f := range template.Functions {
+			if f.Reserved != 0 {
+				t.Errorf("%s reserves %d", name, f.Reserved)
+			}
+		}
+		want := []MethodThrottle{{"/*", "*", 200, 400}, {"/api/v4/token_leaks", "POST", 5, 5}}
+		if !slices.Equal(template.Throttles, want) {
+			t.Errorf("throttles %v, want %v", template.Throttles, want)
+		}
+		asked, err := ReadTemplate(templateFile(t), map[string]string{"LeakConcurrency": "2", "LeakReportsPerSecond": "50"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := asked.Functions["leaks"].Reserved; got != 2 || asked.Throttles[1].Rate != 50 {
+			t.Errorf("reserves %d, throttles %v", got, asked.Throttles)
 		}
 	})
 	// The settings function and the role of its plans know the state machine by a name; see template.yaml.
@@ -123,7 +208,7 @@ func TestProductTemplate(t *testing.T) {
 		if !slices.Equal(template.Schedules, want) {
 			t.Errorf("schedules = %v, want %v", template.Schedules, want)
 		}
-		for _, function := range longRunning {
+		for _, function := range append(slices.Clone(scans), "lifetime") {
 			m := template.StateMachines[function]
 			want := map[string]string{"FunctionArn": functionARN(function), "ShardCount": "16", "ScanConcurrency": "4"}
 			if m.Function != function || !maps.Equal(m.Substitutions, want) {
@@ -142,10 +227,13 @@ func TestProductTemplateWithoutSender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, scan := range []string{"expired", "expiring"} {
-		if _, deployed := template.Functions[scan]; deployed {
-			t.Errorf("%s is deployed", scan)
+	for _, name := range []string{"expired", "expiring", "leakmails"} {
+		if _, deployed := template.Functions[name]; deployed {
+			t.Errorf("%s is deployed", name)
 		}
+	}
+	if url := template.Functions["leaks"].Environment["LEAK_QUEUE_URL"]; url != "" || len(template.Mappings) != 0 {
+		t.Errorf("reports are queued at %s, for %v", url, template.Mappings)
 	}
 	if len(template.Schedules) != 0 || len(template.StateMachines) != 1 || template.StateMachines["lifetime"].Function != "lifetime" {
 		t.Errorf("schedules %v, state machines %v", template.Schedules, template.StateMachines)

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	awsscheduler "github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"latchkey/infra/cloud"
 	"latchkey/infra/cloud/tabledef"
@@ -25,6 +26,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/authorizer"
+	"latchkey/pkg/compose/leakmails"
 	"latchkey/pkg/compose/leaks"
 	"latchkey/pkg/compose/management"
 	"latchkey/pkg/compose/scans"
@@ -33,6 +35,7 @@ import (
 	"latchkey/pkg/config"
 	"latchkey/pkg/notify"
 	"latchkey/pkg/planner"
+	"latchkey/pkg/queue/sender"
 	"latchkey/pkg/store"
 	"latchkey/pkg/sweep"
 )
@@ -48,12 +51,19 @@ type Product struct {
 	Mail func(options ...func(*sesv2.Options)) *sesv2.Client
 	// Pages are further handlers by path prefix; see Options.
 	Pages map[string]http.Handler
+	// Hosts are further names by which clients call; see Options.
+	Hosts []string
 	// SampleBackend replaces the sample API; see Sample.
 	SampleBackend *url.URL
 	// Plans keep the lifetime runs that Latchkey plans; see NewPlans and Template.Machines.
 	Plans *cloud.Plans
-	// Scheduled makes Run run the template's schedules and the plans.
+	// Queues keep the ids of reported tokens; see NewQueues.
+	Queues *cloud.Queues
+	// Scheduled makes Run run the template's schedules and the plans, and deliver the messages of the
+	// queues.
 	Scheduled bool
+	// Concurrency imitates the limits of an account; see cloud.Options.
+	Concurrency int
 	// Pepper is the key for digests, at least 32 bytes. The cookie key is made of it.
 	Pepper string
 	// Identities sign people in to the page; see NewIdentities. Without them nobody can sign in.
@@ -133,8 +143,6 @@ func (p Product) environ(function cloud.Function) []string {
 			environment[name] = "plans"
 		case "LIFETIME_ROLE_ARN":
 			environment[name] = cloud.ARN("iam", "role/plans")
-		case "UNSTARTED_QUEUE_ARN":
-			environment[name] = cloud.ARN("sqs", "unstarted")
 		case "COOKIE_KEYS":
 			environment[name] = "cookies-" + p.Pepper
 		}
@@ -186,8 +194,14 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 	case "leaks":
 		cfg, err := config.ReadLeaks(p.environ(function))
 		d.Config = cfg.Common
+		client := p.Queues.Client(sender.Configure(""), func(o *sqs.Options) { o.HTTPClient = function.GuardQueues(o.HTTPClient) })
+		return made(err, func() lambda.Handler { return leaks.Handler(d, leaks.Queue(cfg, client)) })
+	case "leakmails":
+		cfg, err := config.ReadLeakMails(p.environ(function))
 		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
-		return made(err, func() lambda.Handler { return leaks.Handler(d, leaks.Sender(cfg, mail)) })
+		return made(err, func() lambda.Handler {
+			return leakmails.Deployment{Config: cfg, Table: client, Mail: mail, Clock: p.Clock, Log: p.Log(name)}.Handler()
+		})
 	}
 	build, known := map[string]func(compose.Deployment) lambda.Handler{
 		"issue": management.Issue, "revoke": management.Revoke, "tokens": management.Tokens, "directory": management.Directory,
@@ -227,11 +241,11 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slo
 		pages[identitiesPath+"/"] = p.Identities
 	}
 	options := cloud.Options{
-		Template: p.Template, Functions: functions, Listener: listener, Pages: pages, SampleBackend: p.SampleBackend,
-		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog,
+		Template: p.Template, Functions: functions, Listener: listener, Hosts: p.Hosts, Pages: pages, SampleBackend: p.SampleBackend,
+		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog, Concurrency: p.Concurrency,
 	}
 	if p.Scheduled {
-		options.Schedules, options.Plans = p.Template.Schedules, p.Plans
+		options.Schedules, options.Plans, options.Queues = p.Template.Schedules, p.Plans, p.Queues
 	}
 	return cloud.Start(ctx, options)
 }

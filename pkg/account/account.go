@@ -13,15 +13,18 @@ import (
 
 // An Account is the profile of a person or a bot.
 type Account struct {
-	ID        ID
-	Username  string
-	Name      string
-	Email     string // never logged
-	State     State
-	Admin     bool
-	Bot       bool
-	External  bool
-	Note      string // for administrators only
+	ID       ID
+	Username string
+	Name     string
+	Email    string // never logged
+	State    State
+	Admin    bool
+	Bot      bool
+	External bool
+	// Noted says that administrators keep a note about the account. Note is its text, which may be
+	// long, so most reads leave it empty.
+	Noted     bool
+	Note      string
 	CreatedAt time.Time
 	// CreatedBy is the administrator who made the account, or 0 for an operator and for a sign-in.
 	CreatedBy ID

@@ -162,6 +162,7 @@ func changes(at time.Time, from audit.Origin, before, after settings.Application
 		{settings.Impersonation, strconv.FormatBool(!before.ImpersonationOff), strconv.FormatBool(!after.ImpersonationOff)},
 		{settings.Prefix, before.Prefix, after.Prefix},
 		{settings.LastUsedInterval, seconds(before.LastUsedInterval), seconds(after.LastUsedInterval)},
+		{settings.RotationWindow, seconds(before.RotationWindow), seconds(after.RotationWindow)},
 		{settings.Retention, strconv.Itoa(before.RetentionDays), strconv.Itoa(after.RetentionDays)},
 	} {
 		if setting.from != setting.to {

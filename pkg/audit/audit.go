@@ -9,6 +9,7 @@
 // The changes and their events:
 //
 //	token issued, rotated, revoked      one event of the token's kind
+//	rotated token reported as leaked    one event of the token's kind
 //	every token of an account revoked   TokensRevoked
 //	account created, deleted            AccountCreated, AccountDeleted
 //	account changed                     AccountUpdated for each attribute
@@ -90,6 +91,11 @@ const (
 	SignInRefused        Name = "user_sign_in_refused"
 	SignedOut            Name = "user_signed_out"
 	IdentityLinked       Name = "user_identity_linked"
+
+	TokenReported         Name = "personal_access_token_reported"
+	ImpersonationReported Name = "impersonation_token_reported"
+	ProjectTokenReported  Name = "project_access_token_reported"
+	GroupTokenReported    Name = "group_access_token_reported"
 )
 
 // A Source says in what capacity something was done.
@@ -159,15 +165,16 @@ const (
 	Rotated
 	Revoked
 	Reused
-	Refused // could not be issued
-	Strayed // used from outside its networks
+	Refused  // could not be issued
+	Strayed  // used from outside its networks
+	Reported // as leaked, after its rotation
 )
 
-var tokenNames = map[token.Kind][6]Name{
-	token.Personal:      {TokenIssued, TokenRotated, TokenRevoked, TokenReused, TokenRefused, TokenStrayed},
-	token.Impersonation: {ImpersonationIssued, ImpersonationRotated, ImpersonationRevoked, ImpersonationReused, ImpersonationRefused, ImpersonationStrayed},
-	token.Project:       {ProjectTokenIssued, ProjectTokenRotated, ProjectTokenRevoked, ProjectTokenReused, ProjectTokenRefused, ProjectTokenStrayed},
-	token.Group:         {GroupTokenIssued, GroupTokenRotated, GroupTokenRevoked, GroupTokenReused, GroupTokenRefused, GroupTokenStrayed},
+var tokenNames = map[token.Kind][7]Name{
+	token.Personal:      {TokenIssued, TokenRotated, TokenRevoked, TokenReused, TokenRefused, TokenStrayed, TokenReported},
+	token.Impersonation: {ImpersonationIssued, ImpersonationRotated, ImpersonationRevoked, ImpersonationReused, ImpersonationRefused, ImpersonationStrayed, ImpersonationReported},
+	token.Project:       {ProjectTokenIssued, ProjectTokenRotated, ProjectTokenRevoked, ProjectTokenReused, ProjectTokenRefused, ProjectTokenStrayed, ProjectTokenReported},
+	token.Group:         {GroupTokenIssued, GroupTokenRotated, GroupTokenRevoked, GroupTokenReused, GroupTokenRefused, GroupTokenStrayed, GroupTokenReported},
 }
 
 // NameOf returns the name of the event when deed is done with a token of this kind.
@@ -260,8 +267,8 @@ type Event struct {
 	// Omitted is how many refusals of the same name and presented token were not recorded before
 	// this one.
 	Omitted int
-	// Tokens is how many working tokens an event about an account ended or, while the account is
-	// blocked or deactivated, stopped; 0 also means that they were not counted.
+	// Tokens is how many working tokens TokensRevoked ended; 0 also means that they could not be
+	// counted.
 	Tokens int
 }
 

@@ -13,42 +13,69 @@ import (
 	"latchkey/pkg/token"
 )
 
-// answer returns the answer for a good bearer. It is a policy with everything that the token's
-// scopes open within its reach. An ambiguous path stays refused in it: by the patterns that every policy
-// denies, or else by its own name. Where it has none that a policy can hold, the answer is an error.
-// Simple responses have no policy, so they answer this request only.
+// answer returns the answer for a good bearer.
 func (a *Authorizer) answer(simple bool, route gatewayRoute, caller principal.Principal) (any, error) {
 	opens := a.policies.get(a.parts.Scopes, a.denied, caller, route.api)
-	ambiguous, ofFront := route.check(a.parts.Scopes)
-	err := ambiguous
-	if err == nil && !opens.allows(route.method, route.path) {
-		err = scope.ErrInsufficient
+	ambiguous := route.check(a.parts.Scopes)
+	reason := ambiguous
+	if reason == nil && !opens.allows(route.method, route.path) {
+		reason = scope.ErrInsufficient
 	}
-	if err != nil && (simple || ambiguous != nil) {
-		a.logRefusal(caller, err)
+	if reason != nil && (simple || ambiguous != nil) {
+		a.logRefusal(caller, reason)
 	}
+	if simple {
+		return simply(route, caller, reason), nil
+	}
+	policy, err := a.refusing(ambiguous, route, opens.policy)
+	if err != nil {
+		return nil, err
+	}
+	return events.APIGatewayCustomAuthorizerResponse{
+		PrincipalID: caller.Account.ID.String(), PolicyDocument: policy, Context: a.explained(route, caller, reason),
+	}, nil
+}
+
+// simply returns a simple response for a good bearer. It has no policy, so it answers this request
+// only.
+func simply(route gatewayRoute, caller principal.Principal, reason error) any {
+	if errors.Is(reason, scope.ErrAmbiguousPath) {
+		return deny(true, route, reason)
+	}
+	return events.APIGatewayV2CustomAuthorizerSimpleResponse{IsAuthorized: reason == nil, Context: contextOf(caller)}
+}
+
+// refusing returns a token's policy, which has everything that its scopes open within its reach, so
+// that it refuses an ambiguous path: by the patterns that every policy denies, or else by its own name.
+// Where it has none that a policy can hold, the answer is an error. The same goes for what stands in
+// front of a resource where answers are kept: that resource itself has one reading.
+func (a *Authorizer) refusing(ambiguous error, route gatewayRoute, policy events.APIGatewayCustomAuthorizerPolicy) (events.APIGatewayCustomAuthorizerPolicy, error) {
+	resource := route.api + "/" + route.method + route.path
+	switch {
+	case ambiguous == nil:
+		return policy, nil
+	case a.parts.Kept.keeps() && errors.Is(ambiguous, errFront):
+		return policy, errUndecided
+	case scope.Denied(a.denied, route.method, route.path):
+		return policy, nil
+	case scope.Nameable(route.path) && len(resource) <= scope.MaxResource:
+		return without(policy, resource), nil
+	}
+	return policy, errUndecided
+}
+
+// explained returns the context of a policy for a good bearer. reason is why the policy refuses this
+// request, or nil. A kept context is for every request with the bearer, so it cannot tell the reason.
+func (a *Authorizer) explained(route gatewayRoute, caller principal.Principal, reason error) map[string]any {
 	told := contextOf(caller)
 	switch {
-	case simple && ambiguous != nil:
-		return deny(simple, route, err), nil
-	case simple:
-		return events.APIGatewayV2CustomAuthorizerSimpleResponse{IsAuthorized: err == nil, Context: told}, nil
 	case a.parts.Kept.keeps():
-		// The context is for every request with this bearer, so it cannot tell which scope one lacks.
 		explain(told, scope.ErrInsufficient, nil)
-	case err != nil:
-		told["error"] = word(err)
-		explain(told, err, a.parts.Scopes.Require(route.method, route.path).Listed)
+	case reason != nil:
+		told["error"] = word(reason)
+		explain(told, reason, a.parts.Scopes.Require(route.method, route.path).Listed)
 	}
-	policy := opens.policy
-	switch {
-	case ambiguous == nil, !ofFront && scope.Denied(a.denied, route.method, route.path):
-	case !ofFront && scope.Nameable(route.path) && len(route.resource()) <= scope.MaxResource:
-		policy = without(policy, route.resource())
-	default:
-		return nil, errUndecided
-	}
-	return events.APIGatewayCustomAuthorizerResponse{PrincipalID: caller.Account.ID.String(), PolicyDocument: policy, Context: told}, nil
+	return told
 }
 
 // deny returns the answer for a refused bearer. Its context has an error code, and what a gateway

@@ -84,10 +84,10 @@ func New(parts Parts) (*Authorizer, error) {
 // it.
 var (
 	// errUndecided makes the gateway answer 500.
-	errUndecided = errors.New("could not decide")
+	errUndecided = &invocation.Error{Type: "Undecided", Message: "could not decide"}
 	// errUnauthorized makes a REST API answer 401. API Gateway looks for this very text (Developer
 	// Guide, "Use API Gateway Lambda authorizers").
-	errUnauthorized = errors.New("Unauthorized") //nolint:staticcheck // the text is API Gateway's
+	errUnauthorized = &invocation.Error{Type: "Unauthenticated", Message: "Unauthorized"}
 )
 
 // Lambda returns the handler of the authorizer function.

@@ -88,6 +88,42 @@ func TestAuthorizerRefusesPathsWithTwoReadings(t *testing.T) {
 	}
 }
 
+// The base path of a custom domain stays in the path of an event, and the ARN does not have it. What
+// is in front must have one reading, too.
+func TestAuthorizerJudgesThePathOfTheARN(t *testing.T) {
+	w := newWorld(t)
+	for _, test := range []struct {
+		path, arnPath string
+		want          bool
+	}{
+		{"/api/v4/user", "/api/v4/user", true},
+		{"/keys/api/v4/user", "/api/v4/user", true},
+		{"/keys/v1/api/v4/user", "/api/v4/user", true},
+		{"/api/v4/user/orders", "/orders", false}, // the base path opens nothing
+		{"/keys/api/v4/users", "/api/v4/user", false},
+		{"/keys/api/v4/us%65r", "/api/v4/user", false},
+		{"/keys/../api/v4/user", "/api/v4/user", false},
+		{"/keys;x/api/v4/user", "/api/v4/user", false},
+		{"/keys/%2e%2e/api/v4/user", "/api/v4/user", false},
+		{"//api/v4/user", "/api/v4/user", false},
+		{"keys/api/v4/user", "/api/v4/user", false},
+		{"", "/api/v4/user", false},
+	} {
+		event := restEvent(w.bearers["profile"], "GET", test.arnPath)
+		event["path"] = test.path
+		if got := passes(t, attempt(t, w.authorizer(t, false), event), "GET", test.arnPath); got != test.want {
+			t.Errorf("%s for %s: passes = %t", test.path, test.arnPath, got)
+		}
+	}
+	for _, path := range []string{"/", "/keys", "/keys/"} {
+		event := restEvent(w.bearers["owner"], "GET", "/")
+		event["path"] = path
+		if !passes(t, attempt(t, w.authorizer(t, false), event), "GET", "/") {
+			t.Errorf("%s for the root is refused", path)
+		}
+	}
+}
+
 // An HTTP API decodes the path first. What is left of an escape was escaped
 // twice, and a path that differs from the ARN's was read in two ways already.
 func TestAuthorizerReadsDecodedPaths(t *testing.T) {
@@ -105,6 +141,8 @@ func TestAuthorizerReadsDecodedPaths(t *testing.T) {
 		{"other path than the ARN's", "/prod/orders/42", "/orders/43", false},
 		{"base path of a custom domain", "/shop/orders", "/orders", true},
 		{"base path with two readings", "/shop//orders", "/orders", false},
+		{"two slashes of which the ARN has one", "//orders", "/orders", false}, // some read a host
+		{"two slashes for the root", "//", "/", false},
 	} {
 		for _, simple := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/simple %t", test.name, simple), func(t *testing.T) {

@@ -70,12 +70,9 @@ type gatewayRoute struct {
 	// decoded says that an HTTP API has decoded the path.
 	decoded bool
 	// front is what the event's own path has in front of the ARN's: the stage of an HTTP API, or the
-	// base path of a custom domain. It is "?" if the two paths differ otherwise.
+	// base path of a custom domain. It is "?" if the two paths differ otherwise, also by a slash.
 	front string
 }
-
-// resource is the route in the form of a policy's resources.
-func (r gatewayRoute) resource() string { return r.api + "/" + r.method + r.path }
 
 // route parses the ARN `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>`.
 func (e Event) route() (gatewayRoute, error) {
@@ -116,26 +113,28 @@ func frontOf(shown, path string) string {
 	if path == "/" && !strings.HasSuffix(shown, "/") {
 		shown += "/"
 	}
-	if front, same := strings.CutSuffix(shown, path); same {
+	if front, same := strings.CutSuffix(shown, path); same && !strings.HasSuffix(front, "/") {
 		return front
 	}
 	return "?"
 }
 
-// check returns why the path can be read in two ways, or nil. ofFront says that it is not the ARN's
-// part that can.
-func (r gatewayRoute) check(catalog *scope.Catalog) (err error, ofFront bool) {
-	spell := func(path string) string { return path }
+// errFront means that the ARN's path has one reading, and what the event has in front of it has not.
+var errFront = errors.New("in front of the resource")
+
+// check returns why the path can be read in two ways, or nil.
+func (r gatewayRoute) check(catalog *scope.Catalog) error {
+	path, front := r.path, r.front
 	if r.decoded {
-		spell = escaped
+		path, front = escaped(path), escaped(front)
 	}
-	if err := catalog.CheckPath(spell(r.path)); err != nil {
-		return err, false
+	if err := catalog.CheckPath(path); err != nil || front == "" {
+		return err
 	}
-	if r.front != "" {
-		return catalog.CheckPath(spell(r.front)), true
+	if err := catalog.CheckPath(front); err != nil {
+		return fmt.Errorf("%w: %w", errFront, err)
 	}
-	return nil, false
+	return nil
 }
 
 // escaped encodes characters that are legal in a decoded path, so that CheckPath can read it. It
@@ -158,13 +157,16 @@ func escaped(path string) string {
 // not "", the gateway keeps answers by this header, and bearer reads no other part of the request: the
 // kept answer is for everybody who sends the same value there.
 func (e Event) bearer(header string) (string, error) {
-	switch {
-	case e.Type == "TOKEN":
+	if e.Type == "TOKEN" {
 		return fromAuthorization(e.AuthorizationToken), nil
-	case header == authorization:
-		return e.authorization()
-	case header != "":
-		return apigateway.OnlyHeader(e.header(), header)
+	}
+	headers := e.header()
+	switch header {
+	case "":
+	case authorization:
+		return ofAuthorization(headers)
+	default:
+		return apigateway.OnlyHeader(headers, header)
 	}
 	query := e.query()
 	if values := query["private_token"]; len(values) > 0 {
@@ -175,17 +177,17 @@ func (e Event) bearer(header string) (string, error) {
 			return values[0], nil
 		}
 	}
-	value, err := apigateway.OnlyHeader(e.header(), "Private-Token")
+	value, err := apigateway.OnlyHeader(headers, "Private-Token")
 	if value != "" || err != nil {
 		return value, err
 	}
-	return e.authorization()
+	return ofAuthorization(headers)
 }
 
 const authorization = "Authorization"
 
-func (e Event) authorization() (string, error) {
-	value, err := apigateway.OnlyHeader(e.header(), authorization)
+func ofAuthorization(headers http.Header) (string, error) {
+	value, err := apigateway.OnlyHeader(headers, authorization)
 	if bearer := apigateway.BearerOf(value); bearer != "" || err != nil {
 		return bearer, err
 	}

@@ -64,6 +64,21 @@ func TestAnOddSpellingIsRefusedByItself(t *testing.T) {
 	}
 }
 
+// The resource of `//orders` is that of `/orders`, which has one reading. A gateway that keeps the
+// answer must not refuse that one, too.
+func TestWhatStandsInFrontIsNotKept(t *testing.T) {
+	w := newWorld(t)
+	event := restEvent(w.bearers["owner"], "GET", "/orders")
+	event["path"] = "//orders"
+	if answer := attempt(t, keeping(t, w, authorizer.IdentitySource{Header: "Private-Token"}), event); answer != nil {
+		t.Errorf("an answer to keep: %v", answer)
+	}
+	answer := decide(t, w.authorizer(t, false), event)
+	if passes(t, answer, "GET", "/orders") || !passes(t, answer, "GET", "/orders/42") || !passes(t, answer, "POST", "/orders") {
+		t.Errorf("answer %v", answer)
+	}
+}
+
 // If this fails, a client that sends a constant in the header by which a gateway keeps answers, and a
 // good bearer elsewhere, opens the API for everybody who sends the constant.
 func TestOnlyTheIdentitySourceIsReadWhereAnswersAreKept(t *testing.T) {

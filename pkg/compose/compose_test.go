@@ -22,6 +22,7 @@ import (
 	"latchkey/pkg/compose/settings"
 	"latchkey/pkg/config"
 	"latchkey/pkg/planner"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/telemetry/telemetrytest"
 )
@@ -172,6 +173,28 @@ func TestAuthorizerForms(t *testing.T) {
 	d.clock.Advance(366 * 24 * time.Hour)
 	if answer := call(t, authorizer.Handler(d.as("authorizer"), config.Authorizer{Response: "simple"}), event); answer["isAuthorized"] != false {
 		t.Errorf("expired: %v", answer)
+	}
+}
+
+// Breaks if an operator is not told that a pattern opens neighbours, or if the variables that name what
+// gateways keep answers by change nothing.
+func TestAuthorizerReadsItsVariables(t *testing.T) {
+	d := deploy(t)
+	catalog, err := scope.Load(strings.NewReader(`{"scopes": [{"name": "orders"}], "rules": [{"path": "/orders*", "scopes": ["orders"]}]}`))
+	check(t, err)
+	d.Config.Scopes = catalog
+	event := map[string]any{
+		"type": "REQUEST", "methodArn": "arn:aws:execute-api:eu-central-1:123456789012:a/prod/GET/orders", "path": "/orders",
+		"headers": map[string]string{"Authorization": "constant", "PRIVATE-TOKEN": "no-such-token-anywhere"},
+	}
+	kept := config.Authorizer{Response: "policy", CacheSeconds: 60, Source: "Authorization", WrongBearer: "unauthorized"}
+	payload, err := json.Marshal(event)
+	check(t, err)
+	if out, err := authorizer.Handler(d.as("authorizer"), kept).Invoke(t.Context(), payload); err == nil || !strings.Contains(err.Error(), `Message:"Unauthorized"`) {
+		t.Errorf("%s, %v", out, err)
+	}
+	if lines := d.logs.String(); !strings.Contains(lines, "rule for /orders*: opens /orders-internal too") || !strings.Contains(lines, "none presented") {
+		t.Errorf("logged %s", lines)
 	}
 }
 

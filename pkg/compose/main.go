@@ -2,6 +2,7 @@ package compose
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/config"
+	"latchkey/pkg/invocation"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 )
@@ -23,15 +25,26 @@ func Main(function string, build func(Deployment) lambda.Handler) {
 
 // Start starts a function: read parses its configuration from the environment, and build makes its
 // handler. If the configuration is invalid, one log line names every fault, and the process exits.
+// Whatever else ends the start is one such line too, and so is every error of an invocation.
 func Start[C any](function string, read func(environ []string) (C, error), build func(C, aws.Config) lambda.Handler) {
 	log := telemetry.Logger(function)
+	telemetry.CaptureStandardLog(log)
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			reason := invocation.Panicked(panicked)
+			if err, ok := panicked.(error); ok { // of a constructor; there is no request that it could quote
+				reason = fmt.Errorf("%w: %w", reason, err)
+			}
+			telemetry.Fatal(log, "function not started", "Panic", reason)
+		}
+	}()
 	cfg, err := read(os.Environ())
 	if err != nil {
-		telemetry.Fatal(log, "bad configuration", err)
+		telemetry.Fatal(log, "bad configuration", "ConfigurationInvalid", err)
 	}
 	sdk, err := sdkConfig(os.Getenv)
 	if err != nil {
-		telemetry.Fatal(log, "no AWS configuration", err)
+		telemetry.Fatal(log, "no AWS configuration", "ConfigurationInvalid", err)
 	}
 	lambda.Start(build(cfg, sdk))
 }
@@ -54,11 +67,11 @@ func Client(cfg config.Base, sdk aws.Config) *dynamodb.Client {
 	return dynamodb.NewFromConfig(sdk, store.Configure(cfg.Endpoint))
 }
 
-// Must returns the result of a constructor, and panics on an error, so that a function with a
+// Must returns the result of a constructor, and panics with its error, so that a function with a
 // missing part does not start.
 func Must[T any](made T, err error) T {
 	if err != nil {
-		panic("compose: " + err.Error())
+		panic(fmt.Errorf("compose: %w", err))
 	}
 	return made
 }

@@ -67,12 +67,17 @@ type Common struct {
 // Retention returns RetentionDays as a duration.
 func (b Base) Retention() time.Duration { return time.Duration(b.RetentionDays) * 24 * time.Hour }
 
+// rotationWindow is the default of the setting: time for two machines that share a token and start
+// its rotation together, and little for a thief.
+const rotationWindow = 10 * time.Second
+
 // DefaultSettings returns the settings that apply until administrators change them.
 func (c Common) DefaultSettings() settings.Settings {
 	return settings.Settings{
 		Prefix:           c.Prefix,
 		LastUsedInterval: time.Duration(c.LastUsedSeconds) * time.Second,
 		RetentionDays:    c.RetentionDays,
+		RotationWindow:   rotationWindow,
 	}
 }
 

@@ -30,6 +30,7 @@ func TestDefaults(t *testing.T) {
 		"prefix":             {c.Prefix, "lkpat_"},
 		"shards":             {c.Shards, 16},
 		"retention":          {c.Retention(), 90 * 24 * time.Hour},
+		"rotation window":    {c.DefaultSettings().RotationWindow, 10 * time.Second},
 		"last use":           {c.DefaultSettings().LastUsedInterval, 24 * time.Hour},
 		"wrong bearers":      {c.WrongBearers, 60},
 		"creations":          {c.Creations, 100},
@@ -109,7 +110,6 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	for _, test := range []struct{ variable, says string }{
-		{"SENDER_ADDRESS=not an address", "SENDER_ADDRESS is not a mail address"},
 		{"PEPPER=too short", "pepper is too short"},
 		{"LEAK_REPORTS_PER_MINUTE=many", "LEAK_REPORTS_PER_MINUTE is not a whole number"},
 	} {
@@ -120,7 +120,20 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
-	for _, nobody := range []string{"SENDER_ADDRESS=", "PUBLIC_URL="} {
+	for _, test := range []struct{ variable, says string }{
+		{"SENDER_ADDRESS=", "SENDER_ADDRESS"},
+		{"SENDER_ADDRESS=not an address", "SENDER_ADDRESS is not a mail address"},
+		{"PUBLIC_URL=", "PUBLIC_URL is missing"},
+		{"DAILY_MAILS=0", "DAILY_MAILS is below 1"},
+	} {
+		t.Run("leakmails: "+test.variable, func(t *testing.T) {
+			_, err := config.ReadLeakMails(enough("SENDER_ADDRESS=a@example.test", "PUBLIC_URL=https://example.test", test.variable))
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error = %v, want one about %s", err, test.says)
+			}
+		})
+	}
+	for _, nobody := range []string{"LEAK_QUEUE_URL=", "PUBLIC_URL="} {
 		if _, err := config.ReadLeaks(enough(nobody)); err != nil {
 			t.Errorf("leaks: %s: %v", nobody, err) // tokens end where nobody can be told
 		}
@@ -132,6 +145,7 @@ func TestFaults(t *testing.T) {
 		{"SENDER_ADDRESS=", "SENDER_ADDRESS"},
 		{"SENDER_ADDRESS=not an address", "SENDER_ADDRESS"},
 		{"SCAN_CONCURRENCY=0", "SCAN_CONCURRENCY"},
+		{"DAILY_MAILS=0", "DAILY_MAILS is below 1"},
 		{"SCAN_CONCURRENCY=few", "SCAN_CONCURRENCY is not a whole number"},
 		{"SCAN_ANY_TIME=sometimes", "SCAN_ANY_TIME is neither true nor false"},
 		{"SCAN_WORKERS=101", "SCAN_WORKERS"},

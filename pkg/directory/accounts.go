@@ -64,6 +64,9 @@ func (d *Directory) update(ctx context.Context, by principal.Principal, id accou
 	case before.Bot:
 		return account.Account{}, ErrBot
 	}
+	if before, err = d.withNote(ctx, before); err != nil {
+		return account.Account{}, err
+	}
 	after := before
 	set(&after.Username, change.Username)
 	set(&after.Name, change.Name)
@@ -71,9 +74,10 @@ func (d *Directory) update(ctx context.Context, by principal.Principal, id accou
 	set(&after.Note, change.Note)
 	set(&after.Admin, change.Admin)
 	set(&after.External, change.External)
-	if err := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email}).check(); err != nil {
+	if err := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email, Note: after.Note}).check(); err != nil {
 		return account.Account{}, err
 	}
+	after.Noted = after.Note != ""
 	updated := changes(d.find.Clock.Now(), audit.By(by, audit.Admin), before, after)
 	if len(updated) == 0 {
 		return before, nil

@@ -220,3 +220,52 @@ func TestTheGhostIsThereForAdministrators(t *testing.T) {
 		t.Errorf("the ghost is in the list: %+v", list)
 	}
 }
+
+// Notes are read for administrators only, and only where there are any.
+func TestNotes(t *testing.T) {
+	d, s := newDirectory(t)
+	for _, id := range []account.ID{1, 2} {
+		acct := s.accts[id]
+		acct.Noted = true
+		s.accts[id] = acct
+	}
+	s.notes = map[account.ID]string{1: "of root", 2: "of a person"}
+	for by, want := range map[account.ID]map[account.ID]string{1: s.notes, 2: {2: ""}} {
+		for id, note := range want {
+			if got, err := d.Get(t.Context(), s.caller(by), id); err != nil || got.Note != note {
+				t.Errorf("%d sees the note %q of %d, %v, want %q", by, got.Note, id, err, note)
+			}
+		}
+		listed, _, err := d.List(t.Context(), s.caller(by), directory.Filter{}, directory.Sort{}, 0, 20)
+		for _, got := range listed {
+			if err != nil || got.Note != want[got.ID] {
+				t.Errorf("%d sees the note %q of %d in the list, %v, want %q", by, got.Note, got.ID, err, want[got.ID])
+			}
+		}
+	}
+	var before, after account.Account
+	s.updateAccount = func() error { return nil }
+	s.updated = func(b, a account.Account) { before, after = b, a }
+	for change, want := range map[directory.Change][2]string{
+		{Name: ptr("Other")}:   {"of a person", "of a person"},
+		{Note: ptr("another")}: {"of a person", "another"},
+		{Note: ptr("")}:        {"of a person", ""},
+	} {
+		got, err := d.Update(t.Context(), s.caller(1), 2, change)
+		if err != nil || before.Note != want[0] || after.Note != want[1] || got.Note != want[1] || got.Noted != (want[1] != "") {
+			t.Errorf("%+v: from %q to %q, %v", change, before.Note, after.Note, err)
+		}
+	}
+	for length, good := range map[int]bool{directory.MaxNoteLength: true, directory.MaxNoteLength + 1: false} {
+		note := strings.Repeat("ä", length)
+		wanted := candidate()
+		wanted.Note = note
+		_, err := d.Create(t.Context(), s.caller(1), wanted)
+		_, updateErr := d.Update(t.Context(), s.caller(1), 2, directory.Change{Note: &note})
+		for _, err := range []error{err, updateErr} {
+			if broken, _ := errors.AsType[fault.Breaches](err); (err == nil) != good || !good && len(broken.Of("note")) != 1 {
+				t.Errorf("a note of %d characters: %v", length, err)
+			}
+		}
+	}
+}

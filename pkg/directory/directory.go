@@ -59,6 +59,9 @@ type Reader interface {
 	AccountByName(ctx context.Context, username string) (account.Account, error)
 	// Accounts passes the existing accounts to each, in no order.
 	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
+	// Notes passes the notes of those accounts that have one to each, in no order. The methods above
+	// leave them out.
+	Notes(ctx context.Context, ids []account.ID, each func(account.ID, string)) error
 	// CountAccounts returns the highest id assigned so far, or 0, and the number of accounts, which
 	// is lower if some were deleted.
 	CountAccounts(ctx context.Context) (last account.ID, accts int, err error)
@@ -113,6 +116,10 @@ type Candidate struct {
 // maxNameLength is the longest username and name, in characters, as in GitLab.
 const maxNameLength = 255
 
+// MaxNoteLength is the longest note, in characters. It leaves room in an item of DynamoDB (Quotas:
+// "Item size", 400 KB) whatever the characters are.
+const MaxNoteLength = 65_535
+
 // Create makes an account. Only administrators may. Errors: fault.ErrForbidden, fault.Breaches,
 // account.ErrEmailTaken, account.ErrUsernameTaken.
 func (d *Directory) Create(ctx context.Context, by principal.Principal, c Candidate) (account.Account, error) {
@@ -148,6 +155,7 @@ func (c Candidate) check() error {
 	}
 	checkLength(&broken, "name", c.Name, maxNameLength)
 	checkLength(&broken, "username", c.Username, maxNameLength)
+	checkLength(&broken, "note", c.Note, MaxNoteLength)
 	if reservedPath(c.Username) {
 		broken.Add("username", fault.Reserved, nil)
 	}
@@ -182,19 +190,47 @@ func validUsername(s string) bool {
 		!strings.HasSuffix(s, ".") && !strings.HasSuffix(lower, ".git") && !strings.HasSuffix(lower, ".atom")
 }
 
-// Get returns an account. Administrators may see every account, others only their own. Everything
+// Get returns an account, for administrators with its note. Administrators may see every account, others only their own. Everything
 // else is fault.ErrNotFound.
 func (d *Finder) Get(ctx context.Context, by principal.Principal, id account.ID) (account.Account, error) {
 	switch {
-	case id == by.Account.ID:
+	case id == by.Account.ID && !by.Account.Admin:
 		return by.Account, nil
+	case id == by.Account.ID:
+		return d.withNote(ctx, by.Account)
 	case !by.Account.Admin:
 		return account.Account{}, fault.ErrNotFound
 	case id == account.GhostID:
 		return account.Ghost(), nil
-	default:
-		return d.find.Reader.Account(ctx, id)
 	}
+	acct, err := d.find.Reader.Account(ctx, id)
+	if err != nil {
+		return account.Account{}, err
+	}
+	return d.withNote(ctx, acct)
+}
+
+// withNote returns an account with its note.
+func (d *Finder) withNote(ctx context.Context, acct account.Account) (account.Account, error) {
+	accts := []account.Account{acct}
+	err := d.addNotes(ctx, accts)
+	return accts[0], err
+}
+
+// addNotes fills in the notes of those accounts that have one.
+func (d *Finder) addNotes(ctx context.Context, accts []account.Account) error {
+	var ids []account.ID
+	for _, acct := range accts {
+		if acct.Noted && acct.Note == "" {
+			ids = append(ids, acct.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return d.find.Reader.Notes(ctx, ids, func(id account.ID, note string) {
+		accts[slices.IndexFunc(accts, func(acct account.Account) bool { return acct.ID == id })].Note = note
+	})
 }
 
 // ByName returns the account with a username, for the console.
@@ -289,7 +325,7 @@ const (
 )
 
 // List returns limit accounts from offset on, and the number of matches. Administrators see all
-// accounts, others only their own. Without a filter and an order it reads only the accounts of the
+// accounts with their notes, others only their own. Without a filter and an order it reads only the accounts of the
 // page.
 func (d *Finder) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) ([]account.Account, int, error) {
 	if !by.Account.Admin {
@@ -299,6 +335,14 @@ func (d *Finder) List(ctx context.Context, by principal.Principal, f Filter, s S
 		}
 		return accts[min(offset, len(accts)):], len(accts), nil
 	}
+	accts, total, err := d.listAll(ctx, f, s, offset, limit)
+	if err == nil {
+		err = d.addNotes(ctx, accts)
+	}
+	return accts, total, err
+}
+
+func (d *Finder) listAll(ctx context.Context, f Filter, s Sort, offset, limit int) ([]account.Account, int, error) {
 	if f.Username != "" {
 		acct, err := d.find.Reader.AccountByName(ctx, f.Username)
 		if strings.EqualFold(f.Username, account.Ghost().Username) {

@@ -27,6 +27,7 @@ var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 // of the method it is named after.
 type fakeStore struct {
 	accts  map[account.ID]account.Account
+	notes  map[account.ID]string // of accounts that are noted
 	writes int
 	read   []account.ID
 
@@ -41,12 +42,16 @@ type fakeStore struct {
 	leave         func(account.ID) (bool, error)
 	updates       int
 	updateAccount func() error
+	updated       func(before, after account.Account)
 	events        []audit.Event // of all changes
 }
 
 func (s *fakeStore) UpdateAccount(_ context.Context, before, after account.Account, updated []audit.Event) error {
 	s.events = append(s.events, updated...)
 	s.updates++
+	if s.updated != nil {
+		s.updated(before, after)
+	}
 	if s.updateAccount != nil {
 		return s.updateAccount()
 	}
@@ -115,6 +120,15 @@ func (s *fakeStore) CreateAccount(_ context.Context, u account.Account, created 
 	u.ID = account.ID(len(s.accts) + 1)
 	s.accts[u.ID] = u
 	return u, nil
+}
+
+func (s *fakeStore) Notes(_ context.Context, ids []account.ID, each func(account.ID, string)) error {
+	for _, id := range ids {
+		if note := s.notes[id]; note != "" {
+			each(id, note)
+		}
+	}
+	return nil
 }
 
 func (s *fakeStore) SetAccountState(_ context.Context, id account.ID, from, to account.State, moved audit.Event) error {

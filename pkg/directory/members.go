@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ type MemberView struct {
 var (
 	// ErrNoMember means that an account is not a member now.
 	ErrNoMember = fmt.Errorf("%w: member", fault.ErrNotFound)
-	// ErrNoAccount means that the account to add does not exist.
+	// ErrNoAccount means that the account to add does not exist or is hidden from the caller.
 	ErrNoAccount = fmt.Errorf("%w: account", fault.ErrNotFound)
 	// ErrMemberExists means that an account is already a member.
 	ErrMemberExists = fmt.Errorf("%w: member", fault.ErrTaken)
@@ -216,7 +217,8 @@ func (d *Finder) manage(ctx context.Context, by principal.Principal, kind projec
 
 // An Addition is a membership to create.
 type Addition struct {
-	// Account is the account's id; if it is 0, Username names the account.
+	// Account is the account's id; if it is 0, Username names the account. Only administrators may
+	// name by id, or name a bot, with whom they share no project or group.
 	Account   account.ID
 	Username  string
 	Level     project.Level
@@ -238,7 +240,7 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 	if !access.AtLeast(a.Level) {
 		return MemberView{}, fault.ErrForbidden
 	}
-	acct, err := d.wanted(ctx, a)
+	acct, err := d.wanted(ctx, by, a)
 	if err != nil {
 		return MemberView{}, err
 	}
@@ -267,17 +269,50 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 	return MemberView{Member: m, Account: acct, Author: by.Account}, nil
 }
 
-// wanted returns the account of an addition.
-func (d *Finder) wanted(ctx context.Context, a Addition) (acct account.Account, err error) {
+// wanted returns the account of an addition. The reply shows its names and state, so people who
+// are not administrators must know it already: by its username, which they have from its owner, or
+// from a project or group that they share. Ids can be counted through, and so can the names of bots.
+func (d *Finder) wanted(ctx context.Context, by principal.Principal, a Addition) (acct account.Account, err error) {
 	if a.Account != 0 {
 		acct, err = d.find.Reader.Account(ctx, a.Account)
 	} else {
 		acct, err = d.find.Reader.AccountByName(ctx, a.Username)
 	}
-	if errors.Is(err, fault.ErrNotFound) || err == nil && acct.ID == account.GhostID {
-		err = ErrNoAccount
+	known := by.Account.Admin || a.Account == 0 && !acct.Bot
+	if err == nil && !known {
+		known, err = d.together(ctx, by.Account.ID, acct.ID)
+	}
+	if errors.Is(err, fault.ErrNotFound) || err == nil && (!known || acct.ID == account.GhostID) {
+		return account.Account{}, ErrNoAccount
 	}
 	return acct, err
+}
+
+// together reports whether two accounts are members of the same project or group, directly or
+// through a group above.
+func (d *Finder) together(ctx context.Context, one, other account.ID) (bool, error) {
+	ones, err := d.levelsOf(ctx, one)
+	if err != nil {
+		return false, err
+	}
+	others, err := d.levelsOf(ctx, other)
+	if err != nil {
+		return false, err
+	}
+	// Everything that both reach lies at or below one's membership and at or below the other's, so
+	// one of these two lies at or below the other.
+	below := func(these, those levels) (found bool, err error) {
+		ids := slices.Collect(maps.Keys(these))
+		err = d.find.Projects.ProjectsByID(ctx, ids, func(proj project.Project) {
+			found = found || those.of(proj) != project.NoLevel
+		})
+		return found, err
+	}
+	found, err := below(ones, others)
+	if err == nil && !found {
+		found, err = below(others, ones)
+	}
+	return found, err
 }
 
 // checkMember reports every rule that a membership would break.

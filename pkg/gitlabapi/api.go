@@ -3,11 +3,9 @@ package gitlabapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +16,7 @@ import (
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/invocation"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
@@ -111,8 +110,7 @@ func (api *API) serve(own []route) proxy.Handler {
 		c := api.newCall(w, r, from)
 		defer func() {
 			if panicked := recover(); panicked != nil {
-				// The log leaves the value out because it may quote the request.
-				c.err = fmt.Errorf("handler panicked with a %T at %s", panicked, panicSite(debug.Stack()))
+				c.err = invocation.Panicked(panicked)
 				if c.status == 0 {
 					c.refuse(errors.New("panic"))
 				}
@@ -299,17 +297,4 @@ func (c *call) normalise() error {
 	normal.URL = &clean
 	c.r = &normal
 	return nil
-}
-
-// panicSite returns the file and line of a panic. The arguments that a stack
-// trace also prints may be secret.
-func panicSite(stack []byte) string {
-	lines := strings.Split(string(stack), "\n")
-	for i, line := range lines {
-		if strings.HasPrefix(line, "panic(") && i+3 < len(lines) {
-			position, _, _ := strings.Cut(strings.TrimSpace(lines[i+3]), " ")
-			return position
-		}
-	}
-	return "unknown"
 }

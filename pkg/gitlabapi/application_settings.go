@@ -22,6 +22,7 @@ type applicationSettingsJSON struct {
 	Impersonation         bool    `json:"impersonation_enabled"`
 	LastUsedInterval      int     `json:"last_used_interval_seconds"`
 	RetentionDays         int     `json:"inactive_resource_access_tokens_delete_after_days"`
+	RotationWindow        int     `json:"rotation_window_seconds"`
 }
 
 func applicationSettingsWire(s settings.Application, now time.Time) applicationSettingsJSON {
@@ -30,6 +31,7 @@ func applicationSettingsWire(s settings.Application, now time.Time) applicationS
 		ExpiryRequired: !s.ExpiryOptional, ServiceExpiryRequired: !s.ExpiryOptional,
 		ExpiryEnforced: !s.ExpiryIgnored, Impersonation: !s.ImpersonationOff,
 		Prefix: s.Prefix, LastUsedInterval: int(s.LastUsedInterval.Seconds()), RetentionDays: s.RetentionDays,
+		RotationWindow: int(s.RotationWindow.Seconds()),
 	}
 	if s.LifetimeDays != 0 {
 		wire.Lifetime = &s.LifetimeDays
@@ -44,7 +46,7 @@ func applicationSettingsWire(s settings.Application, now time.Time) applicationS
 var settingNames = []string{
 	"max_personal_access_token_lifetime", "require_personal_access_token_expiry", "enforce_pat_expiration",
 	"personal_access_token_prefix", "impersonation_enabled", "last_used_interval_seconds",
-	"inactive_resource_access_tokens_delete_after_days", "service_access_tokens_expiration_enforced", "disable_personal_access_tokens",
+	"inactive_resource_access_tokens_delete_after_days", "rotation_window_seconds", "service_access_tokens_expiration_enforced", "disable_personal_access_tokens",
 }
 
 func (api *settingsAPI) applicationSettings(c *call) error {
@@ -86,10 +88,8 @@ func (b *binder) settingsChange() (settings.Change, error) {
 	if value, present := b.scalar("personal_access_token_prefix"); present {
 		change.Prefix = &value
 	}
-	if seconds := b.positive("last_used_interval_seconds"); seconds != nil {
-		interval := time.Duration(*seconds) * time.Second
-		change.LastUsedInterval = &interval
-	}
+	change.LastUsedInterval = b.seconds("last_used_interval_seconds")
+	change.RotationWindow = b.seconds("rotation_window_seconds")
 	b.boolean("service_access_tokens_expiration_enforced") // there are no service accounts
 	disabled := b.truth("disable_personal_access_tokens")
 	if err := b.fault(); err != nil {
@@ -113,6 +113,16 @@ func (b *binder) days(name string) *int {
 		return new(int)
 	}
 	return b.positive(name)
+}
+
+// seconds returns an optional length of time.
+func (b *binder) seconds(name string) *time.Duration {
+	n := b.positive(name)
+	if n == nil {
+		return nil
+	}
+	length := time.Duration(*n) * time.Second
+	return &length
 }
 
 // positive returns an optional whole number that fits an int on any machine. The

@@ -38,7 +38,7 @@ func settingsCases() []replyCase {
 	}
 	everything := `{"max_personal_access_token_lifetime":30,"require_personal_access_token_expiry":false,"enforce_pat_expiration":false,` +
 		`"personal_access_token_prefix":"acme-","impersonation_enabled":false,"last_used_interval_seconds":600,` +
-		`"inactive_resource_access_tokens_delete_after_days":7,"service_access_tokens_expiration_enforced":false,"disable_personal_access_tokens":false}`
+		`"inactive_resource_access_tokens_delete_after_days":7,"rotation_window_seconds":60,"service_access_tokens_expiration_enforced":false,"disable_personal_access_tokens":false}`
 	return []replyCase{
 		{"settings", get("settings", settingsPath, "root"), nil},
 		{"settings that were changed", get("settings", settingsPath, "root"), limited},
@@ -72,7 +72,7 @@ func settingsCases() []replyCase {
 		{"settings of the wrong types", putSettings("root", `{"max_personal_access_token_lifetime":"long","require_personal_access_token_expiry":"maybe","enforce_pat_expiration":7,`+
 			`"impersonation_enabled":[],"last_used_interval_seconds":1.5,"inactive_resource_access_tokens_delete_after_days":-1,"personal_access_token_prefix":{}}`), nil},
 		{"settings that cannot be", putSettings("root", `{"max_personal_access_token_lifetime":366,"last_used_interval_seconds":599,`+
-			`"inactive_resource_access_tokens_delete_after_days":0,"personal_access_token_prefix":"no spaces"}`), nil},
+			`"inactive_resource_access_tokens_delete_after_days":0,"rotation_window_seconds":61,"personal_access_token_prefix":"no spaces"}`), nil},
 		{"a limit beyond any number", putSettings("root", `{"max_personal_access_token_lifetime":99999999999999999999}`), nil},
 		{"a prefix that starts an earlier one", putSettings("root", `{"personal_access_token_prefix":"lkp"}`), nil},
 		{"no prefix", putSettings("root", `{"personal_access_token_prefix":""}`), nil},

@@ -56,7 +56,8 @@ var story = stage(func(tb testing.TB, w *world) {
 	check(tb, err)
 	_, err = w.issuer.Rotate(next(), owner, w.tokens["reading"].ID, lifecycle.Rotation{})
 	check(tb, err)
-	check(tb, w.revoker.Revoke(next(), root.As(w.users["owner"]), w.tokens["registry"].ID))
+	_, err = w.revoker.Revoke(next(), root.As(w.users["owner"]), w.tokens["registry"].ID, lifecycle.Alone)
+	check(tb, err)
 	impersonation, err := w.issuer.CreateImpersonation(next(), root, w.users["owner"].ID, lifecycle.Spec{Name: "look", Scopes: w.tokens["owner"].Scopes[:1]})
 	check(tb, err)
 	acting := w.as("owner", impersonation.Token)
@@ -163,7 +164,7 @@ func (w *world) told(tb testing.TB) []string {
 			{"behind", e.Asker, e.Asker != 0}, {"with", e.Presented, e.Presented != 0}, {"from", e.Address, e.Address != ""},
 			{"in", e.RequestID, e.RequestID != ""}, {"token", e.Token, e.Token != 0}, {"after", e.Previous, e.Previous != 0},
 			{"target", e.Target, e.Target != ""}, {"change", e.Change + ":" + e.From + ":" + e.To, e.Change != ""},
-			{"omitted", e.Omitted, e.Omitted != 0},
+			{"omitted", e.Omitted, e.Omitted != 0}, {"tokens", e.Tokens, e.Tokens != 0},
 		} {
 			if part.shown {
 				line += fmt.Sprintf(", %s %v", part.word, part.value)
@@ -270,9 +271,9 @@ func TestWhatIsWrittenDown(t *testing.T) {
 				"application_setting_updated admin instance/1 by 1" + asRoot + ", target prefix, change prefix:lkpat_:acme_"}},
 
 		"revoke everything of one's own": {request: remove("/api/v4/user/personal_access_tokens", "owner"), want: []string{
-			"personal_access_tokens_revoked self account/2 by 2" + asOwner + ", target owner"}},
+			"personal_access_tokens_revoked self account/2 by 2" + asOwner + ", target owner, tokens 5"}},
 		"revoke everything as administrator": {request: remove("/api/v4/users/3/personal_access_tokens", "root"), want: []string{
-			"personal_access_tokens_revoked admin account/3 by 1" + asRoot + ", target other"}},
+			"personal_access_tokens_revoked admin account/3 by 1" + asRoot + ", target other, tokens 1"}},
 		"rotate with an overlap": {request: post("issue", ownToken+"/rotate", "rotating", `{"overlap_seconds":60}`), want: []string{
 			"personal_access_token_rotated self account/2 by 2, with 8388612" + in + ", token 8388616, after 8388612, target of rotating"}},
 
@@ -283,7 +284,7 @@ func TestWhatIsWrittenDown(t *testing.T) {
 		"create a group": {request: post("directory", groups, "owner", `{"name":"New","path":"new"}`), want: []string{
 			"group_created self group/1 by 2" + asOwner + ", target new"}},
 		"create a project where there is one": {request: post("directory", projects, "root", `{"name":"Web","path":"web","namespace_id":7}`), before: withProjects},
-		"add a member": {request: post("directory", web+"/members", "owner", `{"user_id":5,"access_level":20}`), before: withProjects, want: []string{
+		"add a member": {request: post("directory", web+"/members", "owner", `{"username":"sleeper","access_level":20}`), before: withProjects, want: []string{
 			"member_created manager project/8 by 2" + asOwner + ", target sleeper, change level::20"}},
 		"add a member to a group": {request: post("directory", acme+"/members", "root", `{"user_id":5,"access_level":20}`), before: withProjects, want: []string{
 			"member_created admin group/7 by 1" + asRoot + ", target sleeper, change level::20"}},
@@ -397,7 +398,7 @@ func TestTheConsoleIsWrittenDown(t *testing.T) {
 			"personal_access_token_revoked console account/2 by 0, in an-invocation, token " + readingToken + ", target of reading"}},
 		{"revoke", `{"action":"revoke_token","id":` + readingToken + `}`, nil},
 		{"revoke", `{"action":"revoke_everything","username":"owner"}`, []string{
-			"personal_access_tokens_revoked console account/2 by 0, in an-invocation, target owner"}},
+			"personal_access_tokens_revoked console account/2 by 0, in an-invocation, target owner, tokens 4"}},
 	} {
 		w.told(t)
 		w.clock.Advance(time.Second)

@@ -69,6 +69,8 @@ func auditText(e audit.Event) string {
 			return fmt.Sprintf("Attempted to create %s without the right to", what)
 		case audit.NameOf(kind, audit.Strayed):
 			return fmt.Sprintf("Refused %s with id %s, which may not be used from this address", what, e.Token)
+		case audit.NameOf(kind, audit.Reported):
+			return fmt.Sprintf("%s with id %s was reported as leaked after its rotation", capital(what), e.Token)
 		}
 	}
 	about := fmt.Sprintf("with id %d", e.Entity.ID)

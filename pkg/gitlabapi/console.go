@@ -144,7 +144,21 @@ func valueTaken(err error) error {
 	return err
 }
 
+// badInput gives an error in a payload the kind of its fault, and keeps its text.
+type badInput struct{ error }
+
+func (b badInput) Unwrap() []error { return []error{fault.ErrInput, b.error} }
+
+// consoleSpec returns the token that a payload asks for. Its errors are of the kind fault.Invalid.
 func consoleSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, error) {
+	spec, err := readSpec(issuer, p)
+	if err != nil {
+		err = badInput{err}
+	}
+	return spec, err
+}
+
+func readSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, error) {
 	spec := lifecycle.Spec{Name: p.Name, Description: p.Description}
 	var err error
 	if spec.Scopes, err = issuer.Scopes().Parse(p.Scopes); err != nil {
@@ -190,6 +204,12 @@ type revokedJSON struct {
 	Revoked bool  `json:"revoked"`
 	ID      int64 `json:"id,omitempty"`
 	UserID  int64 `json:"user_id,omitempty"`
+	// Successor is the newest token of the chain, if the token was rotated before.
+	Successor int64 `json:"successor_id,omitempty"`
+}
+
+func revokedWire(r lifecycle.Revocation) revokedJSON {
+	return revokedJSON{Revoked: true, ID: int64(r.Token.ID), UserID: int64(r.Token.Owner), Successor: int64(r.Successor)}
 }
 
 // RevokeConsole returns the console of revoke. revoke_token revokes a token by value or by id;
@@ -204,12 +224,13 @@ func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Fin
 		var err error
 		switch {
 		case p == (revokePayload{Action: "revoke_token", Value: p.Value}) && p.Value != "":
-			var id token.ID
-			id, err = revoker.RevokeValueByConsole(ctx, by.Request.ID, p.Value)
-			done = revokedJSON{Revoked: true, ID: int64(id), UserID: int64(id.Owner())}
+			var r lifecycle.Revocation
+			r, err = revoker.RevokeValueByConsole(ctx, by.Request.ID, p.Value)
+			done = revokedWire(r)
 		case p == (revokePayload{Action: "revoke_token", ID: p.ID}) && p.ID != 0:
-			err = revoker.RevokeByConsole(ctx, by.Request.ID, token.ID(p.ID))
-			done = revokedJSON{Revoked: true, ID: p.ID, UserID: int64(token.ID(p.ID).Owner())}
+			var r lifecycle.Revocation
+			r, err = revoker.RevokeByConsole(ctx, by.Request.ID, token.ID(p.ID))
+			done = revokedWire(r)
 		case p == (revokePayload{Action: "revoke_everything", Username: p.Username}) && p.Username != "":
 			var acct account.Account
 			if acct, err = accounts.ByName(ctx, p.Username); err == nil {

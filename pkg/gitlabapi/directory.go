@@ -40,7 +40,11 @@ func (api *directoryAPI) routes() []route {
 }
 
 func (api *directoryAPI) self(c *call) error {
-	return api.show(c, c.by.Account, c.by.Account.Admin)
+	acct, err := api.directory.Get(c.ctx, c.by, c.by.Account.ID)
+	if err != nil {
+		return err
+	}
+	return api.show(c, acct, c.by.Account.Admin)
 }
 
 // show replies with an account. Administrators also see who made it.
@@ -119,12 +123,28 @@ func (api *directoryAPI) list(c *call) error {
 		}
 	}
 	return c.page(page, total, each(accounts, func(acct account.Account) userJSON {
+		acct.Note = start(acct.Note, maxListedNote)
 		wire := c.userWire(acct, c.by.Account.Admin)
 		if c.by.Account.Admin {
 			wire.CreatedBy = c.authorWire(authors, acct.CreatedBy)
 		}
 		return wire
 	}))
+}
+
+// maxListedNote is how many characters of a note a list shows. A page of the longest notes would be
+// longer than a reply of a function may be (Lambda quotas: 6 MB).
+const maxListedNote = 10_000
+
+// start returns the first characters of a text.
+func start(text string, characters int) string {
+	n := 0
+	for i := range text {
+		if n++; n > characters {
+			return text[:i]
+		}
+	}
+	return text
 }
 
 // create makes an account. GitLab's clients must send a password or request one; Latchkey ignores

@@ -113,6 +113,10 @@ func (api *tokensAPI) getImpersonation(c *call) error {
 }
 
 func (api *revokeAPI) revokeImpersonation(c *call) error {
+	reach := c.reach()
+	if err := c.fault(); err != nil {
+		return err
+	}
 	owner, id, err := c.impersonationIDs()
 	if err != nil {
 		return err
@@ -124,5 +128,5 @@ func (api *revokeAPI) revokeImpersonation(c *call) error {
 			unchangedSince = time.Time{}
 		}
 	}
-	return c.revoked(id, api.revoker.RevokeImpersonation(c.ctx, c.by, owner, id, unchangedSince))
+	return c.revoked(api.revoker.RevokeImpersonation(c.ctx, c.by, owner, id, unchangedSince, reach))
 }

@@ -240,10 +240,11 @@ func (api *issueAPI) rotated(c *call, issued lifecycle.Issued) error {
 // replayOrReuse serves the retry of a rotation whose reply was lost: the rotated token with the key
 // of the first request, even if the token has expired since. The key with another request is
 // refused and revokes nothing, because only the client that rotated has it. A request from outside
-// the token's networks never counts as a retry. Every other use of a revoked token is reuse.
+// the token's networks never counts as a retry. Any other use of the token within the rotation
+// window is refused and revokes nothing. Every other use of a revoked token is reuse.
 func (api *issueAPI) replayOrReuse(c *call, refusal *verify.Refusal) error {
 	rotation, err := c.rotation()
-	if c.unread == nil && err == nil && rotatedAway(refusal.Token) && refusal.Account.Usable() == nil && refusal.Token.Networks.Allow(c.request.Address) {
+	if c.unread == nil && err == nil && refusal.Token.RotatedAway() && refusal.Account.Usable() == nil && refusal.Token.Networks.Allow(c.request.Address) {
 		issued, err := api.issuer.Replay(c.ctx, refusal.Token, rotation.Key)
 		switch {
 		case err == nil && issued.Token.Previous == refusal.Token.ID:
@@ -255,15 +256,16 @@ func (api *issueAPI) replayOrReuse(c *call, refusal *verify.Refusal) error {
 	return api.reuse(c, refusal)
 }
 
-// rotatedAway reports whether a rotation, and nothing else, ended the token or will end it.
-func rotatedAway(t token.Token) bool {
-	return t.Superseded() && (t.RevokedAt.IsZero() || t.RevokedReason == token.ReasonRotated)
-}
-
-// reuse revokes the family of a revoked token that is presented for rotation.
+// reuse revokes the family of a revoked token that is presented for rotation, unless another
+// process of the same client may just have rotated it. No such process is outside its networks.
 func (api *issueAPI) reuse(c *call, refusal *verify.Refusal) error {
 	if !errors.Is(refusal, token.ErrRevoked) || strings.Trim(c.path("id"), "0123456789") != "" {
 		return nil
+	}
+	if refusal.Token.Networks.Allow(c.request.Address) {
+		if err := api.issuer.CheckWindow(c.ctx, refusal.Token); err != nil {
+			return err
+		}
 	}
 	// The sender is unknown: anybody may have found the bearer.
 	nobody := c.nobodyWith(refusal.Token)

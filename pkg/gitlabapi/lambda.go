@@ -22,7 +22,9 @@ import (
 type Console func(ctx context.Context, by principal.Principal, payload json.RawMessage) (any, error)
 
 // ErrEvent means that a function does not serve this event.
-var ErrEvent = errors.New("event is neither a request from API Gateway nor a console payload of this function; see events/ for samples")
+var ErrEvent = &invocation.Error{
+	Type: "EventInvalid", Message: "event is neither a request from API Gateway nor a console payload of this function; see events/ for samples",
+}
 
 // Lambda returns the Lambda handler of a function. REST API proxy events go to h, everything else
 // to console, which may be nil. Every event of the gateway has an httpMethod, and no client can

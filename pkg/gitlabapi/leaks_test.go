@@ -3,7 +3,6 @@ package gitlabapi_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -18,6 +17,7 @@ import (
 
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
@@ -84,7 +84,7 @@ func TestReportedTokensEnd(t *testing.T) {
 					want[leaked] = "leak"
 				}
 				got := door(t, w, report(
-					w.bearers["owner"], "somebody-elses-token-here", w.bearers["root"], w.bearers["owner"], "", "x",
+					" "+w.bearers["owner"]+"\r\n", "somebody-elses-token-here", w.bearers["root"]+"\n", w.bearers["owner"], "x",
 					w.bearers["revoked"], w.bearers["blocked"], w.bearers["expired"], w.bearers["reading"], odd,
 					commas, w.bearers["other"][1:], w.bearers["sleeper"]+"x",
 				))
@@ -105,7 +105,7 @@ func TestReportedTokensEnd(t *testing.T) {
 	}
 }
 
-// Breaks if a stranger can find out by a report which values are ours.
+// Every report that was dealt with has the same reply.
 func TestTheReplyToAReportGivesNothingAway(t *testing.T) {
 	w := newWorld(t)
 	w.chosen(t, "chosen", "other", "token-string-here123")
@@ -118,7 +118,6 @@ func TestTheReplyToAReportGivesNothingAway(t *testing.T) {
 		"a chosen one":         leakOf(t, "token-string-here123"),
 		"an administrator's":   leakOf(t, w.bearers["root"]),
 		"a malformed one":      leakOf(t, "lkpat_000000000000000000000000000000000000"),
-		"an empty one":         leakOf(t, ""),
 		"a very long one":      leakOf(t, strings.Repeat("x", 10_000)),
 		"control characters":   leakOf(t, "\x00\x01", "a\nb"),
 		"the same many times":  leakOf(t, slices.Repeat([]string{w.bearers["other"]}, 1000)...),
@@ -161,6 +160,11 @@ func TestReportsThatAreRefused(t *testing.T) {
 		{"a body of the largest size", padded(512 << 10), 204, ""},
 		{"a byte more", padded(512<<10 + 1), 400, "body is too large (maximum is 524288 bytes)"},
 		{"none", json(`{}`), 400, "tokens is missing"},
+		{"an empty value", json(`{"tokens":[""]}`), 400, "tokens has an empty value"},
+		{"an empty value among others", leakOf(t, w.bearers["owner"], ""), 400, "tokens has an empty value"},
+		{"an empty value in a form", leakForm(""), 400, "tokens has an empty value"},
+		{"an empty lone value", json(`{"tokens":""}`), 400, "tokens has an empty value"},
+		{"a value of nothing but white space", leakOf(t, w.bearers["owner"], " \t\r\n\u00a0"), 400, "tokens has an empty value"},
 		{"null", json(`{"tokens":null}`), 400, "tokens is missing"},
 		{"an empty list", json(`{"tokens":[]}`), 400, "tokens is missing"},
 		{"no body", json(""), 400, "tokens is missing"},
@@ -207,7 +211,7 @@ func TestAReportThatFails(t *testing.T) {
 		down := true
 		w.breakEngine(func(operation string) bool { return down && operation == "BatchGetItem" })
 		golden(t, "leak report while the engine is away", throughBoth(t, w, report(w)).String())
-		foreign := throughBoth(t, w, leakOf(t, "x"))
+		foreign := throughBoth(t, w, leakOf(t, "somebody-elses-token-here"))
 		if foreign.status != 503 {
 			t.Errorf("of nothing that is ours: %s", foreign)
 		}
@@ -270,124 +274,126 @@ func TestAnAddressMaySendSoManyReports(t *testing.T) {
 	}
 }
 
-// A slowClient is an engine that takes its time, and may be away then.
-type slowClient struct {
-	takes time.Duration
-	away  bool
-	next  dynamodb.HTTPClient
+// A queue keeps what it is given.
+type queue struct {
+	got  [][]token.ID
+	fail error
 }
 
-func (c slowClient) Do(r *http.Request) (*http.Response, error) {
-	time.Sleep(c.takes) // sleep: in a bubble, whose time passes at once
-	if c.away {
-		return nil, errors.New("connection reset")
+func (q *queue) Add(_ context.Context, ids []token.ID) error {
+	if q.fail != nil {
+		return q.fail
 	}
-	return c.next.Do(r)
+	q.got = append(q.got, ids)
+	return nil
 }
 
-// Breaks if the time of a reply tells whether values are ours. In the bubble, time
-// passes only while the table or the mail service takes its own.
-func TestTheTimeOfAReplyGivesNothingAway(t *testing.T) {
-	const values, short = 40, 2 * time.Millisecond
-	step := gitlabapi.LeakStep(values)
-	for _, c := range []struct {
-		name  string
-		ours  int           // of the values
-		takes time.Duration // a request to the table, and the mail about a token
-		away  bool          // the table
-		limit time.Duration // of the invocation
-		want  time.Duration
-	}{
-		{"none of ours", 0, short, false, time.Hour, step},
-		{"one of ours", 1, short, false, time.Hour, step},
-		{"nothing but ours", values, short, false, time.Hour, step},
-		{"none of ours, in no time", 0, 0, false, time.Hour, step},
-		{"nothing but ours, in no time", values, 0, false, time.Hour, step},
-		{"none of ours, just in time", 0, step - 1, false, time.Hour, step},
-		{"none of ours, just too late", 0, step + 1, false, time.Hour, 2 * step},
-		{"nothing but ours, much too late", values, step / 20, false, time.Hour, 3 * step},
-		{"none of ours, looked up in vain", 0, short, true, time.Hour, step},
-		{"nothing but ours, looked up in vain", values, short, true, time.Hour, step},
-		{"none of ours, by the deadline", 0, short, false, step / 2, step / 2},
-		{"nothing but ours, by the deadline", values, short, false, step / 2, step / 2},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
-			reported := make([]string, values)
-			for i := range reported {
-				reported[i] = fmt.Sprintf("lkpat_%036d", i)
-				if name := fmt.Sprintf("leaked %d", i); i < c.ours {
-					w.issue(t, name, "other", scope.API)
-					reported[i] = w.bearers[name]
-				}
-			}
-			w.connect(dynamodb.New(w.client.Options(), func(o *dynamodb.Options) {
-				o.RetryMaxAttempts = 1
-				o.HTTPClient = slowClient{c.takes, c.away, o.HTTPClient}
-			}))
-			w.leakStep, w.messenger = gitlabapi.LeakStep, &messenger{takes: c.takes}
-			event := raw(t, leakOf(t, reported...).event(w))
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), c.limit)
-				defer cancel()
-				watch := clock.StartStopwatch()
-				_, err := gitlabapi.Lambda(w.function("leaks"), nil).Invoke(ctx, event)
-				check(t, err)
-				if took := watch.Elapsed(); took != c.want {
-					t.Errorf("took %s, want %s", took, c.want)
-				}
-			})
-			if ended := w.counts.total["TokensRevoked leak"]; ended != c.ours && !c.away {
-				t.Errorf("%d tokens ended, of %d", ended, c.ours)
-			}
-		})
-	}
-}
-
-// A messenger keeps what it was to tell.
-type messenger struct {
-	told      [][]token.ID
-	publicURL string
-	takes     time.Duration // a token's mail
-	fail      error
-}
-
-func (m *messenger) Leaked(_ context.Context, tokens []token.Token, publicURL string) (int, error) {
-	var ids []token.ID
-	for _, t := range tokens {
-		time.Sleep(m.takes) // sleep: in a bubble, whose time passes at once
-		ids = append(ids, t.ID)
-	}
-	m.told, m.publicURL = append(m.told, ids), publicURL
-	return len(ids), m.fail
-}
-
-// What cannot be told has ended all the same: the reply is that of every report,
-// and the same report made again tries again.
+// Breaks if a mail is lost: a report whose ids were not queued is no success, and the same report made
+// again queues them. What was reported has ended all the same.
 func TestOwnersAreToldOfLeaks(t *testing.T) {
 	w := newWorld(t)
-	m := &messenger{fail: errors.New("mail service away")}
-	w.messenger = m
+	q := &queue{fail: fmt.Errorf("%w: queue away", fault.ErrUnavailable)}
+	w.queue = q
 	report := leakOf(t, w.bearers["owner"], w.bearers["revoked"], "x", w.bearers["other"])
+	golden(t, "leak report while the queue is away", throughLambda(t, w, report).String())
+	if reasons := w.reasons(t); reasons["owner"] != "leak" || reasons["other"] != "leak" {
+		t.Errorf("ended %v", reasons)
+	}
+	q.fail = nil
 	for range 2 {
 		if got := throughLambda(t, w, report); got.status != 204 {
 			t.Errorf("%s", got)
 		}
-		m.fail = nil
 	}
 	both := []token.ID{w.tokens["owner"].ID, w.tokens["other"].ID}
-	if !reflect.DeepEqual(m.told, [][]token.ID{both, both}) || m.publicURL != publicURL {
-		t.Errorf("told %v at %s, want %v twice", m.told, m.publicURL, both)
+	if !reflect.DeepEqual(q.got, [][]token.ID{both, both}) {
+		t.Errorf("queued %v, want %v twice", q.got, both)
 	}
-	if throughLambda(t, w, leakOf(t, "x", w.bearers["revoked"])); len(m.told) != 2 {
-		t.Error("told of nothing")
+	check(t, w.table.Mark(t.Context(), w.tokens["owner"], token.MarkLeaked, now))
+	throughLambda(t, w, report)
+	if throughLambda(t, w, leakOf(t, "x", w.bearers["revoked"])); !reflect.DeepEqual(q.got[2:], [][]token.ID{both[1:]}) {
+		t.Errorf("then queued %v, want %v", q.got[2:], both[1:])
 	}
-	if !strings.Contains(w.logs.String(), "mail service away") || w.counts.total["LeakMails failed"] != 1 || w.counts.total["LeakMails sent"] != 4 {
-		t.Errorf("counted %v, logged %s", w.counts.total, w.logs)
+}
+
+// Breaks if a report can cost more than it must: a thousand values take ten batch reads, and what
+// cannot be a bearer none.
+func TestAReportCostsAtMostTenReads(t *testing.T) {
+	w := newWorld(t)
+	var asked []string
+	w.breakEngine(func(operation string) bool {
+		asked = append(asked, operation)
+		return false
+	})
+	var possible, impossible []string
+	for i := range 1000 {
+		possible = append(possible, fmt.Sprintf("a-possible-value-of-%04d", i))
+		impossible = append(impossible, fmt.Sprintf("lkpat_%036d", i))
 	}
-	w.publicURL = ""
-	if throughLambda(t, w, leakOf(t, w.bearers["root"])); m.publicURL != "https://api.example.test/prod" {
-		t.Errorf("without a public URL the mail links to %s", m.publicURL)
+	for name, test := range map[string]struct {
+		values []string
+		want   []string
+	}{
+		"a thousand that could be ours":          {possible, slices.Repeat([]string{"BatchGetItem"}, 10)},
+		"a thousand that cannot be ours":         {impossible, nil},
+		"a thousand short ones":                  {slices.Repeat([]string{"x"}, 1000), nil},
+		"a thousand times the same, with spaces": {append(slices.Repeat([]string{"a-possible-value-of-0000 "}, 999), "a-possible-value-of-0000"), []string{"BatchGetItem"}},
+	} {
+		asked = nil
+		if got := throughLambda(t, w, leakOf(t, test.values...)); got.status != 204 || !slices.Equal(asked, test.want) {
+			t.Errorf("%s: %s, asked %v, want %v", name, got, asked, test.want)
+		}
+	}
+}
+
+// A slowClient is an engine whose transactions take almost a second.
+type slowClient struct{ next dynamodb.HTTPClient }
+
+func (c slowClient) Do(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".TransactWriteItems") {
+		time.Sleep(900 * time.Millisecond) // sleep: in a bubble, whose time passes at once
+	}
+	return c.next.Do(r)
+}
+
+// Breaks if a report can outlive its function, which would leave its sender without an answer: with
+// little time left, it ends what it can, answers 503, and goes on when it is repeated. Time passes only
+// in the bubble.
+func TestAReportThatTakesTooLongIsContinued(t *testing.T) {
+	const tokens = 100
+	w := newWorld(t)
+	q := &queue{}
+	w.queue = q
+	var values []string
+	for i := range tokens {
+		name := fmt.Sprintf("leaked %d", i)
+		w.issue(t, name, "other", scope.API)
+		values = append(values, w.bearers[name])
+	}
+	w.connect(dynamodb.New(w.client.Options(), func(o *dynamodb.Options) {
+		o.HTTPClient = slowClient{o.HTTPClient}
+	}))
+	event := raw(t, leakOf(t, values...).event(w))
+	statuses, ended := []int{}, []int{}
+	for range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			const timeout = 10 * time.Second
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			out, err := gitlabapi.Lambda(w.function("leaks"), nil).Invoke(ctx, event)
+			check(t, err)
+			check(t, ctx.Err())
+			var reply struct{ StatusCode int }
+			check(t, json.Unmarshal(out, &reply))
+			statuses, ended = append(statuses, reply.StatusCode), append(ended, w.counts.total["TokensRevoked leak"])
+		})
+	}
+	// 16 at a time, in the 4 seconds that are left of 10.
+	if !slices.Equal(statuses, []int{503, 204, 204}) || !slices.Equal(ended, []int{64, tokens, tokens}) {
+		t.Errorf("answered %v, ended %v of %d", statuses, ended, tokens)
+	}
+	if len(q.got) != 3 || len(q.got[0]) != 64 || len(q.got[1]) != tokens {
+		t.Errorf("queued %d times, %v", len(q.got), q.got)
 	}
 }
 

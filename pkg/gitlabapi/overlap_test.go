@@ -139,7 +139,7 @@ func TestRotatingTheOldTokenIsReuseOnceItsOverlapIsOver(t *testing.T) {
 				w.overlap(t, "rotating", "fresh")
 				w.clock.Advance(c.after)
 				got := throughLambda(t, w, post("issue", ownToken+"/rotate", "rotating", body))
-				if want := map[bool]int{false: 400, true: 401}[c.reuse]; got.status != want {
+				if want := map[bool]int{false: 409, true: 401}[c.reuse]; got.status != want {
 					t.Errorf("%s, want %d", got, want)
 				}
 				w.wantWorking(t, map[string]bool{"rotating": !c.reuse, "fresh": !c.reuse, "owner": true})

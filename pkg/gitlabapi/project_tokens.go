@@ -221,6 +221,9 @@ func (api *tokensAPI) getOfProject(c *call) error {
 }
 
 func (api *revokeAPI) revokeOfProject(c *call) error {
-	id := c.tokenID()
-	return c.revoked(id, api.revoker.RevokeOfProject(c.ctx, c.by, c.route.kind, c.path("project"), id))
+	reach := c.reach()
+	if err := c.fault(); err != nil {
+		return err
+	}
+	return c.revoked(api.revoker.RevokeOfProject(c.ctx, c.by, c.route.kind, c.path("project"), c.tokenID(), reach))
 }

@@ -209,11 +209,11 @@ func projectCases() []replyCase {
 	add("member who is nobody", get("directory", web+"/members/me", "owner"))
 	add("member of what is not there", get("directory", groups+"/99/members/me", "owner"))
 
-	add("add member", post("directory", web+"/members", "owner", `{"user_id":5,"access_level":30,"expires_at":"2026-03-20"}`))
+	add("add member", post("directory", web+"/members", "owner", `{"username":"sleeper","access_level":30,"expires_at":"2026-03-20"}`))
 	add("add member as the Go client sends it", post("directory", acme+"/members", "owner", `{"user_id":3,"access_level":50,"expires_at":null}`))
 	add("add member by name", post("directory", web+"/members", "owner", `{"username":"SLEEPER","access_level":"20"}`))
 	add("add member again", post("directory", web+"/members", "owner", `{"user_id":3,"access_level":10}`))
-	add("add member whose membership is over", post("directory", web+"/members", "owner", `{"user_id":8,"access_level":10}`))
+	add("add member whose membership is over", post("directory", web+"/members", "owner", `{"username":"expired","access_level":10}`))
 	add("add member with nothing", post("directory", web+"/members", "owner", ""))
 	add("add member named twice", post("directory", web+"/members", "owner", `{"user_id":3,"username":"other","access_level":"x"}`))
 	add("add member at a level that is none", post("directory", web+"/members", "owner", `{"user_id":5,"access_level":60}`))
@@ -227,7 +227,7 @@ func projectCases() []replyCase {
 	add("add member without the right", post("directory", web+"/members", "other", `{"user_id":5,"access_level":10}`))
 	add("add member to what is not there", post("directory", projects+"/99/members", "owner", `{"user_id":5,"access_level":10}`))
 	add("add member without a sufficient scope", post("directory", web+"/members", "reading", `{"user_id":5,"access_level":10}`))
-	add("add members", post("directory", web+"/members", "owner", `{"user_id":"5, 4","access_level":30}`))
+	add("add members", post("directory", web+"/members", "owner", `{"username":"sleeper, blocked","access_level":30}`))
 	add("add members by name of whom some cannot be", post("directory", web+"/members", "owner", `{"username":"sleeper,nobody,other,project_3_bot","access_level":10}`))
 	add("add members at a level that is none", post("directory", web+"/members", "owner", `{"user_id":"5,4","access_level":0}`))
 	add("add members without the right", post("directory", web+"/members", "other", `{"user_id":"5,4","access_level":10}`))
@@ -541,10 +541,10 @@ func TestLogLinesOfProjects(t *testing.T) {
 	for _, r := range []request{
 		post("directory", projects, "owner", `{"name":"new"}`),
 		post("directory", groups+"?sudo=owner", "root", `{"name":"new","path":"new"}`),
-		post("directory", web+"/members", "owner", `{"user_id":5,"access_level":30}`),
+		post("directory", web+"/members", "owner", `{"username":"sleeper","access_level":30}`),
 		put(web+"/members/5", "owner", `{"access_level":20}`),
 		leave(web+"/members/5", "owner"),
-		post("directory", web+"/members", "owner", `{"user_id":"5,999,4","access_level":30}`),
+		post("directory", web+"/members", "owner", `{"username":"sleeper,nobody,blocked","access_level":30}`),
 	} {
 		throughLambda(t, w, r)
 	}
@@ -618,7 +618,7 @@ func TestMembershipsEnd(t *testing.T) {
 		w := newWorld(t)
 		team(t, w)
 		w.join(t, notesID, "other", project.Maintainer, clock.DayOf(midnight), 2)
-		add := post("directory", projects+"/4/members", "other", `{"user_id":5,"access_level":10}`)
+		add := post("directory", projects+"/4/members", "other", `{"username":"sleeper","access_level":10}`)
 		w.clock.Set(midnight)
 		if got := throughLambda(t, w, add); got.status != 404 {
 			t.Error(got)
@@ -718,8 +718,8 @@ func TestCreationIsReportedWhateverFailsAfterIt(t *testing.T) {
 	for name, r := range map[string]request{
 		"project":       post("directory", projects, "owner", `{"name":"new"}`),
 		"group":         post("directory", groups, "owner", `{"name":"new","path":"new"}`),
-		"member":        post("directory", web+"/members", "owner", `{"user_id":5,"access_level":30}`),
-		"members":       post("directory", web+"/members", "owner", `{"user_id":"5,4","access_level":30}`),
+		"member":        post("directory", web+"/members", "owner", `{"username":"sleeper","access_level":30}`),
+		"members":       post("directory", web+"/members", "owner", `{"username":"sleeper,blocked","access_level":30}`),
 		"change":        put(web+"/members/3", "owner", `{"access_level":40}`),
 		"removal":       leave(web+"/members/3", "owner"),
 		"removal below": leave(acme+"/members/4", "owner"),
@@ -746,18 +746,92 @@ func TestCreationIsReportedWhateverFailsAfterIt(t *testing.T) {
 	}
 }
 
+// Breaks if somebody who counts through ids or the names of bots learns who has an account here, and
+// in what state. Every refusal must be the one that an id without an account gets.
+func TestAddingMembersShowsNobodyNew(t *testing.T) {
+	prepared := newWorld(t)
+	team(t, prepared)
+	prepared.join(t, webID, "owner", project.Owner, clock.Day{}, 1)
+	for _, c := range []struct {
+		name, by, to, who string
+		join              func(testing.TB, *world)
+		shown             bool
+	}{
+		{"a stranger's id", "owner", web, `"user_id":5`, nil, false},
+		{"the id of one with a membership that is over", "owner", web, `"user_id":8`, nil, false},
+		{"an id that there is not", "owner", web, `"user_id":999`, nil, false},
+		{"the ghost's id", "owner", web, `"user_id":2147483647`, nil, false},
+		{"a mail address", "owner", web, `"username":"sleeper@example.test"`, nil, false},
+		{"a part of a username", "owner", web, `"username":"sleep"`, nil, false},
+		{"a name in full", "owner", web, `"username":"The sleeper"`, nil, false},
+		{"a username", "owner", web, `"username":"sleeper"`, nil, true},
+		{"the id of a member of a group above", "owner", web, `"user_id":4`, nil, true},
+		{"the id of somebody in a project below a group of one's own", "owner", projects + "/4", `"user_id":3`, nil, true},
+		{"the id of somebody elsewhere in a group that one is not in", "other", projects + "/4", `"user_id":5`, func(tb testing.TB, w *world) {
+			w.join(tb, notesID, "other", project.Owner, clock.Day{}, 2)
+			w.join(tb, toolID, "sleeper", project.Developer, clock.Day{}, 2)
+		}, false},
+		{"the same when they are in the group above both", "other", projects + "/4", `"user_id":5`, func(tb testing.TB, w *world) {
+			w.join(tb, notesID, "other", project.Owner, clock.Day{}, 2)
+			w.join(tb, acmeID, "sleeper", project.Developer, clock.Day{}, 2)
+		}, true},
+		{"the name of a foreign bot", "other", projects + "/4", `"username":"project_3_bot"`, func(tb testing.TB, w *world) {
+			w.join(tb, notesID, "other", project.Owner, clock.Day{}, 2)
+			check(tb, w.table.RemoveMember(tb.Context(), memberOf(tb, w, webID, 3), project.Member{}, storetest.Event))
+		}, false},
+		{"a stranger's id by an administrator", "root", web, `"user_id":5`, nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := prepared.copied()
+			if c.join != nil {
+				c.join(t, w)
+			}
+			got := throughLambda(t, w, post("directory", c.to+"/members", c.by, `{`+c.who+`,"access_level":10}`))
+			if c.shown {
+				if got.status != 201 {
+					t.Errorf("got %s", got)
+				}
+				return
+			}
+			if got.status != 404 || strings.TrimSpace(got.body) != `{"message":"404 User Not Found"}` {
+				t.Errorf("got %s", got)
+			}
+			if id, byID := strings.CutPrefix(c.who, `"user_id":`); byID {
+				several := throughLambda(t, w, post("directory", c.to+"/members", c.by, `{"user_id":"1000,`+id+`","access_level":10}`))
+				if strings.Count(several.body, "User Not Found") != 2 {
+					t.Errorf("among several: %s", several)
+				}
+			}
+		})
+	}
+}
+
+// memberOf returns a stored membership.
+func memberOf(tb testing.TB, w *world, pid project.ID, acct account.ID) project.Member {
+	tb.Helper()
+	members, err := w.table.Members(tb.Context(), pid)
+	check(tb, err)
+	for _, m := range members {
+		if m.Account == acct {
+			return m
+		}
+	}
+	tb.Fatalf("%s is no member of %s", acct, pid)
+	return project.Member{}
+}
+
 // A request for several members that was answered half-way is sent again.
 func TestSeveralMembersAgain(t *testing.T) {
 	w := newWorld(t)
 	team(t, w)
-	add := post("directory", web+"/members", "owner", `{"user_id":"5,4","access_level":30}`)
+	add := post("directory", web+"/members", "owner", `{"username":"sleeper,blocked","access_level":30}`)
 	for range 2 {
 		if got := throughLambda(t, w, add); got.status != 201 || strings.TrimSpace(got.body) != `{"status":"success"}` {
 			t.Error(got)
 		}
 	}
-	add.json = `{"user_id":"5,4","access_level":20}`
-	if got := throughLambda(t, w, add); strings.TrimSpace(got.body) != `{"message":{"4":"Member already exists","5":"Member already exists"},"status":"error"}` {
+	add.json = `{"username":"sleeper,blocked","access_level":20}`
+	if got := throughLambda(t, w, add); strings.TrimSpace(got.body) != `{"message":{"blocked":"Member already exists","sleeper":"Member already exists"},"status":"error"}` {
 		t.Error(got)
 	}
 }
@@ -779,7 +853,7 @@ func TestTokensOfProjects(t *testing.T) {
 		{get("directory", acme, "of web"), 404},
 		{get("directory", web, "of acme"), 200},
 		{get("directory", projects+"/4", "of acme"), 404},
-		{post("directory", web+"/members", "of web", `{"user_id":5,"access_level":40}`), 201},
+		{post("directory", web+"/members", "of web", `{"username":"sleeper","access_level":40}`), 201},
 		{put(web+"/members/5", "of web", `{"access_level":50}`), 403},
 		{leave(web+"/members/6", "of web"), 403},
 		{post("directory", projects, "of web", `{"name":"n"}`), 403},

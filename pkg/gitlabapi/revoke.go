@@ -32,16 +32,27 @@ func (api *revokeAPI) routes() []route {
 }
 
 func (api *revokeAPI) revoke(c *call) error {
+	reach := c.reach()
+	if err := c.fault(); err != nil {
+		return err
+	}
 	id, err := token.ParseID(c.path("id"))
 	if err != nil {
 		return err
 	}
-	return c.revoked(id, api.revoker.Revoke(c.ctx, c.by, id))
+	return c.revoked(api.revoker.Revoke(c.ctx, c.by, id, reach))
 }
 
 func (api *revokeAPI) revokeSelf(c *call) error {
-	return c.revoked(c.by.Token.ID, api.revoker.RevokeSelf(c.ctx, c.by))
+	reach := c.reach()
+	if err := c.fault(); err != nil {
+		return err
+	}
+	return c.revoked(api.revoker.RevokeSelf(c.ctx, c.by, reach))
 }
+
+// reach reads whether a revocation reaches the whole family.
+func (b *binder) reach() lifecycle.Reach { return lifecycle.Reach(b.truth("family")) }
 
 func (api *revokeAPI) revokeOwn(c *call) error { return api.revokeEverything(c, c.by.Account.ID) }
 
@@ -63,19 +74,25 @@ func (api *revokeAPI) revokeEverything(c *call, owner account.ID) error {
 }
 
 func (api *revokeAPI) revokeValue(c *call) error {
-	value := c.required("token")
+	value, reach := c.required("token"), c.reach()
 	if err := c.fault(); err != nil {
 		return err
 	}
-	id, err := api.revoker.RevokeValue(c.ctx, c.by, value)
-	return c.revoked(id, err)
+	return c.revoked(api.revoker.RevokeValue(c.ctx, c.by, value, reach))
 }
 
+// successorHeader names the token that may still work after the revocation of one that was rotated.
+const successorHeader = "X-Latchkey-Successor"
+
 // revoked replies to a revocation, or with its error.
-func (c *call) revoked(id token.ID, err error) error {
+func (c *call) revoked(done lifecycle.Revocation, err error) error {
 	if err != nil {
 		return err
 	}
+	if done.Successor != 0 {
+		c.header().Set(successorHeader, done.Successor.String())
+	}
+	id := done.Token.ID
 	c.api.Count("TokensRevoked", string(token.ReasonRequest))
 	c.api.Log.Info("token revoked", c.facts("token_id", int64(id), "owner", int64(id.Owner()))...)
 	return c.noContent()

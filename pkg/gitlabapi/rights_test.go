@@ -2,6 +2,7 @@ package gitlabapi_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -102,5 +103,54 @@ func TestATokenWithNetworksStaysInThem(t *testing.T) {
 	got := throughLambda(t, w, request{function: "issue", method: "POST", target: "/api/v4/projects/8/access_tokens", bearer: "office", json: `{"name":"n","scopes":["api"]}`})
 	if got.status != 201 || fmt.Sprint(got.field(t, "allowed_cidrs")) != "[192.0.2.0/24]" {
 		t.Errorf("a token of a project: %s", got)
+	}
+}
+
+// Breaks if whoever manages a project learns from where its other members work.
+func TestEventsOfAProjectShowNoAddressOfOthers(t *testing.T) {
+	w := newWorld(t)
+	w.withProjects(t)
+	create := post("issue", "/api/v4/projects/8/access_tokens", "", `{"name":"n","scopes":["api"]}`)
+	for _, by := range []string{"root", "owner"} {
+		create.bearer = by
+		if got := throughLambda(t, w, create); got.status != 201 {
+			t.Fatalf("got %s", got)
+		}
+	}
+	ids := regexp.MustCompile(`"id":([0-9]+),"author_id":([0-9]+)`)
+	for by, want := range map[string]map[string]any{
+		"owner": {"1": nil, "2": inside},
+		"root":  {"1": inside, "2": inside},
+	} {
+		list := throughLambda(t, w, get("settings", "/api/v4/projects/8/audit_events", by))
+		found := ids.FindAllStringSubmatch(list.body, -1)
+		if len(found) != 2 {
+			t.Fatalf("got %s", list)
+		}
+		for _, event := range found {
+			one := throughLambda(t, w, get("settings", "/api/v4/projects/8/audit_events/"+event[1], by))
+			details, _ := one.field(t, "details").(map[string]any)
+			if details["ip_address"] != want[event[2]] {
+				t.Errorf("%s sees %v of account %s", by, details["ip_address"], event[2])
+			}
+		}
+		if shown, all := strings.Count(list.body, inside), map[string]int{"owner": 1, "root": 2}[by]; shown != all {
+			t.Errorf("the list of %s shows %d addresses, want %d", by, shown, all)
+		}
+	}
+}
+
+// A note may be long, and only administrators read it.
+func TestALongNote(t *testing.T) {
+	w := newWorld(t)
+	note := strings.Repeat("n", 60_000)
+	if got := throughLambda(t, w, request{function: "directory", method: "PUT", target: "/api/v4/users/1", bearer: "root", json: `{"note":"` + note + `"}`}); got.status != 200 || got.field(t, "note") != note {
+		t.Fatalf("status %d", got.status)
+	}
+	for target, want := range map[string]int{"/user": 60_000, "/users/1": 60_000, "/users?username=root": 10_000, "/users": 10_000} {
+		got := throughLambda(t, w, get("directory", "/api/v4"+target, "root"))
+		if shown := strings.Count(got.body, "nnnnnnnnnn") * 10; got.status != 200 || shown != want {
+			t.Errorf("%s: %d with %d characters of the note, want %d", target, got.status, shown, want)
+		}
 	}
 }

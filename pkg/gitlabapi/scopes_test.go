@@ -234,7 +234,8 @@ func pageOfScopes(c *scope.Catalog, rows []scopeRow) string {
 	var b strings.Builder
 	b.WriteString("# Which scope opens what\n\n" +
 		"`make golden` writes this page from what the running functions answer to a token with one scope. A token with\n" +
-		"more scopes opens what any of them opens. A scope gives no rights that its owner does not have.\n\n| request |")
+		"more scopes opens what any of them opens. A scope gives no rights that its owner does not have,\n" +
+		"and counts only while the owner could be given it: see [what counts](api.md#make-a-token).\n\n| request |")
 	for i, one := range columns {
 		if i == len(columns)-1 {
 			fmt.Fprintf(&b, " the %d others |", len(one.scopes))
@@ -253,7 +254,10 @@ func pageOfScopes(c *scope.Catalog, rows []scopeRow) string {
 	others := columns[len(columns)-1].scopes
 	fmt.Fprintf(&b, "\nThe %d others are %s and %s.\n", len(others), strings.Join(others[:len(others)-1], ", "), others[len(others)-1])
 	b.WriteString("\nTo act as another account with `sudo`, an administrator's token needs the scope `sudo` and no other, for\n" +
-		"every request of the table. Without it, no other scope will do.\n")
+		"every request of the table. Without it, no other scope will do. What it makes for a project or group stays within\n" +
+		"its own scopes all the same.\n")
+	b.WriteString("\nA token without a sufficient scope is answered 403 `insufficient_scope`. The body and `WWW-Authenticate` (RFC 6750)\n" +
+		"name the scopes that open the path.\n")
 	b.WriteString("\n## Behind the authorizer\n\n" +
 		"There, too, `api` opens every method and path and `read_api` every GET and HEAD, unless a catalog of your own says\n" +
 		"otherwise. The token of a project or group opens only what lies on these paths, `{id}` being its own id:\n\n")

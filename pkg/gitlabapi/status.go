@@ -152,6 +152,10 @@ var rows = []row{
 	in(directory.ErrMemberExists, "Member already exists"),
 	in(fault.ErrTaken, "409 Conflict"),
 	{err: lifecycle.ErrChanged, reply: message(http.StatusPreconditionFailed, "412 Precondition Failed")},
+	// Not "Resource lock": python-gitlab repeats such a request by itself, and the repeat would come
+	// after the rotation window.
+	{err: lifecycle.ErrAlreadyRotated, reply: message(http.StatusConflict, "409 Conflict: Token already rotated. Use its successor")},
+	{err: token.ErrSuperseded, reply: message(http.StatusConflict, "409 Conflict: Token was rotated meanwhile. Nothing was revoked")},
 	{err: lifecycle.ErrKeyReused, reply: message(http.StatusUnprocessableEntity, "Idempotency-Key was used for another request")},
 	{err: token.ErrOutOfNumbers, reply: message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
 	{err: lifecycle.ErrScopeBeyondCaller, reply: failure(http.StatusBadRequest, "scopes does not have a valid value")},

@@ -21,7 +21,6 @@ var sentences = []struct {
 	text string
 }{
 	{lifecycle.ErrAlreadyRevoked, "Token already revoked"},
-	{lifecycle.ErrAlreadyRotated, "Token already rotated, its successor is to be used instead"},
 	{lifecycle.ErrLevelAbove, "Not eligible to rotate token with access level higher than the user"},
 	{lifecycle.ErrBot, "The account is a bot, whose token has to be revoked by itself"},
 }

@@ -91,10 +91,7 @@ type world struct {
 	publicURL      string
 	throttles      *throttle.Throttles // without limits unless a test sets it
 	notes          *trail.Notes        // new ones for each handler unless a test sets it
-	// leakStep is what replies to reports of leaks take a multiple of: nothing
-	// unless a test sets it.
-	leakStep  func(int) time.Duration
-	messenger gitlabapi.LeakMessenger // none unless a test sets it
+	queue          gitlabapi.LeakQueue // none unless a test sets it
 
 	lastEvent int64 // that told has told
 
@@ -174,8 +171,8 @@ func makeWorld(tb testing.TB) *world {
 		clock: clock.NewFake(now.Add(-24 * time.Hour)), random: &counter{}, engine: engine.New(), pepper: pepper, catalog: scope.GitLab(),
 		format: secret.Format{Prefixes: []string{"lkpat_", "lkprj_", "lkimp_"}},
 		logs:   &logs{}, counts: &counts{}, publicURL: publicURL,
-		leakStep: func(int) time.Duration { return 0 }, throttles: throttle.Unlimited(),
-		bearers: map[string]string{}, tokens: map[string]token.Token{}, users: map[string]account.Account{},
+		throttles: throttle.Unlimited(),
+		bearers:   map[string]string{}, tokens: map[string]token.Token{}, users: map[string]account.Account{},
 		writes: new(atomic.Int64),
 	}
 	w.client = w.engine.Client(counting(w.writes))
@@ -303,7 +300,11 @@ func (w *world) issue(tb testing.TB, name, owner string, scopes ...scope.Scope) 
 
 func (w *world) end(tb testing.TB, name string) {
 	tb.Helper()
-	t := w.tokens[name]
+	t, err := w.table.Token(tb.Context(), w.tokens[name].ID)
+	check(tb, err)
+	if t.RotatedAway() && !t.RevokedAt.IsZero() {
+		return
+	}
 	t.RevokedAt, t.RevokedReason = w.clock.Now(), token.ReasonRequest
 	check(tb, w.table.RevokeToken(tb.Context(), t, storetest.Event))
 }
@@ -355,7 +356,7 @@ func (w *world) function(name string) proxy.Handler {
 	case "settings":
 		return gitlabapi.Settings(w.api(name), w.features, w.administration, w.trail)
 	case "leaks":
-		return gitlabapi.Leaks(w.api(name), w.revoker, w.messenger, w.leakStep)
+		return gitlabapi.Leaks(w.api(name), w.revoker, w.queue)
 	}
 	panic("no function is called " + name)
 }
@@ -671,12 +672,6 @@ func (c *counts) count(metric, code string) {
 	c.total[metric+" "+code]++
 }
 
-func (c *counts) reset() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.total = nil
-}
-
 func raw(tb testing.TB, event map[string]any) json.RawMessage {
 	tb.Helper()
 	out, err := json.Marshal(event)
@@ -714,5 +709,22 @@ func (w *world) breakEngine(cut func(operation string) bool) {
 	w.connect(dynamodb.New(w.client.Options(), func(o *dynamodb.Options) {
 		o.RetryMaxAttempts = 1
 		o.HTTPClient = &cutClient{cut: cut, next: o.HTTPClient}
+	}))
+}
+
+// beforeWrite runs do once, just before the next change is written.
+func (w *world) beforeWrite(tb testing.TB, do func()) {
+	tb.Helper()
+	before := w.client
+	w.connect(dynamodb.New(before.Options(), func(o *dynamodb.Options) {
+		o.HTTPClient = &cutClient{next: o.HTTPClient, cut: func(operation string) bool {
+			if operation == "TransactWriteItems" && do != nil {
+				first := do
+				do = nil
+				w.connect(before)
+				first()
+			}
+			return false
+		}}
 	}))
 }

@@ -211,15 +211,17 @@ func (s *fakeStore) RotateToken(_ context.Context, by account.Account, old, next
 	}
 	stored := s.tokens[old.ID]
 	switch {
+	case stored.RotatedAway():
+		return token.Token{}, token.ErrSuperseded
 	case !stored.RevokedAt.IsZero():
 		return token.Token{}, token.ErrRevoked
-	case stored.Superseded():
-		return token.Token{}, token.ErrSuperseded
 	}
 	next, err := s.add(by.ID, next, use)
 	if err == nil {
 		if stored.WorksUntil = old.WorksUntil; old.WorksUntil.IsZero() {
 			stored.RevokedAt, stored.RevokedReason = next.CreatedAt, token.ReasonRotated
+		} else {
+			stored.SupersededAt = next.CreatedAt
 		}
 		s.tokens[old.ID] = stored
 	}
@@ -248,6 +250,9 @@ func (s *fakeStore) RevokeToken(_ context.Context, ended token.Token, revoked au
 	if !ok {
 		return fault.ErrNotFound
 	}
+	if stored.Superseded() && !ended.Superseded() {
+		return token.ErrSuperseded
+	}
 	s.writes++
 	if stored.RevokedAt.IsZero() {
 		s.tokens[ended.ID] = ended
@@ -257,6 +262,23 @@ func (s *fakeStore) RevokeToken(_ context.Context, ended token.Token, revoked au
 		delete(s.members[ended.Project], ended.Owner)
 	}
 	return nil
+}
+
+func (s *fakeStore) ReportToken(_ context.Context, reported token.Token, event audit.Event) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stored, ok := s.tokens[reported.ID]
+	switch {
+	case !ok:
+		return false, fault.ErrNotFound
+	case slices.Contains(stored.Notices, token.MarkReported):
+		return false, nil
+	}
+	s.writes++
+	s.events = append(s.events, event)
+	stored.Notices = append(stored.Notices, token.MarkReported)
+	s.tokens[reported.ID] = stored
+	return true, nil
 }
 
 func (s *fakeStore) TokensByDigest(_ context.Context, digests []secret.Digest) ([]token.Token, error) {
@@ -419,3 +441,5 @@ func checkErr(t testing.TB, got, want error) {
 		t.Fatalf("error = %v, want %v", got, want)
 	}
 }
+
+func errOf(_ lifecycle.Revocation, err error) error { return err }

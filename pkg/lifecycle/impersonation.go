@@ -34,16 +34,16 @@ func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, o
 
 // RevokeImpersonation revokes owner's impersonation token with this id. If the token has changed
 // since unchangedSince, it returns ErrChanged; the zero time sets no condition. Other errors are
-// those of Lister.GetImpersonation.
-func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principal, owner account.ID, id token.ID, unchangedSince time.Time) error {
+// those of Lister.GetImpersonation, and token.ErrSuperseded as for Revoke.
+func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principal, owner account.ID, id token.ID, unchangedSince time.Time, reach Reach) (Revocation, error) {
 	t, _, err := findImpersonation(ctx, r.parts.Reader, by, owner, id)
 	if err != nil {
-		return err
+		return Revocation{}, err
 	}
 	if !unchangedSince.IsZero() && (t.CreatedAt.After(unchangedSince) || t.RevokedAt.After(unchangedSince)) {
-		return ErrChanged
+		return Revocation{}, ErrChanged
 	}
-	return r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
+	return r.end(ctx, t, reach, audit.By(by, sourceOf(by, t)))
 }
 
 func findImpersonation(ctx context.Context, reader TokenReader, by principal.Principal, owner account.ID, id token.ID) (token.Token, account.Account, error) {

@@ -134,7 +134,7 @@ func TestImpersonationTokensAreFoundUnderTheirOwnerOnly(t *testing.T) {
 			}
 			f.writes = 0
 			if c.want != nil {
-				checkErr(t, f.revoker.RevokeImpersonation(t.Context(), c.by, c.owner, c.id, time.Time{}), c.want)
+				checkErr(t, errOf(f.revoker.RevokeImpersonation(t.Context(), c.by, c.owner, c.id, time.Time{}, lifecycle.Alone)), c.want)
 				if f.writes != 0 {
 					t.Error("something was written")
 				}
@@ -168,7 +168,7 @@ func TestARevocationMayDependOnTheLastChange(t *testing.T) {
 				"revoked": func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = c.changed, token.ReasonRequest },
 			} {
 				imp := f.give(t, owner, func(tok *token.Token) { impersonates(admin)(tok); give(tok) })
-				err := f.revoker.RevokeImpersonation(t.Context(), root, owner, imp.ID, c.since)
+				_, err := f.revoker.RevokeImpersonation(t.Context(), root, owner, imp.ID, c.since, lifecycle.Alone)
 				checkErr(t, err, c.want)
 				if ended := !f.tokens[imp.ID].RevokedAt.IsZero(); part == "created" && ended != (c.want == nil) {
 					t.Errorf("ended is %t", ended)

@@ -196,8 +196,8 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if err != nil {
 		return Issued{}, err
 	}
-	if rules.latest.After(by.Token.ExpiresOn) {
-		rules.latest = by.Token.ExpiresOn
+	if ends := by.Token.EndsOn(); rules.latest.After(ends) {
+		rules.latest = ends
 	}
 	spec = rules.withDefaults(spec)
 	if err := i.check(by.Account, spec, rules.latest); err != nil {
@@ -478,7 +478,8 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 		return Issued{}, err
 	}
 	t.LastUsedIPs = nil
-	t.LastUsedAt, t.RevokedAt, t.RevokedReason, t.WorksUntil = time.Time{}, time.Time{}, "", time.Time{}
+	t.LastUsedAt, t.RevokedAt, t.RevokedReason = time.Time{}, time.Time{}, ""
+	t.WorksUntil, t.SupersededAt = time.Time{}, time.Time{}
 	owner, err := ownerOf(ctx, i.parts.Reader, t)
 	return i.issued(t, owner, bearer), err
 }

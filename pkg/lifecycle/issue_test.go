@@ -371,7 +371,7 @@ func TestAKeyStandsForOneReply(t *testing.T) {
 			used.LastUsedAt = now
 			f.tokens[used.ID] = used
 			same("after a use")
-			checkErr(t, f.revoker.Revoke(t.Context(), by, first.Token.ID), nil)
+			checkErr(t, errOf(f.revoker.Revoke(t.Context(), by, first.Token.ID, lifecycle.Alone)), nil)
 			same("after it was revoked")
 			f.clock.Advance(24*time.Hour - time.Second)
 			same("a second before the end of the day")

@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -30,6 +31,13 @@ func (f *fixture) issued(t *testing.T, id account.ID) (token.Token, string) {
 	return got.Token, got.Bearer.Reveal()
 }
 
+// told marks a token as one whose report everybody knows of.
+func (f *fixture) told(id token.ID) {
+	tok := f.tokens[id]
+	tok.Notices = append(tok.Notices, token.MarkLeaked)
+	f.tokens[id] = tok
+}
+
 func idsOf(tokens []token.Token) (ids []token.ID) {
 	for _, t := range tokens {
 		ids = append(ids, t.ID)
@@ -46,7 +54,7 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 	chosen, err := f.issuer.CreateByConsole(t.Context(), "", f.accts[other], spec(), "token-string-here123")
 	checkErr(t, err, nil)
 	f.clock.Advance(time.Hour)
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", over.ID), nil)
+	checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", over.ID)), nil)
 	f.clock.Advance(time.Hour)
 	f.writes = 0
 
@@ -55,8 +63,8 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 		firstBearer + "0", strings.ToUpper(firstBearer), strings.Repeat("y", 5000), "\x00nul", "no \xff text", firstBearer,
 	}, "")
 	checkErr(t, err, nil)
-	if want := []token.ID{first.ID, second.ID, chosen.Token.ID}; !slices.Equal(idsOf(report.Revoked), want) || !slices.Equal(idsOf(report.Leaked), want) {
-		t.Errorf("ended %v and knows of %v, want %v", idsOf(report.Revoked), idsOf(report.Leaked), want)
+	if want := []token.ID{first.ID, second.ID, chosen.Token.ID}; !slices.Equal(idsOf(report.Revoked), want) || !slices.Equal(report.Untold, want) {
+		t.Errorf("ended %v, to tell %v, want %v", idsOf(report.Revoked), report.Untold, want)
 	}
 	for _, id := range []token.ID{first.ID, second.ID, chosen.Token.ID} {
 		if got := f.tokens[id]; !got.RevokedAt.Equal(f.clock.Now()) || got.RevokedReason != token.ReasonLeak {
@@ -75,8 +83,14 @@ func TestAReportEndsWhatIsOurs(t *testing.T) {
 		t.Errorf("the same report again ended %v with %d writes", idsOf(again.Revoked), f.writes)
 	}
 	// Whose mail was lost can be told then.
-	if want := []token.ID{first.ID, second.ID}; !slices.Equal(idsOf(again.Leaked), want) {
-		t.Errorf("the same report again knows of %v, want %v", idsOf(again.Leaked), want)
+	if want := []token.ID{first.ID, second.ID}; !slices.Equal(again.Untold, want) {
+		t.Errorf("the same report again has %v to tell, want %v", again.Untold, want)
+	}
+	f.told(first.ID)
+	again, err = f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{firstBearer, secondBearer, overBearer}, "")
+	checkErr(t, err, nil)
+	if want := []token.ID{second.ID}; !slices.Equal(again.Untold, want) {
+		t.Errorf("when one is told, the same report again has %v to tell, want %v", again.Untold, want)
 	}
 }
 
@@ -92,8 +106,105 @@ func TestAReportEndsAnOverlap(t *testing.T) {
 	}
 	report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{overlappingBearer, overBearer}, "")
 	checkErr(t, err, nil)
-	if want := []token.ID{overlapping.ID}; !slices.Equal(idsOf(report.Revoked), want) || !slices.Equal(idsOf(report.Leaked), want) {
-		t.Errorf("ended %v and knows of %v, want %v", idsOf(report.Revoked), idsOf(report.Leaked), want)
+	both := []token.ID{overlapping.ID, over.ID}
+	if want := both[:1]; !slices.Equal(idsOf(report.Revoked), want) || f.tokens[overlapping.ID].RevokedReason != token.ReasonLeak {
+		t.Errorf("ended %v, want %v", idsOf(report.Revoked), want)
+	}
+	// Both have successors, which anybody who had the bearers may have made.
+	if !slices.Equal(idsOf(report.Replaced), both) || !slices.Equal(report.Untold, both) {
+		t.Errorf("replaced %v, to tell %v, want %v", idsOf(report.Replaced), report.Untold, both)
+	}
+}
+
+// Breaks if somebody who finds a bearer and rotates it before it is reported goes unnoticed, or if an
+// old value in a repository's history ends what works.
+func TestTheFirstReportOfARotatedTokenIsRecorded(t *testing.T) {
+	f := newFixture(t)
+	old, bearer := f.issued(t, owner)
+	next, err := f.issuer.RotateSelf(t.Context(), f.caller(f.tokens[old.ID]), lifecycle.Rotation{})
+	checkErr(t, err, nil)
+	f.events = nil
+	f.clock.Advance(time.Hour)
+	report := func() lifecycle.LeakReport {
+		t.Helper()
+		report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer}, "https://git.example.test")
+		checkErr(t, err, nil)
+		if len(report.Revoked) != 0 || !f.tokens[next.Token.ID].RevokedAt.IsZero() || f.tokens[old.ID].RevokedReason != token.ReasonRotated {
+			t.Fatalf("ended %v", idsOf(report.Revoked))
+		}
+		return report
+	}
+	want := []token.ID{old.ID}
+	if got := report(); !slices.Equal(idsOf(got.Replaced), want) || !slices.Equal(got.Untold, want) {
+		t.Errorf("the first: %+v", got)
+	}
+	recorded := []audit.Event{{
+		At: f.clock.Now(), Name: audit.TokenReported, Entity: audit.AccountEntity(owner), Token: old.ID, Target: old.Name,
+		Change: "found_in", To: "https://git.example.test", Origin: audit.Origin{Source: audit.Leak},
+	}}
+	if !slices.Equal(f.events, recorded) {
+		t.Errorf("recorded %+v, want %+v", f.events, recorded)
+	}
+	if got := report(); len(got.Replaced) != 0 || !slices.Equal(got.Untold, want) { // the mail may be lost
+		t.Errorf("the second, before the owner was told: %+v", got)
+	}
+	f.told(old.ID)
+	if got := report(); len(got.Replaced) != 0 || len(got.Untold) != 0 || len(f.events) != 1 {
+		t.Errorf("the third: %+v, recorded %d", got, len(f.events))
+	}
+}
+
+// Breaks if somebody who rotates a token while it is being reported goes unnoticed.
+func TestAReportThatLosesToARotation(t *testing.T) {
+	for _, overlap := range []time.Duration{0, time.Hour} {
+		f := newFixture(t)
+		old, bearer := f.issued(t, owner)
+		f.revokeToken = func(ended token.Token) error {
+			f.revokeToken = nil
+			_, err := f.issuer.RotateSelf(t.Context(), f.caller(f.tokens[old.ID]), lifecycle.Rotation{Overlap: overlap})
+			checkErr(t, err, nil)
+			return token.ErrSuperseded
+		}
+		report, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer}, "")
+		checkErr(t, err, nil)
+		if !slices.Equal(idsOf(report.Replaced), []token.ID{old.ID}) || !slices.Equal(report.Untold, []token.ID{old.ID}) {
+			t.Errorf("overlap %s: %+v", overlap, report)
+		}
+		if ended := len(report.Revoked) == 1; ended != (overlap > 0) { // it still worked
+			t.Errorf("overlap %s: ended %t", overlap, ended)
+		}
+	}
+}
+
+// Time that runs out must not start a write whose outcome nobody could learn.
+func TestAReportStopsInTime(t *testing.T) {
+	f := newFixture(t)
+	var values []string
+	for range 50 {
+		_, bearer := f.issued(t, owner)
+		values = append(values, bearer)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	tries := atomic.Int64{}
+	f.revokeToken = func(token.Token) error {
+		if tries.Add(1) == 20 {
+			cancel()
+		}
+		return nil
+	}
+	report, err := f.revoker.ReportLeaked(ctx, principal.Principal{}, values, "")
+	checkErr(t, err, fault.ErrUnavailable)
+	if ended := len(report.Revoked); ended < 20 || ended > 36 || len(report.Untold) != ended || int64(ended) != tries.Load() {
+		t.Errorf("ended %d in %d tries, to tell %d", ended, tries.Load(), len(report.Untold))
+	}
+	if len(err.Error()) > 1000 {
+		t.Errorf("an error of %d bytes", len(err.Error()))
+	}
+	f.revokeToken = nil
+	report, err = f.revoker.ReportLeaked(t.Context(), principal.Principal{}, values, "")
+	checkErr(t, err, nil)
+	if len(report.Revoked) != 50 { // the fake has written nothing
+		t.Errorf("again: ended %d", len(report.Revoked))
 	}
 }
 
@@ -114,19 +225,24 @@ func TestAReportEndsWhatTheFormatOfTodayRefuses(t *testing.T) {
 	}
 }
 
-// Breaks if a malformed value is told from an unknown one by a lookup that is
-// not made.
-func TestEveryReportedValueIsLookedUpOnce(t *testing.T) {
+// Breaks if strangers can make the table read what cannot be a token.
+func TestOnlyWhatCanBeABearerIsLookedUpAndOnce(t *testing.T) {
 	f := newFixture(t)
 	_, bearer := f.issued(t, owner)
-	malformed := bearer[:len(bearer)-1] + "~"
-	_, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{bearer, "x", malformed, "x", "", "\x00", bearer, "unknown-but-possible-value"}, "")
+	values := []string{
+		bearer, "x", bearer[:len(bearer)-1] + "~", bearer[:len(bearer)-1], bearer + "0", strings.ToUpper(bearer), "x", "\x00", bearer, " " + bearer + "\r\n",
+		"unknown-but-possible-value", "unknown but of no form at all", strings.Repeat("y", 19), strings.Repeat("y", 256), prefix + strings.Repeat("0", 36),
+	}
+	_, err := f.revoker.ReportLeaked(t.Context(), principal.Principal{}, values, "")
 	checkErr(t, err, nil)
-	if len(f.lookups) != 1 || len(f.lookups[0]) != 6 {
+	if len(f.lookups) != 1 || len(f.lookups[0]) != 3 { // the bearer, the chosen value, and one that is no bearer with another prefix
 		t.Fatalf("lookups of %v", f.lookups)
 	}
-	_, err = f.revoker.ReportLeaked(t.Context(), principal.Principal{}, nil, "")
+	_, err = f.revoker.ReportLeaked(t.Context(), principal.Principal{}, []string{"x"}, "")
 	checkErr(t, err, nil)
+	if len(f.lookups) != 1 {
+		t.Error("nothing was looked up")
+	}
 }
 
 func TestAReportEndsTheBotOfAProject(t *testing.T) {

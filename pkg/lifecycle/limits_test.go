@@ -2,8 +2,10 @@ package lifecycle_test
 
 import (
 	"testing"
+	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
@@ -221,5 +223,35 @@ func TestAScopeThatCountsNoLongerIsNotHandedOn(t *testing.T) {
 	checkErr(t, err, nil)
 	if issued.Token.Scopes.String() != "admin_mode" || len(issued.Scopes) > 0 {
 		t.Errorf("scopes %s, effective %s", issued.Token.Scopes, issued.Scopes)
+	}
+}
+
+// Breaks if a token that has a successor gets itself a longer life before its overlap ends.
+func TestATokenInItsOverlapMakesNoneThatOutlivesIt(t *testing.T) {
+	f := newFixture(t)
+	for _, test := range []struct {
+		until, expires, want clock.Day
+	}{
+		{tomorrow, today.AddDays(30), tomorrow.AddDays(1)},
+		{tomorrow, clock.Day{}, tomorrow.AddDays(1)},
+		{tomorrow, tomorrow, tomorrow},
+		{clock.Day{}, today.AddDays(30), today.AddDays(30)},
+	} {
+		by := f.caller(f.give(t, owner, func(tok *token.Token) {
+			tok.ExpiresOn = test.expires
+			if !test.until.IsZero() {
+				tok.WorksUntil = test.until.Start().Add(time.Hour)
+			}
+		}))
+		wanted := spec()
+		wanted.ExpiresOn = clock.Day{}
+		issued, err := f.issuer.CreateForSelf(t.Context(), by, wanted)
+		checkErr(t, err, nil)
+		if issued.Token.ExpiresOn != test.want {
+			t.Errorf("expires on %s, want %s", issued.Token.ExpiresOn, test.want)
+		}
+		wanted.ExpiresOn = test.want.AddDays(1)
+		_, err = f.issuer.CreateForSelf(t.Context(), by, wanted)
+		checkErr(t, err, lifecycle.ErrUnfit)
 	}
 }

@@ -85,9 +85,9 @@ func TestATokenInItsOverlapIsNotRotatedAgain(t *testing.T) {
 	if f.writes != 0 || stateOf(f, old) != token.Active || stateOf(f, next) != token.Active {
 		t.Errorf("%d writes, %s, %s", f.writes, stateOf(f, old), stateOf(f, next))
 	}
-	f.clock.Advance(time.Hour)
+	f.clock.Advance(time.Hour) // while the request runs
 	_, err := f.issuer.RotateSelf(t.Context(), f.caller(old), lifecycle.Rotation{})
-	checkErr(t, err, lifecycle.ErrAlreadyRevoked)
+	checkErr(t, err, lifecycle.ErrAlreadyRotated)
 
 	// The loser of two rotations at once is told the same.
 	by := f.callerOf(t, owner)
@@ -97,6 +97,8 @@ func TestATokenInItsOverlapIsNotRotatedAgain(t *testing.T) {
 	_, err = f.issuer.RotateSelf(t.Context(), by, lifecycle.Rotation{})
 	checkErr(t, err, lifecycle.ErrAlreadyRotated)
 	_, err = f.issuer.Rotate(t.Context(), by, by.Token.ID, lifecycle.Rotation{})
+	checkErr(t, err, lifecycle.ErrAlreadyRotated)
+	_, err = f.issuer.Rotate(t.Context(), f.callerOf(t, owner), by.Token.ID, lifecycle.Rotation{})
 	checkErr(t, err, lifecycle.ErrAlreadyRevoked)
 }
 
@@ -134,7 +136,7 @@ func TestRevokingWithinAnOverlap(t *testing.T) {
 	t.Run("the old token ends at once and alone", func(t *testing.T) {
 		f := newFixture(t)
 		old, next := overlapping(t, f, f.give(t, owner, nil))
-		checkErr(t, f.revoker.Revoke(t.Context(), f.callerOf(t, owner), old.ID), nil)
+		checkErr(t, errOf(f.revoker.Revoke(t.Context(), f.callerOf(t, owner), old.ID, lifecycle.Alone)), nil)
 		if f.tokens[old.ID].RevokedReason != token.ReasonRequest || stateOf(f, old) != token.Revoked || stateOf(f, next) != token.Active {
 			t.Errorf("%+v, successor %s", f.tokens[old.ID], stateOf(f, next))
 		}
@@ -142,7 +144,7 @@ func TestRevokingWithinAnOverlap(t *testing.T) {
 	t.Run("the successor ends alone", func(t *testing.T) {
 		f := newFixture(t)
 		old, next := overlapping(t, f, f.give(t, owner, nil))
-		checkErr(t, f.revoker.Revoke(t.Context(), f.callerOf(t, owner), next.ID), nil)
+		checkErr(t, errOf(f.revoker.Revoke(t.Context(), f.callerOf(t, owner), next.ID, lifecycle.Alone)), nil)
 		if stateOf(f, old) != token.Active || stateOf(f, next) != token.Revoked {
 			t.Errorf("%s, successor %s", stateOf(f, old), stateOf(f, next))
 		}
@@ -156,7 +158,7 @@ func TestRevokingWithinAnOverlap(t *testing.T) {
 		old, _ := overlapping(t, f, f.give(t, owner, nil))
 		f.clock.Advance(time.Hour)
 		f.writes = 0
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", old.ID), nil)
+		checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", old.ID)), nil)
 		if f.writes != 0 {
 			t.Errorf("%d writes", f.writes)
 		}
@@ -167,11 +169,11 @@ func TestRevokingWithinAnOverlap(t *testing.T) {
 			lifecycle.ProjectSpec{Spec: spec()})
 		checkErr(t, err, nil)
 		old, next := overlapping(t, f, issued.Token)
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", old.ID), nil)
+		checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", old.ID)), nil)
 		if _, there := f.accts[old.Owner]; !there || stateOf(f, old) != token.Revoked || stateOf(f, next) != token.Active {
 			t.Errorf("bot %t, %s, successor %s", there, stateOf(f, old), stateOf(f, next))
 		}
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", next.ID), nil)
+		checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", next.ID)), nil)
 		if _, there := f.accts[old.Owner]; there {
 			t.Error("the bot outlives its last token")
 		}
@@ -222,7 +224,7 @@ func TestRevokeFamilyEndsOverlaps(t *testing.T) {
 	})
 	t.Run("also when the newest had been revoked", func(t *testing.T) {
 		first, second, third, fourth := made(t)
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", fourth.ID), nil)
+		checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", fourth.ID)), nil)
 		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[fourth.ID]), nil)
 		want(t, live(first, second, third, fourth), false, false, false, false)
 		if f.tokens[fourth.ID].RevokedReason != token.ReasonRequest {

@@ -126,8 +126,7 @@ func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, ki
 	if err != nil {
 		return Issued{}, err
 	}
-	issued, err := i.rotate(ctx, by, bot, old, r)
-	return issued, rotatedIsRevoked(err)
+	return i.rotateByID(ctx, by, bot, old, r)
 }
 
 // RotateSelfOfProject revokes the presented token, if it belongs to the project ref, and issues its
@@ -221,20 +220,20 @@ func (n *NotManager) Error() string { return ErrNotManager.Error() }
 func (n *NotManager) Unwrap() error { return ErrNotManager }
 
 // RevokeOfProject revokes a token of a project and deletes its bot. Errors: those of
-// principal.FindAccess; ErrNoProjectToken; *NotManager.
-func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID) error {
+// principal.FindAccess; ErrNoProjectToken; *NotManager; token.ErrSuperseded as for Revoke.
+func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID, reach Reach) (Revocation, error) {
 	access, err := principal.FindAccess(ctx, r.parts.Projects, by, kind, ref, r.parts.Clock.Now())
 	if err != nil {
-		return err
+		return Revocation{}, err
 	}
 	t, err := findOfProject(ctx, r.parts.Reader, access.Project, id)
 	if err != nil {
-		return err
+		return Revocation{}, err
 	}
 	if !access.AtLeast(kind.ManageLevel()) {
-		return &NotManager{t}
+		return Revocation{}, &NotManager{t}
 	}
-	return r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
+	return r.end(ctx, t, reach, audit.By(by, sourceOf(by, t)))
 }
 
 // findOfProject returns a token of a project in any state.

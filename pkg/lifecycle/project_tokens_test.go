@@ -285,7 +285,7 @@ func TestRotatingATokenOfAProject(t *testing.T) {
 	ofOther := f.bot(t, project.KindProject, apps, project.Guest)
 	personal := f.give(t, owner, nil)
 	ended := f.bot(t, project.KindProject, web, project.Guest)
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", ended.ID), nil)
+	checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", ended.ID)), nil)
 	lost := f.bot(t, project.KindProject, web, project.Guest)
 	delete(f.accts, lost.Owner)
 	maintainer := f.callerAt(t, web, project.Maintainer)
@@ -376,7 +376,7 @@ func TestListingAndGettingTokensOfAProject(t *testing.T) {
 	f := newFixture(t)
 	good := f.bot(t, project.KindProject, web, project.Developer)
 	ended := f.bot(t, project.KindProject, web, project.Guest)
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", ended.ID), nil)
+	checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", ended.ID)), nil)
 	bulk := f.bot(t, project.KindProject, web, project.Guest)
 	checkErr(t, f.RevokeEverything(t.Context(), bulk.Owner, audit.Event{}), nil)
 	lost := f.bot(t, project.KindProject, web, project.Guest)
@@ -434,7 +434,7 @@ func TestListingAndGettingTokensOfAProject(t *testing.T) {
 func TestRevokingATokenOfAProject(t *testing.T) {
 	f := newFixture(t)
 	revoke := func(by principal.Principal, id token.ID) error {
-		return f.revoker.RevokeOfProject(t.Context(), by, project.KindProject, "8", id)
+		return errOf(f.revoker.RevokeOfProject(t.Context(), by, project.KindProject, "8", id, lifecycle.Alone))
 	}
 	tok, foreign := f.bot(t, project.KindProject, web, project.Owner), f.bot(t, project.KindProject, apps, project.Guest)
 	guest := f.callerAt(t, web, project.Guest)
@@ -448,7 +448,7 @@ func TestRevokingATokenOfAProject(t *testing.T) {
 	if f.writes != 0 {
 		t.Error("something was written")
 	}
-	checkErr(t, f.revoker.RevokeOfProject(t.Context(), guest, project.KindProject, "9", foreign.ID), project.ErrNoProject)
+	checkErr(t, errOf(f.revoker.RevokeOfProject(t.Context(), guest, project.KindProject, "9", foreign.ID, lifecycle.Alone)), project.ErrNoProject)
 
 	maintainer := f.callerAt(t, web, project.Maintainer)
 	checkErr(t, revoke(maintainer, tok.ID), nil)
@@ -467,7 +467,7 @@ func TestABotLeftBehindIsEndedByTheRetry(t *testing.T) {
 		ended := f.tokens[tok.ID]
 		ended.RevokedAt, ended.RevokedReason = now, reason
 		f.tokens[tok.ID], f.writes = ended, 0
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", tok.ID), nil)
+		checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", tok.ID)), nil)
 		if f.writes != asks {
 			t.Errorf("ended as %s: the store was asked %d times", reason, f.writes)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -39,53 +40,89 @@ func NewRevoker(parts RevokerParts) (*Revoker, error) {
 	return &Revoker{parts}, nil
 }
 
-// Revoke revokes the token with this id. A token that does not exist or is hidden from the caller
-// is fault.ErrNotFound.
-func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.ID) error {
-	t, err := r.parts.Reader.Token(ctx, id)
-	if err != nil {
-		return err
-	}
-	if !by.MayManage(t) {
-		return fault.ErrNotFound
-	}
-	return r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
+// A Reach says how far a revocation reaches.
+type Reach bool
+
+const (
+	// Alone revokes one token. A token that was rotated leaves its successor working.
+	Alone Reach = false
+	// Family revokes every working token of the rotation chain.
+	Family Reach = true
+)
+
+// A Revocation is what a request to revoke one token did.
+type Revocation struct {
+	Token token.Token
+	// Successor is the newest token of the chain if Token was rotated before the request and the
+	// request did not reach its family, or 0. It may work.
+	Successor token.ID
 }
 
-// RevokeSelf revokes the presented token.
-func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal) error {
-	return r.revoke(ctx, by.Token, token.ReasonRequest, audit.By(by, sourceOf(by, by.Token)))
+// Revoke revokes the token with this id. A token that does not exist or is hidden from the caller
+// is fault.ErrNotFound. If a rotation comes first, it returns token.ErrSuperseded and revokes
+// nothing.
+func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.ID, reach Reach) (Revocation, error) {
+	t, err := r.parts.Reader.Token(ctx, id)
+	if err != nil {
+		return Revocation{}, err
+	}
+	if !by.MayManage(t) {
+		return Revocation{}, fault.ErrNotFound
+	}
+	return r.end(ctx, t, reach, audit.By(by, sourceOf(by, t)))
+}
+
+// RevokeSelf revokes the presented token. Errors are those of Revoke.
+func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal, reach Reach) (Revocation, error) {
+	return r.end(ctx, by.Token, reach, audit.By(by, sourceOf(by, by.Token)))
+}
+
+// end revokes t, and with Family its chain, because somebody asked for it.
+func (r *Revoker) end(ctx context.Context, t token.Token, reach Reach, from audit.Origin) (Revocation, error) {
+	done := Revocation{Token: t}
+	if reach == Family {
+		return done, r.endFamily(ctx, t, token.ReasonRequest, from)
+	}
+	if t.Superseded() {
+		// Look it up first: after the revocation, a fault would look as if nothing was revoked.
+		newest, err := r.parts.Store.Newest(ctx, t.Family)
+		if err != nil && !errors.Is(err, fault.ErrNotFound) {
+			return Revocation{}, fmt.Errorf("find newest of family %s: %w", t.Family, err)
+		}
+		done.Successor = newest.ID
+	}
+	return done, r.revoke(ctx, t, token.ReasonRequest, from)
 }
 
 // RevokeValue revokes the token whose bearer is value. Only administrators may. Errors:
-// fault.ErrForbidden, fault.ErrNotFound.
-func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value string) (token.ID, error) {
+// fault.ErrForbidden and those of Revoke.
+func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value string, reach Reach) (Revocation, error) {
 	if !by.Account.Admin {
-		return 0, fault.ErrForbidden
+		return Revocation{}, fault.ErrForbidden
 	}
-	return r.revokeValue(ctx, by, value)
+	return r.revokeValue(ctx, by, value, reach)
 }
 
 // RevokeValueByConsole is RevokeValue for an operator.
-func (r *Revoker) RevokeValueByConsole(ctx context.Context, requestID, value string) (token.ID, error) {
-	return r.revokeValue(ctx, principal.Console(requestID), value)
+func (r *Revoker) RevokeValueByConsole(ctx context.Context, requestID, value string) (Revocation, error) {
+	return r.revokeValue(ctx, principal.Console(requestID), value, Alone)
 }
 
-func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value string) (token.ID, error) {
+func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value string, reach Reach) (Revocation, error) {
 	t, err := findValue(ctx, r.parts.Reader, r.parts.Format, r.parts.Pepper, value)
 	if err != nil {
-		return 0, err
+		return Revocation{}, err
 	}
-	return t.ID, r.revoke(ctx, t, token.ReasonRequest, audit.By(by, sourceOf(by, t)))
+	return r.end(ctx, t, reach, audit.By(by, sourceOf(by, t)))
 }
 
 // RevokeByConsole is Revoke for an operator.
-func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id token.ID) error {
+func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id token.ID) (Revocation, error) {
 	t, err := r.parts.Reader.Token(ctx, id)
 	if err != nil {
-		return err
+		return Revocation{}, err
 	}
-	return r.revoke(ctx, t, token.ReasonRequest, audit.By(principal.Console(requestID), audit.Console))
+	return r.end(ctx, t, Alone, audit.By(principal.Console(requestID), audit.Console))
 }
 
 // ErrBot means that the account is a bot, whose tokens cannot be revoked in bulk. Revoking its one
@@ -117,32 +154,63 @@ func (r *Revoker) revokeEverything(ctx context.Context, by principal.Principal, 
 		return ErrBot
 	}
 	from := audit.By(by, sourceOf(by, token.Token{Owner: owner.ID}))
-	return r.parts.Store.RevokeEverything(ctx, owner.ID, audit.OfAccount(r.parts.Clock.Now(), from, audit.TokensRevoked, owner))
+	event := audit.OfAccount(r.parts.Clock.Now(), from, audit.TokensRevoked, owner)
+	event.Tokens = r.countWorking(ctx, by, owner)
+	return r.parts.Store.RevokeEverything(ctx, owner.ID, event)
+}
+
+// countTimeout bounds the time for which counting delays a revocation.
+const countTimeout = time.Second
+
+// countWorking returns how many tokens of owner work, for the audit trail, or 0 if it cannot be
+// found out in time. Revoking never depends on it.
+func (r *Revoker) countWorking(ctx context.Context, by principal.Principal, owner account.Account) (count int) {
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	tokens, err := r.parts.Store.TokensOfOwner(ctx, owner.ID)
+	if err != nil {
+		return 0
+	}
+	for _, t := range tokens {
+		if t.StateAt(r.parts.Clock.Now(), owner.TokensValidFrom, by.Settings) == token.Active {
+			count++
+		}
+	}
+	return count
 }
 
 // RevokeFamily revokes the working tokens in the chain of a token that was presented for rotation
 // after its revocation. Either its owner or a thief holds a successor, and nobody can tell which.
-// The working tokens are the newest one and those in an overlap. If the chain rotates meanwhile,
-// RevokeFamily follows it to the newest token. by is the sender, as far as known.
+// by is the sender, as far as known.
 func (r *Revoker) RevokeFamily(ctx context.Context, by principal.Principal, presented token.Token) error {
+	return r.endFamily(ctx, presented, token.ReasonReuse, audit.By(by, audit.Reuse))
+}
+
+// endFamily revokes the working tokens in the chain of t: the newest one and those in an overlap.
+// If the chain rotates meanwhile, endFamily follows it to the newest token.
+func (r *Revoker) endFamily(ctx context.Context, t token.Token, reason token.Reason, from audit.Origin) error {
 	const tries = 8
-	from := audit.By(by, audit.Reuse)
 	for range tries {
-		newest, err := r.parts.Store.Newest(ctx, presented.Family)
+		newest, err := r.parts.Store.Newest(ctx, t.Family)
+		if errors.Is(err, fault.ErrNotFound) {
+			newest, err = t, nil // it was never rotated
+		}
 		switch {
-		case errors.Is(err, fault.ErrNotFound):
-			return nil
 		case err != nil:
-			return fmt.Errorf("find newest of family %s: %w", presented.Family, err)
+			return fmt.Errorf("find newest of family %s: %w", t.Family, err)
 		case newest.Superseded():
 			continue // it was replaced between the two reads
-		case newest.ID <= presented.ID, !newest.RevokedAt.IsZero():
-			return r.revokeOverlaps(ctx, newest, from)
+		case reason == token.ReasonReuse && (newest.ID <= t.ID || !newest.RevokedAt.IsZero()):
+			return r.revokeOverlaps(ctx, newest, reason, from) // a bearer that is reused was revoked
 		}
-		if err := r.revoke(ctx, newest, token.ReasonReuse, from); err != nil {
-			return fmt.Errorf("revoke newest of family %s: %w", presented.Family, err)
+		err = r.revoke(ctx, newest, reason, from)
+		switch {
+		case errors.Is(err, token.ErrSuperseded): // a rotation came first
+		case err != nil:
+			return fmt.Errorf("revoke newest of family %s: %w", t.Family, err)
+		default:
+			return r.revokeOverlaps(ctx, newest, reason, from)
 		}
-		// A rotation may have come first. Repeat until the newest token is revoked for good.
 	}
 	return fault.ErrUnavailable
 }
@@ -150,7 +218,7 @@ func (r *Revoker) RevokeFamily(ctx context.Context, by principal.Principal, pres
 // revokeOverlaps revokes the tokens before newest that work in an overlap. They cannot rotate
 // again, so there will be no others. It stops at a token whose successor is older than the longest
 // overlap, because that token and all before it are revoked.
-func (r *Revoker) revokeOverlaps(ctx context.Context, newest token.Token, from audit.Origin) error {
+func (r *Revoker) revokeOverlaps(ctx context.Context, newest token.Token, reason token.Reason, from audit.Origin) error {
 	for t := newest; t.Previous != 0 && r.parts.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
 		previous, err := r.parts.Reader.Token(ctx, t.Previous)
 		switch {
@@ -159,7 +227,7 @@ func (r *Revoker) revokeOverlaps(ctx context.Context, newest token.Token, from a
 		case err != nil:
 			return fmt.Errorf("find token %s: %w", t.Previous, err)
 		}
-		if err := r.revoke(ctx, previous, token.ReasonReuse, from); err != nil {
+		if err := r.revoke(ctx, previous, reason, from); err != nil {
 			return fmt.Errorf("revoke token %s: %w", previous.ID, err)
 		}
 		t = previous
@@ -181,9 +249,11 @@ func (r *Revoker) revoke(ctx context.Context, t token.Token, reason token.Reason
 // bearer.
 var ErrNotOurs = fmt.Errorf("%w: value of another form", fault.ErrNotFound)
 
-// findValue returns the token of a bearer in any state.
+// findValue returns the token of a bearer in any state. White space around the value does not count:
+// a value that was read from a file often ends with a line break.
 func findValue(ctx context.Context, reader TokenReader, format secret.Format, pepper secret.Pepper, value string) (token.Token, error) {
 	t, err := token.Token{}, fault.ErrNotFound
+	value = strings.TrimSpace(value)
 	if bearer, malformed := format.Parse(value); malformed == nil {
 		t, err = reader.TokenByDigest(ctx, pepper.Digest(bearer))
 	}

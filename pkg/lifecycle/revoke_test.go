@@ -35,7 +35,7 @@ func TestWhoMayRevokeWhat(t *testing.T) {
 			f := newFixture(t)
 			by := f.callerOf(t, test.by)
 			target := f.give(t, test.of, test.change)
-			checkErr(t, f.revoker.Revoke(t.Context(), by, target.ID), test.want)
+			checkErr(t, errOf(f.revoker.Revoke(t.Context(), by, target.ID, lifecycle.Alone)), test.want)
 			ended := f.tokens[target.ID]
 			if done := !ended.RevokedAt.IsZero(); done != (test.want == nil) || done && (!ended.RevokedAt.Equal(now) || ended.RevokedReason != token.ReasonRequest) {
 				t.Errorf("token = %+v", ended)
@@ -45,7 +45,7 @@ func TestWhoMayRevokeWhat(t *testing.T) {
 	t.Run("none that there is", func(t *testing.T) {
 		f := newFixture(t)
 		for _, id := range []account.ID{admin, owner} {
-			checkErr(t, f.revoker.Revoke(t.Context(), f.callerOf(t, id), 99<<22+1), fault.ErrNotFound)
+			checkErr(t, errOf(f.revoker.Revoke(t.Context(), f.callerOf(t, id), 99<<22+1, lifecycle.Alone)), fault.ErrNotFound)
 		}
 	})
 }
@@ -55,7 +55,7 @@ func TestRevokingTwiceKeepsTheFirst(t *testing.T) {
 	by := f.callerOf(t, owner)
 	target := f.give(t, owner, nil)
 	for range 2 {
-		checkErr(t, f.revoker.Revoke(t.Context(), by, target.ID), nil)
+		checkErr(t, errOf(f.revoker.Revoke(t.Context(), by, target.ID, lifecycle.Alone)), nil)
 		f.clock.Advance(time.Hour)
 	}
 	if ended := f.tokens[target.ID]; !ended.RevokedAt.Equal(now) || f.writes != 1 {
@@ -68,7 +68,7 @@ func TestATokenRevokesItself(t *testing.T) {
 	for _, kind := range []token.Kind{token.Personal, token.Impersonation} {
 		by := f.caller(f.give(t, owner, func(tok *token.Token) { tok.Kind = kind }))
 		bystander := f.give(t, owner, nil)
-		checkErr(t, f.revoker.RevokeSelf(t.Context(), by), nil)
+		checkErr(t, errOf(f.revoker.RevokeSelf(t.Context(), by, lifecycle.Alone)), nil)
 		if f.tokens[by.Token.ID].RevokedReason != token.ReasonRequest || !f.tokens[bystander.ID].RevokedAt.IsZero() {
 			t.Errorf("%s token is not the one that ended", kind)
 		}
@@ -85,20 +85,22 @@ func TestRevokeByValue(t *testing.T) {
 	// Breaks if somebody without rights can end a token whose value they
 	// found, or find out whether a value is one.
 	for _, v := range []string{value, "token-string-here123", "x"} {
-		_, err = f.revoker.RevokeValue(t.Context(), f.callerOf(t, owner), v)
+		_, err = f.revoker.RevokeValue(t.Context(), f.callerOf(t, owner), v, lifecycle.Alone)
 		checkErr(t, err, fault.ErrForbidden)
 		_, err = f.lister.Identify(t.Context(), f.callerOf(t, owner), v)
 		checkErr(t, err, fault.ErrForbidden)
 	}
 	for _, unknown := range []string{"", "x", "token-string-here123", value + "0", value[:len(value)-1] + "~"} {
-		for _, revoke := range []func() (token.ID, error){
-			func() (token.ID, error) { return f.revoker.RevokeValue(t.Context(), root, unknown) },
-			func() (token.ID, error) { return f.revoker.RevokeValueByConsole(t.Context(), "", unknown) },
+		for _, revoke := range []func() (lifecycle.Revocation, error){
+			func() (lifecycle.Revocation, error) {
+				return f.revoker.RevokeValue(t.Context(), root, unknown, lifecycle.Alone)
+			},
+			func() (lifecycle.Revocation, error) { return f.revoker.RevokeValueByConsole(t.Context(), "", unknown) },
 		} {
-			id, err := revoke()
+			done, err := revoke()
 			checkErr(t, err, fault.ErrNotFound)
-			if id != 0 {
-				t.Errorf("id = %s", id)
+			if done.Token.ID != 0 {
+				t.Errorf("revoked %+v", done)
 			}
 		}
 	}
@@ -106,14 +108,14 @@ func TestRevokeByValue(t *testing.T) {
 	if err != nil || view.Token.ID != issued.Token.ID || !view.Active {
 		t.Errorf("Identify() = %+v, %v", view, err)
 	}
-	for range 2 {
-		id, err := f.revoker.RevokeValue(t.Context(), root, value)
+	for _, value := range []string{value, " " + value + "\r\n"} {
+		done, err := f.revoker.RevokeValue(t.Context(), root, value, lifecycle.Alone)
 		checkErr(t, err, nil)
-		if id != issued.Token.ID || f.tokens[id].RevokedAt.IsZero() {
+		if id := done.Token.ID; id != issued.Token.ID || f.tokens[id].RevokedAt.IsZero() {
 			t.Errorf("ended %s", id)
 		}
 	}
-	view, err = f.lister.Identify(t.Context(), root, value)
+	view, err = f.lister.Identify(t.Context(), root, value+"\n")
 	if err != nil || view.Active || !view.Revoked {
 		t.Errorf("Identify() after the revocation = %+v, %v", view, err)
 	}
@@ -122,11 +124,11 @@ func TestRevokeByValue(t *testing.T) {
 func TestTheConsoleRevokes(t *testing.T) {
 	f := newFixture(t)
 	target := f.give(t, owner, func(tok *token.Token) { tok.Kind = token.Impersonation })
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", target.ID), nil)
+	checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", target.ID)), nil)
 	if f.tokens[target.ID].RevokedAt.IsZero() {
 		t.Error("the token is not revoked")
 	}
-	checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", target.ID+1), fault.ErrNotFound)
+	checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", target.ID+1)), fault.ErrNotFound)
 
 	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), "", f.accts[other]), nil)
 	checkErr(t, f.revoker.RevokeEverythingByConsole(t.Context(), "", account.Account{ID: 99}), fault.ErrNotFound)
@@ -227,7 +229,7 @@ func TestRevokeFamily(t *testing.T) {
 	t.Run("does nothing when the newest has ended", func(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 3)
-		checkErr(t, f.revoker.RevokeByConsole(t.Context(), "", ids[2]), nil)
+		checkErr(t, errOf(f.revoker.RevokeByConsole(t.Context(), "", ids[2])), nil)
 		f.writes = 0
 		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), nil)
 		if f.writes != 0 || f.tokens[ids[2]].RevokedReason != token.ReasonRequest {
@@ -243,7 +245,7 @@ func TestRevokeFamily(t *testing.T) {
 				next, err := f.issuer.RotateSelf(t.Context(), f.caller(ended), lifecycle.Rotation{})
 				checkErr(t, err, nil)
 				ids = append(ids, next.Token.ID)
-				return nil // a token that ended keeps its own reason
+				return token.ErrSuperseded
 			}
 			f.revokeToken = nil
 			return f.RevokeToken(t.Context(), ended, audit.Event{})
@@ -271,7 +273,7 @@ func TestRevokeFamily(t *testing.T) {
 	t.Run("never says done while a token lives", func(t *testing.T) {
 		f := newFixture(t)
 		ids := chain(t, f, 2)
-		f.revokeToken = func(token.Token) error { return nil }
+		f.revokeToken = func(token.Token) error { return token.ErrSuperseded }
 		checkErr(t, f.revoker.RevokeFamily(t.Context(), principal.Principal{}, f.tokens[ids[0]]), fault.ErrUnavailable)
 	})
 	t.Run("reports what it could not do", func(t *testing.T) {

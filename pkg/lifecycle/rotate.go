@@ -28,21 +28,21 @@ type Rotation struct {
 // ErrAlreadyRevoked means that the token to rotate has been revoked.
 var ErrAlreadyRevoked = fmt.Errorf("%w: token already revoked", fault.ErrInput)
 
-// ErrAlreadyRotated means that the presented token already has a successor and works in its
-// overlap. Presenting it again revokes nothing, because the client may not have received the new
-// token yet.
-var ErrAlreadyRotated = fmt.Errorf("%w: token already rotated", fault.ErrInput)
+// ErrAlreadyRotated means that the presented token already has a successor, and works in its
+// overlap or lost to another rotation a moment ago. It revokes nothing, because another process of
+// the same client may have rotated first, or the client may not have received the new token yet.
+var ErrAlreadyRotated = fmt.Errorf("%w: token already rotated", fault.ErrConflict)
 
 // ErrWider means that the token to rotate has a scope or a network that the presented token lacks.
 var ErrWider = fmt.Errorf("%w: token wider than the caller's", fault.ErrForbidden)
 
 // Rotate revokes the token with this id, at once or after an overlap, and issues its successor with
 // the same owner, kind, name, description, networks, project and level, and those of its scopes that
-// its owner may hold now. An expired token
-// can be rotated; a revoked one and one with a successor cannot. Errors: fault.ErrNotFound for a
-// token that does not exist or is hidden from the caller, ErrAlreadyRevoked, ErrUnfit for an
-// invalid day or a token none of whose scopes count, ErrWider, a child of account.ErrInactive for an inactive owner, ErrImpersonated,
-// ErrImpersonationOff.
+// its owner may hold now. An expired token can be rotated; a revoked one and one with a successor
+// cannot. Errors: fault.ErrNotFound for a token that does not exist or is hidden from the caller,
+// ErrAlreadyRevoked, ErrUnfit for an invalid day or a token none of whose scopes count, ErrWider, a
+// child of account.ErrInactive for an inactive owner, ErrImpersonated, ErrImpersonationOff. For the
+// presented token they are those of RotateSelf.
 func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID, r Rotation) (Issued, error) {
 	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
@@ -60,17 +60,17 @@ func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID
 			return Issued{}, err
 		}
 	}
-	issued, err := i.rotate(ctx, by, owner, old, r)
-	return issued, rotatedIsRevoked(err)
+	return i.rotateByID(ctx, by, owner, old, r)
 }
 
-// rotatedIsRevoked reports a token with a successor as revoked. A caller who rotates by id needs to
-// know only that the token can no longer be rotated.
-func rotatedIsRevoked(err error) error {
-	if errors.Is(err, ErrAlreadyRotated) {
-		return ErrAlreadyRevoked
+// rotateByID reports another token than the presented one as revoked if it has a successor. Its
+// caller needs to know only that the token can no longer be rotated.
+func (i *Issuer) rotateByID(ctx context.Context, by principal.Principal, owner account.Account, old token.Token, r Rotation) (Issued, error) {
+	issued, err := i.rotate(ctx, by, owner, old, r)
+	if errors.Is(err, ErrAlreadyRotated) && old.ID != by.Token.ID {
+		err = ErrAlreadyRevoked
 	}
-	return err
+	return issued, err
 }
 
 // RotateSelf revokes the presented token and issues its successor, for the same owner also under
@@ -80,6 +80,19 @@ func (i *Issuer) RotateSelf(ctx context.Context, by principal.Principal, r Rotat
 		return issued, err // the first reply was lost, and the token works in its overlap
 	}
 	return i.rotate(ctx, by, by.Holder(), by.Token, r)
+}
+
+// CheckWindow returns ErrAlreadyRotated for a revoked token that was rotated so recently that
+// presenting it for rotation is not reuse.
+func (i *Issuer) CheckWindow(ctx context.Context, presented token.Token) error {
+	rules, err := i.rules(ctx)
+	if err != nil {
+		return err
+	}
+	if presented.RotatedWithin(rules.RotationWindow, i.parts.Clock.Now()) {
+		return ErrAlreadyRotated
+	}
+	return nil
 }
 
 func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner account.Account, old token.Token, r Rotation) (Issued, error) {
@@ -94,10 +107,10 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	}
 	now := i.parts.Clock.Now()
 	switch {
+	case old.RotatedAway():
+		return Issued{}, ErrAlreadyRotated
 	case old.RevokedIn(now, owner.TokensValidFrom):
 		return Issued{}, ErrAlreadyRevoked
-	case old.Superseded():
-		return Issued{}, ErrAlreadyRotated
 	}
 	rules, err := i.rules(ctx)
 	if err != nil {

@@ -21,8 +21,8 @@ type IssueStore interface {
 	// owner's tokens were revoked meanwhile, fault.ErrNotFound for a deleted owner.
 	CreateToken(ctx context.Context, owner account.Account, t token.Token, use *secret.Use, issued audit.Event) (token.Token, error)
 	// RotateToken revokes old, at old.WorksUntil if set and otherwise at once, and writes next, all
-	// or nothing. Errors are those of CreateToken, token.ErrRevoked if old was already revoked, and
-	// token.ErrSuperseded if it already had another successor with an overlap.
+	// or nothing. Errors are those of CreateToken, token.ErrSuperseded if old already had another
+	// successor, and token.ErrRevoked if it was revoked otherwise.
 	RotateToken(ctx context.Context, owner account.Account, old, next token.Token, use *secret.Use, rotated audit.Event) (token.Token, error)
 	// Use returns the stored use of an idempotency key, or fault.ErrNotFound.
 	Use(ctx context.Context, handle string) (secret.Use, error)
@@ -42,11 +42,18 @@ type BotStore interface {
 // safe.
 type RevokeStore interface {
 	// RevokeToken writes RevokedAt and RevokedReason of t. A token that was revoked earlier keeps
-	// its own; that is no error. The bot of a project's or group's token is deleted with it, unless
+	// its own; that is no error. A token that was rotated since t was read stays as it is, and the
+	// error is token.ErrSuperseded. The bot of a project's or group's token is deleted with it, unless
 	// the token has a successor. It returns fault.ErrNotFound without a record.
 	RevokeToken(ctx context.Context, t token.Token, revoked audit.Event) error
+	// ReportToken records the first report of a token that had been rotated, with the mark
+	// token.MarkReported. first is false, and nothing is written, if that was done before. It returns
+	// fault.ErrNotFound without a record.
+	ReportToken(ctx context.Context, t token.Token, reported audit.Event) (first bool, err error)
 	// RevokeEverything revokes all tokens of the owner, in one write.
 	RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error
+	// TokensOfOwner returns all tokens of an owner by ascending id.
+	TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error)
 	// TokensByDigest returns the existing tokens, in any state and in no order, with consistent
 	// reads. The digests must differ.
 	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)

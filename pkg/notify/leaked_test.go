@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/pkg/clock"
 	"latchkey/pkg/project"
@@ -22,6 +23,18 @@ func TestMailsAboutLeaks(t *testing.T) {
 		many.Tokens = append(many.Tokens, tok(t, i+1, fmt.Sprintf("exporter-%03d", i+1), "2026-04-24"))
 	}
 	many.Total = sweep.MaxListed + 1
+	at := time.Date(2026, 3, 18, 21, 4, 5, 0, time.UTC)
+	rotated := func(t sweep.Token, r sweep.Rotation) sweep.Token {
+		t.Kind, t.Rotation = sweep.Replaced, &r
+		return t
+	}
+	found := notice(t, sweep.Leaked, rotated(tok(t, 7, "nightly-export", "2026-04-24"), sweep.Rotation{At: at, By: "avery", ByID: 2, Itself: true, From: "192.0.2.7", Newest: 8388613}))
+	several := notice(t, sweep.Leaked,
+		tok(t, 6, "still worked", "2026-04-24"),
+		rotated(tok(t, 7, "by an administrator", "2026-04-24"), sweep.Rotation{At: at, By: "https://evil.example/sign-in", ByID: 1, Newest: 8388613}),
+		rotated(tok(t, 8, "long ago", "2026-04-24"), sweep.Rotation{}),
+		rotated(tok(t, 9, "of a project", "2026-04-24"), sweep.Rotation{At: at, Itself: true, From: "2001:db8::1", Newest: 12582914}))
+	several.Tokens[3].Project = project.Project{ID: 4, Kind: project.KindProject, FullPath: "acme/web"}
 	hostile := notice(t, sweep.Leaked, tok(t, 1, hostileName, "2026-04-24"))
 	hostile.Recipient.Name = "Eve\r\nSubject: hello <img src=x onerror=alert(1)>\u202e"
 	for _, s := range []struct {
@@ -33,6 +46,8 @@ func TestMailsAboutLeaks(t *testing.T) {
 		{sample{"leaked of a project", ofProject}, "1 project access token was revoked because it was reported as leaked"},
 		{sample{"101 leaked", many}, "101 access tokens were revoked because they were reported as leaked"},
 		{sample{"leaked with hostile names", hostile}, "1 access token was revoked because it was reported as leaked"},
+		{sample{"one reported after its rotation", found}, "1 access token was reported as leaked after its rotation"},
+		{sample{"leaked and reported after a rotation", several}, "4 access tokens: some were revoked because they were reported as leaked, some were reported as leaked after their rotation"},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			mail, file := render(t, s.notice), strings.ReplaceAll(s.name, " ", "-")
@@ -51,7 +66,7 @@ func TestMailsAboutLeaks(t *testing.T) {
 				if part == "HTML" && (strings.Contains(text, "<script") || strings.Contains(text, "<img")) {
 					t.Error("a name is not escaped")
 				}
-				for _, good := range []string{"reported as leaked", "remove it there", pageURL, s.notice.Tokens[0].ID.String()} {
+				for _, good := range []string{"reported as leaked", pageURL, s.notice.Tokens[0].ID.String()} {
 					if !strings.Contains(words, good) {
 						t.Errorf("%s lacks %q", part, good)
 					}

@@ -16,9 +16,9 @@ import (
 // quote.Name shows them.
 type letter struct {
 	Subject, Title string
-	// Expiring, Expired, Revoked and Leaked say what happened to some of the tokens. Revoked does
-	// not include Leaked.
-	Expiring, Expired, Revoked, Leaked bool
+	// Expiring, Expired, Revoked, Leaked and Replaced say what happened to some of the tokens.
+	// Revoked does not include Leaked.
+	Expiring, Expired, Revoked, Leaked, Replaced bool
 	// Limit says how long new tokens may be valid, "" if unknown.
 	Limit string
 	// Name is the recipient's name, or "".
@@ -46,6 +46,15 @@ type group struct {
 
 type row struct {
 	Name, ID, Scopes, LastUsed, Day, When string
+	Rotation                              *rotation
+}
+
+// A rotation says in a row who rotated a reported token, and how to end what works in its place.
+type rotation struct {
+	At, By, From string
+	// Newest is the id of the token to end, "" for none, Link the place where people end it, and Path
+	// the one for scripts.
+	Newest, Link, Path string
 }
 
 func letterOf(n sweep.Notice, pageURL string) letter {
@@ -57,6 +66,7 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 		Expired:  slices.Contains(reasons, sweep.Expired),
 		Revoked:  slices.Contains(reasons, sweep.Lifetime),
 		Leaked:   slices.Contains(reasons, sweep.Leaked),
+		Replaced: slices.Contains(reasons, sweep.Replaced),
 		Limit:    limit(n.LimitDays),
 		Lead:     lead(n),
 		Last:     n.Last,
@@ -69,15 +79,17 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 	if len(reasons) == 1 {
 		l.Title = titles[reasons[0]]
 	}
-	if named(n.Recipient.Name) {
-		l.Name = quote.Name(n.Recipient.Name)
+	if name := quote.Name(n.Recipient.Name); name != unnamed {
+		l.Name = name
 	}
 	for i, t := range n.Tokens {
 		if i == 0 || !together(n, n.Tokens[i-1], t) {
 			l.Groups = append(l.Groups, group{Heading: heading(n, t, len(reasons) > 1), Day: days[why(n, t)]})
 		}
 		last := &l.Groups[len(l.Groups)-1]
-		last.Rows = append(last.Rows, rowOf(n, t))
+		r := rowOf(n, t)
+		r.Rotation = rotationOf(t, pageURL)
+		last.Rows = append(last.Rows, r)
 	}
 	if !l.Bots && len(reasons) == 1 {
 		l.Groups[0].Heading = ""
@@ -88,29 +100,30 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 var (
 	titles = map[sweep.Kind]string{
 		sweep.Expiring: "Expiring access tokens", sweep.Expired: "Expired access tokens",
-		sweep.Lifetime: "Revoked access tokens", sweep.Leaked: "Revoked access tokens",
+		sweep.Lifetime: "Revoked access tokens", sweep.Leaked: "Revoked access tokens", sweep.Replaced: "Reported access tokens",
 	}
 	// happened says what happened to tokens.
 	happened = map[sweep.Kind]string{
 		sweep.Expiring: "expire soon", sweep.Expired: "have expired",
 		sweep.Lifetime: "were revoked", sweep.Leaked: "were revoked because they were reported as leaked",
+		sweep.Replaced: "were reported as leaked after their rotation",
 	}
 	days = map[sweep.Kind]string{
-		sweep.Expiring: "expires on", sweep.Expired: "ended on", sweep.Lifetime: "was to end", sweep.Leaked: "was to end",
+		sweep.Expiring: "expires on", sweep.Expired: "ended on", sweep.Lifetime: "was to end", sweep.Leaked: "was to end", sweep.Replaced: "was to end",
 	}
 )
 
 func rowOf(n sweep.Notice, t sweep.Token) row {
 	r := row{
-		Name:     "(no name)",
+		Name:     quote.Name(t.Name),
 		ID:       t.ID.String(),
 		Scopes:   strings.ReplaceAll(t.Scopes.String(), " ", ", "),
 		LastUsed: "never",
 		Day:      t.ExpiresOn.String(),
 		When:     when(n.Today, t.ExpiresOn),
 	}
-	if named(t.Name) {
-		r.Name = quote.Name(t.Name)
+	if r.Name == unnamed {
+		r.Name = "(no name)"
 	}
 	if t.ExpiresOn.IsZero() {
 		r.Day, r.When = "never", ""
@@ -121,8 +134,8 @@ func rowOf(n sweep.Notice, t sweep.Token) row {
 	return r
 }
 
-// named reports whether there is anything of a name to show.
-func named(name string) bool { return quote.Name(name) != quote.Name("") }
+// unnamed is a name of which nothing is left to show.
+var unnamed = quote.Name("")
 
 // ofBot reports whether a token is of a project or group.
 func ofBot(t sweep.Token) bool { return t.Project.Kind != "" }
@@ -135,7 +148,7 @@ func together(n sweep.Notice, a, b sweep.Token) bool {
 
 // reasonsOf returns why the listed tokens are in a notice, each reason once.
 func reasonsOf(n sweep.Notice) (reasons []sweep.Kind) {
-	for _, kind := range []sweep.Kind{sweep.Expiring, sweep.Expired, sweep.Lifetime, sweep.Leaked} {
+	for _, kind := range []sweep.Kind{sweep.Expiring, sweep.Expired, sweep.Lifetime, sweep.Leaked, sweep.Replaced} {
 		if slices.ContainsFunc(n.Tokens, func(t sweep.Token) bool { return why(n, t) == kind }) {
 			reasons = append(reasons, kind)
 		}
@@ -193,6 +206,8 @@ func subject(n sweep.Notice) string {
 	switch reasons[0] {
 	case sweep.Leaked:
 		return leakedSubject(n)
+	case sweep.Replaced:
+		return fmt.Sprintf("%s %s reported as leaked after %s rotation", tokens(n), plural(n.Total, "was", "were"), plural(n.Total, "its", "their"))
 	case sweep.Lifetime:
 		return fmt.Sprintf("%d access %s revoked", n.Total, plural(n.Total, "token was", "tokens were"))
 	}
@@ -232,6 +247,8 @@ func lead(n sweep.Notice) string {
 	switch {
 	case reasons[0] == sweep.Leaked:
 		return leakedLead(n)
+	case reasons[0] == sweep.Replaced:
+		return replacedLead(n)
 	case reasons[0] == sweep.Lifetime:
 		return revokedLead(n)
 	case reasons[0] == sweep.Expired && n.Total == 1:

@@ -88,7 +88,9 @@ func known(kind sweep.Kind) bool {
 }
 
 // revoked reports whether tokens of this kind of notice have ended for good.
-func revoked(kind sweep.Kind) bool { return kind == sweep.Lifetime || kind == sweep.Leaked }
+func revoked(kind sweep.Kind) bool {
+	return kind == sweep.Lifetime || kind == sweep.Leaked || kind == sweep.Replaced
+}
 
 // why returns why a token is in a notice.
 func why(n sweep.Notice, t sweep.Token) sweep.Kind { return cmp.Or(t.Kind, n.Kind) }

@@ -3,6 +3,7 @@ package notify
 import (
 	"fmt"
 
+	"latchkey/pkg/quote"
 	"latchkey/pkg/sweep"
 )
 
@@ -33,4 +34,45 @@ func leakedLead(n sweep.Notice) string {
 	return fmt.Sprintf("%s that you %s %s revoked because %s reported as leaked: somebody found %s where others can read %s. %s working at once.",
 		tokens(n), whose(n), plural(n.Total, "was", "were"), plural(n.Total, "it was", "they were"),
 		plural(n.Total, "its value", "their values"), plural(n.Total, "it", "them"), plural(n.Total, "It has stopped", "They have stopped"))
+}
+
+// replacedLead says that the values of rotated tokens were reported, and why that matters.
+func replacedLead(n sweep.Notice) string {
+	return fmt.Sprintf("%s that you %s %s reported as leaked: somebody found %s where others can read %s. %s ended before, when %s rotated, and nothing was revoked because of the report. "+
+		"But if somebody else rotated %s, they have the successor.",
+		tokens(n), whose(n), plural(n.Total, "was", "were"), plural(n.Total, "its value", "their values"), plural(n.Total, "it", "them"),
+		plural(n.Total, "It had", "They had"), plural(n.Total, "it was", "they were"), plural(n.Total, "it", "one of them"))
+}
+
+// rotationOf says in a row who rotated a token, or nil.
+func rotationOf(t sweep.Token, pageURL string) *rotation {
+	if t.Rotation == nil {
+		return nil
+	}
+	from := *t.Rotation
+	r := &rotation{At: "at a time that is not known any more", By: "somebody who is not known any more", From: "an address that only the audit trail shows"}
+	if !from.At.IsZero() {
+		r.At = from.At.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
+	if from.ByID == 0 {
+		r.From = "an address that is not known any more"
+	}
+	switch {
+	case from.Itself:
+		r.By = "somebody who had the token itself"
+	case from.ByID != 0:
+		r.By = fmt.Sprintf("account %s, %s", from.ByID, quote.Name(from.By))
+	}
+	if from.From != "" {
+		r.From = from.From
+	}
+	if from.Newest != 0 {
+		r.Newest = from.Newest.String()
+		r.Link = pageURL + "#token-" + r.Newest
+		r.Path = "DELETE /api/v4/personal_access_tokens/" + r.Newest
+		if ofBot(t) {
+			r.Path = fmt.Sprintf("DELETE /api/v4/%ss/%s/access_tokens/%s", t.Project.Kind, t.Project.ID, r.Newest)
+		}
+	}
+	return r
 }

@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +56,7 @@ func once(o *sesv2.Options) { o.Retryer = aws.NopRetryer{} }
 // faulty account, so Send then also reads the account's state. If that fails, it reports no mail as
 // rejected.
 func (s *SES) Send(ctx context.Context, n sweep.Notice) error {
-	mail, err := Render(n, cmp.Or(n.Page, s.PageURL))
+	mail, err := Render(n, s.PageURL)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ package quote
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // MaxLength is the most characters of a name that Name shows, without its quotation marks.
@@ -32,6 +33,9 @@ func Name(s string) string {
 
 // plain returns the character to show for r, or -1 for none.
 func plain(r rune) rune {
+	if r < utf8.RuneSelf && r >= ' ' && r != '"' && r != '\x7f' {
+		return r // most names have nothing else
+	}
 	switch {
 	case r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
 		return -1
@@ -66,8 +70,12 @@ func shorten(s string) string {
 
 // defang changes everything that a program could make a link of.
 func defang(s string) string {
+	if !strings.ContainsAny(s, "@.:tT") {
+		return s
+	}
 	runes := []rune(s)
 	var b strings.Builder
+	b.Grow(len(s) + 16)
 	for i, r := range runes {
 		inside := i+1 < len(runes) && runes[i+1] != ' '
 		switch {
@@ -89,7 +97,10 @@ func defang(s string) string {
 // partOfHTTP reports whether the character at i is one of the two t of http.
 func partOfHTTP(runes []rune, i int) bool {
 	for _, start := range []int{i - 1, i - 2} {
-		if start >= 0 && start+4 <= len(runes) && strings.EqualFold(string(runes[start:start+4]), "http") {
+		if start < 0 || start+4 > len(runes) || runes[start]|' ' != 'h' {
+			continue
+		}
+		if strings.EqualFold(string(runes[start:start+4]), "http") {
 			return true
 		}
 	}

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"latchkey/pkg/scope"
+	"latchkey/pkg/scope/scopetest"
 )
 
 type spelled struct {
@@ -72,84 +72,10 @@ func TestCheckPath(t *testing.T) {
 	}
 }
 
-// A reader turns a path as sent into the path that it acts on.
-var readers = map[string]func(string) string{
-	"decodes once":                    unescape,
-	"decodes twice":                   func(p string) string { return unescape(unescape(p)) },
-	"cleans, then decodes":            func(p string) string { return unescape(path.Clean(p)) },
-	"decodes, then cleans":            func(p string) string { return path.Clean(unescape(p)) },
-	"decodes twice, then cleans":      func(p string) string { return path.Clean(unescape(unescape(p))) },
-	"strips parameters":               func(p string) string { return path.Clean(withoutParameters(unescape(p))) },
-	"strips parameters, then decodes": func(p string) string { return path.Clean(unescape(withoutParameters(p))) },
-	"takes backslashes for slashes":   func(p string) string { return path.Clean(strings.ReplaceAll(unescape(p), `\`, "/")) },
-	"stops at a query or fragment":    func(p string) string { return cut(unescape(p), "?#") },
-	"stops at a NUL or line end":      func(p string) string { return cut(unescape(p), "\x00\r\n") },
-	"drops control characters": func(p string) string {
-		return strings.Map(func(r rune) rune {
-			if r < ' ' || r == 0x7f {
-				return -1
-			}
-			return r
-		}, unescape(p))
-	},
-	"accepts overlong forms": func(p string) string { return path.Clean(overlong.Replace(unescape(p))) },
-	"drops broken UTF-8":     func(p string) string { return path.Clean(strings.ToValidUTF8(unescape(p), "")) },
-	"writes escapes in lower case": func(p string) string {
-		return unescape(mapEscapes(p, strings.ToLower))
-	},
-	"writes escapes in upper case": func(p string) string {
-		return unescape(mapEscapes(p, strings.ToUpper))
-	},
-}
-
-var overlong = strings.NewReplacer(
-	"\xc0\xae", ".", "\xc0\xaf", "/", "\xc1\x9c", `\`, "\xe0\x80\xae", ".", "\xe0\x80\xaf", "/",
-	"\xf0\x80\x80\xaf", "/", "\xf8\x80\x80\x80\xaf", "/")
-
-func cut(p, at string) string {
-	if i := strings.IndexAny(p, at); i >= 0 {
-		return p[:i]
-	}
-	return p
-}
-
-func withoutParameters(p string) string {
-	segments := strings.Split(p, "/")
-	for i, segment := range segments {
-		segments[i], _, _ = strings.Cut(segment, ";")
-	}
-	return strings.Join(segments, "/")
-}
-
-var escapes = regexp.MustCompile(`%u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}`)
-
-// simpleEscapes leaves %uXXXX alone, whose u is no digit.
-var simpleEscapes = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
-
-// unescape decodes what it can, %uXXXX included, and leaves the rest.
-func unescape(p string) string {
-	return escapes.ReplaceAllStringFunc(p, func(escape string) string {
-		digits, wide := strings.CutPrefix(escape[1:], "u")
-		n, err := strconv.ParseUint(digits, 16, 16)
-		switch {
-		case err != nil:
-			return escape
-		case wide:
-			return string(rune(n))
-		default:
-			return string([]byte{byte(n)})
-		}
-	})
-}
-
-func mapEscapes(p string, change func(string) string) string {
-	return simpleEscapes.ReplaceAllStringFunc(p, change)
-}
-
 func agreeAll(t *testing.T, p string) {
 	t.Helper()
-	want := unescape(p)
-	for how, read := range readers {
+	want := scopetest.Unescape(p)
+	for how, read := range scopetest.Readers {
 		if got := read(p); got != want {
 			t.Errorf("%q passes, and a reader that %s sees %q where another sees %q", p, how, got, want)
 		}
@@ -174,7 +100,7 @@ func TestNoSpellingOpensWhatItsReadingDoesNot(t *testing.T) {
 			continue
 		}
 		readings := map[string]string{"lower case": strings.ToLower(entry.path)}
-		for how, read := range readers {
+		for how, read := range scopetest.Readers {
 			readings[how] = read(entry.path)
 			readings[how+", then lower case"] = strings.ToLower(read(entry.path))
 		}
@@ -209,7 +135,7 @@ func TestLoosePathsStayBelowTheirPrefix(t *testing.T) {
 
 func staysBelow(t *testing.T, p string) {
 	t.Helper()
-	for how, read := range readers {
+	for how, read := range scopetest.Readers {
 		cleaned := path.Clean(read(p))
 		if strings.HasPrefix(p, "/v2/") && cleaned != "/v2" && !strings.HasPrefix(cleaned, "/v2/") {
 			t.Errorf("%q passes, and a reader that %s sees %q", p, how, cleaned)
@@ -248,7 +174,7 @@ func FuzzCheckPath(f *testing.F) {
 			staysBelow(t, p)
 		}
 		for _, change := range []func(string) string{strings.ToLower, strings.ToUpper} {
-			if other := mapEscapes(p, change); (strict.CheckPath(other) == nil) != (strictErr == nil) {
+			if other := scopetest.MapEscapes(p, change); (strict.CheckPath(other) == nil) != (strictErr == nil) {
 				t.Errorf("%q and %q are judged differently", p, other)
 			}
 		}

@@ -2,7 +2,6 @@ package scope_test
 
 import (
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"latchkey/pkg/scope"
+	"latchkey/pkg/scope/scopetest"
 )
 
 // resource is a pattern of an IAM policy, by way of a regular expression.
@@ -29,7 +29,7 @@ func TestPatternsLeavePathsWithOneReading(t *testing.T) {
 		if scope.Denied(scope.AmbiguousPatterns, "GET", entry.path) {
 			t.Errorf("%q is denied", entry.path)
 		}
-		if beyond := strings.ContainsFunc(unescape(entry.path), func(r rune) bool { return r > '~' }); scope.Denied(scope.KeptPatterns, "GET", entry.path) != beyond {
+		if beyond := strings.ContainsFunc(scopetest.Unescape(entry.path), func(r rune) bool { return r > '~' }); scope.Denied(scope.KeptPatterns, "GET", entry.path) != beyond {
 			t.Errorf("%q in a kept policy: denied = %t", entry.path, !beyond)
 		}
 	}
@@ -55,22 +55,6 @@ func TestDeniedReadsPatternsAsIAMDoes(t *testing.T) {
 	})
 }
 
-// lenient are more readers that a kept policy meets, because nobody checks the path again.
-var lenient = map[string]func(string) string{
-	"accepts forms of five and six bytes": func(p string) string {
-		return path.Clean(strings.NewReplacer("\xf8\x80\x80\x80\xae", ".", "\xfc\x80\x80\x80\x80\xae", ".", "\xfc\x80\x80\x80\x80\xaf", "/").Replace(unescape(p)))
-	},
-	"decodes %U": func(p string) string { return path.Clean(unescape(strings.ReplaceAll(p, "%U", "%u"))) },
-	"drops what is not ASCII": func(p string) string {
-		return path.Clean(strings.Map(func(r rune) rune {
-			if r > '~' || r < ' ' {
-				return -1
-			}
-			return r
-		}, unescape(p)))
-	},
-}
-
 // If this fails, a gateway that keeps a policy lets a request pass that the backend takes for another
 // one, which the token's scopes do not open.
 func TestAKeptPolicyOpensNoOtherReading(t *testing.T) {
@@ -91,7 +75,7 @@ func TestAKeptPolicyOpensNoOtherReading(t *testing.T) {
 		if !open(p) || scope.Denied(scope.KeptPatterns, "GET", p) {
 			return
 		}
-		for _, all := range []map[string]func(string) string{readers, lenient} {
+		for _, all := range []map[string]scopetest.Reader{scopetest.Readers, scopetest.Lenient} {
 			for how, read := range all {
 				if reading := read(p); !open(reading) {
 					report("%q passes, and a reader that %s sees %q", p, how, reading)

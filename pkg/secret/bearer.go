@@ -189,6 +189,22 @@ func (f Format) Choose(value string) (Bearer, error) {
 	return f.Parse(value)
 }
 
+// Found accepts a value that somebody found, if it can be a bearer of this deployment, now or under
+// other prefixes. It returns ErrMalformed, without I/O, for a value of another length, with other
+// characters than a bearer, or with one of the prefixes and a wrong checksum. Unlike Parse it accepts
+// a matching checksum behind any prefix, because a token under an earlier prefix may work again.
+func (f Format) Found(value string) (Bearer, error) {
+	bearer, err := f.Parse(value)
+	if err == nil || len(value) < MinLength || len(value) > MaxLength || !printable(value) {
+		return bearer, err
+	}
+	body := value[:len(value)-checksumChars]
+	if checksum(body) != value[len(body):] {
+		return Bearer{}, ErrMalformed
+	}
+	return Bearer{value: &value}, nil
+}
+
 // readTail reads the owner from the last width characters of value. It accepts only the spelling
 // that assemble writes.
 func readTail(value string, width int) (owner int64, ok bool) {

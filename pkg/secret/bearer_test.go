@@ -395,3 +395,23 @@ func FuzzParseBearer(f *testing.F) {
 		}
 	})
 }
+
+// Breaks if a leaked bearer is passed over, or if what cannot be one costs a read.
+func TestFound(t *testing.T) {
+	b, earlier := bearer(t, prefix, 58).Reveal(), bearer(t, "earlier-", 58).Reveal()
+	behind := bearer(t, prefix+"x", 58).Reveal() // under a prefix that starts with today's
+	for value, want := range map[string]bool{
+		b: true, earlier: true, behind: true, "token-string-here123": true, strings.Repeat("~", 255): true,
+		"": false, "x": false, strings.Repeat("x", 19): false, strings.Repeat("x", 256): false,
+		b[:len(b)-1]: false, b + "0": false, strings.ToUpper(b[:len(b)-1]) + "~": true, // is not ours in capitals
+		prefix + strings.Repeat("0", 36): false, "token-string here123": false, "token-string-here123\x00": false, "token-string-h\u00e9re123": false,
+	} {
+		got, err := format.Found(value)
+		if (err == nil) != want || err != nil && !errors.Is(err, secret.ErrMalformed) || err == nil && got.Reveal() != value {
+			t.Errorf("Found(%q) = %v", value, err)
+		}
+	}
+	if got, err := format.Found(b); err != nil || pepper(t, pepperKey).Digest(got) != pepper(t, pepperKey).Digest(bearer(t, prefix, 58)) {
+		t.Errorf("another digest than the bearer's, %v", err)
+	}
+}

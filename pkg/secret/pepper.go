@@ -48,16 +48,6 @@ func (p Pepper) Digest(bearer Bearer) Digest {
 	return DigestFromKey(encode(p.sum([]byte(bearer.Reveal()))))
 }
 
-// DigestOfReported returns the digest of any value that somebody found. It is the bearer's digest
-// for every value that is a bearer, also under an earlier prefix, and no token's digest for a value
-// that cannot be one. It takes the same time for all values of a length.
-func (p Pepper) DigestOfReported(value string) Digest {
-	if !printable(value) {
-		return DigestFromKey(encode(p.labelled("reported", []byte(value))))
-	}
-	return DigestFromKey(encode(p.sum([]byte(value))))
-}
-
 func (p Pepper) sum(message []byte) []byte {
 	mac := hmac.New(sha256.New, []byte(*p.key))
 	mac.Write(message)

@@ -49,6 +49,7 @@ type Change struct {
 	Prefix           *string
 	LastUsedInterval *time.Duration
 	RetentionDays    *int
+	RotationWindow   *time.Duration
 }
 
 // RunAfter returns the run that a change of the limit to days requires, or none if no token can be
@@ -79,6 +80,9 @@ func (c Change) Check() error {
 	if d := c.RetentionDays; d != nil && (*d < 1 || *d > MaxRetentionDays) {
 		broken.Add(Retention, fault.OutOfRange, fault.Range{Least: 1, Most: MaxRetentionDays})
 	}
+	if w := c.RotationWindow; w != nil && (*w < 0 || *w > MaxRotationWindow) {
+		broken.Add(RotationWindow, fault.OutOfRange, fault.Range{Least: 0, Most: int(MaxRotationWindow.Seconds())})
+	}
 	return broken.Err()
 }
 
@@ -88,6 +92,7 @@ func (c Change) Apply(s Application) Application {
 	set(&s.Prefix, c.Prefix)
 	set(&s.LastUsedInterval, c.LastUsedInterval)
 	set(&s.RetentionDays, c.RetentionDays)
+	set(&s.RotationWindow, c.RotationWindow)
 	unset := func(target, value *bool) {
 		if value != nil {
 			*target = !*value
@@ -108,6 +113,7 @@ const (
 	Prefix           = "prefix"
 	LastUsedInterval = "last_used_interval_seconds"
 	Retention        = "retention_days"
+	RotationWindow   = "rotation_window_seconds"
 )
 
 func set[T any](target, value *T) {

@@ -17,6 +17,8 @@ const (
 	MaxLifetimeDays = 365
 	// MaxRetentionDays is the longest time that inactive tokens are kept.
 	MaxRetentionDays = 3650
+	// MaxRotationWindow is the longest rotation window.
+	MaxRotationWindow = time.Minute
 )
 
 // Settings are the administrators' settings for every token. The zero Settings are the strictest,
@@ -30,6 +32,9 @@ type Settings struct {
 	ExpiryIgnored bool
 	// ImpersonationOff disables impersonation tokens.
 	ImpersonationOff bool
+	// RotationWindow is how long after a rotation another use of the old bearer for rotation
+	// revokes nothing, in whole seconds up to MaxRotationWindow.
+	RotationWindow time.Duration
 	// Prefix is the prefix of new personal tokens.
 	Prefix string
 	// LastUsedInterval is how long a recorded use stays without an update, in whole seconds.

@@ -8,6 +8,8 @@ import (
 )
 
 // Profile:  USER#<uid> / PROFILE
+// Note: USER#<uid> / NOTE, if the profile has noted. It may be long, and every check reads the
+// profile.
 // Username: USERNAME#<lower> / USERNAME, for uniqueness
 // Address:  EMAIL#<lower> / EMAIL, for uniqueness
 // Identity: IDENTITY#<issuer>#<subject> / IDENTITY, for uniqueness and look-up
@@ -15,12 +17,22 @@ import (
 
 const profileSort = "PROFILE"
 
+const accountPrefix = "USER#"
+
 // sessionNumber is absent until the account's sessions are ended for the first time.
 const sessionNumber = "session_number"
 
-func accountPartition(id account.ID) string { return "USER#" + id.String() }
+func accountPartition(id account.ID) string { return accountPrefix + id.String() }
 
 func profileKey(id account.ID) key { return keyOf(accountPartition(id), profileSort) }
+
+func noteKey(id account.ID) key { return keyOf(accountPartition(id), "NOTE") }
+
+func noteItem(id account.ID, note string) item {
+	it := noteKey(id)
+	it["note"] = text(note)
+	return it
+}
 
 func usernameKey(username string) key {
 	return keyOf("USERNAME#"+strings.ToLower(username), "USERNAME")
@@ -47,16 +59,13 @@ func profileItem(u account.Account) item {
 	if u.Email != "" {
 		it["email"] = text(u.Email)
 	}
-	if u.Note != "" {
-		it["note"] = text(u.Note)
-	}
 	if u.Identity != (account.Identity{}) {
 		it["identity_issuer"], it["identity_subject"] = text(u.Identity.Issuer), text(u.Identity.Subject)
 	}
 	if u.SessionNumber != 0 {
 		it[sessionNumber] = number(u.SessionNumber)
 	}
-	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External} {
+	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External, "noted": u.Note != ""} {
 		if set {
 			it[name] = boolean(true)
 		}
@@ -67,7 +76,7 @@ func profileItem(u account.Account) item {
 func readProfile(it item) (account.Account, error) {
 	r := attributes{item: it}
 	pk := r.text("pk")
-	id, err := account.ParseID(strings.TrimPrefix(pk, "USER#"))
+	id, err := account.ParseID(strings.TrimPrefix(pk, accountPrefix))
 	if err != nil {
 		r.fault("pk")
 	}
@@ -80,7 +89,8 @@ func readProfile(it item) (account.Account, error) {
 		Admin:           r.flag("admin"),
 		Bot:             r.flag("bot"),
 		External:        r.flag("external"),
-		Note:            r.optionalText("note"),
+		Noted:           r.flag("noted"),
+		Note:            r.optionalText("note"), // where it was before it had an item of its own
 		CreatedAt:       r.instant("created_at"),
 		CreatedBy:       account.ID(r.number("created_by")),
 		NextNumber:      r.number("next_number"),
@@ -91,6 +101,7 @@ func readProfile(it item) (account.Account, error) {
 	if (u.Identity.Issuer == "") != (u.Identity.Subject == "") {
 		r.fault("identity_subject")
 	}
+	u.Noted = u.Noted || u.Note != ""
 	if u.Username == "" {
 		r.fault("username")
 	}

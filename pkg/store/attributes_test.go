@@ -59,8 +59,9 @@ var toleratedInRecord = map[string][]string{
 	"created_by":     {"zero"},                     // the console
 	"last_used_at":   {"removed"},
 	"last_used_ips":  {"removed", "no list"},
-	"revoked_reason": someText, // revoked for whatever reason
-	"delete_after":   anything, // never decides
+	"superseded_at":  {"removed"}, // then there is no rotation window
+	"revoked_reason": someText,    // revoked for whatever reason
+	"delete_after":   anything,    // never decides
 	// The index' attributes decide about mails. The engine keeps their type.
 	"expiry_bucket": append([]string{"removed"}, anyText...),
 	"expiry_order":  append([]string{"removed"}, anyText...),
@@ -70,11 +71,11 @@ var toleratedInProfile = map[string][]string{
 	"name":     anyText,
 	"username": someText,
 	"email":    append([]string{"removed"}, anyText...),
-	"note":     append([]string{"removed"}, anyText...),
 	"state":    anyText, // no state but one is usable; see below
 	// Rights that go are refused later.
 	"admin":             {"removed", "true"},
 	"external":          {"removed", "true"},
+	"noted":             {"removed", "true"}, // the note is of no consequence
 	"bot":               {"removed", "true"},
 	"created_by":        {"zero"},
 	"tokens_valid_from": {"zero"}, // what it is before the first bulk revocation
@@ -138,6 +139,7 @@ func wantRefused(t *testing.T, f *storetest.Fixture, err error, got, whole token
 	// What may differ is what was damaged; the rest decides.
 	got.Name, got.Description, got.Scopes, got.CreatedBy = whole.Name, whole.Description, whole.Scopes, whole.CreatedBy
 	got.LastUsedAt, got.LastUsedIPs, got.RevokedReason = whole.LastUsedAt, whole.LastUsedIPs, whole.RevokedReason
+	got.SupersededAt = whole.SupersededAt
 	wantEqual(t, "token", got, whole)
 }
 

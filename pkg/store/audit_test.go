@@ -83,6 +83,17 @@ func audited() []write {
 				wantErr(t, f, err, fault.ErrNotFound)
 			}
 		}},
+		write{"report token", "ReportToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			tok := f.AddToken(t, f.AddAccount(t))
+			return func(ctx context.Context, s *store.Table, e audit.Event) error {
+					_, err := s.ReportToken(ctx, tok, e)
+					return err
+				}, func(t *testing.T) {
+					got, err := f.Store.TokenByDigest(t.Context(), tok.Digest)
+					wantErr(t, f, err, nil)
+					wantEqual(t, "marks", got.Notices, []string{token.MarkReported})
+				}
+		}},
 		write{"leave", "LeaveAll", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
 			m := joined(t, f, memberIn(proj, f.AddAccount(t), project.Guest))
@@ -120,7 +131,7 @@ func audited() []write {
 }
 
 // bookkeeping are the writes that change nobody's rights and have no event.
-var bookkeeping = []string{"MarkUsed", "Mark", "Acquire", "Save", "SetFinished", "Record"}
+var bookkeeping = []string{"MarkUsed", "Mark", "Acquire", "Save", "SetFinished", "Record", "Post", "Unpost", "TakeMail"}
 
 // Breaks if somebody adds a write whose event nobody asks for, or if one takes an
 // event that does not say what happened.

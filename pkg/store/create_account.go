@@ -41,7 +41,11 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account, created au
 		}
 		// Usernames and groups at the root share one name space, because both start paths of
 		// projects.
+		lacking := len(items)
 		items = append(items, t.lacks(pathKey(u.Username)))
+		if u.Note != "" {
+			items = append(items, t.put(noteItem(u.ID, u.Note), absent, nil))
+		}
 		reasons, err := t.transact(ctx, items, []audit.Event{created}, func(ctx context.Context) (bool, error) {
 			stored, err := t.Account(ctx, u.ID)
 			return sameAccount(stored, u) && stored.Identity == u.Identity, err
@@ -50,12 +54,13 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account, created au
 		case err != nil:
 			return account.Account{}, err
 		case reasons == nil:
+			u.Noted = u.Note != ""
 			return u, nil
 		case u.Identity != (account.Identity{}) && failed(reasons, identityPosition):
 			return account.Account{}, account.ErrIdentityTaken
 		case u.Email != "" && failed(reasons, emailPosition):
 			return account.Account{}, account.ErrEmailTaken
-		case failed(reasons, usernamePosition), failed(reasons, len(items)-1):
+		case failed(reasons, usernamePosition), failed(reasons, lacking):
 			return account.Account{}, account.ErrUsernameTaken
 		}
 		if err := pause(ctx, attempt); err != nil {
@@ -70,10 +75,10 @@ const (
 	emailPosition    = 3
 )
 
-// sameAccount reports whether the request that makes u made stored.
+// sameAccount reports whether the request that makes u made stored. Notes do not count.
 func sameAccount(stored, u account.Account) bool {
 	return stored.ID == u.ID && stored.Username == u.Username && stored.Email == u.Email && stored.Name == u.Name &&
-		stored.Note == u.Note && stored.Admin == u.Admin && stored.External == u.External && stored.Bot == u.Bot &&
+		stored.Admin == u.Admin && stored.External == u.External && stored.Bot == u.Bot &&
 		stored.CreatedAt.Equal(u.CreatedAt) && stored.CreatedBy == u.CreatedBy
 }
 

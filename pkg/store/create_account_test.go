@@ -20,18 +20,19 @@ func TestCreateAccount(t *testing.T) {
 		u.Admin, u.External, u.Note, u.CreatedBy = true, true, "on leave", 9
 		got, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
 		wantErr(t, f, err, nil)
-		u.ID = 1
+		u.ID, u.Noted = 1, true
 		wantEqual(t, "account", got, u)
 		wantEqual(t, "table", f.Snapshot(t), map[string]any{
 			"USER#1 / PROFILE": map[string]any{
 				"pk": "USER#1", "sk": "PROFILE", "username": "Casey.One", "name": "The Casey.One", "email": u.Email,
-				"state": "active", "admin": true, "external": true, "note": "on leave",
+				"state": "active", "admin": true, "external": true, "noted": true,
 				"created_at": int(storetest.Now.Unix()), "created_by": 9, "next_number": 1, "tokens_valid_from": 0,
 			},
 			"USERNAME#casey.one / USERNAME": map[string]any{"pk": "USERNAME#casey.one", "sk": "USERNAME", "uid": 1},
 			"EMAIL#" + strings.ToLower(u.Email) + " / EMAIL": map[string]any{
 				"pk": "EMAIL#" + strings.ToLower(u.Email), "sk": "EMAIL", "uid": 1,
 			},
+			"USER#1 / NOTE":   map[string]any{"pk": "USER#1", "sk": "NOTE", "note": "on leave"},
 			"SEQUENCE / USER": map[string]any{"pk": "SEQUENCE", "sk": "USER", "last": 1},
 		})
 	})

@@ -14,7 +14,7 @@ import (
 	"latchkey/pkg/project"
 )
 
-// DeleteAccount deletes an account's profile, username, address and identity in one transaction.
+// DeleteAccount deletes an account's profile, note, username, address and identity in one transaction.
 // Without the profile, all its tokens and sessions are invalid.
 func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted audit.Event) error {
 	if err := checkEvents(deleted); err != nil {
@@ -25,7 +25,10 @@ func (t *Table) DeleteAccount(ctx context.Context, u account.Account, deleted au
 	if u.Identity != (account.Identity{}) {
 		condition = "username = :username"
 	}
-	needed := []types.TransactWriteItem{t.remove(profileKey(u.ID), condition, values)}
+	needed := []types.TransactWriteItem{
+		t.remove(profileKey(u.ID), condition, values),
+		t.remove(noteKey(u.ID), "", nil), // whether it has one or not, which may change meanwhile
+	}
 	reasons, err := t.transactLeaving(ctx, needed, t.removeNames(u), deleted, func(ctx context.Context) (bool, error) {
 		_, err := t.Account(ctx, u.ID)
 		if errors.Is(err, fault.ErrNotFound) {

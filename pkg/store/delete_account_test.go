@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -198,7 +199,12 @@ func TestUpdateAccount(t *testing.T) {
 			wantErr(t, f, f.Store.UpdateAccount(t.Context(), before, after, storetest.Events), nil)
 			got, err := f.Store.AccountByName(t.Context(), after.Username)
 			wantErr(t, f, err, nil)
+			wantEqual(t, "note", noteOf(t, f, after.ID), after.Note)
+			after.Noted = after.Note != ""
+			note := after.Note
+			after.Note = ""
 			wantEqual(t, "account", got, after)
+			after.Note = note
 			if !strings.EqualFold(before.Username, after.Username) {
 				_, err = f.Store.AccountByName(t.Context(), before.Username)
 				wantErr(t, f, err, fault.ErrNotFound)
@@ -206,8 +212,48 @@ func TestUpdateAccount(t *testing.T) {
 			// And back again, so that what is removed is gone.
 			wantErr(t, f, f.Store.UpdateAccount(t.Context(), after, before, storetest.Events), nil)
 			wantEqual(t, "account", f.Fresh(t, before), before)
+			wantEqual(t, "note", noteOf(t, f, before.ID), "")
 		})
 	}
+
+	t.Run("it takes a note out of a profile that still holds it", func(t *testing.T) {
+		for _, to := range []string{"", "new"} {
+			u := f.AddAccount(t)
+			f.Set(t, "USER#"+u.ID.String(), "PROFILE", "note", storetest.S("old"))
+			before := f.Fresh(t, u)
+			wantEqual(t, "note", before.Note, "old")
+			wantEqual(t, "noted", before.Noted, true)
+			after := before
+			after.Note = to
+			wantErr(t, f, f.Store.UpdateAccount(t.Context(), before, after, storetest.Events), nil)
+			got := f.Fresh(t, u)
+			wantEqual(t, "note in the profile", got.Note, "")
+			wantEqual(t, "noted", got.Noted, to != "")
+			wantEqual(t, "note", noteOf(t, f, u.ID), to)
+		}
+	})
+
+	// Every check reads the profile, at a read unit for each 4 KB.
+	t.Run("a long note makes no check read more", func(t *testing.T) {
+		u := f.Account("noted")
+		u.Note = strings.Repeat("n", 60_000)
+		u, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
+		wantErr(t, f, err, nil)
+		tok := f.AddToken(t, u)
+		for _, hint := range []account.ID{0, u.ID} {
+			_, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			wantErr(t, f, err, nil)
+			wantEqual(t, "note", acct.Note, "")
+			wantEqual(t, "noted", acct.Noted, true)
+		}
+		for key, it := range f.Snapshot(t) {
+			if size := len(fmt.Sprint(it)); size > 1024 && !strings.HasSuffix(key, "/ NOTE") {
+				t.Errorf("%s has %d bytes", key, size)
+			}
+		}
+		wantErr(t, f, f.Store.DeleteAccount(t.Context(), f.Fresh(t, u), storetest.Event), nil)
+		wantEqual(t, "note of a deleted account", noteOf(t, f, u.ID), "")
+	})
 
 	one, two := f.AddAccount(t), f.AddAccount(t)
 	for _, c := range []struct {
@@ -238,7 +284,7 @@ func TestUpdateAccount(t *testing.T) {
 		wantErr(t, f, f.Store.UpdateAccount(t.Context(), u, second, storetest.Events), nil)
 		got := f.Fresh(t, u)
 		wantEqual(t, "name", got.Name, "First")
-		wantEqual(t, "note", got.Note, "second")
+		wantEqual(t, "note", noteOf(t, f, u.ID), "second")
 	})
 
 	t.Run("a change of what has another name or address by now is refused", func(t *testing.T) {
@@ -270,4 +316,11 @@ func TestUpdateAccount(t *testing.T) {
 		wantErr(t, f, f.Through(proxy.Client()).UpdateAccount(t.Context(), u, after, storetest.Events), nil)
 		wantEqual(t, "account", f.Fresh(t, u), after)
 	})
+}
+
+// noteOf returns the note of an account, or "".
+func noteOf(t *testing.T, f *storetest.Fixture, id account.ID) (note string) {
+	t.Helper()
+	wantErr(t, f, f.Store.Notes(t.Context(), []account.ID{id}, func(_ account.ID, text string) { note = text }), nil)
+	return note
 }

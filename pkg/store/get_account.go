@@ -10,7 +10,7 @@ import (
 	"latchkey/pkg/settings"
 )
 
-// Account returns a profile. Absence is fault.ErrNotFound.
+// Account returns a profile, without its note. Absence is fault.ErrNotFound.
 func (t *Reader) Account(ctx context.Context, id account.ID) (account.Account, error) {
 	it, err := t.get(ctx, profileKey(id))
 	if err != nil {
@@ -89,7 +89,33 @@ func (t *Reader) AccountAndSettings(ctx context.Context, id account.ID) (account
 	return acct, set.Settings, err
 }
 
-// Accounts passes the existing profiles of ids to each, in no order.
+// Notes passes the notes of those accounts that have one to each, in no order.
+func (t *Reader) Notes(ctx context.Context, ids []account.ID, each func(account.ID, string)) error {
+	keys := make([]key, len(ids))
+	for i, id := range ids {
+		keys[i] = noteKey(id)
+	}
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		r := attributes{item: it}
+		id, err := account.ParseID(strings.TrimPrefix(r.text("pk"), accountPrefix))
+		note := r.text("note")
+		if err != nil {
+			r.fault("pk")
+		}
+		if r.err != nil {
+			t.passOver(r.err)
+			continue
+		}
+		each(id, note)
+	}
+	return nil
+}
+
+// Accounts passes the existing profiles of ids to each, in no order, without their notes.
 func (t *Reader) Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error {
 	keys := make([]key, len(ids))
 	for i, id := range ids {

@@ -53,3 +53,26 @@ func (t *Reader) TokensByDigest(ctx context.Context, digests []secret.Digest) ([
 	}
 	return tokens, nil
 }
+
+// TokensByID passes the existing records of ids to each, in no order: two rows of batches, of pointers
+// and of records. For an unreadable one it passes only fault.ErrCorrupt.
+func (t *Reader) TokensByID(ctx context.Context, ids []token.ID, each func(token.Token, error)) error {
+	keys := make([]key, len(ids))
+	for i, id := range ids {
+		keys[i] = pointerKey(id)
+	}
+	items, err := t.getBatch(ctx, keys)
+	if err != nil {
+		return err
+	}
+	var digests []secret.Digest
+	for _, it := range items {
+		p, err := readPointer(it)
+		if err != nil {
+			each(token.Token{}, err)
+			continue
+		}
+		digests = append(digests, p.digest())
+	}
+	return t.Tokens(ctx, digests, each)
+}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
@@ -134,4 +135,35 @@ func TestTokensByDigest(t *testing.T) {
 		wantEqual(t, "faults", len(*faults), 1)
 		wantErr(t, f, (*faults)[0], fault.ErrCorrupt)
 	})
+}
+
+func TestTokensByID(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	owner, another := f.AddAccount(t), f.AddAccount(t)
+	var ids []token.ID
+	want := map[token.ID]token.Token{}
+	for n := range 130 { // more than a batch
+		tok := f.AddToken(t, []account.Account{owner, another}[n%2])
+		ids, want[tok.ID] = append(ids, tok.ID), tok
+	}
+	gone, broken := f.AddToken(t, owner), f.AddToken(t, owner)
+	pk, sk := recordKey(gone.Digest)
+	f.Drop(t, pk, sk)
+	pk, sk = recordKey(broken.Digest)
+	f.Set(t, pk, sk, "kind", storetest.S("odd"))
+	none, err := token.NewID(owner.ID, 4000)
+	wantErr(t, f, err, nil)
+	got, faults := map[token.ID]token.Token{}, 0
+	err = f.Store.TokensByID(t.Context(), append(ids, gone.ID, broken.ID, none), func(tok token.Token, err error) {
+		if err != nil {
+			wantErr(t, f, err, fault.ErrCorrupt)
+			faults++
+			return
+		}
+		got[tok.ID] = tok
+	})
+	wantErr(t, f, err, nil)
+	wantEqual(t, "tokens", got, want)
+	wantEqual(t, "unreadable ones", faults, 1)
 }

@@ -5,6 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -78,6 +82,21 @@ func TestMarkUsed(t *testing.T) {
 		if got := f.Item(t, pk, sk); got != nil {
 			t.Errorf("the record is %v, want none", got)
 		}
+	})
+
+	// IAM cannot forbid an update to create an item; it only names the attributes. Breaks if a function that may do
+	// nothing but record uses can make a bearer of its choice good.
+	t.Run("a record that holds nothing but uses lets nobody pass", func(t *testing.T) {
+		tok := f.AddToken(t, owner)
+		pk, sk := recordKey(tok.Digest)
+		f.Drop(t, pk, sk)
+		f.Set(t, pk, sk, "last_used_at", storetest.N("1773907200"))
+		f.Set(t, pk, sk, "last_used_ips", &types.AttributeValueMemberL{Value: []types.AttributeValue{storetest.S("192.0.2.1")}})
+		for _, hint := range []account.ID{0, owner.ID} {
+			_, _, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			wantErr(t, f, err, fault.ErrCorrupt)
+		}
+		f.Drop(t, pk, sk)
 	})
 
 	t.Run("a use does not bring a revoked token back", func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 
 // revokeWithBot is RevokeToken for a token of a project or group. It revokes the record and deletes
 // the bot's membership and account in one transaction. If the account is already gone, it deletes
-// the rest. A token that was rotated, even in its overlap, leaves its bot to the successor.
+// the rest. A token that gets a successor first keeps its bot for it.
 func (t *Table) revokeWithBot(ctx context.Context, revoked token.Token, event audit.Event) error {
 	record := []types.TransactWriteItem{t.revokeLast(revoked)}
 	for attempt := 0; ; attempt++ {
@@ -49,7 +49,7 @@ func (t *Table) revokeWithBot(ctx context.Context, revoked token.Token, event au
 			case err != nil || gone && !earlier.RevokedAt.IsZero():
 				return err
 			case earlier.Superseded():
-				return t.revokeAlone(ctx, revoked, event)
+				return token.ErrSuperseded
 			}
 			// The record is revoked and its bot still exists. No single request leaves that, so
 			// remove the bot without the condition on the record.
@@ -103,7 +103,7 @@ func (t *Table) revokedWithBot(ctx context.Context, revoked token.Token) (bool, 
 	if errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrCorrupt) {
 		return true, nil
 	}
-	return stored.Superseded(), err
+	return false, err
 }
 
 // retirements set the clean-up time of all items of a revoked token.

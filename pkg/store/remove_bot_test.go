@@ -98,7 +98,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 		next, err := f.Store.RotateToken(t.Context(), bot, old, f.Successor(t, bot, old), nil, storetest.Event)
 		wantErr(t, f, err, nil)
 		before := f.Snapshot(t)
-		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event), nil)
+		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event), token.ErrSuperseded)
 		wantUnchanged(t, f, before)
 
 		ended := storetest.Revoked(next)
@@ -215,12 +215,13 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 				_, err = f.Store.RotateToken(t.Context(), bot, tok, next, nil, storetest.Event)
 				return err
 			})
-			wantErr(t, f, errs[0], nil)
 			_, err := f.Store.Account(t.Context(), tok.Owner)
 			switch {
 			case errs[1] == nil:
+				wantErr(t, f, errs[0], token.ErrSuperseded)
 				wantErr(t, f, err, nil)
 			case errors.Is(errs[1], token.ErrRevoked), errors.Is(errs[1], fault.ErrNotFound):
+				wantErr(t, f, errs[0], nil)
 				wantErr(t, f, err, fault.ErrNotFound)
 			default:
 				t.Errorf("rotation: %v", errs[1])

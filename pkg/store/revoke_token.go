@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -10,7 +11,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// RevokeToken revokes a token. The token leaves the expiry index, because its expiry need not be
+// RevokeToken revokes a token. If a rotation comes first, it changes nothing. The token leaves the expiry index, because its expiry need not be
 // announced any more, and its record, pointer and family get the time of their clean-up. The bot of
 // a project's or group's token is deleted with it.
 func (t *Table) RevokeToken(ctx context.Context, revoked token.Token, event audit.Event) error {
@@ -26,11 +27,15 @@ func (t *Table) RevokeToken(ctx context.Context, revoked token.Token, event audi
 
 // revokeAlone revokes a token without deleting a bot.
 func (t *Table) revokeAlone(ctx context.Context, revoked token.Token, event audit.Event) error {
-	items := append([]types.TransactWriteItem{t.revokeRecord(revoked)}, t.retirements(revoked)...)
+	record := t.revokeLast(revoked)
+	if revoked.Superseded() {
+		record = t.revokeRecord(revoked)
+	}
+	items := append([]types.TransactWriteItem{record}, t.retirements(revoked)...)
 	for {
 		reasons, err := t.transact(ctx, items, []audit.Event{event}, func(ctx context.Context) (bool, error) {
 			stored, err := t.TokenByDigest(ctx, revoked.Digest)
-			return !stored.RevokedAt.IsZero(), err
+			return !stored.RevokedAt.IsZero() && !lost(revoked, stored), err
 		})
 		switch {
 		case err != nil || reasons == nil:
@@ -42,8 +47,35 @@ func (t *Table) revokeAlone(ctx context.Context, revoked token.Token, event audi
 		case len(reasons[0].Item) == 0:
 			return fault.ErrNotFound
 		default:
-			return nil // it is already revoked
+			// It is already revoked, or malformed, which never works.
+			if earlier, err := readToken(reasons[0].Item); err == nil && lost(revoked, earlier) {
+				return token.ErrSuperseded
+			}
+			return nil
 		}
+	}
+}
+
+// lost reports whether a token got a successor after it was read to be revoked.
+func lost(revoked, stored token.Token) bool { return stored.Superseded() && !revoked.Superseded() }
+
+// ReportToken records the first report of a token that had been rotated: its mark, and the event.
+func (t *Table) ReportToken(ctx context.Context, reported token.Token, event audit.Event) (first bool, err error) {
+	const mark = token.MarkReported
+	record := t.update(tokenKey(reported.Digest), "ADD notices :marks",
+		"attribute_exists(pk) AND NOT contains(notices, :mark)",
+		item{":marks": &types.AttributeValueMemberSS{Value: []string{mark}}, ":mark": text(mark)})
+	reasons, err := t.transact(ctx, []types.TransactWriteItem{record}, []audit.Event{event}, func(ctx context.Context) (bool, error) {
+		stored, err := t.TokenByDigest(ctx, reported.Digest)
+		return slices.Contains(stored.Notices, mark), err
+	})
+	switch {
+	case err != nil || reasons == nil:
+		return err == nil, err
+	case len(reasons[0].Item) == 0:
+		return false, fault.ErrNotFound
+	default:
+		return false, nil
 	}
 }
 

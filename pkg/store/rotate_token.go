@@ -84,10 +84,11 @@ func (t *Table) replaceRecord(replaced, next token.Token) types.TransactWriteIte
 		return t.revokeLast(replaced)
 	}
 	return t.update(tokenKey(replaced.Digest),
-		"SET works_until = :at, successor = :next, delete_after = :delete REMOVE expiry_bucket, expiry_order",
+		"SET works_until = :at, superseded_at = :now, successor = :next, delete_after = :delete REMOVE expiry_bucket, expiry_order",
 		unrevoked+unreplaced,
 		item{
 			":at":     epoch(replaced.WorksUntil),
+			":now":    epoch(next.CreatedAt),
 			":next":   number(int64(next.ID)),
 			":delete": epoch(replaced.WorksUntil.Add(t.opts.Retention)),
 		})
@@ -95,7 +96,7 @@ func (t *Table) replaceRecord(replaced, next token.Token) types.TransactWriteIte
 
 // whyNotRotated returns the reason why a token could not be rotated.
 func whyNotRotated(it item) error {
-	if old, err := readToken(it); err == nil && old.RevokedAt.IsZero() && !old.WorksUntil.IsZero() {
+	if old, err := readToken(it); err == nil && old.RotatedAway() {
 		return token.ErrSuperseded
 	}
 	return token.ErrRevoked

@@ -76,10 +76,10 @@ func TestRotateToken(t *testing.T) {
 		prepare func(*testing.T, account.Account, token.Token)
 		want    error
 	}{
-		{"the loser of two rotations is told the token was revoked", func(t *testing.T, u account.Account, old token.Token) {
+		{"the loser of two rotations is told the token has a successor", func(t *testing.T, u account.Account, old token.Token) {
 			_, err := f.Store.RotateToken(t.Context(), u, old, f.Successor(t, u, old), nil, storetest.Event)
 			wantErr(t, f, err, nil)
-		}, token.ErrRevoked},
+		}, token.ErrSuperseded},
 		{"a token that was revoked between reading and writing is not rotated", func(t *testing.T, _ account.Account, old token.Token) {
 			wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event), nil)
 		}, token.ErrRevoked},
@@ -134,7 +134,7 @@ func TestRotateToken(t *testing.T) {
 			return err
 		}) {
 			if err != nil {
-				wantErr(t, f, err, token.ErrRevoked)
+				wantErr(t, f, err, token.ErrSuperseded)
 				continue
 			}
 			if winner >= 0 {
@@ -169,11 +169,13 @@ func TestRotateToken(t *testing.T) {
 				_, err := f.Store.RotateToken(t.Context(), seen, old, f.Successor(t, owner, old), nil, storetest.Event)
 				return err
 			})
-			wantErr(t, f, errs[0], nil)
 			stored, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
 			wantErr(t, f, err, nil)
 			rotated := errs[1] == nil
-			if !rotated {
+			if rotated {
+				wantErr(t, f, errs[0], token.ErrSuperseded)
+			} else {
+				wantErr(t, f, errs[0], nil)
 				wantErr(t, f, errs[1], token.ErrRevoked)
 			}
 			if stored[0].RevokedAt.IsZero() || (stored[0].RevokedReason == token.ReasonRotated) != rotated || (len(stored) == 2) != rotated {

@@ -67,6 +67,7 @@ func (t *Table) settingsItem(s settings.Application, before item) item {
 		"lifetime_days":              {int64(p.LifetimeDays), int64(d.LifetimeDays)},
 		"last_used_interval_seconds": {int64(p.LastUsedInterval.Seconds()), int64(d.LastUsedInterval.Seconds())},
 		"retention_days":             {int64(p.RetentionDays), int64(d.RetentionDays)},
+		"rotation_window_seconds":    {int64(p.RotationWindow.Seconds()), int64(d.RotationWindow.Seconds())},
 	} {
 		if _, kept := before[name]; kept || n[0] != n[1] {
 			it[name] = number(n[0])
@@ -114,6 +115,9 @@ func (t *Reader) readSettings(it item) (settings.Application, error) {
 	}
 	integer(&s.LifetimeDays, "lifetime_days", 0, settings.MaxLifetimeDays)
 	integer(&s.RetentionDays, "retention_days", 1, settings.MaxRetentionDays)
+	window := int(s.RotationWindow.Seconds())
+	integer(&window, "rotation_window_seconds", 0, int64(settings.MaxRotationWindow.Seconds()))
+	s.RotationWindow = time.Duration(window) * time.Second
 	var interval int
 	integer(&interval, "last_used_interval_seconds", 1, int64(settings.MaxLastUsedInterval.Seconds()))
 	if interval != 0 {

@@ -21,7 +21,7 @@ func someSettings(revision int64) settings.Application {
 	return settings.Application{
 		Settings: settings.Settings{
 			LifetimeDays: 30, ExpiryOptional: true, ExpiryIgnored: true, ImpersonationOff: true,
-			Prefix: "acme-", LastUsedInterval: time.Hour, RetentionDays: 7,
+			Prefix: "acme-", LastUsedInterval: time.Hour, RetentionDays: 7, RotationWindow: time.Minute,
 		},
 		Run:      settings.Run{At: storetest.Now.Add(settings.Grace), Before: 90},
 		Prefixes: []string{"acme-", "old-"},
@@ -29,7 +29,7 @@ func someSettings(revision int64) settings.Application {
 	}
 }
 
-var operators = settings.Settings{Prefix: "lkpat_", LastUsedInterval: 24 * time.Hour, RetentionDays: 90}
+var operators = settings.Settings{Prefix: "lkpat_", LastUsedInterval: 24 * time.Hour, RetentionDays: 90, RotationWindow: 10 * time.Second}
 
 // withDefaults returns a store on f's table whose operator has set these.
 func withDefaults(f *storetest.Fixture, p settings.Settings) *store.Table {
@@ -193,6 +193,7 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		"revision":                   {nil, storetest.S("1")},
 		"lifetime_days":              {storetest.S("30"), storetest.N("-1"), storetest.N("366"), storetest.N("1.5")},
 		"last_used_interval_seconds": {storetest.N("0"), storetest.N("2592001"), storetest.S("60")},
+		"rotation_window_seconds":    {storetest.N("-1"), storetest.N("61"), storetest.N("0.5"), storetest.S("10")},
 		"retention_days":             {storetest.N("0"), storetest.N("3651"), storetest.S("90")},
 		"expiry_optional":            {storetest.S("true"), storetest.N("1")},
 		"expiry_ignored":             {storetest.S("true"), storetest.N("1")},

@@ -112,6 +112,7 @@ func readToken(it item) (token.Token, error) {
 		RevokedAt:     r.optionalInstant("revoked_at"),
 		RevokedReason: token.Reason(r.optionalText("revoked_reason")),
 		WorksUntil:    r.optionalInstant("works_until"),
+		SupersededAt:  r.optionalInstant("superseded_at"),
 		LastUsedAt:    r.optionalInstant("last_used_at"),
 		LastUsedIPs:   r.optionalAddresses("last_used_ips"),
 		Notices:       r.optionalSet("notices"),

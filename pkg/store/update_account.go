@@ -73,8 +73,8 @@ func (t *Table) updateAccount(ctx context.Context, id account.ID, expression, co
 	}
 }
 
-// UpdateAccount changes a profile together with its names. It writes only differences, so that
-// concurrent changes of different attributes both take effect.
+// UpdateAccount changes a profile together with its names and its note. It writes only differences,
+// so that concurrent changes of different attributes both take effect.
 func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account, updated []audit.Event) error {
 	if err := checkEvents(updated...); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account
 	set.text("username", before.Username, after.Username)
 	set.text("name", before.Name, after.Name)
 	set.text("email", before.Email, after.Email)
-	set.text("note", before.Note, after.Note)
+	set.note(before.Note, after.Note)
 	set.flag("admin", before.Admin, after.Admin)
 	set.flag("external", before.External, after.External)
 	if len(set.sets) == 0 && len(set.removes) == 0 {
@@ -115,9 +115,21 @@ func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account
 	default:
 		emailPosition = move(emailKey(before.Email), emailKey(after.Email))
 	}
+	switch {
+	case before.Note == after.Note:
+	case after.Note == "":
+		items = append(items, t.remove(noteKey(before.ID), "", nil))
+	default:
+		items = append(items, t.put(noteItem(before.ID, after.Note), "", nil))
+	}
 	reasons, err := t.transact(ctx, items, updated, func(ctx context.Context) (bool, error) {
 		stored, err := t.Account(ctx, before.ID)
-		return sameAccount(stored, after), err
+		if err != nil || !sameAccount(stored, after) || before.Note == after.Note {
+			return sameAccount(stored, after), err
+		}
+		note := ""
+		err = t.Notes(ctx, []account.ID{before.ID}, func(_ account.ID, text string) { note = text })
+		return note == after.Note, err
 	})
 	refused := func(position int) bool { return position >= 0 && failed(reasons, position) }
 	switch {
@@ -159,6 +171,19 @@ func (c *accountChange) text(name, before, after string) {
 	default:
 		c.put(name, text(after))
 	}
+}
+
+// note marks a profile as having a note, or not, and removes the text that profiles once held.
+func (c *accountChange) note(before, after string) {
+	switch {
+	case before == after:
+		return
+	case after == "":
+		c.put("noted", nil)
+	default:
+		c.put("noted", boolean(true))
+	}
+	c.put("note", nil)
 }
 
 func (c *accountChange) flag(name string, before, after bool) {

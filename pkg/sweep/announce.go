@@ -1,17 +1,21 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
 	// bounds concurrent work
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
@@ -30,19 +34,24 @@ const (
 	firstMarkPause = 200 * time.Millisecond
 )
 
-// A holding holds the tokens of one owner that may be due, soonest first.
+// A holding holds the tokens of one holder that may be due: those of an owner or, in boxes, those
+// that a person is to be told about. An owner's tokens come first, soonest first.
 type holding struct {
 	owner account.Account // only the id before a look, and for a missing owner
 	known bool            // whether the owner exists
 	dues  []due
 }
 
-// A due is a token that may be due, with its position in the index and the result of the last look.
+// A due is a token that may be due, with its origin and the result of the last look.
 type due struct {
 	Entry
 	slot   slot
-	record token.Token // without an id if it cannot be read
-	skip   string      // why it is not announced, or ""
+	kind   Kind            // why it may be due
+	box    Box             // that the token comes from; "" for the index
+	holder account.ID      // the owner or, of a post, the recipient
+	record token.Token     // without an id if it cannot be read
+	of     project.Project // of a bot's token, once the recipient is known to manage it
+	skip   string          // why it is not announced, or ""
 }
 
 // announceDue announces the due tokens of the job's shard, batch by batch.
@@ -54,8 +63,16 @@ func (a *attempt) announceDue(ctx context.Context) iter.Seq[account.ID] {
 			return
 		}
 		a.firstDay = window[0].day
+		streams := append(a.dueOn(window), a.postedIn(a.cursor)...)
+		a.inBatches(ctx, a.due(ctx, streams), a.announceBatch)(yield)
+	}
+}
+
+// inBatches calls work for batches of holdings and yields the last holder of each.
+func (a *attempt) inBatches(ctx context.Context, holdings iter.Seq2[holding, error], work func(context.Context, []holding)) iter.Seq[account.ID] {
+	return func(yield func(account.ID) bool) {
 		var batch []holding
-		for h, err := range a.due(ctx, window) {
+		for h, err := range holdings {
 			if err != nil {
 				a.stop(err)
 				return
@@ -63,13 +80,13 @@ func (a *attempt) announceDue(ctx context.Context) iter.Seq[account.ID] {
 			if batch = append(batch, h); !a.full(batch) {
 				continue
 			}
-			if a.announceBatch(ctx, batch); !yield(h.owner.ID) {
+			if work(ctx, batch); !yield(h.owner.ID) {
 				return
 			}
 			batch = nil
 		}
 		if len(batch) > 0 {
-			a.announceBatch(ctx, batch)
+			work(ctx, batch)
 			yield(batch[len(batch)-1].owner.ID)
 		}
 	}
@@ -84,9 +101,11 @@ func (a *attempt) full(batch []holding) bool {
 	return tokens >= batchTokens || len(batch) >= a.pace.batch(batchOwners)
 }
 
-// announceBatch looks at the records of a batch, sends the due mails of each owner, and marks the
-// tokens.
-func (a *attempt) announceBatch(ctx context.Context, batch []holding) {
+// announceBatch sends the due mails of a batch and marks the tokens.
+func (a *attempt) announceBatch(ctx context.Context, batch []holding) { a.each(ctx, batch, a.announce) }
+
+// each looks at the records of a batch and works on its holdings in parallel.
+func (a *attempt) each(ctx context.Context, batch []holding, work func(context.Context, holding) (Counts, error)) {
 	batch, err := a.look(ctx, batch...)
 	if err != nil {
 		a.stop(err)
@@ -99,7 +118,7 @@ func (a *attempt) announceBatch(ctx context.Context, batch []holding) {
 		if over {
 			return nil
 		}
-		counts, err := a.announce(ctx, h)
+		counts, err := work(ctx, h)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.counts.add(counts)
@@ -124,19 +143,18 @@ func concernsAll(err error) bool {
 	}, func(all error) bool { return errors.Is(err, all) })
 }
 
-// look reads the current records and owners' profiles.
+// look reads the current records and the profiles of their owners and holders.
 func (a *attempt) look(ctx context.Context, batch ...holding) ([]holding, error) {
-	var digests []secret.Digest
-	ids := make([]account.ID, len(batch))
-	for i, h := range batch {
-		ids[i] = h.owner.ID
+	wanted, people := map[secret.Digest]bool{}, map[account.ID]bool{} // several people may share a token
+	for _, h := range batch {
+		people[h.owner.ID] = true
 		for _, d := range h.dues {
-			digests = append(digests, d.Digest)
+			wanted[d.Digest], people[d.ID.Owner()] = true, true
 		}
 	}
 	records, owners := map[secret.Digest]token.Token{}, map[account.ID]account.Account{}
 	broken := map[any]bool{} // digests and ids
-	err := a.Records.Tokens(ctx, digests, func(t token.Token, err error) {
+	err := a.Records.Tokens(ctx, slices.Collect(maps.Keys(wanted)), func(t token.Token, err error) {
 		if err != nil {
 			broken[t.Digest] = true
 			a.Malformed(err)
@@ -147,7 +165,7 @@ func (a *attempt) look(ctx context.Context, batch ...holding) ([]holding, error)
 	if err != nil {
 		return nil, err
 	}
-	err = a.Records.Owners(ctx, ids, func(owner account.Account, err error) {
+	err = a.Records.Owners(ctx, slices.Sorted(maps.Keys(people)), func(owner account.Account, err error) {
 		if err != nil {
 			broken[owner.ID] = true
 			a.Malformed(err)
@@ -168,8 +186,8 @@ func (a *attempt) look(ctx context.Context, batch ...holding) ([]holding, error)
 		for n := range h.dues {
 			d := &h.dues[n]
 			d.record = records[d.Digest]
-			d.skip = d.notDue(h.owner, now)
-			if broken[d.Digest] || broken[id] {
+			d.skip = d.notDue(owners[d.ID.Owner()], now)
+			if broken[d.Digest] || broken[id] || broken[d.ID.Owner()] {
 				d.skip = malformed
 			}
 		}
@@ -180,14 +198,14 @@ func (a *attempt) look(ctx context.Context, batch ...holding) ([]holding, error)
 
 // notDue returns why a token is not announced, or "".
 func (d *due) notDue(owner account.Account, now time.Time) string {
-	if d.slot.mark == string(Lifetime) {
+	if d.kind != Expiring && d.kind != Expired {
 		return d.notTold()
 	}
 	t := d.record
 	switch {
 	case t.ID == 0:
 		return gone
-	case t.RevokedIn(now, owner.TokensValidFrom):
+	case t.RevokedIn(now, owner.TokensValidFrom) && !d.removed():
 		return revoked
 	case t.Superseded():
 		return "rotated" // it works in its overlap, but only its successor matters
@@ -195,23 +213,32 @@ func (d *due) notDue(owner account.Account, now time.Time) string {
 		return moved
 	case t.Kind == token.Impersonation:
 		return "impersonation"
-	case slices.Contains(t.Notices, d.slot.mark):
+	case d.box == "" && slices.Contains(t.Notices, d.slot.mark):
 		return announced
 	default:
 		return ""
 	}
 }
 
-// A plan is the work for one owner after a look.
-type plan struct {
-	holding       // to announce
-	silent  []due // not to announce, but with a bot to remove
-	// recipients are the people still to be told. After the last, there are neither people nor a
-	// reason.
-	recipients
+// removed reports whether a token was posted because it expired, and its bot was removed before the
+// mail. After days without a scan, one scan does both.
+func (d *due) removed() bool {
+	return d.box != "" && d.kind == Expired && d.record.RevokedReason == token.ReasonExpired
 }
 
-func (a *attempt) plan(ctx context.Context, h holding, counts *Counts) (plan, error) {
+// ofBot reports whether a token was posted to its holder because it is of a project or group.
+func (d due) ofBot() bool { return d.box != "" && d.record.Kind.OfProject() }
+
+// A plan is the work for one holder after a look.
+type plan struct {
+	holding       // to announce
+	silent  []due // not to announce, but to settle
+	counted bool  // as one of the day's mails about tokens of projects and groups
+	last    bool  // and as the last of them
+}
+
+// sort divides a holding into tokens to announce and others to settle. It counts the skipped ones.
+func (a *attempt) sort(h holding, counts *Counts) plan {
 	p := plan{holding: holding{owner: h.owner, known: h.known}}
 	for _, d := range h.dues {
 		if d.skip == "" {
@@ -219,172 +246,256 @@ func (a *attempt) plan(ctx context.Context, h holding, counts *Counts) (plan, er
 			continue
 		}
 		counts.skip(d.skip, 1)
-		if d.skip == revoked && a.Kind == Expired && d.record.Kind.OfProject() && d.record.RevokedAt.IsZero() {
+		switch {
+		case d.box != "" && d.skip != malformed:
+			p.silent = append(p.silent, d) // the post is needless
+		case d.skip == revoked && a.Kind == Expired && d.record.Kind.OfProject() && d.record.RevokedAt.IsZero():
 			p.silent = append(p.silent, d) // revoked in bulk, which leaves the bot
 		}
 	}
-	if len(p.dues) == 0 {
-		return p, nil
-	}
-	var err error
-	p.recipients, err = a.recipientsOf(ctx, p.holding)
-	switch {
-	case p.none == malformed:
-		counts.skip(malformed, len(p.dues))
-		p.dues, p.recipients = nil, recipients{}
-	case p.project.ID != 0:
-		p.people = a.untold(p.dues, p.people)
-	}
-	return p, err
+	return p
 }
 
-// announce sends and marks the due mails of one owner. A failed mail stops no other, and a retry
-// tells only the remaining recipients.
+// plan plans the mail to one person. A person who does not manage a bot's token any more is not told
+// about it.
+func (a *attempt) plan(ctx context.Context, h holding, counts *Counts) (plan, error) {
+	managed := map[project.ID]recipients{}
+	for i := range h.dues {
+		d := &h.dues[i]
+		if d.skip != "" || !d.ofBot() {
+			continue
+		}
+		to, asked := managed[d.record.Project]
+		if !asked {
+			var err error
+			if to, err = a.finder.managers(ctx, d.record.Project, a.at); err != nil {
+				return plan{}, err
+			}
+			managed[d.record.Project] = to
+		}
+		switch {
+		case to.none == malformed:
+			d.skip = malformed
+		case !slices.ContainsFunc(to.people, func(person account.Account) bool { return person.ID == h.owner.ID }):
+			d.skip = noRecipient
+		}
+		d.of = to.project
+	}
+	p := a.sort(h, counts)
+	if none := person(h.owner, h.known).none; none != "" {
+		counts.skip(none, len(p.dues))
+		p.silent, p.dues = append(p.silent, p.dues...), nil
+	}
+	return p, nil
+}
+
+// announce sends one mail to a person about all due tokens, and marks them. A bot's tokens are
+// posted to people.
 func (a *attempt) announce(ctx context.Context, h holding) (Counts, error) {
 	var counts Counts
+	if h.owner.Bot {
+		return counts, nil
+	}
 	rest, err := a.settleDebts(ctx, h.dues, &counts)
 	if err != nil {
 		return counts, err
 	}
 	h.dues = rest
 	p, err := a.plan(ctx, h, &counts)
-	var unsent error
-	tried, failed := map[account.ID]bool{}, 0
-	for err == nil && len(p.dues) > 0 && failed < hopeless {
-		to, more := next(p.people, tried)
-		if !more {
-			break
-		}
-		tried[to] = true
-		finished, fault := a.send(ctx, &p, to, &counts)
-		switch {
-		case finished:
-			// The last recipient needs no mark of their own, unless others have to be tried again.
-			if _, more := next(p.people, tried); more || unsent != nil {
-				err = a.settleOwn(ctx, p.dues, to)
-			}
-		case fault == nil: // does not need to be told any more
-		case concernsAll(fault):
-			err = fault
-		default:
-			unsent = errors.Join(unsent, fault)
-			failed++
+	if err == nil && len(p.dues) > 0 {
+		err = a.send(ctx, &p, &counts)
+	}
+	for _, d := range p.dues {
+		if d.box == "" {
+			counts.Due++
 		}
 	}
-	counts.Due = len(p.dues)
-	if err = errors.Join(err, unsent); err != nil {
-		return counts, fmt.Errorf("owner %s: %w", h.owner.ID, err)
+	if err != nil && !errors.Is(err, ErrRejected) { // a dead address is finished work
+		return counts, fmt.Errorf("mail to account %s: %w", h.owner.ID, err)
 	}
-	counts.skip(p.none, len(p.dues))
 	return counts, a.settle(ctx, append(p.silent, p.dues...), &counts)
 }
 
-// next returns the first of people who was not tried; ok is false after the last.
-func next(people []account.Account, tried map[account.ID]bool) (to account.ID, ok bool) {
-	for _, to := range people {
-		if !tried[to.ID] {
-			return to.ID, true
-		}
-	}
-	return 0, false
-}
+// leased reports whether this run certainly has its lease.
+func (a *attempt) leased() bool { return a.Clock.Now().Before(a.until.Add(-leaseMargin)) }
 
 // send sends one mail at the account's pace. Directly before it, send looks at the records again,
 // because the mail may have waited long, and checks the lease, because another run may have taken
-// the job. It updates p by that look. It reports whether the mail is finished: sent or rejected for
-// good. A mail that is no longer due is neither sent nor an error.
-func (a *attempt) send(ctx context.Context, p *plan, to account.ID, counts *Counts) (finished bool, err error) {
+// the job. It updates p by that look. A mail that is no longer due is not sent, and that is no error.
+func (a *attempt) send(ctx context.Context, p *plan, counts *Counts) error {
 	for try := 1; ; try++ {
 		if err := a.pace.turn(ctx); err != nil {
-			return false, err
+			return err
 		}
 		looked, err := a.look(ctx, p.holding)
 		if err != nil {
-			return false, err
+			return err
 		}
-		silent := p.silent
+		before := *p
 		if *p, err = a.plan(ctx, looked[0], counts); err != nil {
-			return false, err
+			return err
 		}
-		p.silent = append(silent, p.silent...)
-		still := slices.IndexFunc(p.people, func(other account.Account) bool { return other.ID == to })
-		if still < 0 {
-			return false, nil
+		p.silent, p.counted, p.last = append(before.silent, p.silent...), before.counted, before.last
+		if err := a.allow(ctx, p, counts); err != nil {
+			return err
 		}
-		if !a.Clock.Now().Before(a.until.Add(-leaseMargin)) {
-			return false, ErrLeaseLost
+		if len(p.dues) == 0 {
+			return nil
 		}
-		n := Notice{Kind: a.Kind, Recipient: p.people[still], Today: a.job.Day, Total: len(p.dues), LimitDays: a.limitDays}
-		for _, d := range p.dues[:min(len(p.dues), MaxListed)] {
-			n.Tokens = append(n.Tokens, shown(d.record, a.Kind, p.project))
+		if !a.leased() {
+			return ErrLeaseLost
 		}
-		err = a.Mailer.Send(ctx, n)
+		err = a.Mailer.Send(ctx, Notice{
+			Kind: a.Kind, Recipient: p.owner, Today: a.job.Day,
+			Tokens: listed(p.dues, a.job.Day), Total: len(p.dues), LimitDays: a.limitDays, Last: p.last,
+		})
 		switch {
 		case err == nil:
 			counts.Mails++
 			a.pace.speedUp()
-			return true, nil
+			return nil
 		case !errors.Is(err, ErrThrottled):
 			counts.Failed++
-			return errors.Is(err, ErrRejected), err // another try would be rejected too
+			return err // another try would fail too
 		}
 		a.pace.slowDown()
 		if try == throttledTries || a.stopped() {
 			counts.Failed++
-			return false, err
+			return err
 		}
 	}
+}
+
+// allow counts a mail about tokens of projects and groups as one of the day's. If the person has got
+// all of them, it holds these tokens back for the next Expiring scan, which is never held back
+// itself.
+func (a *attempt) allow(ctx context.Context, p *plan, counts *Counts) error {
+	if p.counted || !slices.ContainsFunc(p.dues, due.ofBot) {
+		return nil
+	}
+	number, err := a.Allowance.TakeMail(ctx, p.owner.ID, clock.DayOf(a.Clock.Now()), a.DailyMails)
+	switch {
+	case err == nil:
+		p.counted, p.last = true, number == a.DailyMails
+		return nil
+	case !errors.Is(err, ErrMailLimit):
+		return err
+	case a.Kind == Expiring:
+		p.counted, p.last = true, true
+		return nil
+	}
+	var held, rest []due
+	for _, d := range p.dues {
+		if d.ofBot() {
+			held = append(held, d)
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	err = parallel(markers, held, func(d due) error {
+		if err := a.Posts.Post(ctx, Held, d.post(), a.Clock.Now()); err != nil {
+			return err
+		}
+		return a.Posts.Unpost(ctx, d.box, a.job.Shard, d.post())
+	})
+	if err != nil {
+		return err
+	}
+	counts.skip(heldBack, len(held))
+	p.dues = rest
+	return nil
+}
+
+// listed returns the tokens that a mail lists: the recipient's own first, then the same number of
+// each project, as far as there is room, so that no project's tokens hide those of another.
+func listed(dues []due, today clock.Day) []Token {
+	var own, ofBots []due
+	for _, d := range dues {
+		if d.ofBot() {
+			ofBots = append(ofBots, d)
+		} else {
+			own = append(own, d)
+		}
+	}
+	soonest := func(x, y due) int { return cmp.Compare(daysLeft(x.slot.day, today), daysLeft(y.slot.day, today)) }
+	slices.SortStableFunc(own, soonest)
+	slices.SortStableFunc(ofBots, func(x, y due) int {
+		return cmp.Or(cmp.Compare(x.of.ID, y.of.ID), cmp.Compare(x.kind, y.kind), soonest(x, y))
+	})
+	room := MaxListed - min(len(own), MaxListed)
+	var tokens []Token
+	for _, d := range append(own[:MaxListed-room], share(ofBots, room)...) {
+		tokens = append(tokens, shown(d.record, d.kind, d.of))
+	}
+	return tokens
+}
+
+// share returns room of the tokens, which are ordered by project, and takes as many as it can of
+// each project.
+func share(dues []due, room int) []due {
+	if len(dues) <= room {
+		return dues
+	}
+	ranks, rank := make([]int, len(dues)), 0 // in its project
+	for i := range dues {
+		if rank++; i == 0 || dues[i].of.ID != dues[i-1].of.ID {
+			rank = 0
+		}
+		ranks[i] = rank
+	}
+	first := slices.Sorted(slices.Values(ranks))[:room]
+	var shared []due
+	for i, d := range dues {
+		if at, taken := slices.BinarySearch(first, ranks[i]); taken {
+			first = slices.Delete(first, at, at+1)
+			shared = append(shared, d)
+		}
+	}
+	return shared
 }
 
 // settleDebts writes the marks of mails that are already sent, and returns the rest of dues.
 func (a *attempt) settleDebts(ctx context.Context, dues []due, counts *Counts) (rest []due, err error) {
 	var owed []due
 	for _, d := range dues {
-		if a.debts.has(Debt{Token: d.ID}) {
+		if a.debts.has(d.debt()) {
 			owed = append(owed, d)
-			continue
-		}
-		rest = append(rest, d)
-		for _, to := range a.debts.told(d.ID) {
-			if err := a.settleOwn(ctx, []due{d}, to); err != nil {
-				return nil, err
-			}
+		} else {
+			rest = append(rest, d)
 		}
 	}
 	return rest, a.settle(ctx, owed, counts)
 }
 
-// settle marks tokens that were announced to everybody. It keeps failed marks as debts, so that a
-// retry does not announce the tokens again.
+// settle marks tokens that were announced or posted, and removes posts. It keeps failed marks as
+// debts, so that a retry does not announce the tokens again. It continues after a fault, because
+// every missing mark repeats a mail.
 func (a *attempt) settle(ctx context.Context, dues []due, counts *Counts) error {
-	err := a.settleOwn(ctx, dues, 0)
-	if err == nil {
-		counts.Marked += len(dues)
+	if err := parallel(markers, dues, func(d due) error { return a.mark(ctx, d) }); err != nil {
+		a.debts.add(dues)
+		return err
 	}
-	return err
+	for _, d := range dues {
+		if d.box == "" {
+			counts.Marked++
+		}
+	}
+	return nil
 }
 
-// settleOwn marks tokens that were announced to one recipient while others remain; 0 stands for
-// everybody. It continues after a fault, because every missing mark repeats a mail.
-func (a *attempt) settleOwn(ctx context.Context, dues []due, to account.ID) error {
-	err := parallel(markers, dues, func(d due) error { return a.mark(ctx, d, to) })
-	if err != nil {
-		a.debts.add(dues, to)
-	}
-	return err
-}
-
-// mark marks one record, even if the run ends, because the mail is sent.
-func (a *attempt) mark(ctx context.Context, d due, to account.ID) error {
+// mark marks one record or removes one post, even if the run ends, because the mail is sent.
+func (a *attempt) mark(ctx context.Context, d due) error {
 	ctx = context.WithoutCancel(ctx)
-	mark, record := d.slot.mark, d.record
+	record := d.record
 	record.Digest = d.Digest // also of a deleted record
-	if to != 0 {
-		mark = ownMark(mark, to)
-	}
 	pause := firstMarkPause
 	for try := 1; ; try++ {
-		err := a.Records.Mark(ctx, record, mark, a.Clock.Now())
+		var err error
+		if d.box == "" {
+			err = a.Records.Mark(ctx, record, d.slot.mark, a.Clock.Now())
+		} else {
+			err = a.Posts.Unpost(ctx, d.box, a.job.Shard, d.post())
+		}
 		switch {
 		case err == nil:
 			return nil
@@ -394,18 +505,4 @@ func (a *attempt) mark(ctx context.Context, d due, to account.ID) error {
 		<-time.After(pause)
 		pause *= 2
 	}
-}
-
-// ownMark is the mark of an announcement to one of several recipients. It stays until all have been
-// told.
-func ownMark(mark string, to account.ID) string { return mark + "@" + to.String() }
-
-// untold returns the people who were not told about all due tokens. A run that stopped between two
-// mails has told some.
-func (a *attempt) untold(dues []due, people []account.Account) []account.Account {
-	return slices.DeleteFunc(people, func(to account.Account) bool {
-		return !slices.ContainsFunc(dues, func(d due) bool {
-			return !slices.Contains(d.record.Notices, ownMark(d.slot.mark, to.ID)) && !a.debts.has(Debt{d.ID, to.ID})
-		})
-	})
 }

@@ -5,9 +5,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-
-	"latchkey/pkg/account"
-	"latchkey/pkg/token"
 )
 
 // maxDebts bounds the progress item: 5,000 ids take 50 kB of DynamoDB's 400 kB, and with recipients
@@ -34,24 +31,22 @@ func (d *debts) has(one Debt) bool {
 	return d.all[one]
 }
 
-// told returns the single recipients whose mails about a token were sent.
-func (d *debts) told(id token.ID) (told []account.ID) {
-	for _, one := range d.list() {
-		if one.Token == id && one.To != 0 {
-			told = append(told, one.To)
-		}
-	}
-	return told
-}
-
-func (d *debts) add(dues []due, to account.ID) {
+func (d *debts) add(dues []due) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, one := range dues {
 		if len(d.all) < maxDebts {
-			d.all[Debt{one.ID, to}] = true
+			d.all[one.debt()] = true
 		}
 	}
+}
+
+// debt returns the debt for a missing mark of d.
+func (d *due) debt() Debt {
+	if d.box == "" {
+		return Debt{Token: d.ID}
+	}
+	return Debt{Token: d.ID, To: d.holder}
 }
 
 func (d *debts) list() []Debt {

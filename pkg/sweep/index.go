@@ -45,40 +45,38 @@ type Entry struct {
 	Digest secret.Digest
 }
 
-// due yields the tokens that may be due in a window, owner by owner. All days are in the order of
-// owners, so it holds only one page of each.
-func (a *attempt) due(ctx context.Context, window []slot) iter.Seq2[holding, error] {
-	streams := make([]*stream, len(window))
-	for i, s := range window {
-		streams[i] = &stream{slot: s, query: Query{Day: s.day, Shard: a.job.Shard, Without: s.mark, After: a.cursor}}
-	}
+// due yields the tokens that may be due from several streams, holder by holder. All streams are in
+// the order of holders, so it holds only one page of each.
+func (a *attempt) due(ctx context.Context, streams []*stream) iter.Seq2[holding, error] {
 	return func(yield func(holding, error) bool) {
 		for {
 			var h holding
 			for _, s := range streams {
-				owner, err := a.head(ctx, s)
+				holder, err := s.head(ctx)
 				if err != nil {
 					yield(h, err)
 					return
 				}
-				if h.owner.ID == 0 || owner != 0 && owner < h.owner.ID {
-					h.owner.ID = owner
+				if h.owner.ID == 0 || holder != 0 && holder < h.owner.ID {
+					h.owner.ID = holder
 				}
 			}
 			if h.owner.ID == 0 {
 				return
 			}
 			for _, s := range streams {
-				for {
-					owner, err := a.head(ctx, s)
+				for taken := 0; ; taken++ {
+					holder, err := s.head(ctx)
 					if err != nil {
 						yield(h, err)
 						return
 					}
-					if owner != h.owner.ID {
+					if holder != h.owner.ID {
 						break
 					}
-					h.dues = append(h.dues, due{Entry: s.page[0], slot: s.slot})
+					if s.most == 0 || taken < s.most {
+						h.dues = append(h.dues, s.page[0])
+					}
 					s.page = s.page[1:]
 				}
 			}
@@ -89,32 +87,50 @@ func (a *attempt) due(ctx context.Context, window []slot) iter.Seq2[holding, err
 	}
 }
 
-// A stream reads one day of the index, page by page.
+// A stream reads tokens by ascending holder, page by page.
 type stream struct {
-	slot  slot
-	query Query
-	page  []Entry // entries not taken yet
+	read  func(ctx context.Context, next string) (page []due, after string, err error)
+	next  string
+	page  []due // not taken yet
 	ended bool
+	most  int // tokens of one holder, 0 for any number
 }
 
-// head returns the owner of the next entry, or 0.
-func (a *attempt) head(ctx context.Context, s *stream) (account.ID, error) {
+// head returns the holder of the next token, or 0.
+func (s *stream) head(ctx context.Context) (account.ID, error) {
 	for len(s.page) == 0 && !s.ended {
-		page, err := a.page(ctx, s.query)
+		page, next, err := s.read(ctx, s.next)
 		if err != nil {
 			return 0, err
 		}
-		s.page, s.query.Next, s.ended = page.Entries, page.Next, page.Next == ""
+		s.page, s.next, s.ended = page, next, next == ""
 	}
 	if len(s.page) == 0 {
 		return 0, nil
 	}
-	return s.page[0].ID.Owner(), nil
+	return s.page[0].holder, nil
+}
+
+// dueOn returns the streams of a window's days in the index.
+func (a *attempt) dueOn(window []slot) (streams []*stream) {
+	for _, day := range window {
+		q := Query{Day: day.day, Shard: a.job.Shard, Without: day.mark, After: a.cursor}
+		streams = append(streams, &stream{read: func(ctx context.Context, next string) ([]due, string, error) {
+			q.Next = next
+			page, err := a.page(ctx, q)
+			dues := make([]due, len(page.Entries))
+			for i, e := range page.Entries {
+				dues[i] = due{Entry: e, slot: day, kind: a.Kind, holder: e.ID.Owner()}
+			}
+			return dues, page.Next, err
+		}})
+	}
+	return streams
 }
 
 func (a *attempt) page(ctx context.Context, q Query) (Page, error) {
 	page, err := a.Index.Due(ctx, q)
-	if err == nil {
+	if err == nil && (a.job.Kind == posting(a.Kind) || q.Bots) { // and not the same entries again
 		a.counts.Examined += len(page.Entries) + page.Malformed
 		a.counts.skip(malformed, page.Malformed)
 	}

@@ -39,7 +39,7 @@ type Progress struct {
 // A Debt is a token without the mark of a sent mail.
 type Debt struct {
 	Token token.ID
-	// To is the recipient if others remain, otherwise 0.
+	// To is the recipient if the mark is a post to remove, otherwise 0.
 	To account.ID
 }
 

@@ -71,12 +71,17 @@ func (r *run) lifetime(ctx context.Context, job Job) (done bool, err error) {
 	if done, err := r.do(ctx, job, errLeft, (*attempt).revokeBeyond); err != nil || !done {
 		return false, err
 	}
-	// A shard without a worker may otherwise wait for the mails of earlier shards. Its own job
-	// reports its errors.
+	// A shard without a worker may otherwise wait for the mails of earlier shards. And a mail tells of
+	// the tokens of all shards, so all have to be revoked first.
+	all, left := true, error(nil)
 	for n := 1; n < r.Shards && !r.stopped(); n++ {
 		other := job
 		other.Shard = (job.Shard + n) % r.Shards
-		_, _ = r.do(ctx, other, errLeft, (*attempt).revokeBeyond)
+		finished, err := r.do(ctx, other, errLeft, (*attempt).revokeBeyond)
+		all, left = all && finished, errors.Join(left, err)
+	}
+	if r.Mailer != NoMails && (left != nil || !all || r.stopped()) {
+		return false, left
 	}
 	return r.tell(ctx, job, days)
 }
@@ -87,13 +92,16 @@ func (r *run) limit(ctx context.Context) (days int, applies bool, err error) {
 	return days, days > 0 && !from.IsZero() && !from.After(r.at), err
 }
 
-// tell tells the owners of a shard about tokens that lifetime runs have revoked.
+// tell tells the people of a shard about tokens that lifetime runs have revoked.
 func (r *run) tell(ctx context.Context, job Job, days int) (bool, error) {
 	if r.Mailer == NoMails {
 		return true, nil
 	}
+	if posted, err := r.posted(ctx, job, (*attempt).postRevoked); err != nil || !posted {
+		return false, err
+	}
 	job.Kind, r.limitDays = telling, days
-	return r.do(ctx, job, ErrUnsent, (*attempt).tellRevoked)
+	return r.do(ctx, job, ErrUnsent, (*attempt).tellPosted)
 }
 
 // accounts yields the ids of the shard's accounts after the cursor, up to last, in groups.
@@ -220,7 +228,8 @@ func (r *revocation) beyond(t token.Token, owner account.Account) bool {
 	return !t.Superseded() && !t.RevokedIn(r.Clock.Now(), owner.TokensValidFrom) && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(r.latest))
 }
 
-// token revokes t. A record that was deleted meanwhile needs no revocation.
+// token revokes t. A record that was deleted meanwhile needs no revocation, nor does a token
+// that was rotated: its successor keeps the limit.
 func (r *revocation) token(ctx context.Context, t token.Token) error {
 	if t.Kind.OfProject() {
 		r.bots.Lock()
@@ -233,7 +242,7 @@ func (r *revocation) token(ctx context.Context, t token.Token) error {
 	}
 	t.RevokedAt, t.RevokedReason = r.Clock.Now(), token.ReasonPolicy
 	err := r.Revoker.RevokeToken(ctx, t, audit.OfToken(t.RevokedAt, audit.Origin{Source: audit.Policy}, t, audit.Revoked))
-	if errors.Is(err, fault.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) || errors.Is(err, token.ErrSuperseded) {
 		return nil
 	}
 	if err != nil {
@@ -256,8 +265,14 @@ func (r *revocation) note(err error) {
 	r.leave(err)
 }
 
-// tellRevoked tells people about tokens that lifetime runs have revoked.
-func (a *attempt) tellRevoked(ctx context.Context) iter.Seq[account.ID] {
+// tellPosted tells people about the tokens that lifetime runs have revoked and posted.
+func (a *attempt) tellPosted(ctx context.Context) iter.Seq[account.ID] {
+	return a.inBatches(ctx, a.due(ctx, a.postedIn(a.cursor)), a.announceBatch)
+}
+
+// postRevoked posts the tokens that lifetime runs have revoked, and not only those of bots: the
+// shards of this job and of its mails differ.
+func (a *attempt) postRevoked(ctx context.Context) iter.Seq[account.ID] {
 	return func(yield func(account.ID) bool) {
 		last, err := a.Accounts.LastAccountID(ctx)
 		if err != nil {
@@ -276,7 +291,7 @@ func (a *attempt) tellRevoked(ctx context.Context) iter.Seq[account.ID] {
 				if batch = append(batch, h); !last && !a.full(batch) {
 					continue
 				}
-				a.announceBatch(ctx, batch)
+				a.each(ctx, batch, a.post)
 				if batch = nil; !last && !yield(h.owner.ID) {
 					return
 				}
@@ -321,7 +336,7 @@ func (a *attempt) revokedDues(ctx context.Context, owner account.ID) (dues []due
 			return nil, fmt.Errorf("tokens of owner %s: %w", owner, err)
 		}
 		for _, t := range tokens {
-			d := due{Entry: Entry{ID: t.ID, Digest: t.Digest}, slot: slot{day: t.ExpiresOn, mark: string(Lifetime)}, record: t}
+			d := due{Entry: Entry{ID: t.ID, Digest: t.Digest}, slot: slot{day: t.ExpiresOn, mark: string(Lifetime)}, kind: Lifetime, holder: owner, record: t}
 			if d.notTold() == "" {
 				d.record = token.Token{} // the last look reads it
 				dues = append(dues, d)
@@ -344,8 +359,8 @@ func daysLeft(day, today clock.Day) int {
 	return today.DaysUntil(day)
 }
 
-// notTold returns why a token is not announced after a lifetime run, or "". The owner does not know
-// about an impersonation token.
+// notTold returns why a token is not announced after a lifetime run or a leak, or "". The owner does
+// not know about an impersonation token.
 func (d *due) notTold() string {
 	t := d.record
 	switch {
@@ -353,11 +368,11 @@ func (d *due) notTold() string {
 		return gone
 	case t.ID != d.ID:
 		return moved
-	case t.RevokedReason != token.ReasonPolicy:
+	case d.kind == Lifetime && t.RevokedReason != token.ReasonPolicy:
 		return revoked
 	case t.Kind == token.Impersonation:
 		return "impersonation"
-	case slices.Contains(t.Notices, d.slot.mark):
+	case d.box == "" && slices.Contains(t.Notices, d.slot.mark):
 		return announced
 	default:
 		return ""

@@ -7,128 +7,364 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
-	// bounds concurrent work
-
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 )
 
-// A Messenger tells people at once instead of at a time of the day. It is safe for concurrent use.
+// A Messenger tells people at once instead of at a time of the day. It is safe for concurrent use, but
+// two concurrent calls about the same token may both send a mail.
 type Messenger struct {
-	setup  Setup
+	parts  MessengerParts
 	finder finder
 }
 
-// Leaked is the kind of notices about tokens that were revoked because of a leak. It is no scan; a
-// Messenger sends these notices.
-const Leaked Kind = "leaked"
-
-// NewMessenger returns a messenger, or an error that wraps ErrSetup. With NoMails it tells nobody.
-func NewMessenger(s Setup) (*Messenger, error) {
-	s.Kind = Leaked
-	if err := s.check(); err != nil {
-		return nil, err
-	}
-	return &Messenger{s, s.finder()}, nil
+// MessengerParts hold the dependencies of a Messenger. All are required.
+type MessengerParts struct {
+	Records  Records
+	Reports  Reports
+	Projects Projects
+	// Allowance limits the mails about tokens of projects and groups to DailyMails for a person and
+	// day. Posts keeps what is beyond it for the next Expiring scan.
+	Allowance  Allowance
+	DailyMails int
+	Posts      Posts
+	Mailer     Mailer
+	Clock      clock.Clock
+	// Workers is how many mails are sent at a time; at least 1.
+	Workers int
+	// Malformed receives the errors of unreadable records.
+	Malformed func(error)
 }
 
-// Leaked tells people about tokens that were revoked because of a leak, with one mail for each
-// recipient and project, and marks the tokens. It skips marked ones, so that a second call sends
-// only the mails that failed. It returns the number of mails, and an error about the others.
+// Reports finds reported tokens, and who rotated them, with consistent reads.
+type Reports interface {
+	// TokensByID passes the existing records of ids to each, in no order, and for an unreadable one
+	// only fault.ErrCorrupt.
+	TokensByID(ctx context.Context, ids []token.ID, each func(token.Token, error)) error
+	// Newest returns the newest token of a rotation chain, or fault.ErrNotFound for a token that
+	// was never rotated.
+	Newest(ctx context.Context, first token.ID) (token.Token, error)
+	// Events passes the events of an entity between two instants, both included, to each until it
+	// returns false.
+	Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error
+}
+
+// The kinds of notices about reports. They are no scans; a Messenger sends them.
+const (
+	// Leaked is about tokens that were revoked because their values were reported as leaked.
+	Leaked Kind = token.MarkLeaked
+	// Replaced is about tokens that had been rotated before their values were reported. They had
+	// ended, and the report ends no successor.
+	Replaced Kind = "replaced"
+)
+
+// A Rotation says what happened to a token that was rotated before its report: anybody who found its
+// value may have rotated it, and would then have the successor.
+type Rotation struct {
+	At time.Time // zero if unknown
+	// By is the username of the account that the request ran as, "" if unknown, and ByID its id.
+	By   string
+	ByID account.ID
+	// Itself says that the request was made with the token itself.
+	Itself bool
+	// From is the address of the request, "" if it is unknown or not for the recipient.
+	From string
+	// Newest is the token that works in its place, or 0 if none does any more.
+	Newest token.ID
+}
+
+// NewMessenger returns a messenger, or an error that wraps ErrSetup.
+func NewMessenger(parts MessengerParts) (*Messenger, error) {
+	if err := fault.Missing(parts); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
+	return &Messenger{parts, finder{parts.Records, parts.Projects, parts.Malformed}}, nil
+}
+
+// A reported is a token of a report, with everybody who is to be told.
+type reported struct {
+	token.Token
+	why      Kind
+	rotation *Rotation
+	recipients
+}
+
+// Leaked tells people about a report of these tokens, with one mail to each person about all of them:
+// their own, and those of the projects and groups that they manage. It marks a token for each person
+// when their mail is sent, so that another call tells only the others, and in the end for all. It
+// returns the number of mails, and an error about the people who were not told.
 //
-// The managers of a project are told about its tokens, and the administrator who made an
-// impersonation token about that token, because its owner does not know about it. publicURL is the
-// address of Latchkey.
-func (m *Messenger) Leaked(ctx context.Context, tokens []token.Token, publicURL string) (mails int, err error) {
-	if m.setup.Mailer == NoMails {
-		return 0, nil
-	}
-	leaks := map[leakTo][]token.Token{}
-	for _, t := range tokens {
-		if to := leakToOf(t); to != (leakTo{}) && !slices.Contains(t.Notices, string(Leaked)) {
-			leaks[to] = append(leaks[to], t)
-		}
-	}
-	order := slices.SortedFunc(maps.Keys(leaks), func(a, b leakTo) int {
-		return cmp.Or(cmp.Compare(a.person, b.person), cmp.Compare(a.project, b.project))
-	})
-	people := make([]account.ID, 0, len(order))
-	for _, to := range order {
-		if to.person != 0 {
-			people = append(people, to.person)
-		}
-	}
-	profiles, err := m.finder.profiles(ctx, people)
+// The administrator who made an impersonation token is told about that token, because its owner does
+// not know about it. A person who has got the day's mails about tokens of projects and groups is told
+// about these with the next Expiring scan.
+func (m *Messenger) Leaked(ctx context.Context, ids []token.ID) (mails int, err error) {
+	tokens, err := m.reported(ctx, ids)
 	if err != nil {
-		return 0, fmt.Errorf("find %d owners: %w", len(people), err)
+		return 0, err
 	}
-	var sent atomic.Int64
-	err = parallel(m.setup.Workers, order, func(to leakTo) error {
-		mails, err := m.tell(ctx, to, profiles, leaks[to], publicURL+PagePath)
-		sent.Add(int64(mails))
+	people := map[account.ID]account.Account{}
+	untold := map[account.ID][]*reported{}
+	for _, r := range tokens {
+		for _, to := range r.people {
+			people[to.ID] = to
+			if !slices.Contains(r.Notices, ownMark(to.ID)) {
+				untold[to.ID] = append(untold[to.ID], r)
+			}
+		}
+	}
+	var mu sync.Mutex
+	failed := map[token.ID]bool{}
+	err = parallel(m.parts.Workers, slices.Sorted(maps.Keys(untold)), func(to account.ID) error {
+		sent, err := m.tell(ctx, people[to], untold[to])
+		mu.Lock()
+		defer mu.Unlock()
+		mails += sent
+		if err != nil {
+			for _, r := range untold[to] {
+				failed[r.ID] = true
+			}
+			err = fmt.Errorf("mail to account %s about token %s: %w", to, untold[to][0].ID, err)
+		}
 		return err
 	})
-	return int(sent.Load()), err
+	return mails, errors.Join(err, m.markAll(ctx, tokens, string(Leaked), func(r *reported) bool { return !failed[r.ID] }))
 }
 
-// leakTo is the recipient of a leak: an account, or the managers of a project.
-type leakTo struct {
-	person  account.ID
-	project project.ID
+// reported reads the tokens about which somebody may be still to be told.
+func (m *Messenger) reported(ctx context.Context, ids []token.ID) (tokens []*reported, err error) {
+	err = m.parts.Reports.TokensByID(ctx, ids, func(t token.Token, err error) {
+		why := Leaked
+		switch {
+		case err != nil:
+			m.parts.Malformed(err)
+			return
+		case slices.Contains(t.Notices, string(Leaked)):
+			return
+		case t.RevokedReason == token.ReasonLeak:
+		case t.Superseded():
+			why = Replaced
+		default:
+			return // nobody has reported it
+		}
+		tokens = append(tokens, &reported{Token: t, why: why})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find %d reported tokens: %w", len(ids), err)
+	}
+	slices.SortFunc(tokens, func(a, b *reported) int { return cmp.Compare(a.ID, b.ID) })
+	if err := m.findPeople(ctx, tokens); err != nil {
+		return nil, err
+	}
+	for _, r := range tokens {
+		if r.Superseded() && len(r.people) > 0 {
+			if r.rotation, err = m.rotation(ctx, r.Token); err != nil {
+				return nil, fmt.Errorf("find the rotation of token %s: %w", r.ID, err)
+			}
+		}
+	}
+	return tokens, nil
 }
 
-// leakToOf returns the recipient of a leak of t. It is zero, meaning nobody, for an impersonation
-// token that the console made.
-func leakToOf(t token.Token) leakTo {
+// findPeople finds the recipients of each token.
+func (m *Messenger) findPeople(ctx context.Context, tokens []*reported) error {
+	var ids []account.ID
+	managers := map[project.ID]recipients{}
+	for _, r := range tokens {
+		id := recipientOf(r.Token)
+		if _, found := managers[r.Project]; id == 0 && r.Project != 0 && !found {
+			to, err := m.finder.managers(ctx, r.Project, m.parts.Clock.Now())
+			if err != nil {
+				return fmt.Errorf("find the managers of project %s: %w", r.Project, err)
+			}
+			managers[r.Project] = to
+		}
+		if id != 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	profiles, err := m.finder.profiles(ctx, slices.Compact(ids))
+	if err != nil {
+		return fmt.Errorf("find %d owners: %w", len(ids), err)
+	}
+	for _, r := range tokens {
+		if id := recipientOf(r.Token); id != 0 {
+			profile, known := profiles[id]
+			r.recipients = person(profile, known)
+		} else {
+			r.recipients = managers[r.Project]
+		}
+	}
+	return nil
+}
+
+// recipientOf returns the account to tell about t. It is 0 for a bot's token, whose managers are told,
+// and for an impersonation token that the console made, about which nobody is told.
+func recipientOf(t token.Token) account.ID {
 	switch {
 	case t.Kind.OfProject():
-		return leakTo{project: t.Project}
+		return 0
 	case t.Kind == token.Impersonation:
-		return leakTo{person: t.CreatedBy}
+		return t.CreatedBy
 	default:
-		return leakTo{person: t.Owner}
+		return t.Owner
 	}
 }
 
-// tell tells an account or the managers of a project. It marks the tokens when everybody reachable
-// was told.
-func (m *Messenger) tell(ctx context.Context, to leakTo, profiles map[account.ID]account.Account, tokens []token.Token, page string) (mails int, err error) {
-	now := m.setup.Clock.Now()
-	profile, known := profiles[to.person]
-	who := person(profile, known)
-	if to.project != 0 {
-		if who, err = m.finder.managers(ctx, to.project, now); err != nil {
-			return 0, fmt.Errorf("find the managers of project %s: %w", to.project, err)
+// rotation finds out who rotated t. The audit trail forgets it after a year.
+func (m *Messenger) rotation(ctx context.Context, t token.Token) (*Rotation, error) {
+	found := &Rotation{}
+	newest, err := m.parts.Reports.Newest(ctx, t.Family)
+	switch {
+	case errors.Is(err, fault.ErrNotFound), errors.Is(err, fault.ErrCorrupt):
+	case err != nil:
+		return nil, err
+	case !newest.RevokedIn(m.parts.Clock.Now(), 0):
+		found.Newest = newest.ID
+	}
+	if found.At, err = m.rotatedAt(ctx, t, newest); err != nil || found.At.IsZero() {
+		return found, err
+	}
+	name := audit.NameOf(t.Kind, audit.Rotated)
+	err = m.parts.Reports.Events(ctx, audit.TokenEntity(t), found.At, found.At, func(e audit.Event) bool {
+		if e.Name != name || e.Previous != t.ID {
+			return true
+		}
+		found.ByID, found.From, found.Itself = e.Author, e.Address, e.Presented == t.ID
+		return false
+	})
+	if err != nil || found.ByID == 0 {
+		return found, err
+	}
+	profiles, err := m.finder.profiles(ctx, []account.ID{found.ByID})
+	found.By = profiles[found.ByID].Username
+	return found, err
+}
+
+// rotatedAt returns when t was rotated, or the zero time. A token with an overlap does not say it, so
+// rotatedAt then looks for its successor, from the newest of the chain back.
+func (m *Messenger) rotatedAt(ctx context.Context, t, newest token.Token) (at time.Time, err error) {
+	if t.RevokedReason == token.ReasonRotated {
+		return t.RevokedAt, nil
+	}
+	const most = 50
+	for n := 0; n < most && newest.Previous != 0; n++ {
+		if newest.Previous == t.ID {
+			return newest.CreatedAt, nil
+		}
+		previous := newest.Previous
+		newest = token.Token{}
+		err := m.parts.Reports.TokensByID(ctx, []token.ID{previous}, func(found token.Token, err error) {
+			if err == nil {
+				newest = found
+			}
+		})
+		if err != nil {
+			return at, err
 		}
 	}
-	slices.SortFunc(tokens, func(a, b token.Token) int { return cmp.Compare(a.ID, b.ID) })
-	notice := Notice{Kind: Leaked, Today: clock.DayOf(now), Page: page, Total: len(tokens)}
-	for _, t := range tokens[:min(len(tokens), MaxListed)] {
-		notice.Tokens = append(notice.Tokens, shown(t, Leaked, who.project))
+	return at, nil
+}
+
+// tell sends one person the mail about tokens, and marks these.
+func (m *Messenger) tell(ctx context.Context, to account.Account, tokens []*reported) (mails int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
 	}
-	for _, recipient := range who.people {
-		notice.Recipient = recipient
-		switch fault := m.send(ctx, notice); {
-		case fault == nil:
-			mails++
-		case !errors.Is(fault, ErrRejected): // a dead address is finished work
-			err = errors.Join(err, fmt.Errorf("mail to account %s about token %s: %w", recipient.ID, tokens[0].ID, fault))
-		}
-	}
+	told, last, err := m.allowed(ctx, to, tokens)
 	if err != nil {
-		return mails, err
+		return 0, err
 	}
-	for _, t := range tokens {
-		if fault := m.setup.Records.Mark(ctx, t, string(Leaked), m.setup.Clock.Now()); fault != nil {
-			err = errors.Join(err, fmt.Errorf("mark token %s: %w", t.ID, fault))
+	if len(told) > 0 {
+		switch err := m.send(ctx, m.notice(to, told, last)); {
+		case err == nil:
+			mails++
+		case !errors.Is(err, ErrRejected): // a dead address is finished work
+			return 0, err
 		}
 	}
-	return mails, err
+	// The mark for all comes after the last person's.
+	return mails, m.markAll(ctx, tokens, ownMark(to.ID), func(r *reported) bool { return len(r.people) > 1 })
+}
+
+// allowed returns the tokens that the person may be told about today, and whether this is the last mail
+// of the day about tokens of projects and groups. It holds the others back. A mail that fails has been
+// counted, so a person gets fewer mails and never more.
+func (m *Messenger) allowed(ctx context.Context, to account.Account, tokens []*reported) (told []*reported, last bool, err error) {
+	var held []*reported
+	for _, r := range tokens {
+		if r.Kind.OfProject() {
+			held = append(held, r)
+		} else {
+			told = append(told, r)
+		}
+	}
+	if len(held) == 0 {
+		return told, false, nil
+	}
+	number, err := m.parts.Allowance.TakeMail(ctx, to.ID, clock.DayOf(m.parts.Clock.Now()), m.parts.DailyMails)
+	switch {
+	case err == nil:
+		return tokens, number == m.parts.DailyMails, nil
+	case !errors.Is(err, ErrMailLimit):
+		return nil, false, err
+	}
+	return told, false, parallel(markers, held, func(r *reported) error {
+		p := Post{To: to.ID, Token: r.ID, Digest: r.Digest, Kind: r.why, ExpiresOn: r.ExpiresOn}
+		return m.parts.Posts.Post(ctx, Held, p, m.parts.Clock.Now())
+	})
+}
+
+func (m *Messenger) notice(to account.Account, tokens []*reported, last bool) Notice {
+	n := Notice{Kind: Leaked, Recipient: to, Today: clock.DayOf(m.parts.Clock.Now()), Total: len(tokens), Last: last}
+	slices.SortStableFunc(tokens, func(a, b *reported) int {
+		return cmp.Or(cmp.Compare(a.project.ID, b.project.ID), cmp.Compare(a.why, b.why))
+	})
+	for _, r := range tokens[:min(len(tokens), MaxListed)] {
+		t := shown(r.Token, r.why, r.project)
+		if r.rotation != nil {
+			rotation := *r.rotation
+			if !rotation.Itself && rotation.ByID != to.ID {
+				rotation.From = "" // people do not see the addresses of others
+			}
+			t.Rotation = &rotation
+		}
+		n.Tokens = append(n.Tokens, t)
+	}
+	return n
+}
+
+// ownMark is the mark of a mail to one of several recipients.
+func ownMark(to account.ID) string { return string(Leaked) + "@" + to.String() }
+
+// markAll marks those of the tokens that which chooses, even if the call ends, because their mails are
+// sent. A missing mark repeats a mail, so it tries several times and continues after a fault.
+func (m *Messenger) markAll(ctx context.Context, tokens []*reported, mark string, which func(*reported) bool) error {
+	ctx = context.WithoutCancel(ctx)
+	return parallel(markers, tokens, func(r *reported) error {
+		if !which(r) {
+			return nil
+		}
+		pause := firstMarkPause
+		for try := 1; ; try++ {
+			err := m.parts.Records.Mark(ctx, r.Token, mark, m.parts.Clock.Now())
+			switch {
+			case err == nil:
+				return nil
+			case try == markTries:
+				return fmt.Errorf("mark token %s: %w", r.ID, err)
+			}
+			<-time.After(pause)
+			pause *= 2
+		}
+	})
 }
 
 // sendTries and sendPause apply while SES throttles. The pause doubles from try to try, to eight
@@ -140,7 +376,7 @@ const (
 
 func (m *Messenger) send(ctx context.Context, n Notice) error {
 	for try := 0; ; try++ {
-		err := m.setup.Mailer.Send(ctx, n)
+		err := m.parts.Mailer.Send(ctx, n)
 		if !errors.Is(err, ErrThrottled) || try+1 == sendTries {
 			return err
 		}

@@ -1,14 +1,17 @@
 package sweep_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
@@ -16,38 +19,125 @@ import (
 	"latchkey/pkg/token"
 )
 
-const service = "https://tokens.example.test"
+// A desk is what a messenger works with: a world, and what only a messenger needs.
+type desk struct {
+	*world
+	taken map[account.ID]int // mails of the day
+	limit int
+	held  []string
+	trail []audit.Event
+}
 
-func (w *world) messenger() *sweep.Messenger {
-	m, err := sweep.NewMessenger(sweep.Setup{Records: w, Projects: w, Mailer: w, Clock: w, Workers: 2, Malformed: func(error) {}})
-	if err != nil {
-		panic(err)
+func newDesk(w *world) *desk { return &desk{world: w, taken: map[account.ID]int{}, limit: 10} }
+
+// TokensByID implements sweep.Reports.
+func (d *desk) TokensByID(_ context.Context, ids []token.ID, each func(token.Token, error)) error {
+	var found []token.Token
+	err := d.call("TokensByID", func() {
+		for _, id := range ids {
+			if tok, there := d.tokens[digestOf(id)]; there {
+				found = append(found, tok)
+			}
+		}
+	})
+	if err == nil {
+		for _, tok := range found {
+			each(tok, nil)
+		}
 	}
-	return m
+	return err
+}
+
+// Newest implements sweep.Reports.
+func (d *desk) Newest(_ context.Context, first token.ID) (newest token.Token, err error) {
+	err = d.call("Newest", func() {
+		for _, tok := range d.tokens {
+			if tok.Family == first && tok.ID != first && tok.ID > newest.ID {
+				newest = tok
+			}
+		}
+	})
+	if err == nil && newest.ID == 0 {
+		err = fault.ErrNotFound
+	}
+	return newest, err
+}
+
+// Events implements sweep.Reports.
+func (d *desk) Events(_ context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error {
+	return d.call("Events", func() {
+		for _, e := range d.trail {
+			if e.Entity == entity && !e.At.Before(from) && !e.At.After(to) && !each(e) {
+				return
+			}
+		}
+	})
+}
+
+// TakeMail implements sweep.Allowance.
+func (d *desk) TakeMail(_ context.Context, to account.ID, day clock.Day, limit int) (number int, err error) {
+	if day != today {
+		panic("counted on " + day.String())
+	}
+	full := false
+	err = d.call("TakeMail", func() {
+		if full = d.taken[to] >= limit; !full {
+			d.taken[to]++
+		}
+		number = d.taken[to]
+	})
+	if err == nil && full {
+		return 0, sweep.ErrMailLimit
+	}
+	return number, err
+}
+
+// Post implements sweep.Posts.
+func (d *desk) Post(_ context.Context, box sweep.Box, p sweep.Post, _ time.Time) error {
+	return d.call("Post", func() {
+		d.held = append(d.held, fmt.Sprintf("%s %s: %s %s", box, p.To, d.tokens[p.Digest].Name, p.Kind))
+	})
+}
+
+func (d *desk) parts() sweep.MessengerParts {
+	return sweep.MessengerParts{
+		Records: d, Reports: d, Projects: d, Allowance: d, DailyMails: d.limit, Posts: d, Mailer: d, Clock: d, Workers: 2, Malformed: func(error) {},
+	}
+}
+
+func (d *desk) tell(t *testing.T, ids ...token.ID) (int, error) {
+	t.Helper()
+	m, err := sweep.NewMessenger(d.parts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Leaked(t.Context(), ids)
+}
+
+func TestNoMessengerIsMadeWithoutADependency(t *testing.T) {
+	t.Parallel()
+	whole := newDesk(newWorld()).parts()
+	v := reflect.ValueOf(whole)
+	for i := range v.NumField() {
+		cut := reflect.New(v.Type()).Elem()
+		cut.Set(v)
+		cut.Field(i).SetZero()
+		_, err := sweep.NewMessenger(cut.Interface().(sweep.MessengerParts))
+		wantErr(t, err, sweep.ErrSetup)
+	}
 }
 
 // leaked adds a token of an account that a report has revoked.
 func (w *world) leaked(owner account.ID, changes ...func(*token.Token)) token.ID {
-	return w.add(owner, clock.Day{}, append(changes, func(tok *token.Token) {
-		tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonLeak
-	})...)
+	report := func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonLeak }
+	return w.add(owner, clock.Day{}, append([]func(*token.Token){report}, changes...)...)
 }
 
 func ofTheProject(kind token.Kind, id project.ID) func(*token.Token) {
 	return func(tok *token.Token) { tok.Kind, tok.Project = kind, id }
 }
 
-// stored returns the tokens with these ids as they are now.
-func (w *world) stored(ids ...token.ID) (tokens []token.Token) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, id := range ids {
-		tokens = append(tokens, w.tokens[digestOf(id)])
-	}
-	return tokens
-}
-
-// sentTo lists the mails: to whom, about what, where.
+// sentTo lists the mails: to whom, about what, of which project.
 func (w *world) sentTo() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -56,9 +146,12 @@ func (w *world) sentTo() []string {
 		line := fmt.Sprintf("%s:", n.Recipient.ID)
 		for _, tok := range n.Tokens {
 			line += " " + tok.Name
-		}
-		if n.Tokens[0].Project.ID != 0 {
-			line += fmt.Sprintf(" for %s %s", n.Tokens[0].Project.Kind, n.Tokens[0].Project.FullPath)
+			if tok.Project.ID != 0 {
+				line += fmt.Sprintf(" of %s %s", tok.Project.Kind, tok.Project.FullPath)
+			}
+			if tok.Kind != sweep.Leaked {
+				line += fmt.Sprintf(" (%s)", tok.Kind)
+			}
 		}
 		all = append(all, line)
 	}
@@ -100,13 +193,29 @@ func TestLeaksAreAnnounced(t *testing.T) {
 			delete(w.accts, 40)
 			delete(w.accts, 41)
 			return ids
-		}, []string{"7: own", "7: x y for project acme/apps/web", "9: x y for project acme/apps/web"}},
+		}, []string{"7: own x of project acme/apps/web y of project acme/apps/web", "9: x of project acme/apps/web y of project acme/apps/web"}},
+		{"a person with own tokens and those of two projects, once", func(w *world) []token.ID {
+			addProjects(w)
+			w.join(web, 7, project.Maintainer)
+			w.join(own, 7, project.Maintainer)
+			return []token.ID{
+				w.leaked(40, named("x"), ofTheProject(token.Project, web)), w.leaked(7, named("own")), w.leaked(41, named("z"), ofTheProject(token.Project, own)),
+			}
+		}, []string{"7: own x of project acme/apps/web z of project user70/tools"}},
+		{"nobody of a token that nobody reported", func(w *world) []token.ID {
+			return []token.ID{
+				w.add(5, day("2031-06-01")), w.add(5, day("2031-06-01"), func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = atOne, token.ReasonRequest }), 99<<22 + 1,
+			}
+		}, nil},
+		{"an owner of a token that had been rotated", func(w *world) []token.ID {
+			return []token.ID{w.leaked(5, named("r"), func(tok *token.Token) { tok.RevokedReason = token.ReasonRotated }), w.leaked(5, named("l"))}
+		}, []string{"5: l r (replaced)"}},
 		{"the owners of a group", func(w *world) []token.ID {
 			addProjects(w)
 			w.join(apps, 7, project.Maintainer)
 			w.join(apps, 8, project.Owner)
 			return []token.ID{w.leaked(40, named("x"), ofTheProject(token.Group, apps))}
-		}, []string{"8: x for group acme/apps"}},
+		}, []string{"8: x of group acme/apps"}},
 		{"nobody of a project that nobody manages, or that is gone", func(w *world) []token.ID {
 			addProjects(w)
 			delete(w.projects, own)
@@ -122,9 +231,10 @@ func TestLeaksAreAnnounced(t *testing.T) {
 		}, nil},
 	} {
 		eachWorld(t, test.name, func(t *testing.T, w *world) {
+			d := newDesk(w)
 			ids := test.arrange(w)
 			for range 2 { // a second call tells nothing twice
-				mails, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service)
+				mails, err := d.tell(t, ids...)
 				if err != nil {
 					t.Error(err)
 				}
@@ -133,7 +243,7 @@ func TestLeaksAreAnnounced(t *testing.T) {
 				}
 			}
 			for _, n := range w.mails {
-				if n.Kind != sweep.Leaked || n.Page != service+"/-/user_settings/personal_access_tokens" || n.Today.String() != "2031-05-07" || n.Total != len(n.Tokens) {
+				if n.Kind != sweep.Leaked || n.Last || n.Today.String() != "2031-05-07" || n.Total != len(n.Tokens) {
 					t.Errorf("notice %+v", n)
 				}
 			}
@@ -141,25 +251,14 @@ func TestLeaksAreAnnounced(t *testing.T) {
 	}
 }
 
-// Where no mails are sent, nothing is marked as if they had been.
-func TestLeaksWithoutMails(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		m, err := sweep.NewMessenger(sweep.Setup{Records: w, Projects: w, Mailer: sweep.NoMails, Clock: w, Workers: 2, Malformed: func(error) {}})
-		wantErr(t, err, nil)
-		id := w.leaked(5)
-		mails, err := m.Leaked(t.Context(), w.stored(id), service)
-		wantErr(t, err, nil)
-		want(t, "mails and marks", fmt.Sprint(mails, w.marks(id)), "0 []")
-	})
-}
-
 func TestAMailAboutManyLeaksListsSome(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
+		d := newDesk(w)
 		var ids []token.ID
 		for range sweep.MaxListed + 1 {
 			ids = append(ids, w.leaked(5))
 		}
-		mails, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service)
+		mails, err := d.tell(t, ids...)
 		if n := w.mails[0]; err != nil || mails != 1 || len(n.Tokens) != sweep.MaxListed || n.Total != sweep.MaxListed+1 {
 			t.Errorf("%d mails, one of %d tokens that counts %d, %v", mails, len(n.Tokens), n.Total, err)
 		}
@@ -188,7 +287,7 @@ func TestLeaksThatCannotBeAnnounced(t *testing.T) {
 		{"a dead address is finished work", sweep.ErrRejected, false, []string{"6: y"}},
 	} {
 		eachWorld(t, test.name, func(t *testing.T, w *world) {
-			failing := true
+			d, failing := newDesk(w), true
 			w.sending = func(n sweep.Notice) error {
 				if failing && n.Recipient.ID == 5 {
 					return test.first
@@ -196,7 +295,7 @@ func TestLeaksThatCannotBeAnnounced(t *testing.T) {
 				return nil
 			}
 			ids := []token.ID{w.leaked(5, named("x")), w.leaked(6, named("y"))}
-			mails, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service)
+			mails, err := d.tell(t, ids...)
 			if mails != 1 || (err != nil) != test.fails || test.fails && !errors.Is(err, test.first) {
 				t.Errorf("%d mails, %v", mails, err)
 			}
@@ -204,22 +303,26 @@ func TestLeaksThatCannotBeAnnounced(t *testing.T) {
 				t.Errorf("the error has an address: %v", err)
 			}
 			failing = false
-			if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); err != nil || !slices.Equal(w.sentTo(), test.again) {
+			if _, err := d.tell(t, ids...); err != nil || !slices.Equal(w.sentTo(), test.again) {
 				t.Errorf("then sent %v, %v, want %v", w.sentTo(), err, test.again)
 			}
 		})
 	}
-	for _, call := range []string{"Owners", "Project", "MembersIn", "Mark"} {
+	for _, call := range []string{"TokensByID", "Owners", "Project", "MembersIn", "Newest", "Events", "TakeMail", "Mark"} {
 		eachWorld(t, call+" fails", func(t *testing.T, w *world) {
+			d := newDesk(w)
 			addProjects(w)
 			w.join(web, 7, project.Maintainer)
-			ids := []token.ID{w.leaked(40, named("x"), ofTheProject(token.Project, web))}
+			ids := []token.ID{
+				w.leaked(40, named("x"), ofTheProject(token.Project, web)),
+				w.leaked(40, named("r"), ofTheProject(token.Project, web), func(tok *token.Token) { tok.RevokedReason = token.ReasonRotated }),
+			}
 			w.fail = failing(call, fault.ErrUnavailable)
-			if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); !errors.Is(err, fault.ErrUnavailable) {
+			if _, err := d.tell(t, ids...); !errors.Is(err, fault.ErrUnavailable) {
 				t.Errorf("error %v", err)
 			}
 			w.revive()
-			if _, err := w.messenger().Leaked(t.Context(), w.stored(ids...), service); err != nil || len(w.sentTo()) == 0 {
+			if _, err := d.tell(t, ids...); err != nil || len(w.sentTo()) == 0 {
 				t.Errorf("then sent %v, %v", w.sentTo(), err)
 			}
 		})
@@ -250,10 +353,170 @@ func TestLeaksAreAnnouncedAsFastAsTheAccountMaySend(t *testing.T) {
 				return nil
 			}
 			start := time.Now()
-			mails, err := w.messenger().Leaked(t.Context(), w.stored(w.leaked(5)), service)
+			mails, err := newDesk(w).tell(t, w.leaked(5))
 			if mails != test.mails || errors.Is(err, sweep.ErrThrottled) != (test.mails == 0) || time.Since(start) != test.waits {
 				t.Errorf("%d mails after %v, %v", mails, time.Since(start), err)
 			}
 		})
 	}
+}
+
+// Breaks if one person whose mail fails makes everybody else get theirs again and again.
+func TestAFailingRecipientRepeatsNothingForTheOthers(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		d := newDesk(w)
+		addProjects(w)
+		for _, id := range []account.ID{7, 8, 9} {
+			w.join(web, id, project.Maintainer)
+		}
+		broken := errors.New("connection reset")
+		failing := true
+		w.sending = func(n sweep.Notice) error {
+			if failing && n.Recipient.ID == 8 {
+				return broken
+			}
+			return nil
+		}
+		ids := []token.ID{w.leaked(40, named("x"), ofTheProject(token.Project, web)), w.leaked(8, named("own"))}
+		want1 := []string{"7: x of project acme/apps/web", "9: x of project acme/apps/web"}
+		for range 3 {
+			_, err := d.tell(t, ids...)
+			wantErr(t, err, broken)
+			if sent := w.sentTo(); !slices.Equal(sent, want1) {
+				t.Fatalf("sent %v, want %v", sent, want1)
+			}
+		}
+		if marks := w.marks(ids[0]); slices.Contains(marks, "leaked") || len(marks) != 2 {
+			t.Errorf("marks %v", marks)
+		}
+		failing = false
+		mails, err := d.tell(t, ids...)
+		wantErr(t, err, nil)
+		want(t, "mails", mails, 1)
+		want(t, "all", fmt.Sprint(w.sentTo()), fmt.Sprint([]string{want1[0], "8: own x of project acme/apps/web", want1[1]}))
+		for _, id := range ids {
+			if !slices.Contains(w.marks(id), "leaked") {
+				t.Errorf("token %s is not marked", id)
+			}
+		}
+	})
+}
+
+// Breaks if a stranger who makes somebody a maintainer can have Latchkey mail that person without end,
+// or if that holds a mail about the person's own tokens back.
+func TestMailsAboutTokensOfProjectsHaveADailyLimit(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		d := newDesk(w)
+		d.limit = 3
+		addProjects(w)
+		w.join(web, 7, project.Maintainer)
+		for n := range 5 {
+			bot := w.leaked(40, named(fmt.Sprintf("x%d", n)), ofTheProject(token.Project, web))
+			ids := []token.ID{bot, w.leaked(7, named(fmt.Sprintf("own%d", n)))}
+			mails, err := d.tell(t, ids...)
+			wantErr(t, err, nil)
+			want(t, "mails", mails, 1)
+			for _, id := range ids {
+				if !slices.Contains(w.marks(id), "leaked") {
+					t.Errorf("token %s is not marked", id)
+				}
+			}
+			if last := w.mails[n].Last; last != (n == 2) {
+				t.Errorf("mail %d is the last: %t", n, last)
+			}
+		}
+		only := w.leaked(40, named("only"), ofTheProject(token.Project, web))
+		mails, err := d.tell(t, only)
+		wantErr(t, err, nil)
+		want(t, "mails about tokens of projects alone", mails, 0)
+		const of = " of project acme/apps/web"
+		want(t, "sent", strings.Join(w.sentTo(), "; "), "7: own0 x0"+of+"; 7: own1 x1"+of+"; 7: own2 x2"+of+"; 7: own3; 7: own4")
+		want(t, "held back", strings.Join(d.held, "; "), "held 7: x3 leaked; held 7: x4 leaked; held 7: only leaked")
+	})
+}
+
+// The mail about a rotated token says who rotated it, when, from where, and what works in its place.
+// Breaks if somebody who found a token and rotated it stays unknown, or if people learn the addresses
+// of others.
+func TestTheMailSaysWhoRotatedAReportedToken(t *testing.T) {
+	t.Parallel()
+	rotatedAt := atOne.Add(-time.Hour)
+	for _, test := range []struct {
+		name   string
+		change func(d *desk, old, next *token.Token, e *audit.Event)
+		want   sweep.Rotation // with the number of the newest token
+	}{
+		{"with the token itself", func(_ *desk, old, _ *token.Token, e *audit.Event) { e.Presented = old.ID },
+			sweep.Rotation{At: rotatedAt, By: "user5", ByID: 5, Itself: true, From: "192.0.2.7", Newest: 2}},
+		{"with another of the owner's", func(*desk, *token.Token, *token.Token, *audit.Event) {},
+			sweep.Rotation{At: rotatedAt, By: "user5", ByID: 5, From: "192.0.2.7", Newest: 2}},
+		{"by somebody else", func(d *desk, _, _ *token.Token, e *audit.Event) {
+			d.addAccount(9)
+			e.Author = 9
+		}, sweep.Rotation{At: rotatedAt, By: "user9", ByID: 9, Newest: 2}},
+		{"by somebody who is gone", func(_ *desk, _, _ *token.Token, e *audit.Event) { e.Author = 9 },
+			sweep.Rotation{At: rotatedAt, ByID: 9, Newest: 2}},
+		{"longer ago than the trail goes back", func(_ *desk, _, _ *token.Token, e *audit.Event) { e.Previous = 0 },
+			sweep.Rotation{At: rotatedAt, Newest: 2}},
+		{"and its successor has ended", func(_ *desk, _, next *token.Token, _ *audit.Event) {
+			next.RevokedAt, next.RevokedReason = atOne, token.ReasonRequest
+		}, sweep.Rotation{At: rotatedAt, By: "user5", ByID: 5, From: "192.0.2.7"}},
+		{"with an overlap, in which the report ended it", func(_ *desk, old, next *token.Token, _ *audit.Event) {
+			old.RevokedReason, old.RevokedAt, old.WorksUntil = token.ReasonLeak, atOne, atOne.Add(time.Hour)
+		}, sweep.Rotation{At: rotatedAt, By: "user5", ByID: 5, From: "192.0.2.7", Newest: 2}},
+		{"with an overlap that is over", func(_ *desk, old, _ *token.Token, _ *audit.Event) {
+			old.RevokedReason, old.RevokedAt, old.WorksUntil = "", time.Time{}, atOne.Add(-time.Minute)
+		}, sweep.Rotation{At: rotatedAt, By: "user5", ByID: 5, From: "192.0.2.7", Newest: 2}},
+	} {
+		eachWorld(t, test.name, func(t *testing.T, w *world) {
+			d := newDesk(w)
+			w.addAccount(5)
+			old := w.add(5, day("2031-06-01"), named("old"))
+			next := w.add(5, day("2031-06-01"), named("next"))
+			e := audit.Event{
+				At: rotatedAt, Name: audit.TokenRotated, Entity: audit.AccountEntity(5), Token: next, Previous: old,
+				Origin: audit.Origin{Author: 5, Address: "192.0.2.7", Source: audit.Self},
+			}
+			o, n := w.tokens[digestOf(old)], w.tokens[digestOf(next)]
+			o.RevokedAt, o.RevokedReason = rotatedAt, token.ReasonRotated
+			n.Family, n.Previous, n.CreatedAt = old, old, rotatedAt
+			test.change(d, &o, &n, &e)
+			w.tokens[digestOf(old)], w.tokens[digestOf(next)] = o, n
+			d.trail = []audit.Event{{At: rotatedAt, Name: audit.TokenRotated, Entity: audit.AccountEntity(5), Previous: 1}, e}
+			mails, err := d.tell(t, old)
+			wantErr(t, err, nil)
+			want(t, "mails", mails, 1)
+			wanted := test.want
+			if wanted.Newest != 0 {
+				wanted.Newest = next
+			}
+			if got := w.mails[0].Tokens[0].Rotation; got == nil || *got != wanted {
+				t.Errorf("%+v, want %+v", got, wanted)
+			}
+		})
+	}
+}
+
+// Time that runs out leaves the rest to another delivery.
+func TestAMessengerStopsInTime(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		d := newDesk(w)
+		ids := []token.ID{w.leaked(5), w.leaked(6), w.leaked(7), w.leaked(8)}
+		ctx, cancel := context.WithCancel(t.Context())
+		w.sent = func(sweep.Notice) error {
+			cancel()
+			return nil
+		}
+		parts := d.parts()
+		parts.Workers = 1
+		m, err := sweep.NewMessenger(parts)
+		wantErr(t, err, nil)
+		mails, err := m.Leaked(ctx, ids)
+		wantErr(t, err, context.Canceled)
+		want(t, "mails", mails, 1)
+		w.sent = nil
+		mails, err = d.tell(t, ids...)
+		wantErr(t, err, nil)
+		want(t, "mails of the next call", mails, 3)
+	})
 }

@@ -31,8 +31,6 @@ type Notice struct {
 	// Last says that this is the day's last mail to the recipient about tokens of projects and
 	// groups. The rest comes with the next Expiring scan.
 	Last bool
-	// Page is the address of the token page, or "" for the Mailer's.
-	Page string
 }
 
 // MaxListed is the most tokens that a mail lists. The mail counts the others, and announces them
@@ -48,12 +46,14 @@ type Token struct {
 	Name       string
 	Scopes     scope.Set
 	LastUsedAt time.Time // zero for never
-	ExpiresOn  clock.Day // no day is never, only for the kinds Lifetime and Leaked
+	ExpiresOn  clock.Day // no day is never, only for the kinds Lifetime, Leaked and Replaced
 	// Kind says why the token is in the mail; "" for the notice's Kind.
 	Kind Kind
 	// Project is the project or group of a bot's token; none for a person's. Its FullPath starts
 	// with a username if it is in an account's namespace.
 	Project project.Project
+	// Rotation says who rotated a reported token, or is nil.
+	Rotation *Rotation
 }
 
 // shown returns the part of a token that a mail shows.

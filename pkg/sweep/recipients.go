@@ -44,7 +44,7 @@ func (s Setup) finder() finder { return finder{s.Records, s.Projects, s.Malforme
 // bot in any state, the managers of its project. A lifetime run has deleted the bot with its token.
 func (a *attempt) recipientsOf(ctx context.Context, h holding) (recipients, error) {
 	id := projectOf(h.dues)
-	if h.owner.Bot || !h.known && a.job.Kind == telling && id != 0 {
+	if h.owner.Bot || !h.known && a.Kind == Lifetime && id != 0 {
 		return a.finder.managers(ctx, id, a.at)
 	}
 	return person(h.owner, h.known), nil

@@ -74,7 +74,7 @@ func (a *attempt) removeBatch(ctx context.Context, batch []Entry) error {
 		switch {
 		case err == nil:
 			a.counts.BotsRemoved++
-		case errors.Is(err, fault.ErrNotFound):
+		case errors.Is(err, fault.ErrNotFound), errors.Is(err, token.ErrSuperseded):
 			a.counts.skip(gone, 1)
 		case errors.Is(err, fault.ErrCorrupt):
 			a.Malformed(err)

@@ -41,8 +41,7 @@ const (
 	Lifetime Kind = "lifetime"
 )
 
-// A Setup holds the parts of a Scanner or a Messenger. All are required, except those of another
-// kind.
+// A Setup holds the parts of a Scanner. All are required, except those of another kind.
 type Setup struct {
 	Kind     Kind
 	Records  Records
@@ -56,12 +55,17 @@ type Setup struct {
 	// Malformed receives the errors of unreadable records.
 	Malformed func(error)
 
-	// Ledger, Shards and Concurrency are for scans. Concurrency is how many shards run at a time;
-	// they share the account's send rate.
+	// Concurrency is how many of the Shards run at a time; they share the account's send rate.
 	Ledger              Ledger
 	Shards, Concurrency int
 	// AnyTime accepts events with any time, for tests by hand.
 	AnyTime bool
+
+	Posts     Posts
+	Allowance Allowance
+	// DailyMails is how many mails about tokens of projects and groups a person gets in a day; at
+	// least 1.
+	DailyMails int
 
 	Index Index // of the two daily scans
 	Days  Days  // of Expiring, the notice days
@@ -77,7 +81,7 @@ type Setup struct {
 var ErrSetup = errors.New("sweep set up without a dependency")
 
 func (s Setup) check() error {
-	scan, daily := s.Kind != Leaked, s.Kind == Expiring || s.Kind == Expired
+	daily := s.Kind == Expiring || s.Kind == Expired
 	for _, d := range []struct {
 		name          string
 		needed, given bool
@@ -88,9 +92,12 @@ func (s Setup) check() error {
 		{"Clock", true, s.Clock != nil},
 		{"Workers", true, s.Workers > 0},
 		{"Malformed", true, s.Malformed != nil},
-		{"Ledger", scan, s.Ledger != nil},
-		{"Shards", scan, s.Shards > 0},
-		{"Concurrency", scan, s.Concurrency > 0},
+		{"Ledger", true, s.Ledger != nil},
+		{"Shards", true, s.Shards > 0},
+		{"Concurrency", true, s.Concurrency > 0},
+		{"Posts", true, s.Posts != nil},
+		{"Allowance", true, s.Allowance != nil},
+		{"DailyMails", true, s.DailyMails > 0},
 		{"Index", daily, s.Index != nil},
 		{"Days", s.Kind == Expiring, len(s.Days) > 0},
 		{"Revoker", s.Kind == Expired || s.Kind == Lifetime, s.Revoker != nil},
@@ -124,7 +131,8 @@ type Records interface {
 type Revoker interface {
 	// RevokeToken writes RevokedAt and RevokedReason of revoked, with its audit event, and deletes
 	// the bot of a project's token. For a token that was revoked before, it changes neither the
-	// token nor its bot, which may have another token; that is no error. Absence is
+	// token nor its bot, which may have another token; that is no error. A token that was rotated
+	// since it was read stays as it is, and the error is token.ErrSuperseded. Absence is
 	// fault.ErrNotFound.
 	RevokeToken(ctx context.Context, revoked token.Token, event audit.Event) error
 }
@@ -224,6 +232,9 @@ func (r *run) shard(ctx context.Context, shard int) (done bool, err error) {
 	if r.Kind == Lifetime {
 		return r.lifetime(ctx, job)
 	}
+	if posted, err := r.posted(ctx, job, (*attempt).postDue); err != nil || !posted {
+		return false, err
+	}
 	return r.do(ctx, job, ErrUnsent, (*attempt).announceDue)
 }
 
@@ -247,6 +258,7 @@ const (
 	moved       = "moved"
 	announced   = "announced"
 	noRecipient = "no_recipient"
+	heldBack    = "held_back"
 )
 
 // skip counts n tokens skipped for reason, unless it is "".

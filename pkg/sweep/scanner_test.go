@@ -19,31 +19,34 @@ func TestNothingIsMadeWithoutADependency(t *testing.T) {
 	w := newWorld()
 	whole := sweep.Setup{
 		Records: w, Projects: w, Ledger: w, Mailer: w, Clock: w, Index: w, Revoker: w, Enforcement: w, Limits: w, Accounts: w,
-		Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 1, Malformed: func(error) {},
+		Posts: w, Allowance: w, DailyMails: dailyMails, Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 1, Malformed: func(error) {},
 	}
-	kinds := []sweep.Kind{sweep.Expiring, sweep.Expired, sweep.Lifetime, sweep.Leaked}
+	kinds := []sweep.Kind{sweep.Expiring, sweep.Expired, sweep.Lifetime}
 	for _, c := range []struct {
 		name string
 		cut  func(*sweep.Setup)
 		fits string // the kinds that do without
 	}{
-		{"nothing", func(*sweep.Setup) {}, "expiring expired lifetime leaked"},
+		{"nothing", func(*sweep.Setup) {}, "expiring expired lifetime"},
 		{"records", func(s *sweep.Setup) { s.Records = nil }, ""},
 		{"projects", func(s *sweep.Setup) { s.Projects = nil }, ""},
 		{"a mailer", func(s *sweep.Setup) { s.Mailer = nil }, ""},
-		{"mails, on purpose", func(s *sweep.Setup) { s.Mailer = sweep.NoMails }, "lifetime leaked"},
+		{"mails, on purpose", func(s *sweep.Setup) { s.Mailer = sweep.NoMails }, "lifetime"},
 		{"a clock", func(s *sweep.Setup) { s.Clock = nil }, ""},
 		{"workers", func(s *sweep.Setup) { s.Workers = 0 }, ""},
 		{"a report of malformed records", func(s *sweep.Setup) { s.Malformed = nil }, ""},
-		{"a ledger", func(s *sweep.Setup) { s.Ledger = nil }, "leaked"},
-		{"shards", func(s *sweep.Setup) { s.Shards = 0 }, "leaked"},
-		{"concurrency", func(s *sweep.Setup) { s.Concurrency = 0 }, "leaked"},
-		{"an index", func(s *sweep.Setup) { s.Index = nil }, "lifetime leaked"},
-		{"notice days", func(s *sweep.Setup) { s.Days = nil }, "expired lifetime leaked"},
-		{"a revoker", func(s *sweep.Setup) { s.Revoker = nil }, "expiring leaked"},
-		{"enforcement", func(s *sweep.Setup) { s.Enforcement = nil }, "expiring lifetime leaked"},
-		{"limits", func(s *sweep.Setup) { s.Limits = nil }, "expiring expired leaked"},
-		{"accounts", func(s *sweep.Setup) { s.Accounts = nil }, "expiring expired leaked"},
+		{"a ledger", func(s *sweep.Setup) { s.Ledger = nil }, ""},
+		{"shards", func(s *sweep.Setup) { s.Shards = 0 }, ""},
+		{"concurrency", func(s *sweep.Setup) { s.Concurrency = 0 }, ""},
+		{"posts", func(s *sweep.Setup) { s.Posts = nil }, ""},
+		{"an allowance", func(s *sweep.Setup) { s.Allowance = nil }, ""},
+		{"mails a day", func(s *sweep.Setup) { s.DailyMails = 0 }, ""},
+		{"an index", func(s *sweep.Setup) { s.Index = nil }, "lifetime"},
+		{"notice days", func(s *sweep.Setup) { s.Days = nil }, "expired lifetime"},
+		{"a revoker", func(s *sweep.Setup) { s.Revoker = nil }, "expiring"},
+		{"enforcement", func(s *sweep.Setup) { s.Enforcement = nil }, "expiring lifetime"},
+		{"limits", func(s *sweep.Setup) { s.Limits = nil }, "expiring expired"},
+		{"accounts", func(s *sweep.Setup) { s.Accounts = nil }, "expiring expired"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -52,13 +55,7 @@ func TestNothingIsMadeWithoutADependency(t *testing.T) {
 				s := whole
 				s.Kind = kind
 				c.cut(&s)
-				var err error
-				if kind == sweep.Leaked {
-					_, err = sweep.NewMessenger(s)
-				} else {
-					_, err = sweep.NewScanner(s)
-				}
-				if err == nil {
+				if _, err := sweep.NewScanner(s); err == nil {
 					fits = append(fits, string(kind))
 				} else {
 					wantErr(t, err, sweep.ErrSetup)
@@ -107,7 +104,7 @@ func TestOneMailPerOwner(t *testing.T) {
 
 			counts = w.wantRun(t, sweep.Expiring)
 			want(t, "mails of a second run", counts.Mails, 0)
-			want(t, "calls of a second run", w.count("SetFinished"), shards)
+			want(t, "calls of a second run", w.count("SetFinished"), 2*shards)
 		})
 	}
 }

@@ -60,7 +60,7 @@ func (d *deployment) scanner(t *testing.T, table *store.Table, kind sweep.Kind, 
 	t.Helper()
 	s, err := sweep.NewScanner(sweep.Setup{
 		Kind: kind, Records: table, Projects: table, Ledger: table, Mailer: d.mails, Clock: clock.NewFake(at),
-		Index: table, Revoker: table, Enforcement: table, Days: sweep.Days{7}, Shards: tableShards, Concurrency: 1, Workers: 8,
+		Index: table, Revoker: table, Enforcement: table, Posts: table, Allowance: table, DailyMails: dailyMails, Days: sweep.Days{7}, Shards: tableShards, Concurrency: 1, Workers: 8,
 		AnyTime: true, Malformed: func(err error) { t.Error(err) },
 	})
 	wantErr(t, err, nil)

@@ -67,6 +67,9 @@ func (w *window) Due(_ context.Context, q sweep.Query) (sweep.Page, error) {
 	if w.days == nil {
 		w.days = map[string]string{}
 	}
+	if q.Shard != 0 { // posts of other shards
+		return sweep.Page{}, nil
+	}
 	if q.Bots {
 		w.bots = append(w.bots, q.Day.String())
 		return sweep.Page{}, nil

@@ -58,11 +58,15 @@ type world struct {
 	lastID      account.ID
 	pageSize    int
 	lagging     bool // the index does not learn of marks
+	oneShard    bool // everybody is in shard 0, so that the order of mails is known
 	keep        int  // days that a bot stays after its token's expiry
 
 	jobs     map[sweep.Job]sweep.Progress
 	leases   map[scanOf]leased
 	finished map[scanOf]clock.Day
+
+	boxes map[sweep.Box][]sweep.Post
+	taken map[account.ID]int // mails of the day about tokens of projects
 
 	mails   []sweep.Notice
 	sending func(sweep.Notice) error // before a mail is accepted
@@ -75,7 +79,8 @@ type world struct {
 	after  func(call string) error // instead of the reply, when the work is done
 	dead   bool
 
-	refuseMark func(mark string) error // before a mark is written
+	refuseMark   func(mark string) error  // before a mark is written
+	refuseUnpost func(p sweep.Post) error // before a post is removed
 }
 
 type indexed struct {
@@ -101,6 +106,7 @@ func newWorld() *world {
 		started: time.Now(), now: atOne, pageSize: 100, keep: 90,
 		tokens: map[secret.Digest]token.Token{}, accts: map[account.ID]account.Account{}, projects: map[project.ID]project.Project{},
 		revocations: map[token.ID]int{}, limitDays: limitDays, limitFrom: atOne,
+		boxes: map[sweep.Box][]sweep.Post{}, taken: map[account.ID]int{},
 		jobs: map[sweep.Job]sweep.Progress{}, leases: map[scanOf]leased{}, finished: map[scanOf]clock.Day{},
 	}
 }
@@ -111,6 +117,8 @@ func (w *world) Now() time.Time { return w.now.Add(time.Since(w.started)).Trunca
 const (
 	shards    = 4
 	limitDays = 30
+	// dailyMails is how many mails about tokens of projects a person gets in a day.
+	dailyMails = 10
 )
 
 // inWorld runs a test in a bubble, with a world of its own.
@@ -129,7 +137,7 @@ func eachWorld(t *testing.T, name string, test func(*testing.T, *world)) {
 func (w *world) scanner(kind sweep.Kind, changes ...func(*sweep.Setup)) *sweep.Scanner {
 	setup := sweep.Setup{
 		Kind: kind, Records: w, Projects: w, Ledger: w, Mailer: w, Clock: w, Index: w, Revoker: w, Enforcement: w, Limits: w, Accounts: w,
-		Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 3, Malformed: func(error) {},
+		Posts: w, Allowance: w, DailyMails: dailyMails, Days: sweep.Days{7}, Shards: shards, Concurrency: 1, Workers: 3, Malformed: func(error) {},
 	}
 	for _, change := range changes {
 		change(&setup)
@@ -219,6 +227,13 @@ func (w *world) changeAccount(id account.ID, change func(*account.Account)) {
 
 func digestOf(id token.ID) secret.Digest { return secret.DigestFromKey("digest-" + id.String()) }
 
+func (w *world) shardOf(id account.ID) int {
+	if w.oneShard {
+		return 0
+	}
+	return int(id) % shards
+}
+
 // marks returns the marks on a token.
 func (w *world) marks(id token.ID) []string {
 	w.mu.Lock()
@@ -246,7 +261,7 @@ func (w *world) mailsTo() map[account.ID]int {
 	defer w.mu.Unlock()
 	mails := map[account.ID]int{}
 	for _, n := range w.mails {
-		mails[n.Tokens[0].ID.Owner()]++
+		mails[n.Recipient.ID]++
 	}
 	return mails
 }
@@ -333,7 +348,7 @@ func (w *world) Due(_ context.Context, q sweep.Query) (page sweep.Page, err erro
 		var all []indexed
 		for _, e := range w.entries {
 			owner := e.entry.ID.Owner()
-			if e.day == q.Day && e.bots == q.Bots && int(owner)%shards == q.Shard && owner > q.After {
+			if e.day == q.Day && e.bots == q.Bots && w.shardOf(owner) == q.Shard && owner > q.After {
 				all = append(all, e)
 			}
 		}
@@ -359,9 +374,20 @@ func (w *world) Due(_ context.Context, q sweep.Query) (page sweep.Page, err erro
 	return page, err
 }
 
+func keysOf(digests []secret.Digest) []string {
+	keys := make([]string, len(digests))
+	for i, digest := range digests {
+		keys[i] = digest.Key()
+	}
+	return keys
+}
+
 // Tokens implements sweep.Records. A token without an owner cannot be read.
 func (w *world) Tokens(_ context.Context, digests []secret.Digest, each func(token.Token, error)) error {
 	var found []token.Token
+	if twice := slices.Sorted(slices.Values(keysOf(digests))); len(slices.Compact(twice)) < len(digests) {
+		return errors.New("the same key twice, which BatchGetItem refuses")
+	}
 	err := w.call("Tokens", func() {
 		for _, digest := range digests {
 			if tok, there := w.tokens[digest]; there {
@@ -596,6 +622,83 @@ func (w *world) SetFinished(_ context.Context, job sweep.Job) error {
 			w.finished[scan] = job.Day
 		}
 	})
+}
+
+// Post implements sweep.Posts.
+func (w *world) Post(_ context.Context, box sweep.Box, p sweep.Post, _ time.Time) error {
+	return w.call("Post", func() {
+		w.boxes[box] = slices.DeleteFunc(w.boxes[box], samePost(p))
+		w.boxes[box] = append(w.boxes[box], p)
+		slices.SortFunc(w.boxes[box], func(a, b sweep.Post) int { return cmp.Or(cmp.Compare(a.To, b.To), cmp.Compare(a.Token, b.Token)) })
+	})
+}
+
+// Unpost implements sweep.Posts.
+func (w *world) Unpost(ctx context.Context, box sweep.Box, _ int, p sweep.Post) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
+	}
+	if w.refuseUnpost != nil {
+		if err := w.refuseUnpost(p); err != nil {
+			return err
+		}
+	}
+	return w.call("Unpost", func() { w.boxes[box] = slices.DeleteFunc(w.boxes[box], samePost(p)) })
+}
+
+func samePost(p sweep.Post) func(sweep.Post) bool {
+	return func(other sweep.Post) bool { return other.To == p.To && other.Token == p.Token }
+}
+
+// Posted implements sweep.Posts.
+func (w *world) Posted(_ context.Context, q sweep.PostQuery) (page sweep.PostPage, err error) {
+	err = w.call("Posted", func() {
+		for _, p := range w.boxes[q.Box] {
+			key := fmt.Sprintf("%010d#%016d", p.To, p.Token)
+			switch {
+			case w.shardOf(p.To) != q.Shard || p.To <= q.After || key <= q.Next:
+			case len(page.Posts) == w.pageSize:
+				last := page.Posts[w.pageSize-1]
+				page.Next = fmt.Sprintf("%010d#%016d", last.To, last.Token)
+				return
+			default:
+				page.Posts = append(page.Posts, p)
+			}
+		}
+	})
+	return page, err
+}
+
+// boxesOf returns the boxes with a post about a token, to one person or to anybody.
+func (w *world) boxesOf(id token.ID, to ...account.ID) (boxes []sweep.Box) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for box, posts := range w.boxes {
+		if slices.ContainsFunc(posts, func(p sweep.Post) bool { return p.Token == id && (to == nil || slices.Contains(to, p.To)) }) {
+			boxes = append(boxes, box)
+		}
+	}
+	return boxes
+}
+
+// posts returns how many posts a box has.
+func (w *world) posts(box sweep.Box) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.boxes[box])
+}
+
+// TakeMail implements sweep.Allowance. A bubble's tests end within a day.
+func (w *world) TakeMail(_ context.Context, to account.ID, _ clock.Day, limit int) (number int, err error) {
+	failed := w.call("TakeMail", func() {
+		if w.taken[to] >= limit {
+			err = sweep.ErrMailLimit
+			return
+		}
+		w.taken[to]++
+		number = w.taken[to]
+	})
+	return number, cmp.Or(failed, err)
 }
 
 // Send implements sweep.Mailer.

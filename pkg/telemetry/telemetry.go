@@ -7,7 +7,9 @@
 package telemetry
 
 import (
+	"encoding/json"
 	"io"
+	standard "log"
 	"log/slog"
 	"maps"
 	"os"
@@ -25,10 +27,33 @@ func NewLogger(w io.Writer, function string) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, nil)).With("function", function)
 }
 
-// Fatal logs an error and exits. It is for mains, before the first event.
-func Fatal(log *slog.Logger, message string, err error) {
-	log.Error(message, "error", err.Error())
+// Fatal logs an error with a type of ours and exits. It is for mains, before the first event.
+func Fatal(log *slog.Logger, message, errorType string, err error) {
+	log.Error(message, "error_type", errorType, "error", err.Error())
 	os.Exit(1)
+}
+
+// CaptureStandardLog makes the standard library's logger write JSON lines through log. The Lambda
+// runtime reports there, behind a date, the error of an invocation and why it ends the process.
+func CaptureStandardLog(log *slog.Logger) {
+	standard.SetFlags(0)
+	standard.SetOutput(captured{log})
+}
+
+// captured is the output of the standard library's logger, which makes one call for each line.
+type captured struct{ log *slog.Logger }
+
+func (c captured) Write(line []byte) (int, error) {
+	var reported struct {
+		Type    string `json:"errorType"`
+		Message string `json:"errorMessage"`
+	}
+	if err := json.Unmarshal(line, &reported); err != nil || reported.Type == "" {
+		c.log.Error("runtime reported", "error_type", "Runtime", "reason", strings.TrimSuffix(string(line), "\n"))
+	} else {
+		c.log.Error("invocation failed", "error_type", reported.Type, "reason", reported.Message)
+	}
+	return len(line), nil
 }
 
 // Metrics counts events. It is safe for concurrent use.

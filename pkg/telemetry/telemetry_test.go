@@ -86,7 +86,7 @@ func TestLogsShowNoBearer(t *testing.T) {
 // Fatal is for mains only, so it is tried in a process of its own.
 func TestFatalLogsAndEnds(t *testing.T) {
 	if os.Getenv("BE_FATAL") != "" {
-		telemetry.Fatal(telemetry.Logger("issue"), "bad configuration", os.ErrNotExist)
+		telemetry.Fatal(telemetry.Logger("issue"), "bad configuration", "ConfigurationInvalid", os.ErrNotExist)
 		return
 	}
 	command := exec.Command(os.Args[0], "-test.run=^TestFatalLogsAndEnds$")

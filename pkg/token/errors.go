@@ -29,6 +29,6 @@ var (
 
 	// ErrKeyUsed means that an idempotency key already belongs to a request.
 	ErrKeyUsed = fmt.Errorf("%w: idempotency key used", fault.ErrConflict)
-	// ErrSuperseded means that a token already has a successor and works in its overlap.
+	// ErrSuperseded means that a token already has a successor.
 	ErrSuperseded = fmt.Errorf("%w: superseded", fault.ErrConflict)
 )

@@ -43,6 +43,14 @@ const (
 	ReasonLeak    Reason = "leak"    // somebody reported its bearer as found in public
 )
 
+// The marks of reports of a token's bearer, in Token.Notices.
+const (
+	// MarkReported says that the audit trail has the first report of a token that had been rotated.
+	MarkReported = "reported"
+	// MarkLeaked says that everybody concerned was told of a report.
+	MarkLeaked = "leaked"
+)
+
 // A Token is the record of one token: everything about it except the bearer.
 type Token struct {
 	ID          ID
@@ -64,7 +72,10 @@ type Token struct {
 	// WorksUntil is the instant from which a token that was rotated with an overlap is revoked. It
 	// is the zero time for every other token.
 	WorksUntil time.Time
-	// Notices are the marks of announcements of its expiry.
+	// SupersededAt is when a token with WorksUntil got its successor. Records from before there was
+	// a rotation window lack it.
+	SupersededAt time.Time
+	// Notices are the marks of announcements of its expiry and of reports of its bearer.
 	Notices []string
 	// LastUsedAt is the zero time for an unused token.
 	LastUsedAt time.Time
@@ -128,6 +139,20 @@ func (t Token) RevokedIn(now time.Time, validFrom int64) bool {
 // overlap.
 func (t Token) Superseded() bool { return t.RevokedReason == ReasonRotated || !t.WorksUntil.IsZero() }
 
+// RotatedAway reports whether a rotation, and nothing else, revoked the token or will revoke it.
+func (t Token) RotatedAway() bool {
+	return t.Superseded() && (t.RevokedAt.IsZero() || t.RevokedReason == ReasonRotated)
+}
+
+// RotatedWithin reports whether the token was rotated away less than window before now.
+func (t Token) RotatedWithin(window time.Duration, now time.Time) bool {
+	at := t.SupersededAt
+	if t.RevokedReason == ReasonRotated {
+		at = t.RevokedAt
+	}
+	return t.RotatedAway() && !at.IsZero() && now.Before(at.Add(window))
+}
+
 // RevokedFrom returns the instant from which the token itself is revoked, which may be in the
 // future, or the zero time.
 func (t Token) RevokedFrom() time.Time {
@@ -135,6 +160,19 @@ func (t Token) RevokedFrom() time.Time {
 		return t.WorksUntil
 	}
 	return t.RevokedAt
+}
+
+// EndsOn returns the UTC day from whose first second the token is inactive: the day on which it
+// expires, or the first day after its overlap. The zero Day is never.
+func (t Token) EndsOn() clock.Day {
+	if t.WorksUntil.IsZero() {
+		return t.ExpiresOn
+	}
+	last := clock.DayOf(t.WorksUntil).AddDays(1)
+	if last.After(t.ExpiresOn) {
+		return t.ExpiresOn
+	}
+	return last
 }
 
 // MaxLastUsedIPs is how many addresses of a token's uses are kept.

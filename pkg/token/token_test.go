@@ -150,3 +150,40 @@ func day(t testing.TB, s string) clock.Day {
 	}
 	return d
 }
+
+// Breaks if a thief's second use counts as an honest one after the window, or an honest one is
+// taken for a thief's within it.
+func TestRotationWindow(t *testing.T) {
+	at := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	const window = 10 * time.Second
+	rotated := token.Token{RevokedAt: at, RevokedReason: token.ReasonRotated}
+	overlapping := token.Token{WorksUntil: at.Add(time.Second), SupersededAt: at}
+	revoked := overlapping
+	revoked.RevokedAt, revoked.RevokedReason = at, token.ReasonRequest
+	for _, c := range []struct {
+		name   string
+		tok    token.Token
+		after  time.Duration
+		window time.Duration
+		want   bool
+	}{
+		{"a token that was rotated, at once", rotated, 0, window, true},
+		{"a second before the end", rotated, window - time.Second, window, true},
+		{"at the end", rotated, window, window, false},
+		{"a second after the end", rotated, window + time.Second, window, false},
+		{"by a clock that is behind", rotated, -time.Second, window, true},
+		{"without a window", rotated, 0, 0, false},
+		{"after an overlap that is shorter", overlapping, window - time.Second, window, true},
+		{"after an overlap that is shorter, at the end", overlapping, window, window, false},
+		{"a record from before there was a window", token.Token{WorksUntil: at}, 0, window, false},
+		{"a token that was revoked in its overlap", revoked, 0, window, false},
+		{"a token that was revoked", token.Token{RevokedAt: at, RevokedReason: token.ReasonRequest}, 0, window, false},
+		{"a token that works", token.Token{}, 0, window, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.tok.RotatedWithin(c.window, at.Add(c.after)); got != c.want {
+				t.Errorf("RotatedWithin() = %t", got)
+			}
+		})
+	}
+}

@@ -146,30 +146,29 @@ func (t *Trail) OfAccount(ctx context.Context, by principal.Principal, id accoun
 	return page, err
 }
 
-// Own lists the events of the caller's account. It leaves out events of impersonation tokens, and
-// the addresses of other people's requests. Errors: ErrTooFar.
+// Own lists the events of the caller's account. It leaves out events and counts of impersonation
+// tokens, and the addresses of other people's requests. Errors: ErrTooFar.
 func (t *Trail) Own(ctx context.Context, by principal.Principal, q Query) (Page, error) {
 	page, err := t.list(ctx, q, func(e audit.Event) bool { return !e.Name.OfImpersonation() }, t.of(audit.AccountEntity(by.Account.ID)))
+	hideOthers(by, page)
 	for i := range page.Events {
-		e := &page.Events[i]
-		e.Presented = 0
-		// If the author is unknown, as for an inactive token, the address is the owner's only clue.
-		if e.Author != 0 && e.Author != by.Account.ID || e.Asker != 0 {
-			e.Address = ""
-		}
+		page.Events[i].Tokens = 0 // the count includes impersonation tokens
 	}
 	return page, err
 }
 
-// OfProject lists the events of the project or group ref, for callers who manage its tokens.
-// Errors: those of principal.FindAccess; fault.ErrForbidden for other members; ErrTooFar.
+// OfProject lists the events of the project or group ref, for callers who manage its tokens. Only
+// administrators see the addresses of other people's requests. Errors: those of
+// principal.FindAccess; fault.ErrForbidden for other members; ErrTooFar.
 func (t *Trail) OfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, q Query) (Page, error) {
 	proj, err := t.manages(ctx, by, kind, ref)
 	if err != nil {
 		return Page{}, err
 	}
 	page, err := t.list(ctx, q, everything, t.of(audit.ProjectEntity(token.KindIn(kind), proj.ID)))
-	hidePresented(by, page)
+	if !by.Account.Admin {
+		hideOthers(by, page)
+	}
 	return page, err
 }
 
@@ -190,17 +189,23 @@ func (t *Trail) GetOfProject(ctx context.Context, by principal.Principal, kind p
 	}
 	entity := audit.ProjectEntity(token.KindIn(kind), proj.ID)
 	page, err := t.get(ctx, id, func(e audit.Event) bool { return e.Entity == entity })
-	hidePresented(by, page)
+	if !by.Account.Admin {
+		hideOthers(by, page)
+	}
 	return page, err
 }
 
 func everything(audit.Event) bool { return true }
 
-// hidePresented leaves out the tokens that other people presented.
-func hidePresented(by principal.Principal, page Page) {
+// hideOthers leaves out of a page the addresses of other people's requests, and the tokens that
+// requests presented.
+func hideOthers(by principal.Principal, page Page) {
 	for i := range page.Events {
-		if !by.Account.Admin {
-			page.Events[i].Presented = 0
+		e := &page.Events[i]
+		e.Presented = 0
+		// If the author is unknown, as for an inactive token, the address is the only clue.
+		if e.Author != 0 && e.Author != by.Account.ID || e.Asker != 0 {
+			e.Address = ""
 		}
 	}
 }

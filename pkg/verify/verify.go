@@ -112,6 +112,10 @@ func (k *Kept) set(p settings.Settings, now time.Time) {
 	k.settings, k.readAt = p, now
 }
 
+// errMalformed is the refusal of a value that cannot be a bearer. It is made once, because refusing
+// such values has to cost next to nothing.
+var errMalformed = fmt.Errorf("%w: %w", token.ErrUnknown, secret.ErrMalformed)
+
 // A Refusal is the error for a bearer that matched a record and is not good. It tells which token
 // it was; only code that may reveal that should unwrap it.
 type Refusal struct {
@@ -147,7 +151,7 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 	}
 	bearer, err := v.parts.Format.Parse(value)
 	if err != nil {
-		return principal.Principal{}, fmt.Errorf("%w: %w", token.ErrUnknown, err)
+		return principal.Principal{}, errMalformed
 	}
 	hint, _ := bearer.OwnerHint()
 	digest := v.parts.Pepper.Digest(bearer)

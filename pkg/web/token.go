@@ -123,8 +123,13 @@ func (s *Site) created(v *visit) error {
 // A revokePage asks before a token is revoked.
 type revokePage struct {
 	tokenPage
-	Idle bool // not used for a long time
+	Idle     bool // not used for a long time
+	Rotated  bool // it has a successor, which may work
+	InAChain bool
 }
+
+// wholeChain is the value of the field reach that revokes every token of the rotation chain.
+const wholeChain = "family"
 
 // askRevoke says what stops.
 func (s *Site) askRevoke(v *visit) error {
@@ -135,7 +140,8 @@ func (s *Site) askRevoke(v *visit) error {
 	if view.Revoked {
 		return v.redirect(tokensPath + "/" + view.Token.ID.String())
 	}
-	page := revokePage{tokenPage: tokenPage{row: rowOf(view, v.now, nil), Active: view.Active}, Idle: view.In(lifecycle.Unused, v.now)}
+	page := revokePage{tokenPage: tokenPage{row: rowOf(view, v.now, nil), Active: view.Active}, Idle: view.In(lifecycle.Unused, v.now),
+		Rotated: view.Token.Superseded(), InAChain: view.Token.Superseded() || view.Token.Previous != 0}
 	page.Scopes = s.held(view)
 	for _, address := range view.Token.LastUsedIPs {
 		page.Addresses = append(page.Addresses, address.String())
@@ -148,7 +154,8 @@ func (s *Site) revoke(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if err := s.parts.Revoker.Revoke(v.ctx, v.by, view.Token.ID); err != nil {
+	reach := lifecycle.Reach(v.r.PostForm.Get("reach") == wholeChain)
+	if _, err := s.parts.Revoker.Revoke(v.ctx, v.by, view.Token.ID, reach); err != nil {
 		return err
 	}
 	s.parts.Log.Info("token revoked", "request_id", v.request.ID, "token_id", int64(view.Token.ID), "owner", int64(view.Token.Owner))

@@ -284,7 +284,7 @@ func TestEdgeCases(t *testing.T) {
 		p := newPlace(t, w)
 		bot := p.projectToken(t, "adds people")
 		level := gitlab.DeveloperPermissions
-		must[*gitlab.ProjectMember](t)(client(t, w, bot.Token).ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{UserID: p.outside.ID, AccessLevel: &level}))
+		must[*gitlab.ProjectMember](t)(client(t, w, bot.Token).ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{Username: &p.outside.Username, AccessLevel: &level}))
 		addedBy := func() string {
 			return must[*gitlab.ProjectMember](t)(client(t, w, p.maintainer.Bearer).ProjectMembers.GetProjectMember(p.project, p.outside.ID)).CreatedBy.Username
 		}
@@ -304,7 +304,7 @@ func TestEdgeCases(t *testing.T) {
 		bot := must[*gitlab.ProjectAccessToken](t)(client(t, w, p.maintainer.Bearer).ProjectAccessTokens.CreateProjectAccessToken(
 			p.project, &gitlab.CreateProjectAccessTokenOptions{Name: &name, Scopes: &[]string{"api"}, ExpiresAt: until}))
 		level := gitlab.DeveloperPermissions
-		must[*gitlab.ProjectMember](t)(client(t, w, bot.Token).ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{UserID: p.outside.ID, AccessLevel: &level}))
+		must[*gitlab.ProjectMember](t)(client(t, w, bot.Token).ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{Username: &p.outside.Username, AccessLevel: &level}))
 		for _, step := range []struct {
 			at    string
 			there int

@@ -74,7 +74,12 @@ func invokeByHTTP(t *testing.T, w *localtest.World, function, payloadFile string
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply := w.Do(t, "", "POST", "/2015-03-31/functions/"+function+"/invocations", string(payload))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.URL+"/2015-03-31/functions/"+function+"/invocations", bytes.NewReader(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", localtest.Signature)
+	reply := w.Send(t, r)
 	return invocation{reply.Status, reply.Header.Get("X-Amz-Function-Error"), reply.Body}
 }
 

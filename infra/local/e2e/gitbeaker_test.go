@@ -18,7 +18,7 @@ const servesResourceTokens = true
 var resourceChecks = []string{
 	"create", "create with a level", "create by path", "create as one who may", "create against the rules", "create without the right",
 	"show", "list", "show the bot among the members", "open nothing else",
-	"rotate", "rotate oneself", "rotate oneself twice ends the successor", "rotate against the rules",
+	"rotate", "rotate oneself", "rotate oneself twice within a moment ends nothing", "rotate against the rules",
 	"revoke", "revoke oneself", "revoke without the right",
 	"every method",
 }
@@ -33,7 +33,7 @@ func TestJavaScriptClient(t *testing.T) {
 			"show one", "show oneself", "show oneself with an Authorization header", "show in camel case", "show what is not there",
 			"refuse bearers that are none",
 			"list page by page", "list with filters", "list one's own only",
-			"rotate", "rotate oneself", "rotate oneself twice ends the successor", "rotate against the rules",
+			"rotate", "rotate oneself", "rotate oneself twice within a moment ends nothing", "rotate against the rules",
 			"revoke", "revoke oneself", "revoke what is not there",
 			"every method",
 		},

@@ -41,7 +41,7 @@ func TestProjectsGroupsAndMembersThroughTheGoClient(t *testing.T) {
 	}
 
 	member := must[*gitlab.ProjectMember](t)
-	added := member(mine.ProjectMembers.AddProjectMember(web.ID, &gitlab.AddProjectMemberOptions{UserID: bea.ID, AccessLevel: level(gitlab.DeveloperPermissions)}))
+	added := member(mine.ProjectMembers.AddProjectMember(web.ID, &gitlab.AddProjectMemberOptions{Username: &bea.Username, AccessLevel: level(gitlab.DeveloperPermissions)}))
 	if added.ID != bea.ID || added.AccessLevel != 30 || added.ExpiresAt != nil || added.CreatedBy.ID != ada.ID {
 		t.Errorf("%+v", added)
 	}

@@ -228,7 +228,10 @@ func TestProjectTokensThroughTheGoClient(t *testing.T) {
 			}
 			_, response, err := maintainer.RotateProjectAccessTokenSelf(p.project, nil)
 			refused(t, http.StatusMethodNotAllowed, response, err)
-			// The one that was rotated away is presented again: the family ends, and with it the bot.
+			// The one that was rotated away is presented again. After the window the family ends, and with it the bot.
+			_, response, err = client(t, p.World, old.Token).ProjectAccessTokens.RotateProjectAccessTokenSelf(p.project, nil)
+			refused(t, http.StatusConflict, response, err)
+			p.Clock.Advance(rotationWindow)
 			_, response, err = client(t, p.World, old.Token).ProjectAccessTokens.RotateProjectAccessTokenSelf(p.project, nil)
 			refused(t, http.StatusUnauthorized, response, err)
 			want(t, p.World, next.Token, "GET", "/api/v4/personal_access_tokens/self", "", http.StatusUnauthorized)
@@ -342,6 +345,10 @@ func TestMembersThroughTheGoClient(t *testing.T) {
 			refused(t, http.StatusForbidden, response, err)
 			_, response, err = maintainer.ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{UserID: 4000, AccessLevel: levels(gitlab.GuestPermissions)})
 			refused(t, http.StatusNotFound, response, err)
+			// Nobody counts through ids.
+			stranger := newAccount(t, p.World, "stranger")
+			_, response, err = maintainer.ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{UserID: stranger.ID, AccessLevel: levels(gitlab.GuestPermissions)})
+			refused(t, http.StatusNotFound, response, err)
 			_, response, err = client(t, p.World, p.developer.Bearer).ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{UserID: root.ID, AccessLevel: levels(gitlab.GuestPermissions)})
 			refused(t, http.StatusForbidden, response, err)
 			// A bot belongs to the one project that it was made for.
@@ -389,7 +396,7 @@ func TestMembersThroughTheGoClient(t *testing.T) {
 		},
 		"DeleteProjectMember": func(t *testing.T) {
 			gone := newAccount(t, p.World, "gone")
-			one(maintainer.ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{UserID: gone.ID, AccessLevel: levels(gitlab.DeveloperPermissions)}))
+			one(maintainer.ProjectMembers.AddProjectMember(p.project, &gitlab.AddProjectMemberOptions{Username: &gone.Username, AccessLevel: levels(gitlab.DeveloperPermissions)}))
 			want(t, p.World, gone.Bearer, "GET", "/api/v4/projects/acme%2Fweb", "", http.StatusOK)
 			if _, err := maintainer.ProjectMembers.DeleteProjectMember(p.project, gone.ID); err != nil {
 				t.Fatal(err)
@@ -404,7 +411,7 @@ func TestMembersThroughTheGoClient(t *testing.T) {
 	})
 	everyMethod[gitlab.GroupMembersServiceInterface](t, owner.GroupMembers, map[string]func(*testing.T){
 		"AddGroupMember": func(t *testing.T) {
-			added := must[*gitlab.GroupMember](t)(owner.GroupMembers.AddGroupMember(groupPath, &gitlab.AddGroupMemberOptions{UserID: &p.outside.ID, AccessLevel: levels(gitlab.GuestPermissions)}))
+			added := must[*gitlab.GroupMember](t)(owner.GroupMembers.AddGroupMember(groupPath, &gitlab.AddGroupMemberOptions{Username: &p.outside.Username, AccessLevel: levels(gitlab.GuestPermissions)}))
 			if added.ID != p.outside.ID || added.AccessLevel != gitlab.GuestPermissions {
 				t.Errorf("added %+v", added)
 			}
@@ -435,7 +442,7 @@ func TestMembersThroughTheGoClient(t *testing.T) {
 		},
 		"RemoveGroupMember": func(t *testing.T) {
 			gone := newAccount(t, p.World, "leaver")
-			must[*gitlab.GroupMember](t)(owner.GroupMembers.AddGroupMember(p.group, &gitlab.AddGroupMemberOptions{UserID: &gone.ID, AccessLevel: levels(gitlab.DeveloperPermissions)}))
+			must[*gitlab.GroupMember](t)(owner.GroupMembers.AddGroupMember(p.group, &gitlab.AddGroupMemberOptions{Username: &gone.Username, AccessLevel: levels(gitlab.DeveloperPermissions)}))
 			if _, err := client(t, p.World, gone.Bearer).GroupMembers.RemoveGroupMember(p.group, gone.ID, nil); err != nil {
 				t.Errorf("leaving: %v", err)
 			}

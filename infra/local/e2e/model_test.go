@@ -29,6 +29,7 @@ type modelToken struct {
 	ended      bool      // revoked, in whatever way but a rotation or in bulk
 	inBulk     bool      // revoked in bulk
 	superseded bool      // by a rotation
+	rotatedAt  time.Time // of a superseded one
 	worksUntil time.Time // of a superseded one
 }
 
@@ -357,7 +358,7 @@ func (m *machine) rotation() (body string, expires clock.Day, overlap time.Durat
 
 // succeed gives t a successor.
 func (m *machine) succeed(c call, t *modelToken, expires clock.Day, overlap time.Duration) (int, string, *modelToken) {
-	t.superseded, t.worksUntil = true, m.now().Add(overlap)
+	t.superseded, t.rotatedAt, t.worksUntil = true, m.now(), m.now().Add(overlap)
 	return m.make(c, http.StatusOK, &modelToken{owner: t.owner, expires: expires, chain: t.chain})
 }
 
@@ -398,8 +399,8 @@ func (m *machine) rotateSelf() {
 			}
 		}
 		switch {
-		case status == http.StatusOK && t.superseded:
-			return http.StatusBadRequest, `{"message":"400 Bad request - Token already rotated, its successor is to be used instead"}`, nil
+		case status == http.StatusOK && t.superseded, refusal == revokedBody && t.superseded && !t.ended && now.Before(t.rotatedAt.Add(rotationWindow)):
+			return http.StatusConflict, rotatedBody, nil
 		case status == http.StatusOK:
 			return m.succeed(c, t, expires, overlap)
 		case refusal == revokedBody:
@@ -413,13 +414,19 @@ func (m *machine) rotateSelf() {
 	m.do(c)
 }
 
-// revoke revokes a token as the administrator.
+// revoke revokes a token as the administrator, or its family.
 func (m *machine) revoke() {
 	t := m.token()
+	family := rapid.SampledFrom([]string{"", "", "?family=true"}).Draw(m.T, "family")
 	m.do(call{
-		bearer: root.Bearer, method: "DELETE", path: fmt.Sprintf("/api/v4/personal_access_tokens/%d", t.id),
+		bearer: root.Bearer, method: "DELETE", path: fmt.Sprintf("/api/v4/personal_access_tokens/%d%s", t.id, family),
 		apply: func() (int, string, *modelToken) {
 			t.end(m.now())
+			if family != "" {
+				for _, relative := range *t.chain {
+					relative.end(m.now())
+				}
+			}
 			m.touch(t)
 			return http.StatusNoContent, "", nil
 		},
@@ -474,7 +481,7 @@ func (m *machine) wait() {
 	now := m.now()
 	instants := []time.Time{now.Add(time.Second), now.Add(time.Hour), now.Add(23 * time.Hour), clock.DayOf(now).AddDays(1).Start()}
 	for _, t := range m.recent {
-		instants = append(instants, t.worksUntil)
+		instants = append(instants, t.worksUntil, t.rotatedAt.Add(rotationWindow))
 	}
 	for _, instant := range slices.Clone(instants) {
 		instants = append(instants, instant.Add(-time.Second))

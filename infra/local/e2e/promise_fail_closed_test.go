@@ -347,7 +347,7 @@ var harmless = map[string][]string{
 	"name":          {"empty"},
 	"description":   {"removed", "empty"},
 	"email":         {"removed", "empty"},
-	"note":          {"removed", "empty"},
+	"noted":         {"removed"},
 	"last_used_at":  {"removed"},
 	"last_used_ips": {"removed"},
 	"admin":         {"removed"},

@@ -95,6 +95,7 @@ func TestNoTokenOfAResourcePassesOnceItsEndIsAnswered(t *testing.T) {
 		var next personalToken
 		path, _ := p.tokensOf("project")
 		decode(t, want(t, p.World, old.Token, "POST", path+"/self/rotate", "", http.StatusOK), &next)
+		p.Clock.Advance(rotationWindow)
 		hammer(t, p.checksOf("project", next.Token), func() {
 			want(t, p.World, old.Token, "POST", path+"/self/rotate", "", http.StatusUnauthorized)
 		})

@@ -64,7 +64,7 @@ func (s *witness) send(tb testing.TB, l letter) (int, string) {
 
 func (s *witness) invoke(tb testing.TB, function, payload string) string {
 	tb.Helper()
-	_, body := s.send(tb, letter{"POST", "/2015-03-31/functions/" + function + "/invocations", payload, nil})
+	_, body := s.send(tb, letter{"POST", "/2015-03-31/functions/" + function + "/invocations", payload, http.Header{"Authorization": {localtest.Signature}}})
 	return body
 }
 

@@ -75,6 +75,7 @@ func TestLifeOfAProjectsToken(t *testing.T) {
 		t.Error("the id of a bot is given out again")
 	}
 	fifth := next(fourth.Token, tokens+"/self/rotate", "", http.StatusOK)
+	w.Clock.Advance(rotationWindow)
 	want(t, w, fourth.Token, "POST", tokens+"/self/rotate", "", http.StatusUnauthorized)
 	want(t, w, fifth.Token, "GET", "/api/v4/personal_access_tokens/self", "", http.StatusUnauthorized)
 

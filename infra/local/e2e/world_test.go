@@ -7,12 +7,15 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"latchkey/infra/local/localtest"
 	"latchkey/pkg/store/storetest"
@@ -116,7 +119,15 @@ func tokensOf(tb testing.TB, w *localtest.World, user int64) []personalToken {
 func console(tb testing.TB, w *localtest.World, function, payload string) (string, error) {
 	tb.Helper()
 	out, err := w.Functions[function].Invoke(tb.Context(), []byte(payload))
-	return string(out), err
+	return string(out), asShown(err)
+}
+
+// asShown returns the error of a function as AWS shows it, as a message.
+func asShown(err error) error {
+	if reported, ok := errors.AsType[messages.InvokeResponse_Error](err); ok {
+		return errors.New(reported.Message)
+	}
+	return err
 }
 
 // A format is one of the events that the authorizer is asked with.
@@ -173,7 +184,7 @@ func decide(ctx context.Context, w *localtest.World, f format, method, path, bea
 	}
 	raw, err := w.Functions["authorizer"].Invoke(ctx, event)
 	if err != nil {
-		return verdict{}, err
+		return verdict{}, asShown(err)
 	}
 	allowed, err := permits(raw, apiARN+method+path)
 	return verdict{allowed, string(raw)}, err

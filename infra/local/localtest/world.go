@@ -52,6 +52,9 @@ var Now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
 // AdminBearer is the first administrator's bearer. It is chosen, so that samples can name it.
 const AdminBearer = "token-string-here123"
 
+// Signature is an Authorization for the Invoke API.
+const Signature = "AWS4-HMAC-SHA256 local"
+
 // mailsKept is more than any test sends.
 const mailsKept = 100_000
 
@@ -73,6 +76,8 @@ type World struct {
 	Identities *identities.Provider
 	// Plans hold the runs that Latchkey has planned. Start them with RunPlans.
 	Plans *cloud.Plans
+	// Queues hold the messages that Latchkey has sent. Deliver them with RunQueues.
+	Queues *cloud.Queues
 }
 
 var onDynamoDBLocal = flag.Bool("dynamodb-local", false, "keep the tables of worlds in DynamoDB Local, not in the embedded engine")
@@ -90,6 +95,9 @@ type Options struct {
 	Parameters map[string]string
 	// PublicURL is the address in replies, by default the World's own.
 	PublicURL string
+	// Concurrency imitates the limits of an account with this quota and the throttles of methods; 0
+	// imitates none.
+	Concurrency int
 }
 
 // Endpoint returns the address of an engine for Worlds whose way there leads through something of the
@@ -155,12 +163,12 @@ func Start(tb testing.TB, o Options) *World {
 	w.Engine = o.Client()
 	w.Logs.Secret(AdminBearer)
 	w.Mailbox = mailbox.New(w.Clock, mailsKept)
-	w.Plans = cloud.NewPlans(template.Machines())
+	w.Plans, w.Queues = cloud.NewPlans(template.Machines()), cloud.NewQueues(template, w.Clock)
 	if o.Mail == nil {
 		o.Mail = w.Mailbox.Client
 	}
 	product := local.Product{
-		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Plans: w.Plans, Pepper: strings.Repeat("pepper", 8),
+		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Plans: w.Plans, Queues: w.Queues, Concurrency: o.Concurrency, Pepper: strings.Repeat("pepper", 8),
 		Clock: w.Clock, Random: o.Random,
 		Log: func(function string) *slog.Logger { return telemetry.NewLogger(w.Logs, function) },
 	}
@@ -239,6 +247,13 @@ func (w *World) RunPlans(tb testing.TB) (replies []string) {
 		}
 	}
 	return replies
+}
+
+// RunQueues delivers the messages that are due now, as the event source mappings would, and returns how
+// many deliveries succeeded and failed.
+func (w *World) RunQueues(tb testing.TB) (delivered, failed int) {
+	tb.Helper()
+	return w.Queues.Deliver(tb.Context(), w.Functions, nil)
 }
 
 // A Reply is an HTTP reply whose body has been read.

@@ -87,7 +87,7 @@ Tell the shell about this instance (no scope of {{.ScopesFile}} opens GET withou
   . ./{{.Env}}
 {{- end}}
 Send the mail about tokens in their last week:
-  curl -sS "$LATCHKEY_URL{{invoke}}expiring/invocations" -d '{"time":"{{.Week.Format "2006-01-02T15:04:05Z07:00"}}"}'
+  curl -sS -H 'Authorization: AWS4-HMAC-SHA256 local' "$LATCHKEY_URL{{invoke}}expiring/invocations" -d '{"time":"{{.Week.Format "2006-01-02T15:04:05Z07:00"}}"}'
 
 `))
 

@@ -85,7 +85,7 @@ const (
 )
 
 func run(ctx context.Context, s options) (err error) {
-	listener, err := listen(ctx, s.port)
+	listener, err := listen(ctx, s.address, s.port)
 	if err != nil {
 		return err
 	}
@@ -150,8 +150,9 @@ func assemble(s options, template *cloud.Template, url string, file, shown io.Wr
 	box := mailbox.New(clock.System{}, mailsKept)
 	product := local.Product{
 		Template: template, Table: "latchkey", PublicURL: url, SampleBackend: s.backend,
-		Mail: box.Client, Plans: cloud.NewPlans(template.Machines()), Scheduled: true,
-		Pages: map[string]http.Handler{mailbox.PagesPath: box.Pages(), mailbox.APIPath: box.API()},
+		Mail: box.Client, Plans: cloud.NewPlans(template.Machines()), Queues: cloud.NewQueues(template, clock.System{}), Scheduled: true,
+		Pages: map[string]http.Handler{mailbox.PagesPath: box.Pages(), mailbox.APIPath: cloud.Signed(box.API())},
+		Hosts: s.hosts,
 		Clock: clock.System{}, Random: rand.Reader,
 	}
 	log := func(function string, screen slog.Handler) *slog.Logger {
@@ -247,8 +248,8 @@ func (c *curtain) Write(p []byte) (int, error) {
 	return c.out.Write(p)
 }
 
-func listen(ctx context.Context, port int) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+func listen(ctx context.Context, address string, port int) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("port %d is in use; choose another one, as in PORT=%d make run", port, port%65535+1)
 	}

@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 
 	"latchkey/pkg/scope"
 )
@@ -16,7 +18,11 @@ const help = `Usage: build/local
 Starts all of Latchkey on this machine, and ends on Ctrl-C. ` + "`make run`" + ` builds and starts it.
 It is told by environment variables what to do:
 
-  PORT               the port of 127.0.0.1 to listen on (8080); 0 takes a free one
+  PORT               the port to listen on (8080); 0 takes a free one
+  LISTEN             the address to listen on (127.0.0.1); another one, such as 0.0.0.0 in a container, needs HOSTS,
+                     and lets everybody who reaches it become an administrator
+  HOSTS              further names by which clients call, and hosts of web pages that may call, with commas between
+                     them, such as latchkey:8080,localhost:3000
   SEED               1 adds two accounts, a group with a project, and a token of each
   LOG                json shows the functions' own log lines instead of a line a request
   SCOPES_FILE        your own scope catalog, as for the template's ScopesFile
@@ -40,6 +46,8 @@ const usualPort = 8080
 // options are what the environment asks for.
 type options struct {
 	port     int
+	address  string   // to listen on
+	hosts    []string // further names by which clients call
 	seed     bool
 	json     bool
 	endpoint string
@@ -59,6 +67,18 @@ func readSettings(env func(name string) string) (s options, err error) {
 		if s.port, err = strconv.Atoi(port); err != nil || s.port < 0 || s.port > 65535 {
 			fault("PORT is %q, not a number from 0 to 65535", port)
 		}
+	}
+	s.address = "127.0.0.1"
+	if address := env("LISTEN"); address != "" {
+		ip, err := netip.ParseAddr(address)
+		if s.address = address; err != nil {
+			fault("LISTEN is %q, not an address such as 127.0.0.1", address)
+		} else if !ip.IsLoopback() && env("HOSTS") == "" {
+			fault("LISTEN is %s, beyond this machine, and HOSTS does not say by which names clients call", address)
+		}
+	}
+	if hosts := env("HOSTS"); hosts != "" {
+		s.hosts = strings.Split(hosts, ",")
 	}
 	switch value := env("SEED"); value {
 	case "", "0":

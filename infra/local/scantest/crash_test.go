@@ -86,7 +86,7 @@ func (n *night) untilDone(t *testing.T, at time.Time) (deaths int) {
 		case r.killed:
 			deaths++
 			n.noteInFlight(t, n.sent()[before:])
-			n.endLeases(t, n.function) // so that the next call need not wait
+			n.endLeases(t, n.function, n.function+"-posts") // so that the next call need not wait
 		case r.failed:
 			t.Fatalf("the scan failed: %s", r.body)
 		case done(t, r):
@@ -103,7 +103,7 @@ func (n *night) untilDeath(t *testing.T) {
 	before := len(n.sent())
 	if r := n.invoke(t, scanAt); r.killed {
 		n.noteInFlight(t, n.sent()[before:])
-		n.endLeases(t, n.function)
+		n.endLeases(t, n.function, n.function+"-posts")
 	}
 }
 

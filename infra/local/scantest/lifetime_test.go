@@ -54,10 +54,13 @@ func newEnforcement(t *testing.T, from *template[struct{}], owners, tokensEach, 
 }
 
 // look returns how many tokens were revoked by the run, how many of them and of the others were to be,
-// and whose revoked tokens are not all marked.
+// and whose revoked tokens are not all marked, or are posted and not mailed.
 func (e *enforcement) look(t *testing.T) (revoked, wrong int, unmarked map[account.ID]bool) {
 	t.Helper()
 	unmarked = map[account.ID]bool{}
+	for owner := range e.untold(t, "lifetime") {
+		unmarked[owner] = true
+	}
 	err := e.store.EveryToken(t.Context(), func(tok token.Token, _ account.Account) {
 		ended := tok.RevokedReason == token.ReasonPolicy
 		if ended {
@@ -109,7 +112,7 @@ func (e *enforcement) untilDone(t *testing.T, at time.Time) (deaths int) {
 			if inFlight > workers {
 				t.Errorf("%d mails were in flight, with %d workers", inFlight, workers)
 			}
-			e.endLeases(t, "lifetime", "lifetime-mails")
+			e.endLeases(t, "lifetime", "lifetime-posts", "lifetime-mails")
 		case r.failed:
 			t.Fatalf("the run failed: %s", r.body)
 		case done(t, r):
@@ -163,7 +166,7 @@ func TestLifetimeDeathAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{
 		"GetItem", "acquire", "read profiles", "query the index", "read records", "revoke", "save", "set finished",
-		"GetAccount", "SendEmail", "mark",
+		"GetAccount", "SendEmail", "mark", "post", "query posts", "unpost",
 	} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, after it: %t", step, after), func(t *testing.T) {
@@ -171,7 +174,7 @@ func TestLifetimeDeathAtEachStep(t *testing.T) {
 				e := newEnforcement(t, &small, owners, 4, 2)
 				nth := 1
 				switch step {
-				case "SendEmail", "mark", "read records", "query the index", "revoke":
+				case "SendEmail", "mark", "read records", "query the index", "revoke", "post", "unpost":
 					nth = 7 // in the middle
 				}
 				e.killAt(after, func(s string, _, ofKind int) bool { return s == step && ofKind == nth })
@@ -217,7 +220,7 @@ func TestLifetimeOfManyTokens(t *testing.T) {
 			if n := len(e.sent()); n > 0 {
 				t.Errorf("%d mails before all tokens had ended", n)
 			}
-			e.endLeases(t, "lifetime", "lifetime-mails")
+			e.endLeases(t, "lifetime", "lifetime-posts", "lifetime-mails")
 			continue
 		}
 		_, _, unmarked := e.look(t)
@@ -233,7 +236,7 @@ func TestLifetimeOfManyTokens(t *testing.T) {
 		if inFlight > workers {
 			t.Errorf("%d mails were in flight", inFlight)
 		}
-		e.endLeases(t, "lifetime", "lifetime-mails")
+		e.endLeases(t, "lifetime", "lifetime-posts", "lifetime-mails")
 	}
 	if deaths := e.untilDone(t, runAt); deaths > 0 {
 		t.Errorf("%d deaths more", deaths)

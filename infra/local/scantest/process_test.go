@@ -321,18 +321,28 @@ func stepOf(r *http.Request, body []byte) string {
 		return "read members"
 	case operation == "Query" && has("END#"):
 		return "query ended bots"
+	case operation == "Query" && has("POST#"):
+		return "query posts"
 	case operation == "Query":
 		return "query the index"
 	case operation == "TransactWriteItems" && has("revoked_at"):
 		return "revoke" // of a bot: with it
 	case operation == "TransactWriteItems":
 		return "save"
+	case operation == "UpdateItem" && has("MAILS#"):
+		return "count the mail"
 	case operation == "UpdateItem" && has("notices"):
 		return "mark"
 	case operation == "UpdateItem" && has("finished_on"):
 		return "set finished"
 	case operation == "UpdateItem":
 		return "acquire"
+	case operation == "PutItem" && has("POST#"):
+		return "post"
+	case operation == "DeleteItem" && has("POST#"):
+		return "unpost"
+	case has("MAILS#"):
+		return "count the mail"
 	default:
 		return operation
 	}

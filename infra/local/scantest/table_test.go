@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/infra/cloud/engine"
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
@@ -86,6 +87,22 @@ func finishEarlier(t *testing.T, f *storetest.Fixture, function string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// untold returns how many tokens the people are still to be told about, by the posts of a box.
+func (tab *table) untold(t *testing.T, box string) map[account.ID]int {
+	t.Helper()
+	untold := map[account.ID]int{}
+	for shard := range shards {
+		page, err := tab.store.Posted(t.Context(), sweep.PostQuery{Box: sweep.Box(box), Shard: shard})
+		if err != nil || page.Next != "" {
+			t.Fatalf("posts of shard %d: %v, more: %t", shard, err, page.Next != "")
+		}
+		for _, p := range page.Posts {
+			untold[p.To]++
+		}
+	}
+	return untold
 }
 
 // endLeases makes the leases of dead runs end, as two minutes would: the processes are on the

@@ -30,7 +30,7 @@ var layers = map[string]layer{
 	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase,
 	"apigateway": shared, "invocation": shared, "quote": shared, "throttle": shared,
 	"authorizer": adapter, "gitlabapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
-	"schedule": adapter, "planner": adapter,
+	"schedule": adapter, "planner": adapter, "queue": adapter,
 	"compose": wiring,
 }
 
@@ -121,6 +121,7 @@ var restricted = []struct {
 	{"github.com/aws/aws-sdk-go-v2/service/ses", []string{"pkg/notify"}},
 	{"github.com/aws/aws-sdk-go-v2/service/sesv2", []string{"pkg/notify"}},
 	{"github.com/aws/aws-sdk-go-v2/service/scheduler", []string{"pkg/planner"}},
+	{"github.com/aws/aws-sdk-go-v2/service/sqs", []string{"pkg/queue/sender"}},
 	{"github.com/aws/aws-lambda-go/events", []string{"pkg/apigateway", "pkg/authorizer", "pkg/gitlabapi"}},
 }
 
@@ -161,10 +162,12 @@ var testOnly = []string{
 // reserved lists packages that only some functions may link. In the others they would slow every
 // cold start.
 var reserved = map[string][]string{
-	"github.com/aws/aws-sdk-go-v2/service/sesv2":     {"expired", "expiring", "leaks", "lifetime"},
+	"github.com/aws/aws-sdk-go-v2/service/sesv2":     {"expired", "expiring", "leakmails", "lifetime"},
 	"github.com/aws/aws-sdk-go-v2/service/scheduler": {"settings"},
+	"github.com/aws/aws-sdk-go-v2/service/sqs":       {"leaks"},
 	modulePath + "/pkg/gitlabapi":                    {"directory", "issue", "leaks", "revoke", "settings", "tokens"},
 	modulePath + "/pkg/authorizer":                   {"authorizer"},
+	modulePath + "/pkg/queue":                        {"leakmails", "leaks"},
 	modulePath + "/pkg/schedule":                     {"expired", "expiring", "lifetime"},
 	modulePath + "/pkg/web":                          {"web"},
 	"github.com/coreos/go-oidc/v3/oidc":              {"web"},

@@ -46,6 +46,7 @@ func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 	scanner, err := sweep.NewScanner(sweep.Setup{
 		Kind: kind, Records: table, Projects: table, Ledger: table, Mailer: mailer, Clock: d.Clock,
 		Index: table, Revoker: table, Enforcement: table, Limits: table, Accounts: table,
+		Posts: table, Allowance: table, DailyMails: cfg.DailyMails,
 		Days: cfg.Days, Shards: cfg.Shards, Concurrency: cfg.Concurrency, Workers: cfg.Workers, AnyTime: cfg.AnyTime,
 		Malformed: func(err error) { log.Error("token record malformed", "reason", err.Error()) },
 	})

@@ -198,7 +198,7 @@ func rotatesOnce(t *testing.T, f *Fixture) {
 	}) {
 		switch {
 		case err != nil:
-			want(t, f, err, token.ErrRevoked)
+			want(t, f, err, token.ErrSuperseded)
 		case winner >= 0:
 			t.Errorf("rotations %d and %d both won", winner, i)
 		default:

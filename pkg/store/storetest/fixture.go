@@ -141,7 +141,8 @@ func (f *Fixture) Successor(tb testing.TB, owner account.Account, old token.Toke
 
 // Overlapping returns old for a rotation with an overlap at the same instant as Successor's.
 func Overlapping(old token.Token, overlap time.Duration) token.Token {
-	old.WorksUntil = old.CreatedAt.Add(time.Hour + overlap)
+	old.SupersededAt = old.CreatedAt.Add(time.Hour)
+	old.WorksUntil = old.SupersededAt.Add(overlap)
 	return old
 }
 
