@@ -583,6 +583,30 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// Breaks if somebody believes that a rotated token is gone while its successor works.
+func TestRevokeAChain(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		form url.Values
+		left bool
+	}{{"alone", nil, true}, {"the whole chain", url.Values{"reach": {"family"}}, false}} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			old := w.issue(t, "ann", "deploy", 20)
+			next := made(w.issuer.Rotate(t.Context(), w.as(t, "ann"), old.Token.ID, lifecycle.Rotation{Overlap: time.Hour, ExpiresOn: clock.DayOf(now).AddDays(20)}))
+			w.secrets = append(w.secrets, next.Bearer.Reveal())
+			ann := w.signIn("ann")
+			if page := ann.page(t, at(old.Token.ID, "revoke")); !strings.Contains(page, `name="reach" value="family" checked`) || !strings.Contains(text(page), "Its successor works") {
+				t.Errorf("the form says: %s", text(page))
+			}
+			ann.follow(t, at(old.Token.ID, "revoke"), test.form)
+			if view := made(w.site.parts.Lister.GetOwn(t.Context(), w.as(t, "ann"), next.Token.ID)); view.Active != test.left {
+				t.Errorf("the successor is active: %t", view.Active)
+			}
+		})
+	}
+}
+
 func TestRevokeEverything(t *testing.T) {
 	w := newWorld(t)
 	for n := range 25 {
