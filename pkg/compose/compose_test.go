@@ -20,6 +20,7 @@ import (
 	"latchkey/pkg/compose/authorizer"
 	"latchkey/pkg/compose/management"
 	"latchkey/pkg/compose/settings"
+	"latchkey/pkg/compose/web"
 	"latchkey/pkg/config"
 	"latchkey/pkg/planner"
 	"latchkey/pkg/scope"
@@ -237,4 +238,26 @@ func (c withoutUpdates) Do(r *http.Request) (*http.Response, error) {
 		return nil, http.ErrHandlerTimeout
 	}
 	return c.next.Do(r)
+}
+
+// Breaks if somebody who may invoke the page's function gets more from it than a browser does.
+func TestThePageHasNoConsole(t *testing.T) {
+	d := deploy(t)
+	cfg, err := config.ReadWeb([]string{
+		"TABLE_NAME=" + table, "PEPPER=a pepper for tests, of 33 letters", "OIDC_ISSUER=https://login.example.test", "OIDC_CLIENT_ID=latchkey",
+		"COOKIE_KEYS=" + strings.Repeat("k", 32),
+	})
+	check(t, err)
+	page := web.Handler(d.as("web"), cfg)
+	for _, payload := range []string{
+		`{"action":"create_administrator","username":"root","email":"root@example.test"}`, `{"action":"link_identity"}`, `{}`, `[]`, `"x"`,
+	} {
+		if out, err := page.Invoke(t.Context(), []byte(payload)); err == nil {
+			t.Errorf("%s is answered %s", payload, out)
+		}
+	}
+	reply := call(t, page, map[string]any{"httpMethod": http.MethodGet, "path": "/-/user_settings/personal_access_tokens"})
+	if reply["statusCode"] != float64(http.StatusSeeOther) {
+		t.Errorf("a stranger gets %v", reply)
+	}
 }

@@ -84,7 +84,7 @@ func TestFunctionErrorsAreJSONLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFunctionErrorsAreJSONLines$")
-			command.Env = append(os.Environ(), "PROBE="+name, "AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret")
+			command.Env = append(os.Environ(), "PROBE="+name, "AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=id", "AWS_SECRET_ACCESS_KEY=key")
 			var reported []string
 			if c.payloads != nil {
 				runtime := httptest.NewServer(&runtimeAPI{payloads: c.payloads, reported: &reported})

@@ -60,9 +60,9 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 	refuses(t, directoryParts{Must(directory.NewFinder(finder)), table}, func(p directoryParts) (*directory.Directory, error) {
 		return directory.New(p.Finder, p.Store)
 	})
-	refuses(t, directory.SignInParts{Store: table, Reader: table, Clock: now}, directory.NewSignIns)
+	refuses(t, directory.SignInParts{Store: table, Reader: table, Trail: trail.NewNotes(table), Clock: now}, directory.NewSignIns)
 	refuses(t, web.EntranceParts{
-		Provider: web.NewProvider(web.ProviderSettings{}, now), SignIns: Must(directory.NewSignIns(directory.SignInParts{Store: table, Reader: table, Clock: now})),
+		Provider: web.NewProvider(web.ProviderSettings{}, now), SignIns: Must(directory.NewSignIns(directory.SignInParts{Store: table, Reader: table, Trail: trail.NewNotes(table), Clock: now})),
 		Sealer: Must(web.NewSealer(strings.Repeat("k", web.MinCookieKeyLength))), Clock: now, Throttles: throttle.Unlimited(),
 		Log: slog.New(slog.DiscardHandler), Count: func(string, string) {},
 	}, web.NewEntrance)

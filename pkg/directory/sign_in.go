@@ -44,6 +44,11 @@ type SignInStore interface {
 	Record(ctx context.Context, events ...audit.Event) error
 }
 
+// A RefusalTrail records that somebody was not signed in. It may leave out repeated refusals.
+type RefusalTrail interface {
+	Refusal(ctx context.Context, event audit.Event) error
+}
+
 // A SignInReader reads accounts consistently. Absence is fault.ErrNotFound.
 type SignInReader interface {
 	AccountByIdentity(ctx context.Context, identity account.Identity) (account.Account, error)
@@ -61,6 +66,7 @@ type SignIns struct{ parts SignInParts }
 type SignInParts struct {
 	Store  SignInStore
 	Reader SignInReader
+	Trail  RefusalTrail
 	Clock  clock.Clock
 	// Creates says that a person without an account gets one.
 	Creates bool `optional:""`
@@ -154,7 +160,7 @@ func (s *SignIns) find(ctx context.Context, request principal.Request, person Pe
 		return account.Account{}, ErrStranger
 	case err != nil:
 		return account.Account{}, err
-	case acct.Bot:
+	case acct.Bot, !sameAddress(acct.Email, person.Email):
 		return account.Account{}, ErrStranger
 	case acct.Identity != (account.Identity{}):
 		return account.Account{}, s.refuse(ctx, request, acct, ErrOtherIdentity)
@@ -164,6 +170,20 @@ func (s *SignIns) find(ctx context.Context, request principal.Request, person Pe
 		return account.Account{}, s.refuse(ctx, request, acct, acct.Usable())
 	}
 	return s.link(ctx, principal.Visitor(acct, settings.Settings{}, request), acct, person.Identity)
+}
+
+// sameAddress compares mail addresses in any case of ASCII letters. The table's look-up folds more:
+// "K", the sign for kelvin, becomes "k", although another mailbox may have it.
+func sameAddress(a, b string) bool {
+	lower := func(s string) string {
+		return strings.Map(func(c rune) rune {
+			if 'A' <= c && c <= 'Z' {
+				return c + 'a' - 'A'
+			}
+			return c
+		}, s)
+	}
+	return lower(a) == lower(b)
 }
 
 func (s *SignIns) link(ctx context.Context, by principal.Principal, acct account.Account, identity account.Identity) (account.Account, error) {
@@ -179,7 +199,7 @@ func (s *SignIns) link(ctx context.Context, by principal.Principal, acct account
 func (s *SignIns) refuse(ctx context.Context, request principal.Request, acct account.Account, why error) error {
 	from := audit.By(principal.Principal{Request: request}, audit.Provider)
 	event := audit.OfAccount(s.parts.Clock.Now(), from, audit.SignInRefused, acct)
-	if err := s.parts.Store.Record(ctx, event); err != nil {
+	if err := s.parts.Trail.Refusal(ctx, event); err != nil {
 		return errors.Join(why, err)
 	}
 	return why

@@ -17,6 +17,7 @@ import (
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/store"
+	"latchkey/pkg/trail"
 )
 
 // A lobby is SignIns on a real table, with the accounts of ann and of root, an administrator.
@@ -39,7 +40,7 @@ func newLobby(t *testing.T, change ...func(*directory.SignInParts)) *lobby {
 	must(t, err)
 	must(t, tabledef.Create(t.Context(), client, path, "latchkey"))
 	l := &lobby{table: store.Open(client, "latchkey", store.Options{Shards: 1, Retention: time.Hour}), clock: clock.NewFake(now)}
-	parts := directory.SignInParts{Store: l.table, Reader: l.table, Clock: l.clock, Creates: true}
+	parts := directory.SignInParts{Store: l.table, Reader: l.table, Trail: trail.NewNotes(l.table), Clock: l.clock, Creates: true}
 	for _, f := range change {
 		f(&parts)
 	}
@@ -131,6 +132,46 @@ func TestNobodyIsLinkedToWhatIsNotTheirs(t *testing.T) {
 	for _, id := range []account.ID{l.ann.ID, l.root.ID} {
 		if acct, err := l.table.Account(t.Context(), id); err != nil || acct.Identity.Subject == "2" || acct.Identity.Issuer == "https://login.example.org" {
 			t.Errorf("account %s has %v, %v", id, acct.Identity, err)
+		}
+	}
+}
+
+// Breaks if a provider that lets people choose letters outside ASCII gives away accounts: the look-up
+// takes the sign for kelvin, and the long s, for a k and an s.
+func TestLookAlikeAddressesLinkNothing(t *testing.T) {
+	l := newLobby(t)
+	kim, err := l.directory.CreateByConsole(t.Context(), "", directory.Candidate{Username: "kim", Name: "Kim", Email: "kim@sales.test"})
+	must(t, err)
+	for _, email := range []string{"\u212aim@sales.test", "kim@\u017fales.test", "k\u0131m@sales.test"} {
+		_, _ = l.SignIn(t.Context(), request, person("2", email))
+		if acct, err := l.table.Account(t.Context(), kim.ID); err != nil || acct.Identity != (account.Identity{}) {
+			t.Errorf("%q links %v, %v", email, acct.Identity, err)
+		}
+	}
+	if acct, err := l.SignIn(t.Context(), request, person("1", "KIM@Sales.Test")); err != nil || acct.ID != kim.ID {
+		t.Errorf("in capitals: %s, %v", acct.ID, err)
+	}
+}
+
+// Refusals about one account are one event a minute, and hide none about another.
+func TestRefusalsDoNotFloodTheTrail(t *testing.T) {
+	l := newLobby(t)
+	_, err := l.directory.Block(t.Context(), principal.Principal{Account: l.root}, l.ann.ID)
+	must(t, err)
+	for range 5 {
+		l.wantRefusal(t, person("2", "ann@example.test"), account.ErrBlocked)
+	}
+	l.wantRefusal(t, person("2", "root@example.test"), directory.ErrOperatorLinks)
+	for who, id := range map[string]account.ID{"ann": l.ann.ID, "root": l.root.ID} {
+		count := 0
+		must(t, l.table.Events(t.Context(), audit.AccountEntity(id), now.AddDate(-1, 0, 0), now.AddDate(1, 0, 0), func(e audit.Event) bool {
+			if e.Name == audit.SignInRefused {
+				count++
+			}
+			return true
+		}))
+		if count != 1 {
+			t.Errorf("%s: %d refusals are recorded", who, count)
 		}
 	}
 }

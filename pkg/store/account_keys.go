@@ -17,10 +17,10 @@ import (
 
 const profileSort = "PROFILE"
 
-const accountPrefix = "USER#"
-
 // sessionNumber is absent until the account's sessions are ended for the first time.
 const sessionNumber = "session_number"
+
+const accountPrefix = "USER#"
 
 func accountPartition(id account.ID) string { return accountPrefix + id.String() }
 

@@ -38,10 +38,12 @@ const (
 	maxRefusalKinds = 10_000
 )
 
-// A refusalKind is what counts as the same refusal.
+// A refusalKind is what counts as the same refusal. Without a presented token, as at a sign-in, each
+// entity counts for itself, so that nobody can hide a refusal behind their own.
 type refusalKind struct {
 	presented token.ID
 	name      audit.Name
+	entity    audit.Entity // only without a presented token
 }
 
 // refusals are those of a kind.
@@ -58,8 +60,8 @@ func (n *Notes) Note(ctx context.Context, event audit.Event) error {
 }
 
 // Refusal writes an event that a refusal causes, like Note. Of the refusals with one name to one
-// presented token it writes one a minute, so that nobody can flood the trail. The next one that it
-// writes says how many it left out.
+// presented token it writes one a minute, so that nobody can flood the trail; without a token, of
+// those with one name about one entity. The next one that it writes says how many it left out.
 func (n *Notes) Refusal(ctx context.Context, event audit.Event) error {
 	omitted, due := n.count(event)
 	if !due {
@@ -113,4 +115,10 @@ func (n *Notes) dropOldest() {
 	delete(n.refusals, oldest)
 }
 
-func kindOf(event audit.Event) refusalKind { return refusalKind{event.Presented, event.Name} }
+func kindOf(event audit.Event) refusalKind {
+	kind := refusalKind{presented: event.Presented, name: event.Name}
+	if event.Presented == 0 {
+		kind.entity = event.Entity
+	}
+	return kind
+}

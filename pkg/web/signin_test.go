@@ -15,6 +15,7 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/throttle"
+	"latchkey/pkg/trail"
 )
 
 // A hall is a world that people enter by signing in with a provider.
@@ -80,7 +81,7 @@ func (h *hall) enter(t *testing.T, p *Parts, issuer string, o hallOptions) {
 	p.Sealer = made(NewSealer(o.keys...))
 	provider := NewProvider(ProviderSettings{Issuer: issuer, ClientID: identities.ClientID, AdminClaim: o.adminClaim}, h.clock)
 	h.signIns = made(directory.NewSignIns(directory.SignInParts{
-		Store: h.table, Reader: h.table, Clock: h.clock, Creates: o.strangers, ClaimRanks: provider.ClaimRanks(),
+		Store: h.table, Reader: h.table, Trail: trail.NewNotes(h.table), Clock: h.clock, Creates: o.strangers, ClaimRanks: provider.ClaimRanks(),
 	}))
 	entrance := made(NewEntrance(EntranceParts{
 		Provider: provider, SignIns: h.signIns, Sealer: p.Sealer, Clock: h.clock, Log: p.Log, Count: p.Count,

@@ -57,5 +57,5 @@ func accounts(d compose.Deployment, table *store.Table) *directory.Directory {
 
 // signIns returns the use case with which operators link identities. It signs nobody in.
 func signIns(d compose.Deployment, table *store.Table) *directory.SignIns {
-	return compose.Must(directory.NewSignIns(directory.SignInParts{Store: table, Reader: &table.Reader, Clock: d.Clock}))
+	return compose.Must(directory.NewSignIns(directory.SignInParts{Store: table, Reader: &table.Reader, Trail: trail.NewNotes(&table.Journal), Clock: d.Clock}))
 }

@@ -44,7 +44,7 @@ func Handler(d compose.Deployment, cfg config.Web) lambda.Handler {
 		Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Scopes: cfg.OIDCScopes, AdminClaim: cfg.AdminClaim,
 	}, d.Clock)
 	signIns := compose.Must(directory.NewSignIns(directory.SignInParts{
-		Store: table, Reader: reader, Clock: d.Clock, Creates: cfg.CreateAccounts, ClaimRanks: provider.ClaimRanks(),
+		Store: table, Reader: reader, Trail: trail.NewNotes(&table.Journal), Clock: d.Clock, Creates: cfg.CreateAccounts, ClaimRanks: provider.ClaimRanks(),
 	}))
 	entrance := compose.Must(web.NewEntrance(web.EntranceParts{
 		Provider: provider, SignIns: signIns, Sealer: sealer, Clock: d.Clock, Throttles: throttles, Log: d.Log, Count: d.Count,
