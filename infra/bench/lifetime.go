@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http/httptest"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,7 @@ func lifetimes(ctx context.Context, r *report) error {
 	best := time.Duration(math.MaxInt64)
 	for range turns {
 		start := time.Now()
-		if err := enforceAll(ctx, newOverlong(owners), owners*benchTokensEach); err != nil {
+		if err := enforceAll(ctx, newOverlong(owners), 1, owners*benchTokensEach); err != nil {
 			return err
 		}
 		best = min(best, time.Since(start))
@@ -39,13 +40,13 @@ func lifetimes(ctx context.Context, r *report) error {
 	r.atLeast("lifetime_tokens_per_second", owners*benchTokensEach/best.Seconds(), 1000)
 
 	few, err := peakOf(func() error {
-		return enforceAll(ctx, newOverlong(10_000/benchTokensEach), 10_000)
+		return enforceAll(ctx, newOverlong(10_000/benchTokensEach), 1, 10_000)
 	})
 	if err != nil {
 		return err
 	}
 	many, err := peakOf(func() error {
-		return enforceAll(ctx, newOverlong(100_000/benchTokensEach), 100_000)
+		return enforceAll(ctx, newOverlong(100_000/benchTokensEach), 1, 100_000)
 	})
 	if err != nil {
 		return err
@@ -56,8 +57,8 @@ func lifetimes(ctx context.Context, r *report) error {
 	return lifetimeOnEngine(ctx, r) // last, because its engine is in this heap
 }
 
-// lifetimeOnEngine runs one shard on the store and an engine in this process. Both share the
-// processors with the run.
+// lifetimeOnEngine runs on the store and an engine in this process. Both share the processors with
+// the run.
 func lifetimeOnEngine(ctx context.Context, r *report) error {
 	const owners = 2000
 	crowd := storetest.Crowd{Owners: owners, TokensEach: benchTokensEach, First: 1, On: func(account.ID, int) clock.Day {
@@ -73,22 +74,22 @@ func lifetimeOnEngine(ctx context.Context, r *report) error {
 		return err
 	}
 	start := time.Now()
-	if err := enforceAll(ctx, table, owners*benchTokensEach); err != nil {
+	if err := enforceAll(ctx, table, store.DefaultShards, owners*benchTokensEach); err != nil {
 		return err
 	}
 	r.note("with the store and the embedded engine: %.0f tokens a second", owners*benchTokensEach/time.Since(start).Seconds())
 	return nil
 }
 
-// enforceAll runs one shard that must revoke the given number of tokens and tell their owners.
-func enforceAll(ctx context.Context, table revocable, tokens int) error {
-	shard, with := 0, setup(table)
-	with.Kind, with.Limits, with.Accounts, with.Revoker, with.Shards = sweep.Lifetime, alwaysLimited{}, table, table, 1
+// enforceAll runs all shards, which must revoke the given number of tokens and tell their owners.
+func enforceAll(ctx context.Context, table revocable, shards, tokens int) error {
+	with := setup(table)
+	with.Kind, with.Limits, with.Accounts, with.Revoker, with.Shards = sweep.Lifetime, alwaysLimited{}, table, table, shards
 	s, err := sweep.NewScanner(with)
 	if err != nil {
 		return err
 	}
-	result, err := s.Run(ctx, ctx, sweep.Event{Time: scanAt.Time, Shard: &shard})
+	result, err := s.Run(ctx, ctx, sweep.Event{Time: scanAt.Time})
 	if err == nil && (!result.Done || result.Counts.Revoked != tokens || result.Counts.Mails != tokens/benchTokensEach) {
 		err = fmt.Errorf("lifetime run is done: %v, with %d tokens and %d mails", result.Done, result.Counts.Revoked, result.Counts.Mails)
 	}
@@ -152,6 +153,33 @@ func (p *overlong) PageOfTokens(_ context.Context, owner account.ID, _ string) (
 		tokens[n] = p.token(id)
 	}
 	return tokens, "", nil
+}
+
+// Posted makes the posts that the run would have written: one for each token, to its owner.
+func (p *overlong) Posted(_ context.Context, q sweep.PostQuery) (page sweep.PostPage, err error) {
+	const ownersOnPage = 100
+	first := int(q.After) + 1
+	if q.Next != "" {
+		if first, err = strconv.Atoi(q.Next); err != nil {
+			return page, err
+		}
+	}
+	last := min(p.owners, first+ownersOnPage-1)
+	for owner := first; owner <= last; owner++ {
+		for n := range benchTokensEach {
+			id, err := token.NewID(account.ID(owner), int64(n)+1)
+			if err != nil {
+				return page, err
+			}
+			page.Posts = append(page.Posts, sweep.Post{
+				To: id.Owner(), Token: id, Digest: secret.DigestFromKey(id.String()), Kind: sweep.Lifetime, ExpiresOn: p.token(id).ExpiresOn,
+			})
+		}
+	}
+	if last < p.owners {
+		page.Next = strconv.Itoa(last + 1)
+	}
+	return page, nil
 }
 
 func (p *overlong) RevokeToken(context.Context, token.Token, audit.Event) error {

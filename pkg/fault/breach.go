@@ -41,10 +41,12 @@ type Range struct{ Least, Most int }
 // Breaches are all broken rules of a request. They wrap ErrInput.
 type Breaches []Breach
 
+// Add adds a broken rule.
 func (b *Breaches) Add(field string, rule Rule, limit any) {
 	*b = append(*b, Breach{field, rule, limit})
 }
 
+// Err returns b, or nil if no rule is broken.
 func (b Breaches) Err() error {
 	if len(b) == 0 {
 		return nil

@@ -128,14 +128,14 @@ func newWorld(tb testing.TB) *world {
 
 // A stage is what a case needs in a new world. It is made once, and every world that
 // is brought there becomes a copy of that one.
-func stage(make func(testing.TB, *world)) func(testing.TB, *world) {
+func stage(prepare func(testing.TB, *world)) func(testing.TB, *world) {
 	var once sync.Once
 	var ready *world
 	return func(tb testing.TB, w *world) {
 		tb.Helper()
 		once.Do(func() {
 			started := first.world.copied()
-			make(tb, started)
+			prepare(tb, started)
 			started.snapshot(tb)
 			ready = started
 		})

@@ -214,6 +214,7 @@ func (c Crowd) Tokens() iter.Seq[token.Token] {
 	}
 }
 
+// Crowd loads a crowd.
 func (l *Loader) Crowd(ctx context.Context, c Crowd) error {
 	if err := l.Accounts(ctx, c.Accounts()); err != nil {
 		return err
