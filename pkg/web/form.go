@@ -21,6 +21,8 @@ const scopesField = "scopes[]"
 
 // A tokenForm is the form for a new token.
 type tokenForm struct {
+	// Path is where the form goes, with the base path, and the list of tokens.
+	Path                        string
 	Name, Description, Networks string
 	Expiry                      expiryField
 	Groups                      []scopeGroup
@@ -222,7 +224,7 @@ func prefills(query url.Values) bool {
 // presses the button.
 func (s *Site) newToken(v *visit) error {
 	query := v.r.URL.Query()
-	form := tokenForm{Name: query.Get("name"), Description: query.Get("description"), Owner: v.by.Account.Username}
+	form := tokenForm{Path: v.base + tokensPath, Name: query.Get("name"), Description: query.Get("description"), Owner: v.by.Account.Username}
 	if prefills(query) {
 		form.Linked = "A link filled this form in. Check every value before you create the token."
 	}
@@ -269,7 +271,7 @@ func (s *Site) duplicate(v *visit) error {
 	}
 	t := view.Token
 	form := tokenForm{
-		Name: t.Name, Description: t.Description, Networks: strings.Join(t.Networks.Texts(), "\n"), Owner: v.by.Account.Username,
+		Path: v.base + tokensPath, Name: t.Name, Description: t.Description, Networks: strings.Join(t.Networks.Texts(), "\n"), Owner: v.by.Account.Username,
 		Linked: "This is a copy of the token " + shown(t.Name) + ". The new one gets a value of its own, and the old one goes on working.",
 		Groups: s.scopeGroups(v, t.Scopes),
 	}
@@ -290,7 +292,7 @@ func (s *Site) duplicate(v *visit) error {
 func (s *Site) create(v *visit) error {
 	given := v.r.PostForm
 	form := tokenForm{
-		Name: given.Get("name"), Description: given.Get("description"), Networks: given.Get("networks"), Owner: v.by.Account.Username,
+		Path: v.base + tokensPath, Name: given.Get("name"), Description: given.Get("description"), Networks: given.Get("networks"), Owner: v.by.Account.Username,
 		Expiry: v.expiryChoices(given.Get("expires"), given.Get("expires_on")),
 	}
 	spec := lifecycle.Spec{Name: strings.TrimSpace(form.Name), Description: strings.TrimSpace(form.Description)}

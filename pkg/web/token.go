@@ -15,7 +15,7 @@ type tokenPage struct {
 	row
 	Active    bool
 	MayRotate bool
-	Scopes    []scope.Definition
+	Scopes    []heldScope
 	Networks  []string
 	Addresses []string
 	CreatedBy string
@@ -48,9 +48,7 @@ func (s *Site) show(v *visit) error {
 		}
 	}
 	page.row = rowOf(view, v.now, revoked)
-	for _, name := range t.Scopes {
-		page.Scopes = append(page.Scopes, s.definition(name))
-	}
+	page.Scopes = s.held(view)
 	for _, address := range t.LastUsedIPs {
 		page.Addresses = append(page.Addresses, address.String())
 	}
@@ -77,13 +75,23 @@ func (s *Site) show(v *visit) error {
 // mayRotate reports whether a token can have a successor; see lifecycle.Issuer.Rotate.
 func mayRotate(view lifecycle.View) bool { return !view.Revoked && !view.Token.Superseded() }
 
-func (s *Site) definition(name scope.Scope) scope.Definition {
-	for _, d := range s.parts.Issuer.Scopes().Scopes {
-		if d.Name == name {
-			return d
+// A heldScope is a scope of a token. It is idle if its owner may not hold it now.
+type heldScope struct {
+	scope.Definition
+	Idle bool
+}
+
+func (s *Site) held(view lifecycle.View) (list []heldScope) {
+	for _, name := range view.Token.Scopes {
+		held := heldScope{scope.Definition{Name: name, Description: "Not known any more."}, !view.Scopes.Has(name)}
+		for _, d := range s.parts.Issuer.Scopes().Scopes {
+			if d.Name == name {
+				held.Definition = d
+			}
 		}
+		list = append(list, held)
 	}
-	return scope.Definition{Name: name, Description: "Not known any more. It opens nothing."}
+	return list
 }
 
 // A createdPage shows a new bearer, once.
@@ -115,8 +123,13 @@ func (s *Site) created(v *visit) error {
 // A revokePage asks before a token is revoked.
 type revokePage struct {
 	tokenPage
-	Idle bool // not used for a long time
+	Idle     bool // not used for a long time
+	Rotated  bool // it has a successor, which may work
+	InAChain bool
 }
+
+// wholeChain is the value of the field reach that revokes every token of the rotation chain.
+const wholeChain = "family"
 
 // askRevoke says what stops.
 func (s *Site) askRevoke(v *visit) error {
@@ -127,10 +140,9 @@ func (s *Site) askRevoke(v *visit) error {
 	if view.Revoked {
 		return v.redirect(tokensPath + "/" + view.Token.ID.String())
 	}
-	page := revokePage{tokenPage: tokenPage{row: rowOf(view, v.now, nil), Active: view.Active}, Idle: view.In(lifecycle.Unused, v.now)}
-	for _, name := range view.Token.Scopes {
-		page.Scopes = append(page.Scopes, s.definition(name))
-	}
+	page := revokePage{tokenPage: tokenPage{row: rowOf(view, v.now, nil), Active: view.Active}, Idle: view.In(lifecycle.Unused, v.now),
+		Rotated: view.Token.Superseded(), InAChain: view.Token.Superseded() || view.Token.Previous != 0}
+	page.Scopes = s.held(view)
 	for _, address := range view.Token.LastUsedIPs {
 		page.Addresses = append(page.Addresses, address.String())
 	}
@@ -142,7 +154,8 @@ func (s *Site) revoke(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.parts.Revoker.Revoke(v.ctx, v.by, view.Token.ID, lifecycle.Alone); err != nil {
+	reach := lifecycle.Reach(v.r.PostForm.Get("reach") == wholeChain)
+	if _, err := s.parts.Revoker.Revoke(v.ctx, v.by, view.Token.ID, reach); err != nil {
 		return err
 	}
 	s.parts.Log.Info("token revoked", "request_id", v.request.ID, "token_id", int64(view.Token.ID), "owner", int64(view.Token.Owner))

@@ -57,6 +57,8 @@ const perPage = 100
 
 // A listPage is a list of tokens.
 type listPage struct {
+	// Path is the list's own path, with the base path; the pages about its tokens lie below it.
+	Path    string
 	Tiles   []tile
 	Columns []column
 	Rows    []row
@@ -149,7 +151,7 @@ func (s *Site) list(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := listPage{Group: selection.Group, Search: selection.Search, Sort: sorted, Total: own.Total}
+	page := listPage{Path: v.base + tokensPath, Group: selection.Group, Search: selection.Search, Sort: sorted, Total: own.Total}
 	link := func(changes ...string) string {
 		q := url.Values{}
 		set := func(name, value string) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/pkg/clock"
+	"latchkey/pkg/directory"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/settings"
@@ -441,8 +442,7 @@ func TestKeysetPages(t *testing.T) {
 		t.Errorf("second page: %s", text(second))
 	}
 	after := made(token.ParseID(made(url.Parse(link)).Query().Get("after")))
-	_, err := w.revoker.Revoke(t.Context(), w.as(t, "ann"), after, lifecycle.Alone)
-	check(t, err)
+	made(w.revoker.Revoke(t.Context(), w.as(t, "ann"), after, lifecycle.Alone))
 	if again := ann.page(t, link); strings.Count(again, `scope="row"`) != 30 {
 		t.Errorf("after a revocation: %d rows", strings.Count(again, `scope="row"`))
 	}
@@ -583,6 +583,30 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// Breaks if somebody believes that a rotated token is gone while its successor works.
+func TestRevokeAChain(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		form url.Values
+		left bool
+	}{{"alone", nil, true}, {"the whole chain", url.Values{"reach": {"family"}}, false}} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			old := w.issue(t, "ann", "deploy", 20)
+			next := made(w.issuer.Rotate(t.Context(), w.as(t, "ann"), old.Token.ID, lifecycle.Rotation{Overlap: time.Hour, ExpiresOn: clock.DayOf(now).AddDays(20)}))
+			w.secrets = append(w.secrets, next.Bearer.Reveal())
+			ann := w.signIn("ann")
+			if page := ann.page(t, at(old.Token.ID, "revoke")); !strings.Contains(page, `name="reach" value="family" checked`) || !strings.Contains(text(page), "Its successor works") {
+				t.Errorf("the form says: %s", text(page))
+			}
+			ann.follow(t, at(old.Token.ID, "revoke"), test.form)
+			if view := made(w.site.parts.Lister.GetOwn(t.Context(), w.as(t, "ann"), next.Token.ID)); view.Active != test.left {
+				t.Errorf("the successor is active: %t", view.Active)
+			}
+		})
+	}
+}
+
 func TestRevokeEverything(t *testing.T) {
 	w := newWorld(t)
 	for n := range 25 {
@@ -610,6 +634,23 @@ func TestRevokeEverything(t *testing.T) {
 	}
 	if view := made(w.site.parts.Lister.AllOwn(t.Context(), w.as(t, "bob"))); !view[0].Active || view[0].Token.ID != bobs.Token.ID {
 		t.Error("another person's token was revoked")
+	}
+}
+
+// A token keeps scopes that its owner may not use any more, and the page says so.
+func TestScopesWithoutEffect(t *testing.T) {
+	w := newWorld(t)
+	id := w.issue(t, "root", "administering", 20, "api", "sudo").Token.ID
+	root := w.signIn("root")
+	if page := text(root.page(t, at(id))); strings.Contains(page, "no effect") || !strings.Contains(page, "sudo risky") {
+		t.Errorf("an administrator's page says: %s", page)
+	}
+	no := false
+	if _, err := w.accounts.Update(t.Context(), w.as(t, "root"), w.people["root"].ID, directory.Change{Admin: &no}); err != nil {
+		t.Fatal(err)
+	}
+	if page := text(root.page(t, at(id))); !strings.Contains(page, "sudo no effect") {
+		t.Errorf("the page says: %s", page)
 	}
 }
 
