@@ -28,7 +28,7 @@ type door struct {
 func (d door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	own := func(origin string) bool {
 		u, err := url.Parse(origin)
-		return err == nil && (u.Scheme == "http" && u.Host == r.Host || slices.Contains(d.hosts, u.Host))
+		return err == nil && u.Host != "" && (u.Scheme == "http" && u.Host == r.Host || slices.Contains(d.hosts, u.Host))
 	}
 	foreign := func(origin string) bool { return !own(origin) }
 	switch {
