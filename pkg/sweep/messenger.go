@@ -248,11 +248,15 @@ func (m *Messenger) rotation(ctx context.Context, t token.Token) (*Rotation, err
 	return found, err
 }
 
-// rotatedAt returns when t was rotated, or the zero time. A token with an overlap does not say it, so
-// rotatedAt then looks for its successor, from the newest of the chain back.
+// rotatedAt returns when t was rotated, or the zero time. A token that was rotated with an overlap
+// before records had SupersededAt does not say it, so rotatedAt then looks for its successor, from the
+// newest of the chain back.
 func (m *Messenger) rotatedAt(ctx context.Context, t, newest token.Token) (at time.Time, err error) {
-	if t.RevokedReason == token.ReasonRotated {
+	switch {
+	case t.RevokedReason == token.ReasonRotated:
 		return t.RevokedAt, nil
+	case !t.SupersededAt.IsZero():
+		return t.SupersededAt, nil
 	}
 	const most = 50
 	for n := 0; n < most && newest.Previous != 0; n++ {

@@ -467,6 +467,10 @@ func TestTheMailSaysWhoRotatedAReportedToken(t *testing.T) {
 		{"with an overlap that is over", func(_ *desk, old, _ *token.Token, _ *audit.Event) {
 			old.RevokedReason, old.RevokedAt, old.WorksUntil = "", time.Time{}, atOne.Add(-time.Minute)
 		}, sweep.Rotation{At: rotatedAt, By: "user5", ByID: 5, From: "192.0.2.7", Newest: 2}},
+		{"with an overlap, too long ago in its chain to look for", func(_ *desk, old, next *token.Token, _ *audit.Event) {
+			old.RevokedReason, old.RevokedAt, old.WorksUntil = "", time.Time{}, atOne.Add(-time.Minute)
+			old.SupersededAt, next.Previous = rotatedAt, 0
+		}, sweep.Rotation{At: rotatedAt, By: "user5", ByID: 5, From: "192.0.2.7", Newest: 2}},
 	} {
 		eachWorld(t, test.name, func(t *testing.T, w *world) {
 			d := newDesk(w)
