@@ -3,7 +3,8 @@
 // page, calls Name. The text around it must say that it is a name which somebody gave.
 //
 // The package promises that a name stays inside its quotation marks, on one line, and that no mail
-// program or browser makes a link of any part of it. It escapes nothing: templates do that.
+// program or browser makes a link of an address in it, of a page or of a mail. It leaves digits, of
+// which some programs on phones make a number to call. It escapes nothing: templates do that.
 package quote
 
 import (
