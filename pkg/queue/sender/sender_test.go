@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,19 +28,24 @@ const queueURL = "https://sqs.eu-central-1.amazonaws.com/123456789012/leaks.fifo
 // send adds two tokens to a queue that answers as answer does, and returns what it was asked.
 func send(t *testing.T, answer func(w http.ResponseWriter, body string, try int)) (asked []map[string]any, err error) {
 	t.Helper()
+	var mu sync.Mutex
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		var in map[string]any
 		_ = json.NewDecoder(r.Body).Decode(&in)
 		in["target"] = r.Header.Get("X-Amz-Target")
 		asked = append(asked, in)
 		answer(w, in["MessageBody"].(string), len(asked))
 	}))
-	t.Cleanup(server.Close)
+	defer server.Close()
 	s := &sender.Sender{URL: queueURL, Client: sqs.New(sqs.Options{
 		Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("x", "x", ""),
 		Retryer: retry.AddWithMaxBackoffDelay(retry.NewStandard(), time.Millisecond),
 	}, sender.Configure(server.URL))}
 	err = s.Add(t.Context(), []token.ID{4194305, 8388609})
+	mu.Lock()
+	defer mu.Unlock()
 	return asked, err
 }
 
