@@ -23,10 +23,11 @@ SOAK_FLAGS    := -count=1 -timeout 2h
 FUNCTIONS     := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
 
 # What the machine itself must have for a target; infra/tools/system.sh knows the versions.
-NEEDS_build := go
-NEEDS_lint  := go python
-NEEDS_test  := go python java maven
-NEEDS_race  := $(NEEDS_test) compiler
+NEEDS_build      := go
+NEEDS_lint       := go python
+NEEDS_test       := go python java maven
+NEEDS_race       := $(NEEDS_test) compiler
+NEEDS_acceptance := $(NEEDS_test) chromium
 
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
@@ -54,6 +55,11 @@ test: needs-test tools ## every test
 .PHONY: race
 race: needs-race tools ## every test, with the race detector, which needs a C compiler
 	go test -race $(TEST_FLAGS) ./...
+
+# The build tag keeps these out of `make test`: they need browsers and servers, and minutes.
+.PHONY: acceptance
+acceptance: needs-acceptance tools ## every page in a browser and every gateway with the real servers
+	go test $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
 lint: needs-lint lint-go lint-style lint-tidy lint-template lint-vulnerabilities ## format, stock linters, our own rules, templates, vulnerabilities
@@ -127,8 +133,8 @@ build/%/bootstrap: FORCE
 
 # Installations. Each leaves a file that says which version is there, so that a second run does nothing.
 
-.PHONY: needs-build needs-lint needs-test needs-race
-needs-build needs-lint needs-test needs-race: needs-%:
+.PHONY: needs-build needs-lint needs-test needs-race needs-acceptance
+needs-build needs-lint needs-test needs-race needs-acceptance: needs-%:
 	@infra/tools/system.sh need $(NEEDS_$*)
 
 $(ENGINE)/.installed: infra/tools/dynamodb-local/pom.xml | needs-test

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Checks the programs that no other step installs.
 #
-#   system.sh need TOOL...   makes sure of these: go, python, java, maven, compiler
+#   system.sh need TOOL...   makes sure of these: go, python, java, maven, compiler, and what the acceptance
+#                            tests drive: chromium
 #   system.sh has node       succeeds if the machine's Node is recent enough; installs nothing
 #
 # `need` names everything that is missing or too old in one message. On Debian as root it then installs
@@ -82,6 +83,14 @@ check() {
 	fi
 }
 
+# present COMMAND PACKAGE... adds the command to the faults if it is missing. Any version serves.
+present() {
+	PATH=$PATH:/usr/sbin command -v "$1" >/dev/null && return
+	command=$1
+	shift
+	fault "$command: not found" "$@"
+}
+
 faults='' packages='' elsewhere=''
 fault() {
 	faults="$faults  $1
@@ -120,6 +129,7 @@ for tool; do
 		echo '#include <stdlib.h>' | $cc -E -x c - >/dev/null 2>&1 ||
 			fault "a C compiler with its library ($cc), for the race detector: not found" gcc libc6-dev
 		;;
+	chromium) present chromium chromium ;;
 	*)
 		echo "$0: unknown tool: $tool" >&2
 		exit 2
