@@ -93,7 +93,12 @@ func (api *issueAPI) spec(c *call) (lifecycle.Spec, error) {
 
 // specKey returns the faults of the parameters, or else sets the idempotency key of spec. The key
 // covers networks only if there are some, so that keys from before networks existed still match.
+//
+// Fine-grained scopes are not supported. To ignore them would make a token that opens more.
 func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
+	if c.params.has("granular_scopes") {
+		return paramError("granular_scopes is not supported: use scopes")
+	}
 	if err := c.fault(); err != nil {
 		return err
 	}

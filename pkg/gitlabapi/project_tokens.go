@@ -143,37 +143,14 @@ func (b *binder) botScopes(catalog *scope.Catalog) scope.Set {
 	return set
 }
 
-// array returns an array of strings, or nil: a JSON array, or values repeated as name[]. A bare
-// string does not count.
+// array is texts, in which a bare string does not count as a list.
 func (b *binder) array(name string) []string {
-	var texts []string
-	for _, value := range b.params[name] {
-		list, ok := value.([]any)
-		if value != nil && !ok {
-			b.reject(name, "is invalid")
-			return nil
-		}
-		if ok && texts == nil {
-			texts = []string{}
-		}
-		for _, element := range list {
-			text, ok := element.(string)
-			if !ok {
-				b.reject(name, "is invalid")
-				return nil
-			}
-			texts = append(texts, text)
-		}
+	elements, listed := b.elements(name)
+	if len(elements) > 0 && !listed {
+		b.reject(name, "is invalid")
+		return nil
 	}
-	for _, value := range b.params[name+"[]"] {
-		text, ok := value.(string)
-		if !ok {
-			b.reject(name, "is invalid")
-			return nil
-		}
-		texts = append(texts, text)
-	}
-	return texts
+	return b.texts(name)
 }
 
 func (api *issueAPI) rotateOfProject(c *call) error {

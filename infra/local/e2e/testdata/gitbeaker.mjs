@@ -93,7 +93,7 @@ async function personal() {
     await refused(admin.PersonalAccessTokens.create(gita.id, "x", ["everything"]), 400, "scopes does not have a valid value");
     await refused(admin.PersonalAccessTokens.create(gita.id, "", ["api"]), 422, "Name can't be blank");
     await refused(admin.PersonalAccessTokens.create(notThere, "x", ["api"]), 404, "404 User Not Found");
-    await refused(admin.PersonalAccessTokens.create(gita.id, "x", ["api"], { expiresAt: "soon" }), 400, "expires_at is invalid");
+    await refused(admin.PersonalAccessTokens.create(gita.id, "x", ["api"], { expiresAt: "soon" }), 400, "expires_at is invalid (write a day as YYYY-MM-DD)");
   });
 
   await check("show one", async () => {
