@@ -21,6 +21,7 @@ type Change struct {
 	Note     *string
 	Admin    *bool
 	External *bool
+	NoGroups *bool
 }
 
 var (
@@ -74,6 +75,7 @@ func (d *Directory) update(ctx context.Context, by principal.Principal, id accou
 	set(&after.Note, change.Note)
 	set(&after.Admin, change.Admin)
 	set(&after.External, change.External)
+	set(&after.NoGroups, change.NoGroups)
 	if err := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email, Note: after.Note}).check(); err != nil {
 		return account.Account{}, err
 	}

@@ -111,6 +111,7 @@ type Candidate struct {
 	Note     string
 	Admin    bool
 	External bool
+	NoGroups bool
 }
 
 // maxNameLength is the longest username and name, in characters, as in GitLab.
@@ -140,7 +141,7 @@ func (d *Directory) create(ctx context.Context, by principal.Principal, c Candid
 	}
 	acct := account.Account{
 		Username: c.Username, Name: c.Name, Email: c.Email, Note: c.Note,
-		State: account.Active, Admin: c.Admin, External: c.External,
+		State: account.Active, Admin: c.Admin, External: c.External, NoGroups: c.NoGroups,
 		CreatedAt: d.find.Clock.Now(), CreatedBy: by.Asker(),
 		NextNumber: 1,
 	}

@@ -27,6 +27,7 @@ func entityType(wire string) audit.EntityType {
 // GitLab's.
 var wireNames = map[string]string{
 	"expires_on": "expires_at", "level": "access_level", "account": "user", "parent": "parent_id",
+	"group_creation":        "can_create_group",
 	settings.Lifetime:       "max_personal_access_token_lifetime",
 	settings.ExpiryRequired: "require_personal_access_token_expiry",
 	settings.ExpiryEnforced: "enforce_pat_expiration",

@@ -21,3 +21,6 @@ var AuditText = auditText
 
 // Explained is what an operator is told of broken rules.
 var Explained = explained
+
+// GitLabSettings are the names of GitLab's settings.
+var GitLabSettings = gitlabSettings

@@ -98,6 +98,8 @@ type groupJSON struct {
 	CreatedAt      string  `json:"created_at"`
 	ParentID       *int64  `json:"parent_id"`
 	OrganizationID int     `json:"organization_id"`
+	// SharedWithGroups is empty, because nothing is shared with groups.
+	SharedWithGroups []any `json:"shared_with_groups"`
 }
 
 func (s site) groupWire(v directory.View) groupJSON {
@@ -106,5 +108,6 @@ func (s site) groupWire(v directory.View) groupJSON {
 		Name: v.Project.Name, Path: v.Project.Path, Description: v.Project.Description, Visibility: v.Project.Visibility,
 		FullName: v.FullName(), FullPath: v.FullPath(), CreatedAt: timestamp(v.Project.CreatedAt),
 		ParentID: optionalID(int64(v.Project.Parent())), OrganizationID: organization,
+		SharedWithGroups: []any{},
 	}
 }

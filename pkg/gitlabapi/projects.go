@@ -168,6 +168,7 @@ type projectJSON struct {
 	Visibility        string          `json:"visibility"`
 	CreatorID         *int64          `json:"creator_id"`
 	Permissions       permissionsJSON `json:"permissions"`
+	SharedWithGroups  []any           `json:"shared_with_groups"`
 }
 
 type namespaceJSON struct {
@@ -209,7 +210,7 @@ func (s site) projectWire(v directory.View) projectJSON {
 		CreatedAt: created, LastActivityAt: created, Topics: []string{},
 		WebURL: s.projectURL(v), Namespace: s.namespaceWire(v),
 		Visibility: v.Project.Visibility, CreatorID: optionalID(int64(v.Creator)),
-		Permissions: permissionsJSON{permissionWire(v.Direct), permissionWire(v.Inherited)},
+		Permissions: permissionsJSON{permissionWire(v.Direct), permissionWire(v.Inherited)}, SharedWithGroups: []any{},
 	}
 }
 

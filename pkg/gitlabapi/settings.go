@@ -29,7 +29,7 @@ func Settings(api *API, features *administration.Features, administration *admin
 
 func (api *settingsAPI) routes() []route {
 	return append([]route{
-		{method: "GET", path: "/version", handle: api.version},
+		{method: "GET", path: "/version", handle: api.metadata},
 		{method: "GET", path: "/metadata", handle: api.metadata},
 		{method: "GET", path: "/features", handle: api.listFeatures, adminOnly: true},
 		{method: "GET", path: "/features/definitions", handle: api.listDefinitions, adminOnly: true},
@@ -58,8 +58,6 @@ type kasJSON struct {
 	ExternalK8sProxyURL *string `json:"externalK8sProxyUrl"`
 	Version             *string `json:"version"`
 }
-
-func (api *settingsAPI) version(c *call) error { return c.json(http.StatusOK, build()) }
 
 func (api *settingsAPI) metadata(c *call) error {
 	return c.json(http.StatusOK, metadataJSON{versionJSON: build()})
