@@ -22,6 +22,7 @@ const (
 	Blank      Rule = "blank"
 	TooLong    Rule = "too long" // Limit is the most characters
 	Malformed  Rule = "malformed"
+	NotASCII   Rule = "not ASCII"
 	Reserved   Rule = "reserved"
 	Taken      Rule = "taken"
 	NotInList  Rule = "not in the list"
