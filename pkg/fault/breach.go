@@ -32,6 +32,7 @@ const (
 	TooLate    Rule = "too late"  // Limit is the last day
 	OutOfRange Rule = "out of range"
 	TooDeep    Rule = "too deep"
+	Fixed      Rule = "fixed"
 	TooMany    Rule = "too many"
 	StartOf    Rule = "start of an earlier one"
 )

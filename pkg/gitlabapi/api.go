@@ -285,6 +285,10 @@ func (c *call) normalise() error {
 		path.WriteByte('/')
 	}
 	base, own := apigateway.CutBase(path.String())
+	// As a pattern, /projects/user/{user_id} would be in conflict with /projects/{id}/members.
+	if user, found := strings.CutPrefix(own, basePath+"/projects/user/"); found && c.r.Method == http.MethodPost && strings.Trim(user, "0123456789") == "" {
+		own = basePath + "/users/" + user + "/projects"
+	}
 	if c.api.PublicURL == "" {
 		c.site += site(base)
 	}

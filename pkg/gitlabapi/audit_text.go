@@ -96,6 +96,12 @@ func auditText(e audit.Event) string {
 		return "Created project " + about
 	case audit.GroupCreated:
 		return "Created group " + about
+	case audit.ProjectUpdated, audit.GroupUpdated:
+		return fmt.Sprintf("Changed %s of %s %s", e.Change, e.Entity.Type, about)
+	case audit.ProjectClosed, audit.GroupClosed:
+		return fmt.Sprintf("Started to delete %s %s", e.Entity.Type, about)
+	case audit.ProjectDeleted, audit.GroupDeleted:
+		return fmt.Sprintf("Deleted %s %s", e.Entity.Type, about)
 	case audit.MemberAdded:
 		return fmt.Sprintf("Added a member to %s %s", e.Entity.Type, about)
 	case audit.MemberUpdated:

@@ -36,7 +36,7 @@ func (api *directoryAPI) routes() []route {
 		{method: "POST", path: "/users/{user_id}/deactivate", handle: api.deactivate, adminOnly: true, words: []row{noUser}},
 		{method: "POST", path: "/users/{user_id}/activate", handle: api.activate, adminOnly: true, words: []row{noUser}},
 	}
-	return slices.Concat(routes, api.projectRoutes(), api.groupRoutes(), api.memberRoutes(project.KindProject), api.memberRoutes(project.KindGroup))
+	return slices.Concat(routes, api.projectRoutes(), api.namespaceRoutes(), api.groupRoutes(), api.memberRoutes(project.KindProject), api.memberRoutes(project.KindGroup))
 }
 
 func (api *directoryAPI) self(c *call) error {

@@ -79,7 +79,7 @@ func TestSpellingsOfParameters(t *testing.T) {
 		"a bearer as a list":                          {query("private_token[]=x"), "private_token is invalid"},
 		"a bearer in capitals":                        {query("Private_Token=x"), "private_token is misspelled"},
 		"networks as an object":                       {form("name=n&scopes[]=api&allowed_cidrs[a]=10.0.0.0/8"), "allowed_cidrs is invalid"},
-		"a network with bits behind its length": {form("name=n&scopes[]=api&allowed_cidrs=10.0.0.5/8"), "allowed_cidrs has a block with bits behind its length (did you mean 10.0.0.0/8?)"},
+		"a network with bits behind its length":       {form("name=n&scopes[]=api&allowed_cidrs=10.0.0.5/8"), "allowed_cidrs has a block with bits behind its length (did you mean 10.0.0.0/8?)"},
 		"networks in capitals":                        {form("name=n&scopes[]=api&Allowed_CIDRs[]=10.0.0.0/8"), "allowed_cidrs is misspelled"},
 		"a day as a list":                             {form("name=n&scopes[]=api&expires_at[]=2026-06-02"), "expires_at is invalid"},
 		"a day in another form":                       {form("name=n&scopes[]=api&expires_at=02.06.2026"), badDay},

@@ -144,6 +144,7 @@ var rows = []row{
 	{err: directory.ErrNoAccount, reply: userNotFound},
 	{err: directory.ErrNoMember, reply: notFound},
 	in(lifecycle.ErrNoImpersonation, "404 Impersonation Token Not Found"),
+	{err: directory.ErrAnotherPath, reply: badRequest("`full_path` is incorrect. Enter the complete path.")},
 	{err: lifecycle.ErrNotOfProject, reply: message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
 	{err: trail.ErrTooFar, reply: failure(http.StatusMethodNotAllowed,
 		"Too many audit events to look through. Narrow the list with created_after and created_before.")},

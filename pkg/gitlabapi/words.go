@@ -142,6 +142,8 @@ func words(b fault.Breach) string {
 		return "must be after today"
 	case fault.TooLate:
 		return fmt.Sprintf("must be before %s", b.Limit)
+	case fault.Fixed:
+		return "cannot be changed"
 	case fault.StartOf:
 		return "is the start of an earlier one, whose tokens would be refused"
 	case fault.TooMany:

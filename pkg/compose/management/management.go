@@ -24,7 +24,7 @@ func Issue(d compose.Deployment) lambda.Handler {
 func Revoke(d compose.Deployment) lambda.Handler {
 	api, table := API(d), d.Table()
 	revoker := tokens.Revoker(d, table)
-	return gitlabapi.Lambda(gitlabapi.Revoke(api, revoker), gitlabapi.RevokeConsole(api, revoker, finder(d, &table.Reader)))
+	return gitlabapi.Lambda(gitlabapi.Revoke(api, revoker, remover(d, table)), gitlabapi.RevokeConsole(api, revoker, finder(d, &table.Reader)))
 }
 
 // Tokens returns the handler of functions/tokens.
@@ -49,6 +49,10 @@ func API(d compose.Deployment) *gitlabapi.API {
 
 func finder(d compose.Deployment, table *store.Reader) *directory.Finder {
 	return compose.Must(directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: d.Clock}))
+}
+
+func remover(d compose.Deployment, table *store.Table) *directory.Remover {
+	return compose.Must(directory.NewRemover(finder(d, &table.Reader), table))
 }
 
 func accounts(d compose.Deployment, table *store.Table) *directory.Directory {
