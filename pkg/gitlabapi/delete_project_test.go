@@ -14,8 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/audit"
+	"latchkey/pkg/directory"
+	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/project"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/settings"
+	"latchkey/pkg/token"
 )
 
 // Names of the tokens in acme and of those elsewhere, and what is left of the tree after its deletion.
@@ -274,6 +278,46 @@ func TestNothingComesIntoAGroupThatIsBeingDeleted(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// If this fails, a token of a large group goes on working after its deletion.
+func TestDeletionOfAThousandTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	team(t, w)
+	places := []string{"1"}
+	kinds := map[string]project.Kind{"1": project.KindGroup}
+	for i := range 49 {
+		view, err := w.accounts.CreateProject(t.Context(), w.as("owner", w.tokens["owner"]), directory.ProjectCandidate{
+			Name: fmt.Sprintf("p%d", i), Namespace: directory.Namespace{Group: []project.ID{acmeID, subID}[i%2]},
+		})
+		check(t, err)
+		id := view.Project.ID.String()
+		places, kinds[id] = append(places, id), project.KindProject
+	}
+	const tokens = 1000
+	bearers := make([]string, tokens)
+	for i := range bearers {
+		place := places[i%len(places)]
+		issued, err := w.issuer.CreateForProject(t.Context(), w.as("root", w.tokens["root"]), kinds[place], place, lifecycle.ProjectSpec{
+			Spec: lifecycle.Spec{Name: "n", Scopes: scope.Set{scope.API}},
+		})
+		check(t, err)
+		bearers[i] = issued.Bearer.Reveal()
+		w.logs.secret(bearers[i])
+	}
+	if got := throughLambda(t, w, deleting); got.status != 202 {
+		t.Fatal(got)
+	}
+	passing := 0
+	for _, bearer := range bearers {
+		if _, err := w.verifier.Verify(t.Context(), bearer, netip.MustParseAddr(inside)); !errors.Is(err, token.ErrRevoked) {
+			passing++
+		}
+	}
+	if passing > 0 {
+		t.Errorf("%d tokens pass", passing)
 	}
 }
 
