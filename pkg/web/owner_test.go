@@ -449,7 +449,7 @@ func TestMembers(t *testing.T) {
 	for _, want := range []string{
 		"“The bob” @bob Maintainer none never", "“The dan” @dan Developer none never", "“The ann” @ann Owner from acme none never",
 		fmt.Sprintf("“deploy” bot @project_%s_bot Developer “deploy” Active in 19 days", s.web.ID),
-		fmt.Sprintf("“nightly” bot @group_%s_bot Reporter from acme not shown to you", s.acme.ID),
+		fmt.Sprintf("“nightly” bot @group_%s_bot Reporter from acme of acme", s.acme.ID),
 	} {
 		if !strings.Contains(text(page), want) {
 			t.Errorf("no %q in %s", want, text(page))
