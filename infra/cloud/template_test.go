@@ -95,7 +95,7 @@ func TestProductTemplate(t *testing.T) {
 			"settings":   append(within("PutItem", "AUDIT#*", "SETTINGS"), recordsUse, settings),
 			"directory": slices.Concat(within("PutItem", "AUDIT#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"), []Permission{recordsUse},
 				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
-			"issue": slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
+			"issue": slices.Concat(ends, within("DeleteItem", "IDENTITY#*"), within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
 			"web": slices.Concat(within("PutItem", "AUDIT#*", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*"),
 				within("UpdateItem", "TOKEN#*", "USER#*", "FAMILY#*", "SEQUENCE")),
 			"revoke":    slices.Clone(ends),

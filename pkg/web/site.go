@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/invocation"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/throttle"
@@ -125,8 +125,7 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request, from proxy.Origin) 
 	v := s.newVisit(w, r, from)
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			// The log leaves the value out because it may quote the request.
-			v.err = fmt.Errorf("handler panicked with a %T at %s", panicked, panicSite(debug.Stack()))
+			v.err = invocation.Panicked(panicked)
 			if v.status == 0 {
 				v.refuse(v.err)
 			}
@@ -235,17 +234,4 @@ func (v *visit) elsewhere() error {
 		}
 	}
 	return errNoRoute
-}
-
-// panicSite returns the file and line of a panic. The arguments that a stack trace also prints may
-// be secret.
-func panicSite(stack []byte) string {
-	lines := strings.Split(string(stack), "\n")
-	for i, line := range lines {
-		if strings.HasPrefix(line, "panic(") && i+3 < len(lines) {
-			position, _, _ := strings.Cut(strings.TrimSpace(lines[i+3]), " ")
-			return position
-		}
-	}
-	return "unknown"
 }

@@ -137,6 +137,15 @@ func TestSignInThroughTheGateway(t *testing.T) {
 	if _, page := root.signIn(t, path); page.Status != http.StatusOK || !strings.Contains(page.Body, "@root") {
 		t.Errorf("an administrator who was linked by an operator: %d", page.Status)
 	}
+	if _, err := w.Functions["issue"].Invoke(t.Context(), []byte(`{"action":"unlink_identity","username":"root"}`)); err != nil {
+		t.Error(err)
+	}
+	if at, _ := root.follow(t, w.URL+path); !strings.Contains(at, "/-/sign_in") {
+		t.Errorf("the session of an unlinked account is still good: at %s", at)
+	}
+	if _, page := root.signIn(t, path); page.Status != http.StatusForbidden {
+		t.Errorf("an identity that was unlinked signs in: %d", page.Status)
+	}
 }
 
 // What people do on the page passes the permissions of its function in the template.
