@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strings"
 
+	"latchkey/pkg/administration"
 	"latchkey/pkg/apigateway"
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/invocation"
 	"latchkey/pkg/lifecycle"
@@ -48,6 +50,10 @@ type Parts struct {
 	Revoker *lifecycle.Revoker
 	Lister  *lifecycle.Lister
 	Trail   *trail.Trail
+	// Directory, Features and Settings are for the pages of administrators.
+	Directory *directory.Directory
+	Features  *administration.Features
+	Settings  *administration.Administration
 	// Verifier verifies the bearers of calendar programs.
 	Verifier *verify.Verifier
 	// Throttles belong to the instance of the function.
@@ -88,7 +94,7 @@ func New(parts Parts) (*Site, error) {
 			return nil, fmt.Errorf("public address: %w", err)
 		}
 	}
-	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.calendarRoutes(), parts.Door.routes())
+	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.calendarRoutes(), s.adminRoutes(), parts.Door.routes())
 	for i := range own {
 		rt := &own[i]
 		s.routes[rt.String()] = rt
@@ -108,6 +114,8 @@ type route struct {
 	handle handler
 	// open routes need no session.
 	open bool
+	// admin routes are there for administrators alone.
+	admin bool
 	// creates says that the route makes tokens, which is throttled.
 	creates bool
 	// again returns where to go after sign-in when a form came without a session, so that its
@@ -178,6 +186,9 @@ func (v *visit) run(unreadable string) error {
 		return err
 	}
 	v.by = by
+	if v.route.admin && !by.Account.Admin {
+		return errNoRoute
+	}
 	if v.route.creates {
 		if err := v.site.parts.Throttles.Create(by.Account.ID, v.now); err != nil {
 			return err
@@ -225,6 +236,9 @@ func (v *visit) normalise() error {
 
 // elsewhere returns the error of a path without a route, or with other methods.
 func (v *visit) elsewhere() error {
+	if v.r.URL.Path == adminPath || strings.HasPrefix(v.r.URL.Path, adminPath+"/") {
+		return errNoRoute // who may know the methods has not been asked
+	}
 	for path, methods := range v.site.methods {
 		probe := *v.r
 		probe.Method = methods[0]

@@ -69,13 +69,6 @@ type listPage struct {
 	Total int
 	// Next and First are links, or "".
 	Next, First string
-	// Soon says when the next token ends if that is soon, for the banner.
-	Soon *soon
-}
-
-type soon struct {
-	Count int
-	First moment
 }
 
 // A tile filters the list.
@@ -184,9 +177,7 @@ func (s *Site) list(v *visit) error {
 	if selection.After != 0 {
 		page.First = link()
 	}
-	if n := own.Counts[lifecycle.Ending]; n > 0 {
-		page.Soon = &soon{n, until(own.First.Start(), v.now)}
-	}
+	v.knowSoon(own.Counts[lifecycle.Ending], own.First)
 	return v.render(http.StatusOK, "tokens", "Access tokens", page)
 }
 
