@@ -23,7 +23,7 @@ func Client(cfg config.Plans, sdk aws.Config) *scheduler.Client {
 
 // Planner returns the planner of lifetime runs.
 func Planner(cfg config.Plans, client *scheduler.Client) *planner.Planner {
-	return &planner.Planner{Client: client, Group: cfg.Group, Target: cfg.Run, Role: cfg.Role, Queue: cfg.Queue}
+	return planner.New(client, planner.Planner{Group: cfg.Group, Target: cfg.Run, Role: cfg.Role, Queue: cfg.Queue})
 }
 
 // Administration returns the use case that changes settings.
