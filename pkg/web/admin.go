@@ -176,7 +176,9 @@ func (q *query) offset() int {
 
 // pages returns the links to the page before and the one behind, or "".
 func (v *visit) pages(q *query, offset int, more bool) (before, next string) {
-	link := func(page int) string { return v.base + v.r.URL.Path + "?" + with(q.Values, "page", strconv.Itoa(page)) }
+	link := func(page int) string {
+		return v.base + v.r.URL.Path + "?" + linkQuery(q.Values, "page", strconv.Itoa(page))
+	}
 	if offset > 0 {
 		before = link(offset / perPage)
 	}
@@ -186,8 +188,8 @@ func (v *visit) pages(q *query, offset int, more bool) (before, next string) {
 	return before, next
 }
 
-// with returns a query without empty parameters, and with one parameter changed.
-func with(values url.Values, name, value string) string {
+// linkQuery returns a query without empty parameters, and with one parameter changed.
+func linkQuery(values url.Values, name, value string) string {
 	changed := url.Values{}
 	for n := range values {
 		if v := values.Get(n); v != "" {

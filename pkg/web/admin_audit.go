@@ -42,7 +42,7 @@ type adminDeed struct {
 }
 
 func adminDeedOf(v *visit, e audit.Event, page trail.Page) adminDeed {
-	d := adminDeed{When: before(e.At, v.now), What: what(e), About: aboutOf(e, page), Who: authorOf(e, page), Source: e.Source, Address: e.Address}
+	d := adminDeed{When: before(e.At, v.now), What: capital(strings.ReplaceAll(string(e.Name), "_", " ")), About: aboutOf(e, page), Who: authorOf(e, page), Source: e.Source, Address: e.Address}
 	if e.Target != "" {
 		d.Target = shown(e.Target)
 	}
@@ -54,6 +54,8 @@ func adminDeedOf(v *visit, e audit.Event, page trail.Page) adminDeed {
 		d.Detail = strings.ReplaceAll(e.Change, "_", " ") + ": " + shown(e.From) + " → " + shown(e.To)
 	case e.Change != "":
 		d.Detail = strings.ReplaceAll(e.Change, "_", " ")
+	case e.Previous != 0:
+		d.Detail = fmt.Sprintf("%s was replaced by %s", e.Previous, e.Token)
 	case e.Tokens > 0:
 		d.Detail = count(e.Tokens, "token")
 	case e.Omitted > 0:
@@ -127,7 +129,7 @@ func (s *Site) adminAudit(v *visit) error {
 		return err
 	}
 	wanted.Offset, wanted.Limit = q.offset(), perPage
-	page := auditPage{Query: q, Most: maxCSVRows, CSV: v.base + adminCSVPath + "?" + with(q.Values, "page", "1")}
+	page := auditPage{Query: q, Most: maxCSVRows, CSV: v.base + adminCSVPath + "?" + linkQuery(q.Values, "page", "1")}
 	status := listStatus(q)
 	if status == http.StatusOK {
 		events, err := s.parts.Trail.Every(v.ctx, v.by, wanted)
@@ -188,7 +190,7 @@ func (s *Site) adminAuditCSV(v *visit) error {
 		rows = append(rows, csvRow(e, events))
 	}
 	if events.More {
-		next := v.base + adminCSVPath + "?" + with(q.Values, "page", strconv.Itoa(part+1))
+		next := v.base + adminCSVPath + "?" + linkQuery(q.Values, "page", strconv.Itoa(part+1))
 		v.header().Set("Link", "<"+next+`>; rel="next"`)
 		cut := make([]string, len(csvColumns))
 		cut[0] = "cut"

@@ -49,16 +49,16 @@ func (s *Site) adminImpersonations(v *visit) error {
 // An impersonatePage is the form for an impersonation token.
 type impersonatePage struct {
 	tokenForm
-	UserID account.ID
+	Owner string
 }
 
 const impersonateTitle = "New impersonation token"
 
-func (s *Site) impersonateForm(v *visit, owner account.Account) impersonatePage {
+func (s *Site) impersonateForm(v *visit, acct account.Account) impersonatePage {
 	return impersonatePage{tokenForm{
-		Path: v.base + adminUserPath(owner.ID, "/impersonation_tokens"), Owner: owner.Username, Expiry: v.expiryChoices("", ""),
-		Groups: s.scopesOf(owner, nil),
-	}, owner.ID}
+		place: place{Path: v.base + adminUserPath(acct.ID, "/impersonation_tokens")}, As: "As @" + acct.Username, Expiry: v.expiryChoices("", ""),
+		Groups: s.scopesOf(acct, nil),
+	}, acct.Username}
 }
 
 func (s *Site) adminNewImpersonation(v *visit) error {
@@ -122,25 +122,14 @@ func (s *Site) adminImpersonate(v *visit) error {
 	}
 	s.parts.Log.Info("token issued", "request_id", v.request.ID, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner), "scopes", issued.Token.Scopes.String(), "issued_by", int64(v.by.Account.ID))
 	s.parts.Count("TokensIssued", "")
-	return v.handOverAt(issued, adminUserPath(acct.ID, "/impersonation_tokens/"+issued.Token.ID.String()+"/created"))
+	return owner{place: page.place, v: v}.handOver(issued)
 }
 
-// handOverAt is handOver to another page.
-func (v *visit) handOverAt(issued lifecycle.Issued, path string) error {
-	sealed, err := v.seal(handedOver{v.by.Account.ID, issued.Token.ID, issued.Bearer.Reveal(), v.now.Add(handOverLife).Unix()})
-	if err != nil {
-		v.err = err
-	} else {
-		setCookie(v.w, handOverCookie+issued.Token.ID.String(), sealed, handOverLife)
-	}
-	return v.redirect(path)
-}
-
-// scopesOf are the scopes that tokens of owner may have.
-func (s *Site) scopesOf(owner account.Account, chosen scope.Set) []scopeGroup {
+// scopesOf are the scopes that tokens of an account may have.
+func (s *Site) scopesOf(acct account.Account, chosen scope.Set) []scopeGroup {
 	as := &visit{site: s}
-	as.by.Account = owner
-	return s.scopeGroups(as, chosen)
+	as.by.Account = acct
+	return owner{v: as}.scopeGroups(chosen)
 }
 
 // An adminCreatedPage shows a new bearer, once.
@@ -151,7 +140,7 @@ type adminCreatedPage struct {
 
 // adminCreated shows the value of a new impersonation token once. Later it goes to the token's page.
 func (s *Site) adminCreated(v *visit) error {
-	owner, err := account.ParseID(v.path("user"))
+	acct, err := account.ParseID(v.path("user"))
 	if err != nil {
 		return err
 	}
@@ -159,7 +148,7 @@ func (s *Site) adminCreated(v *visit) error {
 	if err != nil {
 		return err
 	}
-	view, err := s.parts.Lister.GetImpersonation(v.ctx, v.by, owner, id)
+	view, err := s.parts.Lister.GetImpersonation(v.ctx, v.by, acct, id)
 	if err != nil {
 		return err
 	}

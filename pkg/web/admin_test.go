@@ -473,7 +473,7 @@ func TestAllTokens(t *testing.T) {
 		}
 	}
 	page := text(root.page(t, adminAt(old.Token.ID)))
-	if !strings.Contains(page, "@bob") || !strings.Contains(page, "Created") || !strings.Contains(page, "Revoked") {
+	if !strings.Contains(page, "@bob") || !strings.Contains(page, "token issued") || !strings.Contains(page, "token revoked") {
 		t.Errorf("the token's page: %s", page)
 	}
 	if got := root.get(t, adminAt(4711<<22+1)); got.status != http.StatusNotFound {

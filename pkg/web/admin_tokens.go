@@ -7,6 +7,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
 )
@@ -24,7 +25,7 @@ type ownedRow struct {
 	row
 	OwnerID account.ID
 	Owner   string
-	Kind    string // of other than personal tokens
+	Type    string // of other than personal tokens
 }
 
 var kindWords = map[token.Kind]string{
@@ -99,6 +100,8 @@ func (s *Site) owned(v *visit, views []lifecycle.View) (rows []ownedRow, err err
 // An adminTokenPage is everything about a token of anybody.
 type adminTokenPage struct {
 	ownedRow
+	// Kind is the kind of the project whose bot has the token, or "".
+	Kind      project.Kind
 	Active    bool
 	InAChain  bool
 	Scopes    []heldScope
@@ -128,6 +131,12 @@ func (s *Site) adminView(v *visit) (lifecycle.View, adminTokenPage, error) {
 	page := adminTokenPage{
 		ownedRow: ownedRow{rowOf(view, v.now, nil), t.Owner, people[t.Owner].Username, kindWords[t.Kind]},
 		Active:   view.Active, InAChain: t.Superseded() || t.Previous != 0, Scopes: s.held(view), Networks: t.Networks.Texts(), CreatedBy: "an operator",
+	}
+	switch t.Kind {
+	case token.Project:
+		page.Kind = project.KindProject
+	case token.Group:
+		page.Kind = project.KindGroup
 	}
 	if t.CreatedBy != 0 {
 		page.CreatedBy = "@" + people[t.CreatedBy].Username

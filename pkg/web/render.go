@@ -57,8 +57,8 @@ type frame struct {
 	RequestID string
 	// Username is who is signed in, or "".
 	Username string
-	// Section is the part of the site that the page belongs to: "tokens", "ends", one of those for
-	// administrators, such as "admin/users", or "".
+	// Section is the part of the site that the page belongs to: "tokens", "projects", "ends", one of
+	// those for administrators, such as "admin/users", or "".
 	Section string
 	// Admin says that an administrator is signed in.
 	Admin bool
@@ -100,6 +100,8 @@ func (v *visit) section() string {
 		return "ends"
 	case strings.HasPrefix(v.route.path, tokensPath):
 		return "tokens"
+	case strings.HasPrefix(v.route.path, managedPath), v.route.kind != "":
+		return "projects"
 	default:
 		return ""
 	}

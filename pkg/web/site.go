@@ -19,6 +19,7 @@ import (
 	"latchkey/pkg/invocation"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
@@ -49,7 +50,9 @@ type Parts struct {
 	Issuer  *lifecycle.Issuer
 	Revoker *lifecycle.Revoker
 	Lister  *lifecycle.Lister
-	Trail   *trail.Trail
+	// Finder finds projects, groups and members.
+	Finder *directory.Finder
+	Trail  *trail.Trail
 	// Directory, Features and Settings are for the pages of administrators.
 	Directory *directory.Directory
 	Features  *administration.Features
@@ -94,7 +97,7 @@ func New(parts Parts) (*Site, error) {
 			return nil, fmt.Errorf("public address: %w", err)
 		}
 	}
-	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.calendarRoutes(), s.adminRoutes(), parts.Door.routes())
+	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.projectRoutes(), s.calendarRoutes(), s.adminRoutes(), parts.Door.routes())
 	for i := range own {
 		rt := &own[i]
 		s.routes[rt.String()] = rt
@@ -111,6 +114,8 @@ type handler func(*visit) error
 type route struct {
 	method string
 	path   string // in the form of http.ServeMux, from /-/ on
+	// kind is whose tokens the page is about: those of a project or group, or one's own for "".
+	kind   project.Kind
 	handle handler
 	// open routes need no session.
 	open bool

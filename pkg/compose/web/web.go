@@ -55,6 +55,7 @@ func Handler(d compose.Deployment, cfg config.Web, planner administration.Planne
 	site := compose.Must(web.New(web.Parts{
 		Log: d.Log, Clock: d.Clock, PublicURL: cfg.PublicURL, Visitors: entrance, Door: entrance, Sealer: sealer,
 		Issuer: tokens.Issuer(d, table), Revoker: tokens.Revoker(d, table), Lister: tokens.Lister(d, reader),
+		Finder:   finder,
 		Trail:    compose.Must(trail.New(trail.Parts{Store: reader, Reader: reader, Projects: reader, Clock: d.Clock})),
 		Verifier: d.Verifier(), Throttles: throttles, Count: d.Count,
 		Directory: compose.Must(directory.New(finder, table)), Features: planning.Features(d, table), Settings: planning.Administration(d, table, planner),
