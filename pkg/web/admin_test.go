@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
 	"net/http"
@@ -15,9 +16,11 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
@@ -716,7 +719,7 @@ func TestAuditTrailPage(t *testing.T) {
 	}
 }
 
-// What ends soon is said on every page, for administrators too, and a failure to find out hides no page.
+// What ends soon is said on every page, for administrators too.
 func TestTheBannerIsOnEveryPage(t *testing.T) {
 	w := newWorld(t)
 	id := w.issue(t, "root", "export", 5).Token.ID
@@ -765,5 +768,47 @@ func TestSizesOfPagesOfAdministrators(t *testing.T) {
 			t.Errorf("%s has %d bytes", target, len(page))
 		}
 		t.Logf("%s: %d bytes", target, len(page))
+	}
+}
+
+// failing cannot list the tokens of an owner.
+type failing struct{ lifecycle.ListStore }
+
+func (failing) TokensOfOwner(context.Context, account.ID) ([]token.Token, error) {
+	return nil, fault.ErrUnavailable
+}
+
+// Breaks if a new value is lost because its page could not find out what else ends soon.
+func TestAPageIsThereWithoutItsBanner(t *testing.T) {
+	w := newWorld(t)
+	root := w.signIn("root")
+	location := root.send(t, http.MethodPost, tokensPath, newForm()).header.Get("Location")
+	pepper := made(secret.NewPepper("a pepper for tests, of 33 letters"))
+	w.site.parts.Lister = made(lifecycle.NewLister(lifecycle.ListerParts{
+		Store: failing{w.table}, Reader: w.table, Projects: w.table, Scopes: scope.GitLab(), Pepper: pepper, Format: secret.Format{Prefixes: []string{"lkpat_"}}, Clock: w.clock,
+	}))
+	if w.bearerIn(root.page(t, location)) == "" {
+		t.Error("the value is lost")
+	}
+	root.page(t, adminFeaturesPath)
+	if !strings.Contains(w.logs.String(), "banner left out") {
+		t.Error("the log does not say so")
+	}
+}
+
+// Breaks if the page that asks before everything is revoked names tokens that nobody uses in place of
+// those that are used.
+func TestWhatWasUsedLastComesFirst(t *testing.T) {
+	at := func(id token.ID, at time.Time) lifecycle.View {
+		return lifecycle.View{Token: token.Token{ID: id, LastUsedAt: at}}
+	}
+	// The order of a list puts what was never used first.
+	views := []lifecycle.View{at(1, time.Time{}), at(2, time.Time{}), at(3, now), at(4, now.Add(-time.Hour))}
+	var got []token.ID
+	for _, v := range usedLast(views, 3) {
+		got = append(got, v.Token.ID)
+	}
+	if !slices.Equal(got, []token.ID{3, 4, 1}) {
+		t.Errorf("%v", got)
 	}
 }

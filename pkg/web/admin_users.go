@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"latchkey/pkg/account"
@@ -230,15 +229,6 @@ func (s *Site) adminRevokeAllForm(v *visit, acct account.Account, status int, pa
 		page.Names = append(page.Names, rowOf(view, v.now, nil))
 	}
 	return v.render(status, "admin_revoke_all", "Revoke everything?", page)
-}
-
-// usedLast returns the first n of views in the order of their last use, the latest first, and those
-// that were never used behind all others.
-func usedLast(views []lifecycle.View, n int) []lifecycle.View {
-	used := slices.DeleteFunc(slices.Clone(views), func(v lifecycle.View) bool { return v.Token.LastUsedAt.IsZero() })
-	unused := slices.DeleteFunc(slices.Clone(views), func(v lifecycle.View) bool { return !v.Token.LastUsedAt.IsZero() })
-	all := slices.Concat(used, unused)
-	return all[:min(n, len(all))]
 }
 
 func (s *Site) adminRevokeAll(v *visit) error {
