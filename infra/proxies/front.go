@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -31,7 +32,8 @@ type Front struct {
 }
 
 // NewFront starts a Front on 127.0.0.1 whose certificate lies in folder. Requests go to latchkey, with the host that
-// this URL has. saw, unless it is nil, gets each request and its answer before the proxy does.
+// this URL has. saw, unless it is nil, gets each request and its answer before the proxy does; the request's
+// RequestURI is as the proxy sent it.
 func NewFront(ctx context.Context, folder, latchkey string, saw func(*http.Request, *http.Response)) (*Front, error) {
 	target, err := url.Parse(latchkey)
 	if err != nil {
@@ -49,6 +51,7 @@ func NewFront(ctx context.Context, folder, latchkey string, saw func(*http.Reque
 	pass := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, ""
+			r.Out.URL.Opaque, _, _ = strings.Cut(r.In.RequestURI, "?") // as sent, where Go would spell it anew
 			// ReverseProxy drops these; the local gateway has them from whoever called.
 			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 				if values := r.In.Header.Values(name); len(values) > 0 {

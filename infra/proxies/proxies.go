@@ -8,10 +8,12 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +46,7 @@ type Program struct {
 	listen  string   // how a sample names the address of the proxy
 	here    string   // the same for a port of 127.0.0.1
 	// write puts a sample into a folder and returns the arguments that start it.
-	write func(folder, sample string, substitute func(string) (string, error)) ([]string, error)
+	write func(folder, sample string, substitute func(string) string) ([]string, error)
 }
 
 // Nginx and the others are the proxies with samples.
@@ -145,9 +147,9 @@ func Start(ctx context.Context, p Program, folder, sample string, at Place) (*Se
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
-		for _, text := range []string{"listen", "latchkey", "backend", "authorities"} {
+		for _, text := range slices.AppendSeq([]string{"listen", "latchkey", "backend", "authorities"}, maps.Keys(at.More)) {
 			if !used[text] {
-				return nil, fmt.Errorf("%s: the sample %s names no address of %s", p.Name, sample, text)
+				return nil, fmt.Errorf("%s: the sample %s does not name: %s", p.Name, sample, text)
 			}
 		}
 		process, err := child.Start(folder, nil, path, arguments...)
@@ -164,8 +166,8 @@ func Start(ctx context.Context, p Program, folder, sample string, at Place) (*Se
 }
 
 // substitute returns what replaces the addresses in a sample and notes which it has found.
-func (at Place) substitute(p Program, port int, used map[string]bool) func(string) (string, error) {
-	return func(content string) (string, error) {
+func (at Place) substitute(p Program, port int, used map[string]bool) func(string) string {
+	return func(content string) string {
 		replace := func(what, from, to string) {
 			if strings.Contains(content, from) {
 				used[what] = true
@@ -180,11 +182,8 @@ func (at Place) substitute(p Program, port int, used map[string]bool) func(strin
 		replace("authorities", Authorities, at.Authorities)
 		for from, to := range at.More {
 			replace(from, from, to)
-			if !used[from] {
-				return "", fmt.Errorf("the sample does not name %s", from)
-			}
 		}
-		return content, nil
+		return content
 	}
 }
 
@@ -221,16 +220,12 @@ func (s *Server) await(ctx context.Context) error {
 }
 
 // put writes a sample's file into the folder, with other addresses.
-func put(folder, from, to string, substitute func(string) (string, error)) error {
+func put(folder, from, to string, substitute func(string) string) error {
 	raw, err := Samples.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	content, err := substitute(string(raw))
-	if err != nil {
-		return fmt.Errorf("%s: %w", from, err)
-	}
-	return os.WriteFile(filepath.Join(folder, to), []byte(content), 0o600)
+	return os.WriteFile(filepath.Join(folder, to), []byte(substitute(string(raw))), 0o600)
 }
 
 // nginxMain includes the samples as an operator's nginx.conf does. One process, because workers would outlive a
@@ -247,22 +242,23 @@ http {
 }
 `
 
-func writeNginx(folder, sample string, substitute func(string) (string, error)) ([]string, error) {
+func writeNginx(folder, sample string, substitute func(string) string) ([]string, error) {
 	if err := os.WriteFile(filepath.Join(folder, "nginx.conf"), []byte(nginxMain), 0o600); err != nil {
 		return nil, err
 	}
 	err := errors.Join(
 		put(folder, "nginx/latchkey.conf", "latchkey.conf", substitute),
+		put(folder, "nginx/latchkey_server.conf", "latchkey_server.conf", substitute),
 		put(folder, "nginx/"+sample+".conf", "sample.conf", substitute),
 	)
 	return []string{"-p", folder, "-c", "nginx.conf"}, err
 }
 
-func writeTraefik(folder, sample string, substitute func(string) (string, error)) ([]string, error) {
+func writeTraefik(folder, sample string, substitute func(string) string) ([]string, error) {
 	// The file provider watches its file and would notice this one late.
 	err := put(folder, "traefik/"+sample+".yaml", sample+".yaml", substitute)
 	if err == nil {
-		err = put(folder, "traefik/traefik.yaml", "traefik.yaml", func(content string) (string, error) {
+		err = put(folder, "traefik/traefik.yaml", "traefik.yaml", func(content string) string {
 			return substitute(strings.Replace(content, "filename: api.yaml", "filename: "+sample+".yaml", 1))
 		})
 	}
@@ -278,14 +274,14 @@ const caddyMain = `{
 import sample.Caddyfile
 `
 
-func writeCaddy(folder, sample string, substitute func(string) (string, error)) ([]string, error) {
+func writeCaddy(folder, sample string, substitute func(string) string) ([]string, error) {
 	if err := os.WriteFile(filepath.Join(folder, "Caddyfile"), []byte(caddyMain), 0o600); err != nil {
 		return nil, err
 	}
 	return []string{"run", "--config", "Caddyfile", "--adapter", "caddyfile"}, put(folder, "caddy/"+sample+".Caddyfile", "sample.Caddyfile", substitute)
 }
 
-func writeEnvoy(folder, sample string, substitute func(string) (string, error)) ([]string, error) {
+func writeEnvoy(folder, sample string, substitute func(string) string) ([]string, error) {
 	return []string{"-c", "envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"},
 		put(folder, "envoy/"+sample+".yaml", "envoy.yaml", substitute)
 }

@@ -61,7 +61,7 @@ func TestAnswers(t *testing.T) {
 					name: "throttled is 429 and says when", answer: refuse(http.StatusTooManyRequests, "throttled"),
 					want: http.StatusTooManyRequests, header: "Retry-After",
 				},
-				{name: "unavailable is 503", answer: refuse(http.StatusServiceUnavailable, "unavailable"), want: http.StatusServiceUnavailable},
+				{name: "unavailable is 503", answer: refuse(http.StatusServiceUnavailable, "undecided"), want: http.StatusServiceUnavailable},
 				{
 					name: "a throttled API Gateway is 429", answer: answer{http.StatusTooManyRequests, http.Header{"Retry-After": {"7"}}},
 					want: http.StatusTooManyRequests, header: "Retry-After",
