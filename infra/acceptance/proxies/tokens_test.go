@@ -32,15 +32,15 @@ func TestTokens(t *testing.T) {
 				status       int
 				challenge    string
 			}{
-				"in PRIVATE-TOKEN":         {path: "/orders/42", header: http.Header{"Private-Token": {reader}}, status: yes},
-				"as Bearer":                {path: "/orders/42", header: http.Header{"Authorization": {"Bearer " + reader}}, status: yes},
-				"as a password":            {path: "/orders/42", header: http.Header{"Authorization": {basic}}, status: yes},
-				"in the query":             {path: "/orders/42?private_token=" + reader, status: yes},
-				"none":                     {path: "/orders/42", status: who, challenge: "Bearer"},
-				"wrong":                    {path: "/orders/42", header: http.Header{"Private-Token": {reader + "x"}}, status: who, challenge: "Bearer"},
-				"two that differ":          {path: "/orders/42", header: http.Header{"Private-Token": {reader}, "Authorization": {"Bearer " + writer}}, status: http.StatusBadRequest},
-				"without the scope":        {method: http.MethodPost, path: "/orders/42", header: http.Header{"Private-Token": {reader}}, status: no},
-				"of another path":          {path: "/admin/42", header: http.Header{"Private-Token": {reader}}, status: no},
+				"in PRIVATE-TOKEN":  {path: "/orders/42", header: http.Header{"Private-Token": {reader}}, status: yes},
+				"as Bearer":         {path: "/orders/42", header: http.Header{"Authorization": {"Bearer " + reader}}, status: yes},
+				"as a password":     {path: "/orders/42", header: http.Header{"Authorization": {basic}}, status: yes},
+				"in the query":      {path: "/orders/42?private_token=" + reader, status: yes},
+				"none":              {path: "/orders/42", status: who, challenge: "Bearer"},
+				"wrong":             {path: "/orders/42", header: http.Header{"Private-Token": {reader + "x"}}, status: who, challenge: "Bearer"},
+				"two that differ":   {path: "/orders/42", header: http.Header{"Private-Token": {reader}, "Authorization": {"Bearer " + writer}}, status: http.StatusBadRequest},
+				"without the scope": {method: http.MethodPost, path: "/orders/42", header: http.Header{"Private-Token": {reader}}, status: no},
+				"of another path":   {path: "/admin/42", header: http.Header{"Private-Token": {reader}}, status: no},
 			} {
 				header := c.header.Clone()
 				if header == nil {
