@@ -61,7 +61,7 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 # The build tag keeps these out of `make test`: they need browsers and servers, and minutes.
 .PHONY: acceptance
 acceptance: needs-acceptance tools $(PROXIES)/.installed $(CDK)/.installed ## every page in a browser and every gateway with the real servers
-	go test $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
+	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
 lint: needs-lint lint-go lint-style lint-tidy lint-template lint-vulnerabilities ## format, stock linters, our own rules, templates, vulnerabilities

@@ -73,7 +73,7 @@ var (
 func All() []Program { return []Program{Nginx, Traefik, Caddy, Envoy} }
 
 // ErrMissing means that a proxy is not installed.
-var ErrMissing = errors.New("not installed: `make acceptance` installs it")
+var ErrMissing = errors.New("not installed: `make acceptance` and `make bench` install it")
 
 func (p Program) path() (string, error) {
 	table, err := tabledef.Path()
