@@ -28,6 +28,12 @@ type place struct {
 // answers its questions.
 func newPlace(t *testing.T, program proxies.Program, sample, latchkey string) *place {
 	t.Helper()
+	return newPlaceWith(t, program, sample, latchkey, nil)
+}
+
+// newPlaceWith is newPlace with more texts of the sample to replace.
+func newPlaceWith(t *testing.T, program proxies.Program, sample, latchkey string, more map[string]string) *place {
+	t.Helper()
 	p, folder := &place{}, t.TempDir()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		length, _ := io.Copy(io.Discard, r.Body)
@@ -47,7 +53,7 @@ func newPlace(t *testing.T, program proxies.Program, sample, latchkey string) *p
 	check(t, err)
 	t.Cleanup(func() { _ = p.front.Close() })
 	p.proxy, err = proxies.Start(t.Context(), program, folder, sample, proxies.Place{
-		Latchkey: p.front.Address, Authorities: p.front.Authorities, Backend: backend.Listener.Addr().String(),
+		Latchkey: p.front.Address, Authorities: p.front.Authorities, Backend: backend.Listener.Addr().String(), More: more,
 	})
 	check(t, err)
 	t.Cleanup(func() {
