@@ -15,6 +15,7 @@
 //	account changed                     AccountUpdated for each attribute
 //	account blocked, deactivated, ...   one event of the new state
 //	identity linked to an account       IdentityLinked
+//	identity taken from an account      IdentityUnlinked
 //	sessions ended by signing out       SignedOut
 //	project or group created            ProjectCreated, GroupCreated
 //	project or group changed            ProjectUpdated, GroupUpdated for each attribute
@@ -99,6 +100,7 @@ const (
 	SignInRefused        Name = "user_sign_in_refused"
 	SignedOut            Name = "user_signed_out"
 	IdentityLinked       Name = "user_identity_linked"
+	IdentityUnlinked     Name = "user_identity_unlinked"
 
 	TokenReported         Name = "personal_access_token_reported"
 	ImpersonationReported Name = "impersonation_token_reported"
@@ -187,6 +189,16 @@ var tokenNames = map[token.Kind][7]Name{
 
 // NameOf returns the name of the event when deed is done with a token of this kind.
 func NameOf(kind token.Kind, deed Deed) Name { return tokenNames[kind][deed] }
+
+// Deed returns what the name says was done with a token of any kind. known is false for other events.
+func (n Name) Deed() (done Deed, known bool) {
+	for _, names := range tokenNames {
+		if i := slices.Index(names[:], n); i >= 0 {
+			return Deed(i), true
+		}
+	}
+	return 0, false
+}
 
 // OfImpersonation reports whether the name is about impersonation tokens, which only administrators
 // may know about.
