@@ -11,7 +11,7 @@ func EveryRoute() (all []Served) {
 		if rt.open {
 			continue
 		}
-		all = append(all, Served{rt.method, basePath + rt.path})
+		all = append(all, Served{rt.method, rt.fullPath()})
 	}
 	return all
 }

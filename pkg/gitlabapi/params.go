@@ -74,6 +74,7 @@ func (c *call) read(maxBody int64) error {
 	if err != nil {
 		return tooLarge
 	}
+	c.body = body
 	if len(bytes.TrimSpace(body)) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return nil
 	}

@@ -289,6 +289,9 @@ func (c *call) refuse(err error) {
 		c.err = err
 	}
 	said := c.replyTo(err)
+	if c.route != nil && c.route.reads != nil {
+		said = inGraphQL(said)
+	}
 	c.header().Set("Content-Type", "application/json")
 	if said.challenge != "" {
 		c.header().Set("WWW-Authenticate", said.challenge)

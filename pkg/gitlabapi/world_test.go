@@ -35,6 +35,7 @@ import (
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
+	composesettings "latchkey/pkg/compose/settings"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
@@ -356,7 +357,7 @@ func (w *world) function(name string) proxy.Handler {
 	case "directory":
 		return gitlabapi.Directory(w.api(name), w.accounts)
 	case "settings":
-		return gitlabapi.Settings(w.api(name), w.features, w.administration, w.trail)
+		return gitlabapi.Settings(w.api(name), w.features, w.administration, w.trail, w.accounts.Finder, composesettings.Graph{})
 	case "leaks":
 		return gitlabapi.Leaks(w.api(name), w.revoker, w.queue)
 	}

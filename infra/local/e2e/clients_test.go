@@ -92,6 +92,14 @@ func TestRequestsOfRealClients(t *testing.T) {
 			t.Errorf("%s: %d %s\nwant %d %s", c.what, c.reply.Status, c.reply.Body, c.status, c.contains)
 		}
 	}
+	// Terraform's provider asks GraphQL who it is.
+	const query, answer = `{"query":"query {currentUser {name, bot, groupCount, id, namespace{id}, publicEmail, username}}"}`, `"id":"gid://gitlab/User/1"`
+	if got := w.Do(t, root.Bearer, "POST", "/api/graphql", query); got.Status != 200 || !strings.Contains(got.Body, answer) {
+		t.Errorf("GraphQL: %d %s", got.Status, got.Body)
+	}
+	if got := w.Do(t, root.Bearer, "POST", "/api/graphql", `{"query":"{projects{nodes{id}}}"}`); got.Status != 200 || !strings.HasPrefix(got.Body, `{"errors":[`) {
+		t.Errorf("GraphQL: %d %s", got.Status, got.Body)
+	}
 	var version, metadata json.RawMessage
 	decode(t, form("GET", "/version", "").Body, &version)
 	decode(t, form("GET", "/metadata", "").Body, &metadata)
