@@ -34,10 +34,11 @@ type policyKey struct {
 	reach  scope.Reach
 }
 
-// opened is what a token opens on an API and stage: as grants, and as a policy.
+// opened is what a token opens on an API and stage: as grants, except for what is withheld, and as a policy.
 type opened struct {
-	grants []scope.Grant
-	policy events.APIGatewayCustomAuthorizerPolicy
+	grants   []scope.Grant
+	withheld []scope.Grant
+	policy   events.APIGatewayCustomAuthorizerPolicy
 }
 
 func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal.Principal, api string) opened {
@@ -48,8 +49,8 @@ func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal
 	if kept {
 		return made
 	}
-	made.grants = catalog.Grants(caller.Scopes, key.reach)
-	made.policy = policyFor(made.grants, denied, api)
+	made.grants, made.withheld = catalog.Grants(caller.Scopes, key.reach), catalog.Withheld(caller.Scopes, key.reach)
+	made.policy = policyFor(made.grants, made.withheld, denied, api)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kept == nil || len(p.kept) >= maxPolicies {
@@ -59,11 +60,10 @@ func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal
 	return made
 }
 
-// allows reports whether the grants open method on path.
+// allows reports whether method on path is open.
 func (o opened) allows(method, path string) bool {
-	return slices.ContainsFunc(o.grants, func(g scope.Grant) bool {
-		return (g.Method == "*" || g.Method == method) && scope.Match(g.Path, path)
-	})
+	opens := func(g scope.Grant) bool { return g.Opens(method, path) }
+	return slices.ContainsFunc(o.grants, opens) && !slices.ContainsFunc(o.withheld, opens)
 }
 
 // reach returns the limit of where a token may be used.
@@ -83,21 +83,27 @@ func reach(t token.Token) scope.Reach {
 // depends only on the token's scopes and reach and on the scope table, so it stays right when the
 // gateway caches it for other routes. It also denies ambiguous paths, because a cached policy is
 // applied without asking again.
-func policyFor(grants []scope.Grant, denied []string, api string) events.APIGatewayCustomAuthorizerPolicy {
+func policyFor(grants, withheld []scope.Grant, denied []string, api string) events.APIGatewayCustomAuthorizerPolicy {
 	if len(grants) == 0 {
 		return denyEverything(api)
 	}
 	allow := statement("Allow", make([]string, 0, len(grants)))
-	for _, grant := range grants {
-		for _, resource := range grant.Resources() {
-			allow.Resource = append(allow.Resource, api+"/"+resource)
-		}
-	}
-	deny := statement("Deny", make([]string, 0, len(denied)))
+	allow.Resource = appendResources(allow.Resource, api, grants)
+	deny := statement("Deny", make([]string, 0, len(denied)+len(withheld)))
 	for _, pattern := range denied {
 		deny.Resource = append(deny.Resource, api+"/"+pattern)
 	}
+	deny.Resource = appendResources(deny.Resource, api, withheld)
 	return events.APIGatewayCustomAuthorizerPolicy{Version: policyVersion, Statement: []events.IAMPolicyStatement{allow, deny}}
+}
+
+func appendResources(resources []string, api string, grants []scope.Grant) []string {
+	for _, grant := range grants {
+		for _, resource := range grant.Resources() {
+			resources = append(resources, api+"/"+resource)
+		}
+	}
+	return resources
 }
 
 func denyEverything(api string) events.APIGatewayCustomAuthorizerPolicy {

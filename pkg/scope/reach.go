@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"latchkey/pkg/exactjson"
 )
 
 // A Reach limits where a token may be used, whatever its scopes are. The zero Reach is nowhere, so
@@ -64,6 +66,11 @@ func (c *Catalog) within(reach Reach) []string {
 	return filled
 }
 
+// reaches reports whether path lies within reach.
+func (c *Catalog) reaches(reach Reach, path string) bool {
+	return reach == Everywhere() || slices.ContainsFunc(c.within(reach), func(pattern string) bool { return Match(pattern, path) })
+}
+
 // validProjectPath requires the id to be a whole segment. Next to a `*` or a digit, the id 9 would
 // also match what belongs to 90.
 func validProjectPath(path string) bool {
@@ -75,28 +82,30 @@ func validProjectPath(path string) bool {
 	return validPattern(path)
 }
 
-// checkReach returns the faults of the paths of projects or groups. If a path and a rule intersect
+// checkReach adds the faults of the paths of projects or groups. If a path and a rule intersect
 // in too many patterns, the rule would open nothing to their tokens. The operator learns this
 // before any token is refused.
-func (c *Catalog) checkReach(what string, paths []string) (faults []error) {
-	for _, path := range paths {
+func (c *Catalog) checkReach(places *exactjson.Places, what string, paths []string) {
+	valid := true
+	at := func(i int) string { return fmt.Sprintf("%s_paths[%d]", what, i) }
+	for i, path := range paths {
 		if !validProjectPath(path) {
-			faults = append(faults, fmt.Errorf("%s path %q: not a pattern that starts with / or *, in which {id} is a whole segment", what, path))
+			valid = false
+			places.Fault(at(i), "%s path %q: not a pattern that starts with / or *, in which {id} is a whole segment", what, path)
 		}
 	}
-	if len(faults) > 0 {
-		return faults
+	if !valid {
+		return
 	}
-	for _, path := range paths {
+	for i, path := range paths {
 		for _, rule := range c.Rules {
 			_, short := intersect(rule.Path, fill(path, 1))
 			_, long := intersect(rule.Path, fill(path, math.MaxInt64))
 			if !short || !long {
-				faults = append(faults, fmt.Errorf("%s path %q: meets the rule path %q in too many or too long patterns", what, path, rule.Path))
+				places.Fault(at(i), "%s path %q: meets the rule path %q in too many or too long patterns", what, path, rule.Path)
 			}
 		}
 	}
-	return faults
 }
 
 // confined returns the part of grants within reach.
@@ -141,6 +150,12 @@ func intersect(a, b string) ([]string, bool) {
 		return nil, false
 	}
 	return patterns, true
+}
+
+// meet reports whether some path may match both patterns.
+func meet(a, b string) bool {
+	patterns, all := intersect(a, b)
+	return len(patterns) > 0 || !all
 }
 
 // single replaces adjacent wildcards by one.
