@@ -72,11 +72,8 @@ func TestPoliciesOfAnyTableStayRight(t *testing.T) {
 			})
 		}
 		for range rapid.IntRange(0, 2).Draw(rt, "endpoints") {
-			own.GraphQL = append(own.GraphQL, scope.GraphQL{
-				Path:          rapid.SampledFrom([]string{"/a", "/a/*", "/b*", "/api/v4/user", "*"}).Draw(rt, "endpoint"),
-				ReadScopes:    []scope.Scope{rapid.SampledFrom([]scope.Scope{"x", "y"}).Draw(rt, "read_scope")},
-				BackendJudges: rapid.Bool().Draw(rt, "backend_judges"),
-			})
+			own.GraphQLPaths = append(own.GraphQLPaths, rapid.SampledFrom([]string{"/a", "/a/*", "/b*", "/api/v4/user", "*"}).Draw(rt, "endpoint"))
+			own.JudgedByBackend = append(own.JudgedByBackend, rapid.SampledFrom([]string{"/a", "/a/*", "/c", "*"}).Draw(rt, "judged"))
 		}
 		text, err := json.Marshal(own)
 		check(t, err)
@@ -93,7 +90,8 @@ func TestPoliciesOfAnyTableStayRight(t *testing.T) {
 		for _, path := range paths {
 			for _, method := range methods {
 				got, want := evaluate(policy, apiARN+"/prod/"+method+path), loaded.Allows(asking, scope.Everywhere(), method, path)
-				if got != want {
+				// Withheld goes by whole patterns of endpoints, so there a policy may refuse more, never less.
+				if got && !want || got != want && len(own.GraphQLPaths) == 0 {
 					rt.Fatalf("%v with %v: %s %s passes = %t, want %t\n%v", asking, own.Rules, method, path, got, want, policy)
 				}
 			}

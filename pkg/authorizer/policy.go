@@ -8,7 +8,6 @@ import (
 
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/token"
 )
 
 const (
@@ -34,23 +33,25 @@ type policyKey struct {
 	reach  scope.Reach
 }
 
-// opened is what a token opens on an API and stage: as grants, except for what is withheld, and as a policy.
+// opened is what a token opens on an API and stage: as grants, and as a policy.
 type opened struct {
-	grants   []scope.Grant
-	withheld []scope.Grant
+	grants []scope.Grant
+	// withheld are patterns of what the grants would open and do not.
+	withheld []string
 	policy   events.APIGatewayCustomAuthorizerPolicy
 }
 
 func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal.Principal, api string) opened {
-	key := policyKey{api, caller.Scopes.String(), reach(caller.Token)}
+	key := policyKey{api, caller.Scopes.String(), caller.Token.Reach()}
 	p.mu.RLock()
 	made, kept := p.kept[key]
 	p.mu.RUnlock()
 	if kept {
 		return made
 	}
-	made.grants, made.withheld = catalog.Grants(caller.Scopes, key.reach), catalog.Withheld(caller.Scopes, key.reach)
-	made.policy = policyFor(made.grants, made.withheld, denied, api)
+	made.grants = catalog.Grants(caller.Scopes, key.reach)
+	made.withheld = catalog.Withheld(made.grants)
+	made.policy = policyFor(made.grants, slices.Concat(denied, made.withheld), api)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kept == nil || len(p.kept) >= maxPolicies {
@@ -60,50 +61,32 @@ func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal
 	return made
 }
 
-// allows reports whether method on path is open.
+// allows reports whether the grants open method on path.
 func (o opened) allows(method, path string) bool {
-	opens := func(g scope.Grant) bool { return g.Opens(method, path) }
-	return slices.ContainsFunc(o.grants, opens) && !slices.ContainsFunc(o.withheld, opens)
-}
-
-// reach returns the limit of where a token may be used.
-func reach(t token.Token) scope.Reach {
-	switch t.Kind {
-	case token.Personal, token.Impersonation:
-		return scope.Everywhere()
-	case token.Project:
-		return scope.InProject(int64(t.Project))
-	case token.Group:
-		return scope.InGroup(int64(t.Project))
-	}
-	return scope.Reach{} // an unknown kind opens nothing
+	return !scope.Denied(o.withheld, method, path) && slices.ContainsFunc(o.grants, func(g scope.Grant) bool {
+		return (g.Method == "*" || g.Method == method) && scope.Match(g.Path, path)
+	})
 }
 
 // policyFor returns a policy with everything that a token's grants open on an API and stage. It
 // depends only on the token's scopes and reach and on the scope table, so it stays right when the
 // gateway caches it for other routes. It also denies ambiguous paths, because a cached policy is
 // applied without asking again.
-func policyFor(grants, withheld []scope.Grant, denied []string, api string) events.APIGatewayCustomAuthorizerPolicy {
+func policyFor(grants []scope.Grant, denied []string, api string) events.APIGatewayCustomAuthorizerPolicy {
 	if len(grants) == 0 {
 		return denyEverything(api)
 	}
 	allow := statement("Allow", make([]string, 0, len(grants)))
-	allow.Resource = appendResources(allow.Resource, api, grants)
-	deny := statement("Deny", make([]string, 0, len(denied)+len(withheld)))
+	for _, grant := range grants {
+		for _, resource := range grant.Resources() {
+			allow.Resource = append(allow.Resource, api+"/"+resource)
+		}
+	}
+	deny := statement("Deny", make([]string, 0, len(denied)))
 	for _, pattern := range denied {
 		deny.Resource = append(deny.Resource, api+"/"+pattern)
 	}
-	deny.Resource = appendResources(deny.Resource, api, withheld)
 	return events.APIGatewayCustomAuthorizerPolicy{Version: policyVersion, Statement: []events.IAMPolicyStatement{allow, deny}}
-}
-
-func appendResources(resources []string, api string, grants []scope.Grant) []string {
-	for _, grant := range grants {
-		for _, resource := range grant.Resources() {
-			resources = append(resources, api+"/"+resource)
-		}
-	}
-	return resources
 }
 
 func denyEverything(api string) events.APIGatewayCustomAuthorizerPolicy {

@@ -5,6 +5,7 @@ import (
 	_ "embed" // Latchkey's own catalog is a file like an operator's
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -24,8 +25,13 @@ type Catalog struct {
 	ProjectPaths []string `json:"project_paths,omitempty"`
 	// GroupPaths are the same for tokens of groups.
 	GroupPaths []string `json:"group_paths,omitempty"`
-	// GraphQL are the GraphQL endpoints.
-	GraphQL []GraphQL `json:"graphql,omitempty"`
+	// GraphQLPaths are patterns of GraphQL endpoints. Method and path do not tell there what a request
+	// does, so scopes that do not open POST open nothing; see OpensReading.
+	GraphQLPaths []string `json:"graphql_paths,omitempty"`
+	// JudgedByBackend are patterns of paths on which the backend itself refuses what the scopes that it is
+	// told do not allow. There, whatever opens GET also opens POST on a GraphQL endpoint, and pulling code
+	// opens a request for large files that nobody has read.
+	JudgedByBackend []string `json:"judged_by_backend,omitempty"`
 }
 
 // A Rule opens paths to tokens with any one of its scopes.
@@ -110,7 +116,13 @@ func (c *Catalog) check(places *exactjson.Places) {
 	}
 	c.checkReach(places, "project", c.ProjectPaths)
 	c.checkReach(places, "group", c.GroupPaths)
-	c.checkGraphQL(places, seen)
+	for what, paths := range map[string][]string{"graphql_paths": c.GraphQLPaths, "judged_by_backend": c.JudgedByBackend} {
+		for i, path := range paths {
+			if !validPattern(path) || len(path) > maxPatternLength {
+				places.Fault(fmt.Sprintf("%s[%d]", what, i), "%s: %q is not a pattern of up to %d characters that starts with / or *", what, path, maxPatternLength)
+			}
+		}
+	}
 	if len(c.Scopes) == 0 {
 		places.Fault("scopes", "no scopes")
 	}
@@ -139,12 +151,14 @@ func (r Rule) check(places *exactjson.Places, at string, known map[Scope]bool) {
 	}
 }
 
-// With returns a catalog with the scopes of c and other, and only other's table and paths. An
-// operator's catalog keeps the scopes that Latchkey's API needs and replaces GitLab's table.
+// With returns a catalog with the scopes and the GraphQL endpoints of c and other, and otherwise only
+// other's table and paths. An operator's catalog keeps the scopes that Latchkey's API needs and replaces
+// GitLab's table.
 func (c *Catalog) With(other *Catalog) *Catalog {
 	joined := &Catalog{
 		Rules: other.Rules, LoosePaths: other.LoosePaths,
-		ProjectPaths: other.ProjectPaths, GroupPaths: other.GroupPaths, GraphQL: other.GraphQL,
+		ProjectPaths: other.ProjectPaths, GroupPaths: other.GroupPaths,
+		GraphQLPaths: slices.Concat(c.GraphQLPaths, other.GraphQLPaths), JudgedByBackend: other.JudgedByBackend,
 	}
 	joined.Scopes = append(joined.Scopes, other.Scopes...)
 	for _, s := range c.Scopes {
@@ -247,7 +261,7 @@ func (c *Catalog) Grants(set Set, reach Reach) []Grant {
 			grants = append(grants, Grant{method, rule.Path})
 		}
 	}
-	grants = append(grants, c.judged(set)...)
+	grants = append(grants, c.leftToBackend(grants)...)
 	if reach != Everywhere() {
 		grants = c.confined(grants, reach)
 	}
@@ -257,20 +271,27 @@ func (c *Catalog) Grants(set Set, reach Reach) []Grant {
 	})
 }
 
-// Opens reports whether the grant opens method on path.
-func (g Grant) Opens(method, path string) bool {
-	return (g.Method == "*" || g.Method == method) && Match(g.Path, path)
+// Allows reports whether set opens method on path within reach, in agreement with Grants and Withheld.
+// The path must have passed CheckPath.
+func (c *Catalog) Allows(set Set, reach Reach, method, path string) bool {
+	switch {
+	case !matchesAny(c.GraphQLPaths, path):
+		return c.opens(set, reach, method, path)
+	case !matchesAny(c.JudgedByBackend, path):
+		return c.opens(set, reach, http.MethodPost, path) && c.opens(set, reach, method, path)
+	case method == http.MethodPost && c.opens(set, reach, http.MethodGet, path):
+		return true
+	}
+	return c.opens(set, reach, method, path)
 }
 
-// Allows reports whether set opens method on path within reach, in agreement with Grants and Withheld. The
-// path must have passed CheckPath.
-func (c *Catalog) Allows(set Set, reach Reach, method, path string) bool {
-	if _, graphql := c.GraphQLAt(path); reach == Everywhere() && !graphql {
+func (c *Catalog) opens(set Set, reach Reach, method, path string) bool {
+	if reach == Everywhere() {
 		return c.Require(method, path).Met(set) == nil
 	}
-	grants := c.Grants(set, reach)
-	opens := func(g Grant) bool { return g.Opens(method, path) }
-	return slices.ContainsFunc(grants, opens) && !slices.ContainsFunc(c.withheld(grants), opens)
+	return slices.ContainsFunc(c.Grants(set, reach), func(g Grant) bool {
+		return (g.Method == "*" || g.Method == method) && Match(g.Path, path)
+	})
 }
 
 // Match reports whether path matches pattern, in which `*` matches any run of characters, slashes

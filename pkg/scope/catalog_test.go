@@ -59,7 +59,7 @@ func TestGitLabCatalogHasTheScopesOfTheReference(t *testing.T) {
 		read_registry read_repository read_virtual_registry self_rotate write_observability write_registry
 		write_repository write_virtual_registry`)
 	administrators := strings.Fields("admin_mode read_service_ping sudo")
-	personal := append([]string{"read_calendar", "read_user"}, administrators...) // the calendar is ours
+	personal := append([]string{"introspect", "read_calendar", "read_user"}, administrators...) // the first two are ours
 	slices.Sort(personal)
 	for name, test := range map[string]struct {
 		want []string
@@ -74,7 +74,7 @@ func TestGitLabCatalogHasTheScopesOfTheReference(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
-	for _, s := range []scope.Scope{scope.API, scope.ReadAPI, scope.ReadUser, scope.SelfRotate, scope.ReadCalendar, scope.Sudo} {
+	for _, s := range []scope.Scope{scope.API, scope.ReadAPI, scope.ReadUser, scope.SelfRotate, scope.ReadCalendar, scope.Introspect, scope.Sudo} {
 		if _, err := c.Parse([]string{string(s)}); err != nil {
 			t.Errorf("%s has a constant and is not in the catalog", s)
 		}
@@ -147,7 +147,7 @@ func TestLoadNamesLineAndColumn(t *testing.T) {
 		"{\"scopes\": [{\"name\": \"a\"}], \"rules\": [{\"path\": \"/x\", \"scopes\": [\"a\",\n \"b\"]}]}": `line 2, column 2: rule for /x names scope "b"`,
 		"{\"scopes\": [{\"name\": \"a\"}],\n\"loose_paths\": [\"x\"]}":                                     `line 2, column 17: loose path "x"`,
 		"{\"scopes\": [{\"name\": \"a\"}],\n\"project_paths\": [\"/a\",\n\"/p{id}\"]}":                     `line 3, column 1: project path "/p{id}"`,
-		"{\"scopes\": [{\"name\": \"a\"}],\n\"graphql\": [{\"path\": \"/g\",\n\"read_scopes\": [\"b\"]}]}": `line 3, column 17: graphql path "/g" names scope "b"`,
+		"{\"scopes\": [{\"name\": \"a\"}],\n\"graphql_paths\": [\"/g\",\n\"h\"]}":                          `line 3, column 1: graphql_paths: "h" is not a pattern`,
 		"{\"scopes\": [{\"name\": \"a\"}],\n \"rule\": []}":                                                `line 2, column 2: key "rule" is unknown; there are scopes, rules,`,
 		"{\"scopes\": [{\"name\": \"a\"}]}\n{}":                                                            `line 2, column 1: invalid character '{' after top-level value`,
 	} {
@@ -358,7 +358,8 @@ func grantsAllow(t testing.TB, c *scope.Catalog, set scope.Set, method, path str
 	opens := func(g scope.Grant) bool {
 		return (g.Method == "*" || g.Method == method) && glob(t, g.Path).MatchString(path)
 	}
-	return slices.ContainsFunc(c.Grants(set, scope.Everywhere()), opens) && !slices.ContainsFunc(c.Withheld(set, scope.Everywhere()), opens)
+	grants := c.Grants(set, scope.Everywhere())
+	return slices.ContainsFunc(grants, opens) && !scope.Denied(c.Withheld(grants), method, path)
 }
 
 // Breaks if a cached policy and the service itself would answer differently.
@@ -501,8 +502,8 @@ func FuzzLoadCatalog(f *testing.F) {
 		`{"scopes":[{"name":"a"}]}x`, `{}`, `null`, `{"scopes":[{"name":"*"}]}`,
 		`{"scopes":[{"name":"a"}],"rules":[{"path":"/*/b*","scopes":["a"]}],"project_paths":["/a/{id}/*"],"group_paths":["/{id}","*b*"]}`,
 		`{"SCOPES":[{"name":"a"}],"scopes":[{"name":"b"}]}`,
-		`{"scopes":[{"name":"a"},{"name":"b"}],"rules":[{"path":"*","methods":["GET"],"scopes":["a"]},{"path":"/g*","methods":["POST"],"scopes":["b"]}],"graphql":[{"path":"/g","read_scopes":["a"]},{"path":"/h/*","read_scopes":["a"],"backend_judges":true}]}`,
-		`{"scopes":[{"name":"a"}],"graphql":[{"path":"g","read_scopes":["*","b"]},{"path":"/"}]}`,
+		`{"scopes":[{"name":"a"},{"name":"b"}],"rules":[{"path":"*","methods":["GET"],"scopes":["a"]},{"path":"/g*","methods":["POST"],"scopes":["b"]}],"graphql_paths":["/g","/h/*"],"judged_by_backend":["/h/*"]}`,
+		`{"scopes":[{"name":"a"}],"graphql_paths":["g"]}`,
 	} {
 		f.Add([]byte(text))
 	}
@@ -542,8 +543,8 @@ func FuzzLoadCatalog(f *testing.F) {
 		for _, d := range c.Scopes[:min(3, len(c.Scopes))] {
 			set := scope.Set{d.Name}
 			patterns := []scope.Rule{}
-			for _, endpoint := range c.GraphQL[:min(2, len(c.GraphQL))] {
-				patterns = append(patterns, scope.Rule{Path: endpoint.Path})
+			for _, path := range c.GraphQLPaths[:min(2, len(c.GraphQLPaths))] {
+				patterns = append(patterns, scope.Rule{Path: path})
 			}
 			for _, rule := range append(patterns, c.Rules[:min(3, len(c.Rules))]...) {
 				path := strings.ReplaceAll(rule.Path, "*", "x/y")

@@ -121,16 +121,9 @@ func (c *Catalog) checkSize(places *exactjson.Places) {
 			part := *c
 			part.Rules = c.Rules[:rules]
 			grants := part.Grants(every, reach)
-			for _, endpoint := range c.GraphQL {
-				grants = append(grants, Grant{"GET", endpoint.Path}, Grant{"HEAD", endpoint.Path}) // at most; see Withheld
-			}
-			return policySize(grants)
+			return policySize(grants, part.Withheld(grants))
 		}
 		if all := size(len(c.Rules)); all > maxPolicy {
-			if size(0) > maxPolicy {
-				places.Fault("graphql", "the policy of a token with every scope has no room for these graphql paths")
-				return
-			}
 			first := sort.Search(len(c.Rules)-1, func(i int) bool { return size(i+1) > maxPolicy })
 			places.Fault(fmt.Sprintf("rules[%d]", first), "rule for %s: with it, the policy of a token with every scope has %d characters, more than %d; "+
 				"let wildcards open more with fewer rules", c.Rules[first].Path, all, maxPolicy)
@@ -139,7 +132,7 @@ func (c *Catalog) checkSize(places *exactjson.Places) {
 	}
 }
 
-func policySize(grants []Grant) (size int) {
+func policySize(grants []Grant, withheld []string) (size int) {
 	const quotesAndComma = 3
 	count := func(resource string) { size += frontLength + len(resource) + quotesAndComma }
 	for _, grant := range grants {
@@ -147,7 +140,7 @@ func policySize(grants []Grant) (size int) {
 			count(resource)
 		}
 	}
-	for _, pattern := range KeptPatterns {
+	for _, pattern := range slices.Concat(KeptPatterns, withheld) {
 		count(pattern)
 	}
 	return size

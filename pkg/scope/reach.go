@@ -66,11 +66,6 @@ func (c *Catalog) within(reach Reach) []string {
 	return filled
 }
 
-// reaches reports whether path lies within reach.
-func (c *Catalog) reaches(reach Reach, path string) bool {
-	return reach == Everywhere() || slices.ContainsFunc(c.within(reach), func(pattern string) bool { return Match(pattern, path) })
-}
-
 // validProjectPath requires the id to be a whole segment. Next to a `*` or a digit, the id 9 would
 // also match what belongs to 90.
 func validProjectPath(path string) bool {
@@ -150,12 +145,6 @@ func intersect(a, b string) ([]string, bool) {
 		return nil, false
 	}
 	return patterns, true
-}
-
-// meet reports whether some path may match both patterns.
-func meet(a, b string) bool {
-	patterns, all := intersect(a, b)
-	return len(patterns) > 0 || !all
 }
 
 // single replaces adjacent wildcards by one.
