@@ -27,7 +27,7 @@ NEEDS_build      := go
 NEEDS_lint       := go python
 NEEDS_test       := go python java maven
 NEEDS_race       := $(NEEDS_test) compiler
-NEEDS_acceptance := $(NEEDS_test) chromium
+NEEDS_acceptance := $(NEEDS_test) chromium sshd
 
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 

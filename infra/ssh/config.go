@@ -124,7 +124,7 @@ func has(scopes, sufficient []string) bool {
 // readOwn reads a regular file of root or of the caller, of at most limit bytes, that has none of the
 // permissions in forbidden.
 func readOwn(path string, limit int64, forbidden os.FileMode) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names it
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

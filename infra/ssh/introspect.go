@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -69,7 +70,7 @@ func untilNUL(input io.Reader) ([]byte, error) {
 		}
 		text = text[:len(text)+n]
 		switch {
-		case err == io.EOF: //nolint:errorlint // a reader returns it bare
+		case errors.Is(err, io.EOF):
 			return text, nil
 		case err != nil:
 			return nil, err
@@ -98,9 +99,9 @@ type token struct {
 
 func (t token) scopes() []string { return strings.Fields(t.Scope) }
 
-// introspect asks Latchkey about a bearer. It returns errRefused for one that is not active now, and
+// introspect asks Latchkey about a bearer that came from address. It returns errRefused for one that is not active now, and
 // errUndecided if there is no proper answer.
-func introspect(ctx context.Context, cfg config, bearer string) (token, error) {
+func introspect(ctx context.Context, cfg config, bearer, address string) (token, error) {
 	own, err := readOwn(cfg.TokenFile, maxBearer+1, 0o077)
 	if err != nil {
 		return token{}, fmt.Errorf("%w: %w", errConfig, err)
@@ -110,7 +111,7 @@ func introspect(ctx context.Context, cfg config, bearer string) (token, error) {
 		return token{}, fmt.Errorf("%w: %s does not hold a token", errConfig, cfg.TokenFile)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, cfg.URL+"/oauth/introspect",
-		strings.NewReader(url.Values{"token": {bearer}}.Encode()))
+		strings.NewReader(url.Values{"token": {bearer}, "client_address": {address}}.Encode()))
 	if err != nil {
 		return token{}, fmt.Errorf("%w: no request to this url", errConfig)
 	}

@@ -21,6 +21,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"latchkey/pkg/clock"
 )
 
 var (
@@ -46,7 +48,7 @@ func run(args []string, env func(string) string, input io.Reader, log io.Writer)
 	}
 	about := ""
 	if stage := env("PAM_TYPE"); stage != "" { // what comes from the client is quoted
-		about = fmt.Sprintf("%s of account %q from %q: ", stage, env("PAM_USER"), env("PAM_RHOST"))
+		about = fmt.Sprintf("stage %s, account %q, from %q: ", stage, env("PAM_USER"), env("PAM_RHOST"))
 	}
 	_, _ = fmt.Fprintf(log, "latchkey-ssh: %s%v\n", about, err)
 	switch {
@@ -77,7 +79,7 @@ func do(args []string, env func(string) string, input io.Reader) error {
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: %w", errConfig, syscall.Exec(program, command, os.Environ())) //nolint:gosec // git-shell, and what git-shell permits
+		return fmt.Errorf("%w: %w", errConfig, syscall.Exec(program, command, os.Environ()))
 	default:
 		return fmt.Errorf("%w: usage: latchkey-ssh pam|shell CONFIG", errConfig)
 	}
@@ -108,7 +110,7 @@ func authenticate(ctx context.Context, cfg config, login login, input io.Reader)
 	if err != nil {
 		return err
 	}
-	token, err := introspect(ctx, cfg, password)
+	token, err := introspect(ctx, cfg, password, login.address())
 	if err != nil {
 		return err
 	}
@@ -135,5 +137,4 @@ func loggers(args []string, stderr io.Writer) io.Writer {
 	}
 }
 
-// now is read in one place, because exp and the age of a session are compared with it.
-func now() time.Time { return time.Now() }
+func now() time.Time { return clock.System{}.Now() }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -32,6 +33,12 @@ const (
 	oldSession = 2 * time.Hour
 )
 
+// address is the client's, which decides about tokens with networks.
+func (l login) address() string {
+	address, _, _ := strings.Cut(l.connection, " ")
+	return address
+}
+
 func (l login) path(cfg config) string {
 	name := sha256.Sum256([]byte(l.account + "\x00" + l.connection))
 	return filepath.Join(cfg.Sessions, hex.EncodeToString(name[:]))
@@ -40,7 +47,7 @@ func (l login) path(cfg config) string {
 // forget removes the session of an earlier login with the same addresses and ports, and makes the directory
 // if it is not there.
 func (l login) forget(cfg config) error {
-	if err := os.Mkdir(cfg.Sessions, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // the accounts read their sessions
+	if err := os.Mkdir(cfg.Sessions, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	info, err := os.Lstat(cfg.Sessions)
@@ -76,7 +83,7 @@ func (l login) keep(cfg config, t token) error {
 }
 
 func create(path string, text []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o644) //nolint:gosec // no secret, and the account reads it
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o644)
 	if err != nil {
 		return err
 	}

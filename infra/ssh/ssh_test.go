@@ -25,12 +25,11 @@ const (
 
 // A world is a configuration, and an introspection endpoint that says what answer returns.
 type world struct {
-	t        *testing.T
-	dir      string
-	config   map[string]any
-	asked    atomic.Int32
-	answer   func(w http.ResponseWriter, r *http.Request)
-	loggings bytes.Buffer
+	t      *testing.T
+	dir    string
+	config map[string]any
+	asked  atomic.Int32
+	answer func(w http.ResponseWriter, r *http.Request)
 }
 
 func newWorld(t *testing.T) *world {
@@ -91,7 +90,7 @@ func TestTokenOfTheOwnerLogsIn(t *testing.T) {
 	w := newWorld(t)
 	w.answer = func(rw http.ResponseWriter, r *http.Request) {
 		if r.Method != "POST" || r.URL.Path != "/base/oauth/introspect" || r.URL.RawQuery != "" || r.Header.Get("Authorization") != "Bearer "+ownBearer ||
-			r.FormValue("token") != goodBearer || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+			r.FormValue("token") != goodBearer || r.FormValue("client_address") != "192.0.2.7" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 			t.Errorf("asked by %s %s, %v", r.Method, r.URL, r.Header)
 		}
 		_, _ = io.WriteString(rw, `{"active":true,"scope":"write_repository","username":"avery"}`)
@@ -191,12 +190,14 @@ func TestWhatIntrospectionMayAnswer(t *testing.T) {
 		answer func(http.ResponseWriter, *http.Request)
 		log    string
 	}{
-		"500":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = io.WriteString(w, good) }, "answered 500"},
-		"401":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = io.WriteString(w, good) }, "lacks the scope introspect"},
-		"403":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403); _, _ = io.WriteString(w, good) }, "lacks the scope introspect"},
-		"429":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, "answered 429"},
-		"201":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, good) }, "answered 201"},
-		"a redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, 307) }, "answered 307"},
+		"500": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = io.WriteString(w, good) }, "answered 500"},
+		"401": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = io.WriteString(w, good) }, "lacks the scope introspect"},
+		"403": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403); _, _ = io.WriteString(w, good) }, "lacks the scope introspect"},
+		"429": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, "answered 429"},
+		"201": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = io.WriteString(w, good) }, "answered 201"},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+		}, "answered 307"},
 		"a cut answer": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "999")
 			_, _ = io.WriteString(w, good)
@@ -258,7 +259,7 @@ func TestFaultsOfTheConfigurationRefuse(t *testing.T) {
 	w := newWorld(t)
 	_, _ = w.run("pam", "auth", "git", "")
 	path := filepath.Join(w.dir, "ssh.json")
-	check(t, os.Chmod(path, 0o664)) //nolint:gosec // the fault
+	check(t, os.Chmod(path, 0o664))
 	if code, log := w.runWith(path, "pam", "auth", "git", strings.NewReader(goodBearer)); code != 3 || !strings.Contains(log, "remove 0020") {
 		t.Errorf("a configuration that others may write: %d, %s", code, log)
 	}
