@@ -5,7 +5,6 @@ import (
 	_ "embed" // Latchkey's own catalog is a file like an operator's
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -278,8 +277,8 @@ func (c *Catalog) Allows(set Set, reach Reach, method, path string) bool {
 	case !matchesAny(c.GraphQLPaths, path):
 		return c.opens(set, reach, method, path)
 	case !matchesAny(c.JudgedByBackend, path):
-		return c.opens(set, reach, http.MethodPost, path) && c.opens(set, reach, method, path)
-	case method == http.MethodPost && c.opens(set, reach, http.MethodGet, path):
+		return c.opens(set, reach, post, path) && c.opens(set, reach, method, path)
+	case method == post && c.opens(set, reach, get, path):
 		return true
 	}
 	return c.opens(set, reach, method, path)

@@ -1,9 +1,9 @@
 package scope
 
-import (
-	"net/http"
-	"slices"
-)
+import "slices"
+
+// The methods with which a GraphQL endpoint is asked.
+const get, post = "GET", "POST"
 
 // IsGraphQL reports whether path is a GraphQL endpoint.
 func (c *Catalog) IsGraphQL(path string) bool { return matchesAny(c.GraphQLPaths, path) }
@@ -14,14 +14,14 @@ func (c *Catalog) LeavesToBackend(path string) bool { return matchesAny(c.Judged
 // OpensReading reports whether set opens the reading of path within reach. On a GraphQL endpoint this is
 // for who has read the request and found only queries in it.
 func (c *Catalog) OpensReading(set Set, reach Reach, path string) bool {
-	return c.opens(set, reach, http.MethodGet, path)
+	return c.opens(set, reach, get, path)
 }
 
 // leftToBackend returns what grants also open on the GraphQL endpoints whose backend judges.
 func (c *Catalog) leftToBackend(grants []Grant) (more []Grant) {
 	for _, path := range c.GraphQLPaths {
-		if matchesAny(c.JudgedByBackend, path) && covered(grants, http.MethodGet, path) {
-			more = append(more, Grant{http.MethodPost, path})
+		if matchesAny(c.JudgedByBackend, path) && covered(grants, get, path) {
+			more = append(more, Grant{post, path})
 		}
 	}
 	return more
@@ -31,7 +31,7 @@ func (c *Catalog) leftToBackend(grants []Grant) (more []Grant) {
 // reading GraphQL endpoints on which the grants do not open POST.
 func (c *Catalog) Withheld(grants []Grant) (patterns []string) {
 	for _, path := range c.GraphQLPaths {
-		if covered(grants, http.MethodPost, path) {
+		if covered(grants, post, path) {
 			continue
 		}
 		for _, method := range methodsMeeting(grants, path) {
