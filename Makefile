@@ -87,6 +87,10 @@ soak: tools ## large sizes and long random runs of the tests, in about ten minut
 	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestProductAgainstModel -rapid.checks 500 -rapid.seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -dynamodb-local -rounds 5
 
+.PHONY: explain
+explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api METHOD=GET URL_PATH=/orders, and why not
+	@go run ./infra/tools/explain # make passes its variables on
+
 .PHONY: golden
 golden: tools ## rewrite the golden files; review the diff like code
 	UPDATE_GOLDEN=1 go test -count=1 $$(find ./pkg ./functions ./infra -path '*/testdata/golden' -type d | sed 's|/testdata/golden$$||')

@@ -32,17 +32,32 @@ type fault struct {
 
 // Fault adds a fault of the value at path. If there is none, it is a fault of the nearest value around it.
 func (p *Places) Fault(path, format string, args ...any) {
+	p.add(p.start(path), format, args...)
+}
+
+// Line returns the line of the value at path, or of the nearest value around it.
+func (p *Places) Line(path string) int {
+	line, _ := p.position(p.start(path))
+	return line
+}
+
+// start returns where the value at path starts, or the nearest value around it.
+func (p *Places) start(path string) int {
 	start, found := p.starts[path]
 	for !found && path != "" {
 		path = path[:max(0, strings.LastIndexAny(path, ".["))]
 		start, found = p.starts[path]
 	}
-	p.add(start, format, args...)
+	return start
+}
+
+func (p *Places) position(start int) (line, column int) {
+	return 1 + bytes.Count(p.text[:start], []byte{'\n'}),
+		1 + utf8.RuneCount(p.text[1+bytes.LastIndexByte(p.text[:start], '\n'):start])
 }
 
 func (p *Places) add(start int, format string, args ...any) {
-	line := 1 + bytes.Count(p.text[:start], []byte{'\n'})
-	column := 1 + utf8.RuneCount(p.text[1+bytes.LastIndexByte(p.text[:start], '\n'):start])
+	line, column := p.position(start)
 	p.faults = append(p.faults, fault{start, fmt.Errorf("line %d, column %d: %w", line, column, fmt.Errorf(format, args...))})
 }
 
@@ -214,7 +229,7 @@ func member(t reflect.Type, key string) (reflect.Type, bool) {
 		return t.Elem(), true
 	}
 	for i := range t.NumField() {
-		if tag(t, i) == key {
+		if name, read := tag(t, i); read && name == key {
 			return t.Field(i).Type, true
 		}
 	}
@@ -223,14 +238,17 @@ func member(t reflect.Type, key string) (reflect.Type, bool) {
 
 // expected lists the keys of an object.
 func expected(t reflect.Type) string {
-	keys := make([]string, t.NumField())
-	for i := range keys {
-		keys[i] = tag(t, i)
+	var keys []string
+	for i := range t.NumField() {
+		if name, read := tag(t, i); read {
+			keys = append(keys, name)
+		}
 	}
 	return "; there are " + strings.Join(keys, ", ")
 }
 
-func tag(t reflect.Type, i int) string {
-	name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-	return name
+// tag returns the key of a field. A field without one is not read.
+func tag(t reflect.Type, i int) (name string, read bool) {
+	name, _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	return name, name != "" && name != "-"
 }

@@ -16,12 +16,13 @@ type thing struct {
 	Yes   bool              `json:"yes,omitempty"`
 	Count int               `json:"count,omitempty"`
 	Names map[string]string `json:"names,omitempty"`
+	inner int               // is not read
 }
 
 func TestDecodeReadsWhatIsThere(t *testing.T) {
 	var got thing
 	_, err := exactjson.Decode([]byte(" {\"name\": \"ü\", \"list\": [{\"name\": \"b\"}, {}], \"words\": [\"x\", \"\"], \"yes\": true, \"count\": 7, \"names\": {\"a\": \"b\"}}\n"), &got)
-	want := thing{Name: "ü", List: []thing{{Name: "b"}, {}}, Words: []string{"x", ""}, Yes: true, Count: 7, Names: map[string]string{"a": "b"}}
+	want := thing{inner: 0, Name: "ü", List: []thing{{Name: "b"}, {}}, Words: []string{"x", ""}, Yes: true, Count: 7, Names: map[string]string{"a": "b"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -46,6 +47,7 @@ func TestDecodeSaysWhereAFaultIs(t *testing.T) {
 		"a fraction":                    {`{"count": 1.5}`, `line 1, column 11: count wants a whole number, not 1.5`},
 		"an unknown key":                {`{"nam": "a"}`, `line 1, column 2: key "nam" is unknown; there are name, list, words, yes, count, names`},
 		"an unknown key with more":      {`{"x": {"name": [1, {"y": 2, "y": 3}]}, "name": 1}`, "line 1, column 2: key \"x\" is unknown; there are name, list, words, yes, count, names\nline 1, column 48: name wants a text, not a number"},
+		"the empty key":                 {`{"": 1}`, `line 1, column 2: key "" is unknown; there are name, list, words, yes, count, names`},
 		"another spelling of a key":     {`{"Name": "a"}`, `line 1, column 2: key "Name" is unknown; there are name, list, words, yes, count, names`},
 		"a key twice":                   {"{\"name\": \"a\",\n\"name\": \"b\"}", `line 2, column 1: key "name" stands twice`},
 		"a key twice, once escaped":     {`{"name": "a", "n\u0061me": "b"}`, `line 1, column 15: key "name" stands twice`},
@@ -76,6 +78,9 @@ func TestPlacesNameTheValueOrWhatIsAroundIt(t *testing.T) {
 	places.Fault("list[0].names.x", "of the thing")
 	places.Fault("count", "of the file")
 	places.Fault("list[7]", "of the list")
+	if places.Line("list[0].words[1]") != 3 || places.Line("none") != 1 {
+		t.Error("a value is in another line")
+	}
 	if got, want := places.Err().Error(), "line 1, column 1: of the file\nline 2, column 11: of the list\nline 3, column 5: of the thing\nline 3, column 21: second"; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}

@@ -31,6 +31,9 @@ type Catalog struct {
 	// told do not allow. There, whatever opens GET also opens POST on a GraphQL endpoint, and pulling code
 	// opens a request for large files that nobody has read.
 	JudgedByBackend []string `json:"judged_by_backend,omitempty"`
+
+	// lines are those of the rules in their file.
+	lines []int
 }
 
 // A Rule opens paths to tokens with any one of its scopes.
@@ -86,6 +89,9 @@ func Load(r io.Reader) (*Catalog, error) {
 	}
 	if err := places.Err(); err != nil {
 		return nil, fmt.Errorf("rules file: %w", err)
+	}
+	for i := range c.Rules {
+		c.lines = append(c.lines, places.Line(fmt.Sprintf("rules[%d]", i)))
 	}
 	return &c, nil
 }
@@ -155,7 +161,7 @@ func (r Rule) check(places *exactjson.Places, at string, known map[Scope]bool) {
 // GitLab's table.
 func (c *Catalog) With(other *Catalog) *Catalog {
 	joined := &Catalog{
-		Rules: other.Rules, LoosePaths: other.LoosePaths,
+		Rules: other.Rules, lines: other.lines, LoosePaths: other.LoosePaths,
 		ProjectPaths: other.ProjectPaths, GroupPaths: other.GroupPaths,
 		GraphQLPaths: slices.Concat(c.GraphQLPaths, other.GraphQLPaths), JudgedByBackend: other.JudgedByBackend,
 	}
