@@ -5,70 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/explain"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 )
-
-// An ExplanationJSON says why a request is open to a token or not, in words for an operator.
-type ExplanationJSON struct {
-	Allowed bool   `json:"allowed"`
-	Because string `json:"because"`
-	Method  string `json:"method"`
-	Path    string `json:"path"`
-	// TokenID and TokenKind are there if a token was asked about.
-	TokenID   int64  `json:"token_id,omitempty"`
-	TokenKind string `json:"token_kind,omitempty"`
-	// Scopes are those that count.
-	Scopes scope.Set           `json:"scopes"`
-	Rules  []explainedRuleJSON `json:"rules"`
-}
-
-type explainedRuleJSON struct {
-	Line    int           `json:"line,omitempty"` // of the rules file
-	Methods []string      `json:"methods,omitempty"`
-	Path    string        `json:"path"`
-	Scopes  []scope.Scope `json:"scopes"`
-	Fits    bool          `json:"fits"`
-	Because string        `json:"because,omitempty"`
-}
-
-// Explain explains a request by the rules of catalog.
-func Explain(catalog *scope.Catalog, set scope.Set, reach scope.Reach, method, path string) ExplanationJSON {
-	e := catalog.Explain(set, reach, method, path)
-	told := ExplanationJSON{
-		Allowed: e.Open, Because: reasonWords[e.Reason], Method: method, Path: path, Scopes: append(scope.Set{}, set...), Rules: []explainedRuleJSON{},
-	}
-	for _, r := range e.Readings {
-		var misses []string
-		for _, miss := range r.Misses {
-			misses = append(misses, missWords[miss])
-		}
-		told.Rules = append(told.Rules, explainedRuleJSON{
-			Line: r.Line, Methods: r.Rule.Methods, Path: r.Rule.Path, Scopes: r.Rule.Scopes, Fits: len(misses) == 0, Because: strings.Join(misses, ", "),
-		})
-	}
-	return told
-}
-
-var reasonWords = map[scope.Reason]string{
-	scope.ByRule:        "a rule opens it",
-	scope.ByBackend:     "rules open GET there, and judged_by_backend leaves it to the backend what a POST may do",
-	scope.AmbiguousPath: "the path can be read in two ways, so no rule is applied to it",
-	scope.NoRule:        "no rule opens it to these scopes",
-	scope.OutOfReach:    "rules open it, but the path does not belong to the token's project or group",
-	scope.OnlyReading:   "rules open only reading there, and a mutation of GraphQL can come by GET",
-}
-
-var missWords = map[scope.Miss]string{
-	scope.MissScope:    "it is for other scopes",
-	scope.MissMethod:   "it is for other methods",
-	scope.MissNearPath: "its path is nearly this one",
-}
 
 // refusalWords are for tokens that a check refuses whatever the request is.
 func refusalWords(err error) string {
@@ -125,13 +69,13 @@ func TokensConsole(examiner *lifecycle.Examiner) Console {
 			if err != nil {
 				return nil, consoleError(p.Action, badInput{fmt.Errorf("scopes: %w", err)})
 			}
-			return Explain(examiner.Scopes(), set, p.reach(), p.Method, p.Path), nil
+			return explain.Request(examiner.Scopes(), set, p.reach(), p.Method, p.Path), nil
 		}
 		examined, err := examiner.Examine(ctx, token.ID(p.ID))
 		if err != nil {
 			return nil, consoleError(p.Action, err)
 		}
-		told := Explain(examiner.Scopes(), examined.Scopes, examined.Token.Reach(), p.Method, p.Path)
+		told := explain.Request(examiner.Scopes(), examined.Scopes, examined.Token.Reach(), p.Method, p.Path)
 		told.TokenID, told.TokenKind = p.ID, string(examined.Token.Kind)
 		if examined.Refused != nil {
 			told.Allowed, told.Because = false, refusalWords(examined.Refused)

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/pkg/explain"
 	"latchkey/pkg/fault"
-	"latchkey/pkg/gitlabapi"
 )
 
 // An operator sees what a token opens, and why not, without its bearer. Breaks if the explanation says
@@ -42,7 +42,7 @@ func TestExplainByConsole(t *testing.T) {
 	} {
 		out, err := w.consoles()["tokens"].Invoke(t.Context(), []byte(payload))
 		check(t, err)
-		var got gitlabapi.ExplanationJSON
+		var got explain.Explanation
 		check(t, json.Unmarshal(out, &got))
 		if got.Allowed != want.allowed || got.Because != want.because || !strings.Contains(string(out), want.also) {
 			t.Errorf("%s\n%s\nwant %+v", payload, out, want)

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"latchkey/pkg/gitlabapi"
+	"latchkey/pkg/explain"
 	"latchkey/pkg/scope"
 )
 
@@ -44,7 +44,7 @@ func run(env func(string) string, out io.Writer) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(gitlabapi.Explain(catalog, set, reach, env("METHOD"), env("URL_PATH")))
+	return encoder.Encode(explain.Request(catalog, set, reach, env("METHOD"), env("URL_PATH")))
 }
 
 func own(catalog *scope.Catalog, path string) (*scope.Catalog, error) {
