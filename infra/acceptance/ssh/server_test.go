@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/infra/cloud/child"
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/infra/local/localtest"
 )
@@ -193,16 +194,9 @@ func (s *server) listen(options ...string) string {
 	check(s.t, errors.Join(err, free.Close()))
 	options = append([]string{"-f", filepath.Join(s.dir, "sshd_config"), "-p", port}, options...)
 	s.command(s.program, append([]string{"-t"}, options...)...)
-	log, err := os.OpenFile(filepath.Join(s.dir, "sshd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	daemon, err := child.Start("", nil, s.program, append([]string{"-D", "-E", filepath.Join(s.dir, "sshd.log")}, options...)...)
 	check(s.t, err)
-	daemon := exec.CommandContext(s.t.Context(), s.program, append([]string{"-D", "-e"}, options...)...)
-	daemon.Stderr = log
-	check(s.t, daemon.Start())
-	s.t.Cleanup(func() {
-		_ = daemon.Process.Kill()
-		_ = daemon.Wait()
-		_ = log.Close()
-	})
+	s.t.Cleanup(daemon.Stop)
 	for waited := time.Duration(0); ; waited += 50 * time.Millisecond {
 		conn, err := new(net.Dialer).DialContext(s.t.Context(), "tcp", "127.0.0.1:"+port)
 		if err == nil {
