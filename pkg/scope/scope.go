@@ -19,6 +19,9 @@ const (
 	// ReadCalendar opens the calendar of expiry dates, and nothing of the API.
 	ReadCalendar Scope = "read_calendar"
 	Sudo         Scope = "sudo"
+	// ReadRegistry and WriteRegistry open container images; package registry has what they open.
+	ReadRegistry  Scope = "read_registry"
+	WriteRegistry Scope = "write_registry"
 )
 
 var (
