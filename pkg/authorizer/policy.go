@@ -8,7 +8,6 @@ import (
 
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/token"
 )
 
 const (
@@ -41,7 +40,7 @@ type opened struct {
 }
 
 func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal.Principal, api string) opened {
-	key := policyKey{api, caller.Scopes.String(), reach(caller.Token)}
+	key := policyKey{api, caller.Scopes.String(), caller.Token.Reach()}
 	p.mu.RLock()
 	made, kept := p.kept[key]
 	p.mu.RUnlock()
@@ -64,19 +63,6 @@ func (o opened) allows(method, path string) bool {
 	return slices.ContainsFunc(o.grants, func(g scope.Grant) bool {
 		return (g.Method == "*" || g.Method == method) && scope.Match(g.Path, path)
 	})
-}
-
-// reach returns the limit of where a token may be used.
-func reach(t token.Token) scope.Reach {
-	switch t.Kind {
-	case token.Personal, token.Impersonation:
-		return scope.Everywhere()
-	case token.Project:
-		return scope.InProject(int64(t.Project))
-	case token.Group:
-		return scope.InGroup(int64(t.Project))
-	}
-	return scope.Reach{} // an unknown kind opens nothing
 }
 
 // policyFor returns a policy with everything that a token's grants open on an API and stage. It

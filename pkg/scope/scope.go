@@ -18,6 +18,8 @@ const (
 	SelfRotate Scope = "self_rotate"
 	// ReadCalendar opens the calendar of expiry dates, and nothing of the API.
 	ReadCalendar Scope = "read_calendar"
+	// Introspect opens POST /oauth/introspect, and nothing of the API.
+	Introspect Scope = "introspect"
 	Sudo         Scope = "sudo"
 	// ReadRegistry and WriteRegistry open container images; package registry has what they open.
 	ReadRegistry  Scope = "read_registry"

@@ -29,8 +29,8 @@ var layers = map[string]layer{
 	"settings": domain, "feature": domain, "token": domain, "principal": domain, "audit": domain,
 	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase, "registry": useCase,
 	"apigateway": shared, "invocation": shared, "quote": shared, "throttle": shared,
-	"authorizer": adapter, "gitlabapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
-	"schedule": adapter, "planner": adapter, "queue": adapter, "gateway": adapter,
+	"authorizer": adapter, "gateway": adapter, "gitlabapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
+	"schedule": adapter, "planner": adapter, "queue": adapter,
 	"compose": wiring,
 }
 
@@ -167,6 +167,8 @@ var reserved = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2/service/sqs":       {"leaks"},
 	modulePath + "/pkg/gitlabapi":                    {"directory", "issue", "leaks", "revoke", "settings", "tokens"},
 	modulePath + "/pkg/authorizer":                   {"authorizer"},
+	modulePath + "/pkg/gateway":                      {"introspect"},
+	"github.com/vektah/gqlparser/v2/parser":          {"introspect"},
 	modulePath + "/pkg/queue":                        {"leakmails", "leaks"},
 	modulePath + "/pkg/schedule":                     {"expired", "expiring", "lifetime"},
 	modulePath + "/pkg/web":                          {"web"},
