@@ -20,7 +20,7 @@ const (
 	ReadCalendar Scope = "read_calendar"
 	// Introspect opens POST /oauth/introspect, and nothing of the API.
 	Introspect Scope = "introspect"
-	Sudo         Scope = "sudo"
+	Sudo       Scope = "sudo"
 	// ReadRegistry and WriteRegistry open container images; package registry has what they open.
 	ReadRegistry  Scope = "read_registry"
 	WriteRegistry Scope = "write_registry"
