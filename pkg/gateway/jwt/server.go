@@ -91,13 +91,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, from proxy.Origin
 }
 
 const (
-	tokenPath  = "/jwt/auth"
+	authPath   = "/jwt/auth"
 	keysPath   = "/jwt/keys"
 	bundlePath = "/jwt/certs"
 )
 
 // methods are those of each route.
-var methods = map[string]string{tokenPath: "GET, POST", keysPath: "GET, HEAD", bundlePath: "GET, HEAD"}
+var methods = map[string]string{authPath: "GET, POST", keysPath: "GET, HEAD", bundlePath: "GET, HEAD"}
 
 var (
 	errUnreadable = fmt.Errorf("%w: request cannot be read", fault.ErrInput)

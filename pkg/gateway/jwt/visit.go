@@ -58,7 +58,7 @@ func (v *visit) write(status int, contentType string, body []byte) {
 	v.header().Set("Content-Type", contentType)
 	v.w.WriteHeader(status)
 	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(body) // nothing helps when the client is gone
+		_, _ = v.w.Write(body) //nolint:gosec // G705: no reply is HTML; nothing helps when the client is gone
 	}
 }
 
