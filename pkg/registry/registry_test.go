@@ -319,7 +319,11 @@ func TestLookUps(t *testing.T) {
 
 func TestEnter(t *testing.T) {
 	for _, s := range scope.GitLab().Scopes {
-		err := registry.Enter(principal.Principal{Scopes: scope.Set{s.Name}})
+		by := principal.Principal{Scopes: scope.Set{s.Name}}
+		err := registry.Enter(by)
+		if again := judge(t, projects{}).Check(t.Context(), by, nil, now); !errors.Is(again, err) || (again == nil) != (err == nil) {
+			t.Errorf("%s enters with %v, and with a request for nothing with %v", s.Name, err, again)
+		}
 		if opens := slices.Contains([]scope.Scope{scope.API, scope.ReadAPI, scope.ReadRegistry, scope.WriteRegistry}, s.Name); opens != (err == nil) {
 			t.Errorf("%s: %v", s.Name, err)
 		}

@@ -164,7 +164,7 @@ func (v *visit) grant(by principal.Principal, held []registry.Access) error {
 	if err != nil {
 		return err
 	}
-	v.server.parts.Count("RegistryTokensIssued", "")
+	v.server.parts.Count("JWTsIssued", "")
 	return v.reply(http.StatusOK, map[string]any{
 		"token": signed, "access_token": signed, "expires_in": int64(life.Seconds()), "issued_at": issued.Format(time.RFC3339),
 		"scope": strings.Join(registry.Names(held), " "),

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4" // signs, and writes sets of keys as registries read them; below go-oidc anyway
 )
 
 // MinSecretLength is the length of the shortest secret of a key, in bytes.

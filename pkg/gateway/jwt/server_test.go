@@ -171,7 +171,9 @@ func (w *world) Record(_ context.Context, events ...audit.Event) error {
 func (w *world) ask(bearer, query string) reply {
 	headers := http.Header{}
 	if bearer != "" {
-		headers.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("anybody:"+bearer)))
+		encoded := base64.StdEncoding.EncodeToString([]byte("anybody:" + bearer))
+		w.logs.Secret(encoded)
+		headers.Set("Authorization", "Basic "+encoded)
 	}
 	return w.do(http.MethodGet, "/jwt/auth?"+query, "", headers)
 }
