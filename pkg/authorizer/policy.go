@@ -36,7 +36,9 @@ type policyKey struct {
 // opened is what a token opens on an API and stage: as grants, and as a policy.
 type opened struct {
 	grants []scope.Grant
-	policy events.APIGatewayCustomAuthorizerPolicy
+	// withheld are patterns of what the grants would open and do not.
+	withheld []string
+	policy   events.APIGatewayCustomAuthorizerPolicy
 }
 
 func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal.Principal, api string) opened {
@@ -48,7 +50,8 @@ func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal
 		return made
 	}
 	made.grants = catalog.Grants(caller.Scopes, key.reach)
-	made.policy = policyFor(made.grants, denied, api)
+	made.withheld = catalog.Withheld(made.grants)
+	made.policy = policyFor(made.grants, slices.Concat(denied, made.withheld), api)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kept == nil || len(p.kept) >= maxPolicies {
@@ -60,7 +63,7 @@ func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal
 
 // allows reports whether the grants open method on path.
 func (o opened) allows(method, path string) bool {
-	return slices.ContainsFunc(o.grants, func(g scope.Grant) bool {
+	return !scope.Denied(o.withheld, method, path) && slices.ContainsFunc(o.grants, func(g scope.Grant) bool {
 		return (g.Method == "*" || g.Method == method) && scope.Match(g.Path, path)
 	})
 }

@@ -3,28 +3,30 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
-
-	"latchkey/pkg/fault"
 )
 
-// maxBody is the largest body that a question may have, in bytes. No rule needs more of a request.
+// maxBody is the most of a body that a rule reads, in bytes.
 const maxBody = 1 << 20
 
-var errTooLarge = fmt.Errorf("%w: body too large", fault.ErrInput)
+// partialHeader is Envoy's word about a body that it passed on ("Network filters", with_request_body).
+const partialHeader = "X-Envoy-Auth-Partial-Body"
 
-func readBody(r *http.Request) ([]byte, error) {
+// readBody returns the body of a question. cut says that this is not the whole body of the request; body
+// is empty then.
+func readBody(r *http.Request) (body []byte, cut bool) {
 	if r.Body == nil {
-		return nil, nil
+		return nil, false
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil || len(body) > maxBody {
-		return nil, errTooLarge
+	partial := slices.ContainsFunc(r.Header.Values(partialHeader), func(value string) bool { return !strings.EqualFold(value, "false") })
+	if err != nil || len(body) > maxBody || partial {
+		return nil, true
 	}
-	return body, nil
+	return body, false
 }
 
 // encode returns the JSON of a reply. Wire types always encode.

@@ -36,8 +36,10 @@ type Question struct {
 	Target, Path, Query string
 	// Header are the headers of the proxy's question, most of them the client's.
 	Header http.Header
-	// Body is the request's body, or empty if the proxy did not pass it on.
+	// Body is the request's body, or empty if the proxy did not pass it on. Cut says that there is more
+	// of it than anybody can see here.
 	Body []byte
+	Cut  bool
 	// By is the caller, whose bearer is good.
 	By  principal.Principal
 	Now time.Time
@@ -45,18 +47,14 @@ type Question struct {
 
 // forwardAuth answers a proxy. rest is what follows /auth/ in the address.
 func (c *call) forwardAuth(rest, unreadable string) {
-	name, rest, _ := strings.Cut(rest, "/")
+	name, rest, named := strings.Cut(rest, "/")
 	dialect, known := c.dialects[name]
-	if !known {
-		c.noAddress()
-		return
-	}
 	kindName, target, more := strings.Cut(rest, "/")
-	if kindName == "" && !more && dialect.target != "" {
+	if !named && dialect.target != "" {
 		kindName = "api"
 	}
-	kind, known := c.kinds[kindName]
-	if !known || more && dialect.target != "" {
+	kind, served := c.kinds[kindName]
+	if !known || !served || more != (dialect.target == "") {
 		c.noAddress()
 		return
 	}
@@ -79,9 +77,7 @@ func (c *call) ask(q *Question, dialect Dialect, kind Kind, rest, unreadable str
 		return err
 	}
 	q.Path, q.Query, _ = strings.Cut(q.Target, "?")
-	if q.Body, err = readBody(c.r); err != nil {
-		return err
-	}
+	q.Body, q.Cut = readBody(c.r)
 	bearer, err := credential(c.r.Header, q.Query)
 	if err != nil {
 		return err

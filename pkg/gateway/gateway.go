@@ -43,6 +43,8 @@ type Parts struct {
 	Throttles *throttle.Throttles
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
+	// TokenPage is the address of the page on which people make tokens, or "" for none.
+	TokenPage string `optional:""`
 	// Proxies may say from which address a client came. Without any, tokens with networks are refused.
 	Proxies Proxies `optional:""`
 }
@@ -69,6 +71,7 @@ func New(parts Parts) (*Gateway, error) {
 	}
 	g.kinds = map[string]Kind{
 		"api":      apiKind{parts.Scopes},
+		"git":      gitKind{parts.Projects, parts.Scopes, parts.TokenPage},
 		"registry": registryKind{images},
 	}
 	return g, nil

@@ -17,25 +17,6 @@ type Kind interface {
 	Body(q Question, refusal Refusal) (mediaType, text string)
 }
 
-// An apiKind is an API whose paths the scope table knows.
-type apiKind struct{ scopes *scope.Catalog }
-
-func (apiKind) Scheme() string { return "Bearer" }
-
-func (k apiKind) Judge(_ context.Context, q Question) error {
-	if err := k.scopes.CheckPath(q.Path); err != nil {
-		return err
-	}
-	if !k.scopes.Allows(q.By.Scopes, q.By.Token.Reach(), q.Method, q.Path) {
-		return &Insufficient{Required: k.scopes.Require(q.Method, q.Path).Listed}
-	}
-	return nil
-}
-
-func (apiKind) Body(_ Question, refusal Refusal) (mediaType, text string) {
-	return "application/json", refusal.json()
-}
-
 // Insufficient is the refusal of a token whose scopes do not open a request. It wraps
 // scope.ErrInsufficient.
 type Insufficient struct {

@@ -11,7 +11,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// A Refusal is why a request may not pass.
+// A Refusal is why a request may not pass. A Kind returns one, as an error, where RefusalOf would not say
+// what the clients of the kind expect. It wraps Err.
 type Refusal struct {
 	Status int
 	// Reason is the word for it in X-Auth-Reason.
@@ -24,6 +25,10 @@ type Refusal struct {
 	Required scope.Set
 	Err      error
 }
+
+func (r *Refusal) Error() string { return r.Err.Error() }
+
+func (r *Refusal) Unwrap() error { return r.Err }
 
 // undecided reports whether an error means that nothing was decided, whatever else it says.
 func undecided(err error) bool {
@@ -80,6 +85,9 @@ func RefusalOf(err error) Refusal {
 			Status: http.StatusTooManyRequests, Reason: "throttled", Wait: limited.Wait, Err: err,
 			Message: "This endpoint has been requested too many times. Try again later.",
 		}
+	}
+	if own, found := errors.AsType[*Refusal](err); found {
+		return *own
 	}
 	for _, known := range refusals {
 		if errors.Is(err, known.err) {

@@ -151,6 +151,7 @@ var testOnly = []string{
 	"testing",
 	"github.com/truora/minidyn",
 	"gitlab.com/gitlab-org/api/client-go",
+	"github.com/zitadel/oidc",
 	"github.com/google/btree",
 	"github.com/google/go-cmp",
 	"github.com/yuin/goldmark",

@@ -33,7 +33,7 @@ func Handler(d compose.Deployment, cfg config.Introspect) lambda.Handler {
 	table := d.Table()
 	doors := compose.Must(gateway.New(gateway.Parts{
 		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Projects: &table.Reader, Trail: trail.NewNotes(&table.Journal),
-		Clock: d.Clock, Throttles: d.Throttles(), Count: d.Count,
+		Clock: d.Clock, Throttles: d.Throttles(), Count: d.Count, TokenPage: tokenPage(cfg),
 		Proxies: gateway.Proxies{Addresses: cfg.Proxies(), Header: cfg.ClientHeader},
 	})).Handler()
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
@@ -43,4 +43,12 @@ func Handler(d compose.Deployment, cfg config.Introspect) lambda.Handler {
 		}
 		return doors.Serve(ctx, event)
 	})
+}
+
+// tokenPage returns the address of the page, or "" if the deployment does not know its own.
+func tokenPage(cfg config.Introspect) string {
+	if cfg.PublicURL == "" {
+		return ""
+	}
+	return cfg.PageURL()
 }
