@@ -32,7 +32,7 @@ NEEDS_build      := go
 NEEDS_lint       := go python
 NEEDS_test       := go python java maven
 NEEDS_race       := $(NEEDS_test) compiler
-NEEDS_acceptance := $(NEEDS_test) chromium docker-registry skopeo
+NEEDS_acceptance := $(NEEDS_test) chromium git fcgiwrap docker-registry skopeo
 
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
@@ -83,7 +83,7 @@ build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deploye
 	@wc -c $(filter %/bootstrap,$^)
 
 .PHONY: bench
-bench: tools ## measure checks, leak reports, lists, scans and lifetime runs
+bench: tools $(PROXIES)/.installed ## measure checks, leak reports, lists, scans and lifetime runs
 	go run ./infra/bench
 
 # What takes longer than anybody waits for before a push. Each command shows its seed.

@@ -59,8 +59,8 @@ func forgeries() (all []forgery) {
 		"X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE", "X_HTTP_Method_Override: DELETE",
 		"X.HTTP.Method.Override: DELETE")
 	add("the client's address: `X-Real-IP`, `Forwarded` and so on",
-		"X-Real-IP: 192.0.2.1", "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "X-Client-IP: 192.0.2.1",
-		"X-Envoy-External-Address: 192.0.2.1", "X_Real_IP: 192.0.2.1", "True-Client-IP: 192.0.2.1")
+		"X-Real-IP: 198.51.100.1", "X-Forwarded-For: 198.51.100.1", "Forwarded: for=198.51.100.1", "X-Client-IP: 198.51.100.1",
+		"X-Envoy-External-Address: 198.51.100.1", "X_Real_IP: 198.51.100.1", "True-Client-IP: 198.51.100.1")
 	add("what other systems believe: `Remote-User`, `X-Forwarded-User` and so on",
 		"Remote-User: admin", "X-Remote-User: admin", "X-Forwarded-User: admin", "X-Forwarded-Host: evil.example.test", "X-Forwarded-Prefix: /admin",
 		"X-Auth-Reason: none", "Proxy: http://evil.example.test", "X-Envoy-Original-Path: /admin/1", "X-Envoy-Original-Host: evil.example.test",

@@ -3,6 +3,7 @@
 package proxies_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -23,17 +24,17 @@ type place struct {
 	said   []*http.Response
 }
 
-// newPlace starts a proxy with a sample in front of a backend that answers "served". latchkey is the address of what
+// newPlace starts a proxy with a sample in front of a backend that says how many bytes it got. latchkey is the address of what
 // answers its questions.
 func newPlace(t *testing.T, program proxies.Program, sample, latchkey string) *place {
 	t.Helper()
 	p, folder := &place{}, t.TempDir()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		length, _ := io.Copy(io.Discard, r.Body)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.served = append(p.served, r)
-		_, _ = io.WriteString(w, "served")
+		_, _ = fmt.Fprintf(w, "served %d bytes", length)
 	}))
 	t.Cleanup(backend.Close)
 	var err error
