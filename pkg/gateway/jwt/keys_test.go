@@ -122,6 +122,41 @@ func TestEveryKeyIsPublished(t *testing.T) {
 	}
 }
 
+// Breaks if the steps of docs/registry.md, "Keys", refuse a request: a registry has to know a key before it signs, and
+// as long as something that it has signed is good.
+func TestRotation(t *testing.T) {
+	for _, step := range []struct {
+		name           string
+		signing, known []string
+		trusted        bool
+	}{
+		{"before", []string{oldSecret}, []string{oldSecret}, true},
+		{"the new key is deployed", []string{oldSecret, newSecret}, []string{oldSecret}, true},
+		{"the registry has both", []string{oldSecret, newSecret}, []string{oldSecret, newSecret}, true},
+		{"the new key signs", []string{newSecret, oldSecret}, []string{oldSecret, newSecret}, true},
+		{"the old key is gone", []string{newSecret}, []string{oldSecret, newSecret}, true},
+		{"the registry has forgotten it", []string{newSecret}, []string{newSecret}, true},
+		{"a key that nobody was told of", []string{newSecret}, []string{oldSecret}, false},
+		{"a key that is known to somebody else", []string{oldSecret}, []string{newSecret}, false},
+	} {
+		signed, err := keysOf(t, step.signing...).sign([]byte(`{}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := jose.ParseSigned(signed, []jose.SignatureAlgorithm{jose.ES256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := keysOf(t, step.known...)
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(known.Bundle())
+		_, err = parsed.Signatures[0].Header.Certificates(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		if set := known.Set(); (err == nil) != step.trusted || (len(set.Key(parsed.Signatures[0].Header.KeyID)) == 1) != step.trusted {
+			t.Errorf("%s: by the certificate %v, by the key id %d keys", step.name, err, len(set.Key(parsed.Signatures[0].Header.KeyID)))
+		}
+	}
+}
+
 func TestSecretsThatAreRefused(t *testing.T) {
 	for _, secrets := range [][]string{nil, {""}, {newSecret[1:]}, {newSecret, "short"}} {
 		if _, err := NewKeys(secrets...); err == nil || len(secrets) > 0 && secrets[0] != "" && strings.Contains(err.Error(), secrets[0]) {
