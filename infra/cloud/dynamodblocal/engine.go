@@ -26,7 +26,7 @@ import (
 var ErrMissing = errors.New("DynamoDB Local is not installed: run `make tools`")
 
 const (
-	startTimeout = 2 * time.Minute // seconds, where a machine is not busy
+	startTimeout = 15 * time.Minute // seconds on a quiet machine, minutes on one that is busy with twenty other things
 	pollEvery    = 50 * time.Millisecond
 )
 
