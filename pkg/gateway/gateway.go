@@ -61,7 +61,7 @@ func New(parts Parts) (*Gateway, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
 	}
-	images, err := registry.NewJudge(registry.Parts{Projects: parts.Projects})
+	images, err := registry.NewJudge(registry.Parts{Projects: parts.Projects, Scopes: parts.Scopes})
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"latchkey/pkg/project"
-	"latchkey/pkg/scope"
 )
 
 // An Action is something to do with a repository, with the name that registries use.
@@ -97,18 +96,4 @@ func Merge(wanted []Access) []Access {
 // levels are the lowest levels of members that may do something.
 var levels = map[Action]project.Level{
 	Pull: project.Reporter, Push: project.Developer, Delete: project.Maintainer, Every: project.Maintainer,
-}
-
-// opened are the actions that each scope opens. write_registry opens no pull, as in GitLab, so a push
-// needs read_registry too.
-var opened = map[scope.Scope][]Action{
-	scope.API:           {Pull, Push, Delete, Every},
-	scope.ReadAPI:       {Pull},
-	scope.ReadRegistry:  {Pull},
-	scope.WriteRegistry: {Push},
-}
-
-// opens reports whether set opens action.
-func opens(set scope.Set, action Action) bool {
-	return slices.ContainsFunc(set, func(s scope.Scope) bool { return slices.Contains(opened[s], action) })
 }

@@ -18,26 +18,24 @@ import (
 var ErrLevel = fmt.Errorf("%w: level in the project", fault.ErrForbidden)
 
 // A Judge decides what principals may do with images. It is safe for concurrent use.
-type Judge struct{ parts Parts }
+type Judge struct {
+	parts Parts
+	rules *scope.Catalog // the operator's rules about registries
+}
 
 // Parts hold the dependencies of a Judge.
-type Parts struct{ Projects principal.Projects }
+type Parts struct {
+	Projects principal.Projects
+	// Scopes may have rules about paths below /v2/, for the operator's own scopes.
+	Scopes *scope.Catalog
+}
 
 // NewJudge returns a Judge, or an error that names a missing part.
 func NewJudge(parts Parts) (*Judge, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
 	}
-	return &Judge{parts}, nil
-}
-
-// Enter returns nil if a token of by opens anything at all in some registry, and scope.ErrInsufficient
-// otherwise. It reads nothing.
-func Enter(by principal.Principal) error {
-	if opens(by.Scopes, Pull) || opens(by.Scopes, Push) {
-		return nil
-	}
-	return scope.ErrInsufficient
+	return &Judge{parts, rulesOf(parts.Scopes)}, nil
 }
 
 // Check returns nil if by may have all of wanted at now. If not, it returns scope.ErrInsufficient,
@@ -45,13 +43,13 @@ func Enter(by principal.Principal) error {
 // low. The scope comes first, so a token without it learns nothing of projects. Any other error means
 // that it could not be decided.
 func (j *Judge) Check(ctx context.Context, by principal.Principal, wanted []Access, now time.Time) error {
-	if err := Enter(by); err != nil {
+	if err := j.Enter(by); err != nil {
 		return err
 	}
 	for _, access := range wanted {
 		find := j.finder(ctx, by, access, now)
 		for _, action := range access.Actions {
-			if err := may(by, access, action, find); err != nil {
+			if err := j.may(by, access, action, find); err != nil {
 				return fmt.Errorf("%s: %w", action, err)
 			}
 		}
@@ -67,7 +65,7 @@ func (j *Judge) Cut(ctx context.Context, by principal.Principal, wanted []Access
 		left := Access{Type: access.Type, Name: access.Name}
 		find := j.finder(ctx, by, access, now)
 		for _, action := range access.Actions {
-			switch err := may(by, access, action, find); {
+			switch err := j.may(by, access, action, find); {
 			case err == nil:
 				left.Actions = append(left.Actions, action)
 			case !refused(err):
@@ -87,8 +85,8 @@ func refused(err error) bool {
 }
 
 // may decides about one action. find is called only if the scopes suffice.
-func may(by principal.Principal, wanted Access, action Action, find func() (principal.Access, error)) error {
-	if !opens(by.Scopes, action) {
+func (j *Judge) may(by principal.Principal, wanted Access, action Action, find func() (principal.Access, error)) error {
+	if !j.opens(by.Scopes, action, wanted.Name) {
 		return scope.ErrInsufficient
 	}
 	if wanted.Type != Repository {

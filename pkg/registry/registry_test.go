@@ -147,6 +147,8 @@ type projects struct {
 	levels map[string]project.Level // of everybody, by full path
 	err    error
 	asked  *int
+	// catalog is GitLab's unless a test sets it.
+	catalog *scope.Catalog
 }
 
 var known = map[string]project.Project{
@@ -184,7 +186,11 @@ func judge(t *testing.T, p projects) *registry.Judge {
 	if p.asked == nil {
 		p.asked = new(int)
 	}
-	j, err := registry.NewJudge(registry.Parts{Projects: p})
+	catalog := p.catalog
+	if catalog == nil {
+		catalog = scope.GitLab()
+	}
+	j, err := registry.NewJudge(registry.Parts{Projects: p, Scopes: catalog})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,12 +326,62 @@ func TestLookUps(t *testing.T) {
 func TestEnter(t *testing.T) {
 	for _, s := range scope.GitLab().Scopes {
 		by := principal.Principal{Scopes: scope.Set{s.Name}}
-		err := registry.Enter(by)
-		if again := judge(t, projects{}).Check(t.Context(), by, nil, now); !errors.Is(again, err) || (again == nil) != (err == nil) {
+		j := judge(t, projects{})
+		err := j.Enter(by)
+		if again := j.Check(t.Context(), by, nil, now); !errors.Is(again, err) || (again == nil) != (err == nil) {
 			t.Errorf("%s enters with %v, and with a request for nothing with %v", s.Name, err, again)
 		}
 		if opens := slices.Contains([]scope.Scope{scope.API, scope.ReadAPI, scope.ReadRegistry, scope.WriteRegistry}, s.Name); opens != (err == nil) {
 			t.Errorf("%s: %v", s.Name, err)
+		}
+	}
+}
+
+// Breaks if the operator's own scopes open more or less at one door than their rules say, or if a rule that
+// was written for another server opens images.
+func TestRulesOfTheOperator(t *testing.T) {
+	own, err := scope.Load(strings.NewReader(`{
+		"scopes": [{"name": "images:read"}, {"name": "images:write"}, {"name": "images:clean"}, {"name": "orders"}, {"name": "tags"}],
+		"rules": [
+			{"methods": ["GET", "HEAD"], "path": "/v2/acme/*", "scopes": ["images:read", "images:write"]},
+			{"methods": ["POST", "PATCH", "PUT"], "path": "/v2/acme/web/*", "scopes": ["images:write"]},
+			{"methods": ["DELETE"], "path": "/v2/acme/web/*", "scopes": ["images:clean"]},
+			{"methods": ["GET"], "path": "/v2/*/manifests/*", "scopes": ["tags"]},
+			{"path": "*", "scopes": ["orders"]}
+		]
+	}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	levels := map[string]project.Level{}
+	for path := range known {
+		levels[path] = project.Maintainer
+	}
+	j := judge(t, projects{levels: levels, catalog: scope.GitLab().With(own)})
+	for scopes, want := range map[string]string{
+		"images:read":              "repository:acme/web:pull repository:acme/secret:pull",
+		"images:write":             "repository:acme/web:pull,push repository:acme/secret:pull",
+		"images:clean":             "repository:acme/web:delete",
+		"images:read images:clean": "repository:acme/web:pull,delete repository:acme/secret:pull",
+		"tags":                     "", // of layers, it opens none
+		"orders":                   "", // for another server
+		"orders read_registry":     "repository:acme/web:pull repository:acme/secret:pull",
+	} {
+		by := principal.Principal{Account: account.Account{ID: 58}}
+		for _, name := range strings.Fields(scopes) {
+			by.Scopes = append(by.Scopes, scope.Scope(name))
+		}
+		var wanted []registry.Access
+		for _, text := range []string{"repository:acme/web:pull,push,delete,*", "repository:acme/secret:pull,push,delete,*", "registry:catalog:*"} {
+			access, _ := registry.ParseScope(text)
+			wanted = append(wanted, access)
+		}
+		held, err := j.Cut(t.Context(), by, wanted, now)
+		if got := strings.Join(registry.Names(held), " "); err != nil || got != want {
+			t.Errorf("%s opens %q (%v), want %q", scopes, got, err, want)
+		}
+		if err := j.Enter(by); (err == nil) != (scopes != "orders") {
+			t.Errorf("%s enters: %v", scopes, err)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func Handler(d compose.Deployment, cfg config.Registry) lambda.Handler {
 	table := d.Table()
 	server := compose.Must(jwt.New(jwt.Parts{
 		Log: d.Log, Clock: d.Clock, Verifier: d.Verifier(), Trail: trail.NewNotes(&table.Journal), Throttles: d.Throttles(),
-		Judge: compose.Must(registry.NewJudge(registry.Parts{Projects: &table.Reader})),
+		Judge: compose.Must(registry.NewJudge(registry.Parts{Projects: &table.Reader, Scopes: d.Config.Scopes})),
 		Keys:  compose.Must(jwt.NewKeys(cfg.Keys...)), Service: cfg.Service, Life: time.Duration(cfg.Life) * time.Second, Count: d.Count,
 	}))
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {

@@ -47,7 +47,7 @@ func (v *visit) issue() error {
 	if err != nil {
 		return err
 	}
-	if err := registry.Enter(by); err != nil {
+	if err := v.server.parts.Judge.Enter(by); err != nil {
 		return err
 	}
 	held, err := v.server.parts.Judge.Cut(v.r.Context(), by, asked.wanted, v.now)

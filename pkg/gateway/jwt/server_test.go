@@ -79,7 +79,7 @@ func newWorld(t *testing.T, change func(*jwt.Parts)) *world {
 	check(t, err)
 	verifier, err := verify.New(verify.Parts{Store: w, Pepper: pepper, Format: secret.Format{Prefixes: []string{"lkpat_"}}, Scopes: scope.GitLab(), Clock: w.clock})
 	check(t, err)
-	judge, err := registry.NewJudge(registry.Parts{Projects: w})
+	judge, err := registry.NewJudge(registry.Parts{Projects: w, Scopes: scope.GitLab()})
 	check(t, err)
 	keys, err := jwt.NewKeys(strings.Repeat("k", jwt.MinSecretLength))
 	check(t, err)
