@@ -203,11 +203,16 @@ func (v version) forwardAuth(t *testing.T, l *latchkey) door {
 	return door{l, strings.TrimPrefix(proxy.URL, "http://"), behind, false}
 }
 
+// authentication is the part of a registry's configuration about the token endpoint.
+func (l *latchkey) authentication(keys string) string {
+	endpoint := strings.Replace(l.URL, "127.0.0.1", "localhost", 1) // crane asks no address of a private network
+	return fmt.Sprintf("auth:\n  token:\n    realm: %s/jwt/auth\n    service: %s\n    issuer: latchkey\n%s", endpoint, local.RegistryService, keys)
+}
+
 // tokenEndpoint starts a registry that sends its clients to the token endpoint.
 func (v version) tokenEndpoint(t *testing.T, l *latchkey) door {
 	t.Helper()
-	settings := fmt.Sprintf("auth:\n  token:\n    realm: %s/jwt/auth\n    service: %s\n    issuer: latchkey\n    rootcertbundle: %s\n",
-		strings.Replace(l.URL, "127.0.0.1", "localhost", 1), local.RegistryService, l.bundle) // crane asks no address of a private network
+	settings := l.authentication("    rootcertbundle: " + l.bundle + "\n")
 	if v.name != "2.8" {
 		settings += "    jwks: " + l.keys + "\n    signingalgorithms: [ES256]\n"
 	}

@@ -289,3 +289,20 @@ func TestForgedJWTs(t *testing.T) {
 		})
 	}
 }
+
+// Breaks if docs/registry.md warns of a configuration that works: registry 3.x with the set of keys and without the
+// certificates.
+func TestKeySetAlone(t *testing.T) {
+	l := newLatchkey(t)
+	for _, v := range versions(t) {
+		if v.name == "2.8" {
+			continue // knows no such set
+		}
+		address := v.start(t, l.authentication("    jwks: "+l.keys+"\n"))
+		l.now()
+		c := door{l, address, address, true}.client(t, localtest.AdminBearer)
+		if status, _ := c.send(t, "GET", "/v2/", "", ""); status != http.StatusUnauthorized {
+			t.Errorf("registry %s takes it: %d", v.name, status)
+		}
+	}
+}
