@@ -220,7 +220,7 @@ func (w *world) claims(t *testing.T, signed string) claims {
 	t.Helper()
 	var set jose.JSONWebKeySet
 	check(t, json.Unmarshal(w.do(http.MethodGet, "/jwt/keys", "", nil).Body.Bytes(), &set))
-	parsed, err := jose.ParseSigned(signed, []jose.SignatureAlgorithm{jose.ES256})
+	parsed, err := jose.ParseSignedCompact(signed, []jose.SignatureAlgorithm{jose.ES256})
 	check(t, err)
 	payload, err := parsed.Verify(set.Key(parsed.Signatures[0].Header.KeyID)[0])
 	check(t, err)
