@@ -23,6 +23,7 @@ ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
 NODE          := $(TOOLS)/node
 PROXIES       := $(TOOLS)/proxies
+CDK           := $(TOOLS)/cdk
 TEST_FLAGS    := -timeout 90m # for a test that never ends, not for a busy machine
 SOAK_FLAGS    := -count=1 -timeout 2h
 FUNCTIONS     := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
@@ -65,8 +66,8 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 .PHONY: acceptance
 acceptance: export CRANE := $(CRANE)
 acceptance: export REGISTRY := $(REGISTRY)
-acceptance: needs-acceptance tools $(PROXIES)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
-	go test $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
+acceptance: needs-acceptance tools $(PROXIES)/.installed $(CDK)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
+	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
 lint: needs-lint lint-go lint-style lint-tidy lint-template lint-vulnerabilities ## format, stock linters, our own rules, templates, vulnerabilities
@@ -161,7 +162,7 @@ $(PROXIES)/.installed: infra/tools/requirements-proxies.txt | needs-lint
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-$(NPM)/.installed: infra/tools/npm/package.json infra/tools/npm/package-lock.json | needs-test node
+$(NPM)/.installed $(CDK)/.installed: $(TOOLS)/%/.installed: infra/tools/%/package.json infra/tools/%/package-lock.json | needs-test node
 	rm -rf $(@D)
 	mkdir -p $(@D)
 	cp $^ $(@D)

@@ -187,7 +187,7 @@ func TestProductTemplate(t *testing.T) {
 				t.Errorf("%s reserves %d", name, f.Reserved)
 			}
 		}
-		want := []MethodThrottle{{"/*", "*", 200, 400}, {"/api/v4/token_leaks", "POST", 5, 5}}
+		want := []MethodThrottle{{"/*", "*", 200, 400}, {"/api/v4/token_leaks", "POST", 5, 5}, {"/auth/{proxy+}", "ANY", 1000, 1000}}
 		if !slices.Equal(template.Throttles, want) {
 			t.Errorf("throttles %v, want %v", template.Throttles, want)
 		}

@@ -79,7 +79,7 @@ func (l *line) send(t *testing.T, raw string) reply {
 		check(t, err)
 		l.conn, l.read = conn, bufio.NewReader(conn)
 	}
-	check(t, l.conn.SetDeadline(time.Now().Add(2*time.Minute)))
+	check(t, l.conn.SetDeadline(time.Now().Add(15*time.Minute)))
 	_, err := io.WriteString(l.conn, raw)
 	if err == nil {
 		var response *http.Response

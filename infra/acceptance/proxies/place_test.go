@@ -34,6 +34,7 @@ func newPlace(t *testing.T, program proxies.Program, sample, latchkey string) *p
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.served = append(p.served, r)
+		w.Header().Set("Served-For", r.Header.Get("X-Auth-Token-Id"))
 		_, _ = fmt.Fprintf(w, "served %d bytes", length)
 	}))
 	t.Cleanup(backend.Close)

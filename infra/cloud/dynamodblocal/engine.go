@@ -36,7 +36,7 @@ type Engine struct {
 	child    *child.Child
 }
 
-// Start runs an engine on a free port and waits up to two minutes for it to answer. It returns
+// Start runs an engine on a free port and waits up to a quarter of an hour for it to answer. It returns
 // ErrMissing if the machine lacks the engine.
 func Start(ctx context.Context) (*Engine, error) {
 	java, jars, err := installed()
