@@ -82,7 +82,7 @@ func TestWhatRequestsWant(t *testing.T) {
 		{"a method in small letters", "get", "/v2/acme/web/tags/list", "", "error"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			wanted, err := registry.Request{Method: test.method, Path: test.path, Query: test.query}.Wanted()
+			wanted, err := registry.Request{Method: test.method, Path: test.path, Query: test.query, ContentTypes: []string{"application/json"}}.Wanted()
 			got := strings.Join(registry.Names(wanted), " ")
 			if err != nil {
 				got = "error"
@@ -108,6 +108,16 @@ func TestFormsAreRefusedAtUploads(t *testing.T) {
 		request := registry.Request{Method: "POST", Path: "/v2/acme/web/blobs/uploads/", ContentTypes: strings.Split(contentTypes, "|")}
 		if _, err := request.Wanted(); errors.Is(err, registry.ErrRequest) != refused {
 			t.Errorf("%q: %v", contentTypes, err)
+		}
+	}
+}
+
+// Breaks if nobody notices a proxy that keeps the Content-Type back, and with it the forms above.
+func TestManifestsNeedATypeOfContent(t *testing.T) {
+	for method, refused := range map[string]bool{"PUT": true, "GET": false, "DELETE": false} {
+		_, err := registry.Request{Method: method, Path: "/v2/acme/web/manifests/latest"}.Wanted()
+		if errors.Is(err, registry.ErrRequest) != refused {
+			t.Errorf("%s: %v", method, err)
 		}
 	}
 }

@@ -30,6 +30,7 @@ var (
 	errQuery    = fmt.Errorf("%w: query can be read in two ways", ErrRequest)
 	errFrom     = fmt.Errorf("%w: mount from an unnamed repository", ErrRequest)
 	errFormBody = fmt.Errorf("%w: form in the body of an upload", ErrRequest)
+	errNoType   = fmt.Errorf("%w: manifest without a Content-Type, which the proxy may have kept back", ErrRequest)
 )
 
 // The needs of methods are those of the registry itself, which asks a token for pull and push before
@@ -54,7 +55,7 @@ const (
 // endpoints are those of the OCI Distribution Specification 1.1, "Endpoints". No part behind the name
 // has a slash, so no path has two readings, whatever the name is. Nothing in a path needs an escape.
 var endpoints = []endpoint{
-	{regexp.MustCompile(`^/v2/(.+)/manifests/(` + tag + `|` + digest + `)$`), map[string][]Action{
+	{manifests, map[string][]Action{
 		"GET": reads, "HEAD": reads, "PUT": writes, "DELETE": deletes,
 	}},
 	{regexp.MustCompile(`^/v2/(.+)/blobs/(` + digest + `)$`), map[string][]Action{"GET": reads, "HEAD": reads, "DELETE": deletes}},
@@ -66,8 +67,11 @@ var endpoints = []endpoint{
 	{regexp.MustCompile(`^/v2/(.+)/referrers/(` + digest + `)$`), map[string][]Action{"GET": reads, "HEAD": reads}},
 }
 
-// uploads is where an upload starts.
-var uploads = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/$`)
+var (
+	manifests = regexp.MustCompile(`^/v2/(.+)/manifests/(` + tag + `|` + digest + `)$`)
+	// uploads is where an upload starts.
+	uploads = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/$`)
+)
 
 // Wanted returns what a request wants. It wants nothing if it only asks whether the bearer is good, as
 // `docker login` does. An error is ErrRequest.
@@ -89,8 +93,13 @@ func (r Request) Wanted() ([]Access, error) {
 			return nil, errPath
 		}
 		from, err := r.from()
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case r.Method == "PUT" && endpoint.path == manifests && len(r.ContentTypes) == 0:
+			// Behind a proxy that keeps the header back, forms pass. Nobody can push there, so somebody will
+			// notice: every client sends one with a manifest.
+			return nil, errNoType
 		}
 		wanted := []Access{{Repository, match[1], needs}}
 		if from != "" {

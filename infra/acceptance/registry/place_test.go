@@ -186,17 +186,23 @@ type door struct {
 // forwardAuth starts a registry behind nginx, which asks about each request.
 func (v version) forwardAuth(t *testing.T, l *latchkey) door {
 	t.Helper()
+	return v.behindProxy(t, l, proxies.Nginx, "registry", nil)
+}
+
+// behindProxy starts a registry behind a proxy with a sample, and with other texts in it.
+func (v version) behindProxy(t *testing.T, l *latchkey, program proxies.Program, sample string, more map[string]string) door {
+	t.Helper()
 	behind := v.start(t, "")
 	front, err := proxies.NewFront(t.Context(), t.TempDir(), l.URL, nil)
 	check(t, err)
 	t.Cleanup(func() { _ = front.Close() })
-	proxy, err := proxies.Start(t.Context(), proxies.Nginx, t.TempDir(), "registry", proxies.Place{
-		Latchkey: front.Address, Authorities: front.Authorities, Backend: behind,
+	proxy, err := proxies.Start(t.Context(), program, t.TempDir(), sample, proxies.Place{
+		Latchkey: front.Address, Authorities: front.Authorities, Backend: behind, More: more,
 	})
 	check(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("nginx says: %s", proxy.Tail())
+			t.Logf("%s says: %s", program.Name, proxy.Tail())
 		}
 		proxy.Stop()
 	})

@@ -18,6 +18,7 @@ import (
 
 	"latchkey/infra/local"
 	"latchkey/infra/local/localtest"
+	"latchkey/infra/proxies"
 	"latchkey/pkg/clock"
 )
 
@@ -165,49 +166,49 @@ func (c client) signed(t *testing.T, scopes ...string) string {
 }
 
 // Breaks if somebody can copy a layer out of a project that they cannot see.
-func TestMounts(t *testing.T) {
-	both(t, func(t *testing.T, d door) {
-		root := d.client(t, localtest.AdminBearer)
-		blobs := map[string]string{}
-		for _, project := range []string{"web", "other"} {
-			if said, ok := root.push(t, "acme/"+project+"/app:v1", "a layer of "+project); !ok {
-				t.Fatal(said)
-			}
-			manifest, _ := root.crane(t, "manifest", d.image("acme/"+project+"/app:v1"))
-			var parts struct{ Layers []struct{ Digest string } }
-			check(t, json.Unmarshal([]byte(manifest), &parts))
-			blobs[project] = parts.Layers[0].Digest
+func TestMounts(t *testing.T) { both(t, mounts) }
+
+func mounts(t *testing.T, d door) {
+	root := d.client(t, localtest.AdminBearer)
+	blobs := map[string]string{}
+	for _, project := range []string{"web", "other"} {
+		if said, ok := root.push(t, "acme/"+project+"/app:v1", "a layer of "+project); !ok {
+			t.Fatal(said)
 		}
-		c := d.client(t, d.token(t, "developer", "read_registry", "write_registry"))
-		const into = "/v2/acme/web/new/blobs/uploads/"
-		mount := func(project string) string { return "mount=" + blobs[project] + "&from=acme/" + project + "/app" }
-		scopes := func(project string) []string {
-			return []string{"repository:acme/web/new:pull,push", "repository:acme/" + project + "/app:pull"}
-		}
-		if status, _ := c.send(t, "POST", into+"?"+mount("web"), "", "", scopes("web")...); status != http.StatusCreated {
-			t.Errorf("a mount within the project: %d", status)
-		}
-		if status, _ := c.send(t, "POST", into+"?"+mount("other"), "", "", scopes("other")...); status < 400 {
-			t.Errorf("a mount from another project: %d", status)
-		}
-		const form = "application/x-www-form-urlencoded"
-		if status, _ := c.send(t, "POST", into, form, mount("other"), scopes("other")...); status < 400 {
-			t.Errorf("a mount by a form: %d", status)
-		}
-		if status, _ := c.send(t, "POST", into+"?"+mount("web"), form, mount("other"), scopes("other")...); status < 400 {
-			t.Errorf("a mount by a form that contradicts the query: %d", status)
-		}
-		if d.jwt {
-			return
-		}
-		// The registry itself would do it, so it is the rule that keeps it from doing so.
-		request, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+d.behind+into, strings.NewReader(mount("other")))
-		check(t, err)
-		request.Header.Set("Content-Type", form)
-		if status, _ := do(t, request); status != http.StatusCreated {
-			t.Errorf("the registry takes no form any more: %d", status)
-		}
-	})
+		manifest, _ := root.crane(t, "manifest", d.image("acme/"+project+"/app:v1"))
+		var parts struct{ Layers []struct{ Digest string } }
+		check(t, json.Unmarshal([]byte(manifest), &parts))
+		blobs[project] = parts.Layers[0].Digest
+	}
+	c := d.client(t, d.token(t, "developer", "read_registry", "write_registry"))
+	const into = "/v2/acme/web/new/blobs/uploads/"
+	mount := func(project string) string { return "mount=" + blobs[project] + "&from=acme/" + project + "/app" }
+	scopes := func(project string) []string {
+		return []string{"repository:acme/web/new:pull,push", "repository:acme/" + project + "/app:pull"}
+	}
+	if status, _ := c.send(t, "POST", into+"?"+mount("web"), "", "", scopes("web")...); status != http.StatusCreated {
+		t.Errorf("a mount within the project: %d", status)
+	}
+	if status, _ := c.send(t, "POST", into+"?"+mount("other"), "", "", scopes("other")...); status < 400 {
+		t.Errorf("a mount from another project: %d", status)
+	}
+	const form = "application/x-www-form-urlencoded"
+	if status, _ := c.send(t, "POST", into, form, mount("other"), scopes("other")...); status < 400 {
+		t.Errorf("a mount by a form: %d", status)
+	}
+	if status, _ := c.send(t, "POST", into+"?"+mount("web"), form, mount("other"), scopes("other")...); status < 400 {
+		t.Errorf("a mount by a form that contradicts the query: %d", status)
+	}
+	if d.jwt {
+		return
+	}
+	// The registry itself would do it, so it is the rule that keeps it from doing so.
+	request, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+d.behind+into, strings.NewReader(mount("other")))
+	check(t, err)
+	request.Header.Set("Content-Type", form)
+	if status, _ := do(t, request); status != http.StatusCreated {
+		t.Errorf("the registry takes no form any more: %d", status)
+	}
 }
 
 // Breaks if a revoked token still passes: at all behind a proxy, or beyond the life of a JWT.
@@ -304,5 +305,37 @@ func TestKeySetAlone(t *testing.T) {
 		if status, _ := c.send(t, "GET", "/v2/", "", ""); status != http.StatusUnauthorized {
 			t.Errorf("registry %s takes it: %d", v.name, status)
 		}
+	}
+}
+
+// The samples for the other proxies say which lines to change for a registry. Breaks if that does not do.
+func TestOtherProxies(t *testing.T) {
+	l := newLatchkey(t)
+	for _, test := range []struct {
+		program proxies.Program
+		changes map[string]string
+	}{
+		{proxies.Traefik, map[string]string{"/auth/traefik/api": "/auth/traefik/registry", `Bearer realm="Latchkey"`: `Basic realm="Latchkey"`}},
+		{proxies.Caddy, map[string]string{"/auth/caddy/api": "/auth/caddy/registry"}},
+		{proxies.Envoy, map[string]string{"/auth/envoy/api": "/auth/envoy/registry"}},
+	} {
+		t.Run(test.program.Name, func(t *testing.T) {
+			d := versions(t)[1].behindProxy(t, l, test.program, "api", test.changes)
+			mounts(t, d)
+			bearer := d.token(t, "developer", "read_registry", "write_registry")
+			c := d.client(t, bearer)
+			for _, command := range [][]string{
+				{"login", "--tls-verify=false", "-u", "anybody", "-p", bearer, d.address},
+				{"copy", "--src-tls-verify=false", "--dest-tls-verify=false", "docker://" + c.image("acme/web/app:v1"), "docker://" + c.image("acme/web/copied:v1")},
+			} {
+				if said, ok := c.skopeo(t, command...); !ok {
+					t.Errorf("%s: %s", command[0], said)
+				}
+			}
+			c.revoke(t, bearer)
+			if said, ok := c.crane(t, "manifest", c.image("acme/web/app:v1")); ok {
+				t.Errorf("revoked, and crane still gets the image: %s", said)
+			}
+		})
 	}
 }

@@ -63,7 +63,8 @@ func TestBothDoorsToARegistry(t *testing.T) {
 	own, others := ofProject("web"), ofProject("other")
 	const manifest, upload = "/v2/acme/web/api/manifests/latest", "/v2/acme/web/api/blobs/uploads/"
 	passes := func(bearer, method, target string) int {
-		got := asks(t, w, "GET", "/auth/nginx/registry", "Authorization", basic(bearer), "X-Original-Method", method, "X-Original-URI", target)
+		got := asks(t, w, "GET", "/auth/nginx/registry", "Authorization", basic(bearer), "X-Original-Method", method, "X-Original-URI", target,
+			"Content-Type", "application/vnd.oci.image.manifest.v1+json")
 		return got.Status
 	}
 	for _, test := range []struct {
