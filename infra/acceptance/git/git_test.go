@@ -147,8 +147,8 @@ func TestForgedAtTheCGI(t *testing.T) {
 	}
 }
 
-// TestLargeFiles asks for the batches of LFS behind nginx, which tells Latchkey nothing of the body. So each counts as an
-// upload. Requests without a body are judged by their method.
+// TestLargeFiles asks for the batches and locks of LFS behind nginx, with each scope. nginx tells Latchkey nothing of the
+// body, so each batch counts as an upload.
 func TestLargeFiles(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, newHouse(t), proxies.Nginx)
@@ -164,6 +164,11 @@ func TestLargeFiles(t *testing.T) {
 		{"a reader lists locks", http.MethodGet, "/locks", reader, "", 200},
 		{"a reader locks", http.MethodPost, "/locks", reader, `{"path":"file"}`, 403},
 		{"a writer locks", http.MethodPost, "/locks", writer, `{"path":"file"}`, 200},
+		{"api uploads", http.MethodPost, "/objects/batch", d.bearers["developer"], `{"operation":"upload"}`, 200},
+		{"a reporter's api might upload", http.MethodPost, "/objects/batch", d.bearers["reporter"], `{"operation":"download"}`, 403},
+		{"read_api uploads", http.MethodPost, "/objects/batch", d.token(t, "developer", "read_api"), `{"operation":"upload"}`, 403},
+		{"read_user lists locks", http.MethodGet, "/locks", d.token(t, "developer", "read_user"), "", 403},
+		{"a stranger uploads", http.MethodPost, "/objects/batch", d.bearers["stranger"], `{"operation":"upload"}`, 404},
 		{"nobody lists locks", http.MethodGet, "/locks", "", "", 401},
 		{"the project's token uploads", http.MethodPost, "/objects/batch", d.projectToken(t, "acme/web", "write_repository"), `{"operation":"upload"}`, 200},
 		{"another project's token uploads", http.MethodPost, "/objects/batch", d.projectToken(t, "acme/other", "write_repository"), `{"operation":"upload"}`, 401},
