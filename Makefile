@@ -17,6 +17,7 @@ GITLEAKS      := $(TOOLS)/bin/gitleaks-$(GITLEAKS_VERSION)
 VENV          := $(TOOLS)/venv
 ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
+BROWSER       := $(TOOLS)/browser
 NODE          := $(TOOLS)/node
 TEST_FLAGS    := -timeout 30m # packages share the cores: one that takes four minutes alone takes ten in parallel
 SOAK_FLAGS    := -count=1 -timeout 2h
@@ -58,7 +59,7 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 
 # The build tag keeps these out of `make test`: they need browsers and servers, and minutes.
 .PHONY: acceptance
-acceptance: needs-acceptance tools ## every page in a browser and every gateway with the real servers
+acceptance: needs-acceptance tools $(BROWSER)/.installed ## every page in a browser and every gateway with the real servers
 	go test $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
@@ -90,6 +91,10 @@ soak: tools ## large sizes and long random runs of the tests, in about ten minut
 .PHONY: golden
 golden: tools ## rewrite the golden files; review the diff like code
 	UPDATE_GOLDEN=1 go test -count=1 $$(find ./pkg ./functions ./infra -path '*/testdata/golden' -type d | sed 's|/testdata/golden$$||')
+
+.PHONY: screenshots
+screenshots: needs-acceptance tools $(BROWSER)/.installed ## make the images of docs/images again; look at them
+	UPDATE_SCREENSHOTS=1 go test $(TEST_FLAGS) -count=1 -tags acceptance ./infra/acceptance/page -run TestEverythingWithAScript
 
 .PHONY: tools
 tools: needs-test $(ENGINE)/.installed $(VENV)/.installed $(NPM)/.installed $(GITLEAKS) ## install what the tests need, under .tools
@@ -148,7 +153,7 @@ $(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	$(PIP) --requirement $<
 	touch $@
 
-$(NPM)/.installed: infra/tools/npm/package.json infra/tools/npm/package-lock.json | needs-test node
+$(NPM)/.installed $(BROWSER)/.installed: $(TOOLS)/%/.installed: infra/tools/%/package.json infra/tools/%/package-lock.json | needs-test node
 	rm -rf $(@D)
 	mkdir -p $(@D)
 	cp $^ $(@D)
