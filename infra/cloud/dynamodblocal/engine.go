@@ -31,7 +31,7 @@ var ErrMissing = errors.New("DynamoDB Local is not installed: run `make tools`")
 var errExited = errors.New("engine exited")
 
 const (
-	startTimeout = 2 * time.Minute // seconds, where a machine is not busy
+	startTimeout = 15 * time.Minute // seconds on a quiet machine, minutes on one that is busy with twenty other things
 	startTries   = 3
 	pollEvery    = 50 * time.Millisecond
 	logTail      = 2 << 10 // bytes of the engine's output in an error

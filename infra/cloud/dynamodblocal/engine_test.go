@@ -74,7 +74,7 @@ func TestEngineEndsWithAKilledParent(t *testing.T) {
 	}
 	_ = parent.Wait() // it was killed
 
-	deadline, poll := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	deadline, poll := time.After(15*time.Minute), time.NewTicker(20*time.Millisecond)
 	defer poll.Stop()
 	for answers(t, endpoint) {
 		select {

@@ -35,7 +35,7 @@ func proxied(tb testing.TB, o localtest.Options) (*localtest.World, *storetest.P
 
 // patient waits for the engine as long as a busy machine may need.
 func patient(o *dynamodb.Options) {
-	o.HTTPClient = &http.Client{Transport: awshttp.NewBuildableClient().GetTransport(), Timeout: time.Minute}
+	o.HTTPClient = &http.Client{Transport: awshttp.NewBuildableClient().GetTransport(), Timeout: 15 * time.Minute}
 }
 
 // hasty does not pause between attempts, and gives up at once what comes with the status tooLate.

@@ -75,7 +75,7 @@ func follow(r io.Reader) *screenful {
 }
 
 // patience is longer than any machine needs; it is for tests that would never end.
-const patience = 3 * time.Minute
+const patience = 15 * time.Minute
 
 // wait returns all text once a pattern is in it, and fails if it ends without.
 func (s *screenful) wait(t *testing.T, pattern string) string {

@@ -51,6 +51,8 @@ func (h Handler) Serve(ctx context.Context, event events.APIGatewayProxyRequest)
 	if err != nil {
 		return events.APIGatewayProxyResponse{}, fmt.Errorf("event to request: %w", err)
 	}
+	// The library takes the parameters from a map. A link made of them shall not differ from run to run.
+	r.URL.RawQuery = r.URL.Query().Encode()
 	w := core.NewProxyResponseWriter()
 	h(w, r.WithContext(ctx), from)
 	return w.GetProxyResponse()
