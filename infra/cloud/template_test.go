@@ -15,7 +15,7 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "directory", "expired", "expiring", "issue", "leakmails", "leaks", "lifetime", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "directory", "expired", "expiring", "introspect", "issue", "leakmails", "leaks", "lifetime", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
@@ -91,6 +91,7 @@ func TestProductTemplate(t *testing.T) {
 	t.Run("each function writes only in its own partitions", func(t *testing.T) {
 		for name, want := range map[string][]Permission{
 			"authorizer": append(within("PutItem", "AUDIT#*"), recordsUse),
+			"introspect": append(within("PutItem", "AUDIT#*"), recordsUse),
 			"tokens":     append(within("PutItem", "AUDIT#*"), recordsUse),
 			"settings":   append(within("PutItem", "AUDIT#*", "SETTINGS"), recordsUse, settings),
 			"directory": slices.Concat(within("PutItem", "AUDIT#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"), []Permission{recordsUse},
@@ -341,6 +342,13 @@ func TestProductRoutes(t *testing.T) {
 		{"GET", "/-/sign_in?return_to=%2F-%2F", "web"},
 		{"POST", "/-/user_settings/personal_access_tokens", "web"},
 		{"GET", "/acme/-/settings/access_tokens", "settings"},
+		{"GET", "/auth/nginx", "introspect"},
+		{"PUT", "/auth/envoy/api/api/v4/user", "introspect"},
+		{"GET", "/auth/envoy/api/a%2Fb//c/../d;e/", "introspect"},
+		{"GET", "/auth/envoy/git/-/x", "introspect"},
+		{"POST", "/oauth/introspect", "introspect"},
+		{"GET", "/oauth/introspect/", "introspect"},
+		{"GET", "/oauth/token", "settings"},
 	} {
 		t.Run(test.method+" "+test.path, func(t *testing.T) {
 			got := send(t, gateway, test.method, test.path, "", nil)

@@ -26,6 +26,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/authorizer"
+	"latchkey/pkg/compose/introspect"
 	"latchkey/pkg/compose/leakmails"
 	"latchkey/pkg/compose/leaks"
 	"latchkey/pkg/compose/management"
@@ -182,6 +183,10 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		cfg, err := config.ReadAuthorizer(p.environ(function))
 		d.Config = cfg.Common
 		return made(err, func() lambda.Handler { return authorizer.Handler(d, cfg) })
+	case "introspect":
+		cfg, err := config.ReadIntrospect(p.environ(function))
+		d.Config = cfg.Common
+		return made(err, func() lambda.Handler { return introspect.Handler(d, cfg) })
 	case "settings":
 		cfg, err := config.ReadSettings(p.environ(function))
 		d.Config = cfg.Common

@@ -180,6 +180,16 @@ var tokenNames = map[token.Kind][7]Name{
 // NameOf returns the name of the event when deed is done with a token of this kind.
 func NameOf(kind token.Kind, deed Deed) Name { return tokenNames[kind][deed] }
 
+// Deed returns what the name says was done with a token of any kind. known is false for other events.
+func (n Name) Deed() (done Deed, known bool) {
+	for _, names := range tokenNames {
+		if i := slices.Index(names[:], n); i >= 0 {
+			return Deed(i), true
+		}
+	}
+	return 0, false
+}
+
 // OfImpersonation reports whether the name is about impersonation tokens, which only administrators
 // may know about.
 func (n Name) OfImpersonation() bool {

@@ -8,7 +8,6 @@ import (
 
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/token"
 )
 
 const (
@@ -37,11 +36,13 @@ type policyKey struct {
 // opened is what a token opens on an API and stage: as grants, and as a policy.
 type opened struct {
 	grants []scope.Grant
-	policy events.APIGatewayCustomAuthorizerPolicy
+	// withheld are patterns of what the grants would open and do not.
+	withheld []string
+	policy   events.APIGatewayCustomAuthorizerPolicy
 }
 
 func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal.Principal, api string) opened {
-	key := policyKey{api, caller.Scopes.String(), reach(caller.Token)}
+	key := policyKey{api, caller.Scopes.String(), caller.Token.Reach()}
 	p.mu.RLock()
 	made, kept := p.kept[key]
 	p.mu.RUnlock()
@@ -49,7 +50,8 @@ func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal
 		return made
 	}
 	made.grants = catalog.Grants(caller.Scopes, key.reach)
-	made.policy = policyFor(made.grants, denied, api)
+	made.withheld = catalog.Withheld(made.grants)
+	made.policy = policyFor(made.grants, slices.Concat(denied, made.withheld), api)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.kept == nil || len(p.kept) >= maxPolicies {
@@ -61,22 +63,9 @@ func (p *policies) get(catalog *scope.Catalog, denied []string, caller principal
 
 // allows reports whether the grants open method on path.
 func (o opened) allows(method, path string) bool {
-	return slices.ContainsFunc(o.grants, func(g scope.Grant) bool {
+	return !scope.Denied(o.withheld, method, path) && slices.ContainsFunc(o.grants, func(g scope.Grant) bool {
 		return (g.Method == "*" || g.Method == method) && scope.Match(g.Path, path)
 	})
-}
-
-// reach returns the limit of where a token may be used.
-func reach(t token.Token) scope.Reach {
-	switch t.Kind {
-	case token.Personal, token.Impersonation:
-		return scope.Everywhere()
-	case token.Project:
-		return scope.InProject(int64(t.Project))
-	case token.Group:
-		return scope.InGroup(int64(t.Project))
-	}
-	return scope.Reach{} // an unknown kind opens nothing
 }
 
 // policyFor returns a policy with everything that a token's grants open on an API and stage. It

@@ -352,6 +352,36 @@ func (d *Finder) Associations(ctx context.Context, by principal.Principal, least
 	return a, err
 }
 
+// Managed returns the groups and projects whose tokens the caller may manage, by name: one page of each
+// with the words of search, and their totals. For an administrator these are all.
+func (d *Finder) Managed(ctx context.Context, by principal.Principal, search string, offset, limit int) (Associations, error) {
+	l, err := d.levelsOf(ctx, by.Account.ID)
+	if err != nil {
+		return Associations{}, err
+	}
+	find := d.reachable
+	if by.Account.Admin {
+		find = d.every
+	}
+	projects, err := find(ctx, by, l)
+	if err != nil {
+		return Associations{}, err
+	}
+	list := func(kind project.Kind) ([]View, int, error) {
+		f := ProjectFilter{Kind: kind, Search: search, MinLevel: kind.ManageLevel()}
+		if by.Account.Admin {
+			f.MinLevel = project.NoLevel
+		}
+		return d.page(ctx, projects, l, f, ProjectSort{By: ProjectsByName, Ascending: true}, offset, limit)
+	}
+	var a Associations
+	if a.Groups, a.GroupsTotal, err = list(project.KindGroup); err != nil {
+		return Associations{}, err
+	}
+	a.Projects, a.ProjectsTotal, err = list(project.KindProject)
+	return a, err
+}
+
 // page returns the views of a page of the matching projects.
 func (d *Finder) page(ctx context.Context, projects []project.Project, l levels, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	var matching []project.Project

@@ -17,7 +17,7 @@ const EndsSoon = 14
 // UnusedFor is how long a token must not have been used to count as unused, in days.
 const UnusedFor = 90
 
-// A Group is a part of a person's tokens.
+// A Group is a part of the tokens of a person or a project.
 type Group string
 
 // The groups. Ending and Unused are parts of Working.
@@ -45,7 +45,7 @@ func (v View) In(g Group, now time.Time) bool {
 	}
 }
 
-// A Selection is what of a person's tokens to list, and where to start.
+// A Selection is what to list of the tokens of a person or a project, and where to start.
 type Selection struct {
 	Group  Group
 	Search string // as in Filter
@@ -55,8 +55,8 @@ type Selection struct {
 	Limit int
 }
 
-// Own is one page of a person's tokens, and how many there are in each group.
-type Own struct {
+// Selected is one page of tokens, and how many there are in each group.
+type Selected struct {
 	Views []View
 	// Total is the number of matches on all pages.
 	Total int
@@ -68,23 +68,28 @@ type Own struct {
 }
 
 // ListOwn lists the caller's own personal tokens, also for an administrator.
-func (l *Lister) ListOwn(ctx context.Context, by principal.Principal, s Selection) (Own, error) {
+func (l *Lister) ListOwn(ctx context.Context, by principal.Principal, s Selection) (Selected, error) {
 	views, err := l.AllOwn(ctx, by)
 	if err != nil {
-		return Own{}, err
+		return Selected{}, err
 	}
-	own, now := Own{Counts: map[Group]int{}}, l.parts.Clock.Now()
+	return s.from(views, l.parts.Clock.Now()), nil
+}
+
+// from returns what s selects of views.
+func (s Selection) from(views []View, now time.Time) Selected {
+	selected := Selected{Counts: map[Group]int{}}
 	var matches []View
 	after := 0
 	slices.SortFunc(views, s.Sort.compare)
 	for _, v := range views {
 		for _, g := range []Group{Working, Ending, Unused, Ended} {
 			if v.In(g, now) {
-				own.Counts[g]++
+				selected.Counts[g]++
 			}
 		}
-		if v.In(Ending, now) && own.First.After(v.Token.ExpiresOn) {
-			own.First = v.Token.ExpiresOn
+		if v.In(Ending, now) && selected.First.After(v.Token.ExpiresOn) {
+			selected.First = v.Token.ExpiresOn
 		}
 		if v.In(s.Group, now) && matchesSearch(v.Token.Name, s.Search) {
 			matches = append(matches, v)
@@ -93,11 +98,11 @@ func (l *Lister) ListOwn(ctx context.Context, by principal.Principal, s Selectio
 			after = len(matches) // also if it has left the group meanwhile
 		}
 	}
-	own.Total = len(matches)
+	selected.Total = len(matches)
 	matches = matches[after:]
-	own.More = len(matches) > s.Limit
-	own.Views = matches[:min(s.Limit, len(matches))]
-	return own, nil
+	selected.More = len(matches) > s.Limit
+	selected.Views = matches[:min(s.Limit, len(matches))]
+	return selected
 }
 
 // AllOwn returns all personal tokens of the caller by ascending id.

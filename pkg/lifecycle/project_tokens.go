@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"latchkey/pkg/account"
@@ -53,15 +54,8 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
 	}
-	access, err := principal.FindAccess(ctx, i.parts.Projects, by, kind, ref, i.parts.Clock.Now())
+	access, err := i.Opening(ctx, by, kind, ref)
 	if err != nil {
-		return Issued{}, err
-	}
-	// A token that a bot makes would outlive the bot's own token.
-	if by.Account.Bot || !access.AtLeast(kind.ManageLevel()) {
-		return Issued{}, ErrNotManager
-	}
-	if err := i.parts.Gate.Allows(ctx, access.Project); err != nil {
 		return Issued{}, err
 	}
 	if spec.Level == project.NoLevel {
@@ -99,6 +93,21 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 		return Issued{}, kind.Missing()
 	}
 	return issued, err
+}
+
+// Opening returns by's access to the project ref, in which by may make tokens. The access also comes
+// with fault.ErrSwitchedOff, because the tokens that exist can still be managed. Errors: those of
+// principal.FindAccess; ErrNotManager; fault.ErrSwitchedOff.
+func (i *Issuer) Opening(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (principal.Access, error) {
+	access, err := principal.FindAccess(ctx, i.parts.Projects, by, kind, ref, i.parts.Clock.Now())
+	if err != nil {
+		return principal.Access{}, err
+	}
+	// A token that a bot makes would outlive the bot's own token.
+	if by.Account.Bot || !access.AtLeast(kind.ManageLevel()) {
+		return principal.Access{}, ErrNotManager
+	}
+	return access, i.parts.Gate.Allows(ctx, access.Project)
 }
 
 // RotateOfProject revokes a project's token and issues its successor, with the same bot and level.
@@ -149,13 +158,28 @@ func (i *Issuer) RotateSelfOfProject(ctx context.Context, by principal.Principal
 // ListOfProject returns limit tokens of a project from offset on. Errors: those of
 // principal.FindAccess; ErrNotManager.
 func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, f Filter, s Sort, offset, limit int) (Listing, error) {
-	access, err := l.manages(ctx, by, kind, ref)
+	views, err := l.AllOfProject(ctx, by, kind, ref)
 	if err != nil {
 		return Listing{}, err
 	}
+	top := newTop(s, offset+limit)
+	for _, v := range views {
+		if f.matches(v) {
+			top.add(v)
+		}
+	}
+	return top.page(offset), nil
+}
+
+// AllOfProject returns all tokens of a project by ascending id. Errors are those of ListOfProject.
+func (l *Lister) AllOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string) ([]View, error) {
+	access, err := l.manages(ctx, by, kind, ref)
+	if err != nil {
+		return nil, err
+	}
 	tokens, err := l.parts.Projects.TokensOfProject(ctx, access.Project.ID)
 	if err != nil {
-		return Listing{}, err
+		return nil, err
 	}
 	bots := map[account.ID]account.Account{}
 	var ids []account.ID
@@ -166,16 +190,30 @@ func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind
 		}
 	}
 	if err := l.parts.Projects.Accounts(ctx, ids, func(u account.Account) { bots[u.ID] = u }); err != nil {
-		return Listing{}, err
+		return nil, err
 	}
 	now := l.parts.Clock.Now()
-	top := newTop(s, offset+limit)
-	for _, t := range tokens {
-		if v := l.viewOfBot(t, now, bots[t.Owner], by.Settings); f.matches(v) {
-			top.add(v)
-		}
+	views := make([]View, len(tokens))
+	for i, t := range tokens {
+		views[i] = l.viewOfBot(t, now, bots[t.Owner], by.Settings)
 	}
-	return top.page(offset), nil
+	return views, nil
+}
+
+// SelectOfProject lists what s selects of a project's tokens. Errors are those of ListOfProject.
+func (l *Lister) SelectOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, s Selection) (Selected, error) {
+	views, err := l.AllOfProject(ctx, by, kind, ref)
+	if err != nil {
+		return Selected{}, err
+	}
+	return s.from(views, l.parts.Clock.Now()), nil
+}
+
+// ChainOfProject returns a project's tokens of a rotation chain, the oldest first. Errors are those of
+// ListOfProject.
+func (l *Lister) ChainOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, family token.ID) ([]View, error) {
+	views, err := l.AllOfProject(ctx, by, kind, ref)
+	return slices.DeleteFunc(views, func(v View) bool { return v.Token.Family != family }), err
 }
 
 // GetOfProject returns a token of a project. Errors: those of principal.FindAccess; ErrNotManager;

@@ -24,6 +24,13 @@ type Catalog struct {
 	ProjectPaths []string `json:"project_paths,omitempty"`
 	// GroupPaths are the same for tokens of groups.
 	GroupPaths []string `json:"group_paths,omitempty"`
+	// GraphQLPaths are patterns of GraphQL endpoints. Method and path do not tell there what a request
+	// does, so scopes that do not open POST open nothing; see OpensReading.
+	GraphQLPaths []string `json:"graphql_paths,omitempty"`
+	// JudgedByBackend are patterns of paths on which the backend itself refuses what the scopes that it is
+	// told do not allow. There, whatever opens GET also opens POST on a GraphQL endpoint, and pulling code
+	// opens a request for large files that nobody has read.
+	JudgedByBackend []string `json:"judged_by_backend,omitempty"`
 }
 
 // A Rule opens paths to tokens with any one of its scopes.
@@ -90,6 +97,11 @@ func Load(r io.Reader) (*Catalog, error) {
 			faults = append(faults, fmt.Errorf("loose path %q: not a pattern that starts with / or *", path))
 		}
 	}
+	for _, path := range slices.Concat(c.GraphQLPaths, c.JudgedByBackend) {
+		if !validPattern(path) {
+			faults = append(faults, fmt.Errorf("GraphQL or backend path %q: not a pattern that starts with / or *", path))
+		}
+	}
 	faults = append(faults, c.checkReach("project", c.ProjectPaths)...)
 	faults = append(faults, c.checkReach("group", c.GroupPaths)...)
 	if len(c.Scopes) == 0 {
@@ -128,12 +140,14 @@ func (r Rule) check(known map[Scope]bool) (faults []error) {
 	return faults
 }
 
-// With returns a catalog with the scopes of c and other, and only other's table and paths. An
-// operator's catalog keeps the scopes that Latchkey's API needs and replaces GitLab's table.
+// With returns a catalog with the scopes and the GraphQL endpoints of c and other, and otherwise only
+// other's table and paths. An operator's catalog keeps the scopes that Latchkey's API needs and replaces
+// GitLab's table.
 func (c *Catalog) With(other *Catalog) *Catalog {
 	joined := &Catalog{
 		Rules: other.Rules, LoosePaths: other.LoosePaths,
 		ProjectPaths: other.ProjectPaths, GroupPaths: other.GroupPaths,
+		GraphQLPaths: slices.Concat(c.GraphQLPaths, other.GraphQLPaths), JudgedByBackend: other.JudgedByBackend,
 	}
 	joined.Scopes = append(joined.Scopes, other.Scopes...)
 	for _, s := range c.Scopes {
@@ -236,6 +250,7 @@ func (c *Catalog) Grants(set Set, reach Reach) []Grant {
 			grants = append(grants, Grant{method, rule.Path})
 		}
 	}
+	grants = append(grants, c.leftToBackend(grants)...)
 	if reach != Everywhere() {
 		grants = c.confined(grants, reach)
 	}
@@ -245,9 +260,21 @@ func (c *Catalog) Grants(set Set, reach Reach) []Grant {
 	})
 }
 
-// Allows reports whether set opens method on path within reach, in agreement with Grants. The path
-// must have passed CheckPath.
+// Allows reports whether set opens method on path within reach, in agreement with Grants and Withheld.
+// The path must have passed CheckPath.
 func (c *Catalog) Allows(set Set, reach Reach, method, path string) bool {
+	switch {
+	case !matchesAny(c.GraphQLPaths, path):
+		return c.opens(set, reach, method, path)
+	case !matchesAny(c.JudgedByBackend, path):
+		return c.opens(set, reach, post, path) && c.opens(set, reach, method, path)
+	case method == post && c.opens(set, reach, get, path):
+		return true
+	}
+	return c.opens(set, reach, method, path)
+}
+
+func (c *Catalog) opens(set Set, reach Reach, method, path string) bool {
 	if reach == Everywhere() {
 		return c.Require(method, path).Met(set) == nil
 	}

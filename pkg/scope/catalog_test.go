@@ -59,7 +59,7 @@ func TestGitLabCatalogHasTheScopesOfTheReference(t *testing.T) {
 		read_registry read_repository read_virtual_registry self_rotate write_observability write_registry
 		write_repository write_virtual_registry`)
 	administrators := strings.Fields("admin_mode read_service_ping sudo")
-	personal := append([]string{"read_calendar", "read_user"}, administrators...) // the calendar is ours
+	personal := append([]string{"introspect", "read_calendar", "read_user"}, administrators...) // the first two are ours
 	slices.Sort(personal)
 	for name, test := range map[string]struct {
 		want []string
@@ -74,7 +74,7 @@ func TestGitLabCatalogHasTheScopesOfTheReference(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
-	for _, s := range []scope.Scope{scope.API, scope.ReadAPI, scope.ReadUser, scope.SelfRotate, scope.ReadCalendar, scope.Sudo} {
+	for _, s := range []scope.Scope{scope.API, scope.ReadAPI, scope.ReadUser, scope.SelfRotate, scope.ReadCalendar, scope.Introspect, scope.Sudo} {
 		if _, err := c.Parse([]string{string(s)}); err != nil {
 			t.Errorf("%s has a constant and is not in the catalog", s)
 		}

@@ -118,7 +118,8 @@ func (c *Catalog) checkSize() error {
 		size := func(rules int) int {
 			part := *c
 			part.Rules = c.Rules[:rules]
-			return policySize(part.Grants(every, reach))
+			grants := part.Grants(every, reach)
+			return policySize(grants, part.Withheld(grants))
 		}
 		if all := size(len(c.Rules)); all > maxPolicy {
 			first := sort.Search(len(c.Rules), func(i int) bool { return size(i+1) > maxPolicy })
@@ -129,7 +130,7 @@ func (c *Catalog) checkSize() error {
 	return nil
 }
 
-func policySize(grants []Grant) (size int) {
+func policySize(grants []Grant, withheld []string) (size int) {
 	const quotesAndComma = 3
 	count := func(resource string) { size += frontLength + len(resource) + quotesAndComma }
 	for _, grant := range grants {
@@ -137,7 +138,7 @@ func policySize(grants []Grant) (size int) {
 			count(resource)
 		}
 	}
-	for _, pattern := range KeptPatterns {
+	for _, pattern := range slices.Concat(KeptPatterns, withheld) {
 		count(pattern)
 	}
 	return size

@@ -18,7 +18,9 @@ const (
 	SelfRotate Scope = "self_rotate"
 	// ReadCalendar opens the calendar of expiry dates, and nothing of the API.
 	ReadCalendar Scope = "read_calendar"
-	Sudo         Scope = "sudo"
+	// Introspect opens POST /oauth/introspect, and nothing of the API.
+	Introspect Scope = "introspect"
+	Sudo       Scope = "sudo"
 )
 
 var (

@@ -102,6 +102,19 @@ func (t Token) EffectiveScopes(catalog *scope.Catalog, owner account.Account) sc
 	return catalog.Held(t.Scopes, scope.Owner{Admin: owner.Admin, Bot: t.Kind.OfProject()})
 }
 
+// Reach returns the limit of where the token may be used.
+func (t Token) Reach() scope.Reach {
+	switch t.Kind {
+	case Personal, Impersonation:
+		return scope.Everywhere()
+	case Project:
+		return scope.InProject(int64(t.Project))
+	case Group:
+		return scope.InGroup(int64(t.Project))
+	}
+	return scope.Reach{} // an unknown kind opens nothing
+}
+
 // A State is the state of a token at an instant.
 type State string
 

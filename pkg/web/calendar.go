@@ -42,6 +42,10 @@ func (s *Site) subscribe(v *visit) error {
 		return err
 	}
 	latest, _ := v.by.Settings.Latest(clock.DayOf(v.now))
+	own, err := s.ownerOf(v)
+	if err != nil {
+		return err
+	}
 	issued, err := s.parts.Issuer.CreateForSelf(v.ctx, v.by, lifecycle.Spec{
 		Name: "Calendar feed", Description: "Lets a calendar program read when my tokens end.", Scopes: feedScopes, ExpiresOn: latest,
 	})
@@ -50,7 +54,7 @@ func (s *Site) subscribe(v *visit) error {
 	}
 	s.parts.Log.Info("token issued", "request_id", v.request.ID, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner), "scopes", feedScopes.String())
 	s.parts.Count("TokensIssued", "")
-	return v.handOver(issued)
+	return own.handOver(issued)
 }
 
 // A calendarPage shows the address of a feed, once.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 )
@@ -21,13 +23,14 @@ const scopesField = "scopes[]"
 
 // A tokenForm is the form for a new token.
 type tokenForm struct {
-	// Path is where the form goes, with the base path, and the list of tokens.
-	Path                        string
+	place
 	Name, Description, Networks string
 	Expiry                      expiryField
 	Groups                      []scopeGroup
-	// Owner is whose token it will be.
-	Owner string
+	// Levels are the roles to choose from, for the token of a project.
+	Levels []levelChoice
+	// As says as whom the token acts, if no level says it.
+	As string
 	// Linked says that a link or another token filled the form in.
 	Linked string
 	// Ignored names what of the link was not applied.
@@ -51,7 +54,13 @@ func (f tokenForm) Summary() string {
 	if len(names) > 0 {
 		may = strings.Join(names, ", ")
 	}
-	return "As @" + f.Owner + ", the token will be able to do this: " + may + ". It works " + f.Expiry.until() + "."
+	as := f.As
+	for _, l := range f.Levels {
+		if l.Checked {
+			as = l.As
+		}
+	}
+	return as + ", the token will be able to do this: " + may + ". It works " + f.Expiry.until() + "."
 }
 
 // until says until when a token with this choice works.
@@ -186,10 +195,10 @@ func (v *visit) expiryOf() (clock.Day, error) {
 	}
 }
 
-// scopeGroups are the scopes that the person's own tokens may have, in the groups of the catalog.
-func (s *Site) scopeGroups(v *visit, chosen scope.Set) (groups []scopeGroup) {
-	for _, d := range s.parts.Issuer.Scopes().Scopes {
-		if d.AdminOnly && !v.by.Account.Admin {
+// scopeGroups are the scopes that the owner's tokens may have, in the groups of the catalog.
+func (o owner) scopeGroups(chosen scope.Set) (groups []scopeGroup) {
+	for _, d := range o.v.site.parts.Issuer.Scopes().Scopes {
+		if !o.mayHave(d.Name) {
 			continue
 		}
 		title := d.Group
@@ -206,40 +215,45 @@ func (s *Site) scopeGroups(v *visit, chosen scope.Set) (groups []scopeGroup) {
 	return groups
 }
 
-// mayHave reports whether the person's own tokens may have a scope.
-func (s *Site) mayHave(v *visit, name scope.Scope) bool {
-	catalog, set := s.parts.Issuer.Scopes(), scope.Set{name}
-	_, adminOnly := catalog.AdminOnly(set)
-	return catalog.Knows(set) && (!adminOnly || v.by.Account.Admin)
-}
-
 // The parameters of a link that fills the form in. The first three are GitLab's.
 var linkParameters = []string{"name", "description", "scopes", "expires_in_days", "allowed_cidrs"}
 
+// levelField is the role of a project's token, in forms and links. It is the API's.
+const levelField = "access_level"
+
 func prefills(query url.Values) bool {
-	return slices.ContainsFunc(linkParameters, query.Has)
+	return query.Has(levelField) || slices.ContainsFunc(linkParameters, query.Has)
 }
 
 // newToken shows the form, filled in by a link if it has parameters. Nothing is made before somebody
 // presses the button.
 func (s *Site) newToken(v *visit) error {
+	o, err := s.ownerOf(v)
+	if err != nil {
+		return err
+	}
 	query := v.r.URL.Query()
-	form := tokenForm{Path: v.base + tokensPath, Name: query.Get("name"), Description: query.Get("description"), Owner: v.by.Account.Username}
+	form := tokenForm{place: o.place, Name: query.Get("name"), Description: query.Get("description"), As: o.as(project.NoLevel)}
 	if prefills(query) {
 		form.Linked = "A link filled this form in. Check every value before you create the token."
 	}
 	ignore := func(what, value string) { form.Ignored = append(form.Ignored, what+" "+shown(value)) }
 	for name := range query {
-		if !slices.Contains(linkParameters, name) {
+		if !slices.Contains(linkParameters, name) && (o.own() || name != levelField) {
 			ignore("the parameter", name)
 		}
 	}
 	slices.Sort(form.Ignored)
+	level := levelOfForm(query.Get(levelField))
+	form.Levels = o.levelChoices(level)
+	if !o.own() && query.Has(levelField) && !slices.ContainsFunc(form.Levels, func(l levelChoice) bool { return l.Checked }) {
+		ignore("the role", query.Get(levelField))
+	}
 	var chosen scope.Set
 	for name := range strings.SplitSeq(query.Get("scopes"), ",") {
 		switch name := scope.Scope(strings.TrimSpace(name)); {
 		case name == "" || chosen.Has(name):
-		case s.mayHave(v, name):
+		case o.mayHave(name):
 			chosen = append(chosen, name)
 		default:
 			ignore("the scope", string(name))
@@ -259,21 +273,21 @@ func (s *Site) newToken(v *visit) error {
 	if n := len(form.Ignored); n > most {
 		form.Ignored = append(form.Ignored[:most], count(n-most, "further value"))
 	}
-	form.Groups = s.scopeGroups(v, chosen)
+	form.Groups = o.scopeGroups(chosen)
 	return v.render(http.StatusOK, "new", "New access token", form)
 }
 
 // duplicate shows the form with the values of a token that exists.
 func (s *Site) duplicate(v *visit) error {
-	view, err := s.own(v)
+	o, view, err := s.find(v)
 	if err != nil {
 		return err
 	}
 	t := view.Token
 	form := tokenForm{
-		Path: v.base + tokensPath, Name: t.Name, Description: t.Description, Networks: strings.Join(t.Networks.Texts(), "\n"), Owner: v.by.Account.Username,
+		place: o.place, Name: t.Name, Description: t.Description, Networks: strings.Join(t.Networks.Texts(), "\n"), As: o.as(project.NoLevel),
 		Linked: "This is a copy of the token " + shown(t.Name) + ". The new one gets a value of its own, and the old one goes on working.",
-		Groups: s.scopeGroups(v, t.Scopes),
+		Groups: o.scopeGroups(t.Scopes), Levels: o.levelChoices(t.Level),
 	}
 	lifetime := ""
 	if !t.ExpiresOn.IsZero() {
@@ -281,28 +295,38 @@ func (s *Site) duplicate(v *visit) error {
 	}
 	form.Expiry = v.expiryChoices(lifetime, "")
 	for _, name := range t.Scopes {
-		if !s.mayHave(v, name) {
+		if !o.mayHave(name) {
 			form.Ignored = append(form.Ignored, "the scope "+shown(string(name)))
 		}
+	}
+	if !o.own() && !o.access.AtLeast(t.Level) {
+		form.Ignored = append(form.Ignored, "the role "+levelWords(t.Level)+", which is above yours")
 	}
 	return v.render(http.StatusOK, "new", "New access token", form)
 }
 
 // create makes a token and hands its value over to the page that shows it once.
 func (s *Site) create(v *visit) error {
+	o, err := s.ownerOf(v)
+	if err != nil {
+		return err
+	}
 	given := v.r.PostForm
 	form := tokenForm{
-		Path: v.base + tokensPath, Name: given.Get("name"), Description: given.Get("description"), Networks: given.Get("networks"), Owner: v.by.Account.Username,
+		place: o.place, Name: given.Get("name"), Description: given.Get("description"), Networks: given.Get("networks"), As: o.as(project.NoLevel),
 		Expiry: v.expiryChoices(given.Get("expires"), given.Get("expires_on")),
 	}
-	spec := lifecycle.Spec{Name: strings.TrimSpace(form.Name), Description: strings.TrimSpace(form.Description)}
+	spec := lifecycle.ProjectSpec{Level: levelOfForm(given.Get(levelField))}
+	spec.Name, spec.Description = strings.TrimSpace(form.Name), strings.TrimSpace(form.Description)
 	for _, name := range given[scopesField] {
 		if !spec.Scopes.Has(scope.Scope(name)) {
 			spec.Scopes = append(spec.Scopes, scope.Scope(name))
 		}
 	}
-	form.Groups = s.scopeGroups(v, spec.Scopes)
-	var err error
+	form.Groups, form.Levels = o.scopeGroups(spec.Scopes), o.levelChoices(spec.Level)
+	if !o.own() && spec.Level == project.NoLevel {
+		form.Broken = append(form.Broken, broken{levelField, "Choose the role of the token."})
+	}
 	if spec.Networks, err = token.ParseNetworks(splitNetworks(form.Networks)); err != nil {
 		form.Broken = append(form.Broken, broken{"networks", fmt.Sprintf("The networks must be up to %d IPv4 or IPv6 addresses or blocks, such as 192.0.2.0/24.", token.MaxNetworks)})
 	}
@@ -310,13 +334,21 @@ func (s *Site) create(v *visit) error {
 		form.Broken = append(form.Broken, broken{"expires", "Choose when the token ends. A day of your own has the form YYYY-MM-DD."})
 	}
 	if len(form.Broken) > 0 { // the other faults too, so that one look is enough
-		err = s.parts.Issuer.Check(v.ctx, v.by.Account, lifecycle.Spec{Name: spec.Name, Description: spec.Description, Scopes: spec.Scopes})
+		err = s.parts.Issuer.Check(v.ctx, o.account(), lifecycle.Spec{Name: spec.Name, Description: spec.Description, Scopes: spec.Scopes})
 		form.Broken = append(brokenOf(err), form.Broken...)
 		return v.render(http.StatusUnprocessableEntity, "new", "New access token", form)
 	}
 	issued := lifecycle.Issued{}
 	if err = s.parts.Throttles.Create(v.by.Account.ID, v.now); err == nil {
-		issued, err = s.parts.Issuer.CreateForSelf(v.ctx, v.by, spec)
+		issued, err = o.create(spec)
+	}
+	if errors.Is(err, fault.ErrSwitchedOff) {
+		v.err, form.Closed = err, true
+		return v.render(http.StatusForbidden, "new", "New access token", form)
+	}
+	if errors.Is(err, lifecycle.ErrOwnerLevel) {
+		v.err, form.Broken = err, []broken{{levelField, "This role is above yours. Choose another one."}}
+		return v.render(http.StatusForbidden, "new", "New access token", form)
 	}
 	if err != nil {
 		return v.formAgain(err, "new", "New access token", func(list []broken, refused string) any {
@@ -326,7 +358,7 @@ func (s *Site) create(v *visit) error {
 	}
 	v.site.parts.Log.Info("token issued", "request_id", v.request.ID, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner), "scopes", issued.Token.Scopes.String())
 	v.site.parts.Count("TokensIssued", "")
-	return v.handOver(issued)
+	return o.handOver(issued)
 }
 
 // formAgain shows a form again after an error that its input, or trying again, can cure. Other errors
@@ -348,13 +380,4 @@ func (v *visit) formAgain(err error, name, title string, form func([]broken, str
 // splitNetworks splits what people write between networks: commas, spaces and lines.
 func splitNetworks(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' })
-}
-
-// own returns the person's own token that the path names.
-func (s *Site) own(v *visit) (lifecycle.View, error) {
-	id, err := token.ParseID(v.path("id"))
-	if err != nil {
-		return lifecycle.View{}, err
-	}
-	return s.parts.Lister.GetOwn(v.ctx, v.by, id)
 }

@@ -33,14 +33,15 @@ type handedOver struct {
 
 // handOver sends the browser to the page that shows a new bearer once. The token exists, so nothing
 // here may fail the request: without a cookie the page says how to get a value.
-func (v *visit) handOver(issued lifecycle.Issued) error {
+func (o owner) handOver(issued lifecycle.Issued) error {
+	v := o.v
 	sealed, err := v.seal(handedOver{v.by.Account.ID, issued.Token.ID, issued.Bearer.Reveal(), v.now.Add(handOverLife).Unix()})
 	if err != nil {
 		v.err = err
 	} else {
 		setCookie(v.w, handOverCookie+issued.Token.ID.String(), sealed, handOverLife)
 	}
-	return v.redirect(tokensPath + "/" + issued.Token.ID.String() + "/created")
+	return o.to(issued.Token.ID, "/created")
 }
 
 func (v *visit) seal(value handedOver) (string, error) {

@@ -54,7 +54,7 @@ type frame struct {
 	RequestID string
 	// Username is who is signed in, or "".
 	Username string
-	// Section is the part of the site that the page belongs to: "tokens", "ends" or "".
+	// Section is the part of the site that the page belongs to: "tokens", "projects", "ends" or "".
 	Section string
 	Now     time.Time
 	Page    any
@@ -85,6 +85,8 @@ func (v *visit) section() string {
 		return "ends"
 	case strings.HasPrefix(v.route.path, tokensPath):
 		return "tokens"
+	case strings.HasPrefix(v.route.path, managedPath), v.route.kind != "":
+		return "projects"
 	default:
 		return ""
 	}

@@ -16,6 +16,7 @@ import (
 // A rotatePage is the form for a rotation.
 type rotatePage struct {
 	row
+	place
 	Expiry   expiryField
 	Overlaps []overlap
 	Broken   []broken
@@ -52,12 +53,12 @@ const usualOverlap = "900"
 
 // askRotate shows the form for a rotation. It proposes the lifetime that the token has.
 func (s *Site) askRotate(v *visit) error {
-	view, err := s.own(v)
+	o, view, err := s.find(v)
 	if err != nil {
 		return err
 	}
-	if !mayRotate(view) {
-		return v.redirect(tokensPath + "/" + view.Token.ID.String())
+	if !o.mayRotate(view) {
+		return o.to(view.Token.ID, "")
 	}
 	t := view.Token
 	lifetime := longest
@@ -65,19 +66,19 @@ func (s *Site) askRotate(v *visit) error {
 		lifetime = strconv.Itoa(clock.DayOf(t.CreatedAt).DaysUntil(t.ExpiresOn))
 	}
 	return v.render(http.StatusOK, "rotate", "Rotate this token", rotatePage{
-		row: rowOf(view, v.now, nil), Expiry: v.expiryChoices(lifetime, ""), Overlaps: overlapsWith(usualOverlap),
+		place: o.place, row: rowOf(view, v.now, nil), Expiry: v.expiryChoices(lifetime, ""), Overlaps: overlapsWith(usualOverlap),
 	})
 }
 
 // rotate makes the successor and hands its value over to the page that shows it once.
 func (s *Site) rotate(v *visit) error {
-	view, err := s.own(v)
+	o, view, err := s.find(v)
 	if err != nil {
 		return err
 	}
 	given := v.r.PostForm
 	page := rotatePage{
-		row: rowOf(view, v.now, nil), Expiry: v.expiryChoices(given.Get("expires"), given.Get("expires_on")), Overlaps: overlapsWith(given.Get("overlap")),
+		place: o.place, row: rowOf(view, v.now, nil), Expiry: v.expiryChoices(given.Get("expires"), given.Get("expires_on")), Overlaps: overlapsWith(given.Get("overlap")),
 	}
 	again := func(list []broken, refused string) any {
 		page.Broken, page.Refused = list, refused
@@ -97,17 +98,19 @@ func (s *Site) rotate(v *visit) error {
 	}
 	issued := lifecycle.Issued{}
 	if err = s.parts.Throttles.Create(v.by.Account.ID, v.now); err == nil {
-		issued, err = s.parts.Issuer.Rotate(v.ctx, v.by, view.Token.ID, lifecycle.Rotation{
+		issued, err = o.rotate(view.Token.ID, lifecycle.Rotation{
 			ExpiresOn: on, Overlap: time.Duration(page.Overlaps[chosen].Seconds) * time.Second,
 		})
 	}
 	switch {
 	case errors.Is(err, lifecycle.ErrAlreadyRevoked): // by somebody else, or by a second press of the button
 		return fmt.Errorf("%w: %w", fault.ErrConflict, err)
+	case errors.Is(err, lifecycle.ErrLevelAbove):
+		return fmt.Errorf("%w: %w", fault.ErrForbidden, err)
 	case err != nil:
 		return v.formAgain(err, "rotate", title, again)
 	}
 	s.parts.Log.Info("token rotated", "request_id", v.request.ID, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner))
 	s.parts.Count("TokensIssued", "")
-	return v.handOver(issued)
+	return o.handOver(issued)
 }

@@ -14,9 +14,11 @@ import (
 	"latchkey/pkg/apigateway"
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
 	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 	"latchkey/pkg/verify"
@@ -47,7 +49,9 @@ type Parts struct {
 	Issuer  *lifecycle.Issuer
 	Revoker *lifecycle.Revoker
 	Lister  *lifecycle.Lister
-	Trail   *trail.Trail
+	// Finder finds projects, groups and members.
+	Finder *directory.Finder
+	Trail  *trail.Trail
 	// Verifier verifies the bearers of calendar programs.
 	Verifier *verify.Verifier
 	// Throttles belong to the instance of the function.
@@ -88,7 +92,7 @@ func New(parts Parts) (*Site, error) {
 			return nil, fmt.Errorf("public address: %w", err)
 		}
 	}
-	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.calendarRoutes(), parts.Door.routes())
+	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.projectRoutes(), s.calendarRoutes(), parts.Door.routes())
 	for i := range own {
 		rt := &own[i]
 		s.routes[rt.String()] = rt
@@ -105,6 +109,8 @@ type handler func(*visit) error
 type route struct {
 	method string
 	path   string // in the form of http.ServeMux, from /-/ on
+	// kind is whose tokens the page is about: those of a project or group, or one's own for "".
+	kind   project.Kind
 	handle handler
 	// open routes need no session.
 	open bool

@@ -13,6 +13,7 @@ import (
 // A tokenPage is everything about one token.
 type tokenPage struct {
 	row
+	place
 	Active    bool
 	MayRotate bool
 	Scopes    []heldScope
@@ -28,18 +29,18 @@ type tokenPage struct {
 
 // show shows one token.
 func (s *Site) show(v *visit) error {
-	view, err := s.own(v)
+	o, view, err := s.find(v)
 	if err != nil {
 		return err
 	}
 	t := view.Token
 	const deeds = 50
-	events, err := s.parts.Trail.Own(v.ctx, v.by, trail.Query{Token: t.ID, From: t.CreatedAt, Limit: deeds})
+	events, err := o.events(trail.Query{Token: t.ID, From: t.CreatedAt, Limit: deeds})
 	tooFar := errors.Is(err, trail.ErrTooFar) // the page is worth having without them
 	if err != nil && !tooFar {
 		return err
 	}
-	page := tokenPage{Active: view.Active, MayRotate: mayRotate(view), Networks: t.Networks.Texts(), More: events.More || tooFar}
+	page := tokenPage{place: o.place, Active: view.Active, MayRotate: o.mayRotate(view), Networks: t.Networks.Texts(), More: events.More || tooFar}
 	var revoked *deed
 	for _, e := range events.Events {
 		d := v.deedOf(e, events)
@@ -52,16 +53,9 @@ func (s *Site) show(v *visit) error {
 	for _, address := range t.LastUsedIPs {
 		page.Addresses = append(page.Addresses, address.String())
 	}
-	switch t.CreatedBy {
-	case v.by.Account.ID:
-		page.CreatedBy = "you"
-	case 0:
-		page.CreatedBy = "an operator"
-	default:
-		page.CreatedBy = "an administrator"
-	}
+	page.CreatedBy = o.maker(t, events)
 	if t.Previous != 0 || t.Superseded() {
-		chain, err := s.parts.Lister.Chain(v.ctx, v.by, t.Family)
+		chain, err := o.chain(t.Family)
 		if err != nil {
 			return err
 		}
@@ -71,9 +65,6 @@ func (s *Site) show(v *visit) error {
 	}
 	return v.render(http.StatusOK, "token", "Access token", page)
 }
-
-// mayRotate reports whether a token can have a successor; see lifecycle.Issuer.Rotate.
-func mayRotate(view lifecycle.View) bool { return !view.Revoked && !view.Token.Superseded() }
 
 // A heldScope is a scope of a token. It is idle if its owner may not hold it now.
 type heldScope struct {
@@ -97,6 +88,7 @@ func (s *Site) held(view lifecycle.View) (list []heldScope) {
 // A createdPage shows a new bearer, once.
 type createdPage struct {
 	row
+	place
 	Bearer   string
 	Username string
 	Site     string // the address, for the snippets
@@ -104,19 +96,19 @@ type createdPage struct {
 
 // created shows the value of a new token once. Later it goes to the token's page.
 func (s *Site) created(v *visit) error {
-	view, err := s.own(v)
+	o, view, err := s.find(v)
 	if err != nil {
 		return err
 	}
 	bearer := v.takeOver(view.Token.ID)
 	if bearer == "" {
-		return v.redirect(tokensPath + "/" + view.Token.ID.String())
+		return o.to(view.Token.ID, "")
 	}
-	if view.Token.Scopes.Has(scope.ReadCalendar) && len(view.Token.Scopes) == 1 {
+	if isFeed(view.Token.Scopes) {
 		return s.calendarLink(v, bearer)
 	}
 	return v.render(http.StatusOK, "created", "Copy your new token", createdPage{
-		row: rowOf(view, v.now, nil), Bearer: bearer, Username: v.by.Account.Username, Site: v.address,
+		place: o.place, row: rowOf(view, v.now, nil), Bearer: bearer, Username: o.username(), Site: v.address,
 	})
 }
 
@@ -133,14 +125,14 @@ const wholeChain = "family"
 
 // askRevoke says what stops.
 func (s *Site) askRevoke(v *visit) error {
-	view, err := s.own(v)
+	o, view, err := s.find(v)
 	if err != nil {
 		return err
 	}
 	if view.Revoked {
-		return v.redirect(tokensPath + "/" + view.Token.ID.String())
+		return o.to(view.Token.ID, "")
 	}
-	page := revokePage{tokenPage: tokenPage{row: rowOf(view, v.now, nil), Active: view.Active}, Idle: view.In(lifecycle.Unused, v.now),
+	page := revokePage{tokenPage: tokenPage{place: o.place, row: rowOf(view, v.now, nil), Active: view.Active}, Idle: view.In(lifecycle.Unused, v.now),
 		Rotated: view.Token.Superseded(), InAChain: view.Token.Superseded() || view.Token.Previous != 0}
 	page.Scopes = s.held(view)
 	for _, address := range view.Token.LastUsedIPs {
@@ -150,16 +142,16 @@ func (s *Site) askRevoke(v *visit) error {
 }
 
 func (s *Site) revoke(v *visit) error {
-	view, err := s.own(v)
+	o, view, err := s.find(v)
 	if err != nil {
 		return err
 	}
 	reach := lifecycle.Reach(v.r.PostForm.Get("reach") == wholeChain)
-	if _, err := s.parts.Revoker.Revoke(v.ctx, v.by, view.Token.ID, reach); err != nil {
+	if err := o.revoke(view.Token.ID, reach); err != nil {
 		return err
 	}
 	s.parts.Log.Info("token revoked", "request_id", v.request.ID, "token_id", int64(view.Token.ID), "owner", int64(view.Token.Owner))
-	return v.redirect(tokensPath + "/" + view.Token.ID.String())
+	return o.to(view.Token.ID, "")
 }
 
 // A revokeAllPage asks before everything is revoked.

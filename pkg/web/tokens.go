@@ -17,27 +17,12 @@ import (
 const tokensPath = "/-/user_settings/personal_access_tokens"
 
 func (s *Site) tokenRoutes() []route {
-	get := func(path string, h handler) route { return route{method: http.MethodGet, path: path, handle: h} }
-	post := func(path string, h handler) route { return route{method: http.MethodPost, path: path, handle: h} }
-	const one = tokensPath + "/{id}"
-	create := post(tokensPath, s.create)
-	create.again = func(v *visit) string { return tokensPath + "?" + linkTo(v.r.PostForm).Encode() }
-	return []route{
-		get("/-/{$}", home),
-		{method: http.MethodGet, path: "/-/profile/personal_access_tokens", open: true, handle: oldAddress},
-		get(tokensPath, s.list),
-		get(tokensPath+"/new", s.newToken),
-		create,
-		get(tokensPath+"/revoke_all", s.askRevokeAll),
-		post(tokensPath+"/revoke_all", s.revokeAll),
-		get(one, s.show),
-		get(one+"/created", s.created),
-		get(one+"/duplicate", s.duplicate),
-		get(one+"/rotate", s.askRotate),
-		post(one+"/rotate", s.rotate),
-		get(one+"/revoke", s.askRevoke),
-		post(one+"/revoke", s.revoke),
-	}
+	return append(s.tokenRoutesOf("", tokensPath),
+		route{method: http.MethodGet, path: "/-/{$}", handle: home},
+		route{method: http.MethodGet, path: "/-/profile/personal_access_tokens", open: true, handle: oldAddress},
+		route{method: http.MethodGet, path: tokensPath + "/revoke_all", handle: s.askRevokeAll},
+		route{method: http.MethodPost, path: tokensPath + "/revoke_all", handle: s.revokeAll},
+	)
 }
 
 func home(v *visit) error { return v.redirect(tokensPath) }
@@ -57,8 +42,7 @@ const perPage = 100
 
 // A listPage is a list of tokens.
 type listPage struct {
-	// Path is the list's own path, with the base path; the pages about its tokens lie below it.
-	Path    string
+	place
 	Tiles   []tile
 	Columns []column
 	Rows    []row
@@ -93,6 +77,8 @@ type column struct{ Label, Link, Sorted string }
 type row struct {
 	ID                token.ID
 	Name, Description string
+	// Level is the role of a project's token in words, or "".
+	Level             string
 	Scopes            []string
 	Created, LastUsed moment
 	Address           string
@@ -124,11 +110,15 @@ func sortOf(text string) (lifecycle.Sort, string) {
 	return lifecycle.Sort{}, ""
 }
 
-// list shows one's own tokens, or the form if a link fills it in.
+// list shows an owner's tokens, or the form if a link fills it in.
 func (s *Site) list(v *visit) error {
 	query := v.r.URL.Query()
 	if prefills(query) {
 		return s.newToken(v)
+	}
+	o, err := s.ownerOf(v)
+	if err != nil {
+		return err
 	}
 	selection := lifecycle.Selection{Group: lifecycle.Working, Search: query.Get("search"), Limit: perPage}
 	for _, g := range groups {
@@ -147,11 +137,11 @@ func (s *Site) list(v *visit) error {
 	if id, err := token.ParseID(query.Get("after")); err == nil {
 		selection.After = id
 	}
-	own, err := s.parts.Lister.ListOwn(v.ctx, v.by, selection)
+	found, err := o.list(selection)
 	if err != nil {
 		return err
 	}
-	page := listPage{Path: v.base + tokensPath, Group: selection.Group, Search: selection.Search, Sort: sorted, Total: own.Total}
+	page := listPage{place: o.place, Group: selection.Group, Search: selection.Search, Sort: sorted, Total: found.Total}
 	link := func(changes ...string) string {
 		q := url.Values{}
 		set := func(name, value string) {
@@ -165,29 +155,29 @@ func (s *Site) list(v *visit) error {
 		for i := 0; i < len(changes); i += 2 {
 			set(changes[i], changes[i+1])
 		}
-		return v.base + tokensPath + "?" + q.Encode()
+		return o.Path + "?" + q.Encode()
 	}
 	for _, g := range groups {
-		page.Tiles = append(page.Tiles, tile{g.label, g.hint, link("state", string(g.group), "sort", ""), own.Counts[g.group], g.group == selection.Group, g.mark})
+		page.Tiles = append(page.Tiles, tile{g.label, g.hint, link("state", string(g.group), "sort", ""), found.Counts[g.group], g.group == selection.Group, g.mark})
 	}
 	page.Columns = columns(selection, func(sort string) string { return link("sort", sort) })
-	revoked, err := s.revocations(v, own.Views)
+	revoked, err := s.revocations(o, found.Views)
 	if err != nil {
 		return err
 	}
-	for _, view := range own.Views {
+	for _, view := range found.Views {
 		page.Rows = append(page.Rows, rowOf(view, v.now, revoked[view.Token.ID]))
 	}
-	if own.More {
-		page.Next = link("after", own.Views[len(own.Views)-1].Token.ID.String())
+	if found.More {
+		page.Next = link("after", found.Views[len(found.Views)-1].Token.ID.String())
 	}
 	if selection.After != 0 {
 		page.First = link()
 	}
-	if n := own.Counts[lifecycle.Ending]; n > 0 {
-		page.Soon = &soon{n, until(own.First.Start(), v.now)}
+	if n := found.Counts[lifecycle.Ending]; n > 0 {
+		page.Soon = &soon{n, until(found.First.Start(), v.now)}
 	}
-	return v.render(http.StatusOK, "tokens", "Access tokens", page)
+	return v.render(http.StatusOK, "tokens", o.Heading(), page)
 }
 
 // columns are the list's columns. The link of the one that sorts turns the order around.
@@ -219,6 +209,9 @@ func rowOf(view lifecycle.View, now time.Time, revoked *deed) row {
 		ID: t.ID, Name: t.Name, Description: t.Description, Created: before(t.CreatedAt, now), LastUsed: before(t.LastUsedAt, now),
 		State: stateOf(view, now, revoked), Networks: len(t.Networks),
 	}
+	if t.Kind.OfProject() {
+		r.Level = levelWords(t.Level)
+	}
 	for _, s := range view.Scopes {
 		r.Scopes = append(r.Scopes, string(s))
 	}
@@ -229,10 +222,10 @@ func rowOf(view lifecycle.View, now time.Time, revoked *deed) row {
 }
 
 // revocations finds who revoked tokens on request, in one walk through the events of that time.
-func (s *Site) revocations(v *visit, views []lifecycle.View) (map[token.ID]*deed, error) {
+func (s *Site) revocations(o owner, views []lifecycle.View) (map[token.ID]*deed, error) {
 	const most = 500
 	found := map[token.ID]*deed{}
-	query := trail.Query{Name: audit.TokenRevoked, Limit: most}
+	query := trail.Query{Name: audit.NameOf(o.tokenKind(), audit.Revoked), Limit: most}
 	for _, view := range views {
 		if at := view.Token.RevokedAt; view.Token.RevokedReason == token.ReasonRequest {
 			if query.From.IsZero() || at.Before(query.From) {
@@ -246,7 +239,7 @@ func (s *Site) revocations(v *visit, views []lifecycle.View) (map[token.ID]*deed
 	if query.From.IsZero() {
 		return found, nil
 	}
-	events, err := s.parts.Trail.Own(v.ctx, v.by, query)
+	events, err := o.events(query)
 	if errors.Is(err, trail.ErrTooFar) {
 		return found, nil // the list is worth having without the names
 	}
@@ -254,7 +247,7 @@ func (s *Site) revocations(v *visit, views []lifecycle.View) (map[token.ID]*deed
 		return nil, err
 	}
 	for _, e := range events.Events {
-		d := v.deedOf(e, events)
+		d := o.v.deedOf(e, events)
 		found[e.Token] = &d
 	}
 	return found, nil
@@ -271,6 +264,9 @@ func linkTo(form url.Values) url.Values {
 	}
 	if networks := splitNetworks(form.Get("networks")); len(networks) > 0 {
 		link.Set("allowed_cidrs", strings.Join(networks, ","))
+	}
+	if level := form.Get(levelField); level != "" {
+		link.Set(levelField, level)
 	}
 	link.Set("name", form.Get("name")) // also an empty one, so that the link opens the form
 	return link

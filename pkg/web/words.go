@@ -175,22 +175,31 @@ func (v *visit) who(e audit.Event, page trail.Page) string {
 }
 
 func what(e audit.Event) string {
-	switch e.Name {
-	case audit.TokenIssued:
+	if e.Name == audit.TokensRevoked {
+		return "Revoked with all tokens of the account"
+	}
+	done, known := e.Name.Deed()
+	if !known {
+		return capital(strings.ReplaceAll(string(e.Name), "_", " "))
+	}
+	switch done {
+	case audit.Issued:
 		return "Created"
-	case audit.TokenRotated:
+	case audit.Rotated:
 		if e.Previous == 0 {
 			return "Rotated"
 		}
 		return fmt.Sprintf("Rotated: %s was replaced by %s", e.Previous, e.Token)
-	case audit.TokenRevoked:
+	case audit.Revoked:
 		return "Revoked"
-	case audit.TokenReused:
+	case audit.Reused:
 		return "Presented for rotation after it had ended"
-	case audit.TokenStrayed:
+	case audit.Strayed:
 		return "Refused: used from outside its networks"
-	case audit.TokensRevoked:
-		return "Revoked with all tokens of the account"
+	case audit.Refused:
+		return "Could not be made"
+	case audit.Reported:
+		return "Reported as leaked after its rotation"
 	default:
 		return capital(strings.ReplaceAll(string(e.Name), "_", " "))
 	}

@@ -124,6 +124,7 @@ func newWorld(tb testing.TB, change ...func(*Parts)) *world {
 		Log: telemetry.NewLogger(w.logs, "web"), Clock: w.clock, PublicURL: siteURL, Visitors: visitors{w}, Door: door{},
 		Sealer: made(NewSealer("a key for cookies, of 32 letters or so")), Issuer: w.issuer, Revoker: w.revoker,
 		Lister:    made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Scopes: scope.GitLab(), Pepper: pepper, Format: format, Clock: w.clock})),
+		Finder:    w.accounts.Finder,
 		Trail:     made(trail.New(trail.Parts{Store: w.table, Reader: w.table, Projects: w.table, Clock: w.clock})),
 		Verifier:  made(verify.New(verify.Parts{Store: w.table, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: w.clock})),
 		Throttles: w.throttles, Count: func(string, string) {},

@@ -29,6 +29,9 @@ type Origin struct {
 	// URL is the gateway's address without the path. With the gateway's own domain it includes the
 	// stage.
 	URL string
+	// Path is the path of the request as the client sent it, with the base path of a custom domain. It
+	// is there for an unreadable event too, and "" only if no gateway was asked.
+	Path string
 	// Unreadable says why the event cannot become a request, or is "". An empty request then
 	// replaces it, so that the refusal has an id and a log line like every other.
 	Unreadable string
@@ -63,6 +66,7 @@ func originOfEvent(event events.APIGatewayProxyRequest) Origin {
 	return Origin{
 		RequestID: event.RequestContext.RequestID, Address: apigateway.Address(event.RequestContext.Identity.SourceIP),
 		URL:        "https://" + event.RequestContext.DomainName + strings.TrimSuffix(event.RequestContext.Path, event.Path),
+		Path:       event.Path,
 		Unreadable: unreadable(event),
 	}
 }

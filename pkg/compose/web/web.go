@@ -52,6 +52,7 @@ func Handler(d compose.Deployment, cfg config.Web) lambda.Handler {
 	site := compose.Must(web.New(web.Parts{
 		Log: d.Log, Clock: d.Clock, PublicURL: cfg.PublicURL, Visitors: entrance, Door: entrance, Sealer: sealer,
 		Issuer: tokens.Issuer(d, table), Revoker: tokens.Revoker(d, table), Lister: tokens.Lister(d, reader),
+		Finder:   compose.Must(directory.NewFinder(directory.FinderParts{Reader: reader, Projects: reader, Clock: d.Clock})),
 		Trail:    compose.Must(trail.New(trail.Parts{Store: reader, Reader: reader, Projects: reader, Clock: d.Clock})),
 		Verifier: d.Verifier(), Throttles: throttles, Count: d.Count,
 	}))

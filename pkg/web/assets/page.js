@@ -79,9 +79,9 @@ for (const field of all("[data-filter]")) {
 // The line before the button follows the form.
 for (const form of all("form[data-summary]")) {
   const line = document.getElementById("summary");
-  const owner = line.textContent.match(/^As (@\S+),/)?.[1] ?? "";
   const day = form.elements.expires_on;
   const write = () => {
+    const as = form.querySelector("[name=access_level]:checked")?.dataset.as ?? line.dataset.as;
     const scopes = all('[name="scopes[]"]:checked', form).map((box) => box.value);
     const choice = form.querySelector("[name=expires]:checked");
     let until = "until the day that you choose above";
@@ -89,8 +89,8 @@ for (const form of all("form[data-summary]")) {
     else if (choice?.value === "never") until = "until somebody revokes it";
     else if (day.value) until = `until ${day.value} at 00:00 UTC`;
     line.textContent = scopes.length === 0
-      ? `As ${owner}, the token will be able to do nothing yet. Choose at least one scope.`
-      : `As ${owner}, the token will be able to do this: ${scopes.join(", ")}. It works ${until}.`;
+      ? `${as}, the token will be able to do nothing yet. Choose at least one scope.`
+      : `${as}, the token will be able to do this: ${scopes.join(", ")}. It works ${until}.`;
   };
   form.addEventListener("change", write);
   write();
