@@ -24,8 +24,8 @@ import (
 
 const machine = "arn:machine"
 
-func newPlanner(p *Plans) *planner.Planner {
-	return &planner.Planner{Client: p.Client(), Group: "plans", Target: machine, Role: "arn:role", Queue: "arn:queue"}
+func newPlanner(p *Plans, options ...func(*awsscheduler.Options)) *planner.Planner {
+	return planner.New(p.Client(options...), planner.Planner{Group: "plans", Target: machine, Role: "arn:role", Queue: "arn:queue"})
 }
 
 func TestPlans(t *testing.T) {
@@ -131,8 +131,7 @@ func TestGuardPlans(t *testing.T) {
 					f.Permissions = append(f.Permissions, Permission{Action: action})
 				}
 			}
-			guarded := newPlanner(p)
-			guarded.Client = p.Client(func(o *awsscheduler.Options) { o.HTTPClient = f.GuardPlans(o.HTTPClient) })
+			guarded := newPlanner(p, func(o *awsscheduler.Options) { o.HTTPClient = f.GuardPlans(o.HTTPClient) })
 			plans := guarded.Plan(t.Context(), bubble)
 			cancels := guarded.Cancel(t.Context(), bubble)
 			if (plans == nil) != (missing == "none" || missing == all[2]) {

@@ -55,7 +55,7 @@ func TestProductTemplate(t *testing.T) {
 		}
 	})
 	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens, and accounts.
-	deleting := []string{"directory", "expired", "issue", "leaks", "lifetime", "revoke"}
+	deleting := []string{"directory", "expired", "issue", "leaks", "lifetime", "revoke", "web"}
 	settings := Permission{Action: "dynamodb:DeleteItem", Keys: "SETTINGS"} // switches of features can be set again
 	posts := Permission{Action: "dynamodb:DeleteItem", Keys: "POST#*"}      // a post goes with its mail
 	planning := []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule", "iam:PassRole"}
@@ -63,7 +63,7 @@ func TestProductTemplate(t *testing.T) {
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {
 				mail := slices.Contains(longRunning, name) && strings.HasPrefix(p.Action, "ses:") || name == "leaks" && p.Action == "sqs:SendMessage"
-				plans := name == "settings" && slices.Contains(planning, p.Action)
+				plans := (name == "settings" || name == "web") && slices.Contains(planning, p.Action)
 				deletes := !plans && strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || p.Keys == "" || !slices.Contains(deleting, name)) && p != settings && p != posts
 				if !mail && !plans && !strings.HasPrefix(p.Action, "dynamodb:") || deletes || strings.Contains(p.Action, "*") {
 					t.Errorf("%s may %s", name, p.Action)
@@ -96,9 +96,8 @@ func TestProductTemplate(t *testing.T) {
 			"settings":   append(within("PutItem", "AUDIT#*", "SETTINGS"), recordsUse, settings),
 			"directory": slices.Concat(within("PutItem", "AUDIT#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"), []Permission{recordsUse},
 				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
-			"issue": slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
-			"web": slices.Concat(within("PutItem", "AUDIT#*", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*"),
-				within("UpdateItem", "TOKEN#*", "USER#*", "FAMILY#*", "SEQUENCE")),
+			"issue": slices.Concat(ends, within("DeleteItem", "IDENTITY#*"), within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
+			"web": append(slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*", "SETTINGS")), settings),
 			"revoke":    slices.Clone(ends),
 			"leaks":     slices.Clone(ends),
 			"lifetime":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
@@ -190,19 +189,21 @@ func TestProductTemplate(t *testing.T) {
 			t.Errorf("reserves %d, throttles %v", got, asked.Throttles)
 		}
 	})
-	// The settings function and the role of its plans know the state machine by a name; see template.yaml.
+	// The functions that change settings and the role of their plans know the state machine by a name; see template.yaml.
 	t.Run("plans start the machine that there is", func(t *testing.T) {
 		arn := template.StateMachines["lifetime"].ARN
-		if got := template.Functions["settings"].Environment["LIFETIME_RUN_ARN"]; got != arn || arn == "" {
-			t.Errorf("what is planned is %q, the machine %q", got, arn)
+		for _, function := range []string{"settings", "web"} {
+			if got := template.Functions[function].Environment["LIFETIME_RUN_ARN"]; got != arn || arn == "" {
+				t.Errorf("what %s plans is %q, the machine %q", function, got, arn)
+			}
 		}
 		raw, err := os.ReadFile(templateFile(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		// What is planned, and what the role may start.
-		if text := ":stateMachine:${AWS::StackName}-scan-lifetime\n"; strings.Count(string(raw), text) != 2 {
-			t.Errorf("not twice in the template: %s", text)
+		// What is planned by the API and on the page, and what the role may start.
+		if text := ":stateMachine:${AWS::StackName}-scan-lifetime\n"; strings.Count(string(raw), text) != 3 {
+			t.Errorf("not three times in the template: %s", text)
 		}
 	})
 	t.Run("scans start at one and two o'clock through their state machines", func(t *testing.T) {
@@ -265,7 +266,10 @@ func TestProductTemplateWithAPage(t *testing.T) {
 		got = append(got, p.Action)
 	}
 	slices.Sort(got)
-	want := []string{"dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"}
+	want := []string{
+		"dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:Scan",
+		"dynamodb:UpdateItem", "iam:PassRole", "scheduler:CreateSchedule", "scheduler:DeleteSchedule",
+	}
 	if !slices.Equal(slices.Compact(got), want) {
 		t.Errorf("may %v, want %v", got, want)
 	}

@@ -32,6 +32,7 @@ import (
 	"latchkey/pkg/compose/management"
 	"latchkey/pkg/compose/scans"
 	"latchkey/pkg/compose/settings"
+	"latchkey/pkg/compose/planning"
 	"latchkey/pkg/compose/web"
 	"latchkey/pkg/config"
 	"latchkey/pkg/notify"
@@ -162,6 +163,11 @@ func (p Product) environ(function cloud.Function) []string {
 	return environ
 }
 
+// plans returns a scheduler's client with the permissions of a function.
+func (p Product) plans(function cloud.Function) *awsscheduler.Client {
+	return p.Plans.Client(planner.Configure(""), func(o *awsscheduler.Options) { o.HTTPClient = function.GuardPlans(o.HTTPClient) })
+}
+
 func (p Product) function(name string, function cloud.Function) (lambda.Handler, error) {
 	client := p.Client(store.Configure(""), func(o *dynamodb.Options) { o.HTTPClient = function.Guard(o.HTTPClient) })
 	switch kind := sweep.Kind(name); kind {
@@ -190,12 +196,13 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 	case "settings":
 		cfg, err := config.ReadSettings(p.environ(function))
 		d.Config = cfg.Common
-		client := p.Plans.Client(planner.Configure(""), func(o *awsscheduler.Options) { o.HTTPClient = function.GuardPlans(o.HTTPClient) })
-		return made(err, func() lambda.Handler { return settings.Handler(d, settings.Planner(cfg, client)) })
+		client := p.plans(function)
+		return made(err, func() lambda.Handler { return settings.Handler(d, planning.Planner(cfg.Plans, client)) })
 	case "web":
 		cfg, err := config.ReadWeb(p.environ(function))
 		d.Config = cfg.Common
-		return made(err, func() lambda.Handler { return web.Handler(d, cfg) })
+		client := p.plans(function)
+		return made(err, func() lambda.Handler { return web.Handler(d, cfg, planning.Planner(cfg.Plans, client)) })
 	case "leaks":
 		cfg, err := config.ReadLeaks(p.environ(function))
 		d.Config = cfg.Common

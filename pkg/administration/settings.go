@@ -64,11 +64,28 @@ func (a *Administration) Settings(ctx context.Context, by principal.Principal) (
 	return a.parts.Store.Settings(ctx)
 }
 
+// ErrChanged means that the settings have changed since the revision on which a change is based.
+var ErrChanged = fmt.Errorf("%w: settings", fault.ErrConflict)
+
+// Preview returns the settings as they are, and as Update would make them now. It changes and plans
+// nothing. Errors are those of Update.
+func (a *Administration) Preview(ctx context.Context, by principal.Principal, change settings.Change) (before, after settings.Application, err error) {
+	if before, err = a.Settings(ctx, by); err != nil {
+		return before, before, err
+	}
+	if err := change.Check(); err != nil {
+		return before, before, err
+	}
+	after, err = a.apply(before, change)
+	return before, after, err
+}
+
 // saveTries is how often a change is tried when others change the settings at the same time.
 const saveTries = 5
 
 // Update changes the settings and returns the result. Errors: fault.ErrForbidden, fault.Breaches
-// for invalid values, fault.ErrMoved when others keep changing the settings, fault.ErrUnavailable.
+// for invalid values, ErrChanged if change names another revision, fault.ErrMoved when others keep
+// changing the settings, fault.ErrUnavailable.
 //
 // A lower limit on lifetimes revokes nothing at once. It plans a lifetime run three hours later,
 // and changing the limit back cancels the run. Every change of the limit gives owners three hours
@@ -96,17 +113,9 @@ func (a *Administration) update(ctx context.Context, by principal.Principal, cha
 		return settings.Application{}, err
 	}
 	now := a.parts.Clock.Now()
-	next := change.Apply(before)
-	if next.Prefix != before.Prefix {
-		if err := a.checkPrefix(before, next.Prefix); err != nil {
-			return settings.Application{}, err
-		}
-		if next.Prefix != "" && !slices.Contains(next.Prefixes, next.Prefix) {
-			next.Prefixes = append(slices.Clip(next.Prefixes), next.Prefix)
-		}
-	}
-	if next.LifetimeDays != before.LifetimeDays {
-		next.Run = settings.RunAfter(before, next.LifetimeDays, now)
+	next, err := a.apply(before, change)
+	if err != nil {
+		return settings.Application{}, err
 	}
 	events := changes(now, audit.By(by, audit.Admin), before, next)
 	if len(events) == 0 {
@@ -127,6 +136,26 @@ func (a *Administration) update(ctx context.Context, by principal.Principal, cha
 		if err := a.parts.Planner.Cancel(ctx, before.Run.At); err != nil && a.parts.Uncancelled != nil {
 			a.parts.Uncancelled(ctx, err)
 		}
+	}
+	return next, nil
+}
+
+// apply returns the settings after a change, without a new revision.
+func (a *Administration) apply(before settings.Application, change settings.Change) (settings.Application, error) {
+	if change.Revision != nil && *change.Revision != before.Revision {
+		return before, ErrChanged
+	}
+	next := change.Apply(before)
+	if next.Prefix != before.Prefix {
+		if err := a.checkPrefix(before, next.Prefix); err != nil {
+			return before, err
+		}
+		if next.Prefix != "" && !slices.Contains(next.Prefixes, next.Prefix) {
+			next.Prefixes = append(slices.Clip(next.Prefixes), next.Prefix)
+		}
+	}
+	if next.LifetimeDays != before.LifetimeDays {
+		next.Run = settings.RunAfter(before, next.LifetimeDays, a.parts.Clock.Now())
 	}
 	return next, nil
 }

@@ -15,6 +15,7 @@
 //	account changed                     AccountUpdated for each attribute
 //	account blocked, deactivated, ...   one event of the new state
 //	identity linked to an account       IdentityLinked
+//	identity taken from an account      IdentityUnlinked
 //	sessions ended by signing out       SignedOut
 //	project or group created            ProjectCreated, GroupCreated
 //	member added, removed               MemberAdded, MemberRemoved
@@ -91,6 +92,7 @@ const (
 	SignInRefused        Name = "user_sign_in_refused"
 	SignedOut            Name = "user_signed_out"
 	IdentityLinked       Name = "user_identity_linked"
+	IdentityUnlinked     Name = "user_identity_unlinked"
 
 	TokenReported         Name = "personal_access_token_reported"
 	ImpersonationReported Name = "impersonation_token_reported"

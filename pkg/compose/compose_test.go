@@ -245,12 +245,12 @@ func TestThePageHasNoConsole(t *testing.T) {
 	d := deploy(t)
 	cfg, err := config.ReadWeb([]string{
 		"TABLE_NAME=" + table, "PEPPER=a pepper for tests, of 33 letters", "OIDC_ISSUER=https://login.example.test", "OIDC_CLIENT_ID=latchkey",
-		"COOKIE_KEYS=" + strings.Repeat("k", 32),
+		"COOKIE_KEYS=" + strings.Repeat("k", 32), "SCHEDULE_GROUP=plans", "LIFETIME_RUN_ARN=arn:run", "LIFETIME_ROLE_ARN=arn:role", "UNSTARTED_QUEUE_ARN=arn:queue",
 	})
 	check(t, err)
-	page := web.Handler(d.as("web"), cfg)
+	page := web.Handler(d.as("web"), cfg, &planner.Planner{})
 	for _, payload := range []string{
-		`{"action":"create_administrator","username":"root","email":"root@example.test"}`, `{"action":"link_identity"}`, `{}`, `[]`, `"x"`,
+		`{"action":"create_administrator","username":"root","email":"root@example.test"}`, `{"action":"link_identity"}`, `{"action":"unlink_identity","username":"root"}`, `{}`, `[]`, `"x"`,
 	} {
 		if out, err := page.Invoke(t.Context(), []byte(payload)); err == nil {
 			t.Errorf("%s is answered %s", payload, out)

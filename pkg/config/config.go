@@ -164,6 +164,11 @@ func ReadAuthorizer(environ []string) (Authorizer, error) {
 // Settings holds the variables of functions/settings.
 type Settings struct {
 	Common
+	Plans
+}
+
+// Plans hold the variables of the functions that plan lifetime runs.
+type Plans struct {
 	// Group is the schedule group of planned lifetime runs.
 	Group string `env:"SCHEDULE_GROUP,required,notEmpty"`
 	// Run is the ARN of the state machine to start, and Role the ARN of the role for the scheduler.

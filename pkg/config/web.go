@@ -10,6 +10,7 @@ import (
 // Web holds the variables of functions/web.
 type Web struct {
 	Common
+	Plans
 	// Issuer is the OpenID Connect provider's URL, exactly as its ID tokens name it.
 	Issuer string `env:"OIDC_ISSUER,required,notEmpty"`
 	// ClientID and ClientSecret are the registration there. A public client has no secret.

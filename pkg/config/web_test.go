@@ -11,7 +11,8 @@ import (
 const firstKey, secondKey = "first-key-of-cookies-with-32-letters", "second-key-of-cookies-with-32-letters"
 
 func page(more ...string) []string {
-	return enough(append([]string{"OIDC_ISSUER=https://login.example.com", "OIDC_CLIENT_ID=latchkey", "COOKIE_KEYS=" + firstKey + " " + secondKey}, more...)...)
+	return enough(append([]string{"SCHEDULE_GROUP=plans", "LIFETIME_RUN_ARN=arn:run", "LIFETIME_ROLE_ARN=arn:role", "UNSTARTED_QUEUE_ARN=arn:queue",
+		"OIDC_ISSUER=https://login.example.com", "OIDC_CLIENT_ID=latchkey", "COOKIE_KEYS=" + firstKey + " " + secondKey}, more...)...)
 }
 
 func TestReadWeb(t *testing.T) {
@@ -38,6 +39,7 @@ func TestFaultsOfThePage(t *testing.T) {
 		{"OIDC_CLIENT_ID=", "OIDC_CLIENT_ID"}, {"COOKIE_KEYS=", "COOKIE_KEYS"}, {"COOKIE_KEYS=too-short", "COOKIE_KEYS"},
 		{"COOKIE_KEYS=" + firstKey + " too-short", "COOKIE_KEYS"}, {"COOKIE_KEYS=" + firstKey + " ", "COOKIE_KEYS"},
 		{"OIDC_ADMIN_CLAIM==x", "OIDC_ADMIN_CLAIM"}, {"OIDC_ADMIN_CLAIM=groups=", "OIDC_ADMIN_CLAIM"},
+		{"SCHEDULE_GROUP=", "SCHEDULE_GROUP"}, {"LIFETIME_RUN_ARN=", "LIFETIME_RUN_ARN"},
 		{"CREATE_ACCOUNTS=perhaps", "CREATE_ACCOUNTS"}, {"SIGN_INS_PER_MINUTE=-1", "SIGN_INS_PER_MINUTE"},
 	} {
 		_, err := config.ReadWeb(page(test.variable))

@@ -38,6 +38,9 @@ type SignInStore interface {
 	// account.ErrIdentityTaken, and fault.ErrMoved if the account has an identity or differs from
 	// before in name, mail address, state or rank.
 	LinkIdentity(ctx context.Context, before account.Account, identity account.Identity, linked audit.Event) error
+	// UnlinkIdentity takes before's identity from it and ends its sessions. Errors: fault.ErrNotFound,
+	// and fault.ErrMoved if the account has another identity or none.
+	UnlinkIdentity(ctx context.Context, before account.Account, unlinked audit.Event) error
 	// EndSessions raises the account's SessionNumber if it is before. A second call is safe.
 	EndSessions(ctx context.Context, id account.ID, before int64, ended audit.Event) error
 	// Record writes events that belong to no change.
@@ -311,6 +314,23 @@ func (s *SignIns) LinkByConsole(ctx context.Context, requestID, name string, ide
 		return account.Account{}, ErrOtherIdentity
 	}
 	return s.link(ctx, principal.Console(requestID), acct, identity)
+}
+
+// UnlinkByConsole takes its identity from the account of a username for an operator, and ends its
+// sessions. Nobody can sign in as the account until an identity is linked to it again, which the next
+// sign-in with its verified mail address does for anybody but an administrator. Its tokens go on
+// working. An account without an identity stays as it is. Errors: fault.ErrNotFound, fault.ErrMoved.
+func (s *SignIns) UnlinkByConsole(ctx context.Context, requestID, name string) (account.Account, error) {
+	acct, err := s.parts.Reader.AccountByName(ctx, name)
+	if err != nil || acct.Identity == (account.Identity{}) {
+		return acct, err
+	}
+	event := audit.OfAccount(s.parts.Clock.Now(), audit.By(principal.Console(requestID), audit.Console), audit.IdentityUnlinked, acct)
+	if err := s.parts.Store.UnlinkIdentity(ctx, acct, event); err != nil {
+		return account.Account{}, err
+	}
+	acct.Identity = account.Identity{}
+	return acct, nil
 }
 
 // maxSubject is the length of the longest subject (OpenID Connect Core 1.0 section 2).

@@ -310,6 +310,42 @@ func TestLinkByConsole(t *testing.T) {
 	}
 }
 
+// Breaks if an identity that an operator took away can sign in, or a session of it goes on.
+func TestUnlinkByConsole(t *testing.T) {
+	l := newLobby(t)
+	who := account.Identity{Issuer: issuer, Subject: "root"}
+	_, err := l.LinkByConsole(t.Context(), "r1", "root", who)
+	must(t, err)
+	signedIn, err := l.SignIn(t.Context(), request, person("root", ""))
+	must(t, err)
+	session := account.NewSession(signedIn, l.clock.Now())
+	for range 2 { // a second time is no error
+		acct, err := l.UnlinkByConsole(t.Context(), "r1", "ROOT")
+		if err != nil || acct.ID != l.root.ID || acct.Identity != (account.Identity{}) {
+			t.Fatalf("%v, %v", acct, err)
+		}
+	}
+	if _, err := l.Resume(t.Context(), session, request); !errors.Is(err, account.ErrSessionEnded) {
+		t.Errorf("the session is good: %v", err)
+	}
+	l.wantRefusal(t, person("root", "root@example.test"), directory.ErrOperatorLinks)
+	if _, err := l.LinkByConsole(t.Context(), "r1", "ann", who); err != nil {
+		t.Errorf("the identity is not free: %v", err)
+	}
+	if _, err := l.UnlinkByConsole(t.Context(), "r1", "nobody"); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("nobody: %v", err)
+	}
+	var unlinked int
+	for _, name := range l.events(t, l.root.ID) {
+		if name == audit.IdentityUnlinked {
+			unlinked++
+		}
+	}
+	if unlinked != 1 {
+		t.Errorf("%d events", unlinked)
+	}
+}
+
 // Two people at the same time cannot both get the account with a mail address.
 func TestRacesForAnAccount(t *testing.T) {
 	l := newLobby(t)

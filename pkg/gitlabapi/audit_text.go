@@ -119,6 +119,8 @@ func auditText(e audit.Event) string {
 		return "Signed out user " + about
 	case audit.IdentityLinked:
 		return "Linked an identity to user " + about
+	case audit.IdentityUnlinked:
+		return "Took the identity from user " + about
 	default:
 		return string(e.Name)
 	}

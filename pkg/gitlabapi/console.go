@@ -34,7 +34,7 @@ type issuePayload struct {
 	Value        string   `json:"value"`
 	AllowedCIDRs []string `json:"allowed_cidrs"`
 
-	// link_identity
+	// link_identity; unlink_identity takes only the username
 	Issuer  string `json:"issuer"`
 	Subject string `json:"subject"`
 }
@@ -42,6 +42,11 @@ type issuePayload struct {
 type linkedJSON struct {
 	Linked bool  `json:"linked"`
 	UserID int64 `json:"user_id"`
+}
+
+type unlinkedJSON struct {
+	Unlinked bool  `json:"unlinked"`
+	UserID   int64 `json:"user_id"`
 }
 
 type administratorJSON struct {
@@ -52,7 +57,7 @@ type administratorJSON struct {
 // IssueConsole returns the console of issue. create_administrator makes an administrator's account
 // and a token for it, with all scopes that an administrator's script needs by default. create_token
 // makes a token for a username, with an optional value of the operator's choice. link_identity lets an
-// identity of the page's provider sign in as a username.
+// identity of the page's provider sign in as a username, and unlink_identity undoes that.
 func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Directory, signIns *directory.SignIns) Console {
 	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
 		var p issuePayload
@@ -71,8 +76,10 @@ func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Direct
 			return wire, consoleError(p.Action, err)
 		case "link_identity":
 			return api.linkByConsole(ctx, by, signIns, p)
+		case "unlink_identity":
+			return api.unlinkByConsole(ctx, by, signIns, p)
 		default:
-			return nil, fmt.Errorf("%w (action is create_administrator, create_token or link_identity)", ErrEvent)
+			return nil, fmt.Errorf("%w (action is create_administrator, create_token, link_identity or unlink_identity)", ErrEvent)
 		}
 	}
 }
@@ -85,6 +92,19 @@ func (api *API) linkByConsole(ctx context.Context, by principal.Principal, signI
 	}
 	api.Log.Info("identity linked", "owner", int64(acct.ID), "source", "console")
 	return linkedJSON{Linked: true, UserID: int64(acct.ID)}, nil
+}
+
+// unlinkByConsole takes its identity from the account of a username.
+func (api *API) unlinkByConsole(ctx context.Context, by principal.Principal, signIns *directory.SignIns, p issuePayload) (any, error) {
+	if p.Issuer != "" || p.Subject != "" { // somebody who names an identity expects that only this one goes
+		return nil, consoleError(p.Action, fmt.Errorf("%w: unlink_identity takes only a username", fault.ErrInput))
+	}
+	acct, err := signIns.UnlinkByConsole(ctx, by.Request.ID, p.Username)
+	if err != nil {
+		return nil, consoleError(p.Action, err)
+	}
+	api.Log.Info("identity unlinked", "owner", int64(acct.ID), "source", "console")
+	return unlinkedJSON{Unlinked: true, UserID: int64(acct.ID)}, nil
 }
 
 func (api *API) createAdministrator(ctx context.Context, by principal.Principal, issuer *lifecycle.Issuer, accounts *directory.Directory, p issuePayload) (any, error) {

@@ -21,9 +21,11 @@ import (
 	"latchkey/pkg/fault"
 )
 
-// A Planner plans lifetime runs.
+// A Planner plans lifetime runs. It holds two methods of a client and not the client: templates call
+// methods by name, so the linker keeps every method of what hangs on an interface.
 type Planner struct {
-	Client *scheduler.Client
+	create func(context.Context, *scheduler.CreateScheduleInput, ...func(*scheduler.Options)) (*scheduler.CreateScheduleOutput, error)
+	remove func(context.Context, *scheduler.DeleteScheduleInput, ...func(*scheduler.Options)) (*scheduler.DeleteScheduleOutput, error)
 	// Group is the deployment's own schedule group for plans.
 	Group string
 	// Target is the ARN of the state machine to start, and Role the ARN of the role for the
@@ -31,6 +33,12 @@ type Planner struct {
 	Target, Role string
 	// Queue is the ARN of the queue for the inputs of failed starts.
 	Queue string
+}
+
+// New returns p with a client.
+func New(client *scheduler.Client, p Planner) *Planner {
+	p.create, p.remove = client.CreateSchedule, client.DeleteSchedule
+	return &p
 }
 
 var _ administration.Planner = (*Planner)(nil)
@@ -59,7 +67,7 @@ const attemptTimeout = 2 * time.Second
 // Plan plans a lifetime run for an instant.
 func (p *Planner) Plan(ctx context.Context, at time.Time) error {
 	at = at.UTC()
-	_, err := p.Client.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
+	_, err := p.create(ctx, &scheduler.CreateScheduleInput{
 		Name:                       aws.String(name(at)),
 		GroupName:                  &p.Group,
 		Description:                aws.String("Revokes the tokens beyond a changed limit on lifetimes."),
@@ -85,7 +93,7 @@ func (p *Planner) Plan(ctx context.Context, at time.Time) error {
 
 // Cancel cancels a plan. A run that was not planned or has started is no error.
 func (p *Planner) Cancel(ctx context.Context, at time.Time) error {
-	_, err := p.Client.DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{Name: aws.String(name(at.UTC())), GroupName: &p.Group})
+	_, err := p.remove(ctx, &scheduler.DeleteScheduleInput{Name: aws.String(name(at.UTC())), GroupName: &p.Group})
 	var gone *types.ResourceNotFoundException
 	if errors.As(err, &gone) {
 		return nil

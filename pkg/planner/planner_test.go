@@ -51,13 +51,11 @@ func newPlanner(t *testing.T, s *service) *planner.Planner {
 	t.Helper()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return &planner.Planner{
-		Client: scheduler.New(scheduler.Options{
-			Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("x", "x", ""),
-			Retryer: retry.AddWithMaxBackoffDelay(retry.NewStandard(), time.Millisecond),
-		}, planner.Configure(server.URL)),
-		Group: "plans", Target: "arn:machine", Role: "arn:role", Queue: "arn:queue",
-	}
+	client := scheduler.New(scheduler.Options{
+		Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("x", "x", ""),
+		Retryer: retry.AddWithMaxBackoffDelay(retry.NewStandard(), time.Millisecond),
+	}, planner.Configure(server.URL))
+	return planner.New(client, planner.Planner{Group: "plans", Target: "arn:machine", Role: "arn:role", Queue: "arn:queue"})
 }
 
 // What is planned fires once, at its instant, and leaves nothing behind but the input of a start that

@@ -42,6 +42,9 @@ type Application struct {
 
 // A Change is a change to the settings. Nil fields stay as they are.
 type Change struct {
+	// Revision is the one on which the change is based: if another is stored, nothing changes. Nil
+	// is any.
+	Revision         *int64
 	LifetimeDays     *int // 0 for no limit
 	ExpiryRequired   *bool
 	ExpiryEnforced   *bool

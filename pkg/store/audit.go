@@ -90,7 +90,7 @@ func (t *Reader) walkEvents(partition string, from, to time.Time) *eventWalk {
 	if first > end {
 		return &eventWalk{table: t} // the engine refuses an empty range
 	}
-	return &eventWalk{table: t, pages: dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
+	return &eventWalk{table: t, pages: dynamodb.NewQueryPaginator(querier(t.client.Query), &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
 		ExpressionAttributeValues: item{

@@ -114,7 +114,7 @@ func (t *Reader) switchItems(ctx context.Context, name string) ([]item, error) {
 	if name == "" {
 		last = featurePrefix + "~"
 	}
-	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
+	pages := dynamodb.NewQueryPaginator(querier(t.client.Query), &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND sk BETWEEN :first AND :last"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{

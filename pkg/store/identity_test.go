@@ -143,6 +143,48 @@ func TestLinkIdentity(t *testing.T) {
 	})
 }
 
+func TestUnlinkIdentity(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	linked := func(username string) account.Account {
+		u := f.Account(username)
+		u.Identity = identity()
+		u, err := f.Store.CreateAccount(t.Context(), u, storetest.Event)
+		wantErr(t, f, err, nil)
+		return u
+	}
+	t.Run("the identity is free, and the sessions have ended", func(t *testing.T) {
+		u := linked("robin")
+		wantErr(t, f, f.Store.UnlinkIdentity(t.Context(), u, storetest.Event), nil)
+		after := f.Fresh(t, u)
+		if after.Identity != (account.Identity{}) || after.SessionNumber != u.SessionNumber+1 {
+			t.Errorf("%+v", after)
+		}
+		_, err := f.Store.AccountByIdentity(t.Context(), u.Identity)
+		wantErr(t, f, err, fault.ErrNotFound)
+		wantErr(t, f, f.Store.LinkIdentity(t.Context(), f.AddAccount(t), u.Identity, storetest.Event), nil)
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.UnlinkIdentity(t.Context(), u, storetest.Event), fault.ErrMoved) // another account has it
+		wantUnchanged(t, f, before)
+	})
+	t.Run("an account that is gone is not found and not made", func(t *testing.T) {
+		u := linked("kim")
+		wantErr(t, f, f.Store.DeleteAccount(t.Context(), u, storetest.Event), nil)
+		before := f.Snapshot(t)
+		wantErr(t, f, f.Store.UnlinkIdentity(t.Context(), u, storetest.Event), fault.ErrNotFound)
+		wantUnchanged(t, f, before)
+	})
+	t.Run("without an event nothing is written", func(t *testing.T) {
+		u, event := linked("jo"), storetest.Event
+		event.Source = ""
+		before := f.Snapshot(t)
+		if err := f.Store.UnlinkIdentity(t.Context(), u, event); err == nil {
+			t.Error("no error")
+		}
+		wantUnchanged(t, f, before)
+	})
+}
+
 func TestEndSessions(t *testing.T) {
 	t.Parallel()
 	f := open(t)

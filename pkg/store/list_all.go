@@ -15,7 +15,7 @@ import (
 // id, Admin and TokensValidFrom. It reads the whole table page by page, so its cost grows with the
 // table.
 func (t *Reader) EveryToken(ctx context.Context, each func(token.Token, account.Account)) error {
-	pages := dynamodb.NewScanPaginator(t.client, &dynamodb.ScanInput{
+	pages := dynamodb.NewScanPaginator(scanner(t.client.Scan), &dynamodb.ScanInput{
 		TableName:                 &t.name,
 		FilterExpression:          aws.String("sk = :token"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{":token": text(tokenSort)},

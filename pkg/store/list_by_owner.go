@@ -46,7 +46,7 @@ func (t *Reader) PageOfOwner(ctx context.Context, owner account.ID, q token.Page
 
 // pointers returns the pointers of one partition, an owner's or a project's.
 func (t *Reader) pointers(ctx context.Context, partition string) ([]pointer, error) {
-	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
+	pages := dynamodb.NewQueryPaginator(querier(t.client.Query), &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{

@@ -81,7 +81,7 @@ func (t *Reader) named(ctx context.Context, partition, prefix string) ([]project
 
 // query reads the items of a partition whose sort keys start with prefix, in order.
 func (t *Reader) query(ctx context.Context, partition, prefix string) ([]item, error) {
-	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
+	pages := dynamodb.NewQueryPaginator(querier(t.client.Query), &dynamodb.QueryInput{
 		TableName:                 &t.name,
 		KeyConditionExpression:    aws.String("pk = :pk AND begins_with(sk, :sk)"),
 		ExpressionAttributeValues: item{":pk": text(partition), ":sk": text(prefix)},

@@ -59,7 +59,7 @@ func (t *Reader) passOver(err error) {
 
 // A Reader reads Latchkey's table and cannot write to it.
 type Reader struct {
-	client *dynamodb.Client
+	client calls
 	name   string
 	opts   Options
 }
@@ -81,7 +81,7 @@ type Table struct {
 // Open returns the table called name. It makes no request.
 func Open(client *dynamodb.Client, name string, opts Options) *Table {
 	return &Table{
-		Journal:   Journal{Reader: Reader{client: client, name: name, opts: opts}, events: audit.NewIDs(), instant: clock.Instant},
+		Journal:   Journal{Reader: Reader{client: callsOf(client), name: name, opts: opts}, events: audit.NewIDs(), instant: clock.Instant},
 		retention: &keptRetention{},
 	}
 }

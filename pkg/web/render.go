@@ -5,10 +5,13 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"net/http"
 	"path"
 	"strings"
 	"time"
 
+	"latchkey/pkg/clock"
+	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/quote"
 )
 
@@ -19,7 +22,7 @@ var templateFiles embed.FS
 var templates = parseTemplates()
 
 func parseTemplates() map[string]*template.Template {
-	shared := template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
+	shared := template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/admin.html"))
 	entries, err := templateFiles.ReadDir("templates")
 	if err != nil {
 		panic(err) // the files are part of the program
@@ -27,7 +30,7 @@ func parseTemplates() map[string]*template.Template {
 	pages := map[string]*template.Template{}
 	for _, entry := range entries {
 		name := strings.TrimSuffix(entry.Name(), path.Ext(entry.Name()))
-		if name != "layout" && name != "parts" {
+		if name != "layout" && name != "parts" && name != "admin" {
 			pages[name] = template.Must(template.Must(shared.Clone()).ParseFS(templateFiles, "templates/"+entry.Name()))
 		}
 	}
@@ -54,11 +57,19 @@ type frame struct {
 	RequestID string
 	// Username is who is signed in, or "".
 	Username string
-	// Section is the part of the site that the page belongs to: "tokens", "projects", "ends" or "".
+	// Section is the part of the site that the page belongs to: "tokens", "projects", "ends", one of
+	// those for administrators, such as "admin/users", or "".
 	Section string
-	Now     time.Time
-	Page    any
+	// Admin says that an administrator is signed in.
+	Admin bool
+	// Soon says what of the person's own tokens ends soon, or is nil.
+	Soon *soon
+	Now  time.Time
+	Page any
 }
+
+// InAdmin reports whether the page is one for administrators.
+func (f frame) InAdmin() bool { return strings.HasPrefix(f.Section, "admin/") }
 
 // render replies with a page.
 func (v *visit) render(status int, name, title string, page any) error {
@@ -68,7 +79,8 @@ func (v *visit) render(status int, name, title string, page any) error {
 	}
 	var body bytes.Buffer
 	err := found.ExecuteTemplate(&body, "layout", frame{
-		Base: v.base, Title: title, RequestID: v.request.ID, Username: v.by.Account.Username, Section: v.section(), Now: v.now, Page: page,
+		Base: v.base, Title: title, RequestID: v.request.ID, Username: v.by.Account.Username, Section: v.section(), Admin: v.by.Account.Admin, Now: v.now, Page: page,
+		Soon: v.endsSoon(status),
 	})
 	if err != nil {
 		return fmt.Errorf("render %s: %w", name, err)
@@ -81,6 +93,9 @@ func (v *visit) section() string {
 	switch {
 	case v.route == nil:
 		return ""
+	case v.route.admin:
+		section, _, _ := strings.Cut(strings.TrimPrefix(v.route.path, adminPath+"/"), "/")
+		return "admin/" + section
 	case strings.HasPrefix(v.route.path, endsPath):
 		return "ends"
 	case strings.HasPrefix(v.route.path, tokensPath):
@@ -89,5 +104,37 @@ func (v *visit) section() string {
 		return "projects"
 	default:
 		return ""
+	}
+}
+
+// A soon is what the banner says: how many of the person's own tokens end soon, and when the first.
+type soon struct {
+	Count int
+	First moment
+}
+
+// endsSoon returns what the banner says, or nil. Every page is worth having without it, and one that
+// shows a new value must not be lost, so a failure is only logged.
+func (v *visit) endsSoon(status int) *soon {
+	switch {
+	case v.by.Account.Username == "", status >= http.StatusInternalServerError:
+		return nil
+	case v.soonKnown:
+		return v.soon
+	}
+	own, err := v.site.parts.Lister.ListOwn(v.ctx, v.by, lifecycle.Selection{Group: lifecycle.Ending})
+	if err != nil {
+		v.site.parts.Log.Warn("banner left out", "request_id", v.request.ID, "reason", err.Error())
+		return nil
+	}
+	v.knowSoon(own.Counts[lifecycle.Ending], own.First)
+	return v.soon
+}
+
+// knowSoon keeps what the banner says, for a page that has counted anyway.
+func (v *visit) knowSoon(count int, first clock.Day) {
+	v.soonKnown = true
+	if count > 0 {
+		v.soon = &soon{count, until(first.Start(), v.now)}
 	}
 }

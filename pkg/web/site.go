@@ -7,15 +7,16 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"strings"
 
+	"latchkey/pkg/administration"
 	"latchkey/pkg/apigateway"
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/invocation"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
@@ -52,6 +53,10 @@ type Parts struct {
 	// Finder finds projects, groups and members.
 	Finder *directory.Finder
 	Trail  *trail.Trail
+	// Directory, Features and Settings are for the pages of administrators.
+	Directory *directory.Directory
+	Features  *administration.Features
+	Settings  *administration.Administration
 	// Verifier verifies the bearers of calendar programs.
 	Verifier *verify.Verifier
 	// Throttles belong to the instance of the function.
@@ -92,7 +97,7 @@ func New(parts Parts) (*Site, error) {
 			return nil, fmt.Errorf("public address: %w", err)
 		}
 	}
-	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.projectRoutes(), s.calendarRoutes(), parts.Door.routes())
+	own := slices.Concat(assetRoutes(), s.tokenRoutes(), s.projectRoutes(), s.calendarRoutes(), s.adminRoutes(), parts.Door.routes())
 	for i := range own {
 		rt := &own[i]
 		s.routes[rt.String()] = rt
@@ -114,6 +119,8 @@ type route struct {
 	handle handler
 	// open routes need no session.
 	open bool
+	// admin routes are there for administrators alone.
+	admin bool
 	// creates says that the route makes tokens, which is throttled.
 	creates bool
 	// again returns where to go after sign-in when a form came without a session, so that its
@@ -131,8 +138,7 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request, from proxy.Origin) 
 	v := s.newVisit(w, r, from)
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			// The log leaves the value out because it may quote the request.
-			v.err = fmt.Errorf("handler panicked with a %T at %s", panicked, panicSite(debug.Stack()))
+			v.err = invocation.Panicked(panicked)
 			if v.status == 0 {
 				v.refuse(v.err)
 			}
@@ -185,6 +191,9 @@ func (v *visit) run(unreadable string) error {
 		return err
 	}
 	v.by = by
+	if v.route.admin && !by.Account.Admin {
+		return errNoRoute
+	}
 	if v.route.creates {
 		if err := v.site.parts.Throttles.Create(by.Account.ID, v.now); err != nil {
 			return err
@@ -232,6 +241,9 @@ func (v *visit) normalise() error {
 
 // elsewhere returns the error of a path without a route, or with other methods.
 func (v *visit) elsewhere() error {
+	if v.r.URL.Path == adminPath || strings.HasPrefix(v.r.URL.Path, adminPath+"/") {
+		return errNoRoute // who may know the methods has not been asked
+	}
 	for path, methods := range v.site.methods {
 		probe := *v.r
 		probe.Method = methods[0]
@@ -241,17 +253,4 @@ func (v *visit) elsewhere() error {
 		}
 	}
 	return errNoRoute
-}
-
-// panicSite returns the file and line of a panic. The arguments that a stack trace also prints may
-// be secret.
-func panicSite(stack []byte) string {
-	lines := strings.Split(string(stack), "\n")
-	for i, line := range lines {
-		if strings.HasPrefix(line, "panic(") && i+3 < len(lines) {
-			position, _, _ := strings.Cut(strings.TrimSpace(lines[i+3]), " ")
-			return position
-		}
-	}
-	return "unknown"
 }

@@ -3,10 +3,12 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
+	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
 )
 
@@ -171,16 +173,25 @@ func (s *Site) askRevokeAll(v *visit) error {
 func (s *Site) revokeAllForm(v *visit, status int, page revokeAllPage) error {
 	const names = 20
 	own, err := s.parts.Lister.ListOwn(v.ctx, v.by, lifecycle.Selection{
-		Group: lifecycle.Working, Sort: lifecycle.Sort{By: lifecycle.ByLastUse, Descending: true}, Limit: names,
+		Group: lifecycle.Working, Sort: lifecycle.Sort{By: lifecycle.ByLastUse, Descending: true}, Limit: token.MaxNumber,
 	})
 	if err != nil {
 		return err
 	}
 	page.Username, page.Working = v.by.Account.Username, own.Total
-	for _, view := range own.Views {
+	for _, view := range usedLast(own.Views, names) {
 		page.Names = append(page.Names, rowOf(view, v.now, nil))
 	}
 	return v.render(status, "revoke_all", "Revoke everything?", page)
+}
+
+// usedLast returns the first n of views in the order of their last use, the latest first, and those
+// that were never used behind all others.
+func usedLast(views []lifecycle.View, n int) []lifecycle.View {
+	used := slices.DeleteFunc(slices.Clone(views), func(v lifecycle.View) bool { return v.Token.LastUsedAt.IsZero() })
+	unused := slices.DeleteFunc(slices.Clone(views), func(v lifecycle.View) bool { return !v.Token.LastUsedAt.IsZero() })
+	all := slices.Concat(used, unused)
+	return all[:min(n, len(all))]
 }
 
 // revokeAll revokes every token of who is signed in, if they have typed their username. It also ends

@@ -53,13 +53,8 @@ type listPage struct {
 	Total int
 	// Next and First are links, or "".
 	Next, First string
-	// Soon says when the next token ends if that is soon, for the banner.
+	// Soon says of a project when its next token ends, if that is soon. The layout says it of one's own.
 	Soon *soon
-}
-
-type soon struct {
-	Count int
-	First moment
 }
 
 // A tile filters the list.
@@ -174,7 +169,9 @@ func (s *Site) list(v *visit) error {
 	if selection.After != 0 {
 		page.First = link()
 	}
-	if n := found.Counts[lifecycle.Ending]; n > 0 {
+	if n := found.Counts[lifecycle.Ending]; o.own() {
+		v.knowSoon(n, found.First) // the banner of every page
+	} else if n > 0 {
 		page.Soon = &soon{n, until(found.First.Start(), v.now)}
 	}
 	return v.render(http.StatusOK, "tokens", o.Heading(), page)

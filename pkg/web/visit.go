@@ -34,6 +34,10 @@ type visit struct {
 	request principal.Request
 	route   *route // nil for none
 
+	// soon is what the banner says, once soonKnown is true; see endsSoon.
+	soon      *soon
+	soonKnown bool
+
 	// For the log line.
 	status int
 	err    error

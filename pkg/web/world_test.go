@@ -128,6 +128,8 @@ func newWorld(tb testing.TB, change ...func(*Parts)) *world {
 		Trail:     made(trail.New(trail.Parts{Store: w.table, Reader: w.table, Projects: w.table, Clock: w.clock})),
 		Verifier:  made(verify.New(verify.Parts{Store: w.table, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: w.clock})),
 		Throttles: w.throttles, Count: func(string, string) {},
+		Directory: w.accounts, Settings: w.settings,
+		Features: made(administration.NewFeatures(administration.FeaturesParts{Store: w.table, Reader: w.table, Finder: w.table, Clock: w.clock})),
 	}
 	for _, f := range change {
 		f(&parts)

@@ -1,9 +1,11 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -137,6 +139,15 @@ func TestSignInThroughTheGateway(t *testing.T) {
 	if _, page := root.signIn(t, path); page.Status != http.StatusOK || !strings.Contains(page.Body, "@root") {
 		t.Errorf("an administrator who was linked by an operator: %d", page.Status)
 	}
+	if _, err := w.Functions["issue"].Invoke(t.Context(), []byte(`{"action":"unlink_identity","username":"root"}`)); err != nil {
+		t.Error(err)
+	}
+	if at, _ := root.follow(t, w.URL+path); !strings.Contains(at, "/-/sign_in") {
+		t.Errorf("the session of an unlinked account is still good: at %s", at)
+	}
+	if _, page := root.signIn(t, path); page.Status != http.StatusForbidden {
+		t.Errorf("an identity that was unlinked signs in: %d", page.Status)
+	}
 }
 
 // What people do on the page passes the permissions of its function in the template.
@@ -188,3 +199,81 @@ func TestActionsOfThePageThroughTheGateway(t *testing.T) {
 }
 
 var bearers = regexp.MustCompile(`lkpat_[0-9A-Za-z]{30,}`)
+
+// What administrators do on the page passes the permissions of its function in the template.
+func TestActionsOfAdministratorsThroughTheGateway(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	w.Identities.Say(identities.Person{Subject: "root", Claims: map[string]any{"name": "Root", "email": "root@example.test", "email_verified": true}})
+	payload := `{"action":"link_identity","username":"root","issuer":"` + w.Identities.Issuer() + `","subject":"root"}`
+	if _, err := w.Functions["issue"].Invoke(t.Context(), []byte(payload)); err != nil {
+		t.Fatal(err)
+	}
+	api := func(path, body string) string {
+		t.Helper()
+		var made struct {
+			ID    int64
+			Token string
+		}
+		reply := w.Do(t, localtest.AdminBearer, http.MethodPost, "/api/v4"+path, body)
+		if err := json.Unmarshal([]byte(reply.Body), &made); err != nil || reply.Status != http.StatusCreated {
+			t.Fatalf("%s: %d %s", path, reply.Status, reply.Body)
+		}
+		if made.Token != "" {
+			w.Logs.Secret(made.Token)
+		}
+		return strconv.FormatInt(made.ID, 10)
+	}
+	anna := api("/users", `{"username":"anna","name":"Anna","email":"anna@example.test","force_random_password":true}`)
+	api("/groups", `{"name":"Acme","path":"acme"}`)
+	bots := api("/groups/acme/access_tokens", `{"name":"ci","scopes":["read_api"],"access_level":20}`)
+	root := &visitor{w, map[string]string{}}
+	root.signIn(t, "/-/admin/users")
+	act := func(path string, form url.Values, want int) localtest.Reply {
+		t.Helper()
+		reply := root.send(t, http.MethodPost, w.URL+path, form)
+		if reply.Status != want {
+			t.Fatalf("%s: %d %s", path, reply.Status, reply.Body)
+		}
+		return reply
+	}
+	page := func(path string) string {
+		t.Helper()
+		at, reply := root.follow(t, w.URL+path)
+		if at != w.URL+path || reply.Status != http.StatusOK {
+			t.Fatalf("%s: at %s, %d %s", path, at, reply.Status, reply.Body)
+		}
+		for _, bearer := range impersonationBearers.FindAllString(reply.Body, -1) {
+			w.Logs.Secret(bearer)
+		}
+		return reply.Body
+	}
+	user := "/-/admin/users/" + anna
+	for _, path := range []string{
+		"/-/admin/users", "/-/admin/users?search=anna", user, user + "/revoke_all", user + "/impersonation_tokens", user + "/impersonation_tokens/new", "/-/admin/tokens",
+		"/-/admin/tokens?owner=anna", "/-/admin/settings", "/-/admin/features", "/-/admin/audit", "/-/admin/audit?entity_type=User&entity_id=" + anna,
+	} {
+		page(path)
+	}
+	made := act(user+"/impersonation_tokens", url.Values{"name": {"look"}, "expires": {"7"}, "scopes[]": {"read_api"}}, http.StatusSeeOther).Header.Get("Location")
+	if !impersonationBearers.MatchString(page(made)) {
+		t.Errorf("%s shows no value", made)
+	}
+	act("/-/admin/tokens/"+strings.Split(made, "/")[6]+"/revoke", nil, http.StatusSeeOther)
+	act("/-/admin/tokens/"+bots+"/revoke", nil, http.StatusSeeOther)
+	page("/-/admin/tokens/" + bots)
+	act(user+"/block", nil, http.StatusSeeOther)
+	act(user+"/unblock", nil, http.StatusSeeOther)
+	act(user+"/revoke_all", url.Values{"username": {"anna"}}, http.StatusSeeOther)
+	for _, value := range []string{"true", "false"} {
+		act("/-/admin/features", url.Values{"name": {"resource_access_token"}, "value": {value}, "for": {"some"}, "user": {"anna"}}, http.StatusSeeOther)
+	}
+	act("/-/admin/features/clear", url.Values{"name": {"resource_access_token"}}, http.StatusSeeOther)
+	act("/-/admin/settings", url.Values{"revision": {"0"}, "lifetime_days": {"30"}, "confirmed": {"30"}}, http.StatusSeeOther)
+	act("/-/admin/settings", url.Values{"revision": {"1"}, "was_lifetime_days": {"30"}, "confirmed": {"0"}}, http.StatusSeeOther)
+	if _, file := root.follow(t, w.URL+"/-/admin/audit.csv"); file.Status != http.StatusOK || !strings.Contains(file.Body, "application_setting_updated") {
+		t.Errorf("the file: %d", file.Status)
+	}
+}
+
+var impersonationBearers = regexp.MustCompile(`lkimp_[0-9A-Za-z]{30,}`)

@@ -11,7 +11,9 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"latchkey/pkg/administration"
 	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/planning"
 	"latchkey/pkg/compose/tokens"
 	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
@@ -28,12 +30,12 @@ var errEvent = errors.New("event is not a request from API Gateway; see events/ 
 func Main() {
 	const function = "web"
 	compose.Start(function, config.ReadWeb, func(cfg config.Web, sdk aws.Config) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), cfg)
+		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), cfg, planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk)))
 	})
 }
 
 // Handler returns the function's handler.
-func Handler(d compose.Deployment, cfg config.Web) lambda.Handler {
+func Handler(d compose.Deployment, cfg config.Web, planner administration.Planner) lambda.Handler {
 	table := d.Table()
 	reader := &table.Reader
 	sealer := compose.Must(web.NewSealer(cfg.CookieKeys...))
@@ -46,15 +48,17 @@ func Handler(d compose.Deployment, cfg config.Web) lambda.Handler {
 	signIns := compose.Must(directory.NewSignIns(directory.SignInParts{
 		Store: table, Reader: reader, Trail: trail.NewNotes(&table.Journal), Clock: d.Clock, Creates: cfg.CreateAccounts, ClaimRanks: provider.ClaimRanks(),
 	}))
+	finder := compose.Must(directory.NewFinder(directory.FinderParts{Reader: reader, Projects: reader, Clock: d.Clock}))
 	entrance := compose.Must(web.NewEntrance(web.EntranceParts{
 		Provider: provider, SignIns: signIns, Sealer: sealer, Clock: d.Clock, Throttles: throttles, Log: d.Log, Count: d.Count,
 	}))
 	site := compose.Must(web.New(web.Parts{
 		Log: d.Log, Clock: d.Clock, PublicURL: cfg.PublicURL, Visitors: entrance, Door: entrance, Sealer: sealer,
 		Issuer: tokens.Issuer(d, table), Revoker: tokens.Revoker(d, table), Lister: tokens.Lister(d, reader),
-		Finder:   compose.Must(directory.NewFinder(directory.FinderParts{Reader: reader, Projects: reader, Clock: d.Clock})),
+		Finder:   finder,
 		Trail:    compose.Must(trail.New(trail.Parts{Store: reader, Reader: reader, Projects: reader, Clock: d.Clock})),
 		Verifier: d.Verifier(), Throttles: throttles, Count: d.Count,
+		Directory: compose.Must(directory.New(finder, table)), Features: planning.Features(d, table), Settings: planning.Administration(d, table, planner),
 	}))
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
 		var event events.APIGatewayProxyRequest

@@ -102,7 +102,7 @@ for (const field of all("[data-must]")) {
     const given = field.value.trim().replace(/^@/, "").toLowerCase();
     if (given === field.dataset.must.toLowerCase()) return;
     event.preventDefault();
-    field.setCustomValidity("This is not your username. Nothing was revoked.");
+    field.setCustomValidity(field.dataset.wrong ?? "This is not your username. Nothing was revoked.");
     field.reportValidity();
   });
 }

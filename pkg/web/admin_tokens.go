@@ -1,0 +1,203 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/project"
+	"latchkey/pkg/token"
+	"latchkey/pkg/trail"
+)
+
+// An adminTokensPage lists tokens of all people.
+type adminTokensPage struct {
+	Query        *query
+	Rows         []ownedRow
+	Total        int
+	Before, Next string
+}
+
+// An ownedRow is a token in a list of several owners.
+type ownedRow struct {
+	row
+	OwnerID account.ID
+	Owner   string
+	Type    string // of other than personal tokens
+}
+
+var kindWords = map[token.Kind]string{
+	token.Personal: "", token.Impersonation: "impersonation", token.Project: "project", token.Group: "group",
+}
+
+// tokenOrders are the API's orders. By id means by owner, because an id names its owner.
+var tokenOrders = []string{
+	"id_asc", "id_desc", "created_asc", "created_desc", "updated_asc", "updated_desc", "expires_asc", "expires_desc", "last_used_asc", "last_used_desc",
+	"name_asc", "name_desc",
+}
+
+func (s *Site) adminTokens(v *visit) error {
+	q := v.query()
+	owner, err := v.person(q, "owner")
+	if err != nil {
+		return err
+	}
+	filter := lifecycle.Filter{
+		Owner: owner, Active: activeOf(q.choice("state", "active", "inactive")), Revoked: q.yes("revoked"), Search: q.text("search"),
+		CreatedAfter: q.instant("created_after"), CreatedBefore: q.instant("created_before"),
+		LastUsedAfter: q.instant("last_used_after"), LastUsedBefore: q.instant("last_used_before"),
+		ExpiresAfter: q.day("expires_after"), ExpiresBefore: q.day("expires_before"),
+	}
+	sorted := q.choice("sort", tokenOrders...)
+	order, _ := sortOf(sorted)
+	switch sorted {
+	case "id_desc":
+		order = lifecycle.Sort{Descending: true}
+	case "updated_asc", "updated_desc": // as in the API: only its creation changes a token
+		order = lifecycle.Sort{By: lifecycle.ByCreated, Descending: sorted == "updated_desc"}
+	}
+	offset := q.offset()
+	page := adminTokensPage{Query: q}
+	if len(q.Broken) == 0 {
+		listing, err := s.parts.Lister.List(v.ctx, v.by, filter, order, offset, perPage)
+		if err != nil {
+			return err
+		}
+		if page.Rows, err = s.owned(v, listing.Views); err != nil {
+			return err
+		}
+		page.Total = listing.Total
+		page.Before, page.Next = v.pages(q, offset, offset+len(listing.Views) < listing.Total)
+	}
+	return v.render(listStatus(q), "admin_tokens", "All tokens", page)
+}
+
+// activeOf returns the filter for a state, or nil for every state.
+func activeOf(state string) *bool {
+	if state == "" {
+		return nil
+	}
+	active := state == "active"
+	return &active
+}
+
+// owned returns the rows of tokens with their owners.
+func (s *Site) owned(v *visit, views []lifecycle.View) (rows []ownedRow, err error) {
+	var ids []account.ID
+	for _, view := range views {
+		ids = append(ids, view.Token.Owner)
+	}
+	owners, err := s.parts.Directory.Authors(v.ctx, ids...)
+	for _, view := range views {
+		t := view.Token
+		rows = append(rows, ownedRow{rowOf(view, v.now, nil), t.Owner, owners[t.Owner].Username, kindWords[t.Kind]})
+	}
+	return rows, err
+}
+
+// An adminTokenPage is everything about a token of anybody.
+type adminTokenPage struct {
+	ownedRow
+	// Kind is the kind of the project whose bot has the token, or "".
+	Kind      project.Kind
+	Active    bool
+	InAChain  bool
+	Scopes    []heldScope
+	Networks  []string
+	Addresses []string
+	CreatedBy string
+	Deeds     []adminDeed
+	// More says that there are older events than the page shows.
+	More bool
+}
+
+// adminView returns the token in the path with what all pages about it show.
+func (s *Site) adminView(v *visit) (lifecycle.View, adminTokenPage, error) {
+	id, err := token.ParseID(v.path("id"))
+	if err != nil {
+		return lifecycle.View{}, adminTokenPage{}, err
+	}
+	view, err := s.parts.Lister.Get(v.ctx, v.by, id)
+	if err != nil {
+		return lifecycle.View{}, adminTokenPage{}, err
+	}
+	t := view.Token
+	people, err := s.parts.Directory.Authors(v.ctx, t.Owner, t.CreatedBy)
+	if err != nil {
+		return lifecycle.View{}, adminTokenPage{}, err
+	}
+	page := adminTokenPage{
+		ownedRow: ownedRow{rowOf(view, v.now, nil), t.Owner, people[t.Owner].Username, kindWords[t.Kind]},
+		Active:   view.Active, InAChain: t.Superseded() || t.Previous != 0, Scopes: s.held(view), Networks: t.Networks.Texts(), CreatedBy: "an operator",
+	}
+	switch t.Kind {
+	case token.Project:
+		page.Kind = project.KindProject
+	case token.Group:
+		page.Kind = project.KindGroup
+	}
+	if t.CreatedBy != 0 {
+		page.CreatedBy = "@" + people[t.CreatedBy].Username
+	}
+	for _, address := range t.LastUsedIPs {
+		page.Addresses = append(page.Addresses, address.String())
+	}
+	return view, page, nil
+}
+
+func (s *Site) adminToken(v *visit) error {
+	view, page, err := s.adminView(v)
+	if err != nil {
+		return err
+	}
+	const deeds = 50
+	events, err := s.parts.Trail.Every(v.ctx, v.by, trail.Query{Token: view.Token.ID, From: view.Token.CreatedAt, Limit: deeds})
+	tooFar := errors.Is(err, trail.ErrTooFar) // the page is worth having without them
+	if err != nil && !tooFar {
+		return err
+	}
+	page.More = events.More || tooFar
+	for _, e := range events.Events {
+		page.Deeds = append(page.Deeds, adminDeedOf(v, e, events))
+	}
+	return v.render(http.StatusOK, "admin_token", "Token", page)
+}
+
+// adminAskRevoke says what stops.
+func (s *Site) adminAskRevoke(v *visit) error {
+	view, page, err := s.adminView(v)
+	if err != nil {
+		return err
+	}
+	if view.Revoked {
+		return v.redirect(adminTokensPath + "/" + view.Token.ID.String())
+	}
+	return v.render(http.StatusOK, "admin_revoke", "Revoke this token?", page)
+}
+
+func (s *Site) adminRevoke(v *visit) error {
+	id, err := token.ParseID(v.path("id"))
+	if err != nil {
+		return err
+	}
+	reach := lifecycle.Reach(v.r.PostForm.Get("reach") == wholeChain)
+	done, err := s.parts.Revoker.Revoke(v.ctx, v.by, id, reach)
+	if err != nil {
+		return err
+	}
+	s.parts.Log.Info("token revoked", "request_id", v.request.ID, "token_id", int64(id), "owner", int64(done.Token.Owner), "revoked_by", int64(v.by.Account.ID))
+	// If the request ended a bot, its token is still there to look at.
+	return v.redirect(adminTokensPath + "/" + cmp.Or(done.Successor, id).String())
+}
+
+// More reports whether the page shows the filters by dates.
+func (p adminTokensPage) More() bool {
+	for _, name := range []string{"created_after", "created_before", "last_used_after", "last_used_before", "expires_after", "expires_before"} {
+		if p.Query.Get(name) != "" {
+			return true
+		}
+	}
+	return false
+}
