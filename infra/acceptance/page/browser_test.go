@@ -55,6 +55,8 @@ type reader struct {
 	// sources is the folder of the pages that were judged, and kept their number.
 	sources string
 	kept    int
+	// judged are the templates of these pages.
+	judged map[string]bool
 	// stops is how often Tab was pressed for the last place.
 	stops int
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +20,6 @@ const (
 	listPath = "/-/user_settings/personal_access_tokens"
 	selfPath = "/api/v4/personal_access_tokens/self"
 )
-
-// visited are the templates whose pages were judged.
-var visited sync.Map
 
 // A person manages tokens from the first sign-in to the last sign-out. Every step works without a script too.
 func TestEverythingWithAScript(t *testing.T)    { everything(sit(t, true)) }
@@ -44,10 +40,13 @@ func everything(r *reader) {
 	r.revoke(third)
 	r.list()
 	feed := r.subscribe()
+	r.manage()
 	r.open("/-/nothing")
 	r.judge("refusal")
 	r.revokeEverything(second, feed)
 	r.signOut()
+	r.administer()
+	r.missesNoTemplate()
 	r.validate()
 }
 
@@ -199,15 +198,9 @@ func (r *reader) list() {
 		{"mirror of the warehouse", `"read_repository","write_repository","read_registry","write_registry"`, "2026-06-01"},
 		{"dashboard in the hall", `"read_api"`, "2026-09-01"}, {"packages for the wiki", `"read_virtual_registry"`, "2027-01-05"},
 	} {
-		reply := r.w.Do(r, localtest.AdminBearer, http.MethodPost, "/api/v4/users/"+id+"/personal_access_tokens",
-			fmt.Sprintf(`{"name":%q,"scopes":[%s],"expires_at":%q}`, made.name, made.scopes, made.ends))
-		var token struct{ Token string }
-		if err := json.Unmarshal([]byte(reply.Body), &token); err != nil || token.Token == "" {
-			r.Fatalf("%s: %d", made.name, reply.Status)
-		}
-		r.w.Logs.Secret(token.Token)
+		bearer := r.give(id, made.name, made.scopes, made.ends)
 		if made.name != "laptop" {
-			r.w.Do(r, token.Token, http.MethodGet, selfPath, "")
+			r.works(bearer)
 		}
 	}
 	r.open(listPath)
@@ -229,6 +222,24 @@ func (r *reader) list() {
 	r.press("Search")
 	r.sees("No name matches")
 	r.judge("search without a match")
+}
+
+// give makes a token for somebody through the API and returns its bearer.
+func (r *reader) give(user, name, scopes, ends string) string {
+	r.Helper()
+	var token struct{ Token string }
+	r.post("/api/v4/users/"+user+"/personal_access_tokens", fmt.Sprintf(`{"name":%q,"scopes":[%s],"expires_at":%q}`, name, scopes, ends), &token)
+	r.w.Logs.Secret(token.Token)
+	return token.Token
+}
+
+// post makes something through the API, as the administrator.
+func (r *reader) post(path, body string, made any) {
+	r.Helper()
+	reply := r.w.Do(r, localtest.AdminBearer, http.MethodPost, path, body)
+	if err := json.Unmarshal([]byte(reply.Body), made); err != nil || reply.Status != http.StatusCreated {
+		r.Fatalf("%s: %d", path, reply.Status)
+	}
 }
 
 // account returns somebody's id.

@@ -68,8 +68,23 @@ func (r *reader) judge(name string) {
 	r.pictures(name)
 	r.look(wide, 800, "light", "screen")
 	r.scripts(r.script)
-	if template := evaluate[string](r, "document.body.dataset.page ?? ''"); template != "" {
-		visited.Store(template, true)
+	if r.judged == nil {
+		r.judged = map[string]bool{}
+	}
+	r.judged[evaluate[string](r, "document.body.dataset.page")] = true
+}
+
+// missesNoTemplate fails the test unless a page of every template was judged.
+func (r *reader) missesNoTemplate() {
+	r.Helper()
+	files, err := filepath.Glob("../../../pkg/web/templates/*.html")
+	r.must(err)
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		r.must(err)
+		if name := strings.TrimSuffix(filepath.Base(file), ".html"); strings.Contains(string(content), `{{define "page"}}`) && !r.judged[name] {
+			r.Errorf("no page of the template %s was judged", name)
+		}
 	}
 }
 
