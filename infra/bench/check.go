@@ -142,6 +142,10 @@ type decision struct {
 	event      authorizer.Event       // with a good bearer
 	garbage    authorizer.Event       // with a wrong checksum
 	keys       []map[string]types.AttributeValue
+
+	bearer   string
+	table    *store.Table
+	verifier *verify.Verifier // on the table
 }
 
 const tableName = "bench"
@@ -191,7 +195,10 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	}
 	digest := pepper.Digest(issued.Bearer)
 	issued.Token.LastUsedAt, issued.Token.LastUsedIPs = clock.System{}.Now(), []netip.Addr{netip.MustParseAddr(address)}
-	d := &decision{}
+	d := &decision{bearer: issued.Bearer.Reveal(), table: table}
+	if d.verifier, err = verifierOn(table, pepper, format); err != nil {
+		return nil, err
+	}
 	if d.authorizer, err = authorizerOn(table, table, pepper, format); err != nil {
 		return nil, err
 	}
@@ -219,7 +226,7 @@ func issuerOn(table *store.Table, pepper secret.Pepper, format secret.Format) (*
 }
 
 func authorizerOn(s verify.Store, table *store.Table, pepper secret.Pepper, format secret.Format) (*authorizer.Authorizer, error) {
-	verifier, err := verify.New(verify.Parts{Store: s, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: clock.System{}, Kept: &verify.Kept{}})
+	verifier, err := verifierOn(s, pepper, format)
 	if err != nil {
 		return nil, err
 	}
@@ -228,6 +235,10 @@ func authorizerOn(s verify.Store, table *store.Table, pepper secret.Pepper, form
 		Count: func(string, string) {}, Trail: trail.NewNotes(table),
 		Verifier: verifier,
 	})
+}
+
+func verifierOn(s verify.Store, pepper secret.Pepper, format secret.Format) (*verify.Verifier, error) {
+	return verify.New(verify.Parts{Store: s, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: clock.System{}, Kept: &verify.Kept{}})
 }
 
 const address = "192.0.2.7"

@@ -18,7 +18,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var r report
-	for _, section := range []func(context.Context, *report) error{checks, refusals, leaks, lists, scans, lifetimes} {
+	for _, section := range []func(context.Context, *report) error{checks, forwardAuths, refusals, leaks, lists, scans, lifetimes} {
 		if err := section(ctx, &r); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)

@@ -96,8 +96,8 @@ func TestProductTemplate(t *testing.T) {
 			"settings":   append(within("PutItem", "AUDIT#*", "SETTINGS"), recordsUse, settings),
 			"directory": slices.Concat(within("PutItem", "AUDIT#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"), []Permission{recordsUse},
 				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
-			"issue": slices.Concat(ends, within("DeleteItem", "IDENTITY#*"), within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
-			"web": append(slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*", "SETTINGS")), settings),
+			"issue":     slices.Concat(ends, within("DeleteItem", "IDENTITY#*"), within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
+			"web":       append(slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*", "SETTINGS")), settings),
 			"revoke":    slices.Clone(ends),
 			"leaks":     slices.Clone(ends),
 			"lifetime":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
@@ -177,7 +177,7 @@ func TestProductTemplate(t *testing.T) {
 				t.Errorf("%s reserves %d", name, f.Reserved)
 			}
 		}
-		want := []MethodThrottle{{"/*", "*", 200, 400}, {"/api/v4/token_leaks", "POST", 5, 5}}
+		want := []MethodThrottle{{"/*", "*", 200, 400}, {"/api/v4/token_leaks", "POST", 5, 5}, {"/auth/{proxy+}", "ANY", 1000, 1000}}
 		if !slices.Equal(template.Throttles, want) {
 			t.Errorf("throttles %v, want %v", template.Throttles, want)
 		}

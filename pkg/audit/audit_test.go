@@ -85,3 +85,17 @@ func TestTokensBelongToTrails(t *testing.T) {
 		}
 	}
 }
+
+// Each name of a token's event says what was done, whatever the kind, and other names say nothing.
+func TestDeedOfAName(t *testing.T) {
+	for _, kind := range []latchkey.Kind{latchkey.Personal, latchkey.Impersonation, latchkey.Project, latchkey.Group} {
+		for _, want := range []audit.Deed{audit.Issued, audit.Rotated, audit.Revoked, audit.Reused, audit.Refused, audit.Strayed, audit.Reported} {
+			if got, known := audit.NameOf(kind, want).Deed(); !known || got != want {
+				t.Errorf("%s: %d, want %d", audit.NameOf(kind, want), got, want)
+			}
+		}
+	}
+	if got, known := audit.TokensRevoked.Deed(); known {
+		t.Errorf("%s is the deed %d", audit.TokensRevoked, got)
+	}
+}

@@ -143,7 +143,9 @@ func (c *call) write(status int, mediaType, body string) {
 		c.header().Set("Content-Type", mediaType)
 	}
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write([]byte(body)) // nothing helps when the proxy is gone
+	if body != "" {
+		_, _ = c.w.Write([]byte(body)) // nothing helps when the proxy is gone
+	}
 }
 
 func (c *call) logEnd(watch clock.Stopwatch) {

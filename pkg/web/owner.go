@@ -120,12 +120,11 @@ func (s *Site) find(v *visit) (owner, lifecycle.View, error) {
 	if err != nil {
 		return owner{}, lifecycle.View{}, err
 	}
-	view := lifecycle.View{}
 	if o.own() {
-		view, err = s.parts.Lister.GetOwn(v.ctx, v.by, id)
-	} else {
-		view, err = s.parts.Lister.GetOfProject(v.ctx, v.by, o.Kind, o.ref, id)
+		view, err := s.parts.Lister.GetOwn(v.ctx, v.by, id)
+		return o, view, err
 	}
+	view, err := s.parts.Lister.GetOfProject(v.ctx, v.by, o.Kind, o.ref, id)
 	return o, view, err
 }
 
