@@ -74,5 +74,6 @@ func (v *visit) takeOver(id token.ID) string {
 		return ""
 	}
 	setCookie(v.w, shownCookie, "1", handOverLife)
+	v.shows = true
 	return value.Bearer
 }

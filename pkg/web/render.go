@@ -119,7 +119,7 @@ type soon struct {
 // shows a new value must not be lost, so a failure is only logged.
 func (v *visit) endsSoon(status int) *soon {
 	switch {
-	case v.by.Account.Username == "", status >= http.StatusInternalServerError:
+	case v.by.Account.Username == "", v.shows, status >= http.StatusInternalServerError:
 		return nil
 	case v.soonKnown:
 		return v.soon

@@ -67,6 +67,20 @@ func TestANewValueIsShownOnce(t *testing.T) {
 	}
 }
 
+// Breaks if the banner pushes a new value down, which nobody sees twice.
+func TestNothingDistractsFromANewValue(t *testing.T) {
+	w := newWorld(t)
+	ann := w.signIn("ann")
+	const banner = "within 14 days"
+	location, page := ann.follow(t, tokensPath, newForm(func(f url.Values) { f.Set("expires", "7") }))
+	if w.bearerIn(page) == "" || strings.Contains(text(page), banner) {
+		t.Errorf("the banner is on %s", text(page))
+	}
+	if after := ann.page(t, strings.TrimSuffix(location, "/created")); !strings.Contains(text(after), banner) {
+		t.Errorf("no banner on %s", text(after))
+	}
+}
+
 // Breaks if a value is lost when somebody makes two tokens at the same time.
 func TestTwoNewValuesAtATime(t *testing.T) {
 	w := newWorld(t)

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -97,38 +96,46 @@ func (r *reader) tabTo(what, condition string) {
 	r.Fatalf("%s cannot be reached at %s:\n%s", what, r.path(), r.text())
 }
 
-// Breaks if a printed token's page wastes ink or loses what happened to the token, or prints in dark colours.
+// Breaks if a printed audit trail wastes ink, loses what happened, or prints in dark colours.
 func TestThePrintedAuditTrail(t *testing.T) {
 	r := sit(t, true)
 	r.open("/-/")
-	r.signIn("Kim")
-	r.create()
-	r.press("I have stored it")
-	r.w.Do(t, "", http.MethodGet, selfPath, "")
+	r.signIn("Root")
+	r.give("1", export, `"read_api"`, "2026-03-26")
+	r.press("Administration")
+	r.press("Tokens") // in the main navigation
+	r.press("“" + export + "”")
+	r.prints()
+	r.open("/-/admin/audit")
+	r.prints()
+}
+
+// prints looks at the page as it would be printed.
+func (r *reader) prints() {
+	r.Helper()
 	for _, scheme := range []string{"light", "dark"} {
-		call(r, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print", Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-		r.wait("the print style", `matchMedia("print").matches`)
+		r.look(wide, 800, scheme, "print")
 		shown := func(selector string) bool {
 			return evaluate[bool](r, `[...document.querySelectorAll(%s)].some((e) => e.checkVisibility())`, selector)
 		}
 		for _, screen := range []string{"nav", "main form", "button", ".button", ".skip"} {
 			if shown(screen) {
-				t.Errorf("%s: %s is printed", scheme, screen)
+				r.Errorf("%s, %s: %s is printed", r.path(), scheme, screen)
 			}
 		}
 		for _, content := range []string{"h1", ".brand", ".deeds thead", ".deeds tbody tr", "footer time"} {
 			if !shown(content) {
-				t.Errorf("%s: %s is not printed", scheme, content)
+				r.Errorf("%s, %s: %s is not printed", r.path(), scheme, content)
 			}
 		}
 		if ground := evaluate[string](r, `getComputedStyle(document.body).backgroundColor`); ground != "rgb(255, 255, 255)" {
-			t.Errorf("%s: the paper is %s", scheme, ground)
+			r.Errorf("%s, %s: the paper is %s", r.path(), scheme, ground)
 		}
-		evaluate[bool](r, axe(t)+"; true")
-		r.unobjectionable("printed, " + scheme)
+		evaluate[bool](r, axe(r.T)+"; true")
+		r.unobjectionable(r.path() + ", printed, " + scheme)
 	}
-	pdf, err := chromedp.Run(r.ctx, chromedp.PrintToPDF())
-	if err != nil || len(pdf) == 0 {
-		t.Errorf("no PDF: %v", err)
+	r.look(wide, 800, "light", "screen")
+	if pdf, err := chromedp.Run(r.ctx, chromedp.PrintToPDF()); err != nil || len(pdf) == 0 {
+		r.Errorf("no PDF: %v", err)
 	}
 }

@@ -18,14 +18,14 @@ import (
 )
 
 // shown are the pages whose images are in docs/images.
-var shown = []string{"list", "new token", "created", "token", "calendar"}
+var shown = []string{"list", "new token", "created", "token", "calendar", "audit trail"}
 
 // pictures writes images of the page, on a phone and on a desk, light and dark, if the environment asks for it.
 func (r *reader) pictures(name string) {
 	r.Helper()
-	folder := os.Getenv("SCREENSHOTS")
+	folder, most := os.Getenv("SCREENSHOTS"), int64(2000) // pixels
 	if os.Getenv("UPDATE_SCREENSHOTS") == "1" && slices.Contains(shown, name) {
-		folder = filepath.Join("..", "..", "..", "docs", "images")
+		folder, most = filepath.Join("..", "..", "..", "docs", "images"), 800 // what people see first
 	}
 	if folder == "" || !r.script {
 		return
@@ -34,7 +34,7 @@ func (r *reader) pictures(name string) {
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{phone, wide} {
 			r.look(width, 800, scheme, "screen")
-			height := min(max(evaluate[int64](r, "document.documentElement.scrollHeight"), 800), 2000)
+			height := min(max(evaluate[int64](r, "document.documentElement.scrollHeight"), 800), most)
 			r.look(width, height, scheme, "screen")
 			shot, err := chromedp.Run(r.ctx, chromedp.CaptureScreenshot())
 			r.must(err)
