@@ -19,6 +19,8 @@ ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
 BROWSER       := $(TOOLS)/browser
 NODE          := $(TOOLS)/node
+PROXIES       := $(TOOLS)/proxies
+CDK           := $(TOOLS)/cdk
 TEST_FLAGS    := -timeout 90m # for a test that never ends, not for a busy machine
 SOAK_FLAGS    := -count=1 -timeout 2h
 FUNCTIONS     := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
@@ -28,7 +30,7 @@ NEEDS_build      := go
 NEEDS_lint       := go python
 NEEDS_test       := go python java maven
 NEEDS_race       := $(NEEDS_test) compiler
-NEEDS_acceptance := $(NEEDS_test) chromium
+NEEDS_acceptance := $(NEEDS_test) chromium git fcgiwrap
 
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
@@ -59,8 +61,8 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 
 # The build tag keeps these out of `make test`: they need browsers and servers, and minutes.
 .PHONY: acceptance
-acceptance: needs-acceptance tools $(BROWSER)/.installed ## every page in a browser and every gateway with the real servers
-	go test $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
+acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed ## every page in a browser and every gateway with the real servers
+	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
 lint: needs-lint lint-go lint-style lint-tidy lint-template lint-vulnerabilities ## format, stock linters, our own rules, templates, vulnerabilities
@@ -77,7 +79,7 @@ build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deploye
 	@wc -c $(filter %/bootstrap,$^)
 
 .PHONY: bench
-bench: tools ## measure checks, leak reports, lists, scans and lifetime runs
+bench: tools $(PROXIES)/.installed ## measure checks, leak reports, lists, scans and lifetime runs
 	go run ./infra/bench
 
 # What takes longer than anybody waits for before a push. Each command shows its seed.
@@ -153,7 +155,13 @@ $(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	$(PIP) --requirement $<
 	touch $@
 
-$(NPM)/.installed $(BROWSER)/.installed: $(TOOLS)/%/.installed: infra/tools/%/package.json infra/tools/%/package-lock.json | needs-test node
+$(PROXIES)/.installed: infra/tools/requirements-proxies.txt | needs-lint
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(NPM)/.installed $(BROWSER)/.installed $(CDK)/.installed: $(TOOLS)/%/.installed: infra/tools/%/package.json infra/tools/%/package-lock.json | needs-test node
 	rm -rf $(@D)
 	mkdir -p $(@D)
 	cp $^ $(@D)
