@@ -87,7 +87,7 @@ func (p Program) path() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return found[0], os.Chmod(found[0], 0o755) //nolint:gosec // nginx's wheel forgets that it is a program
+	return found[0], os.Chmod(found[0], 0o755) // nginx's wheel forgets that it is a program
 }
 
 // Version returns the number of the installed version.
@@ -96,7 +96,7 @@ func (p Program) Version(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	said, err := exec.CommandContext(ctx, path, p.version...).CombinedOutput() //nolint:gosec // ours
+	said, err := exec.CommandContext(ctx, path, p.version...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w: %s", p.Name, err, said)
 	}

@@ -103,7 +103,7 @@ type outcome struct {
 	served *http.Request // what the backend got, if it got something
 	// judged is the request that Latchkey judged, and said its answer, if it was asked.
 	judgedMethod, judgedTarget string
-	said                       *http.Response
+	said                       *reply
 }
 
 // try sends a request with a line more to the proxy, and returns what became of it. It fails the test if that breaks
@@ -127,7 +127,7 @@ func (p *place) try(t *testing.T, l *line, program proxies.Program, target strin
 	}
 	if len(asked) == 1 {
 		o.judgedMethod, o.judgedTarget = judged(program, asked[0])
-		o.said = said[0]
+		o.said = &said[0]
 	}
 	if len(served) == 0 {
 		if o.status/100 == 2 || o.status >= http.StatusInternalServerError {
@@ -137,7 +137,7 @@ func (p *place) try(t *testing.T, l *line, program proxies.Program, target strin
 	}
 	o.served = served[0]
 	switch {
-	case o.said == nil || o.said.StatusCode != http.StatusOK:
+	case o.said == nil || o.said.status != http.StatusOK:
 		fail("served, and Latchkey did not let it pass")
 		return o
 	case o.status != http.StatusOK:
@@ -174,7 +174,7 @@ var steering = regexp.MustCompile(`^x-(http-method|method-override|http-method-o
 // for that or for another request from the client.
 func (o outcome) onlyOurs(fail func(string, ...any)) {
 	for _, name := range identity {
-		got, want := o.served.Header.Values(name), o.said.Header.Get(name)
+		got, want := o.served.Header.Values(name), o.said.header.Get(name)
 		if cmp.Or(got...) != want || len(got) > 1 {
 			fail("%s at the backend is %q, and Latchkey said %q", name, got, want)
 		}
@@ -257,7 +257,7 @@ func pathWord(target string, o outcome) string {
 	case o.served != nil:
 		return "served as " + code(o.served.RequestURI)
 	case o.said != nil:
-		return strconv.Itoa(o.status) + " " + code(o.said.Header.Get("X-Auth-Reason"))
+		return strconv.Itoa(o.status) + " " + code(o.said.header.Get("X-Auth-Reason"))
 	case o.status == 0:
 		return "closed by the proxy"
 	}

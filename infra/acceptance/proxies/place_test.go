@@ -20,13 +20,19 @@ type place struct {
 
 	mu     sync.Mutex
 	served []*http.Request // what the backend got
-	asked  []*http.Request // what Latchkey was asked, with its answer
-	said   []*http.Response
+	asked  []*http.Request // what Latchkey was asked
+	said   []reply         // and what it answered, without the body
 }
 
 // newPlace starts a proxy with a sample in front of a backend that says how many bytes it got. latchkey is the address of what
 // answers its questions.
 func newPlace(t *testing.T, program proxies.Program, sample, latchkey string) *place {
+	t.Helper()
+	return newPlaceWith(t, program, sample, latchkey, nil)
+}
+
+// newPlaceWith is newPlace with more texts of the sample to replace.
+func newPlaceWith(t *testing.T, program proxies.Program, sample, latchkey string, more map[string]string) *place {
 	t.Helper()
 	p, folder := &place{}, t.TempDir()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -42,12 +48,12 @@ func newPlace(t *testing.T, program proxies.Program, sample, latchkey string) *p
 	p.front, err = proxies.NewFront(t.Context(), folder, latchkey, func(question *http.Request, answer *http.Response) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.asked, p.said = append(p.asked, question), append(p.said, answer)
+		p.asked, p.said = append(p.asked, question), append(p.said, reply{status: answer.StatusCode, header: answer.Header})
 	})
 	check(t, err)
 	t.Cleanup(func() { _ = p.front.Close() })
 	p.proxy, err = proxies.Start(t.Context(), program, folder, sample, proxies.Place{
-		Latchkey: p.front.Address, Authorities: p.front.Authorities, Backend: backend.Listener.Addr().String(),
+		Latchkey: p.front.Address, Authorities: p.front.Authorities, Backend: backend.Listener.Addr().String(), More: more,
 	})
 	check(t, err)
 	t.Cleanup(func() {
@@ -61,7 +67,7 @@ func newPlace(t *testing.T, program proxies.Program, sample, latchkey string) *p
 }
 
 // take returns what the backend got and what Latchkey was asked and said since the last call.
-func (p *place) take() (served, asked []*http.Request, said []*http.Response) {
+func (p *place) take() (served, asked []*http.Request, said []reply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	served, asked, said = p.served, p.asked, p.said
@@ -69,7 +75,7 @@ func (p *place) take() (served, asked []*http.Request, said []*http.Response) {
 	return served, asked, said
 }
 
-// A reply is what a client gets.
+// A reply is what a client or a proxy gets.
 type reply struct {
 	status int
 	header http.Header

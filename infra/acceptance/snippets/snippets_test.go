@@ -288,7 +288,7 @@ func object(t *testing.T, raw []byte) map[string]any {
 // output runs a program that must succeed and returns what it prints.
 func output(t *testing.T, environ []string, program string, arguments ...string) []byte {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), program, arguments...) //nolint:gosec // the tools of this project
+	command := exec.CommandContext(t.Context(), program, arguments...)
 	command.Env = append(os.Environ(), environ...)
 	printed, err := command.Output()
 	if err != nil {

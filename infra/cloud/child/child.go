@@ -40,7 +40,7 @@ func Start(folder string, environ []string, program string, arguments ...string)
 	if err := os.Remove(output.Name()); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("sh", append([]string{"-c", wrapper, "child", program}, arguments...)...) //nolint:gosec // callers name programs of the tests
+	cmd := exec.Command("sh", append([]string{"-c", wrapper, "child", program}, arguments...)...)
 	watched, keeper, err := os.Pipe()
 	if err != nil {
 		return nil, err
