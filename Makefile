@@ -33,7 +33,7 @@ NEEDS_build      := go
 NEEDS_lint       := go python
 NEEDS_test       := go python java maven
 NEEDS_race       := $(NEEDS_test) compiler
-NEEDS_acceptance := $(NEEDS_test) chromium git fcgiwrap docker-registry skopeo
+NEEDS_acceptance := $(NEEDS_test) chromium git fcgiwrap sshd docker-registry skopeo
 
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
@@ -94,6 +94,10 @@ soak: tools ## large sizes and long random runs of the tests, in about ten minut
 	go test $(SOAK_FLAGS) ./infra/local/scantest -run 'TestLifetimeOfManyTokens|TestDeathAnywhere' -owners 1000 -nights 200 -seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestProductAgainstModel -rapid.checks 500 -rapid.seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -dynamodb-local -rounds 5
+
+.PHONY: explain
+explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api METHOD=GET URL_PATH=/orders, and why not
+	@go run ./infra/tools/explain # make passes its variables on
 
 .PHONY: golden
 golden: tools ## rewrite the golden files; review the diff like code

@@ -53,6 +53,7 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 	}, lifecycle.NewIssuer)
 	refuses(t, lifecycle.RevokerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now}, lifecycle.NewRevoker)
 	refuses(t, lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format, Clock: now}, lifecycle.NewLister)
+	refuses(t, lifecycle.ExaminerParts{Reader: table, Settings: table, Scopes: scope.GitLab(), Clock: now}, lifecycle.NewExaminer)
 	finder := directory.FinderParts{Reader: table, Projects: table, Clock: now}
 	refuses(t, finder, directory.NewFinder)
 	type directoryParts struct {

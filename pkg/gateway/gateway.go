@@ -71,7 +71,7 @@ func New(parts Parts) (*Gateway, error) {
 	}
 	g.kinds = map[string]Kind{
 		"api":      apiKind{parts.Scopes},
-		"git":      gitKind{parts.Projects, parts.Scopes, parts.TokenPage},
+		"git":      newGitKind(parts),
 		"registry": registryKind{images},
 	}
 	return g, nil
