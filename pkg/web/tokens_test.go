@@ -49,6 +49,13 @@ func TestANewValueIsShownOnce(t *testing.T) {
 	if _, err := w.site.parts.Verifier.Verify(t.Context(), bearer, made(netip.ParseAddr("192.0.2.7"))); err != nil {
 		t.Errorf("the value does not work: %v", err)
 	}
+	// Breaks if Chromium keeps the page for Back: a cookie must change after it.
+	if ann.cookies[shownCookie] == "" {
+		t.Error("nothing says that a value was shown")
+	}
+	if style := ann.get(t, "/-/assets/page.css"); ann.cookies[shownCookie] != "" || style.status != http.StatusOK {
+		t.Error("the cookie does not change after the page")
+	}
 	for range 2 { // reload, and Back
 		got := ann.get(t, location)
 		if got.status != http.StatusSeeOther || strings.Contains(got.body, bearer) || got.header.Get("Location") != strings.TrimSuffix(location, "/created") {
@@ -57,6 +64,20 @@ func TestANewValueIsShownOnce(t *testing.T) {
 	}
 	if page := ann.page(t, strings.TrimSuffix(location, "/created")); strings.Contains(page, bearer) {
 		t.Error("the token's page has the value")
+	}
+}
+
+// Breaks if the banner pushes a new value down, which nobody sees twice.
+func TestNothingDistractsFromANewValue(t *testing.T) {
+	w := newWorld(t)
+	ann := w.signIn("ann")
+	const banner = "within 14 days"
+	location, page := ann.follow(t, tokensPath, newForm(func(f url.Values) { f.Set("expires", "7") }))
+	if w.bearerIn(page) == "" || strings.Contains(text(page), banner) {
+		t.Errorf("the banner is on %s", text(page))
+	}
+	if after := ann.page(t, strings.TrimSuffix(location, "/created")); !strings.Contains(text(after), banner) {
+		t.Errorf("no banner on %s", text(after))
 	}
 }
 
