@@ -23,6 +23,7 @@ ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
 BROWSER       := $(TOOLS)/browser
 NODE          := $(TOOLS)/node
+CLIENTS       := $(TOOLS)/clients
 PROXIES       := $(TOOLS)/proxies
 CDK           := $(TOOLS)/cdk
 TEST_FLAGS    := -timeout 90m # for a test that never ends, not for a busy machine
@@ -67,7 +68,7 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 .PHONY: acceptance
 acceptance: export CRANE := $(CRANE)
 acceptance: export REGISTRY := $(REGISTRY)
-acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
+acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed $(CLIENTS)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
 	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
@@ -165,7 +166,7 @@ $(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	$(PIP) --requirement $<
 	touch $@
 
-$(PROXIES)/.installed: infra/tools/requirements-proxies.txt | needs-lint
+$(PROXIES)/.installed $(CLIENTS)/.installed: $(TOOLS)/%/.installed: infra/tools/requirements-%.txt | needs-lint
 	rm -rf $(@D)
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
