@@ -3,11 +3,15 @@ package compose
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/config"
@@ -52,19 +56,47 @@ func Start[C any](function string, read func(environ []string) (C, error), build
 // sdkConfig returns the SDK's configuration from the variables that Lambda sets (developer guide,
 // "Defined runtime environment variables"). The SDK's loader would also look for profiles, single
 // sign-on and roles of machines, of which Lambda has none; its code was 2 MB of every function.
+//
+// Where Lambda gives an address for credentials, as it does to processes that outlive the credentials of
+// their start (SnapStart, managed instances), that address counts, and the SDK asks it again in time.
 func sdkConfig(env func(name string) string) (aws.Config, error) {
-	region, id, key := env("AWS_REGION"), env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY")
-	if region == "" || id == "" || key == "" {
-		return aws.Config{}, errors.New("AWS_REGION, AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is missing")
+	cfg := aws.Config{Region: env("AWS_REGION")}
+	id, key, address := env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"), env("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+	switch {
+	case cfg.Region == "":
+		return aws.Config{}, errors.New("AWS_REGION is missing")
+	case address != "":
+		if !trusted(address) {
+			return aws.Config{}, errors.New("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor on this machine")
+		}
+		cfg.Credentials = aws.NewCredentialsCache(endpointcreds.New(address, func(o *endpointcreds.Options) {
+			o.AuthorizationToken = env("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+		}), func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = 5 * time.Minute })
+	case id == "" || key == "":
+		return aws.Config{}, errors.New("AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is missing, and so is AWS_CONTAINER_CREDENTIALS_FULL_URI")
+	default:
+		cfg.Credentials = credentials.NewStaticCredentialsProvider(id, key, env("AWS_SESSION_TOKEN"))
 	}
-	return aws.Config{
-		Region: region, Credentials: credentials.NewStaticCredentialsProvider(id, key, env("AWS_SESSION_TOKEN")),
-	}, nil
+	return cfg, nil
 }
 
-// Client returns the client of the table.
+// trusted reports whether an address may be asked for credentials with the authorization token: by https,
+// or on this machine.
+func trusted(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "https" && u.Host != "" || u.Scheme == "http" && err == nil && ip.IsLoopback()
+}
+
+// Client returns the client of the table. Its connection is open and its code is warm, because a start
+// has more processor time than an event has.
 func Client(cfg config.Base, sdk aws.Config) *dynamodb.Client {
-	return dynamodb.NewFromConfig(sdk, store.Configure(cfg.Endpoint))
+	client := dynamodb.NewFromConfig(sdk, store.Configure(cfg.Endpoint))
+	store.Connect(client, cfg.Table)
+	return client
 }
 
 // Must returns the result of a constructor, and panics with its error, so that a function with a

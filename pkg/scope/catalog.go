@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Catalog is a closed list of scopes and the table of what each scope opens. It is immutable and
@@ -51,14 +52,17 @@ const AnyScope Scope = "*"
 var gitlab []byte
 
 // GitLab returns the catalog that ships with Latchkey: GitLab's scopes, and what they open below
-// /api/v4 and on every API behind the authorizer.
-func GitLab() *Catalog {
+// /api/v4 and on every API behind the authorizer. It is parsed once, because a function needs it twice
+// before its first answer.
+func GitLab() *Catalog { return shipped() }
+
+var shipped = sync.OnceValue(func() *Catalog {
 	c, err := Load(bytes.NewReader(gitlab))
 	if err != nil {
 		panic("scope: the catalog in the binary is broken: " + err.Error())
 	}
 	return c
-}
+})
 
 // Load reads a catalog in the form of gitlab.json from r. It refuses anything but one JSON value of
 // that form, unknown fields included. It reports together all unknown scopes, methods that are not

@@ -1,6 +1,25 @@
 package store
 
-import "time"
+import (
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
 
 // WriteAt makes t write at an instant, for the ids of events.
 func WriteAt(t *Table, instant time.Time) { t.instant = func() time.Time { return instant } }
+
+// Attempts returns an HTTP client that ends every attempt after a time.
+func Attempts(transport http.RoundTripper, limit time.Duration) dynamodb.HTTPClient {
+	return attempts{transport, limit}
+}
+
+// AttemptsOf returns how long a client's attempts may take, and how many idle connections it keeps.
+func AttemptsOf(client dynamodb.HTTPClient) (limit time.Duration, idle int, ours bool) {
+	own, ours := client.(attempts)
+	if transport, plain := own.transport.(*http.Transport); plain {
+		idle = transport.MaxIdleConnsPerHost
+	}
+	return own.time, idle, ours
+}

@@ -26,5 +26,6 @@ func Main() {
 func Handler(d compose.Deployment, planner administration.Planner) lambda.Handler {
 	table := d.Table()
 	events := compose.Must(trail.New(trail.Parts{Store: &table.Reader, Reader: &table.Reader, Projects: &table.Reader, Clock: d.Clock}))
-	return gitlabapi.Lambda(gitlabapi.Settings(management.API(d), planning.Features(d, table), planning.Administration(d, table, planner), events), nil)
+	api, features, admin := management.API(d), planning.Features(d, table), planning.Administration(d, table, planner)
+	return gitlabapi.Lambda(gitlabapi.Settings(api, features, admin, events), gitlabapi.SettingsConsole(api, features, admin))
 }
