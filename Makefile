@@ -18,6 +18,8 @@ VENV          := $(TOOLS)/venv
 ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
 NODE          := $(TOOLS)/node
+PROXIES       := $(TOOLS)/proxies
+CDK           := $(TOOLS)/cdk
 TEST_FLAGS    := -timeout 90m # for a test that never ends, not for a busy machine
 SOAK_FLAGS    := -count=1 -timeout 2h
 FUNCTIONS     := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
@@ -27,7 +29,7 @@ NEEDS_build      := go
 NEEDS_lint       := go python
 NEEDS_test       := go python java maven
 NEEDS_race       := $(NEEDS_test) compiler
-NEEDS_acceptance := $(NEEDS_test) chromium
+NEEDS_acceptance := $(NEEDS_test) chromium git fcgiwrap
 
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
@@ -58,8 +60,8 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 
 # The build tag keeps these out of `make test`: they need browsers and servers, and minutes.
 .PHONY: acceptance
-acceptance: needs-acceptance tools ## every page in a browser and every gateway with the real servers
-	go test $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
+acceptance: needs-acceptance tools $(PROXIES)/.installed $(CDK)/.installed ## every page in a browser and every gateway with the real servers
+	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
 lint: needs-lint lint-go lint-style lint-tidy lint-template lint-vulnerabilities ## format, stock linters, our own rules, templates, vulnerabilities
@@ -76,7 +78,7 @@ build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deploye
 	@wc -c $(filter %/bootstrap,$^)
 
 .PHONY: bench
-bench: tools ## measure checks, leak reports, lists, scans and lifetime runs
+bench: tools $(PROXIES)/.installed ## measure checks, leak reports, lists, scans and lifetime runs
 	go run ./infra/bench
 
 # What takes longer than anybody waits for before a push. Each command shows its seed.
@@ -148,7 +150,13 @@ $(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	$(PIP) --requirement $<
 	touch $@
 
-$(NPM)/.installed: infra/tools/npm/package.json infra/tools/npm/package-lock.json | needs-test node
+$(PROXIES)/.installed: infra/tools/requirements-proxies.txt | needs-lint
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(NPM)/.installed $(CDK)/.installed: $(TOOLS)/%/.installed: infra/tools/%/package.json infra/tools/%/package-lock.json | needs-test node
 	rm -rf $(@D)
 	mkdir -p $(@D)
 	cp $^ $(@D)

@@ -41,17 +41,18 @@ func forwardAuths(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
+	reads := func() error { return oneBatch(ctx, bare, d.keys) }
 	const turns, calls = 100, 50
 	pair, err := alternate(turns, calls,
 		func() error { return passes(ctx, doors.Handler(), question(d.bearer)) },
-		func() error { return oneBatch(ctx, bare, d.keys) },
+		reads,
 	)
 	if err != nil {
 		return err
 	}
 	r.note("forward-auth: p50 %v, cpu %v", pair[0].p50(), pair[0].cpuPerCall())
 	r.atMost("forward_auth_p50_ratio", pair[0].against(pair[1], turn.wall), 1.15)
-	return nil
+	return behindNginx(ctx, r, doors.Handler(), d.bearer, reads)
 }
 
 // question returns the event of a proxy's question, decoded as the Lambda runtime does it.

@@ -2,7 +2,7 @@
 # Checks the programs that no other step installs.
 #
 #   system.sh need TOOL...   makes sure of these: go, python, java, maven, compiler, and what the acceptance
-#                            tests drive: chromium
+#                            tests drive: chromium, git, fcgiwrap
 #   system.sh has node       succeeds if the machine's Node is recent enough; installs nothing
 #
 # `need` names everything that is missing or too old in one message. On Debian as root it then installs
@@ -130,6 +130,8 @@ for tool; do
 			fault "a C compiler with its library ($cc), for the race detector: not found" gcc libc6-dev
 		;;
 	chromium) present chromium chromium ;;
+	git) present git git ;;
+	fcgiwrap) present fcgiwrap fcgiwrap ;; # runs git http-backend behind nginx
 	*)
 		echo "$0: unknown tool: $tool" >&2
 		exit 2

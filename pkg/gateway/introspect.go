@@ -66,7 +66,8 @@ func (c *call) introspect(unreadable string) {
 }
 
 func introspectionOf(p principal.Principal, refused error) introspection {
-	if refused != nil {
+	// A token without scopes that count opens nothing. A server that looks at active alone must not take it.
+	if refused != nil || len(p.Scopes) == 0 {
 		return introspection{}
 	}
 	in := introspection{

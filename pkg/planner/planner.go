@@ -2,7 +2,7 @@
 //
 // Start with Planner. A plan is a schedule that fires once and then deletes itself. Planning the
 // same instant twice makes one plan. The package is separate from the other adapters, so that only
-// the function that plans links the scheduler's client.
+// the functions that plan link the scheduler's client.
 package planner
 
 import (

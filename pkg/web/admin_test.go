@@ -199,6 +199,9 @@ func TestNamesOnPagesOfAdministrators(t *testing.T) {
 	bad := []string{"<script>alert", "<img", "onerror=alert(1)>", "' onmouseover='"}
 	for _, target := range pages {
 		page := root.page(t, target)
+		if !strings.Contains(target, "search=") && strings.Contains(page, "https://evil.example") {
+			t.Errorf("%s shows a name without its quotation", target)
+		}
 		for _, b := range bad {
 			if strings.Contains(page, b) {
 				t.Errorf("%s has %s", target, b)

@@ -92,6 +92,10 @@ func TestIntrospection(t *testing.T) {
 	body := `{"name":"networked","scopes":["api"],"allowed_cidrs":["192.0.2.0/24"]}`
 	decode(t, want(t, w, restricted, "POST", "/api/v4/user/personal_access_tokens", body, http.StatusCreated), &networked)
 	expiring := newToken(t, w, user.ID, "expiring", "2026-03-20").Token
+	demoted := newAccount(t, w, "demoted")
+	want(t, w, root.Bearer, "PUT", fmt.Sprintf("/api/v4/users/%d", demoted.ID), `{"admin":true}`, http.StatusOK)
+	scopeless := newToken(t, w, demoted.ID, "for an administrator", "2026-09-01", "sudo").Token
+	want(t, w, root.Bearer, "PUT", fmt.Sprintf("/api/v4/users/%d", demoted.ID), `{"admin":false}`, http.StatusOK)
 	never := newImpersonation(t, w, user.ID, "impersonation").Token
 	want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/block", blocked.ID), "", http.StatusCreated)
 	ask := func(form ...string) localtest.Reply {
@@ -126,7 +130,7 @@ func TestIntrospection(t *testing.T) {
 	w.Clock.Advance(24 * time.Hour)
 	for name, form := range map[string][]string{
 		"revoked": {"token", user.Bearer}, "expired": {"token", expiring}, "blocked": {"token", blocked.Bearer}, "unknown": {"token", "no-such-token"},
-		"malformed": {"token", "lkpat_x"}, "long": {"token", strings.Repeat("x", 5000)}, "a space behind": {"token", server.Bearer + " "},
+		"malformed": {"token", "lkpat_x"}, "without a scope that counts": {"token", scopeless}, "long": {"token", strings.Repeat("x", 5000)}, "a space behind": {"token", server.Bearer + " "},
 		"outside its networks": {"token", networked.Token, "client_address", "198.51.100.1"}, "from an unknown address": {"token", networked.Token},
 	} {
 		if got := ask(form...); got.Status != 200 || got.Body != `{"active":false}` || got.Header.Get("Cache-Control") != "no-store" {

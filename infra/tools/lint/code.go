@@ -136,19 +136,30 @@ func exits(m module) ([]fault, error) {
 	return faults, nil
 }
 
-// hiddenTests finds tests that a plain `go test ./...` would not run.
+// acceptanceTag is the build tag of the tests below infra/acceptance, and of no others: `make acceptance` runs them.
+const acceptanceTag = "//go:build acceptance"
+
+// hiddenTests finds tests that a plain `go test ./...` would not run, and acceptance tests that it would.
 func hiddenTests(m module) ([]fault, error) {
 	var faults []fault
 	for _, f := range m.files {
 		if !f.isTest() && forTests(f.path) == "" {
 			continue
 		}
+		acceptance, tagged := under(f.path, "infra/acceptance"), false
 		for _, group := range f.syntax.Comments {
 			for _, comment := range group.List {
-				if comment.Pos() < f.syntax.Package && constraint.IsGoBuild(comment.Text) {
+				switch {
+				case comment.Pos() > f.syntax.Package || !constraint.IsGoBuild(comment.Text):
+				case acceptance && comment.Text == acceptanceTag:
+					tagged = true
+				default:
 					faults = append(faults, f.fault(comment.Pos(), "a build tag hides these tests"))
 				}
 			}
+		}
+		if acceptance && !tagged {
+			faults = append(faults, f.fault(f.syntax.Package, "no %s: `make test` would run this", acceptanceTag))
 		}
 		ast.Inspect(f.syntax, func(node ast.Node) bool {
 			call, ok := node.(*ast.CallExpr)

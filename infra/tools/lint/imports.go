@@ -164,7 +164,7 @@ var testOnly = []string{
 // cold start.
 var reserved = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2/service/sesv2":     {"expired", "expiring", "leakmails", "lifetime"},
-	"github.com/aws/aws-sdk-go-v2/service/scheduler": {"settings"},
+	"github.com/aws/aws-sdk-go-v2/service/scheduler": {"settings", "web"},
 	"github.com/aws/aws-sdk-go-v2/service/sqs":       {"leaks"},
 	modulePath + "/pkg/gitlabapi":                    {"directory", "issue", "leaks", "revoke", "settings", "tokens"},
 	modulePath + "/pkg/authorizer":                   {"authorizer"},

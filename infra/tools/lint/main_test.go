@@ -225,6 +225,17 @@ var cases = []struct {
 	{"a test is behind a build tag", hiddenTests, map[string]string{
 		"pkg/store/s_test.go": "//go:build integration\n\npackage store",
 	}, []string{"pkg/store/s_test.go:1: a build tag hides these tests"}},
+	{"acceptance tests have their own build tag", hiddenTests, map[string]string{
+		"infra/acceptance/git/a_test.go": "//go:build acceptance\n\npackage git_test",
+		"infra/acceptance/git/b_test.go": "package git_test",
+		"infra/acceptance/git/c_test.go": "//go:build linux\n\npackage git_test",
+		"pkg/store/s_test.go":            "//go:build acceptance\n\npackage store",
+	}, []string{
+		"infra/acceptance/git/b_test.go:1: no //go:build acceptance",
+		"infra/acceptance/git/c_test.go:1: a build tag hides these tests",
+		"infra/acceptance/git/c_test.go:3: no //go:build acceptance",
+		"pkg/store/s_test.go:1: a build tag hides these tests",
+	}},
 	{"a product file has a build tag", hiddenTests, map[string]string{
 		"infra/local/l.go": "//go:build linux\n\npackage local",
 	}, nil},
