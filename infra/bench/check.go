@@ -148,6 +148,7 @@ type decision struct {
 	keys       []map[string]types.AttributeValue
 
 	bearer   string
+	pepper   string
 	table    *store.Table
 	verifier *verify.Verifier // on the table
 }
@@ -167,7 +168,8 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	table := store.Open(client, tableName, store.Options{
 		Shards: store.DefaultShards, Retention: time.Hour, Defaults: set,
 	})
-	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
+	key := rand.Text() + rand.Text()
+	pepper, err := secret.NewPepper(key)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +201,7 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	}
 	digest := pepper.Digest(issued.Bearer)
 	issued.Token.LastUsedAt, issued.Token.LastUsedIPs = clock.System{}.Now(), []netip.Addr{netip.MustParseAddr(address)}
-	d := &decision{bearer: issued.Bearer.Reveal(), table: table}
+	d := &decision{bearer: issued.Bearer.Reveal(), pepper: key, table: table}
 	if d.verifier, err = verifierOn(table, pepper, format); err != nil {
 		return nil, err
 	}
