@@ -2,6 +2,7 @@ package store
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -12,7 +13,16 @@ func WriteAt(t *Table, instant time.Time) { t.instant = func() time.Time { retur
 
 // Attempts returns an HTTP client that ends every attempt after a time.
 func Attempts(transport http.RoundTripper, limit time.Duration) dynamodb.HTTPClient {
-	return attempts{transport, limit}
+	return attempts{transport, limit, nil}
+}
+
+// SpareOf returns under which name a spare connection to an address is kept.
+func SpareOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return err.Error()
+	}
+	return u.Scheme + " " + addressOf(u)
 }
 
 // AttemptsOf returns how long a client's attempts may take, and how many idle connections it keeps.
