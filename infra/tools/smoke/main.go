@@ -76,7 +76,7 @@ func smoke(ctx context.Context, out io.Writer, url, bearer, lastDay string) (err
 	}
 	ended := false
 	defer func() {
-		if !ended { // revoking a rotated token revokes its newest successor, so the first id is enough
+		if !ended {
 			err = errors.Join(err, t.clean(context.WithoutCancel(ctx), first.ID))
 		}
 	}()
@@ -126,9 +126,9 @@ func (t *target) step(ctx context.Context, what, bearer, method, path, body stri
 	return nil
 }
 
-// clean revokes what a failed run has left, and says so if it cannot.
+// clean revokes what a failed run has left, successors of a rotation included, and says so if it cannot.
 func (t *target) clean(ctx context.Context, id int64) error {
-	status, _, err := t.request(ctx, t.bearer, http.MethodDelete, fmt.Sprintf("/personal_access_tokens/%d", id), "")
+	status, _, err := t.request(ctx, t.bearer, http.MethodDelete, fmt.Sprintf("/personal_access_tokens/%d?family=true", id), "")
 	if err != nil || status != http.StatusNoContent {
 		return fmt.Errorf("the token %d could not be revoked (%d, %w): revoke it by hand, it expires soon", id, status, err)
 	}
