@@ -9,11 +9,15 @@ MAKEFLAGS   += --no-builtin-rules --no-print-directory
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
 GITLEAKS_VERSION      := v8.30.1
+REGISTRY_VERSION      := v3.1.2
+CRANE_VERSION         := v0.22.1
 
 TOOLS         := $(CURDIR)/.tools
 GOLANGCI_LINT := $(TOOLS)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GOVULNCHECK   := $(TOOLS)/bin/govulncheck-$(GOVULNCHECK_VERSION)
 GITLEAKS      := $(TOOLS)/bin/gitleaks-$(GITLEAKS_VERSION)
+REGISTRY      := $(TOOLS)/bin/registry-$(REGISTRY_VERSION)
+CRANE         := $(TOOLS)/bin/crane-$(CRANE_VERSION)
 VENV          := $(TOOLS)/venv
 ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
@@ -30,7 +34,7 @@ NEEDS_build      := go
 NEEDS_lint       := go python
 NEEDS_test       := go python java maven
 NEEDS_race       := $(NEEDS_test) compiler
-NEEDS_acceptance := $(NEEDS_test) chromium git fcgiwrap
+NEEDS_acceptance := $(NEEDS_test) chromium git fcgiwrap sshd docker-registry skopeo
 
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
@@ -63,7 +67,9 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 
 # The build tag keeps these out of `make test`: they need browsers and servers, and minutes.
 .PHONY: acceptance
-acceptance: needs-acceptance tools $(PROXIES)/.installed $(CDK)/.installed ## every page in a browser and every gateway with the real servers
+acceptance: export CRANE := $(CRANE)
+acceptance: export REGISTRY := $(REGISTRY)
+acceptance: needs-acceptance tools $(PROXIES)/.installed $(CDK)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
 	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
@@ -104,6 +110,10 @@ soak: tools ## large sizes and long random runs of the tests, in about ten minut
 	go test $(SOAK_FLAGS) ./infra/local/scantest -run 'TestLifetimeOfManyTokens|TestDeathAnywhere' -owners 1000 -nights 200 -seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestProductAgainstModel -rapid.checks 500 -rapid.seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -dynamodb-local -rounds 5
+
+.PHONY: explain
+explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api METHOD=GET URL_PATH=/orders, and why not
+	@go run ./infra/tools/explain # make passes its variables on
 
 .PHONY: golden
 golden: tools ## rewrite the golden files; review the diff like code
@@ -197,6 +207,8 @@ $(NODE)/.installed: infra/tools/requirements-node.txt | $(VENV)/.installed
 $(GOLANGCI_LINT): PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 $(GOVULNCHECK): PACKAGE := golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 $(GITLEAKS): PACKAGE := github.com/zricethezav/gitleaks/v8@$(GITLEAKS_VERSION)
-$(GOLANGCI_LINT) $(GOVULNCHECK) $(GITLEAKS): | needs-build
+$(REGISTRY): PACKAGE := github.com/distribution/distribution/v3/cmd/registry@$(REGISTRY_VERSION)
+$(CRANE): PACKAGE := github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION)
+$(GOLANGCI_LINT) $(GOVULNCHECK) $(GITLEAKS) $(REGISTRY) $(CRANE): | needs-build
 	$(call quietly,GOBIN=$(@D) go install $(PACKAGE))
 	@mv $(@D)/$(word 1,$(subst -v, ,$(@F))) $@

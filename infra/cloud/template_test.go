@@ -15,7 +15,7 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "directory", "expired", "expiring", "introspect", "issue", "leakmails", "leaks", "lifetime", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "directory", "expired", "expiring", "introspect", "issue", "leakmails", "leaks", "lifetime", "registry", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
@@ -38,6 +38,14 @@ func TestProductTemplate(t *testing.T) {
 			_, known := f.Environment["PEPPER"]
 			if has := known || slices.Contains(f.Deployment, "PEPPER"); has == slices.Contains(longRunning, name) {
 				t.Errorf("%s is given the pepper: %t", name, has)
+			}
+		}
+	})
+	// Whoever has the key can make a JWT for every image.
+	t.Run("the key that signs for registries goes to one function", func(t *testing.T) {
+		for name, f := range template.Functions {
+			if has := slices.Contains(f.Deployment, "REGISTRY_KEYS"); has != (name == "registry") {
+				t.Errorf("%s is given the key: %t", name, has)
 			}
 		}
 	})
@@ -93,6 +101,7 @@ func TestProductTemplate(t *testing.T) {
 			"authorizer": append(within("PutItem", "AUDIT#*"), recordsUse),
 			"introspect": append(within("PutItem", "AUDIT#*"), recordsUse),
 			"tokens":     append(within("PutItem", "AUDIT#*"), recordsUse),
+			"registry":   append(within("PutItem", "AUDIT#*"), recordsUse),
 			"settings":   append(within("PutItem", "AUDIT#*", "SETTINGS"), recordsUse, settings),
 			"directory": slices.Concat(within("PutItem", "AUDIT#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"), []Permission{recordsUse},
 				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),

@@ -77,6 +77,7 @@ func productTemplate(t *testing.T) *Template {
 	t.Helper()
 	template, err := ReadTemplate(templateFile(t), map[string]string{
 		"Stage": "test", "SenderAddress": "latchkey@example.test", "OidcIssuer": "https://login.example.test", "OidcClientId": "latchkey",
+		"RegistryService": "container_registry",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ import (
 	"latchkey/pkg/compose/leaks"
 	"latchkey/pkg/compose/management"
 	"latchkey/pkg/compose/planning"
+	"latchkey/pkg/compose/registry"
 	"latchkey/pkg/compose/scans"
 	"latchkey/pkg/compose/settings"
 	"latchkey/pkg/compose/web"
@@ -66,7 +67,8 @@ type Product struct {
 	Scheduled bool
 	// Concurrency imitates the limits of an account; see cloud.Options.
 	Concurrency int
-	// Pepper is the key for digests, at least 32 bytes. The cookie key is made of it.
+	// Pepper is the key for digests, at least 32 bytes. The keys of cookies and of the
+	// registry are made of it.
 	Pepper string
 	// Identities sign people in to the page; see NewIdentities. Without them nobody can sign in.
 	Identities *identities.Provider
@@ -114,11 +116,15 @@ func (p Product) Functions() (map[string]lambda.Handler, error) {
 // deployed.
 const Sender = "latchkey@example.test"
 
+// RegistryService is the name of the container registry that takes Latchkey's JWTs.
+const RegistryService = "container_registry"
+
 // Parameters are those of the template with which everything is deployed. The issuer stands for
 // Product.Identities.
 func Parameters() map[string]string {
 	return map[string]string{
 		"SenderAddress": Sender, "OidcIssuer": "https://login.example.test", "OidcClientId": identities.ClientID, "CreateAccounts": "true",
+		"RegistryService": RegistryService,
 	}
 }
 
@@ -147,6 +153,8 @@ func (p Product) Environ(function cloud.Function) []string {
 			environment[name] = cloud.ARN("iam", "role/plans")
 		case "COOKIE_KEYS":
 			environment[name] = "cookies-" + p.Pepper
+		case "REGISTRY_KEYS":
+			environment[name] = "registry-" + p.Pepper
 		}
 	}
 	if _, page := environment["OIDC_ISSUER"]; page && p.Identities != nil {
@@ -203,6 +211,10 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		d.Config = cfg.Common
 		client := p.plans(function)
 		return made(err, func() lambda.Handler { return web.Handler(d, cfg, planning.Planner(cfg.Plans, client)) })
+	case "registry":
+		cfg, err := config.ReadRegistry(p.environ(function))
+		d.Config = cfg.Common
+		return made(err, func() lambda.Handler { return registry.Handler(d, cfg) })
 	case "leaks":
 		cfg, err := config.ReadLeaks(p.Environ(function))
 		d.Config = cfg.Common

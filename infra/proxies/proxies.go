@@ -152,7 +152,7 @@ func Start(ctx context.Context, p Program, folder, sample string, at Place) (*Se
 				return nil, fmt.Errorf("%s: the sample %s does not name: %s", p.Name, sample, text)
 			}
 		}
-		process, err := child.Start(folder, nil, path, arguments...)
+		process, err := child.Start(folder, []string{"HOME=" + folder, "XDG_DATA_HOME=" + folder}, path, arguments...) // Caddy keeps things there
 		if err != nil {
 			return nil, err
 		}

@@ -2,7 +2,7 @@
 # Checks the programs that no other step installs.
 #
 #   system.sh need TOOL...   makes sure of these: go, python, java, maven, compiler, and what the acceptance
-#                            tests drive: chromium, git, fcgiwrap
+#                            tests drive: chromium, git, fcgiwrap, sshd, docker-registry, skopeo
 #   system.sh has node       succeeds if the machine's Node is recent enough; installs nothing
 #
 # `need` names everything that is missing or too old in one message. On Debian as root it then installs
@@ -132,6 +132,12 @@ for tool; do
 	chromium) present chromium chromium ;;
 	git) present git git ;;
 	fcgiwrap) present fcgiwrap fcgiwrap ;; # runs git http-backend behind nginx
+	sshd)
+		present sshd openssh-server
+		present ssh openssh-client
+		;;
+	docker-registry) present docker-registry docker-registry ;;
+	skopeo) present skopeo skopeo ;;
 	*)
 		echo "$0: unknown tool: $tool" >&2
 		exit 2

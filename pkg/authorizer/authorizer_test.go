@@ -291,6 +291,7 @@ func routes() (all [][2]string) {
 		"/", "/orders", "/orders/42", "/api/v4/user", "/api/v4/users", "/api/v4/users/58", "/api/v4/userss", "/api/v4/version",
 		"/api/v4/personal_access_tokens/self", "/api/v4/personal_access_tokens/self/rotate", "/api/v4/personal_access_tokens/58/rotate",
 		"/api/v4/projects/9/access_tokens/self/rotate", "/api/v4/projects/9/repository/files/a", "/API/v4/user",
+		"/api/graphql", "/api/graphql.json", "/api/graphqls",
 	}
 	for _, path := range paths {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {

@@ -14,8 +14,10 @@ import (
 	"latchkey/pkg/administration"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/gateway/jwt"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/planner"
+	"latchkey/pkg/registry"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
@@ -55,6 +57,7 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 	}, lifecycle.NewIssuer)
 	refuses(t, lifecycle.RevokerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now}, lifecycle.NewRevoker)
 	refuses(t, lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format, Clock: now}, lifecycle.NewLister)
+	refuses(t, lifecycle.ExaminerParts{Reader: table, Settings: table, Scopes: scope.GitLab(), Clock: now}, lifecycle.NewExaminer)
 	finder := directory.FinderParts{Reader: table, Projects: table, Clock: now}
 	refuses(t, finder, directory.NewFinder)
 	type directoryParts struct {
@@ -76,6 +79,13 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 	refuses(t, gateParts{table}, func(p gateParts) (*administration.Gate, error) { return administration.NewGate(p.Reader) })
 	refuses(t, trail.Parts{Store: table, Reader: table, Projects: table, Clock: now}, trail.New)
 	refuses(t, verify.Parts{Store: &table.Journal, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: now}, verify.New)
+	images := registry.Parts{Projects: table, Scopes: scope.GitLab()}
+	refuses(t, images, registry.NewJudge)
+	refuses(t, jwt.Parts{
+		Log: slog.New(slog.DiscardHandler), Clock: now, Trail: trail.NewNotes(table), Throttles: throttle.Unlimited(), Judge: Must(registry.NewJudge(images)),
+		Verifier: Must(verify.New(verify.Parts{Store: &table.Journal, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: now})),
+		Keys:     Must(jwt.NewKeys(strings.Repeat("k", jwt.MinSecretLength))), Service: "registry", Life: jwt.MinLife, Count: func(string, string) {},
+	}, jwt.New)
 }
 
 // Breaks if a function starts without what Lambda gives it, and then fails at its first request.

@@ -57,7 +57,7 @@ type Common struct {
 	Creations int `env:"CREATIONS_PER_MINUTE" envDefault:"100"`
 	// LeakReports is how many reports of leaked values an address may send in a minute.
 	LeakReports int `env:"LEAK_REPORTS_PER_MINUTE" envDefault:"10"`
-	// ScopesFile is the operator's own scope catalog.
+	// ScopesFile is the path of the operator's rules file.
 	ScopesFile string `env:"SCOPES_FILE"`
 
 	// Scopes is GitLab's catalog joined with the operator's.

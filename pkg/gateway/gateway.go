@@ -23,6 +23,7 @@ import (
 	"latchkey/pkg/fault"
 	"latchkey/pkg/invocation"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/registry"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
@@ -60,13 +61,18 @@ func New(parts Parts) (*Gateway, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
 	}
+	images, err := registry.NewJudge(registry.Parts{Projects: parts.Projects, Scopes: parts.Scopes})
+	if err != nil {
+		return nil, err
+	}
 	g := &Gateway{parts: parts, dialects: map[string]Dialect{}}
 	for _, dialect := range dialects {
 		g.dialects[dialect.name] = dialect
 	}
 	g.kinds = map[string]Kind{
-		"api": apiKind{parts.Scopes},
-		"git": gitKind{parts.Projects, parts.Scopes, parts.TokenPage},
+		"api":      apiKind{parts.Scopes},
+		"git":      newGitKind(parts),
+		"registry": registryKind{images},
 	}
 	return g, nil
 }

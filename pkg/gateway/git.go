@@ -22,6 +22,8 @@ import (
 type gitKind struct {
 	projects principal.Projects
 	scopes   *scope.Catalog
+	// rules are the operator's about the two services of Git.
+	rules *scope.Catalog
 	// tokenPage is where people make tokens, or "".
 	tokenPage string
 }
@@ -30,14 +32,34 @@ type gitKind struct {
 type gitRight struct {
 	level  project.Level
 	scopes scope.Set
-	verb   string // in GitLab's texts
-	object string
+	// service is the one of Git that the right is about; rules name it.
+	service string
+	verb    string // in GitLab's texts
+	object  string
+}
+
+func newGitKind(parts Parts) gitKind {
+	rules := &scope.Catalog{Scopes: parts.Scopes.Scopes}
+	for _, rule := range parts.Scopes.Rules {
+		// Any other rule is for another server: `*` for an API must not open repositories.
+		if strings.HasSuffix(rule.Path, "/"+uploads) || strings.HasSuffix(rule.Path, "/"+receives) {
+			rules.Rules = append(rules.Rules, rule)
+		}
+	}
+	return gitKind{parts.Projects, parts.Scopes, rules, parts.TokenPage}
+}
+
+// opens reports whether set has a scope for a right in a repository: one of GitLab's, or one that a rule
+// of the operator names for a POST to the service.
+func (k gitKind) opens(set scope.Set, right gitRight, repository string) bool {
+	return slices.ContainsFunc(right.scopes, set.Has) ||
+		k.rules.Require(http.MethodPost, "/"+repository+gitSuffix+"/"+right.service).Met(set) == nil
 }
 
 // The scopes are GitLab's too: read_api pulls code (behaviour of 14.1).
 var (
-	pulls  = gitRight{project.Reporter, scope.Set{scope.API, scope.ReadAPI, "read_repository", "write_repository"}, "download", "code from"}
-	pushes = gitRight{project.Developer, scope.Set{scope.API, "write_repository"}, "upload", "code to"}
+	pulls  = gitRight{project.Reporter, scope.Set{scope.API, scope.ReadAPI, "read_repository", "write_repository"}, uploads, "download", "code from"}
+	pushes = gitRight{project.Developer, scope.Set{scope.API, "write_repository"}, receives, "upload", "code to"}
 )
 
 // A gitRequest is a request to a repository.
@@ -65,13 +87,13 @@ func (k gitKind) Judge(ctx context.Context, q Question) error {
 	case err == nil && !samePath(access.Project, request.repository):
 		err = project.ErrNoProject // another name to a server that tells cases apart
 	}
-	request.mayPull = err == nil && access.AtLeast(pulls.level) && slices.ContainsFunc(pulls.scopes, q.By.Scopes.Has)
+	request.mayPull = err == nil && access.AtLeast(pulls.level) && k.opens(q.By.Scopes, pulls, request.repository)
 	// As in GitLab, a bot that does not see the project has no good credential there, and a scope is missed
 	// before a project is.
 	if err != nil && q.By.Token.Kind.OfProject() {
 		return request.refuse(http.StatusUnauthorized, "not_found", k.denied(), errors.Join(token.ErrInvalid, err))
 	}
-	if !slices.ContainsFunc(request.right.scopes, q.By.Scopes.Has) {
+	if !k.opens(q.By.Scopes, request.right, request.repository) {
 		return request.refuse(http.StatusForbidden, "insufficient_scope", "You are not allowed to "+request.right.verb+" code.",
 			&Insufficient{Required: request.right.scopes})
 	}

@@ -259,8 +259,10 @@ func pageOfScopes(c *scope.Catalog, rows []scopeRow) string {
 	b.WriteString("\nA token without a sufficient scope is answered 403 `insufficient_scope`. The body and `WWW-Authenticate` (RFC 6750)\n" +
 		"name the scopes that open the path.\n")
 	b.WriteString("\n## Behind the authorizer\n\n" +
-		"There, too, `api` opens every method and path and `read_api` every GET and HEAD, unless a catalog of your own says\n" +
-		"otherwise. The token of a project or group opens only what lies on these paths, `{id}` being its own id:\n\n")
+		"There, too, `api` opens every method and path and `read_api` every GET and HEAD, unless a\n" +
+		"[rules file](authorizer.md#your-own-scopes) of your own says otherwise. A GraphQL endpoint (`/api/graphql`) needs `api`\n" +
+		"for GET too, because a mutation can come by GET. The token of a project or group opens only what lies on these paths,\n" +
+		"`{id}` being its own id:\n\n")
 	fmt.Fprintf(&b, "| token of a | paths |\n|---|---|\n| project | `%s` |\n| group | `%s` |\n",
 		strings.Join(c.ProjectPaths, "`, `"), strings.Join(c.GroupPaths, "`, `"))
 	return b.String()

@@ -374,6 +374,9 @@ func (w *world) consoles() map[string]lambda.Handler {
 	return map[string]lambda.Handler{
 		"issue":  gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts, w.signIns)),
 		"revoke": gitlabapi.Lambda(w.function("revoke"), gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
+		"tokens": gitlabapi.Lambda(w.function("tokens"), gitlabapi.TokensConsole(made(lifecycle.NewExaminer(lifecycle.ExaminerParts{
+			Reader: w.table, Settings: w.table, Scopes: w.catalog, Clock: w.clock,
+		})))),
 	}
 }
 

@@ -48,13 +48,18 @@ func FindAccess(ctx context.Context, from Projects, by Principal, kind project.K
 	case err != nil:
 		return Access{}, err
 	}
+	return AccessTo(ctx, from, by, proj, now)
+}
+
+// AccessTo returns by's access to proj at now. A project that by cannot see is ErrNoProject or ErrNoGroup.
+func AccessTo(ctx context.Context, from Projects, by Principal, proj project.Project, now time.Time) (Access, error) {
 	standing, err := from.Standing(ctx, proj, by.Account.ID)
 	if err != nil {
 		return Access{}, err
 	}
 	access := Access{Project: proj, Level: standing.LevelAt(now), Admin: by.Account.Admin, Standing: standing}
 	if !access.AtLeast(project.Guest) || !by.Reaches(proj) {
-		return Access{}, missing
+		return Access{}, proj.Kind.Missing()
 	}
 	return access, nil
 }

@@ -3,20 +3,20 @@ package scope
 import (
 	"bytes"
 	_ "embed" // Latchkey's own catalog is a file like an operator's
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"sync"
+
+	"latchkey/pkg/exactjson"
 )
 
 // A Catalog is a closed list of scopes and the table of what each scope opens. It is immutable and
 // safe for concurrent use.
 type Catalog struct {
 	Scopes []Definition `json:"scopes"`
-	Rules  []Rule       `json:"rules"`
+	Rules  []Rule       `json:"rules,omitempty"`
 	// LoosePaths are patterns of paths that may hold encoded slashes and dots and empty segments.
 	// Elsewhere these are refused, because the gateway and the backend may read them in two ways.
 	LoosePaths []string `json:"loose_paths,omitempty"`
@@ -32,6 +32,9 @@ type Catalog struct {
 	// told do not allow. There, whatever opens GET also opens POST on a GraphQL endpoint, and pulling code
 	// opens a request for large files that nobody has read.
 	JudgedByBackend []string `json:"judged_by_backend,omitempty"`
+
+	// lines are those of the rules in their file.
+	lines []int
 }
 
 // A Rule opens paths to tokens with any one of its scopes.
@@ -64,84 +67,97 @@ var shipped = sync.OnceValue(func() *Catalog {
 	return c
 })
 
-// Load reads a catalog in the form of gitlab.json from r. It refuses anything but one JSON value of
-// that form, unknown fields included. It reports together all unknown scopes, methods that are not
-// upper-case letters, patterns that IAM would read differently, and rules and paths that do not fit
-// into a policy. Warnings are no faults.
+// maxFile is the size of the largest rules file, in bytes. What fits into a policy needs a small part of it.
+const maxFile = 1 << 20
+
+// Load reads a rules file, which has the form of gitlab.json, from r. It refuses anything but one JSON value
+// of exactly that form; see exactjson. Every fault has its line and column. Load reports together all scopes
+// that are repeated or not listed, methods that are not upper-case letters, patterns that IAM would read
+// differently, and rules and paths that do not fit into a policy. Warnings are no faults.
 func Load(r io.Reader) (*Catalog, error) {
-	decoder := json.NewDecoder(r)
-	decoder.DisallowUnknownFields()
+	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("rules file: %w", err)
+	case len(text) > maxFile:
+		return nil, fmt.Errorf("rules file: larger than %d bytes", maxFile)
+	}
 	var c Catalog
-	if err := decoder.Decode(&c); err != nil {
-		return nil, fmt.Errorf("scope catalog: %w", err)
+	places, err := exactjson.Decode(text, &c)
+	if err != nil {
+		return nil, fmt.Errorf("rules file: %w", err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("scope catalog: something follows the first JSON value")
+	c.check(places)
+	if places.Err() == nil {
+		c.checkSize(places)
 	}
-	var faults []error
-	seen := map[Scope]bool{AnyScope: true}
-	for _, s := range c.Scopes {
-		if !validName(s.Name) || seen[s.Name] {
-			faults = append(faults, fmt.Errorf("scope %q: empty, repeated, or not made of letters, digits and _ : . -", s.Name))
-		}
-		seen[s.Name] = true
+	if err := places.Err(); err != nil {
+		return nil, fmt.Errorf("rules file: %w", err)
 	}
-	for _, s := range c.Scopes {
-		for _, implied := range s.Implies {
-			if implied == AnyScope || !seen[implied] {
-				faults = append(faults, fmt.Errorf("scope %q implies %q, which is not listed", s.Name, implied))
-			}
-		}
-	}
-	for _, rule := range c.Rules {
-		faults = append(faults, rule.check(seen)...)
-	}
-	for _, path := range c.LoosePaths {
-		if !validPattern(path) {
-			faults = append(faults, fmt.Errorf("loose path %q: not a pattern that starts with / or *", path))
-		}
-	}
-	for _, path := range slices.Concat(c.GraphQLPaths, c.JudgedByBackend) {
-		if !validPattern(path) {
-			faults = append(faults, fmt.Errorf("GraphQL or backend path %q: not a pattern that starts with / or *", path))
-		}
-	}
-	faults = append(faults, c.checkReach("project", c.ProjectPaths)...)
-	faults = append(faults, c.checkReach("group", c.GroupPaths)...)
-	if len(c.Scopes) == 0 {
-		faults = append(faults, errors.New("no scopes"))
-	}
-	if len(faults) == 0 {
-		faults = append(faults, c.checkSize())
-	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, fmt.Errorf("scope catalog: %w", err)
+	for i := range c.Rules {
+		c.lines = append(c.lines, places.Line(fmt.Sprintf("rules[%d]", i)))
 	}
 	return &c, nil
 }
 
-func (r Rule) check(known map[Scope]bool) (faults []error) {
+func (c *Catalog) check(places *exactjson.Places) {
+	seen := map[Scope]bool{AnyScope: true}
+	for i, s := range c.Scopes {
+		if !validName(s.Name) || seen[s.Name] {
+			places.Fault(fmt.Sprintf("scopes[%d].name", i), "scope %q: empty, repeated, or not made of letters, digits and _ : . -", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	for i, s := range c.Scopes {
+		for j, implied := range s.Implies {
+			if implied == AnyScope || !seen[implied] {
+				places.Fault(fmt.Sprintf("scopes[%d].implies[%d]", i, j), "scope %q implies %q, which is not listed", s.Name, implied)
+			}
+		}
+	}
+	for i, rule := range c.Rules {
+		rule.check(places, fmt.Sprintf("rules[%d]", i), seen)
+	}
+	for i, path := range c.LoosePaths {
+		if !validPattern(path) {
+			places.Fault(fmt.Sprintf("loose_paths[%d]", i), "loose path %q: not a pattern that starts with / or *", path)
+		}
+	}
+	c.checkReach(places, "project", c.ProjectPaths)
+	c.checkReach(places, "group", c.GroupPaths)
+	for what, paths := range map[string][]string{"graphql_paths": c.GraphQLPaths, "judged_by_backend": c.JudgedByBackend} {
+		for i, path := range paths {
+			if !validPattern(path) || len(path) > maxPatternLength {
+				places.Fault(fmt.Sprintf("%s[%d]", what, i), "%s: %q is not a pattern of up to %d characters that starts with / or *", what, path, maxPatternLength)
+			}
+		}
+	}
+	if len(c.Scopes) == 0 {
+		places.Fault("scopes", "no scopes")
+	}
+}
+
+func (r Rule) check(places *exactjson.Places, at string, known map[Scope]bool) {
 	if !validPattern(r.Path) {
-		faults = append(faults, fmt.Errorf("rule path %q: not a pattern that starts with / or *", r.Path))
+		places.Fault(at+".path", "rule path %q: not a pattern that starts with / or *", r.Path)
 	}
 	if len(r.Path) > maxPatternLength {
-		faults = append(faults, fmt.Errorf("rule for %s: the path has %d characters, more than %d; API Gateway reads %d of a whole resource",
-			r.Path, len(r.Path), maxPatternLength, MaxResource))
+		places.Fault(at+".path", "rule for %s: the path has %d characters, more than %d; API Gateway reads %d of a whole resource",
+			r.Path, len(r.Path), maxPatternLength, MaxResource)
 	}
 	if len(r.Scopes) == 0 {
-		faults = append(faults, fmt.Errorf("rule for %s has no scopes", r.Path))
+		places.Fault(at+".scopes", "rule for %s has no scopes", r.Path)
 	}
-	for _, s := range r.Scopes {
+	for i, s := range r.Scopes {
 		if !known[s] {
-			faults = append(faults, fmt.Errorf("rule for %s names scope %q, which is not listed", r.Path, s))
+			places.Fault(fmt.Sprintf("%s.scopes[%d]", at, i), "rule for %s names scope %q, which is not listed", r.Path, s)
 		}
 	}
-	for _, method := range r.Methods {
+	for i, method := range r.Methods {
 		if !validMethod(method) {
-			faults = append(faults, fmt.Errorf("rule for %s: method %q is not made of 1 to %d upper-case letters", r.Path, method, maxMethodLength))
+			places.Fault(fmt.Sprintf("%s.methods[%d]", at, i), "rule for %s: method %q is not made of 1 to %d upper-case letters", r.Path, method, maxMethodLength)
 		}
 	}
-	return faults
 }
 
 // With returns a catalog with the scopes and the GraphQL endpoints of c and other, and otherwise only
@@ -149,7 +165,7 @@ func (r Rule) check(known map[Scope]bool) (faults []error) {
 // GitLab's table.
 func (c *Catalog) With(other *Catalog) *Catalog {
 	joined := &Catalog{
-		Rules: other.Rules, LoosePaths: other.LoosePaths,
+		Rules: other.Rules, lines: other.lines, LoosePaths: other.LoosePaths,
 		ProjectPaths: other.ProjectPaths, GroupPaths: other.GroupPaths,
 		GraphQLPaths: slices.Concat(c.GraphQLPaths, other.GraphQLPaths), JudgedByBackend: other.JudgedByBackend,
 	}
@@ -204,7 +220,7 @@ type Requirement struct {
 	Listed Set
 }
 
-// Require returns the requirement for a request.
+// Require returns what the rules require for a request.
 func (c *Catalog) Require(method, path string) Requirement {
 	var r Requirement
 	for _, rule := range c.Rules {
@@ -239,8 +255,8 @@ func (r Rule) covers(method string) bool {
 // A Grant is a method (or `*`) and a path pattern that a token opens.
 type Grant struct{ Method, Path string }
 
-// Grants returns everything that set opens within reach. It depends on no request, so a policy made
-// from it is right for every route.
+// Grants returns everything that set opens within reach, except that Withheld has precedence. It depends on
+// no request, so a policy made from it is right for every route.
 func (c *Catalog) Grants(set Set, reach Reach) []Grant {
 	grants := make([]Grant, 0, 2*len(set))
 	for _, rule := range c.Rules {

@@ -122,6 +122,11 @@ func TestLoadRefuses(t *testing.T) {
 		"a second value":             `{"scopes": [{"name": "a"}]} {"scopes": [{"name": "b"}]}`,
 		"rubbish behind":             `{"scopes": [{"name": "a"}]} x`,
 		"a cut file":                 `{"scopes": [{"name": "a"}`,
+		"a field twice":              `{"scopes": [{"name": "a"}], "rules": [], "rules": []}`,
+		"a field of a rule twice":    `{"scopes": [{"name": "a"}], "rules": [{"path": "/x", "path": "/", "scopes": ["a"]}]}`,
+		"another spelling of fields": `{"Scopes": [{"name": "a"}]}`,
+		"null for every method":      `{"scopes": [{"name": "a"}], "rules": [{"path": "/", "methods": null, "scopes": ["a"]}]}`,
+		"more than a megabyte":       `{"scopes": [{"name": "a"}]}` + strings.Repeat(" ", 1<<20),
 	} {
 		if c, err := scope.Load(strings.NewReader(text)); err == nil || c != nil {
 			t.Errorf("%s is accepted", name)
@@ -129,6 +134,26 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	if _, err := scope.Load(strings.NewReader(" {\"scopes\": [{\"name\": \"a\"}]}\n\n")); err != nil {
 		t.Errorf("white space around is refused: %v", err)
+	}
+}
+
+// Breaks if an operator has to look for the fault in a long file.
+func TestLoadNamesLineAndColumn(t *testing.T) {
+	for text, want := range map[string]string{
+		"{\n  \"scopes\": [\n    {\"name\": \"a\"},\n    {\"name\": \"a\"}\n  ]\n}":                        `line 4, column 14: scope "a": empty, repeated`,
+		"{\"scopes\": [{\"name\": \"a\", \"implies\": [\"a\",\n\"b\"]}]}":                                  `line 2, column 1: scope "a" implies "b"`,
+		"{\"scopes\": [{\"name\": \"a\"}],\n \"rules\": [\n  {\"path\": \"x\", \"scopes\": [\"a\"]}]}":     `line 3, column 12: rule path "x"`,
+		"{\"scopes\": [{\"name\": \"a\"}],\n \"rules\": [\n  {\"path\": \"/x\"}]}":                         `line 3, column 3: rule for /x has no scopes`,
+		"{\"scopes\": [{\"name\": \"a\"}], \"rules\": [{\"path\": \"/x\", \"scopes\": [\"a\",\n \"b\"]}]}": `line 2, column 2: rule for /x names scope "b"`,
+		"{\"scopes\": [{\"name\": \"a\"}],\n\"loose_paths\": [\"x\"]}":                                     `line 2, column 17: loose path "x"`,
+		"{\"scopes\": [{\"name\": \"a\"}],\n\"project_paths\": [\"/a\",\n\"/p{id}\"]}":                     `line 3, column 1: project path "/p{id}"`,
+		"{\"scopes\": [{\"name\": \"a\"}],\n\"graphql_paths\": [\"/g\",\n\"h\"]}":                          `line 3, column 1: graphql_paths: "h" is not a pattern`,
+		"{\"scopes\": [{\"name\": \"a\"}],\n \"rule\": []}":                                                `line 2, column 2: key "rule" is unknown; there are scopes, rules,`,
+		"{\"scopes\": [{\"name\": \"a\"}]}\n{}":                                                            `line 2, column 1: invalid character '{' after top-level value`,
+	} {
+		if _, err := scope.Load(strings.NewReader(text)); err == nil || !strings.HasPrefix(err.Error(), "rules file: "+want) {
+			t.Errorf("%s\n%v\nwant %s", text, err, want)
+		}
 	}
 }
 
@@ -330,9 +355,11 @@ func glob(t testing.TB, pattern string) *regexp.Regexp {
 
 func grantsAllow(t testing.TB, c *scope.Catalog, set scope.Set, method, path string) bool {
 	t.Helper()
-	return slices.ContainsFunc(c.Grants(set, scope.Everywhere()), func(g scope.Grant) bool {
+	opens := func(g scope.Grant) bool {
 		return (g.Method == "*" || g.Method == method) && glob(t, g.Path).MatchString(path)
-	})
+	}
+	grants := c.Grants(set, scope.Everywhere())
+	return slices.ContainsFunc(grants, opens) && !scope.Denied(c.Withheld(grants), method, path)
 }
 
 // Breaks if a cached policy and the service itself would answer differently.
@@ -475,6 +502,8 @@ func FuzzLoadCatalog(f *testing.F) {
 		`{"scopes":[{"name":"a"}]}x`, `{}`, `null`, `{"scopes":[{"name":"*"}]}`,
 		`{"scopes":[{"name":"a"}],"rules":[{"path":"/*/b*","scopes":["a"]}],"project_paths":["/a/{id}/*"],"group_paths":["/{id}","*b*"]}`,
 		`{"SCOPES":[{"name":"a"}],"scopes":[{"name":"b"}]}`,
+		`{"scopes":[{"name":"a"},{"name":"b"}],"rules":[{"path":"*","methods":["GET"],"scopes":["a"]},{"path":"/g*","methods":["POST"],"scopes":["b"]}],"graphql_paths":["/g","/h/*"],"judged_by_backend":["/h/*"]}`,
+		`{"scopes":[{"name":"a"}],"graphql_paths":["g"]}`,
 	} {
 		f.Add([]byte(text))
 	}
@@ -513,9 +542,13 @@ func FuzzLoadCatalog(f *testing.F) {
 		}
 		for _, d := range c.Scopes[:min(3, len(c.Scopes))] {
 			set := scope.Set{d.Name}
-			for _, rule := range c.Rules[:min(3, len(c.Rules))] {
+			patterns := []scope.Rule{}
+			for _, path := range c.GraphQLPaths[:min(2, len(c.GraphQLPaths))] {
+				patterns = append(patterns, scope.Rule{Path: path})
+			}
+			for _, rule := range append(patterns, c.Rules[:min(3, len(c.Rules))]...) {
 				path := strings.ReplaceAll(rule.Path, "*", "x/y")
-				for _, method := range append([]string{"GET", "*"}, rule.Methods...) {
+				for _, method := range append([]string{"GET", "POST", "*"}, rule.Methods...) {
 					if got, want := c.Allows(set, scope.Everywhere(), method, path), grantsAllow(t, c, set, method, path); got != want {
 						t.Errorf("%s %s with %s: Allows is %t, the grants say %t", method, path, set, got, want)
 					}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"latchkey/pkg/exactjson"
 )
 
 const (
@@ -107,9 +109,9 @@ func glob(pattern, s string) bool {
 // may stand there, and nothing that IAM interprets.
 func Nameable(path string) bool { return validPattern(path) && !strings.Contains(path, "*") }
 
-// checkSize returns a fault if the policy of a token with every scope is too large. It names the rule
+// checkSize adds a fault if the policy of a token with every scope is too large. It names the rule
 // that makes it so.
-func (c *Catalog) checkSize() error {
+func (c *Catalog) checkSize(places *exactjson.Places) {
 	var every Set
 	for _, s := range c.Scopes {
 		every = append(every, s.Name)
@@ -122,12 +124,12 @@ func (c *Catalog) checkSize() error {
 			return policySize(grants, part.Withheld(grants))
 		}
 		if all := size(len(c.Rules)); all > maxPolicy {
-			first := sort.Search(len(c.Rules), func(i int) bool { return size(i+1) > maxPolicy })
-			return fmt.Errorf("rule for %s: with it, the policy of a token with every scope has %d characters, more than %d; "+
-				"let wildcards open more with fewer rules", c.Rules[min(first, len(c.Rules)-1)].Path, all, maxPolicy)
+			first := sort.Search(len(c.Rules)-1, func(i int) bool { return size(i+1) > maxPolicy })
+			places.Fault(fmt.Sprintf("rules[%d]", first), "rule for %s: with it, the policy of a token with every scope has %d characters, more than %d; "+
+				"let wildcards open more with fewer rules", c.Rules[first].Path, all, maxPolicy)
+			return
 		}
 	}
-	return nil
 }
 
 func policySize(grants []Grant, withheld []string) (size int) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"latchkey/pkg/exactjson"
 )
 
 // A Reach limits where a token may be used, whatever its scopes are. The zero Reach is nowhere, so
@@ -75,28 +77,30 @@ func validProjectPath(path string) bool {
 	return validPattern(path)
 }
 
-// checkReach returns the faults of the paths of projects or groups. If a path and a rule intersect
+// checkReach adds the faults of the paths of projects or groups. If a path and a rule intersect
 // in too many patterns, the rule would open nothing to their tokens. The operator learns this
 // before any token is refused.
-func (c *Catalog) checkReach(what string, paths []string) (faults []error) {
-	for _, path := range paths {
+func (c *Catalog) checkReach(places *exactjson.Places, what string, paths []string) {
+	valid := true
+	at := func(i int) string { return fmt.Sprintf("%s_paths[%d]", what, i) }
+	for i, path := range paths {
 		if !validProjectPath(path) {
-			faults = append(faults, fmt.Errorf("%s path %q: not a pattern that starts with / or *, in which {id} is a whole segment", what, path))
+			valid = false
+			places.Fault(at(i), "%s path %q: not a pattern that starts with / or *, in which {id} is a whole segment", what, path)
 		}
 	}
-	if len(faults) > 0 {
-		return faults
+	if !valid {
+		return
 	}
-	for _, path := range paths {
+	for i, path := range paths {
 		for _, rule := range c.Rules {
 			_, short := intersect(rule.Path, fill(path, 1))
 			_, long := intersect(rule.Path, fill(path, math.MaxInt64))
 			if !short || !long {
-				faults = append(faults, fmt.Errorf("%s path %q: meets the rule path %q in too many or too long patterns", what, path, rule.Path))
+				places.Fault(at(i), "%s path %q: meets the rule path %q in too many or too long patterns", what, path, rule.Path)
 			}
 		}
 	}
-	return faults
 }
 
 // confined returns the part of grants within reach.

@@ -21,6 +21,9 @@ const (
 	// Introspect opens POST /oauth/introspect, and nothing of the API.
 	Introspect Scope = "introspect"
 	Sudo       Scope = "sudo"
+	// ReadRegistry and WriteRegistry open container images; package registry has what they open.
+	ReadRegistry  Scope = "read_registry"
+	WriteRegistry Scope = "write_registry"
 )
 
 var (

@@ -4,11 +4,14 @@ package git_test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/infra/proxies"
 )
@@ -147,8 +150,62 @@ func TestForgedAtTheCGI(t *testing.T) {
 	}
 }
 
-// TestLargeFiles asks for the batches of LFS behind nginx, which tells Latchkey nothing of the body. So each counts as an
-// upload. Requests without a body are judged by their method.
+// TestOddPaths looks for a way to acme/web with a token of acme/other, by spellings of a path that a proxy, Latchkey and the
+// CGI program might read differently. Only acme/other is ever served.
+func TestOddPaths(t *testing.T) {
+	t.Parallel()
+	const refs = "/info/refs?service=git-upload-pack"
+	for _, program := range proxies.All() {
+		t.Run(program.Name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t, newHouse(t), program)
+			bearer := d.projectToken(t, "acme/other", "read_repository")
+			for _, target := range []string{
+				"/acme/other.git" + refs, // the way that is open
+				"/acme/web.git" + refs, "/acme/other.git/../web.git" + refs, "/acme/other.git/%2e%2e/web.git" + refs,
+				"/acme/other.git/..%2fweb.git" + refs, "/acme/other.git%2f..%2fweb.git" + refs, "/acme/other.git/.%2e/web.git" + refs,
+				"/acme/other.git/info/refs/../../../web.git" + refs, "/acme/other.git;/../web.git" + refs, "/acme/other.git/..;/web.git" + refs,
+				`/acme/other.git/..\web.git` + refs, "/acme/other.git/..%5cweb.git" + refs, "//acme/web.git" + refs, "/acme//web.git" + refs,
+				"/acme/./web.git" + refs, "/acme/%77eb.git" + refs, "/acme/WEB.git" + refs, "/acme/web.git/" + refs[1:], "/acme/web" + refs,
+				"/acme/web.git" + refs + "&path=/acme/other.git", "/acme/web.git/info/refs?service=git-upload-pack#/acme/other.git" + refs,
+				"/acme/other.git/info/refs%3fservice=git-upload-pack/../../../web.git" + refs, "/acme/web.git%00/../other.git" + refs,
+				"/acme/web.git/HEAD", "/acme/web.git/objects/info/packs", "/acme/other.git/HEAD",
+				"http://127.0.0.1/acme/web.git" + refs, "/acme/other.git/objects/../../web.git" + refs,
+			} {
+				d.ask(t, target, bearer)
+			}
+			raw, err := os.ReadFile(d.environment)
+			check(t, err)
+			served := 0
+			for line := range strings.Lines(string(raw)) {
+				if path, ok := strings.CutPrefix(strings.TrimSpace(line), "PATH_INFO="); ok {
+					served++
+					if path != "/acme/other.git/info/refs" {
+						t.Errorf("the program serves %s", path)
+					}
+				}
+			}
+			if served == 0 {
+				t.Error("nothing is served, not even what the token opens")
+			}
+		})
+	}
+}
+
+// ask sends a request for a target as it is written, and reads the answer.
+func (d *door) ask(t *testing.T, target, bearer string) {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(d.proxy.URL, "http://"))
+	check(t, err)
+	defer conn.Close()
+	check(t, conn.SetDeadline(time.Now().Add(15*time.Minute)))
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: git.example.test\r\nConnection: close\r\nPRIVATE-TOKEN: %s\r\n\r\n", target, bearer)
+	check(t, err)
+	_, _ = io.Copy(io.Discard, conn) // a proxy may close the connection without an answer
+}
+
+// TestLargeFiles asks for the batches and locks of LFS behind nginx, with each scope. nginx tells Latchkey nothing of the
+// body, so each batch counts as an upload.
 func TestLargeFiles(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, newHouse(t), proxies.Nginx)
@@ -164,6 +221,11 @@ func TestLargeFiles(t *testing.T) {
 		{"a reader lists locks", http.MethodGet, "/locks", reader, "", 200},
 		{"a reader locks", http.MethodPost, "/locks", reader, `{"path":"file"}`, 403},
 		{"a writer locks", http.MethodPost, "/locks", writer, `{"path":"file"}`, 200},
+		{"api uploads", http.MethodPost, "/objects/batch", d.bearers["developer"], `{"operation":"upload"}`, 200},
+		{"a reporter's api might upload", http.MethodPost, "/objects/batch", d.bearers["reporter"], `{"operation":"download"}`, 403},
+		{"read_api uploads", http.MethodPost, "/objects/batch", d.token(t, "developer", "read_api"), `{"operation":"upload"}`, 403},
+		{"read_user lists locks", http.MethodGet, "/locks", d.token(t, "developer", "read_user"), "", 403},
+		{"a stranger uploads", http.MethodPost, "/objects/batch", d.bearers["stranger"], `{"operation":"upload"}`, 404},
 		{"nobody lists locks", http.MethodGet, "/locks", "", "", 401},
 		{"the project's token uploads", http.MethodPost, "/objects/batch", d.projectToken(t, "acme/web", "write_repository"), `{"operation":"upload"}`, 200},
 		{"another project's token uploads", http.MethodPost, "/objects/batch", d.projectToken(t, "acme/other", "write_repository"), `{"operation":"upload"}`, 401},

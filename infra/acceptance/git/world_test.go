@@ -33,7 +33,7 @@ const httpBackend = "/usr/lib/git-core/git-http-backend"
 type house struct {
 	*localtest.World
 	repositories string
-	// cgi is a program that writes what it learns of the caller into environment, and then is git http-backend.
+	// cgi is a program that writes what it learns of the request into environment, and then is git http-backend.
 	cgi, environment string
 	bearers          map[string]string // by person, with the scope api
 	ids              map[string]int
@@ -66,7 +66,7 @@ func newHouse(t *testing.T) *house {
 		}
 		h.bearers[person] = h.token(t, person, "api")
 	}
-	script := fmt.Sprintf("#!/bin/sh\nenv | grep -E '^(HTTP_|REMOTE_USER)' >>%q\nexec %s\n", h.environment, httpBackend)
+	script := fmt.Sprintf("#!/bin/sh\nenv | grep -E '^(HTTP_|REMOTE_USER|PATH_INFO)' >>%q\nexec %s\n", h.environment, httpBackend)
 	check(t, os.WriteFile(h.cgi, []byte(script), 0o755))
 	return h
 }

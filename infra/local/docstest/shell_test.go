@@ -2,6 +2,7 @@ package docstest_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -51,8 +53,14 @@ func newReader(tb testing.TB, program string) *reader {
 
 // environ is what a reader's shell has: nothing of this machine's but its programs.
 func (r *reader) environ(more ...string) []string {
-	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.folder, "LC_ALL=C.UTF-8", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER="}, more...)
+	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.folder, "LC_ALL=C.UTF-8", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", goCaches()}, more...)
 }
+
+// goCaches keeps a page's go commands from compiling everything anew.
+var goCaches = sync.OnceValue(func() string {
+	cache, _ := exec.CommandContext(context.Background(), "go", "env", "GOCACHE").Output() // without it they are slow
+	return "GOCACHE=" + strings.TrimSpace(string(cache))
+})
 
 func (r *reader) command(name string, arguments ...string) *exec.Cmd {
 	cmd := exec.CommandContext(r.tb.Context(), name, arguments...)

@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -190,4 +192,38 @@ func TestGitThroughAProxy(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Breaks if an operator's scope opens more repositories than its rule says, or a rule for an API opens any.
+func TestGitByTheOperatorsScopes(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "scopes.json")
+	rules := `{"scopes":[{"name":"deploy"},{"name":"elsewhere"},{"name":"orders"}],"rules":[
+		{"methods":["POST"],"path":"/acme/web.git/git-receive-pack","scopes":["deploy"]},
+		{"methods":["POST"],"path":"/other/*/git-receive-pack","scopes":["elsewhere"]}, {"path":"*","scopes":["orders"]}]}`
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := localtest.Start(t, localtest.Options{Parameters: map[string]string{"ScopesFile": file}})
+	developer, guest := newAccount(t, w, "developer", "deploy"), newAccount(t, w, "guest", "deploy")
+	withProject(t, w, map[int64]project.Level{developer.ID: project.Developer, guest.ID: project.Guest})
+	for name, test := range map[string]struct {
+		bearer      string
+		pull, pushs int
+	}{
+		"the rule's scope":                   {developer.Bearer, 403, 200},
+		"the rule's scope, with a low level": {guest.Bearer, 403, 403},
+		"a scope for other repositories":     {newToken(t, w, developer.ID, "x", "2026-09-01", "elsewhere").Token, 403, 403},
+		"a scope for an API":                 {newToken(t, w, developer.ID, "x", "2026-09-01", "orders").Token, 403, 403},
+		"GitLab's scope":                     {newToken(t, w, developer.ID, "x", "2026-09-01", "read_repository").Token, 200, 403},
+	} {
+		if got := pulling[0].by(t, w, test.bearer); got.Status != test.pull {
+			t.Errorf("%s pulls: %d %s", name, got.Status, got.Body)
+		}
+		for _, ask := range pushing {
+			if got := ask.by(t, w, test.bearer); got.Status != test.pushs {
+				t.Errorf("%s: %s %s is %d %s", name, ask.method, ask.target, got.Status, got.Body)
+			}
+		}
+	}
 }

@@ -224,7 +224,10 @@ func TestEveryFunctionBehindABasePath(t *testing.T) {
 		{"DELETE", "/keys/api/v4/personal_access_tokens/4194306", "", 204},
 		{"POST", "/keys/api/v4/token_leaks", "tokens[]=no-such-token-anywhere", 204},
 		{"GET", "/keys/api/v4/nothing", "", 404},
-		{"GET", "/keys/auth/envoy/api/v4/user", "", 404},
+		{"GET", "/keys/auth/envoy/api/api/v4/user", "", 200}, // a question about /api/v4/user
+		{"GET", "/keys/auth/envoy/other/api/v4/user", "", 404},
+		{"GET", "/keys/auth/nginx", "", 403}, // which does not say about what
+		{"POST", "/keys/oauth/introspect", "token=x", 401},
 		{"GET", "/api/v4/user", "", 403}, // no such mapping
 	} {
 		got := ask(g, test.method, test.path, test.query, "192.0.2.7", http.Header{"Private-Token": {root.Bearer}})

@@ -25,7 +25,7 @@ It is told by environment variables what to do:
                      them, such as latchkey:8080,localhost:3000
   SEED               1 adds two accounts, a group with a project, and a token of each
   LOG                json shows the functions' own log lines instead of a line a request
-  SCOPES_FILE        your own scope catalog, as for the template's ScopesFile
+  SCOPES_FILE        your own rules file, as for the template's ScopesFile
   SAMPLE_BACKEND     an API of yours, such as http://127.0.0.1:9000, that answers behind the authorizer at
                      /sample/ instead of the sample; X-Latchkey- headers tell it about the caller
   DYNAMODB_ENDPOINT  DynamoDB Local or a region's endpoint, instead of a database in memory

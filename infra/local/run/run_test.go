@@ -498,7 +498,7 @@ func TestFaults(t *testing.T) {
 		{"another log", nil, []string{"LOG=text"}, `LOG is "text", not json or empty`},
 		{"all faults at once", nil, []string{"PORT=x", "SEED=x", "LOG=x"}, `PORT is .*; SEED is .*; LOG is .*`},
 		{"a catalog that is not there", nil, []string{"SCOPES_FILE=none.json"}, `SCOPES_FILE: open none.json: no such file or directory`},
-		{"a catalog with faults", nil, []string{"SCOPES_FILE=scopes.json"}, `SCOPES_FILE: scope catalog: scope "a b".*; rule path "x".*; rule for x .*`},
+		{"a catalog with faults", nil, []string{"SCOPES_FILE=scopes.json"}, `SCOPES_FILE: rules file: line 1, column .*: scope "a b".*; line 1, column .*: rule path "x".*; line 1, .*: rule for x .*`},
 		{"a backend without a scheme", nil, []string{"SAMPLE_BACKEND=127.0.0.1:9000"}, `SAMPLE_BACKEND is not an address such as http://127.0.0.1:9000`},
 		{"an engine without a scheme", nil, []string{"DYNAMODB_ENDPOINT=localhost:8000"}, `DYNAMODB_ENDPOINT is not an address such as http://127.0.0.1:8000`},
 		{"an engine that is not there", nil, []string{"DYNAMODB_ENDPOINT=" + closed}, `DYNAMODB_ENDPOINT: no answer from ` + closed + `: dial tcp \S+ connect: connection refused`},

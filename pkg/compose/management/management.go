@@ -30,7 +30,7 @@ func Revoke(d compose.Deployment) lambda.Handler {
 // Tokens returns the handler of functions/tokens.
 func Tokens(d compose.Deployment) lambda.Handler {
 	table := &d.Table().Reader
-	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), tokens.Lister(d, table), finder(d, table)), nil)
+	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), tokens.Lister(d, table), finder(d, table)), gitlabapi.TokensConsole(tokens.Examiner(d, table)))
 }
 
 // Directory returns the handler of functions/directory.

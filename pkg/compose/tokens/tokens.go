@@ -1,5 +1,5 @@
 // Package tokens builds the use cases of tokens for the functions of the API and for the page. Start
-// with Issuer, Revoker and Lister.
+// with Issuer, Revoker, Lister and Examiner.
 package tokens
 
 import (
@@ -33,4 +33,9 @@ func Lister(d compose.Deployment, table *store.Reader) *lifecycle.Lister {
 	return compose.Must(lifecycle.NewLister(lifecycle.ListerParts{
 		Store: table, Reader: table, Projects: table, Scopes: d.Config.Scopes, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock,
 	}))
+}
+
+// Examiner returns the use case that explains what a token opens.
+func Examiner(d compose.Deployment, table *store.Reader) *lifecycle.Examiner {
+	return compose.Must(lifecycle.NewExaminer(lifecycle.ExaminerParts{Reader: table, Settings: table, Scopes: d.Config.Scopes, Clock: d.Clock}))
 }
