@@ -212,7 +212,7 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		client := p.plans(function)
 		return made(err, func() lambda.Handler { return web.Handler(d, cfg, planning.Planner(cfg.Plans, client)) })
 	case "registry":
-		cfg, err := config.ReadRegistry(p.environ(function))
+		cfg, err := config.ReadRegistry(p.Environ(function))
 		d.Config = cfg.Common
 		return made(err, func() lambda.Handler { return registry.Handler(d, cfg) })
 	case "leaks":
