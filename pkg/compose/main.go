@@ -20,17 +20,24 @@ import (
 	"latchkey/pkg/telemetry"
 )
 
+// AWS is what a function has of AWS: the configuration of its clients, and the client of the table.
+type AWS struct {
+	aws.Config
+	Table *dynamodb.Client
+}
+
 // Main starts a function that needs only the table.
 func Main(function string, build func(Deployment) lambda.Handler) {
-	Start(function, config.Read, func(cfg config.Common, sdk aws.Config) lambda.Handler {
-		return build(New(function, cfg, Client(cfg.Base, sdk)))
+	Start(function, config.Read, func(cfg config.Common, sdk AWS) lambda.Handler {
+		return build(New(function, cfg, sdk.Table))
 	})
 }
 
 // Start starts a function: read parses its configuration from the environment, and build makes its
-// handler. If the configuration is invalid, one log line names every fault, and the process exits.
+// handler. Meanwhile the connection to the table is opened, because a start has more processor time than
+// an event has. If the configuration is invalid, one log line names every fault, and the process exits.
 // Whatever else ends the start is one such line too, and so is every error of an invocation.
-func Start[C any](function string, read func(environ []string) (C, error), build func(C, aws.Config) lambda.Handler) {
+func Start[C any](function string, read func(environ []string) (C, error), build func(C, AWS) lambda.Handler) {
 	log := telemetry.Logger(function)
 	telemetry.CaptureStandardLog(log)
 	defer func() {
@@ -42,15 +49,25 @@ func Start[C any](function string, read func(environ []string) (C, error), build
 			telemetry.Fatal(log, "function not started", "Panic", reason)
 		}
 	}()
+	sdk, missing := sdkConfig(os.Getenv)
+	table := dynamodb.NewFromConfig(sdk, store.Configure(os.Getenv(config.EndpointVariable)))
+	connected := make(chan struct{})
+	go func() {
+		defer close(connected)
+		if missing == nil {
+			store.Connect(table)
+		}
+	}()
 	cfg, err := read(os.Environ())
 	if err != nil {
 		telemetry.Fatal(log, "bad configuration", "ConfigurationInvalid", err)
 	}
-	sdk, err := sdkConfig(os.Getenv)
-	if err != nil {
-		telemetry.Fatal(log, "no AWS configuration", "ConfigurationInvalid", err)
+	if missing != nil {
+		telemetry.Fatal(log, "no AWS configuration", "ConfigurationInvalid", missing)
 	}
-	lambda.Start(build(cfg, sdk))
+	handler := build(cfg, AWS{sdk, table})
+	<-connected // Lambda may stop the process as soon as it asks for an event
+	lambda.Start(handler)
 }
 
 // sdkConfig returns the SDK's configuration from the variables that Lambda sets (developer guide,
@@ -89,14 +106,6 @@ func trusted(address string) bool {
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
 	return u.Scheme == "https" && u.Host != "" || u.Scheme == "http" && err == nil && ip.IsLoopback()
-}
-
-// Client returns the client of the table. Its connection is open and its code is warm, because a start
-// has more processor time than an event has.
-func Client(cfg config.Base, sdk aws.Config) *dynamodb.Client {
-	client := dynamodb.NewFromConfig(sdk, store.Configure(cfg.Endpoint))
-	store.Connect(client, cfg.Table)
-	return client
 }
 
 // Must returns the result of a constructor, and panics with its error, so that a function with a

@@ -87,11 +87,11 @@ const connectTime = 2 * time.Second
 // Connect opens a connection for the next request of a client that Configure has configured, and runs the
 // code of a check once. It sends nothing. It says nothing about a failure, because the next request meets
 // it as well.
-func Connect(client *dynamodb.Client, table string) {
+func Connect(client *dynamodb.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTime)
 	defer cancel()
 	_, _ = client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
-		RequestItems: map[string]types.KeysAndAttributes{table: {Keys: []key{settingsKey()}, ConsistentRead: aws.Bool(true)}},
+		RequestItems: map[string]types.KeysAndAttributes{"none": {Keys: []key{settingsKey()}, ConsistentRead: aws.Bool(true)}},
 	}, func(o *dynamodb.Options) {
 		if ours, configured := o.HTTPClient.(attempts); configured {
 			o.RetryMaxAttempts, o.HTTPClient = 1, rehearsal{ours.spare}

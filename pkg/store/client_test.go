@@ -97,7 +97,7 @@ func TestConnectOpensTheConnection(t *testing.T) {
 			client := dynamodb.NewFromConfig(aws.Config{
 				Region: "eu-central-1", HTTPClient: trusting, Credentials: credentials.NewStaticCredentialsProvider("id", "key", ""),
 			}, store.Configure(server.URL))
-			store.Connect(client, "latchkey")
+			store.Connect(client)
 			if n := requests.Load(); n != 0 {
 				t.Errorf("%d requests at the start", n)
 			}
@@ -120,7 +120,7 @@ func TestConnectSaysNothing(t *testing.T) {
 	client := dynamodb.NewFromConfig(aws.Config{
 		Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("id", "key", ""),
 	}, store.Configure("http://127.0.0.1:1"))
-	store.Connect(client, "latchkey")
+	store.Connect(client)
 }
 
 // A transport names the port of an address that has none, and the connection must be under the same name.

@@ -3,7 +3,6 @@ package settings
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/compose"
@@ -17,8 +16,8 @@ import (
 // Main starts the function.
 func Main() {
 	const function = "settings"
-	compose.Start(function, config.ReadSettings, func(cfg config.Settings, sdk aws.Config) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk)))
+	compose.Start(function, config.ReadSettings, func(cfg config.Settings, sdk compose.AWS) lambda.Handler {
+		return Handler(compose.New(function, cfg.Common, sdk.Table), planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk.Config)))
 	})
 }
 
