@@ -25,6 +25,7 @@ BROWSER       := $(TOOLS)/browser
 NODE          := $(TOOLS)/node
 CLIENTS       := $(TOOLS)/clients
 PROXIES       := $(TOOLS)/proxies
+SAM           := $(TOOLS)/sam
 CDK           := $(TOOLS)/cdk
 TEST_FLAGS    := -timeout 90m # for a test that never ends, not for a busy machine
 SOAK_FLAGS    := -count=1 -timeout 2h
@@ -41,6 +42,8 @@ PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
 # The go command prints a line for each download. This shows what a command prints only if it fails.
 quietly = @echo "$1"; log=$$($1 2>&1) || { echo "$$log" >&2; exit 1; }
+
+export SAM_CLI_TELEMETRY := 0
 
 # Tests run `aws lambda invoke` against the local cloud with this one, whatever the machine has.
 export AWS_CLI := $(VENV)/bin/aws
@@ -82,8 +85,21 @@ fmt: $(GOLANGCI_LINT) ## format the Go code and sort its imports
 	$(GOLANGCI_LINT) fmt ./...
 
 .PHONY: build
-build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deployed (Linux, arm64), with its size in bytes
-	@wc -c $(filter %/bootstrap,$^)
+build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deployed (Linux, arm64) and its package, with sizes
+	@go run ./infra/tools/pack $(FUNCTIONS:%=build/%)
+
+# `sam deploy` asks nothing when samconfig.toml answers, and infra/operate.py looks at the account first.
+.PHONY: deploy
+deploy: build $(SAM)/.installed ## package and deploy to AWS, with the answers of samconfig.toml
+	@$(SAM)/bin/python infra/operate.py deploy
+
+.PHONY: administrator
+administrator: $(SAM)/.installed ## make the first administrator of the deployment; EMAIL=you@example.com, ADMIN (default root)
+	@EMAIL='$(EMAIL)' ADMIN='$(ADMIN)' $(SAM)/bin/python infra/operate.py administrator
+
+.PHONY: smoke
+smoke: needs-build ## prove a deployment from outside; URL=https://tokens.example.com TOKEN=an administrator's bearer
+	@URL='$(URL)' TOKEN='$(TOKEN)' go run ./infra/tools/smoke
 
 .PHONY: bench
 bench: tools $(PROXIES)/.installed ## measure checks, leak reports, lists, scans and lifetime runs
@@ -135,7 +151,8 @@ lint-tidy:
 	$(call quietly,go mod tidy -diff)
 
 .PHONY: lint-template
-lint-template: $(VENV)/.installed
+lint-template: $(VENV)/.installed $(SAM)/.installed
+	$(SAM)/bin/sam validate --lint --region eu-central-1
 	$(VENV)/bin/cfn-lint template.yaml infra/*.yaml
 	$(VENV)/bin/python infra/translate.py
 
@@ -166,7 +183,7 @@ $(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	$(PIP) --requirement $<
 	touch $@
 
-$(PROXIES)/.installed $(CLIENTS)/.installed: $(TOOLS)/%/.installed: infra/tools/requirements-%.txt | needs-lint
+$(PROXIES)/.installed $(CLIENTS)/.installed $(SAM)/.installed: $(TOOLS)/%/.installed: infra/tools/requirements-%.txt | needs-lint
 	rm -rf $(@D)
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<

@@ -45,10 +45,10 @@ def check_definition(path: Path, properties: dict) -> Iterator[str]:
     yield from (f"{path.name}: {key} is not used" for key in sorted(given - wanted))
 
 
-def check_code(folder: Path, root: Path) -> Iterator[str]:
-    """Finds a CodeUri that is no folder of `make build`, of which there may be none yet."""
-    if folder.parent != root / "build" or not (root / "functions" / folder.name).is_dir():
-        yield f"CodeUri: {folder} is not build/<function>"
+def check_code(package: Path, root: Path) -> Iterator[str]:
+    """Finds a CodeUri that is no package of `make build`, of which there may be none yet."""
+    if package.parent != root / "build" or package.suffix != ".zip" or not (root / "functions" / package.stem).is_dir():
+        yield f"CodeUri: {package} is not build/<function>.zip"
 
 
 def check(path: Path, root: Path, seen: set[Path]) -> Iterator[str]:

@@ -20,15 +20,15 @@ import (
 	"latchkey/pkg/trail"
 )
 
-// forwardAuths measures the answer to a proxy against the bare SDK reads of the same two items on the
-// same engine, with the token's networks, which need the client's address.
+// forwardAuths measures the answer to a proxy against the bare reads of the same two items on the same
+// engine, with the client as the SDK makes it, and with the token's networks, which need the client's address.
 func forwardAuths(ctx context.Context, r *report) error {
 	engine, err := dynamodblocal.Start(ctx)
 	if err != nil {
 		return err
 	}
 	defer engine.Stop()
-	client := dynamodblocal.Client(engine.Endpoint(), store.Configure(""))
+	client, bare := dynamodblocal.Client(engine.Endpoint(), store.Configure("")), dynamodblocal.Client(engine.Endpoint())
 	d, err := newDecision(ctx, client)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func forwardAuths(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	reads := func() error { return oneBatch(ctx, client, d.keys) }
+	reads := func() error { return oneBatch(ctx, bare, d.keys) }
 	const turns, calls = 100, 50
 	pair, err := alternate(turns, calls,
 		func() error { return passes(ctx, doors.Handler(), question(d.bearer)) },

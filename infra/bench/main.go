@@ -1,7 +1,8 @@
 // Command bench measures what Latchkey promises about speed and memory: `make bench`. It prints one
 // line a figure, `name value limit ok` or `over`, and comments that start with `#`. A figure is a
 // ratio to a yardstick that is measured in the same run, in alternating turns, because the machine
-// may be busy with other work. The command exits with 1 when a figure misses its limit.
+// may be busy with other work. The command exits with 1 when a figure misses its limit. With arguments it
+// measures only the sections of these names, such as `go run ./infra/bench cold`.
 package main
 
 import (
@@ -18,8 +19,23 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var r report
-	for _, section := range []func(context.Context, *report) error{checks, forwardAuths, refusals, leaks, lists, scans, lifetimes} {
-		if err := section(ctx, &r); err != nil {
+	for _, section := range []struct {
+		name    string
+		measure func(context.Context, *report) error
+	}{
+		{"checks", checks},
+		{"cold", coldStarts},
+		{"forward", forwardAuths},
+		{"refusals", refusals},
+		{"leaks", leaks},
+		{"lists", lists},
+		{"scans", scans},
+		{"lifetimes", lifetimes},
+	} {
+		if len(os.Args) > 1 && !slices.Contains(os.Args[1:], section.name) {
+			continue
+		}
+		if err := section.measure(ctx, &r); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}

@@ -70,7 +70,7 @@ type Template struct {
 	Throttles []MethodThrottle
 }
 
-// Function is one AWS::Serverless::Function. Its name is the last folder of its CodeUri.
+// Function is one AWS::Serverless::Function. Its name is that of the package in its CodeUri.
 type Function struct {
 	Name    string
 	Timeout time.Duration
@@ -301,7 +301,7 @@ func (r resource) function() string {
 	if r.Properties.CodeURI == "" {
 		return ""
 	}
-	return path.Base(strings.TrimSuffix(r.Properties.CodeURI, "/"))
+	return strings.TrimSuffix(path.Base(r.Properties.CodeURI), ".zip")
 }
 
 var daily = regexp.MustCompile(`^cron\((\d{1,2}) (\d{1,2}) \* \* \? \*\)$`)

@@ -137,9 +137,9 @@ func NewIdentities(url, publicURL string, c clock.Clock, people ...identities.Pe
 	return identities.New(url+identitiesPath, publicURL+"/-/sign_in/callback", c, people...)
 }
 
-// environ returns a function's environment: the template's, with the values of the deployment. A
+// Environ returns a function's environment: the template's, with the values of the deployment. A
 // function gets no variable that the template does not give it.
-func (p Product) environ(function cloud.Function) []string {
+func (p Product) Environ(function cloud.Function) []string {
 	environment := maps.Clone(function.Environment)
 	for _, name := range function.Deployment {
 		switch name {
@@ -184,7 +184,7 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		if kind == sweep.Lifetime {
 			read = config.ReadLifetime
 		}
-		cfg, err := read(p.environ(function))
+		cfg, err := read(p.Environ(function))
 		if err != nil {
 			return nil, err
 		}
@@ -194,34 +194,34 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 	d := compose.Deployment{Function: name, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log(name)}
 	switch name {
 	case "authorizer":
-		cfg, err := config.ReadAuthorizer(p.environ(function))
+		cfg, err := config.ReadAuthorizer(p.Environ(function))
 		d.Config = cfg.Common
 		return made(err, func() lambda.Handler { return authorizer.Handler(d, cfg) })
 	case "introspect":
-		cfg, err := config.ReadIntrospect(p.environ(function))
+		cfg, err := config.ReadIntrospect(p.Environ(function))
 		d.Config = cfg.Common
 		return made(err, func() lambda.Handler { return introspect.Handler(d, cfg) })
 	case "settings":
-		cfg, err := config.ReadSettings(p.environ(function))
+		cfg, err := config.ReadSettings(p.Environ(function))
 		d.Config = cfg.Common
 		client := p.plans(function)
 		return made(err, func() lambda.Handler { return settings.Handler(d, planning.Planner(cfg.Plans, client)) })
 	case "web":
-		cfg, err := config.ReadWeb(p.environ(function))
+		cfg, err := config.ReadWeb(p.Environ(function))
 		d.Config = cfg.Common
 		client := p.plans(function)
 		return made(err, func() lambda.Handler { return web.Handler(d, cfg, planning.Planner(cfg.Plans, client)) })
 	case "registry":
-		cfg, err := config.ReadRegistry(p.environ(function))
+		cfg, err := config.ReadRegistry(p.Environ(function))
 		d.Config = cfg.Common
 		return made(err, func() lambda.Handler { return registry.Handler(d, cfg) })
 	case "leaks":
-		cfg, err := config.ReadLeaks(p.environ(function))
+		cfg, err := config.ReadLeaks(p.Environ(function))
 		d.Config = cfg.Common
 		client := p.Queues.Client(sender.Configure(""), func(o *sqs.Options) { o.HTTPClient = function.GuardQueues(o.HTTPClient) })
 		return made(err, func() lambda.Handler { return leaks.Handler(d, leaks.Queue(cfg, client)) })
 	case "leakmails":
-		cfg, err := config.ReadLeakMails(p.environ(function))
+		cfg, err := config.ReadLeakMails(p.Environ(function))
 		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
 		return made(err, func() lambda.Handler {
 			return leakmails.Deployment{Config: cfg, Table: client, Mail: mail, Clock: p.Clock, Log: p.Log(name)}.Handler()
@@ -233,7 +233,7 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 	if !known {
 		return nil, errors.New("not known here")
 	}
-	cfg, err := config.Read(p.environ(function))
+	cfg, err := config.Read(p.Environ(function))
 	d.Config = cfg
 	return made(err, func() lambda.Handler { return build(d) })
 }

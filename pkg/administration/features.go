@@ -149,9 +149,19 @@ func (f *Features) Flags(ctx context.Context, by principal.Principal) ([]feature
 // refuses a feature without a definition unless force is set. Errors: fault.ErrForbidden,
 // ErrFeatureName, ErrUndefined, ErrTooManyTargets, NoTarget.
 func (f *Features) Set(ctx context.Context, by principal.Principal, name string, on bool, names Names, force bool) (feature.Flag, error) {
-	switch {
-	case !by.Account.Admin:
+	if !by.Account.Admin {
 		return feature.Flag{}, fault.ErrForbidden
+	}
+	return f.set(ctx, by, name, on, names, force)
+}
+
+// SetByConsole is Set for an operator, for features with a definition only.
+func (f *Features) SetByConsole(ctx context.Context, requestID, name string, on bool, names Names) (feature.Flag, error) {
+	return f.set(ctx, principal.Console(requestID), name, on, names, false)
+}
+
+func (f *Features) set(ctx context.Context, by principal.Principal, name string, on bool, names Names, force bool) (feature.Flag, error) {
+	switch {
 	case !feature.ValidName(name):
 		return feature.Flag{}, ErrFeatureName
 	case !force && feature.DefinitionOf(name) == nil:
@@ -185,10 +195,22 @@ func (f *Features) Set(ctx context.Context, by principal.Principal, name string,
 // Clear removes every switch of a feature, so that its default applies again. Errors:
 // fault.ErrForbidden, ErrFeatureName.
 func (f *Features) Clear(ctx context.Context, by principal.Principal, name string) error {
-	switch {
-	case !by.Account.Admin:
+	if !by.Account.Admin {
 		return fault.ErrForbidden
-	case !feature.ValidName(name):
+	}
+	return f.clear(ctx, by, name)
+}
+
+// ClearByConsole is Clear for an operator, for features with a definition only.
+func (f *Features) ClearByConsole(ctx context.Context, requestID, name string) error {
+	if feature.DefinitionOf(name) == nil {
+		return ErrUndefined
+	}
+	return f.clear(ctx, principal.Console(requestID), name)
+}
+
+func (f *Features) clear(ctx context.Context, by principal.Principal, name string) error {
+	if !feature.ValidName(name) {
 		return ErrFeatureName
 	}
 	return f.parts.Store.ClearSwitches(ctx, name, audit.OfInstance(f.parts.Clock.Now(), audit.By(by, audit.Admin), audit.FeatureDeleted, name))

@@ -94,6 +94,15 @@ func (a *Administration) Update(ctx context.Context, by principal.Principal, cha
 	if !by.Account.Admin {
 		return settings.Application{}, fault.ErrForbidden
 	}
+	return a.change(ctx, by, change)
+}
+
+// UpdateByConsole is Update for an operator.
+func (a *Administration) UpdateByConsole(ctx context.Context, requestID string, change settings.Change) (settings.Application, error) {
+	return a.change(ctx, principal.Console(requestID), change)
+}
+
+func (a *Administration) change(ctx context.Context, by principal.Principal, change settings.Change) (settings.Application, error) {
 	if err := change.Check(); err != nil {
 		return settings.Application{}, err
 	}

@@ -364,9 +364,9 @@ func TestKeptPoliciesDenyAmbiguousPaths(t *testing.T) {
 }
 
 func TestLoosePathsAreLeftToTheAuthorizer(t *testing.T) {
-	catalog := scope.GitLab()
+	catalog := *scope.GitLab()
 	catalog.LoosePaths = []string{"/projects/*"}
-	auth, bearerOf := withScopes(t, catalog)
+	auth, bearerOf := withScopes(t, &catalog)
 	bearer := bearerOf(scope.Set{scope.API})
 	for path, want := range map[string]bool{
 		"/projects/acme%2Fweb": true, "/projects/9/": true, "/orders/": false, "/orders/acme%2Fweb": false,

@@ -3,11 +3,15 @@ package compose
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/config"
@@ -16,17 +20,24 @@ import (
 	"latchkey/pkg/telemetry"
 )
 
+// AWS is what a function has of AWS: the configuration of its clients, and the client of the table.
+type AWS struct {
+	aws.Config
+	Table *dynamodb.Client
+}
+
 // Main starts a function that needs only the table.
 func Main(function string, build func(Deployment) lambda.Handler) {
-	Start(function, config.Read, func(cfg config.Common, sdk aws.Config) lambda.Handler {
-		return build(New(function, cfg, Client(cfg.Base, sdk)))
+	Start(function, config.Read, func(cfg config.Common, sdk AWS) lambda.Handler {
+		return build(New(function, cfg, sdk.Table))
 	})
 }
 
 // Start starts a function: read parses its configuration from the environment, and build makes its
-// handler. If the configuration is invalid, one log line names every fault, and the process exits.
+// handler. Meanwhile the connection to the table is opened, because a start has more processor time than
+// an event has. If the configuration is invalid, one log line names every fault, and the process exits.
 // Whatever else ends the start is one such line too, and so is every error of an invocation.
-func Start[C any](function string, read func(environ []string) (C, error), build func(C, aws.Config) lambda.Handler) {
+func Start[C any](function string, read func(environ []string) (C, error), build func(C, AWS) lambda.Handler) {
 	log := telemetry.Logger(function)
 	telemetry.CaptureStandardLog(log)
 	defer func() {
@@ -38,33 +49,63 @@ func Start[C any](function string, read func(environ []string) (C, error), build
 			telemetry.Fatal(log, "function not started", "Panic", reason)
 		}
 	}()
+	sdk, missing := sdkConfig(os.Getenv)
+	table := dynamodb.NewFromConfig(sdk, store.Configure(os.Getenv(config.EndpointVariable)))
+	connected := make(chan struct{})
+	go func() {
+		defer close(connected)
+		if missing == nil {
+			store.Connect(table)
+		}
+	}()
 	cfg, err := read(os.Environ())
 	if err != nil {
 		telemetry.Fatal(log, "bad configuration", "ConfigurationInvalid", err)
 	}
-	sdk, err := sdkConfig(os.Getenv)
-	if err != nil {
-		telemetry.Fatal(log, "no AWS configuration", "ConfigurationInvalid", err)
+	if missing != nil {
+		telemetry.Fatal(log, "no AWS configuration", "ConfigurationInvalid", missing)
 	}
-	lambda.Start(build(cfg, sdk))
+	handler := build(cfg, AWS{sdk, table})
+	<-connected // Lambda may stop the process as soon as it asks for an event
+	lambda.Start(handler)
 }
 
 // sdkConfig returns the SDK's configuration from the variables that Lambda sets (developer guide,
 // "Defined runtime environment variables"). The SDK's loader would also look for profiles, single
 // sign-on and roles of machines, of which Lambda has none; its code was 2 MB of every function.
+//
+// Where Lambda gives an address for credentials, as it does to processes that outlive the credentials of
+// their start (SnapStart, managed instances), that address counts, and the SDK asks it again in time.
 func sdkConfig(env func(name string) string) (aws.Config, error) {
-	region, id, key := env("AWS_REGION"), env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY")
-	if region == "" || id == "" || key == "" {
-		return aws.Config{}, errors.New("AWS_REGION, AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is missing")
+	cfg := aws.Config{Region: env("AWS_REGION")}
+	id, key, address := env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"), env("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+	switch {
+	case cfg.Region == "":
+		return aws.Config{}, errors.New("AWS_REGION is missing")
+	case address != "":
+		if !trusted(address) {
+			return aws.Config{}, errors.New("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor on this machine")
+		}
+		cfg.Credentials = aws.NewCredentialsCache(endpointcreds.New(address, func(o *endpointcreds.Options) {
+			o.AuthorizationToken = env("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+		}), func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = 5 * time.Minute })
+	case id == "" || key == "":
+		return aws.Config{}, errors.New("AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is missing, and so is AWS_CONTAINER_CREDENTIALS_FULL_URI")
+	default:
+		cfg.Credentials = credentials.NewStaticCredentialsProvider(id, key, env("AWS_SESSION_TOKEN"))
 	}
-	return aws.Config{
-		Region: region, Credentials: credentials.NewStaticCredentialsProvider(id, key, env("AWS_SESSION_TOKEN")),
-	}, nil
+	return cfg, nil
 }
 
-// Client returns the client of the table.
-func Client(cfg config.Base, sdk aws.Config) *dynamodb.Client {
-	return dynamodb.NewFromConfig(sdk, store.Configure(cfg.Endpoint))
+// trusted reports whether an address may be asked for credentials with the authorization token: by https,
+// or on this machine.
+func trusted(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "https" && u.Host != "" || u.Scheme == "http" && err == nil && ip.IsLoopback()
 }
 
 // Must returns the result of a constructor, and panics with its error, so that a function with a

@@ -17,9 +17,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"latchkey/pkg/compose"
+	"latchkey/pkg/config"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/invocation"
 )
@@ -32,13 +32,13 @@ var probes = map[string]func(){
 		compose.Start("probe", func([]string) (int, error) { return 0, errors.New("TABLE_NAME is missing") }, nothing)
 	},
 	"missing part": func() {
-		compose.Start("probe", fine, func(int, aws.Config) lambda.Handler {
-			return compose.Must(nothing(0, aws.Config{}), errors.New("no clock"))
+		compose.Start("probe", fine, func(int, compose.AWS) lambda.Handler {
+			return compose.Must(nothing(0, compose.AWS{}), errors.New("no clock"))
 		})
 	},
 	"no runtime": func() { compose.Start("probe", fine, nothing) },
 	"invocations": func() {
-		compose.Start("probe", fine, func(int, aws.Config) lambda.Handler {
+		compose.Start("probe", fine, func(int, compose.AWS) lambda.Handler {
 			return invocation.Handler(func(_ context.Context, payload json.RawMessage) (any, error) {
 				switch string(payload) {
 				case `"wrapped"`:
@@ -59,8 +59,8 @@ var probes = map[string]func(){
 	},
 }
 
-func fine([]string) (int, error)                    { return 0, nil }
-func nothing(int, aws.Config) (none lambda.Handler) { return none }
+func fine([]string) (int, error)                     { return 0, nil }
+func nothing(int, compose.AWS) (none lambda.Handler) { return none }
 
 // Breaks if operators and alarms cannot read why a function failed: the runtime of Lambda prints
 // plain text, with the name of a Go type such as wrapError.
@@ -84,7 +84,7 @@ func TestFunctionErrorsAreJSONLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFunctionErrorsAreJSONLines$")
-			command.Env = append(os.Environ(), "PROBE="+name, "AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=id", "AWS_SECRET_ACCESS_KEY=key")
+			command.Env = append(os.Environ(), "PROBE="+name, "AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=id", "AWS_SECRET_ACCESS_KEY=key", config.EndpointVariable+"=http://127.0.0.1:1")
 			var reported []string
 			if c.payloads != nil {
 				runtime := httptest.NewServer(&runtimeAPI{payloads: c.payloads, reported: &reported})

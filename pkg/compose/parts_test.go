@@ -2,10 +2,14 @@ package compose
 
 import (
 	"crypto/rand"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/clock"
@@ -103,6 +107,46 @@ func TestSDKConfig(t *testing.T) {
 			return complete[name]
 		}); err == nil {
 			t.Errorf("starts without %s", missing)
+		}
+	}
+}
+
+// Breaks if a process that outlives the credentials of its start is refused by the table some hours later, or
+// if its authorization token goes to another machine in the clear.
+func TestCredentialsFromAnAddress(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "the authorization token" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		asked++
+		lifetime := time.Minute // less than the window in which they are renewed
+		if asked > 1 {
+			lifetime = time.Hour
+		}
+		fmt.Fprintf(w, `{"AccessKeyId":"id%d","SecretAccessKey":"key","Token":"session","Expiration":%q}`,
+			asked, clock.System{}.Now().Add(lifetime).Format(time.RFC3339))
+	}))
+	defer server.Close()
+	env := map[string]string{
+		"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "of the start", "AWS_SECRET_ACCESS_KEY": "key",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI": server.URL, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "the authorization token",
+	}
+	get := func(name string) string { return env[name] }
+	cfg, err := sdkConfig(get)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"id1", "id2", "id2"} {
+		if got, err := cfg.Credentials.Retrieve(t.Context()); err != nil || got.AccessKeyID != want || got.SessionToken != "session" {
+			t.Errorf("%d: credentials of %q, %v; want those of %q", i, got.AccessKeyID, err, want)
+		}
+	}
+	for _, address := range []string{"http://credentials.example.test/", "http://192.0.2.7/", "ftp://127.0.0.1/", "127.0.0.1", "https://", "http://localhost.example.test/"} {
+		env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = address
+		if _, err := sdkConfig(get); err == nil {
+			t.Errorf("%s would be asked for credentials", address)
 		}
 	}
 }

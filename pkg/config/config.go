@@ -23,12 +23,15 @@ import (
 	"latchkey/pkg/sweep"
 )
 
+// EndpointVariable names the variable with another address of the table's engine than the region's. A
+// start reads it before it reads the others.
+const EndpointVariable = "DYNAMODB_ENDPOINT"
+
 // Base holds the variables that every function reads.
 type Base struct {
 	Stage string `env:"STAGE" envDefault:"prod"`
 	// Table is the DynamoDB table's name.
-	Table    string `env:"TABLE_NAME,required,notEmpty"`
-	Endpoint string `env:"DYNAMODB_ENDPOINT"`
+	Table string `env:"TABLE_NAME,required,notEmpty"`
 	// PublicURL is the address of the API for clients, without /api/v4. Without it, links start
 	// with the address of the gateway.
 	PublicURL string `env:"PUBLIC_URL"`

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/administration"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
@@ -274,4 +276,88 @@ func RevokeConsole(api *API, revoker *lifecycle.Revoker, accounts *directory.Fin
 		}
 		return done, nil
 	}
+}
+
+// A settingsPayload is a console payload of settings. Action decides which fields count.
+type settingsPayload struct {
+	Action string `json:"action"`
+
+	// set_feature, for everybody or for one project or group; clear_feature takes only the feature.
+	// An empty path is not an absent one: a script whose variable is unset must not switch for everybody.
+	Feature string  `json:"feature"`
+	Value   *bool   `json:"value"`
+	Project *string `json:"project"`
+	Group   *string `json:"group"`
+
+	// change_settings: an object of the parameters of PUT /application/settings
+	Settings *json.RawMessage `json:"settings"`
+}
+
+type clearedJSON struct {
+	Cleared bool   `json:"cleared"`
+	Feature string `json:"feature"`
+}
+
+// SettingsConsole returns the console of settings. set_feature switches a feature for everybody or for
+// one project or group, clear_feature lets its default apply again, and change_settings changes
+// settings, with the names and values of the API.
+func SettingsConsole(api *API, features *administration.Features, admin *administration.Administration) Console {
+	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
+		var p settingsPayload
+		if err := strict(raw, &p); err != nil {
+			return nil, err
+		}
+		for _, path := range []*string{p.Project, p.Group} {
+			if path != nil && *path == "" {
+				return nil, fmt.Errorf("%w (project or group is empty)", ErrEvent)
+			}
+		}
+		var done any
+		var err error
+		switch {
+		case p == (settingsPayload{Action: "set_feature", Feature: p.Feature, Value: p.Value}) && p.Value != nil:
+			done, err = setByConsole(ctx, by, features, p, administration.Names{})
+		case p == (settingsPayload{Action: "set_feature", Feature: p.Feature, Value: p.Value, Project: p.Project}) && p.Value != nil:
+			done, err = setByConsole(ctx, by, features, p, administration.Names{Projects: []string{*p.Project}})
+		case p == (settingsPayload{Action: "set_feature", Feature: p.Feature, Value: p.Value, Group: p.Group}) && p.Value != nil:
+			done, err = setByConsole(ctx, by, features, p, administration.Names{Groups: []string{*p.Group}})
+		case p == (settingsPayload{Action: "clear_feature", Feature: p.Feature}):
+			done, err = clearedJSON{true, p.Feature}, features.ClearByConsole(ctx, by.Request.ID, p.Feature)
+		case p == (settingsPayload{Action: "change_settings", Settings: p.Settings}) && p.Settings != nil:
+			done, err = api.changeByConsole(ctx, by, admin, *p.Settings)
+		default:
+			return nil, fmt.Errorf("%w (action is set_feature with feature, value and optionally project or group, clear_feature with feature, or change_settings with settings)", ErrEvent)
+		}
+		if err != nil {
+			return nil, consoleError(p.Action, err)
+		}
+		api.Log.Info("settings changed", "action", p.Action, "source", "console")
+		return done, nil
+	}
+}
+
+func setByConsole(ctx context.Context, by principal.Principal, features *administration.Features, p settingsPayload, names administration.Names) (flagJSON, error) {
+	flag, err := features.SetByConsole(ctx, by.Request.ID, p.Feature, *p.Value, names)
+	return flagWire(flag), err
+}
+
+func (api *API) changeByConsole(ctx context.Context, by principal.Principal, admin *administration.Administration, given json.RawMessage) (any, error) {
+	b := binder{params: params{}}
+	if err := b.params.addJSON(given); err != nil {
+		return nil, badInput{err}
+	}
+	for name := range b.params {
+		if !slices.Contains(settingNames, name) { // a misspelt setting must not be ignored
+			return nil, badInput{errors.New("settings has a name that is no setting")}
+		}
+	}
+	change, err := b.settingsChange()
+	if err != nil {
+		return nil, badInput{err}
+	}
+	s, err := admin.UpdateByConsole(ctx, by.Request.ID, change)
+	if err != nil {
+		return nil, err
+	}
+	return applicationSettingsWire(s, api.Clock.Now()), nil
 }

@@ -3,10 +3,12 @@ package scope
 import (
 	"bytes"
 	_ "embed" // Latchkey's own catalog is a file like an operator's
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"latchkey/pkg/exactjson"
 )
@@ -54,14 +56,34 @@ const AnyScope Scope = "*"
 var gitlab []byte
 
 // GitLab returns the catalog that ships with Latchkey: GitLab's scopes, and what they open below
-// /api/v4 and on every API behind the authorizer.
-func GitLab() *Catalog {
+// /api/v4 and on every API behind the authorizer. It is read once, because a function needs it twice
+// before its first answer, and without the checks of Load, which take longer than the rest of a start's
+// work; a test has made them.
+func GitLab() *Catalog { return shipped() }
+
+var shipped = sync.OnceValue(func() *Catalog {
+	var c Catalog
+	if err := json.Unmarshal(gitlab, &c); err != nil {
+		panic("scope: the catalog in the binary is broken: " + err.Error())
+	}
+	return &c
+})
+
+// ruleLines returns the lines of the rules in their file.
+func (c *Catalog) ruleLines() []int {
+	if c == shipped() {
+		return shippedLines()
+	}
+	return c.lines
+}
+
+var shippedLines = sync.OnceValue(func() []int {
 	c, err := Load(bytes.NewReader(gitlab))
 	if err != nil {
 		panic("scope: the catalog in the binary is broken: " + err.Error())
 	}
-	return c
-}
+	return c.lines
+})
 
 // maxFile is the size of the largest rules file, in bytes. What fits into a policy needs a small part of it.
 const maxFile = 1 << 20

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -568,4 +569,29 @@ func FuzzLoadCatalog(f *testing.F) {
 			t.Errorf("changes when it is loaded again: %s, %s", again, third)
 		}
 	})
+}
+
+// Breaks if the catalog that ships has a fault. A function's start reads it without the checks of Load.
+func TestShippedCatalogPassesEveryCheck(t *testing.T) {
+	text, err := os.ReadFile("gitlab.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked, err := scope.Load(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := asJSON(t, scope.GitLab()), asJSON(t, checked)
+	if got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func asJSON(t *testing.T, c *scope.Catalog) string {
+	t.Helper()
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -54,8 +54,8 @@ func (c *Catalog) Explain(set Set, reach Reach, method, path string) Explanation
 			continue
 		}
 		line := 0
-		if i < len(c.lines) {
-			line = c.lines[i]
+		if lines := c.ruleLines(); i < len(lines) {
+			line = lines[i]
 		}
 		e.Readings = append(e.Readings, Reading{rule, line, misses})
 	}

@@ -44,9 +44,9 @@ func corpus(t testing.TB) []spelled {
 
 // withLoosePaths is the shipped catalog with loose paths.
 func withLoosePaths(patterns ...string) *scope.Catalog {
-	c := scope.GitLab()
+	c := *scope.GitLab()
 	c.LoosePaths = patterns
-	return c
+	return &c
 }
 
 // Breaks if a path that gateway and backend read in two ways reaches a rule.

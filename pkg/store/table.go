@@ -21,8 +21,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
@@ -83,27 +81,6 @@ func Open(client *dynamodb.Client, name string, opts Options) *Table {
 	return &Table{
 		Journal:   Journal{Reader: Reader{client: callsOf(client), name: name, opts: opts}, events: audit.NewIDs(), instant: clock.Instant},
 		retention: &keptRetention{},
-	}
-}
-
-// maxBackoff is the longest wait between two attempts. The SDK's own 20 seconds suit programs for
-// which nobody waits.
-const maxBackoff = 300 * time.Millisecond
-
-// Configure returns the options of a client: few, short attempts, because callers of an authorizer
-// prefer an early answer. Three attempts of a second each stay below API Gateway's 29 seconds and
-// the authorizer's own timeout. endpoint overrides the region's engine, or is "".
-func Configure(endpoint string) func(*dynamodb.Options) {
-	return func(o *dynamodb.Options) {
-		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
-			s.MaxAttempts, s.MaxBackoff = 3, maxBackoff
-		})
-		if client, ours := o.HTTPClient.(*awshttp.BuildableClient); ours {
-			o.HTTPClient = client.WithTimeout(time.Second)
-		}
-		if endpoint != "" {
-			o.BaseEndpoint = &endpoint
-		}
 	}
 }
 

@@ -80,6 +80,10 @@ print(json.dumps(Translator({}, Parser()).translate(yaml_parse(open(sys.argv[1])
 		case "AWS::ApiGatewayV2::Api":
 			got.HTTP = openAPI(at[map[string]any](body, "components", "securitySchemes", "Latchkey"))
 			routes(got.Routes, "http", body)
+		case "AWS::Lambda::Permission": // one for each API would fill the policy of the authorizer
+			if at[string](resource, "Properties", "FunctionName", "Ref") == "LatchkeyAuthorizerArn" {
+				t.Error("a permission to call the authorizer is for one API")
+			}
 		}
 	}
 	compare(t, got)

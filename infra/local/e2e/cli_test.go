@@ -169,6 +169,7 @@ func TestOperatorIsToldWhatIsWrong(t *testing.T) {
 		return path
 	}
 	const words = "event is neither a request from API Gateway nor a console payload of this function; see events/ for samples"
+	const settingsWords = " (action is set_feature with feature, value and optionally project or group, clear_feature with feature, or change_settings with settings)"
 	for name, test := range map[string]struct{ function, payload, message string }{
 		"unknown scope":  {"issue", sampleFile(t, "issue", "console-scope-unknown"), "create_token: scopes: scope unknown"},
 		"misspelt field": {"issue", file(`{"action":"create_token","user":"root"}`), words + "\n" + `unknown field "user"`},
@@ -176,8 +177,13 @@ func TestOperatorIsToldWhatIsWrong(t *testing.T) {
 		"value in use":   {"issue", file(fmt.Sprintf(`{"action":"create_token","username":"root","name":"x","scopes":["api"],"value":%q}`, localtest.AdminBearer)), "create_token: value: conflict: taken"},
 		"value that is too short": {"issue", file(`{"action":"create_token","username":"root","name":"x","scopes":["api"],"value":"short"}`),
 			"create_token: value: bearer malformed (20 to 255 printable ASCII characters without spaces, and no prefix of generated ones)"},
-		"username of nobody":      {"issue", file(`{"action":"create_token","username":"nobody","name":"x","scopes":["api"]}`), "create_token: username: not found"},
-		"token that is not there": {"revoke", file(`{"action":"revoke_token","id":4194399}`), "revoke_token: not found"},
+		"username of nobody":        {"issue", file(`{"action":"create_token","username":"nobody","name":"x","scopes":["api"]}`), "create_token: username: not found"},
+		"setting out of its limits": {"settings", sampleFile(t, "settings", "console-impossible-setting-is-refused"), "change_settings: invalid max_personal_access_token_lifetime"},
+		"setting that is none":      {"settings", sampleFile(t, "settings", "console-misspelt-setting-is-refused"), "change_settings: settings has a name that is no setting"},
+		"no setting":                {"settings", file(`{"action":"change_settings"}`), words + settingsWords},
+		"switch without a value":    {"settings", file(`{"action":"set_feature","feature":"resource_access_token"}`), words + settingsWords},
+		"switch for two":            {"settings", file(`{"action":"set_feature","feature":"resource_access_token","value":true,"project":"a/b","group":"a"}`), words + settingsWords},
+		"token that is not there":   {"revoke", file(`{"action":"revoke_token","id":4194399}`), "revoke_token: not found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,5 +198,49 @@ func TestOperatorIsToldWhatIsWrong(t *testing.T) {
 				t.Errorf("%+v\nwant the message %q", result, test.message)
 			}
 		})
+	}
+}
+
+// Breaks if an operator without a token cannot switch a feature for one group or change a setting, if such a
+// change does something else than one by the API, or if it leaves no trace.
+func TestOperatorChangesSettingsByConsole(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	want(t, w, localtest.AdminBearer, "POST", "/api/v4/groups", `{"name":"acme","path":"acme"}`, http.StatusCreated)
+	invoke := func(sample string) string {
+		result := invokeByHTTP(t, w, "settings", sampleFile(t, "settings", sample))
+		if result.StatusCode != http.StatusOK || result.FunctionError != "" {
+			t.Fatalf("%s: %+v", sample, result)
+		}
+		return result.payload
+	}
+	attempt := func(status int) {
+		want(t, w, localtest.AdminBearer, "POST", "/api/v4/groups/acme/access_tokens", `{"name":"x","scopes":["api"],"access_level":30,"expires_at":"2026-04-19"}`, status)
+	}
+	attempt(http.StatusCreated)
+	// The group of the sample is there by now.
+	if got := invoke("console-set-feature-for-unknown-group-is-refused"); !strings.Contains(got, `"state":"conditional"`) || !strings.Contains(got, `"Group:`) {
+		t.Errorf("switched for a group: %s", got)
+	}
+	attempt(http.StatusBadRequest)
+	invoke("console-clear-feature")
+	attempt(http.StatusCreated)
+	invoke("console-set-feature")
+	attempt(http.StatusBadRequest)
+	shown := want(t, w, localtest.AdminBearer, "GET", "/api/v4/features", "", http.StatusOK)
+	if !strings.Contains(shown, `"state":"off"`) {
+		t.Errorf("features: %s", shown)
+	}
+	changed := invoke("console-change-settings")
+	shown = want(t, w, localtest.AdminBearer, "GET", "/api/v4/application/settings", "", http.StatusOK)
+	if strings.TrimSpace(shown) != strings.TrimSpace(changed) || !strings.Contains(shown, `"max_personal_access_token_lifetime":90`) {
+		t.Errorf("changed to %s, shown as %s", changed, shown)
+	}
+	if planned := w.Plans.All(); len(planned) != 1 {
+		t.Errorf("planned lifetime runs: %v", planned)
+	}
+	trail := want(t, w, localtest.AdminBearer, "GET", "/api/v4/audit_events?per_page=100", "", http.StatusOK)
+	if n := strings.Count(trail, `"source":"console"`); n < 4 {
+		t.Errorf("%d events of the console in %s", n, trail)
 	}
 }

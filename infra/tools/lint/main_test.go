@@ -118,10 +118,18 @@ var cases = []struct {
 		"rapid/go.mod":            "module pgregory.net/rapid",
 		"rapid/r.go":              "package rapid\nimport _ \"fmt\"",
 		"pkg/store/s.go":          "package store\nimport _ \"pgregory.net/rapid\"",
-		"pkg/clock/c.go":          "package clock",
+		"pkg/clock/c.go":          "package clock\nimport _ \"time\"",
+		"pkg/trail/t.go":          "package trail\nimport _ \"testing/fstest\"",
+		"infra/cloud/c.go":        "package cloud",
 		"functions/issue/main.go": "package main\nimport _ \"latchkey/pkg/store\"\nfunc main() {}",
 		"functions/clean/main.go": "package main\nimport _ \"latchkey/pkg/clock\"\nfunc main() {}",
-	}, []string{"functions/issue/main.go:1: links pgregory.net/rapid, which is for tests and local runs, through latchkey/pkg/store"}},
+		"functions/leaks/main.go": "package main\nimport _ \"latchkey/infra/cloud\"\nfunc main() {}",
+		"functions/web/main.go":   "package main\nimport _ \"latchkey/pkg/trail\"\nfunc main() {}",
+	}, []string{
+		"functions/issue/main.go:1: links pgregory.net/rapid, which is for tests and local runs, through latchkey/pkg/store",
+		"functions/leaks/main.go:1: links latchkey/infra/cloud, which is for tests and local runs, through latchkey/functions/leaks",
+		"functions/web/main.go:1: links testing/fstest, which is for tests and local runs, through latchkey/pkg/trail",
+	}},
 
 	{"function links what is another one's", reachableModules, map[string]string{
 		"go.mod":                       "module latchkey\ngo 1.26",
@@ -360,4 +368,16 @@ func write(t *testing.T, files map[string]string) string {
 		}
 	}
 	return root
+}
+
+// Breaks if a deployed function contains a library of tests or of the local run. The rule of `make lint`, so that
+// `make test` shows it as well.
+func TestFunctionsContainOnlyWhatMayBeDeployed(t *testing.T) {
+	faults, err := reachableModules(module{root: filepath.Join("..", "..", "..")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faults {
+		t.Error(f)
+	}
 }

@@ -3,7 +3,6 @@ package authorizer
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"latchkey/pkg/authorizer"
 	"latchkey/pkg/compose"
@@ -14,8 +13,8 @@ import (
 // Main starts the function.
 func Main() {
 	const function = "authorizer"
-	compose.Start(function, config.ReadAuthorizer, func(cfg config.Authorizer, sdk aws.Config) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), cfg)
+	compose.Start(function, config.ReadAuthorizer, func(cfg config.Authorizer, sdk compose.AWS) lambda.Handler {
+		return Handler(compose.New(function, cfg.Common, sdk.Table), cfg)
 	})
 }
 

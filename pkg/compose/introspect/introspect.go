@@ -8,7 +8,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"latchkey/pkg/compose"
 	"latchkey/pkg/config"
@@ -23,8 +22,8 @@ var errEvent = errors.New("event is not a request from API Gateway; see events/ 
 // Main starts the function.
 func Main() {
 	const function = "introspect"
-	compose.Start(function, config.ReadIntrospect, func(cfg config.Introspect, sdk aws.Config) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), cfg)
+	compose.Start(function, config.ReadIntrospect, func(cfg config.Introspect, sdk compose.AWS) lambda.Handler {
+		return Handler(compose.New(function, cfg.Common, sdk.Table), cfg)
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
@@ -25,9 +24,9 @@ const function = "leakmails"
 
 // Main starts the function.
 func Main() {
-	compose.Start(function, config.ReadLeakMails, func(cfg config.LeakMails, sdk aws.Config) lambda.Handler {
-		mail := sesv2.NewFromConfig(sdk, notify.Configure(cfg.SESEndpoint))
-		return Deployment{Config: cfg, Table: compose.Client(cfg.Base, sdk), Mail: mail, Clock: clock.System{}, Log: telemetry.Logger(function)}.Handler()
+	compose.Start(function, config.ReadLeakMails, func(cfg config.LeakMails, sdk compose.AWS) lambda.Handler {
+		mail := sesv2.NewFromConfig(sdk.Config, notify.Configure(cfg.SESEndpoint))
+		return Deployment{Config: cfg, Table: sdk.Table, Mail: mail, Clock: clock.System{}, Log: telemetry.Logger(function)}.Handler()
 	})
 }
 

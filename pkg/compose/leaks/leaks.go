@@ -4,7 +4,6 @@ package leaks
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"latchkey/pkg/compose"
@@ -18,9 +17,9 @@ import (
 // Main starts the function.
 func Main() {
 	const function = "leaks"
-	compose.Start(function, config.ReadLeaks, func(cfg config.Leaks, sdk aws.Config) lambda.Handler {
-		client := sqs.NewFromConfig(sdk, sender.Configure(cfg.SQSEndpoint))
-		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), Queue(cfg, client))
+	compose.Start(function, config.ReadLeaks, func(cfg config.Leaks, sdk compose.AWS) lambda.Handler {
+		client := sqs.NewFromConfig(sdk.Config, sender.Configure(cfg.SQSEndpoint))
+		return Handler(compose.New(function, cfg.Common, sdk.Table), Queue(cfg, client))
 	})
 }
 

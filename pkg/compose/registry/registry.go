@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"latchkey/pkg/compose"
 	"latchkey/pkg/config"
@@ -26,8 +25,8 @@ var errEvent = errors.New("event is not a request from API Gateway; see events/ 
 // Main starts the function.
 func Main() {
 	const function = "registry"
-	compose.Start(function, config.ReadRegistry, func(cfg config.Registry, sdk aws.Config) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), cfg)
+	compose.Start(function, config.ReadRegistry, func(cfg config.Registry, sdk compose.AWS) lambda.Handler {
+		return Handler(compose.New(function, cfg.Common, sdk.Table), cfg)
 	})
 }
 

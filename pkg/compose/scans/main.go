@@ -2,7 +2,6 @@ package scans
 
 import (
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
 	"latchkey/pkg/compose"
@@ -21,8 +20,8 @@ func Expired() { start(sweep.Expired, config.ReadScan) }
 func Lifetime() { start(sweep.Lifetime, config.ReadLifetime) }
 
 func start(kind sweep.Kind, read func(environ []string) (config.Scan, error)) {
-	compose.Start(string(kind), read, func(cfg config.Scan, sdk aws.Config) lambda.Handler {
-		mail := sesv2.NewFromConfig(sdk, notify.Configure(cfg.SESEndpoint))
-		return New(cfg, compose.Client(cfg.Base, sdk), mail).Handler(kind)
+	compose.Start(string(kind), read, func(cfg config.Scan, sdk compose.AWS) lambda.Handler {
+		mail := sesv2.NewFromConfig(sdk.Config, notify.Configure(cfg.SESEndpoint))
+		return New(cfg, sdk.Table, mail).Handler(kind)
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/compose"
@@ -21,8 +20,8 @@ import (
 // Main starts the function.
 func Main() {
 	const function = "settings"
-	compose.Start(function, config.ReadSettings, func(cfg config.Settings, sdk aws.Config) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk)))
+	compose.Start(function, config.ReadSettings, func(cfg config.Settings, sdk compose.AWS) lambda.Handler {
+		return Handler(compose.New(function, cfg.Common, sdk.Table), planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk.Config)))
 	})
 }
 
@@ -30,8 +29,9 @@ func Main() {
 func Handler(d compose.Deployment, planner administration.Planner) lambda.Handler {
 	table := d.Table()
 	events := compose.Must(trail.New(trail.Parts{Store: &table.Reader, Reader: &table.Reader, Projects: &table.Reader, Clock: d.Clock}))
-	return gitlabapi.Lambda(gitlabapi.Settings(management.API(d), planning.Features(d, table), planning.Administration(d, table, planner), events,
-		management.Finder(d, &table.Reader), Graph{}), nil)
+	api, features, admin := management.API(d), planning.Features(d, table), planning.Administration(d, table, planner)
+	return gitlabapi.Lambda(gitlabapi.Settings(api, features, admin, events, management.Finder(d, &table.Reader), Graph{}),
+		gitlabapi.SettingsConsole(api, features, admin))
 }
 
 // A Graph implements gitlabapi.Graph with package graphql, which only this function links.

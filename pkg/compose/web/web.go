@@ -9,7 +9,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/compose"
@@ -29,8 +28,8 @@ var errEvent = errors.New("event is not a request from API Gateway; see events/ 
 // Main starts the function.
 func Main() {
 	const function = "web"
-	compose.Start(function, config.ReadWeb, func(cfg config.Web, sdk aws.Config) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, compose.Client(cfg.Base, sdk)), cfg, planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk)))
+	compose.Start(function, config.ReadWeb, func(cfg config.Web, sdk compose.AWS) lambda.Handler {
+		return Handler(compose.New(function, cfg.Common, sdk.Table), cfg, planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk.Config)))
 	})
 }
 
