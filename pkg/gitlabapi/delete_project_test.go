@@ -1,6 +1,8 @@
 package gitlabapi_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +12,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/audit"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
@@ -393,5 +397,52 @@ func TestReadsDuringADeletion(t *testing.T) {
 			}
 			w.connect(sound)
 		}
+	}
+}
+
+// The function stops before its time is up, answers 503, and the same request goes on.
+func TestDeletionThatRunsOutOfTime(t *testing.T) {
+	t.Parallel()
+	send := func(ctx context.Context, w *world) int {
+		t.Helper()
+		out, err := gitlabapi.Lambda(w.function("revoke"), nil).Invoke(ctx, raw(t, deleting.event(w)))
+		check(t, err)
+		var reply struct{ StatusCode int }
+		check(t, json.Unmarshal(out, &reply))
+		return reply.StatusCode
+	}
+	w := newWorld(t)
+	guarded(t, w)
+	before := w.snapshot(t)
+	late, cancel := context.WithTimeout(t.Context(), 5*time.Second) // less than the function leaves to itself
+	defer cancel()
+	if got := send(late, w); got != http.StatusServiceUnavailable {
+		t.Errorf("without time: %d", got)
+	}
+	if w.snapshot(t) != before {
+		t.Error("without time, something changed")
+	}
+	for _, n := range []int{2, 6, 12, 16} {
+		w := newWorld(t)
+		guarded(t, w)
+		sound, seen := w.client, 0
+		ctx, cancel := context.WithCancel(t.Context())
+		w.breakEngine(func(operation string) bool {
+			if operation == "TransactWriteItems" {
+				if seen++; seen == n {
+					cancel()
+				}
+			}
+			return false
+		})
+		if got := send(ctx, w); got != http.StatusServiceUnavailable {
+			t.Errorf("stopped at write %d: %d", n, got)
+		}
+		w.connect(sound)
+		if got := send(t.Context(), w); got != http.StatusAccepted {
+			t.Errorf("again, after write %d: %d", n, got)
+		}
+		w.wantDeleted(t, fmt.Sprintf("out of time at write %d", n))
+		cancel()
 	}
 }

@@ -116,6 +116,7 @@ const (
 // one would do something other than requested, such as acting without sudo.
 var exactNames = []string{
 	"sudo", "private_token", "access_token", "bearer_token", "scopes", "granular_scopes", "access_level", "expires_at", "allowed_cidrs",
+	"overlap_seconds", "family", "admin", "external", "can_create_group",
 }
 
 // named returns the parameter that a name in a form means, and what the brackets behind it say: "" for

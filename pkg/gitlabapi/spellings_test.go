@@ -81,6 +81,8 @@ func TestSpellingsOfParameters(t *testing.T) {
 		"networks as an object":                       {form("name=n&scopes[]=api&allowed_cidrs[a]=10.0.0.0/8"), "allowed_cidrs is invalid"},
 		"a network with bits behind its length":       {form("name=n&scopes[]=api&allowed_cidrs=10.0.0.5/8"), "allowed_cidrs has a block with bits behind its length (did you mean 10.0.0.0/8?)"},
 		"networks in capitals":                        {form("name=n&scopes[]=api&Allowed_CIDRs[]=10.0.0.0/8"), "allowed_cidrs is misspelled"},
+		"the family in capitals":                      {request{function: "revoke", method: "DELETE", target: "/api/v4/personal_access_tokens/self?Family=true", bearer: "owner"}, "family is misspelled"},
+		"a rank as a list":                            {request{function: "directory", method: "PUT", target: "/api/v4/users/3", bearer: "root", form: "admin[]=false"}, "admin is invalid"},
 		"a day as a list":                             {form("name=n&scopes[]=api&expires_at[]=2026-06-02"), "expires_at is invalid"},
 		"a day in another form":                       {form("name=n&scopes[]=api&expires_at=02.06.2026"), badDay},
 		"a day with a zone without a colon":           {object(`{"name":"n","scopes":["api"],"expires_at":"2026-06-02T00:00:00+0000"}`), ""},

@@ -119,6 +119,13 @@ func audited() []write {
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.LinkIdentity(ctx, u, who, e) },
 				func(t *testing.T) { wantEqual(t, "identity", f.Fresh(t, u).Identity, who) }
 		}},
+		write{"unlink an identity", "UnlinkIdentity", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			u := f.AddAccount(t)
+			wantErr(t, f, f.Store.LinkIdentity(t.Context(), u, identity(), storetest.Event), nil)
+			u = f.Fresh(t, u)
+			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.UnlinkIdentity(ctx, u, e) },
+				func(t *testing.T) { wantEqual(t, "identity", f.Fresh(t, u).Identity, account.Identity{}) }
+		}},
 		write{"end sessions", "EndSessions", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			u := f.AddAccount(t)
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.EndSessions(ctx, u.ID, 0, e) },
