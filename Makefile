@@ -21,7 +21,9 @@ CRANE         := $(TOOLS)/bin/crane-$(CRANE_VERSION)
 VENV          := $(TOOLS)/venv
 ENGINE        := $(TOOLS)/dynamodb-local
 NPM           := $(TOOLS)/npm
+BROWSER       := $(TOOLS)/browser
 NODE          := $(TOOLS)/node
+CLIENTS       := $(TOOLS)/clients
 PROXIES       := $(TOOLS)/proxies
 SAM           := $(TOOLS)/sam
 CDK           := $(TOOLS)/cdk
@@ -69,7 +71,7 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 .PHONY: acceptance
 acceptance: export CRANE := $(CRANE)
 acceptance: export REGISTRY := $(REGISTRY)
-acceptance: needs-acceptance tools $(PROXIES)/.installed $(CDK)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
+acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed $(CLIENTS)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
 	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
@@ -118,6 +120,10 @@ explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api 
 .PHONY: golden
 golden: tools ## rewrite the golden files; review the diff like code
 	UPDATE_GOLDEN=1 go test -count=1 $$(find ./pkg ./functions ./infra -path '*/testdata/golden' -type d | sed 's|/testdata/golden$$||')
+
+.PHONY: screenshots
+screenshots: needs-acceptance tools $(BROWSER)/.installed ## make the images of docs/images again; look at them
+	UPDATE_SCREENSHOTS=1 go test $(TEST_FLAGS) -count=1 -tags acceptance ./infra/acceptance/page -run TestEverythingWithAScript
 
 .PHONY: tools
 tools: needs-test $(ENGINE)/.installed $(VENV)/.installed $(NPM)/.installed $(GITLEAKS) ## install what the tests need, under .tools
@@ -177,13 +183,13 @@ $(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	$(PIP) --requirement $<
 	touch $@
 
-$(PROXIES)/.installed $(SAM)/.installed: $(TOOLS)/%/.installed: infra/tools/requirements-%.txt | needs-lint
+$(PROXIES)/.installed $(CLIENTS)/.installed $(SAM)/.installed: $(TOOLS)/%/.installed: infra/tools/requirements-%.txt | needs-lint
 	rm -rf $(@D)
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-$(NPM)/.installed $(CDK)/.installed: $(TOOLS)/%/.installed: infra/tools/%/package.json infra/tools/%/package-lock.json | needs-test node
+$(NPM)/.installed $(BROWSER)/.installed $(CDK)/.installed: $(TOOLS)/%/.installed: infra/tools/%/package.json infra/tools/%/package-lock.json | needs-test node
 	rm -rf $(@D)
 	mkdir -p $(@D)
 	cp $^ $(@D)

@@ -1,4 +1,4 @@
-// Command revoke revokes tokens: DELETE /api/v4/personal_access_tokens/{id} and its siblings, and
+// Command revoke revokes tokens, and deletes projects and groups with theirs: DELETE /api/v4/personal_access_tokens/{id} and its siblings, and
 // the console payloads that need no token.
 package main
 

@@ -62,7 +62,7 @@ func TestProductTemplate(t *testing.T) {
 			}
 		}
 	})
-	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens, and accounts.
+	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens, accounts and projects.
 	deleting := []string{"directory", "expired", "issue", "leaks", "lifetime", "revoke", "web"}
 	settings := Permission{Action: "dynamodb:DeleteItem", Keys: "SETTINGS"} // switches of features can be set again
 	posts := Permission{Action: "dynamodb:DeleteItem", Keys: "POST#*"}      // a post goes with its mail
@@ -107,7 +107,7 @@ func TestProductTemplate(t *testing.T) {
 				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
 			"issue":     slices.Concat(ends, within("DeleteItem", "IDENTITY#*"), within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
 			"web":       append(slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*", "SETTINGS")), settings),
-			"revoke":    slices.Clone(ends),
+			"revoke":    slices.Concat(ends, within("DeleteItem", "PATH#*")), // deletes projects with their tokens
 			"leaks":     slices.Clone(ends),
 			"lifetime":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
 			"expired":   slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),

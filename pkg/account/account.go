@@ -21,6 +21,8 @@ type Account struct {
 	Admin    bool
 	Bot      bool
 	External bool
+	// NoGroups says that the account makes no groups at the root.
+	NoGroups bool
 	// Noted says that administrators keep a note about the account. Note is its text, which may be
 	// long, so most reads leave it empty.
 	Noted     bool

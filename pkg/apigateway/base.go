@@ -3,7 +3,7 @@ package apigateway
 import "strings"
 
 // ownPaths are the paths below which Latchkey serves requests, from the root of the API.
-var ownPaths = []string{"/api/v4/", "/-/", "/auth/", "/oauth/", "/jwt/"}
+var ownPaths = []string{"/api/v4/", "/api/graphql/", "/-/", "/auth/", "/oauth/", "/jwt/"}
 
 // CutBase splits the path of a request to Latchkey into the base path of a custom domain's mapping,
 // or the stage, and the path from the root of the API. An event does not name its mapping: the base

@@ -18,6 +18,8 @@
 //	identity taken from an account      IdentityUnlinked
 //	sessions ended by signing out       SignedOut
 //	project or group created            ProjectCreated, GroupCreated
+//	project or group changed            ProjectUpdated, GroupUpdated for each attribute
+//	project or group closed, deleted    ProjectClosed, GroupClosed, then ProjectDeleted, GroupDeleted
 //	member added, removed               MemberAdded, MemberRemoved
 //	member changed                      MemberUpdated for each attribute
 //	settings changed                    SettingsUpdated for each setting
@@ -25,7 +27,7 @@
 //
 // A bot's account and membership live and end with its token, so the token's event covers them.
 // ProjectCreated covers a project's first owner. Deleting an account writes a MemberRemoved for
-// each of its projects. Events about refusals, sudo and signing in belong to no change. The last use
+// each of its projects, and deleting a project one for each of its members. Events about refusals, sudo and signing in belong to no change. The last use
 // of a token, the marks of mails and the progress of scans change nobody's rights and have no event.
 package audit
 
@@ -80,6 +82,12 @@ const (
 	AccountActivated     Name = "user_activated"
 	ProjectCreated       Name = "project_created"
 	GroupCreated         Name = "group_created"
+	ProjectUpdated       Name = "project_updated"
+	GroupUpdated         Name = "group_updated"
+	ProjectClosed        Name = "project_deletion_marked"
+	GroupClosed          Name = "group_deletion_marked"
+	ProjectDeleted       Name = "project_destroyed"
+	GroupDeleted         Name = "group_destroyed"
 	MemberAdded          Name = "member_created"
 	MemberUpdated        Name = "member_updated"
 	MemberRemoved        Name = "member_destroyed"

@@ -21,6 +21,7 @@ type Change struct {
 	Note     *string
 	Admin    *bool
 	External *bool
+	NoGroups *bool
 }
 
 var (
@@ -74,9 +75,16 @@ func (d *Directory) update(ctx context.Context, by principal.Principal, id accou
 	set(&after.Note, change.Note)
 	set(&after.Admin, change.Admin)
 	set(&after.External, change.External)
-	if err := (Candidate{Username: after.Username, Name: after.Name, Email: after.Email, Note: after.Note}).check(); err != nil {
+	set(&after.NoGroups, change.NoGroups)
+	c := Candidate{Username: after.Username, Name: after.Name, Email: after.Email, Note: after.Note}
+	err = c.check()
+	if broken, ok := errors.AsType[fault.Breaches](err); ok && after.Email == before.Email && len(broken.Of("email")) == len(broken) {
+		err, c.Email = nil, before.Email // an address from before there were these rules
+	}
+	if err != nil {
 		return account.Account{}, err
 	}
+	after.Email = c.Email
 	after.Noted = after.Note != ""
 	updated := changes(d.find.Clock.Now(), audit.By(by, audit.Admin), before, after)
 	if len(updated) == 0 {

@@ -35,6 +35,7 @@ func TestUpdate(t *testing.T) {
 		{"a note, and away again", directory.Change{Note: ptr("")}, func(u *account.Account) { u.Note = "" }},
 		{"a rank", directory.Change{Admin: ptr(true)}, func(u *account.Account) { u.Admin = true }},
 		{"external", directory.Change{External: ptr(true)}, func(u *account.Account) { u.External = true }},
+		{"no groups", directory.Change{NoGroups: ptr(true)}, func(u *account.Account) { u.NoGroups = true }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d, s := newDirectory(t)

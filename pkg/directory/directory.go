@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -111,6 +110,7 @@ type Candidate struct {
 	Note     string
 	Admin    bool
 	External bool
+	NoGroups bool
 }
 
 // maxNameLength is the longest username and name, in characters, as in GitLab.
@@ -140,15 +140,15 @@ func (d *Directory) create(ctx context.Context, by principal.Principal, c Candid
 	}
 	acct := account.Account{
 		Username: c.Username, Name: c.Name, Email: c.Email, Note: c.Note,
-		State: account.Active, Admin: c.Admin, External: c.External,
+		State: account.Active, Admin: c.Admin, External: c.External, NoGroups: c.NoGroups,
 		CreatedAt: d.find.Clock.Now(), CreatedBy: by.Asker(),
 		NextNumber: 1,
 	}
 	return d.store.CreateAccount(ctx, acct, audit.OfAccount(acct.CreatedAt, audit.By(by, audit.Admin), audit.AccountCreated, acct))
 }
 
-// check reports every rule that c breaks.
-func (c Candidate) check() error {
+// check reports every rule that c breaks, and brings its address to the form in which it is kept.
+func (c *Candidate) check() error {
 	var broken fault.Breaches
 	if strings.TrimSpace(c.Name) == "" {
 		broken.Add("name", fault.Blank, nil)
@@ -162,9 +162,11 @@ func (c Candidate) check() error {
 	if !validUsername(c.Username) {
 		broken.Add("username", fault.Malformed, nil)
 	}
-	if address, err := mail.ParseAddress(c.Email); err != nil || address.Address != c.Email || len(c.Email) > 254 { // RFC 5321 section 4.5.3.1.3
-		broken.Add("email", fault.Malformed, nil)
+	address, rule := mailAddress(c.Email)
+	if rule != "" {
+		broken.Add("email", rule, nil)
 	}
+	c.Email = address
 	return broken.Err()
 }
 
@@ -343,6 +345,9 @@ func (d *Finder) List(ctx context.Context, by principal.Principal, f Filter, s S
 }
 
 func (d *Finder) listAll(ctx context.Context, f Filter, s Sort, offset, limit int) ([]account.Account, int, error) {
+	if address, rule := mailAddress(f.Email); rule == "" {
+		f.Email = address
+	}
 	if f.Username != "" {
 		acct, err := d.find.Reader.AccountByName(ctx, f.Username)
 		if strings.EqualFold(f.Username, account.Ghost().Username) {

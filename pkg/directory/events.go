@@ -49,6 +49,19 @@ func made(at time.Time, by principal.Principal, view View, owner account.ID) aud
 	}
 }
 
+// projectEvent returns an event of a project, with the name for a project or for a group.
+func projectEvent(at time.Time, from audit.Origin, proj project.Project, ofProject, ofGroup audit.Name) audit.Event {
+	name := ofProject
+	if proj.Kind == project.KindGroup {
+		name = ofGroup
+	}
+	target := proj.FullPath
+	if target == "" {
+		target = proj.Path
+	}
+	return audit.Event{At: at, Name: name, Entity: audit.ProjectEntity(token.KindIn(proj.Kind), proj.ID), Origin: from, Target: target}
+}
+
 // memberEvent returns an event about a membership.
 func memberEvent(at time.Time, by principal.Principal, name audit.Name, proj project.Project, acct account.Account) audit.Event {
 	return audit.Event{
@@ -101,6 +114,7 @@ func changes(at time.Time, from audit.Origin, before, after account.Account) (ev
 		{"note", before.Note, after.Note, true},
 		{"admin", strconv.FormatBool(before.Admin), strconv.FormatBool(after.Admin), false},
 		{"external", strconv.FormatBool(before.External), strconv.FormatBool(after.External), false},
+		{"group_creation", strconv.FormatBool(!before.NoGroups), strconv.FormatBool(!after.NoGroups), false},
 	} {
 		if attribute.from == attribute.to {
 			continue

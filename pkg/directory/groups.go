@@ -21,10 +21,10 @@ type GroupCandidate struct {
 const maxDepth = 20
 
 // CreateGroup makes a group with the caller as its owner. A subgroup requires a Maintainer of the
-// group above. Bots and external accounts may not make groups. Errors: fault.Breaches,
+// group above. Bots and external accounts may not make groups, and accounts with NoGroups none at the root. Errors: fault.Breaches,
 // fault.ErrForbidden, project.ErrNoGroup.
 func (d *Directory) CreateGroup(ctx context.Context, by principal.Principal, c GroupCandidate) (View, error) {
-	if !mayMake(by) {
+	if !mayMake(by) || by.Account.NoGroups && c.Parent == 0 {
 		return View{}, fault.ErrForbidden
 	}
 	proj := project.Project{

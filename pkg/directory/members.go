@@ -215,6 +215,13 @@ func (d *Finder) manage(ctx context.Context, by principal.Principal, kind projec
 	return access, err
 }
 
+// CheckManager returns nil if the caller manages the project ref. Errors: those of principal.FindAccess,
+// fault.ErrForbidden.
+func (d *Finder) CheckManager(ctx context.Context, by principal.Principal, kind project.Kind, ref string) error {
+	_, err := d.manage(ctx, by, kind, ref)
+	return err
+}
+
 // An Addition is a membership to create.
 type Addition struct {
 	// Account is the account's id; if it is 0, Username names the account. Only administrators may
@@ -261,6 +268,8 @@ func (d *Directory) AddMember(ctx context.Context, by principal.Principal, kind 
 	switch err := d.store.AddMember(ctx, m, standing.Direct, added(now, by, access.Project, acct, m.Level)); {
 	case errors.Is(err, fault.ErrTaken):
 		return MemberView{}, ErrMemberExists
+	case errors.Is(err, project.ErrNoProject):
+		return MemberView{}, kind.Missing()
 	case errors.Is(err, fault.ErrNotFound):
 		return MemberView{}, ErrNoAccount
 	case err != nil:

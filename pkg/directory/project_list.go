@@ -3,6 +3,7 @@ package directory
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,9 @@ type ProjectStore interface {
 	// 0. It returns project.ErrPathTaken if the path is taken, and fault.ErrNotFound if the owner
 	// or the group above does not exist, and then writes nothing.
 	CreateProject(ctx context.Context, proj project.Project, owner account.ID, created audit.Event) (project.Project, error)
+	// UpdateProject writes the name, description and visibility of after. It returns fault.ErrMoved if
+	// the stored ones differ from before, or if the project is gone or being deleted.
+	UpdateProject(ctx context.Context, before, after project.Project, updated []audit.Event) error
 }
 
 // A Tree finds projects and groups by their position.
@@ -120,13 +124,18 @@ func (d *Finder) viewOf(ctx context.Context, proj project.Project, standing proj
 		l[m.Project] = m.LevelAt(now)
 	}
 	views, err := d.views(ctx, []project.Project{proj}, l)
-	if err != nil {
+	switch {
+	case err != nil:
 		return View{}, err
+	case len(views) == 0:
+		return View{}, proj.Kind.Missing()
+	default:
+		return views[0], nil
 	}
-	return views[0], nil
 }
 
-// views adds the details that a reply shows about each project, with two batches of reads for all.
+// views adds the details that a reply shows about each project, with two batches of reads for all. It
+// leaves out what was deleted since it was read, together with the groups above.
 func (d *Finder) views(ctx context.Context, projects []project.Project, l levels) ([]View, error) {
 	var groups []project.ID
 	var people []account.ID
@@ -147,19 +156,28 @@ func (d *Finder) views(ctx context.Context, projects []project.Project, l levels
 	if err != nil {
 		return nil, err
 	}
-	views := make([]View, len(projects))
-	for i, proj := range projects {
-		views[i] = View{
+	views := make([]View, 0, len(projects))
+	for _, proj := range projects {
+		view := View{
 			Project: proj, Owner: accts.author(proj.Owner), Creator: accts.author(proj.CreatedBy).ID,
 			Direct: l[proj.ID], Inherited: l.inherited(proj),
 		}
 		for _, id := range proj.Ancestors {
-			group, there := above[id]
-			if !there {
-				return nil, fmt.Errorf("%w: project %s lies in group %s, which is not there", fault.ErrCorrupt, proj.ID, id)
+			if group, there := above[id]; there {
+				view.Above = append(view.Above, group)
 			}
-			views[i].Above = append(views[i].Above, group)
 		}
+		if len(view.Above) < len(proj.Ancestors) {
+			switch _, err := d.find.Projects.Project(ctx, proj.ID); {
+			case errors.Is(err, fault.ErrNotFound):
+				continue
+			case err != nil:
+				return nil, err
+			default:
+				return nil, fmt.Errorf("%w: project %s lies in a group that is not there", fault.ErrCorrupt, proj.ID)
+			}
+		}
+		views = append(views, view)
 	}
 	return views, nil
 }
@@ -224,6 +242,23 @@ func (f ProjectFilter) matches(proj project.Project, l levels) bool {
 		proj.ID > f.After && (f.Before == 0 || proj.ID < f.Before)
 }
 
+// distance is how far a match is from the search: nearest are equal paths and names, then those that
+// start with it, then those that contain it.
+func (f ProjectFilter) distance(proj project.Project) int {
+	distance, search := 3, strings.ToLower(f.Search)
+	for _, text := range []string{strings.ToLower(proj.Path), strings.ToLower(proj.Name)} {
+		switch {
+		case text == search:
+			return 0
+		case strings.HasPrefix(text, search):
+			distance = min(distance, 1)
+		case strings.Contains(text, search):
+			distance = min(distance, 2)
+		}
+	}
+	return distance
+}
+
 // A ProjectSort is the order of a list, with ids as tie-break. The zero value is by descending id.
 type ProjectSort struct {
 	By        ProjectSortKey
@@ -239,6 +274,8 @@ const (
 	ProjectsByName
 	ProjectsByPath
 	ProjectsByCreation
+	// ProjectsBySimilarity puts the closest matches of a search first, and is ProjectsByID without one.
+	ProjectsBySimilarity
 )
 
 func (s ProjectSort) compare(a, b project.Project) int {
@@ -290,6 +327,24 @@ func (d *Finder) ListInGroup(ctx context.Context, by principal.Principal, ref st
 		return nil, 0, err
 	}
 	return d.listOf(ctx, by, ids, f, s, offset, limit)
+}
+
+// ListBelow is ListInGroup for everything in a group, however deep. It reads level by level, with one
+// request for each group.
+func (d *Finder) ListBelow(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, ref, d.find.Clock.Now())
+	if err != nil {
+		return nil, 0, err
+	}
+	ids := []project.ID{access.Project.ID}
+	for i := 0; i < len(ids); i++ {
+		below, err := d.find.Projects.InGroup(ctx, ids[i]) // a project has no children
+		if err != nil {
+			return nil, 0, err
+		}
+		ids = append(ids, below...)
+	}
+	return d.listOf(ctx, by, ids[1:], f, s, offset, limit)
 }
 
 // ListOfAccount is ListProjects for the projects in an account's namespace. Other people's accounts
@@ -391,6 +446,9 @@ func (d *Finder) page(ctx context.Context, projects []project.Project, l levels,
 		}
 	}
 	slices.SortFunc(matching, s.compare)
+	if s.By == ProjectsBySimilarity && f.Search != "" {
+		slices.SortStableFunc(matching, func(a, b project.Project) int { return cmp.Compare(f.distance(a), f.distance(b)) })
+	}
 	total := len(matching)
 	views, err := d.views(ctx, matching[min(offset, total):min(offset+limit, total)], l)
 	return views, total, err

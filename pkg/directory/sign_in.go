@@ -155,7 +155,14 @@ func (s *SignIns) find(ctx context.Context, request principal.Request, person Pe
 	if !person.EmailVerified || person.Email == "" {
 		return account.Account{}, ErrUnverified
 	}
+	given := person.Email
+	if address, rule := mailAddress(given); rule == "" {
+		person.Email = address
+	}
 	acct, err = s.parts.Reader.AccountByEmail(ctx, person.Email)
+	if errors.Is(err, fault.ErrNotFound) && person.Email != given { // from before addresses had one form
+		acct, err = s.parts.Reader.AccountByEmail(ctx, given)
+	}
 	switch {
 	case errors.Is(err, fault.ErrNotFound) && s.parts.Creates:
 		return s.create(ctx, request, person)
@@ -163,7 +170,7 @@ func (s *SignIns) find(ctx context.Context, request principal.Request, person Pe
 		return account.Account{}, ErrStranger
 	case err != nil:
 		return account.Account{}, err
-	case acct.Bot, !sameAddress(acct.Email, person.Email):
+	case acct.Bot, !sameAddress(acct.Email, person.Email) && !sameAddress(acct.Email, given):
 		return account.Account{}, ErrStranger
 	case acct.Identity != (account.Identity{}):
 		return account.Account{}, s.refuse(ctx, request, acct, ErrOtherIdentity)

@@ -22,6 +22,7 @@ const (
 	Blank      Rule = "blank"
 	TooLong    Rule = "too long" // Limit is the most characters
 	Malformed  Rule = "malformed"
+	NotASCII   Rule = "not ASCII"
 	Reserved   Rule = "reserved"
 	Taken      Rule = "taken"
 	NotInList  Rule = "not in the list"
@@ -31,6 +32,7 @@ const (
 	TooLate    Rule = "too late"  // Limit is the last day
 	OutOfRange Rule = "out of range"
 	TooDeep    Rule = "too deep"
+	Fixed      Rule = "fixed"
 	TooMany    Rule = "too many"
 	StartOf    Rule = "start of an earlier one"
 )

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net/http"
 
-	"latchkey/pkg/gateway/graphql"
+	"latchkey/pkg/graphql"
 	"latchkey/pkg/scope"
 )
 

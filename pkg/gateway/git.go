@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"latchkey/pkg/fault"
-	"latchkey/pkg/gateway/graphql"
+	"latchkey/pkg/graphql"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"

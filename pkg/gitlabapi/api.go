@@ -59,7 +59,7 @@ type handler func(c *call) error
 // A route is one method and path of the API.
 type route struct {
 	method string
-	path   string // below /api/v4, in the form of http.ServeMux
+	path   string // below /api/v4, in the form of http.ServeMux; one that starts with /api/ is whole
 	handle handler
 	// kind says whether the route is about projects or groups, "" for neither.
 	kind project.Kind
@@ -79,6 +79,9 @@ type route struct {
 	open bool
 	// creates says that the route makes tokens, which is throttled.
 	creates bool
+	// reads is for GraphQL, where the method does not tell whether a request only reads. It returns nil
+	// if it does.
+	reads func(c *call) error
 
 	requirement scope.Requirement
 }
@@ -92,7 +95,14 @@ const (
 	endsSoon = 30 * 24 * time.Hour
 )
 
-func (rt *route) String() string { return rt.method + " " + basePath + rt.path }
+func (rt *route) String() string { return rt.method + " " + rt.fullPath() }
+
+func (rt *route) fullPath() string {
+	if strings.HasPrefix(rt.path, "/api/") {
+		return rt.path
+	}
+	return basePath + rt.path
+}
 
 // serve returns the handler of one function, whose routes are own.
 func (api *API) serve(own []route) proxy.Handler {
@@ -100,7 +110,7 @@ func (api *API) serve(own []route) proxy.Handler {
 	for i := range own {
 		rt := &own[i]
 		if !rt.open {
-			rt.requirement = catalog.Require(rt.method, basePath+rt.path)
+			rt.requirement = catalog.Require(rt.method, rt.fullPath())
 		}
 		routes[rt.String()] = rt
 		mux.Handle(rt.String(), http.NotFoundHandler()) // the mux only finds the pattern
@@ -159,7 +169,7 @@ func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable stri
 var everyMethodByPath = sync.OnceValues(func() (*http.ServeMux, map[string][]string) {
 	mux, methods := http.NewServeMux(), map[string][]string{}
 	for _, rt := range everyRoute() {
-		path := basePath + rt.path
+		path := rt.fullPath()
 		if methods[path] == nil {
 			mux.Handle(path, http.NotFoundHandler())
 		}
@@ -235,7 +245,8 @@ func (c *call) authenticate() (principal.Principal, error) {
 func (c *call) admit(caller principal.Principal) error {
 	rt := c.route
 	switch {
-	case caller.By == nil && rt.requirement.Met(caller.Scopes) != nil:
+	case caller.By == nil && rt.reads != nil && !c.opens(caller.Scopes, caller.Token.Reach()),
+		caller.By == nil && rt.reads == nil && rt.requirement.Met(caller.Scopes) != nil:
 		return &insufficientScope{listed: rt.requirement.Listed}
 	case rt.adminOnly && !caller.Account.Admin:
 		return fault.ErrForbidden
@@ -285,6 +296,10 @@ func (c *call) normalise() error {
 		path.WriteByte('/')
 	}
 	base, own := apigateway.CutBase(path.String())
+	// As a pattern, /projects/user/{user_id} would be in conflict with /projects/{id}/members.
+	if user, found := strings.CutPrefix(own, basePath+"/projects/user/"); found && c.r.Method == http.MethodPost && strings.Trim(user, "0123456789") == "" {
+		own = basePath + "/users/" + user + "/projects"
+	}
 	if c.api.PublicURL == "" {
 		c.site += site(base)
 	}

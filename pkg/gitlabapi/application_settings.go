@@ -1,7 +1,10 @@
 package gitlabapi
 
 import (
+	_ "embed"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,12 +73,54 @@ func (api *settingsAPI) updateApplicationSettings(c *call) error {
 	return c.json(http.StatusOK, applicationSettingsWire(s, c.now))
 }
 
-func (b *binder) settingsChange() (settings.Change, error) {
-	given := 0
-	for _, name := range settingNames {
-		given += len(b.params[name])
+// gitlabSettings are the names of GitLab's settings, one in each line. Those that Latchkey does not have
+// are ignored, because clients send all that they know.
+//
+//go:embed gitlab_settings.txt
+var gitlabSettings string
+
+// honest are settings of GitLab about accounts, tokens and groups that Latchkey does not have, with
+// the only value that is true here. To accept another one would promise what nothing keeps.
+var honest = map[string]string{
+	"admin_mode": "false", "can_create_group": "true", "deactivate_dormant_users": "false", "deletion_adjourned_period": "0",
+	"disable_feed_token": "false", "disable_personal_access_tokens": "false", "domain_allowlist": "", "domain_denylist": "",
+	"domain_denylist_enabled": "false", "email_restrictions": "", "email_restrictions_enabled": "false", "instance_token_prefix": "",
+	"lock_memberships_to_ldap": "false", "lock_memberships_to_saml": "false", "require_admin_approval_after_user_signup": "false",
+	"require_admin_two_factor_authentication": "false", "require_two_factor_authentication": "false", "session_expire_delay": "",
+	"unique_ips_limit_enabled": "false", "user_default_external": "false",
+}
+
+// pretended returns the refusal of every parameter that is given with another value than the honest one,
+// or nil.
+func (b *binder) pretended(honest map[string]string) error {
+	refused := map[string][]string{}
+	for name, only := range honest {
+		lie := false
+		switch {
+		case slices.ContainsFunc(b.params[name], isList):
+			lie = b.params.has(name)
+		case only == "true" || only == "false":
+			truth := b.boolean(name)
+			lie = truth != nil && strconv.FormatBool(*truth) != only
+		default:
+			given := b.text(name)
+			lie = given != "" && given != only
+		}
+		if lie {
+			refused[name] = []string{"is not supported" + instead[name]}
+		}
 	}
-	if given == 0 {
+	if len(refused) == 0 {
+		return nil
+	}
+	return &wireError{"settings that are not supported", message(http.StatusBadRequest, refused)}
+}
+
+// instead says what to do in place of what is not supported.
+var instead = map[string]string{"disable_personal_access_tokens": ": block accounts instead"}
+
+func (b *binder) settingsChange() (settings.Change, error) {
+	if !slices.ContainsFunc(append(strings.Fields(gitlabSettings), settingNames...), func(name string) bool { return len(b.params[name]) > 0 }) {
 		return settings.Change{}, paramError(strings.Join(settingNames, ", ") + " are missing, at least one parameter must be provided")
 	}
 	change := settings.Change{
@@ -91,19 +136,12 @@ func (b *binder) settingsChange() (settings.Change, error) {
 	change.LastUsedInterval = b.seconds("last_used_interval_seconds")
 	change.RotationWindow = b.seconds("rotation_window_seconds")
 	b.boolean("service_access_tokens_expiration_enforced") // there are no service accounts
-	disabled := b.truth("disable_personal_access_tokens")
+	refused := b.pretended(honest)
 	if err := b.fault(); err != nil {
 		return settings.Change{}, err
 	}
-	if disabled {
-		return settings.Change{}, errDisabling
-	}
-	return change, nil
+	return change, refused
 }
-
-// errDisabling refuses a switch that has no meaning here.
-var errDisabling = &wireError{"disable_personal_access_tokens is not supported", message(http.StatusBadRequest,
-	map[string][]string{"disable_personal_access_tokens": {"is not supported: block accounts instead"}})}
 
 // days returns an optional number of days. Null, 0 and an empty text all mean
 // none, because the official Go client cannot send null.

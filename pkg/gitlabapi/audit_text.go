@@ -27,6 +27,7 @@ func entityType(wire string) audit.EntityType {
 // GitLab's.
 var wireNames = map[string]string{
 	"expires_on": "expires_at", "level": "access_level", "account": "user", "parent": "parent_id",
+	"group_creation":        "can_create_group",
 	settings.Lifetime:       "max_personal_access_token_lifetime",
 	settings.ExpiryRequired: "require_personal_access_token_expiry",
 	settings.ExpiryEnforced: "enforce_pat_expiration",
@@ -95,6 +96,12 @@ func auditText(e audit.Event) string {
 		return "Created project " + about
 	case audit.GroupCreated:
 		return "Created group " + about
+	case audit.ProjectUpdated, audit.GroupUpdated:
+		return fmt.Sprintf("Changed %s of %s %s", e.Change, e.Entity.Type, about)
+	case audit.ProjectClosed, audit.GroupClosed:
+		return fmt.Sprintf("Started to delete %s %s", e.Entity.Type, about)
+	case audit.ProjectDeleted, audit.GroupDeleted:
+		return fmt.Sprintf("Deleted %s %s", e.Entity.Type, about)
 	case audit.MemberAdded:
 		return fmt.Sprintf("Added a member to %s %s", e.Entity.Type, about)
 	case audit.MemberUpdated:

@@ -36,6 +36,7 @@ type call struct {
 	route   *route // nil for none
 	words   []row
 	unread  error // why the parameters could not be read
+	body    []byte
 
 	// For the log line. known may be a caller who is not admitted, or the owner of
 	// a refused bearer, so it never proves a right.
@@ -60,7 +61,7 @@ func (api *API) newCall(w http.ResponseWriter, r *http.Request, from proxy.Origi
 // path returns the value of the segment {name} of the route's path.
 func (c *call) path(name string) string {
 	given := strings.Split(c.r.URL.EscapedPath(), "/")
-	for i, part := range strings.Split(basePath+c.route.path, "/") {
+	for i, part := range strings.Split(c.route.fullPath(), "/") {
 		if part == "{"+name+"}" {
 			value, _ := url.PathUnescape(given[i]) // EscapedPath is a valid encoding
 			return value

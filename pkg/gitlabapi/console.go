@@ -187,6 +187,9 @@ func readSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, error) 
 		return spec, fmt.Errorf("scopes: %w", err)
 	}
 	if spec.Networks, err = networksOf(p.AllowedCIDRs); err != nil {
+		if typo, some := errors.AsType[*token.HostBits](err); some {
+			return spec, fmt.Errorf("allowed_cidrs: %s", hostBits(typo))
+		}
 		return spec, fmt.Errorf("allowed_cidrs: %w", err)
 	}
 	if p.ExpiresAt != "" {

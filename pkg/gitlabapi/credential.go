@@ -10,8 +10,8 @@ import (
 
 // credential returns the bearer of a request, or "". The parameter private_token takes precedence
 // over the header PRIVATE-TOKEN, and that over the forms of RFC 6750. Basic credentials are for Git
-// and packages and do not count. A credential that is given twice in one form is refused, because
-// picking one would be a guess.
+// and packages and do not count. Two credentials in one form are refused, because picking one would be a
+// guess.
 func credential(r *http.Request, p params) (string, error) {
 	if value, err := p.secret("private_token"); value != "" || err != nil {
 		return value, err

@@ -38,7 +38,7 @@ func TestCredentials(t *testing.T) {
 		{"private_token", nil, "private_token=" + owner, 200, 2},
 		{"access_token", nil, "access_token=" + owner, 200, 2},
 		{"bearer_token", nil, "bearer_token=" + owner, 200, 2},
-		{"PRIVATE_TOKEN as parameter", nil, "PRIVATE_TOKEN=" + owner, 401, 0},
+		{"PRIVATE_TOKEN as parameter", nil, "PRIVATE_TOKEN=" + owner, 400, 0},
 		{"parameter before header", http.Header{"Private-Token": {junk}}, "private_token=" + owner, 200, 2},
 		{"bad parameter before good header", http.Header{"Private-Token": {owner}}, "private_token=" + junk, 401, 0},
 		{"empty parameter before header", http.Header{"Private-Token": {owner}}, "private_token=", 200, 2},
@@ -48,7 +48,8 @@ func TestCredentials(t *testing.T) {
 		{"two headers", http.Header{"Private-Token": {owner, owner}}, "", 400, 0},
 		{"two headers, one empty", http.Header{"Private-Token": {"", owner}}, "", 400, 0},
 		{"two Authorizations", http.Header{"Authorization": {"Bearer " + owner, "Bearer " + other}}, "", 400, 0},
-		{"two parameters", nil, "private_token=" + owner + "&private_token=" + owner, 400, 0},
+		{"two parameters", nil, "private_token=" + owner + "&private_token=" + other, 400, 0},
+		{"the same parameter twice", nil, "private_token=" + owner + "&private_token=" + owner, 200, 2},
 		{"two headers joined", http.Header{"Private-Token": {owner + ", " + owner}}, "", 401, 0},
 		{"cut short", http.Header{"Private-Token": {owner[:len(owner)-1]}}, "", 401, 0},
 		{"with more at its end", http.Header{"Private-Token": {owner + "x"}}, "", 401, 0},
@@ -81,7 +82,7 @@ func TestCredentials(t *testing.T) {
 	}
 	for name, r := range map[string]request{
 		"JSON array":        {json: `{"private_token":["` + owner + `"]}`},
-		"query and JSON":    {target: "?private_token=" + owner, json: `{"private_token":"` + owner + `"}`},
+		"query and JSON":    {target: "?private_token=" + other, json: `{"private_token":"` + owner + `"}`},
 		"twice in one JSON": {json: `{"private_token":"` + other + `","private_token":"` + owner + `"}`},
 	} {
 		r.function, r.method, r.target = "revoke", "DELETE", everyToken+"/"+revokedToken+r.target

@@ -36,7 +36,7 @@ func (api *directoryAPI) routes() []route {
 		{method: "POST", path: "/users/{user_id}/deactivate", handle: api.deactivate, adminOnly: true, words: []row{noUser}},
 		{method: "POST", path: "/users/{user_id}/activate", handle: api.activate, adminOnly: true, words: []row{noUser}},
 	}
-	return slices.Concat(routes, api.projectRoutes(), api.groupRoutes(), api.memberRoutes(project.KindProject), api.memberRoutes(project.KindGroup))
+	return slices.Concat(routes, api.projectRoutes(), api.namespaceRoutes(), api.groupRoutes(), api.memberRoutes(project.KindProject), api.memberRoutes(project.KindGroup))
 }
 
 func (api *directoryAPI) self(c *call) error {
@@ -158,6 +158,9 @@ func (api *directoryAPI) create(c *call) error {
 		Admin:    c.truth("admin"),
 		External: c.truth("external"),
 	}
+	if mayMake := c.boolean("can_create_group"); mayMake != nil {
+		candidate.NoGroups = !*mayMake
+	}
 	if !c.params.has("password") && !c.truth("reset_password") && !c.truth("force_random_password") {
 		c.faults = append(c.faults, "password, reset_password, force_random_password are missing, at least one parameter must be provided")
 	}
@@ -192,6 +195,10 @@ func (api *directoryAPI) update(c *call) error {
 	change := directory.Change{
 		Email: c.optional("email"), Name: c.optional("name"), Username: c.optional("username"),
 		Admin: c.boolean("admin"), External: c.boolean("external"),
+	}
+	if mayMake := c.boolean("can_create_group"); mayMake != nil {
+		none := !*mayMake
+		change.NoGroups = &none
 	}
 	for name, value := range map[string]*string{"email": change.Email, "name": change.Name, "username": change.Username} {
 		if value != nil {

@@ -11,7 +11,7 @@ func EveryRoute() (all []Served) {
 		if rt.open {
 			continue
 		}
-		all = append(all, Served{rt.method, basePath + rt.path})
+		all = append(all, Served{rt.method, rt.fullPath()})
 	}
 	return all
 }
@@ -21,3 +21,6 @@ var AuditText = auditText
 
 // Explained is what an operator is told of broken rules.
 var Explained = explained
+
+// GitLabSettings are the names of GitLab's settings.
+var GitLabSettings = gitlabSettings

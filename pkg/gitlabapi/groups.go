@@ -12,7 +12,10 @@ func (api *directoryAPI) groupRoutes() []route {
 		{method: "GET", path: "/groups", handle: api.listGroups},
 		{method: "POST", path: "/groups", handle: api.createGroup},
 		{method: "GET", path: "/groups/{id}", handle: api.getGroup},
+		{method: "PUT", path: "/groups/{id}", handle: api.updateProject, kind: project.KindGroup},
 		{method: "GET", path: "/groups/{id}/subgroups", handle: api.listSubgroups},
+		{method: "GET", path: "/groups/{id}/descendant_groups", handle: api.listDescendants},
+		{method: "GET", path: "/groups/{id}/deploy_tokens", handle: api.listDeployTokens, kind: project.KindGroup},
 	}
 }
 
@@ -22,8 +25,12 @@ func (api *directoryAPI) createGroup(c *call) error {
 		Description: c.text("description"), Visibility: c.oneOf("visibility", visibilities...),
 		Parent: c.projectID("parent_id"),
 	}
+	refused := c.pretended(honestGroup)
 	if err := c.fault(); err != nil {
 		return err
+	}
+	if refused != nil {
+		return refused
 	}
 	if candidate.Parent == 0 && c.params.has("parent_id") {
 		return project.ErrNoGroup // and not a group at the root
@@ -48,6 +55,8 @@ func (api *directoryAPI) listGroups(c *call) error { return c.groups(api.directo
 
 func (api *directoryAPI) listSubgroups(c *call) error { return c.groups(api.inGroup(c)) }
 
+func (api *directoryAPI) listDescendants(c *call) error { return c.groups(api.belowGroup(c)) }
+
 // groups replies with a page of list.
 func (c *call) groups(list projectList) error {
 	filter := directory.ProjectFilter{
@@ -64,7 +73,9 @@ func (c *call) groups(list projectList) error {
 		filter.MinLevel = project.Owner
 	}
 	order := directory.ProjectSort{By: directory.ProjectsByName, Ascending: c.oneOf("sort", "asc", "desc") != "desc"}
-	switch c.oneOf("order_by", "name", "path", "id") {
+	switch c.oneOf("order_by", "name", "path", "id", "similarity") {
+	case "similarity":
+		order.By = directory.ProjectsBySimilarity
 	case "path":
 		order.By = directory.ProjectsByPath
 	case "id":
@@ -98,6 +109,8 @@ type groupJSON struct {
 	CreatedAt      string  `json:"created_at"`
 	ParentID       *int64  `json:"parent_id"`
 	OrganizationID int     `json:"organization_id"`
+	// SharedWithGroups is empty, because nothing is shared with groups.
+	SharedWithGroups []any `json:"shared_with_groups"`
 }
 
 func (s site) groupWire(v directory.View) groupJSON {
@@ -106,5 +119,6 @@ func (s site) groupWire(v directory.View) groupJSON {
 		Name: v.Project.Name, Path: v.Project.Path, Description: v.Project.Description, Visibility: v.Project.Visibility,
 		FullName: v.FullName(), FullPath: v.FullPath(), CreatedAt: timestamp(v.Project.CreatedAt),
 		ParentID: optionalID(int64(v.Project.Parent())), OrganizationID: organization,
+		SharedWithGroups: []any{},
 	}
 }

@@ -93,7 +93,12 @@ func (api *issueAPI) spec(c *call) (lifecycle.Spec, error) {
 
 // specKey returns the faults of the parameters, or else sets the idempotency key of spec. The key
 // covers networks only if there are some, so that keys from before networks existed still match.
+//
+// Fine-grained scopes are not supported. To ignore them would make a token that opens more.
 func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
+	if c.params.has("granular_scopes") {
+		return paramError("granular_scopes is not supported: use scopes")
+	}
 	if err := c.fault(); err != nil {
 		return err
 	}
@@ -106,10 +111,19 @@ func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
 func (b *binder) networks(name string) token.Networks {
 	before := len(b.faults)
 	networks, err := networksOf(b.texts(name))
-	if err != nil && len(b.faults) == before {
+	meant, typo := errors.AsType[*token.HostBits](err)
+	switch {
+	case len(b.faults) > before:
+	case typo:
+		b.reject(name, "has "+hostBits(meant))
+	case err != nil:
 		b.reject(name, fmt.Sprintf("has to be a list of 1 to %d IPv4 or IPv6 addresses and CIDR blocks", token.MaxNetworks))
 	}
 	return networks
+}
+
+func hostBits(typo *token.HostBits) string {
+	return fmt.Sprintf("a block with bits behind its length (did you mean %s?)", typo.Meant)
 }
 
 // networksOf refuses an empty list because scripts send one when a variable is unset, and it would

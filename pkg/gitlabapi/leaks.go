@@ -24,9 +24,18 @@ const (
 	maxLeakSource = 255
 )
 
-// leakMargin is the part of the function's time that is left after revoking: for the read that finds
-// out whether an interrupted write was committed, and for the queue.
-const leakMargin = 6 * time.Second
+// endMargin is the part of the function's time that is left after ending many tokens: for the read that
+// finds out whether an interrupted write was committed, and for the queue of leaks.
+const endMargin = 6 * time.Second
+
+// early returns the context of a call until endMargin before the function's time is up. Without the time
+// of a function it has no end.
+func (c *call) early() (context.Context, context.CancelFunc) {
+	if deadline, set := c.ctx.Deadline(); set {
+		return context.WithDeadline(c.ctx, deadline.Add(-endMargin))
+	}
+	return c.ctx, func() {}
+}
 
 // A LeakQueue passes the ids of reported tokens to the function that tells people. It holds them
 // until they are told, and may be called again with the same ids.
@@ -61,10 +70,7 @@ func (api *leaksAPI) report(c *call) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := c.ctx, context.CancelFunc(func() {})
-	if deadline, set := ctx.Deadline(); set {
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-leakMargin))
-	}
+	ctx, cancel := c.early()
 	defer cancel()
 	report, failure := api.revoker.ReportLeaked(ctx, c.by, values, source)
 	for _, t := range report.Revoked {

@@ -1,7 +1,6 @@
 package gitlabapi
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -52,31 +51,21 @@ func (api *directoryAPI) members(c *call, inherited bool) error {
 	return c.page(page, total, each(views, c.memberWire))
 }
 
-// ids returns whole numbers: a JSON array, repeated as name[], or one string with commas.
+// ids returns whole numbers: those of a list, or of one string with commas.
 func (b *binder) ids(name string) (ids []int64) {
-	values := append(append([]any{}, b.params[name]...), b.params[name+"[]"]...)
-	for len(values) > 0 {
-		value := values[0]
-		values = values[1:]
-		var digits []string
-		switch value := value.(type) {
-		case nil:
-		case []any:
-			values = append(values, value...)
-		case json.Number:
-			digits = []string{value.String()}
-		case string:
-			digits = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
-		default:
-			digits = []string{""}
-		}
-		for _, text := range digits {
-			id, err := strconv.ParseInt(text, 10, 64)
+	elements, _ := b.elements(name)
+	for _, element := range elements {
+		text, _, problem := scalarText(element)
+		for number := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+			id, err := strconv.ParseInt(number, 10, 64)
 			if err != nil {
-				b.reject(name, "is invalid")
-				return nil
+				problem = "is invalid"
 			}
 			ids = append(ids, id)
+		}
+		if problem != "" {
+			b.reject(name, string(problem))
+			return nil
 		}
 	}
 	return ids

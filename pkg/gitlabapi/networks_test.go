@@ -19,7 +19,7 @@ import (
 const (
 	inside     = "192.0.2.1" // where the world's gateway says that requests come from
 	outside    = "203.0.113.9"
-	restricted = `{"name":"n","scopes":["api"],"allowed_cidrs":["192.0.2.9/24","2001:DB8::1"]}`
+	restricted = `{"name":"n","scopes":["api"],"allowed_cidrs":["192.0.2.0/24","2001:DB8::1"]}`
 )
 
 // restrict makes a token of owner that is good from networks only.

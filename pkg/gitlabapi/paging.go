@@ -85,7 +85,7 @@ func (c *call) neighbours(p paging, hasNext, hasPrev bool) (links []string) {
 }
 
 func (c *call) pageLink(p paging, rel string, page int) string {
-	query := c.r.URL.Query()
+	query, _ := parseForm(c.r.URL.RawQuery) // it has been read before
 	for _, name := range []string{"private_token", "access_token", "bearer_token"} {
 		query.Del(name)
 	}

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,19 +52,12 @@ func (u *unsupportedType) reply(*call) *reply {
 func (c *call) read(maxBody int64) error {
 	p, r := params{}, c.r
 	c.params = p
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	p.addForm(query)
+	query, err := parseForm(r.URL.RawQuery)
+	p.add(formParams(query))
 	if err != nil {
 		return paramError("query is invalid")
 	}
 	if r.Body == nil {
-		return nil
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, r.Body, maxBody))
-	if err != nil {
-		return paramError(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
-	}
-	if len(bytes.TrimSpace(body)) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return nil
 	}
 	contentType := r.Header.Get("Content-Type")
@@ -69,26 +65,162 @@ func (c *call) read(maxBody int64) error {
 	if err != nil {
 		media = ""
 	}
+	most := maxBody
+	if media == multipartForm {
+		most = max(maxBody, maxUpload)
+	}
+	tooLarge := paramError(fmt.Sprintf("body is too large (maximum is %d bytes)", most))
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, r.Body, most))
+	if err != nil {
+		return tooLarge
+	}
+	c.body = body
+	if len(bytes.TrimSpace(body)) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return nil
+	}
 	switch media {
 	case "application/json":
 		return p.addJSON(body)
 	case "application/x-www-form-urlencoded":
-		form, err := url.ParseQuery(string(body))
+		form, err := parseForm(string(body))
 		if err != nil {
 			return paramError("body is invalid")
 		}
-		p.addForm(form)
+		p.add(formParams(form))
 		return nil
-	case "multipart/form-data":
-		form, err := multipart.NewReader(bytes.NewReader(body), attributes["boundary"]).ReadForm(maxBody)
-		if err != nil || len(form.File) > 0 {
-			return paramError("body is invalid")
-		}
-		p.addForm(form.Value)
-		return nil
+	case multipartForm:
+		return p.addMultipart(multipart.NewReader(bytes.NewReader(body), attributes["boundary"]), maxBody)
 	default:
 		return &unsupportedType{printableType(contentType)}
 	}
+}
+
+// parseForm reads a query or a form, in which only & separates parameters (URL Standard, section 5.1).
+// url.ParseQuery refuses a semicolon.
+func parseForm(raw string) (url.Values, error) {
+	return url.ParseQuery(strings.ReplaceAll(raw, ";", "%3B"))
+}
+
+// A misfit is in the place of a value that no parameter can have. Its text is what is wrong. A
+// parameter that nobody reads is ignored, whatever its value.
+type misfit string
+
+const (
+	aFile      misfit = "is invalid"
+	nested     misfit = "is invalid"
+	misspelled misfit = "is misspelled"
+	twice      misfit = "is given more than once"
+)
+
+// exactNames are parameters that decide rights. In another spelling they are refused: to pass over
+// one would do something other than requested, such as acting without sudo.
+var exactNames = []string{
+	"sudo", "private_token", "access_token", "bearer_token", "scopes", "granular_scopes", "access_level", "expires_at", "allowed_cidrs",
+}
+
+// named returns the parameter that a name in a form means, and what the brackets behind it say: "" for
+// one value, "[]" for an element of a list, and anything else for an object. wrong says that the
+// parameter decides rights and is misspelled.
+func named(name string) (parameter, brackets string, wrong bool) {
+	parameter = name
+	if i := strings.IndexByte(name, '['); i > 0 {
+		parameter, brackets = name[:i], name[i:]
+	}
+	folded := strings.ToLower(strings.Trim(parameter, "[] \t\r\n\x00"))
+	if folded != parameter && slices.Contains(exactNames, folded) {
+		return folded, brackets, true
+	}
+	return parameter, brackets, false
+}
+
+// formParams returns the parameters of a form. All elements name[] are one list.
+func formParams(form url.Values) params {
+	p := params{}
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		values := form[name]
+		parameter, brackets, wrong := named(name)
+		list := make([]any, len(values))
+		for i, value := range values {
+			list[i] = value
+		}
+		switch {
+		case wrong:
+			p[parameter] = append(p[parameter], misspelled)
+		case brackets == "":
+			p[parameter] = append(p[parameter], list...)
+		case brackets == "[]":
+			p[parameter] = append(p[parameter], list)
+		default:
+			p[parameter] = append(p[parameter], nested)
+		}
+	}
+	return p
+}
+
+// add adds the parameters of another part of the request. It may repeat a parameter, but not change it.
+func (p params) add(more params) {
+	for name, values := range more {
+		earlier, again := p[name]
+		switch {
+		case !again:
+			p[name] = values
+		case reflect.DeepEqual(earlier, values), len(earlier) == 1 && len(values) == 1 && sameText(earlier[0], values[0]):
+		default:
+			p[name] = append(earlier, twice)
+		}
+	}
+}
+
+// sameText reports whether two values mean the same text: 5 in JSON is "5" in a query.
+func sameText(a, b any) bool {
+	first, some, problem := scalarText(a)
+	second, there, another := scalarText(b)
+	return problem == "" && another == "" && some && there && first == second
+}
+
+func isList(value any) bool {
+	_, list := value.([]any)
+	return list
+}
+
+// maxUpload is the largest body with files, in bytes. They are not read; clients send pictures of
+// accounts and projects of up to 200 KB.
+const maxUpload = 1 << 20
+
+const multipartForm = "multipart/form-data"
+
+// addMultipart reads a form whose values have together at most maxBody bytes. It passes over the
+// content of files.
+func (p params) addMultipart(reader *multipart.Reader, maxBody int64) error {
+	form, files := url.Values{}, params{}
+	for left := maxBody; ; {
+		part, err := reader.NextPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return paramError("body is invalid")
+		}
+		name := part.FormName()
+		if part.FileName() != "" {
+			parameter, _, _ := named(name)
+			files[parameter] = []any{aFile}
+			continue
+		}
+		value, err := io.ReadAll(io.LimitReader(part, left+1))
+		if err != nil {
+			return paramError("body is invalid")
+		}
+		if left -= int64(len(name) + len(value)); left < 0 {
+			return paramError(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
+		}
+		if name != "" {
+			form[name] = append(form[name], string(value))
+		}
+	}
+	p.add(formParams(form))
+	p.add(files)
+	return nil
 }
 
 // printableType returns a content type only if a reply can safely repeat it.
@@ -102,14 +234,6 @@ func printableType(contentType string) string {
 	}, contentType[:min(len(contentType), longest)])
 }
 
-func (p params) addForm(form url.Values) {
-	for name, values := range form {
-		for _, value := range values {
-			p[name] = append(p[name], value)
-		}
-	}
-}
-
 // addJSON reads an object, or the null that some clients send instead of no body.
 func (p params) addJSON(body []byte) error {
 	if !utf8.Valid(body) {
@@ -121,9 +245,7 @@ func (p params) addJSON(body []byte) error {
 	if err := read.decode(decoder); err != nil {
 		return paramError("body is not a valid JSON object")
 	}
-	for name, values := range read {
-		p[name] = append(p[name], values...)
-	}
+	p.add(read)
 	return nil
 }
 
@@ -149,7 +271,19 @@ func (p params) decode(decoder *json.Decoder) error {
 			return err
 		}
 		key, _ := name.(string) // names are always strings
-		p[key] = append(p[key], value)
+		parameter, brackets, wrong := named(key)
+		switch {
+		case wrong:
+			value = misspelled
+		case brackets != "" && (brackets != "[]" || !isList(value)):
+			value = nested
+		}
+		if earlier, again := p[parameter]; again && !reflect.DeepEqual(earlier[0], value) {
+			value = twice
+		} else if again {
+			continue
+		}
+		p[parameter] = append(p[parameter], value)
 	}
 	if start != nil {
 		if _, err := decoder.Token(); err != nil {
@@ -162,13 +296,12 @@ func (p params) decode(decoder *json.Decoder) error {
 	return nil
 }
 
+// has reports whether a parameter has a value. Null, an empty text and an empty list are none.
 func (p params) has(name string) bool {
-	for _, value := range p[name] {
-		if value != nil && value != "" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p[name], func(value any) bool {
+		list, listed := value.([]any)
+		return value != nil && value != "" && (!listed || len(list) > 0)
+	})
 }
 
 // secret returns a parameter that carries a bearer.
@@ -195,31 +328,40 @@ func (b *binder) fault() error {
 
 func (b *binder) reject(name, problem string) { b.faults = append(b.faults, name+" "+problem) }
 
-// scalar returns the text of a parameter that may be given once, and whether it is given. Null
-// counts as absent.
-func (b *binder) scalar(name string) (string, bool) {
-	values := b.params[name]
-	switch {
-	case len(values) == 0, len(values) == 1 && values[0] == nil:
-		return "", false
-	case len(values) > 1:
-		b.reject(name, "is given more than once")
-		return "", false
-	}
-	switch value := values[0].(type) {
-	case string:
-		if !printable(value) {
-			b.reject(name, "is invalid")
+// scalar returns the text of a parameter that has one value, and whether it is given. The same value
+// again counts once, because some clients repeat their parameters. Null counts as absent.
+func (b *binder) scalar(name string) (text string, given bool) {
+	for i, value := range b.params[name] {
+		next, there, problem := scalarText(value)
+		if problem == "" && i > 0 && (next != text || there != given) {
+			problem = twice
+		}
+		if problem != "" {
+			b.reject(name, string(problem))
 			return "", false
 		}
-		return value, true
+		text, given = next, there
+	}
+	return text, given
+}
+
+func scalarText(value any) (text string, given bool, problem misfit) {
+	switch value := value.(type) {
+	case nil:
+		return "", false, ""
+	case string:
+		if !printable(value) {
+			return "", false, "is invalid"
+		}
+		return value, true, ""
 	case json.Number:
-		return value.String(), true
+		return value.String(), true, ""
 	case bool:
-		return strconv.FormatBool(value), true
+		return strconv.FormatBool(value), true, ""
+	case misfit:
+		return "", false, value
 	default:
-		b.reject(name, "is invalid")
-		return "", false
+		return "", false, "is invalid"
 	}
 }
 
@@ -262,69 +404,64 @@ func (b *binder) line(name, value string) string {
 	return value
 }
 
-// texts returns an array of strings, or nil. It may be a JSON array or repeated as name[]; one
-// string with commas is accepted too.
-func (b *binder) texts(name string) []string {
-	var texts []string
-	add := func(value any) bool {
-		text, ok := value.(string)
-		if ok {
-			texts = append(texts, text)
-		}
-		return ok
-	}
-	values := append(append([]any{}, b.params[name]...), b.params[name+"[]"]...)
+// elements returns the elements of a list, or nil if it is absent: a JSON array, a parameter repeated as
+// name[], or the values of one repeated without brackets, for which listed is false. It refuses two
+// lists, because picking one or both would be a guess.
+func (b *binder) elements(name string) (elements []any, listed bool) {
+	values := slices.DeleteFunc(slices.Clone(b.params[name]), func(value any) bool { return value == nil })
 	for _, value := range values {
-		ok := true
-		switch value := value.(type) {
-		case nil:
-		case []any:
-			texts = append(texts, make([]string, 0, len(value))...)
-			for _, element := range value {
-				ok = ok && add(element)
-			}
-			if len(value) == 0 && texts == nil {
-				texts = []string{}
-			}
-		case string:
-			for part := range strings.SplitSeq(value, ",") {
-				if part = strings.TrimSpace(part); part != "" {
-					texts = append(texts, part)
-				}
-			}
-			if texts == nil {
-				texts = []string{}
-			}
-		default:
-			ok = false
+		if problem, some := value.(misfit); some {
+			b.reject(name, string(problem))
+			return nil, false
 		}
+		if list, some := value.([]any); some && len(values) > 1 {
+			b.reject(name, string(twice))
+			return nil, false
+		} else if some {
+			return list, true
+		}
+	}
+	if len(values) == 0 {
+		return nil, false
+	}
+	return values, false
+}
+
+// texts returns an array of strings, or nil. One string with commas is accepted too.
+func (b *binder) texts(name string) (texts []string) {
+	elements, listed := b.elements(name)
+	if elements != nil {
+		texts = []string{}
+	}
+	for _, element := range elements {
+		text, ok := element.(string)
 		if !ok {
 			b.reject(name, "is invalid")
 			return nil
+		}
+		if listed {
+			texts = append(texts, text)
+			continue
+		}
+		for part := range strings.SplitSeq(text, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				texts = append(texts, part)
+			}
 		}
 	}
 	return texts
 }
 
-// values returns strings exactly as sent: a JSON array, a parameter repeated as name[], or a single
-// one.
+// values returns strings exactly as sent: those of a list, or a single one.
 func (b *binder) values(name string) (values []string) {
-	for _, given := range append(append([]any{}, b.params[name]...), b.params[name+"[]"]...) {
-		if given == nil {
-			continue
+	elements, _ := b.elements(name)
+	for _, element := range elements {
+		value, ok := element.(string)
+		if !ok {
+			b.reject(name, "is invalid")
+			return nil
 		}
-		elements, several := given.([]any)
-		if !several {
-			elements = []any{given}
-		}
-		for _, element := range elements {
-			value, ok := element.(string)
-			if !ok {
-				b.reject(name, "is invalid")
-				return nil
-			}
-			values = append(values, value)
-		}
+		values = append(values, value)
 	}
 	return values
 }
@@ -391,19 +528,25 @@ func (b *binder) oneOf(name string, allowed ...string) string {
 	return ""
 }
 
-// day returns an optional day. It also accepts a timestamp, because the official Go
-// client sends one for some tokens.
+// The forms of days and times that errors name. Some others are accepted.
+const (
+	badDay  = "is invalid (write a day as YYYY-MM-DD)"
+	badTime = "is invalid (write a time as YYYY-MM-DDThh:mm:ssZ, or a day as YYYY-MM-DD)"
+)
+
+// day returns an optional day. It also accepts a timestamp, because some clients send one for some
+// tokens. Its day is the one that it names, whatever its time zone.
 func (b *binder) day(name string) clock.Day {
 	value, given := b.scalar(name)
 	if !given || value == "" {
 		return clock.Day{}
 	}
-	if instant, err := time.Parse(time.RFC3339, value); err == nil {
+	if instant, ok := zoned(value); ok {
 		value = instant.Format(time.DateOnly)
 	}
 	day, err := clock.ParseDay(value)
 	if err != nil {
-		b.reject(name, "is invalid")
+		b.reject(name, badDay)
 	}
 	return day
 }
@@ -415,13 +558,32 @@ func (b *binder) instant(name string) time.Time {
 	if !given || value == "" {
 		return time.Time{}
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", time.DateOnly} {
+	if instant, ok := zoned(value); ok {
+		return instant.UTC()
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", time.DateTime, time.DateOnly} {
 		if instant, err := time.ParseInLocation(layout, value, time.UTC); err == nil {
 			return instant.UTC()
 		}
 	}
-	b.reject(name, "is invalid")
+	b.reject(name, badTime)
 	return time.Time{}
+}
+
+// zoned reads a time with a time zone: that of RFC 3339, and the same without the colon in the zone or
+// with a space in place of the T, as many languages print it. In a form a + that is not escaped arrives
+// as a space.
+func zoned(value string) (time.Time, bool) {
+	if date, zone, spaced := cutLast(value, " "); spaced && len(date) > len(time.DateOnly) && zone != "" && zone[0] >= '0' && zone[0] <= '9' {
+		value = date + "+" + zone
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z0700",
+		"2006-01-02 15:04:05 Z0700", "2006-01-02 15:04:05 UTC"} {
+		if instant, err := time.Parse(layout, value); err == nil {
+			return instant, true
+		}
+	}
+	return time.Time{}, false
 }
 
 // idempotencyKey returns the header Idempotency-Key: 1 to 255 printable ASCII characters, or "" if

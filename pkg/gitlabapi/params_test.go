@@ -104,7 +104,7 @@ func TestParameters(t *testing.T) {
 	const (
 		noName, noScopes, noNothing = "name is missing", "scopes is missing", "name is missing, scopes is missing"
 		badScopes, typeScopes       = "scopes does not have a valid value", "scopes is invalid"
-		badDay, badJSON             = "expires_at is invalid", "body is not a valid JSON object"
+		badDay, badJSON             = "expires_at is invalid (write a day as YYYY-MM-DD)", "body is not a valid JSON object"
 	)
 	for _, c := range []struct {
 		name string
@@ -117,7 +117,7 @@ func TestParameters(t *testing.T) {
 		{"blank body", create(" \n"), noNothing},
 		{"null values", create(`{"name":null,"scopes":null}`), noNothing},
 		{"faults in the order of declaration", create(`{"expires_at":"x","description":["d"],"scopes":5,"name":{}}`),
-			"name is invalid, description is invalid, scopes is invalid, expires_at is invalid"},
+			"name is invalid, description is invalid, scopes is invalid, " + badDay},
 		{"array body", create(`["name"]`), badJSON},
 		{"string body", create(`"name"`), badJSON},
 		{"number body", create(`5`), badJSON},
@@ -130,7 +130,7 @@ func TestParameters(t *testing.T) {
 		{"deep nesting", create(`{"name":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`), badJSON},
 		{"deep nesting of objects", create(strings.Repeat(`{"a":`, 10100) + "1" + strings.Repeat("}", 10100)), badJSON},
 		{"name twice in one object", create(`{"name":"a","name":"b","scopes":["api"]}`), "name is given more than once"},
-		{"name in query and body", request{function: "issue", method: "POST", target: ownTokens + "?name=a", bearer: "owner", json: `{"name":"a","scopes":["api"]}`},
+		{"name in query and body", request{function: "issue", method: "POST", target: ownTokens + "?name=b", bearer: "owner", json: `{"name":"a","scopes":["api"]}`},
 			"name is given more than once"},
 		{"name twice in a form", request{function: "issue", method: "POST", target: ownTokens, bearer: "owner", form: "name=a&name=b&scopes=api"},
 			"name is given more than once"},
@@ -166,7 +166,7 @@ func TestParameters(t *testing.T) {
 		{"day empty", until(`""`), ""},
 		{"day as number", until(`20260602`), badDay},
 		{"day as truth", until(`false`), badDay},
-		{"day as array", until(`["2026-06-02"]`), badDay},
+		{"day as array", until(`["2026-06-02"]`), "expires_at is invalid"},
 		{"day in another order", until(`"02.06.2026"`), badDay},
 		{"day without zeros", until(`"2026-6-2"`), badDay},
 		{"day with a space", until(`" 2026-06-02"`), badDay},
@@ -199,7 +199,7 @@ func TestParameters(t *testing.T) {
 		{"user id with fraction", list("?user_id=2.0"), "user_id is invalid"},
 		{"user id in hexadecimal", list("?user_id=0x2"), "user_id is invalid"},
 		{"user id beyond 64 bits", list("?user_id=99999999999999999999"), "user_id is invalid"},
-		{"user id twice", list("?user_id=2&user_id=2"), "user_id is given more than once"},
+		{"user id twice", list("?user_id=2&user_id=3"), "user_id is given more than once"},
 		{"user id empty", list("?user_id="), ""},
 		{"page below one", list("?page=-5"), ""},
 		{"page as text", list("?page=x"), "page is invalid"},
@@ -211,9 +211,9 @@ func TestParameters(t *testing.T) {
 		{"state empty", list("?state="), ""},
 		{"state in upper case", list("?state=ACTIVE"), "state does not have a valid value"},
 		{"instants", list("?created_after=2026-03-04T05:06:07Z&created_before=2026-03-04T05:06:07.089%2B01:00&last_used_after=2026-03-04T05:06:07&last_used_before=2026-03-04+05:06:07"), ""},
-		{"instant with an unescaped plus", list("?created_after=2026-03-04T05:06:07+01:00"), "created_after is invalid"},
-		{"instant as number", list("?created_before=1773907200"), "created_before is invalid"},
-		{"instant with a bad hour", list("?last_used_after=2026-03-04T25:00:00Z"), "last_used_after is invalid"},
+		{"instant with an unescaped plus", list("?created_after=2026-03-04T05:06:07+01:00"), ""},
+		{"instant as number", list("?created_before=1773907200"), "created_before is invalid (write a time as YYYY-MM-DDThh:mm:ssZ, or a day as YYYY-MM-DD)"},
+		{"instant with a bad hour", list("?last_used_after=2026-03-04T25:00:00Z"), "last_used_after is invalid (write a time as YYYY-MM-DDThh:mm:ssZ, or a day as YYYY-MM-DD)"},
 		{"day as instant", list("?expires_after=2026-03-04T05:06:07Z"), ""},
 		{"search in broken UTF-8", list("?search=%ff"), "search is invalid"},
 		{"semicolon in the query", list("?search=a%3Bb"), ""},

@@ -53,27 +53,36 @@ func (api *tokensAPI) projectRoutes(kind project.Kind, tokens string) []route {
 }
 
 func (api *revokeAPI) projectRoutes(kind project.Kind, tokens string) []route {
-	return []route{{method: "DELETE", path: tokens + "/{id}", handle: api.revokeOfProject, kind: kind, words: []row{cannotDelete, noProjectToken}}}
+	return []route{{method: "DELETE", path: tokens + "/{id}", handle: api.revokeOfProject, kind: kind, words: []row{cannotDelete, nothingToDelete}}}
 }
 
 // projectTokenJSON is the token of a project or group on the wire.
 type projectTokenJSON struct {
 	tokenJSON
 	// AccessLevel is null when the bot is gone.
-	AccessLevel *int `json:"access_level"`
+	AccessLevel  *int   `json:"access_level"`
+	ResourceType string `json:"resource_type"`
+	ResourceID   int64  `json:"resource_id"`
 }
 
 func projectTokenWire(v lifecycle.View) projectTokenJSON {
-	wire := projectTokenJSON{tokenJSON: tokenWire(v)}
-	if level := int(v.Token.Level); !v.Gone {
-		wire.AccessLevel = &level
+	wire := ofProject(v.Token, tokenWire(v))
+	if v.Gone {
+		wire.AccessLevel = nil
 	}
 	return wire
 }
 
 func issuedProjectWire(issued lifecycle.Issued) projectTokenJSON {
-	level := int(issued.Token.Level)
-	return projectTokenJSON{issuedWire(issued), &level}
+	return ofProject(issued.Token, issuedWire(issued))
+}
+
+func ofProject(t token.Token, wire tokenJSON) projectTokenJSON {
+	level, resource := int(t.Level), project.KindProject
+	if t.Kind == token.Group {
+		resource = project.KindGroup
+	}
+	return projectTokenJSON{wire, &level, string(resource), int64(t.Project)}
 }
 
 // noProjectToken repeats the id only while it is too short to be a misplaced
@@ -83,6 +92,11 @@ var noProjectToken = row{err: lifecycle.ErrNoProjectToken, say: func(c *call, _ 
 		return missing
 	}
 	return message(http.StatusNotFound, fmt.Sprintf("404 Could not find %s access token with token_id: %s Not Found", c.route.kind, c.path("id")))
+}}
+
+// nothingToDelete has no id, as in GitLab.
+var nothingToDelete = row{err: lifecycle.ErrNoProjectToken, say: func(c *call, _ error) *reply {
+	return message(http.StatusNotFound, fmt.Sprintf("404 %s Access Token Not Found", c.route.kind))
 }}
 
 // cannotDelete names the caller and the token.
@@ -143,37 +157,14 @@ func (b *binder) botScopes(catalog *scope.Catalog) scope.Set {
 	return set
 }
 
-// array returns an array of strings, or nil: a JSON array, or values repeated as name[]. A bare
-// string does not count.
+// array is texts, in which a bare string does not count as a list.
 func (b *binder) array(name string) []string {
-	var texts []string
-	for _, value := range b.params[name] {
-		list, ok := value.([]any)
-		if value != nil && !ok {
-			b.reject(name, "is invalid")
-			return nil
-		}
-		if ok && texts == nil {
-			texts = []string{}
-		}
-		for _, element := range list {
-			text, ok := element.(string)
-			if !ok {
-				b.reject(name, "is invalid")
-				return nil
-			}
-			texts = append(texts, text)
-		}
+	elements, listed := b.elements(name)
+	if len(elements) > 0 && !listed {
+		b.reject(name, "is invalid")
+		return nil
 	}
-	for _, value := range b.params[name+"[]"] {
-		text, ok := value.(string)
-		if !ok {
-			b.reject(name, "is invalid")
-			return nil
-		}
-		texts = append(texts, text)
-	}
-	return texts
+	return b.texts(name)
 }
 
 func (api *issueAPI) rotateOfProject(c *call) error {

@@ -16,6 +16,12 @@ func (api *directoryAPI) projectRoutes() []route {
 		{method: "GET", path: "/projects", handle: api.listProjects},
 		{method: "POST", path: "/projects", handle: api.createProject},
 		{method: "GET", path: "/projects/{id}", handle: api.getProject},
+		{method: "PUT", path: "/projects/{id}", handle: api.updateProject, kind: project.KindProject},
+		{method: "GET", path: "/projects/{id}/import", handle: api.importStatus},
+		{method: "GET", path: "/projects/{id}/groups", handle: api.listGroupsAbove},
+		{method: "GET", path: "/projects/{id}/users", handle: api.listUsersOfProject},
+		{method: "GET", path: "/projects/{id}/deploy_tokens", handle: api.listDeployTokens, kind: project.KindProject},
+		{method: "POST", path: "/users/{user_id}/projects", handle: api.createProjectFor, adminOnly: true, words: []row{noUser}},
 		{method: "GET", path: "/users/{user_id}/projects", handle: api.listProjectsOfUser, words: []row{noUser}},
 		{method: "GET", path: "/groups/{id}/projects", handle: api.listProjectsInGroup},
 	}
@@ -44,6 +50,19 @@ func (b *binder) namespace(name string) (directory.Namespace, error) {
 // visibilities are GitLab's. Latchkey stores and shows them, and they grant nothing.
 var visibilities = []string{"private", "internal", "public"}
 
+// createProjectFor serves POST /projects/user/{user_id}, see call.normalise.
+func (api *directoryAPI) createProjectFor(c *call) error {
+	owner, err := account.ParseID(c.path("user_id"))
+	if err != nil {
+		return err
+	}
+	if _, err := api.directory.Get(c.ctx, c.by, owner); err != nil {
+		return err
+	}
+	c.params["namespace_id"] = []any{strconv.FormatInt(firstNamespace+int64(owner), 10)}
+	return api.createProject(c)
+}
+
 func (api *directoryAPI) createProject(c *call) error {
 	candidate := directory.ProjectCandidate{
 		Name: c.line("name", c.text("name")), Path: c.line("path", c.text("path")),
@@ -58,6 +77,9 @@ func (api *directoryAPI) createProject(c *call) error {
 	}
 	if missing != nil {
 		return missing
+	}
+	if refused := c.pretended(honestGroup); refused != nil {
+		return refused
 	}
 	candidate.Namespace = namespace
 	view, err := api.directory.CreateProject(c.ctx, c.by, candidate)
@@ -81,9 +103,56 @@ func (api *directoryAPI) getProject(c *call) error {
 	return c.json(http.StatusOK, c.projectWire(view))
 }
 
+// updateProject changes a project or group. It ignores fields that only GitLab has, unless that would be
+// a lie.
+func (api *directoryAPI) updateProject(c *call) error {
+	change := directory.ProjectChange{Name: c.optional("name"), Path: c.optional("path"), Visibility: c.optional("visibility")}
+	if change.Name != nil {
+		c.line("name", *change.Name)
+	}
+	c.oneOf("visibility", visibilities...)
+	if description, given := c.scalar("description"); given {
+		change.Description = &description
+	}
+	refused := c.pretended(honestGroup)
+	if err := c.fault(); err != nil {
+		return err
+	}
+	if refused != nil {
+		return refused
+	}
+	view, err := api.directory.UpdateProject(c.ctx, c.by, c.route.kind, c.path("id"), change)
+	if err != nil {
+		return err
+	}
+	api.Log.Info("project changed", c.facts("project_id", int64(view.Project.ID), "changed_by", int64(c.by.Account.ID))...)
+	if c.route.kind == project.KindGroup {
+		return c.json(http.StatusOK, c.groupWire(view))
+	}
+	return c.json(http.StatusOK, c.projectWire(view))
+}
+
+// honestGroup are settings of GitLab's groups and projects about who may do what, with the only value
+// that is true here.
+var honestGroup = map[string]string{
+	"ip_restriction_ranges": "", "allowed_email_domains_list": "", "require_two_factor_authentication": "false", "membership_lock": "false",
+}
+
 func (api *directoryAPI) listProjects(c *call) error { return c.projects(api.directory.ListProjects) }
 
-func (api *directoryAPI) listProjectsInGroup(c *call) error { return c.projects(api.inGroup(c)) }
+func (api *directoryAPI) listProjectsInGroup(c *call) error {
+	if c.truth("include_subgroups") {
+		return c.projects(api.belowGroup(c))
+	}
+	return c.projects(api.inGroup(c))
+}
+
+// belowGroup lists what lies in the group in the path, however deep.
+func (api *directoryAPI) belowGroup(c *call) projectList {
+	return func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error) {
+		return api.directory.ListBelow(ctx, by, c.path("id"), f, s, offset, limit)
+	}
+}
 
 // inGroup lists what lies in the group in the path.
 func (api *directoryAPI) inGroup(c *call) projectList {
@@ -116,12 +185,12 @@ func (c *call) projects(list projectList) error {
 	if c.truth("owned") {
 		filter.MinLevel = project.Owner
 	}
-	// A project never changes, so its last activity is its creation.
+	// A project has no activity, so its last one is its creation, and it has no stars.
 	order := directory.ProjectSort{
 		By: map[string]directory.ProjectSortKey{
 			"name": directory.ProjectsByName, "path": directory.ProjectsByPath, "created_at": directory.ProjectsByCreation,
-			"updated_at": directory.ProjectsByCreation, "last_activity_at": directory.ProjectsByCreation,
-		}[c.oneOf("order_by", "id", "name", "path", "created_at", "updated_at", "last_activity_at")],
+			"updated_at": directory.ProjectsByCreation, "last_activity_at": directory.ProjectsByCreation, "similarity": directory.ProjectsBySimilarity,
+		}[c.oneOf("order_by", "id", "name", "path", "created_at", "updated_at", "last_activity_at", "similarity", "star_count")],
 		Ascending: c.oneOf("sort", "asc", "desc") == "asc",
 	}
 	page := c.paging()
@@ -168,6 +237,7 @@ type projectJSON struct {
 	Visibility        string          `json:"visibility"`
 	CreatorID         *int64          `json:"creator_id"`
 	Permissions       permissionsJSON `json:"permissions"`
+	SharedWithGroups  []any           `json:"shared_with_groups"`
 }
 
 type namespaceJSON struct {
@@ -209,7 +279,7 @@ func (s site) projectWire(v directory.View) projectJSON {
 		CreatedAt: created, LastActivityAt: created, Topics: []string{},
 		WebURL: s.projectURL(v), Namespace: s.namespaceWire(v),
 		Visibility: v.Project.Visibility, CreatorID: optionalID(int64(v.Creator)),
-		Permissions: permissionsJSON{permissionWire(v.Direct), permissionWire(v.Inherited)},
+		Permissions: permissionsJSON{permissionWire(v.Direct), permissionWire(v.Inherited)}, SharedWithGroups: []any{},
 	}
 }
 

@@ -1,22 +1,28 @@
 package gitlabapi
 
 import (
+	"net/http"
+
 	"latchkey/pkg/account"
 	"latchkey/pkg/apigateway/proxy"
+	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 )
 
 type revokeAPI struct {
 	*API
 	revoker *lifecycle.Revoker
+	remover *directory.Remover
 }
 
 // Revoke returns the routes that revoke tokens: by id, the presented token, all tokens of an
-// account, tokens of a project or group, and for administrators by value and for impersonation.
-func Revoke(api *API, revoker *lifecycle.Revoker) proxy.Handler {
-	return api.serve((&revokeAPI{api, revoker}).routes())
+// account, tokens of a project or group, and for administrators by value and for impersonation. It also
+// deletes projects and groups, which ends their tokens.
+func Revoke(api *API, revoker *lifecycle.Revoker, remover *directory.Remover) proxy.Handler {
+	return api.serve((&revokeAPI{api, revoker, remover}).routes())
 }
 
 func (api *revokeAPI) routes() []route {
@@ -28,7 +34,27 @@ func (api *revokeAPI) routes() []route {
 		{method: "DELETE", path: impersonationPath, handle: api.revokeImpersonation, adminOnly: true, words: noOwner},
 		{method: "DELETE", path: "/admin/token", handle: api.revokeValue, adminOnly: true,
 			words: noValue},
+		{method: "DELETE", path: "/projects/{id}", handle: api.remove, kind: project.KindProject},
+		{method: "DELETE", path: "/groups/{id}", handle: api.remove, kind: project.KindGroup},
 	}, projectRoutes(api.projectRoutes)...)
+}
+
+// remove answers 202 when a project or group and everything in it is gone, and no token of it works. It
+// answers 503 when the time is up, and the same request goes on.
+func (api *revokeAPI) remove(c *call) error {
+	confirmed := c.text("full_path")
+	c.truth("permanently_remove") // everything is
+	if err := c.fault(); err != nil {
+		return err
+	}
+	ctx, cancel := c.early()
+	defer cancel()
+	proj, err := api.remover.Remove(ctx, c.by, c.route.kind, c.path("id"), confirmed)
+	if err != nil {
+		return err
+	}
+	api.Log.Info("project deleted", c.facts("project_id", int64(proj.ID), "deleted_by", int64(c.by.Account.ID))...)
+	return c.json(http.StatusAccepted, map[string]string{"message": "202 Accepted"})
 }
 
 func (api *revokeAPI) revoke(c *call) error {

@@ -87,7 +87,7 @@ func TestAdminModeMayBeStoredForAnybody(t *testing.T) {
 // Breaks if a token with networks obtains one without, by any request of its own account.
 func TestATokenWithNetworksStaysInThem(t *testing.T) {
 	w := newWorld(t)
-	w.restrict(t, "office", inside+"/24")
+	w.restrict(t, "office", "192.0.2.0/24")
 	w.withProjects(t)
 	for _, r := range []request{
 		{target: everyToken + "/" + ownerToken + "/rotate"},

@@ -217,7 +217,8 @@ func TestUnreadableParametersDoNothing(t *testing.T) {
 		for name, r := range bodies {
 			r.function, r.method, r.target, r.bearer = target.function, target.method, target.target+r.target, target.bearer
 			got := throughHTTP(t, w, r)
-			if got.status != 400 && got.status != 415 {
+			asksForSudo := name == "uploaded a file" && got.status == 403 // which only administrators may
+			if got.status != 400 && got.status != 415 && !asksForSudo {
 				t.Errorf("%s %s with %s: %s", r.method, r.target, name, got)
 			}
 			if w.snapshot(t) != before {

@@ -6,6 +6,7 @@ import (
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/apigateway/proxy"
+	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/trail"
 )
@@ -19,17 +20,20 @@ type settingsAPI struct {
 	features       *administration.Features
 	administration *administration.Administration
 	trail          *trail.Trail
+	finder         *directory.Finder
+	graph          Graph
 }
 
 // Settings returns the routes of the settings, the features, the audit events and the version. It
-// also answers every path that no other function serves.
-func Settings(api *API, features *administration.Features, administration *administration.Administration, trail *trail.Trail) proxy.Handler {
-	return api.serve((&settingsAPI{api, features, administration, trail}).routes())
+// answers GraphQL queries about the caller, and every path that no other function serves.
+func Settings(api *API, features *administration.Features, administration *administration.Administration, trail *trail.Trail,
+	finder *directory.Finder, graph Graph) proxy.Handler {
+	return api.serve((&settingsAPI{api, features, administration, trail, finder, graph}).routes())
 }
 
 func (api *settingsAPI) routes() []route {
 	return append([]route{
-		{method: "GET", path: "/version", handle: api.version},
+		{method: "GET", path: "/version", handle: api.metadata},
 		{method: "GET", path: "/metadata", handle: api.metadata},
 		{method: "GET", path: "/features", handle: api.listFeatures, adminOnly: true},
 		{method: "GET", path: "/features/definitions", handle: api.listDefinitions, adminOnly: true},
@@ -37,7 +41,7 @@ func (api *settingsAPI) routes() []route {
 		{method: "DELETE", path: "/features/{name}", handle: api.clearFeature, adminOnly: true},
 		{method: "GET", path: "/application/settings", handle: api.applicationSettings, adminOnly: true},
 		{method: "PUT", path: "/application/settings", handle: api.updateApplicationSettings, adminOnly: true},
-	}, api.auditRoutes()...)
+	}, append(api.auditRoutes(), api.graphqlRoutes()...)...)
 }
 
 type versionJSON struct {
@@ -58,8 +62,6 @@ type kasJSON struct {
 	ExternalK8sProxyURL *string `json:"externalK8sProxyUrl"`
 	Version             *string `json:"version"`
 }
-
-func (api *settingsAPI) version(c *call) error { return c.json(http.StatusOK, build()) }
 
 func (api *settingsAPI) metadata(c *call) error {
 	return c.json(http.StatusOK, metadataJSON{versionJSON: build()})

@@ -144,6 +144,7 @@ var rows = []row{
 	{err: directory.ErrNoAccount, reply: userNotFound},
 	{err: directory.ErrNoMember, reply: notFound},
 	in(lifecycle.ErrNoImpersonation, "404 Impersonation Token Not Found"),
+	{err: directory.ErrAnotherPath, reply: badRequest("`full_path` is incorrect. Enter the complete path.")},
 	{err: lifecycle.ErrNotOfProject, reply: message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
 	{err: trail.ErrTooFar, reply: failure(http.StatusMethodNotAllowed,
 		"Too many audit events to look through. Narrow the list with created_after and created_before.")},
@@ -288,6 +289,9 @@ func (c *call) refuse(err error) {
 		c.err = err
 	}
 	said := c.replyTo(err)
+	if c.route != nil && c.route.reads != nil {
+		said = inGraphQL(said)
+	}
 	c.header().Set("Content-Type", "application/json")
 	if said.challenge != "" {
 		c.header().Set("WWW-Authenticate", said.challenge)

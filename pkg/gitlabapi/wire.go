@@ -30,7 +30,9 @@ type tokenJSON struct {
 	// SupersededUntil is present while the token works together with its successor.
 	SupersededUntil *string `json:"superseded_until,omitempty"`
 	Impersonation   *bool   `json:"impersonation,omitempty"`
-	Token           string  `json:"token,omitempty"`
+	// Granular is false, because no token has fine-grained scopes.
+	Granular bool   `json:"granular"`
+	Token    string `json:"token,omitempty"`
 }
 
 func tokenWire(v lifecycle.View) tokenJSON {
@@ -157,7 +159,7 @@ func (s site) userWire(u account.Account, admin bool) userJSON {
 		userDetail:    &userDetail{CreatedAt: timestamp(u.CreatedAt), Bot: u.Bot},
 		userOwn: &userOwn{
 			Email: u.Email, ConfirmedAt: optional(timestamp(u.CreatedAt)), Identities: []string{},
-			External: u.External, CommitEmail: u.Email, CanCreateGroup: mayCreate, CanCreateProject: mayCreate,
+			External: u.External, CommitEmail: u.Email, CanCreateGroup: mayCreate && !u.NoGroups, CanCreateProject: mayCreate,
 		},
 	}
 	if admin {

@@ -126,6 +126,8 @@ func words(b fault.Breach) string {
 	switch b.Rule {
 	case fault.Blank:
 		return "can't be blank"
+	case fault.NotASCII:
+		return "cannot get mail: the part before the @ can have ASCII characters only"
 	case fault.TooLong:
 		return fmt.Sprintf("is too long (maximum is %d characters)", b.Limit)
 	case fault.Reserved:
@@ -140,6 +142,8 @@ func words(b fault.Breach) string {
 		return "must be after today"
 	case fault.TooLate:
 		return fmt.Sprintf("must be before %s", b.Limit)
+	case fault.Fixed:
+		return "cannot be changed"
 	case fault.StartOf:
 		return "is the start of an earlier one, whose tokens would be refused"
 	case fault.TooMany:

@@ -35,6 +35,7 @@ import (
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
+	composesettings "latchkey/pkg/compose/settings"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
@@ -79,6 +80,7 @@ type world struct {
 	revoker   *lifecycle.Revoker
 	lister    *lifecycle.Lister
 	accounts  *directory.Directory
+	remover   *directory.Remover
 	signIns   *directory.SignIns
 	planner   *planner
 	// administration changes the settings.
@@ -230,6 +232,7 @@ func (w *world) connect(client *dynamodb.Client) {
 	w.lister = made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Scopes: scope.GitLab(), Pepper: w.pepper, Format: w.format, Clock: w.clock}))
 	w.signIns = made(directory.NewSignIns(directory.SignInParts{Store: w.table, Reader: w.table, Trail: trail.NewNotes(w.table), Clock: w.clock}))
 	w.accounts = made(directory.New(made(directory.NewFinder(directory.FinderParts{Reader: w.table, Projects: w.table, Clock: w.clock})), w.table))
+	w.remover = made(directory.NewRemover(w.accounts.Finder, w.table))
 	w.planner = &planner{}
 	w.administration = made(administration.New(w.administering()))
 	w.features = made(administration.NewFeatures(administration.FeaturesParts{Store: w.table, Reader: w.table, Finder: w.table, Clock: w.clock}))
@@ -348,13 +351,13 @@ func (w *world) function(name string) proxy.Handler {
 	case "issue":
 		return gitlabapi.Issue(w.api(name), w.issuer, w.revoker)
 	case "revoke":
-		return gitlabapi.Revoke(w.api(name), w.revoker)
+		return gitlabapi.Revoke(w.api(name), w.revoker, w.remover)
 	case "tokens":
 		return gitlabapi.Tokens(w.api(name), w.lister, w.accounts.Finder)
 	case "directory":
 		return gitlabapi.Directory(w.api(name), w.accounts)
 	case "settings":
-		return gitlabapi.Settings(w.api(name), w.features, w.administration, w.trail)
+		return gitlabapi.Settings(w.api(name), w.features, w.administration, w.trail, w.accounts.Finder, composesettings.Graph{})
 	case "leaks":
 		return gitlabapi.Leaks(w.api(name), w.revoker, w.queue)
 	}

@@ -32,6 +32,8 @@ type Project struct {
 	Owner     account.ID
 	CreatedAt time.Time
 	CreatedBy account.ID
+	// Closing says that it is being deleted: nothing new may be put into it.
+	Closing bool
 }
 
 // Parent returns the group that the project lies in, or 0.

@@ -65,7 +65,7 @@ func profileItem(u account.Account) item {
 	if u.SessionNumber != 0 {
 		it[sessionNumber] = number(u.SessionNumber)
 	}
-	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External, "noted": u.Note != ""} {
+	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External, "no_groups": u.NoGroups, "noted": u.Note != ""} {
 		if set {
 			it[name] = boolean(true)
 		}
@@ -89,6 +89,7 @@ func readProfile(it item) (account.Account, error) {
 		Admin:           r.flag("admin"),
 		Bot:             r.flag("bot"),
 		External:        r.flag("external"),
+		NoGroups:        r.flag("no_groups"),
 		Noted:           r.flag("noted"),
 		Note:            r.optionalText("note"), // where it was before it had an item of its own
 		CreatedAt:       r.instant("created_at"),

@@ -104,6 +104,16 @@ func audited() []write {
 					wantEqual(t, "member", direct(t, f, proj, m.Account), nobody)
 				}
 		}},
+		write{"dismiss members", "DismissMembers", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			owner := f.AddAccount(t)
+			proj := made(t, f, projectOf(owner, "p"), owner.ID)
+			m := joined(t, f, memberIn(proj, f.AddAccount(t), project.Guest))
+			return func(ctx context.Context, s *store.Table, e audit.Event) error {
+					return s.DismissMembers(ctx, proj.ID, owner.ID, e)
+				}, func(t *testing.T) {
+					wantEqual(t, "member", direct(t, f, proj, m.Account), nobody)
+				}
+		}},
 		write{"link an identity", "LinkIdentity", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			u, who := f.AddAccount(t), identity()
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.LinkIdentity(ctx, u, who, e) },

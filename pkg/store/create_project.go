@@ -48,7 +48,7 @@ func (t *Table) CreateProject(ctx context.Context, proj project.Project, owner a
 			items = append(items, t.exists(profileKey(owner)))
 		}
 		if proj.Parent() != 0 {
-			items = append(items, t.exists(projectKey(proj.Parent())))
+			items = append(items, t.open(proj.Parent()))
 		}
 		named := len(items)
 		if proj.Owner == 0 && proj.Parent() == 0 {
@@ -107,6 +107,11 @@ func (t *Table) lacks(k key) types.TransactWriteItem { return t.depends(k, absen
 
 // exists makes a transaction require that an item exists.
 func (t *Table) exists(k key) types.TransactWriteItem { return t.depends(k, "attribute_exists(pk)") }
+
+// open makes a transaction require that a project exists and is not being deleted.
+func (t *Table) open(id project.ID) types.TransactWriteItem { return t.depends(projectKey(id), isOpen) }
+
+const isOpen = "attribute_exists(pk) AND attribute_not_exists(closing)"
 
 func (t *Table) depends(k key, condition string) types.TransactWriteItem {
 	return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: &t.name, Key: k, ConditionExpression: &condition}}

@@ -78,7 +78,7 @@ func (t *Table) botItems(proj project.Project, bot account.Account, tok token.To
 		Project: proj.ID, Account: bot.ID, Level: tok.Level, ExpiresOn: tok.ExpiresOn,
 		CreatedAt: tok.CreatedAt, CreatedBy: tok.CreatedBy,
 	}
-	items := []types.TransactWriteItem{t.exists(projectKey(proj.ID))}
+	items := []types.TransactWriteItem{t.open(proj.ID)}
 	for _, it := range []item{
 		t.tokenItem(tok),
 		pointerItem(tok),

@@ -57,7 +57,7 @@ func (t *Reader) readMembers(items []item) []project.Member {
 	return members
 }
 
-// AddMember writes both items of a member. It requires that the account exists.
+// AddMember writes both items of a member. It requires that the account exists and the project is open.
 func (t *Table) AddMember(ctx context.Context, m, over project.Member, added audit.Event) error {
 	add := t.put(memberItem(m), absent, nil)
 	if over != (project.Member{}) {
@@ -69,12 +69,15 @@ func (t *Table) AddMember(ctx context.Context, m, over project.Member, added aud
 		add,
 		t.put(membershipItem(m), "", nil),
 		t.exists(profileKey(m.Account)),
+		t.open(m.Project),
 	}, []audit.Event{added}, t.holds(m))
 	switch {
 	case err != nil || reasons == nil:
 		return err
 	case failed(reasons, 0):
 		return fault.ErrTaken
+	case failed(reasons, 3):
+		return project.ErrNoProject
 	default:
 		return fault.ErrNotFound
 	}

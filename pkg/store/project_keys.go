@@ -108,6 +108,9 @@ func projectItem(proj project.Project) item {
 	if proj.Owner != 0 {
 		it["owner"] = number(int64(proj.Owner))
 	}
+	if proj.Closing {
+		it["closing"] = boolean(true)
+	}
 	return it
 }
 
@@ -128,6 +131,7 @@ func readProject(it item) (project.Project, error) {
 		Owner:       account.ID(r.optionalNumber("owner")),
 		CreatedAt:   r.instant("created_at"),
 		CreatedBy:   account.ID(r.number("created_by")),
+		Closing:     r.flag("closing"),
 	}
 	for _, n := range r.numbers("ancestors") {
 		proj.Ancestors = append(proj.Ancestors, project.ID(n))
@@ -155,7 +159,8 @@ func memberItem(m project.Member) item {
 
 func membershipItem(m project.Member) item { return membershipKey(m.Project, m.Account) }
 
-func readMember(it item) (project.Member, error) {
+// readMemberKey reads the project and the account of a member.
+func readMemberKey(it item) (project.Member, error) {
 	r := attributes{item: it}
 	pid, err := project.ParseID(strings.TrimPrefix(r.text("pk"), "PROJECT#"))
 	if err != nil {
@@ -165,12 +170,13 @@ func readMember(it item) (project.Member, error) {
 	if err != nil {
 		r.fault("sk")
 	}
-	m := project.Member{
-		Project: pid, Account: acct,
-		Level:     project.Level(r.number("level")),
-		CreatedAt: r.instant("created_at"),
-		CreatedBy: account.ID(r.number("created_by")),
-	}
+	return project.Member{Project: pid, Account: acct}, r.err
+}
+
+func readMember(it item) (project.Member, error) {
+	m, err := readMemberKey(it)
+	r := attributes{item: it, err: err}
+	m.Level, m.CreatedAt, m.CreatedBy = project.Level(r.number("level")), r.instant("created_at"), account.ID(r.number("created_by"))
 	if day := r.text("expires_on"); day != never {
 		if m.ExpiresOn, err = clock.ParseDay(day); err != nil {
 			r.fault("expires_on")

@@ -258,6 +258,43 @@ var writes = []write{
 				wantEqual(t, "memberships", len(left), 0)
 			}
 	}},
+	{"update project", "UpdateProject", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+		proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
+		after := proj
+		after.Name, after.Description, after.Visibility = "other", "d", "public"
+		return func(ctx context.Context, s *store.Table, e audit.Event) error {
+				return s.UpdateProject(ctx, proj, after, []audit.Event{e})
+			}, func(t *testing.T) {
+				stored, err := f.Store.Project(t.Context(), proj.ID)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "project", stored, after)
+			}
+	}},
+	{"close project", "CloseProject", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+		proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
+		return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.CloseProject(ctx, proj.ID, e) },
+			func(t *testing.T) {
+				stored, err := f.Store.Project(t.Context(), proj.ID)
+				wantErr(t, f, err, nil)
+				proj.Closing = true
+				wantEqual(t, "project", stored, proj)
+			}
+	}},
+	{"delete project", "DeleteProject", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+		owner := f.AddAccount(t)
+		proj := made(t, f, projectOf(owner, "p"), owner.ID)
+		wantErr(t, f, f.Store.CloseProject(t.Context(), proj.ID, storetest.Event), nil)
+		return func(ctx context.Context, s *store.Table, e audit.Event) error {
+				return s.DeleteProject(ctx, proj, owner.ID, []audit.Event{e})
+			}, func(t *testing.T) {
+				_, err := f.Store.Project(t.Context(), proj.ID)
+				wantErr(t, f, err, fault.ErrNotFound)
+				wantEqual(t, "member", direct(t, f, proj, owner.ID), nobody)
+				in, err := f.Store.InAccount(t.Context(), owner.ID)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "children", len(in), 0)
+			}
+	}},
 }
 
 // hostile is what an engine's message may repeat of a request.

@@ -86,6 +86,7 @@ func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account
 	set.note(before.Note, after.Note)
 	set.flag("admin", before.Admin, after.Admin)
 	set.flag("external", before.External, after.External)
+	set.flag("no_groups", before.NoGroups, after.NoGroups)
 	if len(set.sets) == 0 && len(set.removes) == 0 {
 		return nil
 	}

@@ -19,8 +19,20 @@ const MaxNetworks = 20
 // ErrNetworks means that a text is not a list of networks.
 var ErrNetworks = fmt.Errorf("%w: not a list of 1 to %d IPv4 or IPv6 addresses and CIDR blocks", fault.ErrInput, MaxNetworks)
 
-// ParseNetworks parses CIDR blocks and single addresses. It drops bits beyond a block's length. It
-// refuses IPv4 addresses in IPv6 form, because the gateway reports them as IPv4, and such a block
+// A HostBits is an ErrNetworks about an address behind which stands the length of a block that does not
+// begin there: a typo in either of them.
+type HostBits struct {
+	// Meant is the block of this length that has the address.
+	Meant netip.Prefix
+}
+
+// Error leaves out the address, because a client wrote it.
+func (h *HostBits) Error() string { return ErrNetworks.Error() + ": bits behind the length of a block" }
+
+func (h *HostBits) Unwrap() error { return ErrNetworks }
+
+// ParseNetworks parses CIDR blocks and single addresses. A block with bits behind its length is a
+// *HostBits. It refuses IPv4 addresses in IPv6 form, because the gateway reports them as IPv4, and such a block
 // would never match.
 func ParseNetworks(texts []string) (Networks, error) {
 	if len(texts) > MaxNetworks {
@@ -35,7 +47,10 @@ func ParseNetworks(texts []string) (Networks, error) {
 		if err != nil || block.Addr().Is4In6() {
 			return nil, ErrNetworks
 		}
-		networks = append(networks, block.Masked())
+		if block != block.Masked() {
+			return nil, &HostBits{block.Masked()}
+		}
+		networks = append(networks, block)
 	}
 	slices.SortFunc(networks, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))

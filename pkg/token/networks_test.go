@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"latchkey/pkg/fault"
@@ -32,9 +33,10 @@ func TestParseNetworks(t *testing.T) {
 		{"an address", []string{"192.0.2.7"}, []string{"192.0.2.7/32"}},
 		{"a block of IPv6", []string{"2001:DB8:0:0::/64"}, []string{"2001:db8::/64"}},
 		{"an address of IPv6", []string{"2001:db8::1"}, []string{"2001:db8::1/128"}},
-		{"bits behind the length", []string{"192.0.2.7/24"}, []string{"192.0.2.0/24"}},
+		{"bits behind the length", []string{"192.0.2.7/24"}, nil},
+		{"bits behind the length of IPv6", []string{"2001:db8::1/64"}, nil},
 		{"every address", []string{"0.0.0.0/0", "::/0"}, []string{"0.0.0.0/0", "::/0"}},
-		{"another order and twice", []string{"::1", "192.0.2.9/24", "10.0.0.0/8", "192.0.2.0/24", "10.0.0.0/16"},
+		{"another order and twice", []string{"::1", "192.0.2.0/24", "10.0.0.0/8", "192.0.2.0/24", "10.0.0.0/16"},
 			[]string{"10.0.0.0/8", "10.0.0.0/16", "192.0.2.0/24", "::1/128"}},
 		{"as many as there may be", many(token.MaxNetworks), sorted},
 		{"one too many", many(token.MaxNetworks + 1), nil},
@@ -160,4 +162,18 @@ func FuzzParseNetworks(f *testing.F) {
 			t.Errorf("%q is read as %v, and that as %v, %v", text, n, again, err)
 		}
 	})
+}
+
+// The block that was probably meant is in the error, so that a reply can name it.
+func TestBitsBehindTheLength(t *testing.T) {
+	t.Parallel()
+	for text, meant := range map[string]string{
+		"10.0.0.5/8": "10.0.0.0/8", "192.0.2.7/31": "192.0.2.6/31", "192.0.2.7/0": "0.0.0.0/0", "2001:db8::1/64": "2001:db8::/64",
+	} {
+		_, err := token.ParseNetworks([]string{"198.51.100.0/24", text})
+		typo, some := errors.AsType[*token.HostBits](err)
+		if !some || typo.Meant.String() != meant || !errors.Is(err, token.ErrNetworks) || strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v, want %s", text, err, meant)
+		}
+	}
 }

@@ -50,6 +50,8 @@ func adminDeedOf(v *visit, e audit.Event, page trail.Page) adminDeed {
 		d.Who += fmt.Sprintf(", through account %d", e.Asker)
 	}
 	switch {
+	case e.Change != "" && e.From == "" && e.To != "": // it was nothing before
+		d.Detail = strings.ReplaceAll(e.Change, "_", " ") + ": " + shown(e.To)
 	case e.Change != "" && (e.From != "" || e.To != ""):
 		d.Detail = strings.ReplaceAll(e.Change, "_", " ") + ": " + shown(e.From) + " → " + shown(e.To)
 	case e.Change != "":

@@ -22,5 +22,8 @@ func asset(v *visit) error {
 	if err != nil {
 		return errNoRoute
 	}
+	if len(v.r.CookiesNamed(shownCookie)) > 0 {
+		setCookie(v.w, shownCookie, "", 0)
+	}
 	return v.write(http.StatusOK, assetTypes[path.Ext(file)], content)
 }

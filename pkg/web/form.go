@@ -328,7 +328,11 @@ func (s *Site) create(v *visit) error {
 		form.Broken = append(form.Broken, broken{levelField, "Choose the role of the token."})
 	}
 	if spec.Networks, err = token.ParseNetworks(splitNetworks(form.Networks)); err != nil {
-		form.Broken = append(form.Broken, broken{"networks", fmt.Sprintf("The networks must be up to %d IPv4 or IPv6 addresses or blocks, such as 192.0.2.0/24.", token.MaxNetworks)})
+		if typo, some := errors.AsType[*token.HostBits](err); some {
+			form.Broken = append(form.Broken, broken{"networks", fmt.Sprintf("A block has bits behind its length. Did you mean %s?", typo.Meant)})
+		} else {
+			form.Broken = append(form.Broken, broken{"networks", fmt.Sprintf("The networks must be up to %d IPv4 or IPv6 addresses or blocks, such as 192.0.2.0/24.", token.MaxNetworks)})
+		}
 	}
 	if spec.ExpiresOn, err = v.expiryOf(); err != nil {
 		form.Broken = append(form.Broken, broken{"expires", "Choose when the token ends. A day of your own has the form YYYY-MM-DD."})

@@ -18,6 +18,9 @@ const (
 	handOverPurpose = "new bearer"
 	// handOverLife is how long the browser has to fetch the page.
 	handOverLife = 2 * time.Minute
+	// shownCookie comes with a page that shows a bearer, and goes with its style. Chromium keeps whole pages for
+	// Back, no-store or not, unless a cookie that scripts cannot read has changed after the page came.
+	shownCookie = "__Host-latchkey-shown"
 )
 
 // A handedOver is what the cookie holds.
@@ -70,5 +73,7 @@ func (v *visit) takeOver(id token.ID) string {
 		value.Owner != v.by.Account.ID || value.Token != id || v.now.Unix() >= value.Until {
 		return ""
 	}
+	setCookie(v.w, shownCookie, "1", handOverLife)
+	v.shows = true
 	return value.Bearer
 }

@@ -51,6 +51,8 @@ func shown(name string) string { return quote.Name(name) }
 
 // A frame is what the layout shows around a page.
 type frame struct {
+	// Template is the name of the page's template.
+	Template string
 	// Base is the site's base path, in front of every link.
 	Base      string
 	Title     string
@@ -80,7 +82,7 @@ func (v *visit) render(status int, name, title string, page any) error {
 	var body bytes.Buffer
 	err := found.ExecuteTemplate(&body, "layout", frame{
 		Base: v.base, Title: title, RequestID: v.request.ID, Username: v.by.Account.Username, Section: v.section(), Admin: v.by.Account.Admin, Now: v.now, Page: page,
-		Soon: v.endsSoon(status),
+		Soon: v.endsSoon(status), Template: name,
 	})
 	if err != nil {
 		return fmt.Errorf("render %s: %w", name, err)
@@ -117,7 +119,7 @@ type soon struct {
 // shows a new value must not be lost, so a failure is only logged.
 func (v *visit) endsSoon(status int) *soon {
 	switch {
-	case v.by.Account.Username == "", status >= http.StatusInternalServerError:
+	case v.by.Account.Username == "", v.shows, status >= http.StatusInternalServerError:
 		return nil
 	case v.soonKnown:
 		return v.soon

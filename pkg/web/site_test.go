@@ -82,6 +82,49 @@ func TestEveryReplyHasTheHeaders(t *testing.T) {
 	}
 }
 
+// Breaks if a route of any page forgets the headers, or takes another site's form. The routes come from the site
+// itself, so that a new one is among them.
+func TestEveryRouteHasTheHeadersAndRefusesForgedRequests(t *testing.T) {
+	w := newWorld(t)
+	id := w.issue(t, "ann", "export", 5).Token.ID
+	segments := strings.NewReplacer("{$}", "", "{file}", "page.css", "{id}", id.String(), "{user}", w.people["ann"].ID.String(), "{project}", "1")
+	guarded := func(name string, rt *route, who string, got reply) {
+		for header, want := range security {
+			if got.header.Get(header) != want {
+				t.Errorf("%s to %s as %q, %d: %s is %q", name, rt, who, got.status, header, got.header.Get(header))
+			}
+		}
+	}
+	for name, header := range map[string]http.Header{
+		"a form":  {"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Origin": {"https://evil.example"}},
+		"a fetch": {"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"no-cors"}, "Origin": {"https://evil.example"}},
+		"a frame": {"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Dest": {"iframe"}, "Origin": {"null"}},
+	} {
+		for _, rt := range w.site.routes {
+			for _, who := range []string{"", "ann", "root"} {
+				if rt.method != http.MethodPost {
+					continue
+				}
+				forger := w.signIn(who)
+				forger.header = header
+				got := forger.send(t, rt.method, segments.Replace(rt.path), newForm())
+				if got.status != http.StatusForbidden {
+					t.Errorf("%s of another site to %s as %q: %d", name, rt, who, got.status)
+				}
+				guarded(name, rt, who, got)
+			}
+		}
+	}
+	if own := made(w.table.TokensOfOwner(t.Context(), w.people["ann"].ID)); len(own) != 1 || !own[0].RevokedAt.IsZero() {
+		t.Errorf("forged requests made or ended tokens: %d", len(own))
+	}
+	for _, rt := range w.site.routes {
+		for _, who := range []string{"", "ann", "root"} {
+			guarded("a visit", rt, who, w.signIn(who).send(t, rt.method, segments.Replace(rt.path), url.Values{}))
+		}
+	}
+}
+
 // Breaks if a page needs what the policy forbids.
 func TestNothingIsInline(t *testing.T) {
 	w := newWorld(t)

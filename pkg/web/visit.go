@@ -38,6 +38,9 @@ type visit struct {
 	soon      *soon
 	soonKnown bool
 
+	// shows says that the page shows a new bearer, from which nothing shall distract.
+	shows bool
+
 	// For the log line.
 	status int
 	err    error

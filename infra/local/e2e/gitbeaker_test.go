@@ -42,6 +42,7 @@ func TestJavaScriptClient(t *testing.T) {
 			"keep to administrators and to the user", "every method",
 		},
 	}
+	sections["directory"] = []string{"change a project and a group", "look up", "make a project for somebody", "delete"}
 	if servesResourceTokens {
 		sections["projects"], sections["groups"] = resourceChecks, resourceChecks
 	}

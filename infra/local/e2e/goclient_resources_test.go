@@ -468,7 +468,15 @@ func TestDirectoryThroughTheGoClient(t *testing.T) {
 	user := must[*gitlab.User](t)
 	covered := func(*testing.T) {} // by a test of its own
 	everyMethod[gitlab.UsersServiceInterface](t, admin.Users, map[string]func(*testing.T){
-		"*":                         others,
+		"*": others,
+		"GetUserMemberships": func(t *testing.T) {
+			list := must[[]*gitlab.UserMembership](t)(admin.Users.GetUserMemberships(p.maintainer.ID, &gitlab.GetUserMembershipOptions{Type: gitlab.Ptr("Project")}))
+			if len(list) != 1 || list[0].SourceID != p.project || list[0].SourceName != "Web" || list[0].SourceType != "Project" || list[0].AccessLevel != gitlab.MaintainerPermissions {
+				t.Errorf("listed %+v", list)
+			}
+			_, response, err := maintainer.Users.GetUserMemberships(p.maintainer.ID, nil)
+			refused(t, http.StatusForbidden, response, err)
+		},
 		"GetAllImpersonationTokens": covered, "GetImpersonationToken": covered, "CreateImpersonationToken": covered, "RevokeImpersonationToken": covered,
 		"CreatePersonalAccessToken": covered, "CreatePersonalAccessTokenForCurrentUser": covered,
 		"CurrentUser": func(t *testing.T) {
@@ -492,8 +500,13 @@ func TestDirectoryThroughTheGoClient(t *testing.T) {
 		},
 		"CreateUser": func(t *testing.T) {
 			made := user(admin.Users.CreateUser(&gitlab.CreateUserOptions{Username: gitlab.Ptr("nell"), Name: gitlab.Ptr("Nell"), Email: gitlab.Ptr("nell@example.test"), ForceRandomPassword: gitlab.Ptr(true)}))
-			if made.Username != "nell" || made.CreatedBy == nil || made.CreatedBy.ID != root.ID {
+			if made.Username != "nell" || made.CreatedBy == nil || made.CreatedBy.ID != root.ID || !made.CanCreateGroup {
 				t.Errorf("made %+v", made)
+			}
+			pictured := user(admin.Users.CreateUser(&gitlab.CreateUserOptions{Username: gitlab.Ptr("pia"), Name: gitlab.Ptr("Pia"), Email: gitlab.Ptr("pia@example.test"), ResetPassword: gitlab.Ptr(true),
+				CanCreateGroup: gitlab.Ptr(false), Avatar: &gitlab.UserAvatar{Filename: "a.png", Image: strings.NewReader("\x89PNG")}}))
+			if pictured.CanCreateGroup || pictured.AvatarURL != "" {
+				t.Errorf("made %+v", pictured)
 			}
 			_, response, err := admin.Users.CreateUser(&gitlab.CreateUserOptions{Username: gitlab.Ptr(groupPath), Name: gitlab.Ptr("x"), Email: gitlab.Ptr("x@example.test"), ForceRandomPassword: gitlab.Ptr(true)})
 			refused(t, http.StatusConflict, response, err) // a group has the path
@@ -580,6 +593,49 @@ func TestDirectoryThroughTheGoClient(t *testing.T) {
 				t.Errorf("somebody who is no member sees %d projects", len(list))
 			}
 		},
+		"EditProject": func(t *testing.T) {
+			got := project(maintainer.Projects.EditProject(projectPath, &gitlab.EditProjectOptions{Description: gitlab.Ptr("a; b"), Visibility: gitlab.Ptr(gitlab.PublicVisibility)}))
+			if got.Description != "a; b" || got.Visibility != gitlab.PublicVisibility || got.Name != "Web" || got.SharedWithGroups == nil {
+				t.Errorf("got %+v", got)
+			}
+			_, response, err := client(t, p.World, p.developer.Bearer).Projects.EditProject(projectPath, &gitlab.EditProjectOptions{Name: gitlab.Ptr("x")})
+			refused(t, http.StatusForbidden, response, err)
+		},
+		"UploadAvatar": func(t *testing.T) { // accepted and ignored
+			if got := project(maintainer.Projects.UploadAvatar(projectPath, strings.NewReader("\x89PNG"), "a.png")); got.AvatarURL != "" {
+				t.Errorf("got %+v", got)
+			}
+		},
+		"DeleteProject": func(t *testing.T) {
+			own := project(maintainer.Projects.CreateProject(&gitlab.CreateProjectOptions{Name: gitlab.Ptr("goes")}))
+			bot := must[*gitlab.ProjectAccessToken](t)(maintainer.ProjectAccessTokens.CreateProjectAccessToken(own.ID, &gitlab.CreateProjectAccessTokenOptions{Name: gitlab.Ptr("n"), Scopes: &[]string{"api"}}))
+			response, err := client(t, p.World, bot.Token).Projects.DeleteProject(own.ID, nil)
+			refused(t, http.StatusForbidden, response, err)
+			if response, err = maintainer.Projects.DeleteProject(own.ID, nil); err != nil || response.StatusCode != http.StatusAccepted {
+				t.Fatal(response, err)
+			}
+			want(t, p.World, bot.Token, "GET", "/api/v4/personal_access_tokens/self", "", http.StatusUnauthorized)
+			response, err = maintainer.Projects.DeleteProject(own.ID, nil)
+			refused(t, http.StatusNotFound, response, err)
+			response, err = maintainer.Projects.DeleteProject(projectPath, nil) // only owners may
+			refused(t, http.StatusForbidden, response, err)
+		},
+		"CreateProjectForUser": func(t *testing.T) {
+			given := project(admin.Projects.CreateProjectForUser(p.developer.ID, &gitlab.CreateProjectForUserOptions{Name: gitlab.Ptr("given")}))
+			if given.PathWithNamespace != "dana/given" {
+				t.Errorf("made %+v", given)
+			}
+		},
+		"ListProjectsGroups": func(t *testing.T) {
+			if list := must[[]*gitlab.ProjectGroup](t)(maintainer.Projects.ListProjectsGroups(projectPath, nil)); len(list) != 1 || list[0].FullPath != groupPath {
+				t.Errorf("listed %+v", list)
+			}
+		},
+		"ListProjectsUsers": func(t *testing.T) {
+			if list := must[[]*gitlab.ProjectUser](t)(maintainer.Projects.ListProjectsUsers(projectPath, &gitlab.ListProjectUserOptions{Search: gitlab.Ptr("dana")})); len(list) != 1 || list[0].ID != p.developer.ID {
+				t.Errorf("listed %+v", list)
+			}
+		},
 		"ListUserProjects": covered, // offered where it is cheap; see the table of the API
 	})
 	group := must[*gitlab.Group](t)
@@ -606,6 +662,37 @@ func TestDirectoryThroughTheGoClient(t *testing.T) {
 				t.Errorf("listed %+v", list)
 			}
 		},
+		"UpdateGroup": func(t *testing.T) {
+			got := group(client(t, p.World, p.owner.Bearer).Groups.UpdateGroup(groupPath, &gitlab.UpdateGroupOptions{Description: gitlab.Ptr("of all")}))
+			if got.Description != "of all" || got.SharedWithGroups == nil {
+				t.Errorf("got %+v", got)
+			}
+			_, response, err := admin.Groups.UpdateGroup(groupPath, &gitlab.UpdateGroupOptions{IPRestrictionRanges: gitlab.Ptr("192.0.2.0/24")})
+			refused(t, http.StatusBadRequest, response, err)
+		},
+		"UploadAvatar": func(t *testing.T) { // accepted and ignored
+			if got := group(admin.Groups.UploadAvatar(groupPath, strings.NewReader("\x89PNG"), "a.png")); got.AvatarURL != "" {
+				t.Errorf("got %+v", got)
+			}
+		},
+		"DeleteGroup": func(t *testing.T) {
+			top := group(maintainer.Groups.CreateGroup(&gitlab.CreateGroupOptions{Name: gitlab.Ptr("Top"), Path: gitlab.Ptr("top")}))
+			group(maintainer.Groups.CreateGroup(&gitlab.CreateGroupOptions{Name: gitlab.Ptr("Low"), Path: gitlab.Ptr("low"), ParentID: &top.ID}))
+			bot := must[*gitlab.GroupAccessToken](t)(maintainer.GroupAccessTokens.CreateGroupAccessToken("top/low", &gitlab.CreateGroupAccessTokenOptions{Name: gitlab.Ptr("n"), Scopes: &[]string{"api"}}))
+			response, err := maintainer.Groups.DeleteGroup("top", &gitlab.DeleteGroupOptions{PermanentlyRemove: gitlab.Ptr(true), FullPath: gitlab.Ptr("topple")})
+			refused(t, http.StatusBadRequest, response, err)
+			if response, err = maintainer.Groups.DeleteGroup("top", &gitlab.DeleteGroupOptions{PermanentlyRemove: gitlab.Ptr(true), FullPath: gitlab.Ptr("top")}); err != nil || response.StatusCode != http.StatusAccepted {
+				t.Fatal(response, err)
+			}
+			want(t, p.World, bot.Token, "GET", "/api/v4/personal_access_tokens/self", "", http.StatusUnauthorized)
+			_, response, err = maintainer.Groups.GetGroup("top/low", nil)
+			refused(t, http.StatusNotFound, response, err)
+		},
+		"ListDescendantGroups": func(t *testing.T) {
+			if list := must[[]*gitlab.Group](t)(admin.Groups.ListDescendantGroups(groupPath, nil)); len(list) != 0 {
+				t.Errorf("listed %+v", list)
+			}
+		},
 		"ListSubGroups": covered, "ListGroupProjects": func(t *testing.T) {
 			list := must[[]*gitlab.Project](t)(client(t, p.World, p.owner.Bearer).Groups.ListGroupProjects(groupPath, nil))
 			if len(list) != 1 || list[0].ID != p.project {
@@ -629,6 +716,40 @@ func TestDirectoryThroughTheGoClient(t *testing.T) {
 			}
 		},
 	})
+}
+
+// What clients of tokens look up besides, through the client's other services.
+func TestLookUpsThroughTheGoClient(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, localtest.Start(t, localtest.Options{}))
+	admin, owner := client(t, p.World, root.Bearer), client(t, p.World, p.owner.Bearer)
+	list := must[[]*gitlab.Namespace](t)(owner.Namespaces.ListNamespaces(nil))
+	if len(list) != 2 || list[0].Kind != "user" || list[1].FullPath != groupPath {
+		t.Errorf("namespaces %+v", list)
+	}
+	if list = must[[]*gitlab.Namespace](t)(admin.Namespaces.SearchNamespace("acm")); len(list) != 1 || list[0].ID != p.group {
+		t.Errorf("namespaces %+v", list)
+	}
+	if got := must[*gitlab.Namespace](t)(owner.Namespaces.GetNamespace("olive")); got.ID != list[0].ID && got.Kind != "user" {
+		t.Errorf("namespace %+v", got)
+	}
+	if got := must[*gitlab.ImportStatus](t)(owner.ProjectImportExport.ImportStatus(projectPath)); got.ImportStatus != "none" {
+		t.Errorf("import %+v", got)
+	}
+	if got := must[[]*gitlab.DeployToken](t)(owner.DeployTokens.ListProjectDeployTokens(projectPath, nil)); len(got) != 0 {
+		t.Errorf("deploy tokens %+v", got)
+	}
+	if got := must[[]*gitlab.DeployToken](t)(owner.DeployTokens.ListGroupDeployTokens(groupPath, nil)); len(got) != 0 {
+		t.Errorf("deploy tokens %+v", got)
+	}
+	if got := must[*gitlab.Settings](t)(admin.Settings.UpdateSettings(&gitlab.UpdateSettingsOptions{SignupEnabled: gitlab.Ptr(false), ImportSources: &[]string{"github"}})); got.ID != 1 {
+		t.Errorf("settings %+v", got)
+	}
+	_, response, err := admin.Settings.UpdateSettings(&gitlab.UpdateSettingsOptions{RequireTwoFactorAuthentication: gitlab.Ptr(true)})
+	refused(t, http.StatusBadRequest, response, err)
+	if got := must[*gitlab.Metadata](t)(admin.Metadata.GetMetadata()); got.Version == "" || got.KAS.Enabled {
+		t.Errorf("metadata %+v", got)
+	}
 }
 
 // Promise 7 for feature flags. The client sends every field of a change, empty ones included.

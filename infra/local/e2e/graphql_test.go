@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -81,6 +82,12 @@ func TestGraphQLThroughAProxy(t *testing.T) {
 		if strings.HasPrefix(test.target, endpoint) && status != 200 && (json.Unmarshal([]byte(got.Body), &shaped) != nil || len(shaped.Errors) != 1 || shaped.Errors[0].Message == "") {
 			t.Errorf("%s, %s: %s", test.proxy, test.name, got.Body)
 		}
+	}
+	var self personalToken // a refused request counts as well, as in GitLab
+	asked := newAccount(t, w, "asked", "read_api")
+	graphQL(t, w, "envoy", asked.Bearer, "POST", endpoint, mutation)
+	if decode(t, want(t, w, root.Bearer, "GET", fmt.Sprintf("/api/v4/personal_access_tokens/%d", asked.TokenID), "", http.StatusOK), &self); self.LastUsedAt == "" {
+		t.Error("a GraphQL request is no use of its token")
 	}
 	if got := graphQL(t, w, "envoy", "no-such-token", "POST", endpoint, query); got.Status != 401 || got.Body != `{"errors":[{"message":"401 Unauthorized"}]}` {
 		t.Errorf("an unknown token: %d %s", got.Status, got.Body)

@@ -115,7 +115,7 @@ func (p *Provider) keys(w http.ResponseWriter, _ *http.Request) {
 
 // page asks who wants to sign in.
 var page = template.Must(template.New("").Parse(`<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Who are you?</title>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><title>Who are you?</title>
 <h1>Who are you?</h1>
 <p>This identity provider is for trying Latchkey on one machine. It asks for no password.</p>
 <ul>{{range .}}<li><a href="{{.Link}}">{{.Name}}</a></li>{{end}}</ul>

@@ -24,13 +24,13 @@ func Issue(d compose.Deployment) lambda.Handler {
 func Revoke(d compose.Deployment) lambda.Handler {
 	api, table := API(d), d.Table()
 	revoker := tokens.Revoker(d, table)
-	return gitlabapi.Lambda(gitlabapi.Revoke(api, revoker), gitlabapi.RevokeConsole(api, revoker, finder(d, &table.Reader)))
+	return gitlabapi.Lambda(gitlabapi.Revoke(api, revoker, remover(d, table)), gitlabapi.RevokeConsole(api, revoker, Finder(d, &table.Reader)))
 }
 
 // Tokens returns the handler of functions/tokens.
 func Tokens(d compose.Deployment) lambda.Handler {
 	table := &d.Table().Reader
-	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), tokens.Lister(d, table), finder(d, table)), gitlabapi.TokensConsole(tokens.Examiner(d, table)))
+	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), tokens.Lister(d, table), Finder(d, table)), gitlabapi.TokensConsole(tokens.Examiner(d, table)))
 }
 
 // Directory returns the handler of functions/directory.
@@ -47,12 +47,17 @@ func API(d compose.Deployment) *gitlabapi.API {
 	}
 }
 
-func finder(d compose.Deployment, table *store.Reader) *directory.Finder {
+// Finder returns the use case that finds accounts, projects and groups.
+func Finder(d compose.Deployment, table *store.Reader) *directory.Finder {
 	return compose.Must(directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: d.Clock}))
 }
 
+func remover(d compose.Deployment, table *store.Table) *directory.Remover {
+	return compose.Must(directory.NewRemover(Finder(d, &table.Reader), table))
+}
+
 func accounts(d compose.Deployment, table *store.Table) *directory.Directory {
-	return compose.Must(directory.New(finder(d, &table.Reader), table))
+	return compose.Must(directory.New(Finder(d, &table.Reader), table))
 }
 
 // signIns returns the use case with which operators link identities. It signs nobody in.

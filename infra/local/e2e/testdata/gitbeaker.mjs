@@ -93,7 +93,7 @@ async function personal() {
     await refused(admin.PersonalAccessTokens.create(gita.id, "x", ["everything"]), 400, "scopes does not have a valid value");
     await refused(admin.PersonalAccessTokens.create(gita.id, "", ["api"]), 422, "Name can't be blank");
     await refused(admin.PersonalAccessTokens.create(notThere, "x", ["api"]), 404, "404 User Not Found");
-    await refused(admin.PersonalAccessTokens.create(gita.id, "x", ["api"], { expiresAt: "soon" }), 400, "expires_at is invalid");
+    await refused(admin.PersonalAccessTokens.create(gita.id, "x", ["api"], { expiresAt: "soon" }), 400, "expires_at is invalid (write a day as YYYY-MM-DD)");
   });
 
   await check("show one", async () => {
@@ -411,9 +411,9 @@ async function resources({ word, Word, keeper, lesser, path }, resource, other) 
   await check("revoke without the right", async () => {
     const made = await make("stays");
     await refused(looking.revoke(resource.id, made.id), 400, `400 Bad request - paula of ${section} cannot delete stays`);
-    await refused(looking.revoke(resource.id, notThere), 404, unknown);
+    await refused(looking.revoke(resource.id, notThere), 404, `404 ${word} Access Token Not Found`);
     await refused(stranger.revoke(resource.id, made.id), 404, `404 ${Word} Not Found`);
-    await refused(tokens.revoke(resource.id, notThere), 404, unknown);
+    await refused(tokens.revoke(resource.id, notThere), 404, `404 ${word} Access Token Not Found`);
     has(await client(made.token).PersonalAccessTokens.show(), { id: made.id });
   });
   await check("every method", () => everyMethod(kind));
@@ -429,4 +429,40 @@ async function groups() {
   await resources({ word: "group", Word: "Group", keeper: 50, lesser: 40, path: "full_path" }, await group("acme"), await group("other"));
 }
 
-await { personal, impersonation, projects, groups }[section]();
+async function directory() {
+  const top = await admin.Groups.create("Top", "top");
+  const low = await admin.Groups.create("Low", "low", { parentId: top.id });
+  const project = await admin.Projects.create({ name: "Web", path: "web", namespaceId: low.id });
+  const user = await newUser("dora");
+
+  await check("change a project and a group", async () => {
+    has(await admin.Projects.edit(project.id, { description: "a; b" }), { description: "a; b", name: "Web", shared_with_groups: [] });
+    has(await admin.Groups.edit(top.id, { name: "Topmost" }), { name: "Topmost", full_path: "top", shared_with_groups: [] });
+    await refused(admin.Groups.edit(top.id, { path: "other" }), 400, '{"path":["cannot be changed"]}');
+  });
+  await check("look up", async () => {
+    assert.deepEqual(ids(await admin.Groups.allDescendantGroups(top.id)), [low.id]);
+    assert.deepEqual(ids(await admin.Projects.allGroups(project.id)), [top.id, low.id]);
+    assert.deepEqual(ids(await admin.Projects.allUsers(project.id)), [1]);
+    assert.deepEqual(ids(await admin.Namespaces.all({ search: "low" })), [low.id]);
+    has(await admin.Namespaces.show(top.id), { kind: "group", full_path: "top" });
+    assert.deepEqual(await admin.DeployTokens.all({ groupId: top.id }), []);
+    assert.deepEqual(await admin.DeployTokens.all({ projectId: project.id }), []);
+    has(await admin.ProjectImportExports.showImportStatus(project.id), { import_status: "none" });
+    has((await admin.Users.allMemberships(1))[0], { source_id: top.id, source_type: "Namespace", access_level: 50 });
+    has(await admin.Metadata.show(), { enterprise: false });
+  });
+  await check("make a project for somebody", async () => {
+    has(await admin.Projects.create({ name: "given", userId: user.id }), { path_with_namespace: "dora/given" });
+  });
+  await check("delete", async () => {
+    const { token } = await admin.GroupAccessTokens.create(low.id, "n", ["api"], "2026-09-01");
+    assert.equal((await admin.Groups.remove(top.id, { showExpanded: true })).status, 202);
+    await refused(client(token).PersonalAccessTokens.show(), 401, "invalid_token");
+    await refused(admin.Projects.show(project.id), 404, "404 Project Not Found");
+    const own = await admin.Projects.create({ name: "goes" });
+    assert.equal((await admin.Projects.remove(own.id, { showExpanded: true })).status, 202);
+  });
+}
+
+await { personal, impersonation, projects, groups, directory }[section]();

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/pkg/gateway/graphql"
+	"latchkey/pkg/graphql"
 )
 
 func body(tb testing.TB, members map[string]any) string {

@@ -1,0 +1,136 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
+	"latchkey/pkg/principal"
+	"latchkey/pkg/project"
+)
+
+// A Membership is an account's direct membership in a project or group.
+type Membership struct {
+	Project project.Project
+	Level   project.Level
+}
+
+// ListMemberships returns limit memberships of an account from offset on, by ascending id of the project
+// or group, and their number. kind is "" for both kinds. Only administrators may. Errors:
+// fault.ErrForbidden, fault.ErrNotFound.
+func (d *Finder) ListMemberships(ctx context.Context, by principal.Principal, id account.ID, kind project.Kind, offset, limit int) ([]Membership, int, error) {
+	if !by.Account.Admin {
+		return nil, 0, fault.ErrForbidden
+	}
+	if _, err := d.find.Reader.Account(ctx, id); err != nil {
+		return nil, 0, err
+	}
+	l, err := d.levelsOf(ctx, id)
+	if err != nil {
+		return nil, 0, err
+	}
+	var ids []project.ID
+	for in := range l {
+		ids = append(ids, in)
+	}
+	var found []Membership
+	err = d.find.Projects.ProjectsByID(ctx, ids, func(proj project.Project) {
+		if kind == "" || proj.Kind == kind {
+			found = append(found, Membership{proj, l[proj.ID]})
+		}
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	slices.SortFunc(found, func(a, b Membership) int { return cmp.Compare(a.Project.ID, b.Project.ID) })
+	return found[min(offset, len(found)):min(offset+limit, len(found))], len(found), nil
+}
+
+// A NamespaceView is a group, or with Owner an account, in which projects can lie.
+type NamespaceView struct {
+	Group View
+	Owner account.Account // the zero Account for a group
+}
+
+// A NamespaceFilter narrows a list of namespaces. Zero fields do not narrow.
+type NamespaceFilter struct {
+	Search string // part of the name or the path
+	// Owned limits to what the caller owns.
+	Owned bool
+	// TopLevel leaves out groups in groups.
+	TopLevel bool
+}
+
+// ListNamespaces returns limit namespaces from offset on, and their number: the caller's own and the
+// groups that the caller reaches, for administrators all accounts and groups. Accounts come first, each
+// by ascending id. For an administrator it reads every account, project and group.
+func (d *Finder) ListNamespaces(ctx context.Context, by principal.Principal, f NamespaceFilter, offset, limit int) ([]NamespaceView, int, error) {
+	accts := []account.Account{by.Account}
+	if by.Account.Admin && !f.Owned {
+		_, live, err := d.find.Reader.CountAccounts(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		if accts, _, err = d.listAll(ctx, Filter{NotBots: true}, Sort{Ascending: true}, 0, live); err != nil {
+			return nil, 0, err
+		}
+	}
+	var found []NamespaceView
+	for _, acct := range accts {
+		if !acct.Bot && (contains(acct.Username, f.Search) || contains(acct.Name, f.Search)) {
+			found = append(found, NamespaceView{Owner: acct})
+		}
+	}
+	filter := ProjectFilter{Kind: project.KindGroup, TopLevel: f.TopLevel}
+	if f.Owned {
+		filter.MinLevel = project.Owner
+	}
+	const every = 1 << 31
+	groups, _, err := d.ListProjects(ctx, by, filter, ProjectSort{Ascending: true}, 0, every)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, group := range groups {
+		if contains(group.FullPath(), f.Search) || contains(group.Project.Name, f.Search) {
+			found = append(found, NamespaceView{Group: group})
+		}
+	}
+	return found[min(offset, len(found)):min(offset+limit, len(found))], len(found), nil
+}
+
+func contains(text, search string) bool {
+	return strings.Contains(strings.ToLower(text), strings.ToLower(search))
+}
+
+// GetNamespace returns the namespace of an account or a group. ref is an id of a group, or the path of a
+// group or a username; owner is the account for another id. What the caller may not see is
+// ErrNoNamespace.
+func (d *Finder) GetNamespace(ctx context.Context, by principal.Principal, ref string, owner account.ID) (NamespaceView, error) {
+	if owner == 0 {
+		group, err := d.GetProject(ctx, by, project.KindGroup, ref)
+		if !errors.Is(err, fault.ErrNotFound) {
+			return NamespaceView{Group: group}, err
+		}
+		acct, err := d.find.Reader.AccountByName(ctx, ref)
+		if err != nil {
+			return NamespaceView{}, asNoNamespace(err)
+		}
+		owner = acct.ID
+	}
+	acct, err := d.Get(ctx, by, owner)
+	if err != nil || acct.Bot || acct.ID == account.GhostID {
+		return NamespaceView{}, asNoNamespace(cmp.Or(err, ErrNoNamespace))
+	}
+	return NamespaceView{Owner: acct}, nil
+}
+
+func asNoNamespace(err error) error {
+	if errors.Is(err, fault.ErrNotFound) {
+		return ErrNoNamespace
+	}
+	return err
+}

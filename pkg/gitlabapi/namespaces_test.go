@@ -1,0 +1,158 @@
+package gitlabapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Clients of tokens look these up. Each request stands with what its reply contains.
+func TestLookUps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	guarded(t, w)
+	for _, c := range []struct {
+		target, bearer string
+		status         int
+		contains       string
+	}{
+		{"/users/2/memberships", "root", 200, `[{"source_id":1,"source_name":"Acme","source_type":"Namespace","access_level":50},{"source_id":2,`},
+		{"/users/2/memberships?type=Project", "root", 200, `[{"source_id":4,"source_name":"Notes","source_type":"Project","access_level":50}]`},
+		{"/users/2/memberships?type=Group", "root", 400, `type does not have a valid value`},
+		{"/users/3/memberships", "root", 200, `[{"source_id":3,"source_name":"Web","source_type":"Project","access_level":30}]`},
+		{"/users/999/memberships", "root", 404, `404 User Not Found`},
+		{"/users/2/memberships", "owner", 403, `403 Forbidden`},
+		{"/groups/1/descendant_groups", "owner", 200, `"full_path":"acme/sub"`},
+		{"/groups/acme/descendant_groups?search=nothing", "owner", 200, `[]`},
+		{"/groups/1/descendant_groups", "other", 404, `404 Group Not Found`},
+		{"/groups/1/projects?include_subgroups=true", "owner", 200, `"path":"a-tool"`},
+		{"/projects/5/groups", "owner", 200, `[{"id":1,"web_url":"https://tokens.example.test/groups/acme","name":"Acme","avatar_url":null,"full_name":"Acme","full_path":"acme"},{"id":2,`},
+		{"/projects/5/groups?skip_groups[]=1", "owner", 200, `[{"id":2,"web_url":"https://tokens.example.test/groups/acme/sub","name":"Sub","avatar_url":null,"full_name":"Acme / Sub","full_path":"acme/sub"}]`},
+		{"/projects/4/groups", "owner", 200, `[]`},
+		{"/projects/4/groups", "other", 404, `404 Project Not Found`},
+		{"/projects/3/users?search=OTHER", "owner", 200, `[{"id":3,"username":"other","public_email":null,"name":`},
+		{"/projects/3/users", "root", 200, `"username":"reporter"`},
+		{"/projects/4/users", "other", 404, `404 Project Not Found`},
+		{"/projects/3/import", "owner", 200, `"import_status":"none"`},
+		{"/projects/3/import", "profile", 403, `insufficient_scope`},
+		{"/projects/3/deploy_tokens", "owner", 200, `[]`},
+		{"/projects/3/deploy_tokens", "other", 403, `403 Forbidden`},
+		{"/groups/1/deploy_tokens", "owner", 200, `[]`},
+		{"/groups/1/deploy_tokens", "reporter", 403, `403 Forbidden`},
+		{"/groups/6/deploy_tokens", "owner", 404, `404 Group Not Found`},
+		{"/namespaces", "owner", 200, `[{"id":2147483650,"name":"The owner","path":"owner","kind":"user","full_path":"owner","parent_id":null,"avatar_url":null,"web_url":"https://tokens.example.test/owner"},{"id":1,`},
+		{"/namespaces?search=acme", "owner", 200, `"full_path":"acme/sub","parent_id":1`},
+		{"/namespaces?search=acme&top_level_only=true", "root", 200, `[{"id":1,"name":"Acme","path":"acme","kind":"group","full_path":"acme","parent_id":null,"avatar_url":null,"web_url":"https://tokens.example.test/groups/acme"}]`},
+		{"/namespaces?per_page=2&page=2", "root", 200, `"path":"other"`},
+		{"/namespaces?owned_only=true", "reporter", 200, `[{"id":2147483657,`},
+		{"/namespaces/1", "owner", 200, `"kind":"group"`},
+		{"/namespaces/acme%2Fsub", "owner", 200, `"full_path":"acme/sub"`},
+		{"/namespaces/owner", "owner", 200, `"kind":"user"`},
+		{"/namespaces/2147483650", "owner", 200, `"kind":"user"`},
+		{"/namespaces/other", "owner", 404, `404 Namespace Not Found`},
+		{"/namespaces/2147483651", "owner", 404, `404 Namespace Not Found`},
+		{"/namespaces/foreign", "owner", 404, `404 Namespace Not Found`},
+		{"/namespaces/other", "root", 200, `"kind":"user"`},
+		{"/projects?order_by=similarity&search=a", "owner", 200, `[{"id":5,`},
+		{"/projects?order_by=star_count", "owner", 200, `[{"id":5,`},
+		{"/groups?order_by=similarity&search=sub", "owner", 200, `"path":"sub"`},
+	} {
+		got := throughLambda(t, w, request{function: "directory", method: "GET", target: "/api/v4" + c.target, bearer: c.bearer})
+		if got.status != c.status || !strings.Contains(got.body, c.contains) {
+			t.Errorf("%s as %s: %s\nwant %d %s", c.target, c.bearer, got, c.status, c.contains)
+		}
+	}
+	// The closest match comes first, whatever its id.
+	for _, name := range []string{"a-web", "web-b", "xwebx"} {
+		if got := throughLambda(t, w, post("directory", projects, "owner", `{"name":"`+name+`","namespace_id":1}`)); got.status != 201 {
+			t.Fatal(got)
+		}
+	}
+	var found []struct{ Path string }
+	check(t, json.Unmarshal([]byte(throughLambda(t, w, get("directory", projects+"?order_by=similarity&search=web", "owner")).body), &found))
+	if fmt.Sprint(found) != "[{web} {web-b} {xwebx} {a-web}]" {
+		t.Errorf("by similarity: %v", found)
+	}
+}
+
+func TestAProjectForSomebody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	team(t, w)
+	create := func(target, bearer string) response {
+		return throughLambda(t, w, post("directory", "/api/v4/projects/user/"+target, bearer, `{"name":"Given","namespace_id":1}`))
+	}
+	if got := create("3", "root"); got.status != 201 || got.field(t, "path_with_namespace") != "other/Given" {
+		t.Error(got)
+	}
+	for _, c := range []struct {
+		target, bearer string
+		status         int
+	}{{"999", "root", 404}, {"2147483647", "root", 404}, {"3", "owner", 403}, {"x", "root", 404}, {"3/4", "root", 404}, {"", "root", 405}} {
+		if got := create(c.target, c.bearer); got.status != c.status {
+			t.Errorf("for %q as %s: %s", c.target, c.bearer, got)
+		}
+	}
+}
+
+func TestChangeOfAProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	guarded(t, w)
+	change := func(target, bearer, body string) response {
+		t.Helper()
+		return throughLambda(t, w, put(target, bearer, body))
+	}
+	got := change(web, "owner", `{"name":"Web site","description":"d","visibility":"public","path":"web","wiki_enabled":false}`)
+	if got.status != 200 || got.field(t, "name") != "Web site" || got.field(t, "description") != "d" || got.field(t, "visibility") != "public" {
+		t.Error(got)
+	}
+	if again := throughLambda(t, w, get("directory", web, "owner")); again.body != got.body {
+		t.Errorf("%s\nafter\n%s", again, got)
+	}
+	if got = change(web, "owner", `{"description":""}`); got.status != 200 || got.field(t, "description") != nil || got.field(t, "name") != "Web site" {
+		t.Error(got)
+	}
+	if got = change(acme, "owner", `{"description":"of all","name":"ACME"}`); got.status != 200 || got.field(t, "full_name") != "ACME" {
+		t.Error(got)
+	}
+	before := w.snapshot(t)
+	for _, c := range []struct {
+		name, target, bearer, body string
+		status                     int
+		contains                   string
+	}{
+		{"nothing", web, "owner", `{"wiki_enabled":true}`, 200, `"name":"Web site"`},
+		{"the same again", web, "owner", `{"name":"Web site"}`, 200, `"name":"Web site"`},
+		{"a developer", web, "other", `{"name":"n"}`, 403, "403 Forbidden"},
+		{"a reporter", acme, "reporter", `{"name":"n"}`, 403, "403 Forbidden"},
+		{"a stranger", projects + "/4", "other", `{"name":"n"}`, 404, "404 Project Not Found"},
+		{"a token that only reads", web, "reading", `{"name":"n"}`, 403, "insufficient_scope"},
+		{"a token of another project", web, "of notes", `{"name":"n"}`, 404, "404 Project Not Found"},
+		{"another path", web, "owner", `{"path":"site"}`, 400, `{"path":["cannot be changed"]}`},
+		{"a blank name", web, "owner", `{"name":" "}`, 400, `{"name":["can't be blank"]}`},
+		{"a long description", acme, "owner", `{"description":"` + strings.Repeat("d", 501) + `"}`, 400, "is too long (maximum is 500 characters)"},
+		{"a visibility that is none", web, "owner", `{"visibility":"secret"}`, 400, "visibility does not have a valid value"},
+		{"a restriction that nothing keeps", acme, "owner", `{"name":"n","ip_restriction_ranges":"192.0.2.0/24"}`, 400, `{"ip_restriction_ranges":["is not supported"]}`},
+		{"a factor that nobody has", acme, "owner", `{"require_two_factor_authentication":true}`, 400, `is not supported`},
+		{"no restriction", acme, "owner", `{"ip_restriction_ranges":"","require_two_factor_authentication":false}`, 200, `"ACME"`},
+	} {
+		if got := change(c.target, c.bearer, c.body); got.status != c.status || !strings.Contains(got.body, c.contains) {
+			t.Errorf("%s: %s", c.name, got)
+		}
+	}
+	if w.snapshot(t) != before {
+		t.Error("a refused change changed something")
+	}
+	if got := throughLambda(t, w, post("directory", groups, "owner", `{"name":"n","path":"n","membership_lock":true}`)); got.status != http.StatusBadRequest {
+		t.Error(got)
+	}
+	events := throughLambda(t, w, request{function: "settings", method: "GET", target: web + "/audit_events", bearer: "owner"})
+	for _, text := range []string{"Changed name of project with id 3", "Changed description of project", "Changed visibility of project"} {
+		if !strings.Contains(events.body, text) {
+			t.Errorf("no %q in %s", text, events)
+		}
+	}
+}

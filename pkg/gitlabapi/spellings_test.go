@@ -1,0 +1,116 @@
+package gitlabapi_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// formWithFiles returns the body of a form and the header that goes with it. A part is a name and a value, or
+// a name, a value and the name of a file.
+func formWithFiles(parts ...[]string) (body string, header http.Header) {
+	var b strings.Builder
+	for _, part := range parts {
+		b.WriteString("--line\r\nContent-Disposition: form-data; name=\"" + part[0] + `"`)
+		if len(part) > 2 {
+			b.WriteString(`; filename="` + part[2] + "\"\r\nContent-Type: application/octet-stream")
+		}
+		b.WriteString("\r\n\r\n" + part[1] + "\r\n")
+	}
+	return b.String() + "--line--\r\n", http.Header{"Content-Type": {"multipart/form-data; boundary=line"}}
+}
+
+// What real clients write in their own way is read as they mean it, and what has two meanings is refused.
+func TestSpellingsOfParameters(t *testing.T) {
+	t.Parallel()
+	form := func(text string) request {
+		return request{function: "issue", method: "POST", target: ownTokens, bearer: "owner", form: text}
+	}
+	object := func(text string) request {
+		return request{function: "issue", method: "POST", target: ownTokens, bearer: "owner", json: text}
+	}
+	query := func(text string) request {
+		return request{function: "tokens", method: "GET", target: "/api/v4/personal_access_tokens?" + text, bearer: "owner"}
+	}
+	upload := func(parts ...[]string) request {
+		body, header := formWithFiles(append(parts, []string{"name", "n"}, []string{"scopes[]", "api"})...)
+		return request{function: "issue", method: "POST", target: ownTokens, bearer: "owner", body: body, header: header}
+	}
+	both := form("name=n&scopes=read_api")
+	both.target += "?scopes=api"
+	same := form("name=n&scopes[]=api")
+	same.target += "?scopes[]=api"
+	const badDay, badTime = "expires_at is invalid (write a day as YYYY-MM-DD)", "created_after is invalid (write a time as YYYY-MM-DDThh:mm:ssZ, or a day as YYYY-MM-DD)"
+	const twice, granular = "is given more than once", "granular_scopes is not supported: use scopes"
+	for name, c := range map[string]struct {
+		request
+		refusal string // "" for none
+	}{
+		"a semicolon in a form is text":               {form("name=n&scopes[]=api&description=a; b"), ""},
+		"a semicolon in a query is text":              {query("search=a;b"), ""},
+		"a file of another parameter is ignored":      {upload([]string{"avatar", strings.Repeat("\xff", 200_000), "a.png"}), ""},
+		"a file of no parameter is ignored":           {upload([]string{"", "x", "a.png"}), ""},
+		"a file for a parameter is refused":           {upload([]string{"description", "x", "a.txt"}), "description is invalid"},
+		"a file for a list is refused":                {upload([]string{"allowed_cidrs[]", "10.0.0.0/8", "a.txt"}), "allowed_cidrs is invalid"},
+		"a file for sudo is refused":                  {upload([]string{"sudo", "2", "a.txt"}), "sudo is invalid"},
+		"values of a form with files stay small":      {upload([]string{"description", strings.Repeat("x", 70_000)}), "body is too large (maximum is 65536 bytes)"},
+		"the same value twice in a query":             {query("state=active&state=active"), ""},
+		"the same value twice in a form":              {form("name=n&name=n&scopes[]=api&scopes[]=api"), ""},
+		"two values in a query":                       {query("state=active&state=inactive"), "state " + twice},
+		"a value and nothing":                         {query("state=active&state="), "state " + twice},
+		"the same value in a query and a body":        {same, ""},
+		"two values in a query and a body":            {both, "scopes " + twice},
+		"a list twice in an object":                   {object(`{"name":"n","scopes":["api"],"scopes":["read_api"]}`), "scopes " + twice},
+		"a list and a text in an object":              {object(`{"name":"n","scopes":["api"],"scopes":"read_api"}`), "scopes " + twice},
+		"a list under both of its names":              {object(`{"name":"n","scopes":["api"],"scopes[]":["read_api"]}`), "scopes " + twice},
+		"networks twice in an object":                 {object(`{"name":"n","scopes":["api"],"allowed_cidrs":["10.0.0.0/8"],"allowed_cidrs":["0.0.0.0/0"]}`), "allowed_cidrs " + twice},
+		"the same list twice in an object":            {object(`{"name":"n","scopes":["api"],"scopes":["api"]}`), ""},
+		"a list in both spellings of a form":          {form("name=n&scopes[]=api&scopes=read_api"), "scopes " + twice},
+		"a list as an object of a form":               {form("name=n&scopes[0]=api"), "scopes is invalid"},
+		"an unknown object of a form":                 {form("name=n&scopes[]=api&user[name]=x&_method[]="), ""},
+		"sudo as a list":                              {form("name=n&scopes[]=api&sudo[]=2"), "sudo is invalid"},
+		"sudo as an object":                           {form("name=n&scopes[]=api&sudo[id]=2"), "sudo is invalid"},
+		"sudo in capitals":                            {query("SUDO=2"), "sudo is misspelled"},
+		"sudo in other brackets":                      {query("[sudo]=2"), "sudo is misspelled"},
+		"sudo with a space":                           {query("sudo%20=2"), "sudo is misspelled"},
+		"sudo in an object, capital":                  {object(`{"name":"n","scopes":["api"],"Sudo":"root"}`), "sudo is misspelled"},
+		"sudo in an object, as a list":                {object(`{"name":"n","scopes":["api"],"sudo[]":["root"]}`), "sudo is invalid"},
+		"sudo twice":                                  {query("sudo=2&sudo=1"), "sudo " + twice},
+		"a bearer as a list":                          {query("private_token[]=x"), "private_token is invalid"},
+		"a bearer in capitals":                        {query("Private_Token=x"), "private_token is misspelled"},
+		"networks as an object":                       {form("name=n&scopes[]=api&allowed_cidrs[a]=10.0.0.0/8"), "allowed_cidrs is invalid"},
+		"a network with bits behind its length":       {form("name=n&scopes[]=api&allowed_cidrs=10.0.0.5/8"), "allowed_cidrs has a block with bits behind its length (did you mean 10.0.0.0/8?)"},
+		"networks in capitals":                        {form("name=n&scopes[]=api&Allowed_CIDRs[]=10.0.0.0/8"), "allowed_cidrs is misspelled"},
+		"a day as a list":                             {form("name=n&scopes[]=api&expires_at[]=2026-06-02"), "expires_at is invalid"},
+		"a day in another form":                       {form("name=n&scopes[]=api&expires_at=02.06.2026"), badDay},
+		"a day with a zone without a colon":           {object(`{"name":"n","scopes":["api"],"expires_at":"2026-06-02T00:00:00+0000"}`), ""},
+		"a day with a zone behind a space":            {object(`{"name":"n","scopes":["api"],"expires_at":"2026-06-02 00:00:00 +0000"}`), ""},
+		"a day with a zone whose plus became a space": {form("name=n&scopes[]=api&expires_at=2026-06-02T00:00:00+0000"), ""},
+		"a time with a zone without a colon":          {query("created_after=2026-01-02T03:04:05%2B0000"), ""},
+		"a time whose plus became a space":            {query("created_after=2026-01-02T03:04:05+00:00"), ""},
+		"a time in another form":                      {query("created_after=yesterday"), badTime},
+		"granular scopes alone":                       {object(`{"name":"n","granular_scopes":[{"access":"user"}]}`), granular},
+		"granular scopes beside scopes":               {object(`{"name":"n","scopes":["api"],"granular_scopes":[{"access":"user"}]}`), granular},
+		"granular scopes in a form":                   {form("name=n&scopes[]=api&granular_scopes[][access]=user"), granular},
+		"granular scopes of nothing":                  {object(`{"name":"n","scopes":["api"],"granular_scopes":null}`), ""},
+		"granular scopes of an impersonation token":   {request{function: "issue", method: "POST", target: "/api/v4/users/2/impersonation_tokens", bearer: "root", form: "name=n&scopes[]=api&granular_scopes[][access]=user"}, granular},
+		"granular scopes of a project's token":        {request{function: "issue", method: "POST", target: "/api/v4/projects/2/access_tokens", bearer: "root", form: "name=n&scopes[]=api&granular_scopes[][access]=user"}, granular},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			if strings.Contains(name, "sudo") { // others than administrators learn nothing of the value
+				c.bearer = "root"
+			}
+			for _, door := range []func(testing.TB, *world, request) response{throughHTTP, throughLambdaInBase64} {
+				got := door(t, w, c.request)
+				switch {
+				case c.refusal == "" && got.status/100 != 2:
+					t.Errorf("%d %s", got.status, got.body)
+				case c.refusal != "" && (got.status != http.StatusBadRequest || strings.TrimSpace(got.body) != `{"error":"`+c.refusal+`"}`):
+					t.Errorf("%d %s, want %q", got.status, got.body, c.refusal)
+				}
+			}
+		})
+	}
+}
