@@ -161,8 +161,10 @@ var deployable = []string{
 	"github.com/go-jose/go-jose/v4",
 	"github.com/teambition/rrule-go",
 	"github.com/vektah/gqlparser/v2",
+	"golang.org/x/net/idna",
 	"golang.org/x/oauth2",
 	"golang.org/x/sync",
+	"golang.org/x/text",
 	"golang.org/x/time",
 }
 
