@@ -119,6 +119,13 @@ func audited() []write {
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.LinkIdentity(ctx, u, who, e) },
 				func(t *testing.T) { wantEqual(t, "identity", f.Fresh(t, u).Identity, who) }
 		}},
+		write{"unlink an identity", "UnlinkIdentity", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			u, who := f.AddAccount(t), identity()
+			wantErr(t, f, f.Store.LinkIdentity(t.Context(), u, who, storetest.Event), nil)
+			u.Identity = who
+			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.UnlinkIdentity(ctx, u, e) },
+				func(t *testing.T) { wantEqual(t, "identity", f.Fresh(t, u).Identity, account.Identity{}) }
+		}},
 		write{"end sessions", "EndSessions", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			u := f.AddAccount(t)
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.EndSessions(ctx, u.ID, 0, e) },

@@ -29,7 +29,7 @@ func main() {
 	}
 	tomorrow := time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)
 	if err := smoke(ctx, os.Stdout, url, bearer, tomorrow); err != nil {
-		fmt.Fprintln(os.Stdout, "FAILED:", err)
+		fmt.Println("FAILED:", err)
 		os.Exit(1) //nolint:gocritic // stop only restores a signal
 	}
 	fmt.Println("The deployment works.")
@@ -122,7 +122,7 @@ func (t *target) step(ctx context.Context, what, bearer, method, path, body stri
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	fmt.Fprintf(t.out, "ok  %s\n", what)
+	_, _ = fmt.Fprintf(t.out, "ok  %s\n", what)
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (t *target) clean(ctx context.Context, id int64) error {
 	if err != nil || status != http.StatusNoContent {
 		return fmt.Errorf("the token %d could not be revoked (%d, %w): revoke it by hand, it expires soon", id, status, err)
 	}
-	fmt.Fprintln(t.out, "the token of this run is revoked")
+	_, _ = fmt.Fprintln(t.out, "the token of this run is revoked")
 	return nil
 }
 
