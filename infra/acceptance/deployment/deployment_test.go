@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -73,6 +74,37 @@ func TestDeploy(t *testing.T) {
 				t.Errorf("asked AWS for %q", account.unknown)
 			}
 		})
+	}
+}
+
+// Breaks if somebody who runs `sam build` out of habit gets an error, or packages that make has not built.
+func TestSAMBuild(t *testing.T) {
+	t.Parallel()
+	root, folder := projectRoot(t), t.TempDir()
+	packages := copyProject(t, root, folder, "")
+	command := exec.CommandContext(t.Context(), filepath.Join(root, ".tools", "sam", "bin", "sam"), "build")
+	command.Dir = folder
+	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "SAM_CLI_TELEMETRY=0", "AWS_DEFAULT_REGION=eu-central-1"}
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	named := 0
+	err := filepath.WalkDir(filepath.Join(folder, ".aws-sam"), func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Base(path) == "template.yaml" {
+			template, failure := os.ReadFile(path)
+			err = errors.Join(err, failure)
+			for line := range strings.Lines(string(template)) {
+				if uri, found := strings.CutPrefix(strings.TrimSpace(line), "CodeUri: "); found {
+					named++
+					_, failure := os.Stat(filepath.Join(filepath.Dir(path), uri))
+					err = errors.Join(err, failure)
+				}
+			}
+		}
+		return err
+	})
+	if err != nil || named < len(packages) {
+		t.Errorf("%d of %d packages are named, %v", named, len(packages), err)
 	}
 }
 
