@@ -57,11 +57,11 @@ func smoke(ctx context.Context, out io.Writer, url, bearer, lastDay string) (err
 	}}
 	var version struct{ Version string }
 	var admin struct{ ID int64 }
-	if err := t.step(ctx, "the API answers", bearer, http.MethodGet, "/version", "", http.StatusOK, &version); err != nil {
+	if err := t.step(ctx, "the API takes TOKEN", bearer, http.MethodGet, "/version", "", http.StatusOK, &version); err != nil {
 		return err
 	}
 	if version.Version == "" {
-		return errors.New("the API answers: no version; is the address right?")
+		return errors.New("the API takes TOKEN: no version; is the address right?")
 	}
 	if err := t.step(ctx, "nobody is refused", "", http.MethodGet, "/user", "", http.StatusUnauthorized, nil); err != nil {
 		return err
