@@ -71,7 +71,7 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 .PHONY: acceptance
 acceptance: export CRANE := $(CRANE)
 acceptance: export REGISTRY := $(REGISTRY)
-acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed $(CLIENTS)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
+acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed $(CLIENTS)/.installed $(SAM)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
 	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint

@@ -59,7 +59,7 @@ func coldStarts(ctx context.Context, r *report) error {
 		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_LAMBDA_FUNCTION_NAME=authorizer",
 		"TABLE_NAME=" + tableName, "DYNAMODB_ENDPOINT=" + table.URL, "PEPPER=" + d.pepper,
 	}
-	const turns, warm = 40, 300
+	const turns, warm = 100, 300
 	var ratios, times, yardsticks []float64
 	var peak int64
 	for n := range turns {
@@ -69,7 +69,7 @@ func coldStarts(ctx context.Context, r *report) error {
 			binary, want, calls := ours, "Allow", 1
 			if contender == 1 {
 				binary, want = bare, "Deny"
-			} else if n%10 == 0 {
+			} else if n%20 == 0 {
 				calls = warm
 			}
 			duration, memory, err := coldStart(ctx, binary, environ, payload, want, calls)

@@ -35,6 +35,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"latchkey/pkg/account"
@@ -294,12 +295,12 @@ type Event struct {
 
 // private matches texts that may be a mail address, a bearer or a digest, because people can type
 // anything into a name.
-var private = regexp.MustCompile(`[^\s@]@[^\s@]|[0-9A-Za-z]{36}`)
+var private = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^\s@]@[^\s@]|[0-9A-Za-z]{36}`) }) // not at the start
 
-// WithoutPrivate returns e without texts that may be private. The store calls it before it writes.
+// WithoutPrivate returns e without texts that may be private(). The store calls it before it writes.
 func (e Event) WithoutPrivate() Event {
 	for _, text := range []*string{&e.Target, &e.From, &e.To} {
-		if private.MatchString(*text) {
+		if private().MatchString(*text) {
 			*text = ""
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"latchkey/pkg/config"
 	"latchkey/pkg/invocation"
+	"latchkey/pkg/scope"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 )
@@ -49,6 +50,7 @@ func Start[C any](function string, read func(environ []string) (C, error), build
 			telemetry.Fatal(log, "function not started", "Panic", reason)
 		}
 	}()
+	go scope.GitLab() // read while the rest starts; most functions need it
 	sdk, missing := sdkConfig(os.Getenv)
 	table := dynamodb.NewFromConfig(sdk, store.Configure(os.Getenv(config.EndpointVariable)))
 	connected := make(chan struct{})

@@ -8,15 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/clock"
 )
@@ -84,33 +81,16 @@ func (b body) Close() error {
 // connectTime is how long Connect may take. A function's start has ten seconds.
 const connectTime = 2 * time.Second
 
-// Connect opens a connection for the next request of a client that Configure has configured, and runs the
-// code of a check once. It sends nothing. It says nothing about a failure, because the next request meets
-// it as well.
+// Connect opens a connection for the next request of a client that Configure has configured. It sends
+// nothing. It says nothing about a failure, because the next request meets it as well.
 func Connect(client *dynamodb.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTime)
 	defer cancel()
-	_, _ = client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
-		RequestItems: map[string]types.KeysAndAttributes{"none": {Keys: []key{settingsKey()}, ConsistentRead: aws.Bool(true)}},
-	}, func(o *dynamodb.Options) {
-		if ours, configured := o.HTTPClient.(attempts); configured {
-			o.RetryMaxAttempts, o.HTTPClient = 1, rehearsal{ours.spare}
-		}
-	})
-}
-
-// A rehearsal opens the connection that a request needs and answers it itself.
-type rehearsal struct{ spare *spare }
-
-// Do implements the SDK's HTTPClient.
-func (h rehearsal) Do(r *http.Request) (*http.Response, error) {
-	if err := h.spare.open(r.Context(), r.URL); err != nil {
-		return nil, err
+	o := client.Options()
+	endpoint, err := o.EndpointResolverV2.ResolveEndpoint(ctx, dynamodb.EndpointParameters{Region: &o.Region, Endpoint: o.BaseEndpoint})
+	if ours, configured := o.HTTPClient.(attempts); configured && err == nil {
+		_ = ours.spare.open(ctx, &endpoint.URI)
 	}
-	return &http.Response{
-		StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Request: r,
-		Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader("{}")),
-	}, nil
 }
 
 // spareTime is how long a spare connection may wait for its request. The engine closes idle ones, which

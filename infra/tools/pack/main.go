@@ -30,7 +30,7 @@ func packAll(folders []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", folder, err)
 		}
-		if err := os.WriteFile(filepath.Clean(folder)+".zip", packed, 0o644); err != nil { //nolint:gosec // a build, for everybody to read
+		if err := os.WriteFile(filepath.Clean(folder)+".zip", packed, 0o644); err != nil {
 			return err
 		}
 		total += len(packed)

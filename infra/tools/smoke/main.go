@@ -29,7 +29,7 @@ func main() {
 	}
 	tomorrow := time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)
 	if err := smoke(ctx, os.Stdout, url, bearer, tomorrow); err != nil {
-		fmt.Fprintln(os.Stdout, "FAILED:", err)
+		fmt.Println("FAILED:", err)
 		os.Exit(1) //nolint:gocritic // stop only restores a signal
 	}
 	fmt.Println("The deployment works.")
@@ -57,11 +57,11 @@ func smoke(ctx context.Context, out io.Writer, url, bearer, lastDay string) (err
 	}}
 	var version struct{ Version string }
 	var admin struct{ ID int64 }
-	if err := t.step(ctx, "the API answers", bearer, http.MethodGet, "/version", "", http.StatusOK, &version); err != nil {
+	if err := t.step(ctx, "the API takes TOKEN", bearer, http.MethodGet, "/version", "", http.StatusOK, &version); err != nil {
 		return err
 	}
 	if version.Version == "" {
-		return errors.New("the API answers: no version; is the address right?")
+		return errors.New("the API takes TOKEN: no version; is the address right?")
 	}
 	if err := t.step(ctx, "nobody is refused", "", http.MethodGet, "/user", "", http.StatusUnauthorized, nil); err != nil {
 		return err
@@ -122,7 +122,7 @@ func (t *target) step(ctx context.Context, what, bearer, method, path, body stri
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	fmt.Fprintf(t.out, "ok  %s\n", what)
+	_, _ = fmt.Fprintf(t.out, "ok  %s\n", what)
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (t *target) clean(ctx context.Context, id int64) error {
 	if err != nil || status != http.StatusNoContent {
 		return fmt.Errorf("the token %d could not be revoked (%d, %w): revoke it by hand, it expires soon", id, status, err)
 	}
-	fmt.Fprintln(t.out, "the token of this run is revoked")
+	_, _ = fmt.Fprintln(t.out, "the token of this run is revoked")
 	return nil
 }
 

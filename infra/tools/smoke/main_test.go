@@ -37,8 +37,8 @@ func TestSmoke(t *testing.T) {
 		fails  string // "" if it works
 	}{
 		"a deployment that works":         {func(http.ResponseWriter, *http.Request) bool { return false }, ""},
-		"another site":                    {answers("GET", "/version", http.StatusOK, "<html>"), "the API answers: GET /version answers what is not Latchkey's"},
-		"a gateway without functions":     {answers("GET", "/version", http.StatusForbidden, `{"message":"Forbidden"}`), `the API answers: GET /version answers 403 and not 200: {"message":"Forbidden"}`},
+		"another site":                    {answers("GET", "/version", http.StatusOK, "<html>"), "the API takes TOKEN: GET /version answers what is not Latchkey's"},
+		"a gateway without functions":     {answers("GET", "/version", http.StatusForbidden, `{"message":"Forbidden"}`), `the API takes TOKEN: GET /version answers 403 and not 200: {"message":"Forbidden"}`},
 		"everybody passes":                {answers("GET", "/user", http.StatusOK, `{"id":1}`), "nobody is refused: GET /user answers 200 and not 401"},
 		"nothing can be issued":           {answers("POST", "/personal_access_tokens", http.StatusServiceUnavailable, `{"message":"503 Service Unavailable"}`), "a token is issued: "},
 		"scopes do not count":             {answers("GET", "/personal_access_tokens", http.StatusOK, `[]`), "it opens nothing else: GET /personal_access_tokens answers 200 and not 403"},
