@@ -3,6 +3,7 @@ package directory
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -123,13 +124,18 @@ func (d *Finder) viewOf(ctx context.Context, proj project.Project, standing proj
 		l[m.Project] = m.LevelAt(now)
 	}
 	views, err := d.views(ctx, []project.Project{proj}, l)
-	if err != nil {
+	switch {
+	case err != nil:
 		return View{}, err
+	case len(views) == 0:
+		return View{}, proj.Kind.Missing()
+	default:
+		return views[0], nil
 	}
-	return views[0], nil
 }
 
-// views adds the details that a reply shows about each project, with two batches of reads for all.
+// views adds the details that a reply shows about each project, with two batches of reads for all. It
+// leaves out what was deleted since it was read, together with the groups above.
 func (d *Finder) views(ctx context.Context, projects []project.Project, l levels) ([]View, error) {
 	var groups []project.ID
 	var people []account.ID
@@ -150,19 +156,28 @@ func (d *Finder) views(ctx context.Context, projects []project.Project, l levels
 	if err != nil {
 		return nil, err
 	}
-	views := make([]View, len(projects))
-	for i, proj := range projects {
-		views[i] = View{
+	views := make([]View, 0, len(projects))
+	for _, proj := range projects {
+		view := View{
 			Project: proj, Owner: accts.author(proj.Owner), Creator: accts.author(proj.CreatedBy).ID,
 			Direct: l[proj.ID], Inherited: l.inherited(proj),
 		}
 		for _, id := range proj.Ancestors {
-			group, there := above[id]
-			if !there {
-				return nil, fmt.Errorf("%w: project %s lies in group %s, which is not there", fault.ErrCorrupt, proj.ID, id)
+			if group, there := above[id]; there {
+				view.Above = append(view.Above, group)
 			}
-			views[i].Above = append(views[i].Above, group)
 		}
+		if len(view.Above) < len(proj.Ancestors) {
+			switch _, err := d.find.Projects.Project(ctx, proj.ID); {
+			case errors.Is(err, fault.ErrNotFound):
+				continue
+			case err != nil:
+				return nil, err
+			default:
+				return nil, fmt.Errorf("%w: project %s lies in a group that is not there", fault.ErrCorrupt, proj.ID)
+			}
+		}
+		views = append(views, view)
 	}
 	return views, nil
 }

@@ -115,8 +115,11 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 		return View{}, err
 	}
 	views, err := d.views(ctx, []project.Project{proj}, l)
-	if err != nil {
+	switch {
+	case err != nil:
 		return View{}, err
+	case len(views) == 0:
+		return View{}, fault.ErrNotFound // a group above was deleted meanwhile
 	}
 	view := views[0]
 	view.Project, err = d.store.CreateProject(ctx, proj, owner, made(proj.CreatedAt, by, view, owner))

@@ -367,3 +367,31 @@ func TestWhoMayDelete(t *testing.T) {
 		}
 	}
 }
+
+// A deletion between the reads of another request must not look like a damaged table.
+func TestReadsDuringADeletion(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{projects, groups, web, acme + "/descendant_groups", acme + "/projects?include_subgroups=true", projects + "/5/groups", "/api/v4/namespaces", web + "/members/all"} {
+		for n, came := 1, true; came; n++ {
+			w := newWorld(t)
+			guarded(t, w)
+			sound, seen := w.client, 0
+			came = false
+			w.breakEngine(func(string) bool {
+				if seen++; seen == n {
+					came = true
+					other := *w
+					other.connect(sound)
+					if got := throughLambda(t, &other, request{function: "revoke", method: "DELETE", target: acme, bearer: "root"}); got.status != 202 {
+						t.Error(got)
+					}
+				}
+				return false
+			})
+			if got := throughLambda(t, w, get("directory", target, "owner")); got.status != 200 && got.status != 404 {
+				t.Errorf("%s, deleted before request %d: %s", target, n, got)
+			}
+			w.connect(sound)
+		}
+	}
+}
