@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -17,7 +19,8 @@ import (
 // A login is a connection that logs in as an account. Both come from sshd.
 type login struct{ account, connection string }
 
-// A session is what a login's token permits. The file holds no bearer, and the account may read it.
+// A session is what a login's token permits. The file holds no bearer. The account's group may read it, and
+// nobody else on the machine.
 type session struct {
 	Account    string    `json:"account"`
 	Connection string    `json:"connection"`
@@ -70,7 +73,7 @@ func (l login) keep(cfg config, t token) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
-	if err := create(l.path(cfg), text); err != nil {
+	if err := create(l.path(cfg), text, groupOf(l.account)); err != nil {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
 	entries, _ := os.ReadDir(cfg.Sessions)
@@ -82,13 +85,25 @@ func (l login) keep(cfg config, t token) error {
 	return nil
 }
 
-func create(path string, text []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o644)
+// create writes a new file that only the caller and a group may read.
+func create(path string, text []byte, group int) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(text)
-	return errors.Join(err, file.Chmod(0o644), file.Close())
+	return errors.Join(err, file.Chown(-1, group), file.Chmod(0o640), file.Close())
+}
+
+// groupOf returns the id of an account's group, or the caller's own for an account that is not here, whose
+// shell then finds nothing that it may read.
+func groupOf(account string) int {
+	if known, err := user.Lookup(account); err == nil {
+		if id, err := strconv.Atoi(known.Gid); err == nil {
+			return id
+		}
+	}
+	return os.Getgid()
 }
 
 // read returns the session of a login. It refuses a login without one, and one whose token has expired or

@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -84,6 +86,36 @@ func (w *world) runWith(config, mode, stage, account string, input io.Reader) (i
 		}
 	}
 	return code, log.String()
+}
+
+// Breaks if other people on the machine can read who logs in from where, or the account cannot.
+func TestSessionIsForTheAccountsGroup(t *testing.T) {
+	caller, err := user.Current()
+	check(t, err)
+	for account, group := range map[string]string{caller.Username: caller.Gid, "nobody": "", "no-such-account": caller.Gid} {
+		if account == "nobody" {
+			known, err := user.Lookup(account)
+			if err != nil || caller.Uid != "0" { // only root gives files to other groups
+				continue
+			}
+			group = known.Gid
+		}
+		w := newWorld(t)
+		w.config["accounts"] = map[string][]string{account: {"avery"}}
+		w.answers(`{"active":true,"scope":"write_repository","username":"avery"}`)
+		if code, log := w.run("pam", "auth", account, goodBearer); code != 0 {
+			t.Fatalf("%d, %s", code, log)
+		}
+		files, err := filepath.Glob(filepath.Join(w.config["sessions"].(string), "*"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("sessions: %v, %v", files, err)
+		}
+		info, err := os.Stat(files[0])
+		check(t, err)
+		if got := strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Gid)); info.Mode().Perm() != 0o640 || got != group {
+			t.Errorf("%s: %v of group %s, want %s", account, info.Mode(), got, group)
+		}
+	}
 }
 
 func TestTokenOfTheOwnerLogsIn(t *testing.T) {
@@ -320,7 +352,7 @@ func TestShellRunsWhatTheTokenPermits(t *testing.T) {
 			}
 			text, err := json.Marshal(session{Account: login.account, Connection: login.connection, Scopes: strings.Fields(c.scopes), At: now().Add(-c.after), Exp: c.exp})
 			check(t, err)
-			check(t, create(login.path(cfg), text))
+			check(t, create(login.path(cfg), text, os.Getgid()))
 			env := map[string]string{"SSH_CONNECTION": connection, "SSH_ORIGINAL_COMMAND": c.command}
 			program, args, err := shell(cfg, func(name string) string { return env[name] })
 			if c.want != "" {

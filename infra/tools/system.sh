@@ -91,7 +91,15 @@ present() {
 	fault "$command: not found" "$@"
 }
 
-faults='' packages='' elsewhere=''
+# serves COMMAND PACKAGE UNIT... is present for a package that brings services, which the tests do not need.
+serves() {
+	before=$packages
+	present "$1" "$2"
+	shift 2
+	[ "$packages" = "$before" ] || units="$units $*"
+}
+
+faults='' packages='' elsewhere='' units=''
 fault() {
 	faults="$faults  $1
 "
@@ -131,12 +139,12 @@ for tool; do
 		;;
 	chromium) present chromium chromium ;;
 	git) present git git ;;
-	fcgiwrap) present fcgiwrap fcgiwrap ;; # runs git http-backend behind nginx
+	fcgiwrap) serves fcgiwrap fcgiwrap fcgiwrap.socket fcgiwrap.service ;; # runs git http-backend behind nginx
 	sshd)
-		present sshd openssh-server
+		serves sshd openssh-server ssh.service ssh.socket
 		present ssh openssh-client
 		;;
-	docker-registry) present docker-registry docker-registry ;;
+	docker-registry) serves docker-registry docker-registry docker-registry.service ;;
 	skopeo) present skopeo skopeo ;;
 	*)
 		echo "$0: unknown tool: $tool" >&2
@@ -158,8 +166,24 @@ echo "make: installing system-wide with apt-get:$packages" >&2
 echo "make: (set SYSTEM_INSTALL=no to refuse that)" >&2
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
+if [ -n "$units" ]; then
+	echo "make: these services are not started, now or at boot:$units" >&2
+	# Debian asks this file whether a package may start its services (invoke-rc.d(8)). 101 forbids it.
+	policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
+	if [ ! -e "$policy" ]; then # else the machine has a policy of its own
+		trap 'rm -f "$policy"' EXIT
+		trap 'exit 1' HUP INT TERM
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod 755 "$policy"
+	fi
+fi
 # shellcheck disable=SC2086 # a list of words
 apt-get install -y -qq --no-install-recommends $packages >/dev/null
+if [ -n "$units" ]; then
+	for unit in $units; do # a version of Debian may not have all of them
+		! command -v systemctl >/dev/null || systemctl -q disable --now "$unit" 2>/dev/null || :
+	done
+fi
 # What Debian has can be too old as well, or come later on PATH.
 export SYSTEM_INSTALL=no
-exec "$0" need "$@"
+"$0" need "$@"

@@ -158,6 +158,37 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
+// Breaks if `make acceptance` leaves an sshd or a registry running on somebody's machine, or takes a policy away.
+func TestServicesOfPackagesAreNotStarted(t *testing.T) {
+	folder := t.TempDir()
+	policy := filepath.Join(folder, "policy-rc.d")
+	on := recent(t).with(root).with(machine{
+		"chmod": `/bin/chmod "$@"`, "rm": `/bin/rm "$@"`,
+		"systemctl": `echo "systemctl $*"`,
+		"apt-get": `[ "$1" = install ] || exit 0; "$POLICY_RC_D" ssh start; echo "policy says $?" >&2
+			echo "exit 0" >"${0%/*}/docker-registry"; /bin/chmod 755 "${0%/*}/docker-registry"`,
+	})
+	environment := []string{"POLICY_RC_D=" + policy}
+	output, err := on.run(t, environment, "sh", "infra/tools/system.sh", "need", "docker-registry")
+	want := "make: these are missing or too old on this machine:\n  docker-registry: not found\n" +
+		"make: installing system-wide with apt-get: docker-registry\nmake: (set SYSTEM_INSTALL=no to refuse that)\n" +
+		"make: these services are not started, now or at boot: docker-registry.service\npolicy says 101\n" +
+		"systemctl -q disable --now docker-registry.service\n"
+	if diff := cmp.Diff(want, output); diff != "" || err != nil {
+		t.Errorf("%v, output (-want +got):\n%s", err, diff)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		t.Errorf("the policy is still there: %v %v", left, err)
+	}
+	if err := os.WriteFile(policy, []byte("#!/bin/sh\nexit 104\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	output, err = on.run(t, environment, "sh", "infra/tools/system.sh", "need", "docker-registry")
+	if _, kept := os.Stat(policy); err != nil || kept != nil || !strings.Contains(output, "policy says 104") {
+		t.Errorf("%v, the machine's own policy: %v: %s", err, kept, output)
+	}
+}
+
 func TestNode(t *testing.T) {
 	for _, c := range []struct {
 		name    string

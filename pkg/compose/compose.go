@@ -46,16 +46,25 @@ func New(function string, cfg config.Common, client *dynamodb.Client) Deployment
 
 // Table returns the deployment's table.
 func (d Deployment) Table() *store.Table {
-	return store.Open(d.Client, d.Config.Table, store.Options{
+	return store.Open(d.Client, d.Config.Table, d.options())
+}
+
+// Journal returns the part of the deployment's table that functions need which only check bearers.
+func (d Deployment) Journal() *store.Journal {
+	return store.OpenJournal(d.Client, d.Config.Table, d.options())
+}
+
+func (d Deployment) options() store.Options {
+	return store.Options{
 		Shards: d.Config.Shards, Retention: d.Config.Retention(), Defaults: d.Config.DefaultSettings(),
 		Malformed: func(err error) { d.Log.Error("item passed over in a list", "reason", err.Error()) },
-	})
+	}
 }
 
 // Verifier returns the verifier of bearers.
 func (d Deployment) Verifier() *verify.Verifier {
 	return Must(verify.New(verify.Parts{
-		Store: &d.Table().Journal, Pepper: d.Config.Pepper, Format: d.Config.Format(), Scopes: d.Config.Scopes, Clock: d.Clock, Kept: &verify.Kept{},
+		Store: d.Journal(), Pepper: d.Config.Pepper, Format: d.Config.Format(), Scopes: d.Config.Scopes, Clock: d.Clock, Kept: &verify.Kept{},
 		Unmarked: func(_ context.Context, id token.ID, err error) {
 			d.Log.Warn("last use not recorded", "token_id", int64(id), "owner", int64(id.Owner()), "reason", err.Error())
 		},

@@ -34,6 +34,7 @@ const (
 	originalTarget  = "X-Original-Uri"
 	forwardedMethod = "X-Forwarded-Method"
 	forwardedTarget = "X-Forwarded-Uri"
+	bearerHeader    = "Private-Token"
 )
 
 var (
@@ -93,6 +94,13 @@ func validTarget(target string) bool {
 	return !strings.ContainsFunc(target, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '#' })
 }
 
+// steering are the headers in which proxies describe a request, and which backends read too, by their
+// folded names.
+var steering = map[string]string{
+	"x-original-method": originalMethod, "x-original-uri": originalTarget,
+	"x-forwarded-method": forwardedMethod, "x-forwarded-uri": forwardedTarget,
+}
+
 // overrides are the headers with which some backends replace the method, folded.
 var overrides = map[string]bool{"x-http-method-override": true, "x-http-method": true, "x-method-override": true}
 
@@ -104,13 +112,18 @@ var rewrites = map[string]bool{"x-original-url": true, "x-rewrite-url": true}
 // one, so that X_Auth_User is X-Auth-User to them, and proxies let it pass (CVE-2026-35051).
 func checkHeaders(h http.Header, target string) error {
 	for name, values := range h {
-		if !strings.HasPrefix(name, "X") && !strings.HasPrefix(name, "x") {
+		if name == "" || !strings.ContainsRune("XxPp", rune(name[0])) {
 			continue // none of those below begins otherwise
 		}
 		folded := fold(name)
-		switch canonical := identityHeaders[folded]; {
-		case canonical != "" && canonical != http.CanonicalHeaderKey(name):
+		isAlias := func(canonical string) bool { return canonical != "" && canonical != http.CanonicalHeaderKey(name) }
+		switch {
+		case isAlias(identityHeaders[folded]):
 			return errAlias
+		case isAlias(steering[folded]):
+			return errSteered
+		case folded == "private-token" && isAlias(bearerHeader):
+			return &apigateway.Repeated{Name: "credential"} // the backend might choose this one
 		case overrides[folded]:
 			return errOverride
 		case rewrites[folded]:

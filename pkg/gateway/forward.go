@@ -101,7 +101,7 @@ func credential(h http.Header, query string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	header, err := apigateway.OnlyHeader(h, "Private-Token")
+	header, err := apigateway.OnlyHeader(h, bearerHeader)
 	if err != nil {
 		return "", err
 	}

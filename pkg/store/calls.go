@@ -14,17 +14,21 @@ type calls struct {
 	BatchGetItem       call[dynamodb.BatchGetItemInput, dynamodb.BatchGetItemOutput]
 	Query              call[dynamodb.QueryInput, dynamodb.QueryOutput]
 	Scan               call[dynamodb.ScanInput, dynamodb.ScanOutput]
-	PutItem            call[dynamodb.PutItemInput, dynamodb.PutItemOutput]
 	UpdateItem         call[dynamodb.UpdateItemInput, dynamodb.UpdateItemOutput]
-	DeleteItem         call[dynamodb.DeleteItemInput, dynamodb.DeleteItemOutput]
 	TransactWriteItems call[dynamodb.TransactWriteItemsInput, dynamodb.TransactWriteItemsOutput]
+}
+
+// postCalls are those that only a Table needs. Functions with a Journal do not link them.
+type postCalls struct {
+	PutItem    call[dynamodb.PutItemInput, dynamodb.PutItemOutput]
+	DeleteItem call[dynamodb.DeleteItemInput, dynamodb.DeleteItemOutput]
 }
 
 type call[In, Out any] func(context.Context, *In, ...func(*dynamodb.Options)) (*Out, error)
 
 func callsOf(client *dynamodb.Client) calls {
 	return calls{
-		client.GetItem, client.BatchGetItem, client.Query, client.Scan, client.PutItem, client.UpdateItem, client.DeleteItem, client.TransactWriteItems,
+		client.GetItem, client.BatchGetItem, client.Query, client.Scan, client.UpdateItem, client.TransactWriteItems,
 	}
 }
 

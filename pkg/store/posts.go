@@ -36,7 +36,7 @@ func (t *Table) Post(ctx context.Context, box sweep.Box, p sweep.Post, now time.
 	it["kind"] = text(string(p.Kind))
 	it["expires_on"] = text(p.ExpiresOn.String())
 	it["delete_after"] = epoch(now.Add(progressLife))
-	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: it})
+	_, err := t.posts.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: it})
 	if err != nil {
 		return translate(err)
 	}
@@ -45,7 +45,7 @@ func (t *Table) Post(ctx context.Context, box sweep.Box, p sweep.Post, now time.
 
 // Unpost removes a post from the shard in which it was found.
 func (t *Table) Unpost(ctx context.Context, box sweep.Box, shard int, p sweep.Post) error {
-	_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: postKey(box, shard, p.To, p.Token)})
+	_, err := t.posts.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: postKey(box, shard, p.To, p.Token)})
 	if err != nil {
 		return translate(err)
 	}

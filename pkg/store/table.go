@@ -1,7 +1,7 @@
 // Package store keeps Latchkey's records in its one DynamoDB table.
 //
 // Start with Open, and pass on only the part of a Table that is needed: its Reader reads, and its
-// Journal also writes uses and refusals. There is one file for each access pattern and one key file
+// Journal also writes uses and refusals. OpenJournal opens no more than that. There is one file for each access pattern and one key file
 // for each kind of item; infra/table.yaml defines the table. The package promises that every read
 // of the table is strongly consistent, that writes that belong together are one transaction, that a
 // committed write is reported as done even if its reply was lost, and that SDK errors leave it only
@@ -73,15 +73,22 @@ type Journal struct {
 // A Table is a Journal that also makes changes, each with its events.
 type Table struct {
 	Journal
+	posts     postCalls
 	retention *keptRetention
 }
 
 // Open returns the table called name. It makes no request.
 func Open(client *dynamodb.Client, name string, opts Options) *Table {
 	return &Table{
-		Journal:   Journal{Reader: Reader{client: callsOf(client), name: name, opts: opts}, events: audit.NewIDs(), instant: clock.Instant},
+		Journal:   *OpenJournal(client, name, opts),
+		posts:     postCalls{client.PutItem, client.DeleteItem},
 		retention: &keptRetention{},
 	}
+}
+
+// OpenJournal is Open for functions that change nothing but last uses.
+func OpenJournal(client *dynamodb.Client, name string, opts Options) *Journal {
+	return &Journal{Reader: Reader{client: callsOf(client), name: name, opts: opts}, events: audit.NewIDs(), instant: clock.Instant}
 }
 
 const maxBatchGet = 100 // BatchGetItem: 100 items

@@ -16,12 +16,13 @@ import (
 	"latchkey/infra/proxies"
 )
 
-// What git says where a request is refused: it asks for a password that nobody has, or it names the status.
+// What git says where a request is refused: it asks for a password that nobody has, or it shows GitLab's words.
 const (
-	fine    = ""
-	asks    = "Authentication failed"
-	forbids = "403"
-	hides   = "not found"
+	fine   = ""
+	asks   = "Authentication failed"
+	noPull = "remote: You are not allowed to download code."
+	noPush = "remote: You are not allowed to upload code"
+	hides  = "remote: The project you were looking for could not be found"
 )
 
 // TestGit clones from and pushes to acme/web through every proxy, with each scope and kind of token.
@@ -43,15 +44,15 @@ func TestGit(t *testing.T) {
 				{"wrong token", "lkpat_wrong", asks, asks},
 				{"revoked token", revoked, asks, asks},
 				{"api", d.bearers["developer"], fine, fine},
-				{"read_api", d.token(t, "developer", "read_api"), fine, forbids},
-				{"read_repository", d.token(t, "developer", "read_repository"), fine, forbids},
+				{"read_api", d.token(t, "developer", "read_api"), fine, noPush},
+				{"read_repository", d.token(t, "developer", "read_repository"), fine, noPush},
 				{"write_repository", d.token(t, "developer", "write_repository"), fine, fine},
-				{"read_user", d.token(t, "developer", "read_user"), forbids, forbids},
-				{"read_registry", d.token(t, "developer", "read_registry"), forbids, forbids},
-				{"a reporter", d.bearers["reporter"], fine, forbids},
+				{"read_user", d.token(t, "developer", "read_user"), noPull, noPush},
+				{"read_registry", d.token(t, "developer", "read_registry"), noPull, noPush},
+				{"a reporter", d.bearers["reporter"], fine, noPush},
 				{"a stranger", d.bearers["stranger"], hides, hides},
 				{"token of the project", d.projectToken(t, "acme/web", "write_repository"), fine, fine},
-				{"reading token of the project", d.projectToken(t, "acme/web", "read_repository"), fine, forbids},
+				{"reading token of the project", d.projectToken(t, "acme/web", "read_repository"), fine, noPush},
 				{"token of another project", d.projectToken(t, "acme/other", "write_repository"), asks, asks},
 			} {
 				folder := filepath.Join(t.TempDir(), "clone")

@@ -101,6 +101,11 @@ func TestForwardAuthRefusesWhatCouldBeReadInTwoWays(t *testing.T) {
 		for _, header := range []string{"X-Original-Method", "X-Forwarded-Method", "X-Original-Uri", "X-Forwarded-Uri"} {
 			refused("another "+header, d.ask(t, w, "GET", "/a", append([]string{header, "/other"}, good...)...))
 		}
+		for header, same := range map[string]string{"X-Original-Method": "GET", "X-Forwarded-Method": "GET", "X-Original-Uri": "/a", "X-Forwarded-Uri": "/a", "Private-Token": reader.Bearer} {
+			for _, alias := range aliases(header) {
+				refused(alias, d.ask(t, w, "GET", "/a", append([]string{alias, same}, good...)...))
+			}
+		}
 		for _, header := range []string{"X-HTTP-Method-Override", "X_HTTP_Method_Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"} {
 			refused(header, d.ask(t, w, "GET", "/a", append([]string{header, "DELETE"}, good...)...))
 		}

@@ -26,7 +26,7 @@ func Handler(d compose.Deployment, cfg config.Authorizer) lambda.Handler {
 	kept := authorizer.IdentitySource{}
 	kept.Header, kept.Address = cfg.IdentitySource()
 	return compose.Must(authorizer.New(authorizer.Parts{
-		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Trail: trail.NewNotes(&d.Table().Journal),
+		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Trail: trail.NewNotes(d.Journal()),
 		Clock: d.Clock, Count: d.Count, SimpleResponses: cfg.Simple(), Kept: kept, Unauthorized: cfg.Unauthorized(),
 	})).Lambda()
 }

@@ -29,9 +29,9 @@ func Main() {
 
 // Handler returns the function's handler.
 func Handler(d compose.Deployment, cfg config.Introspect) lambda.Handler {
-	table := d.Table()
+	table := d.Journal()
 	doors := compose.Must(gateway.New(gateway.Parts{
-		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Projects: &table.Reader, Trail: trail.NewNotes(&table.Journal),
+		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Projects: &table.Reader, Trail: trail.NewNotes(table),
 		Clock: d.Clock, Throttles: d.Throttles(), Count: d.Count, TokenPage: tokenPage(cfg),
 		Proxies: gateway.Proxies{Addresses: cfg.Proxies(), Header: cfg.ClientHeader},
 	})).Handler()

@@ -32,9 +32,9 @@ func Main() {
 
 // Handler returns the function's handler.
 func Handler(d compose.Deployment, cfg config.Registry) lambda.Handler {
-	table := d.Table()
+	table := d.Journal()
 	server := compose.Must(jwt.New(jwt.Parts{
-		Log: d.Log, Clock: d.Clock, Verifier: d.Verifier(), Trail: trail.NewNotes(&table.Journal), Throttles: d.Throttles(),
+		Log: d.Log, Clock: d.Clock, Verifier: d.Verifier(), Trail: trail.NewNotes(table), Throttles: d.Throttles(),
 		Judge: compose.Must(registry.NewJudge(registry.Parts{Projects: &table.Reader, Scopes: d.Config.Scopes})),
 		Keys:  compose.Must(jwt.NewKeys(cfg.Keys...)), Service: cfg.Service, Life: time.Duration(cfg.Life) * time.Second, Count: d.Count,
 	}))
