@@ -181,7 +181,7 @@ func scanAll(ctx context.Context, table scannable, mails int) error {
 type rendering struct{}
 
 func (rendering) Send(_ context.Context, n sweep.Notice) error {
-	_, err := notify.Render(n, "https://tokens.example.com/-/user_settings/personal_access_tokens")
+	_, err := notify.Render(n, "https://tokens.example.com")
 	return err
 }
 

@@ -66,7 +66,7 @@ func TestMailsAboutLeaks(t *testing.T) {
 				if part == "HTML" && (strings.Contains(text, "<script") || strings.Contains(text, "<img")) {
 					t.Error("a name is not escaped")
 				}
-				for _, good := range []string{"reported as leaked", pageURL, s.notice.Tokens[0].ID.String()} {
+				for _, good := range []string{"reported as leaked", publicURL + "/-/", s.notice.Tokens[0].ID.String()} {
 					if !strings.Contains(words, good) {
 						t.Errorf("%s lacks %q", part, good)
 					}

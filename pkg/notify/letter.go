@@ -33,7 +33,8 @@ type letter struct {
 	// Bots says that some tokens are of projects or groups.
 	Bots bool
 	// Reason says why the recipient gets the mail.
-	Reason  string
+	Reason string
+	// PageURL is the page of the token, if there is one alone, or the list that has them.
 	PageURL string
 }
 
@@ -46,7 +47,9 @@ type group struct {
 
 type row struct {
 	Name, ID, Scopes, LastUsed, Day, When string
-	Rotation                              *rotation
+	// Page is the address of the page about the token, or "" if it is the letter's PageURL.
+	Page     string
+	Rotation *rotation
 }
 
 // A rotation says in a row who rotated a reported token, and how to end what works in its place.
@@ -57,7 +60,7 @@ type rotation struct {
 	Newest, Link, Path string
 }
 
-func letterOf(n sweep.Notice, pageURL string) letter {
+func letterOf(n sweep.Notice, publicURL string) letter {
 	reasons := reasonsOf(n)
 	l := letter{
 		Subject:  subject(n),
@@ -74,7 +77,7 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 		Rotate:   rotations(n),
 		Bots:     slices.ContainsFunc(n.Tokens, ofBot),
 		Reason:   reason(n),
-		PageURL:  pageURL,
+		PageURL:  publicURL + page(n),
 	}
 	if len(reasons) == 1 {
 		l.Title = titles[reasons[0]]
@@ -88,7 +91,10 @@ func letterOf(n sweep.Notice, pageURL string) letter {
 		}
 		last := &l.Groups[len(l.Groups)-1]
 		r := rowOf(n, t)
-		r.Rotation = rotationOf(t, pageURL)
+		if own := publicURL + t.Page(t.ID); own != l.PageURL {
+			r.Page = own
+		}
+		r.Rotation = rotationOf(t, publicURL)
 		last.Rows = append(last.Rows, r)
 	}
 	if !l.Bots && len(reasons) == 1 {
@@ -132,6 +138,20 @@ func rowOf(n sweep.Notice, t sweep.Token) row {
 		r.LastUsed = clock.DayOf(t.LastUsedAt).String()
 	}
 	return r
+}
+
+// page is the path of the page that all tokens of a notice lead to: that of the only one, the list
+// that they are in, or the list of the recipient's own.
+func page(n sweep.Notice) string {
+	first := n.Tokens[0]
+	switch {
+	case n.Total == 1:
+		return first.Page(first.ID)
+	case slices.ContainsFunc(n.Tokens, func(t sweep.Token) bool { return t.List() != first.List() }), n.Total > len(n.Tokens):
+		return sweep.PagePath
+	default:
+		return first.List()
+	}
 }
 
 // unnamed is a name of which nothing is left to show.

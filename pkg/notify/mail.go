@@ -30,14 +30,14 @@ var (
 	htmlTemplate = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/notice.html"))
 )
 
-// Render renders the mail for n. pageURL is the http or https address of the token page. It fails
+// Render renders the mail for n. publicURL is the http or https address of Latchkey, without a slash at the end. It fails
 // only for an invalid notice: of an unknown kind, without tokens or days, with fewer tokens counted
 // than listed, or with an incomplete project. It is safe for concurrent use.
-func Render(n sweep.Notice, pageURL string) (Mail, error) {
+func Render(n sweep.Notice, publicURL string) (Mail, error) {
 	if err := check(n); err != nil {
 		return Mail{}, fmt.Errorf("render mail: %w", err)
 	}
-	l := letterOf(n, pageURL)
+	l := letterOf(n, publicURL)
 	text, err := execute(textTemplate, l)
 	if err != nil {
 		return Mail{}, err

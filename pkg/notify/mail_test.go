@@ -24,7 +24,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-const pageURL = "https://tokens.example.com/-/user_settings/personal_access_tokens"
+const publicURL = "https://tokens.example.com"
 
 func day(tb testing.TB, s string) clock.Day {
 	tb.Helper()
@@ -196,7 +196,7 @@ func sampleOf(tb testing.TB, name string) sweep.Notice {
 
 func render(tb testing.TB, n sweep.Notice) notify.Mail {
 	tb.Helper()
-	mail, err := notify.Render(n, pageURL)
+	mail, err := notify.Render(n, publicURL)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestNamesAreNoLinksAndNoWordsOfOurs(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
 			mail := render(t, s.notice)
-			page := strings.NewReplacer(pageURL, "", "@media", "").Replace
+			page := strings.NewReplacer(publicURL+"/-/", "", "@media", "").Replace
 			for part, text := range map[string]string{"subject": mail.Subject, "text": page(mail.Text), "HTML": page(html.UnescapeString(mail.HTML))} {
 				if found := linkable.FindString(text); found != "" {
 					t.Errorf("%s has %q", part, found)
@@ -344,14 +344,69 @@ func TestOnlyThePageIsLinked(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			got := render(t, s.notice).HTML
 			links := address.FindAllString(strings.ReplaceAll(got, `src=x onerror`, ""), -1)
-			if len(links) != 1 || links[0] != `href="`+pageURL+`"` {
-				t.Errorf("HTML refers to %q", links)
+			for _, link := range links {
+				path, ours := strings.CutPrefix(strings.TrimSuffix(link, `"`), `href="`+publicURL)
+				if !ours || !slices.ContainsFunc(s.notice.Tokens, func(t sweep.Token) bool {
+					return path == sweep.PagePath || path == t.List() || path == t.Page(t.ID) || t.Rotation != nil && path == t.Page(t.Rotation.Newest)
+				}) {
+					t.Errorf("HTML refers to %s", link)
+				}
 			}
 		})
 	}
 	mail, err := notify.Render(samples(t)[0].notice, "javascript:alert(1)")
 	if err != nil || strings.Contains(mail.HTML, "javascript:") {
 		t.Errorf("a page that is no page is linked (%v)", err)
+	}
+}
+
+// People who get a mail look for one token. The list of their own does not have those of projects.
+func TestLinksLandOnTheToken(t *testing.T) {
+	own := tok(t, 7, "own", "2026-03-24")
+	second := tok(t, 8, "second", "2026-03-25")
+	of := func(t sweep.Token, kind project.Kind, id project.ID) sweep.Token {
+		t.Project = project.Project{Kind: kind, ID: id, FullPath: "acme/web", Path: "web", Name: "Web"}
+		return t
+	}
+	const list = "/-/user_settings/personal_access_tokens"
+	reported := own
+	reported.Rotation = &sweep.Rotation{Newest: second.ID}
+	reportedBots := of(reported, project.KindProject, 3)
+	for _, c := range []struct {
+		name   string
+		kind   sweep.Kind
+		tokens []sweep.Token
+		links  []string // of the rows, then of the mail
+	}{
+		{"one token", sweep.Expiring, []sweep.Token{own}, []string{list + "/" + own.ID.String()}},
+		{"two tokens", sweep.Expiring, []sweep.Token{own, second}, []string{list + "/" + own.ID.String(), list + "/" + second.ID.String(), list}},
+		{"one token of a project", sweep.Expired, []sweep.Token{of(own, project.KindProject, 3)}, []string{"/-/projects/3/access_tokens/" + own.ID.String()}},
+		{"two tokens of a group", sweep.Expiring, []sweep.Token{of(own, project.KindGroup, 4), of(second, project.KindGroup, 4)}, []string{
+			"/-/groups/4/access_tokens/" + own.ID.String(), "/-/groups/4/access_tokens/" + second.ID.String(), "/-/groups/4/access_tokens",
+		}},
+		{"own and a project's", sweep.Expiring, []sweep.Token{own, of(second, project.KindProject, 3)}, []string{
+			list + "/" + own.ID.String(), "/-/projects/3/access_tokens/" + second.ID.String(), list,
+		}},
+		{"reported", sweep.Replaced, []sweep.Token{reported}, []string{list + "/" + second.ID.String(), list + "/" + own.ID.String()}},
+		{"reported of a project", sweep.Replaced, []sweep.Token{reportedBots}, []string{
+			"/-/projects/3/access_tokens/" + second.ID.String(), "/-/projects/3/access_tokens/" + own.ID.String(),
+		}},
+		{"a project that is gone", sweep.Expired, []sweep.Token{of(own, project.KindProject, 0)}, []string{list}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mail := render(t, notice(t, c.kind, c.tokens...))
+			for part, found := range map[string][]string{
+				"text": regexp.MustCompile(publicURL+`(\S+)`).FindAllString(mail.Text, -1),
+				"HTML": regexp.MustCompile(publicURL+`([^"]+)`).FindAllString(mail.HTML, -1),
+			} {
+				for i := range found {
+					found[i] = strings.TrimPrefix(found[i], publicURL)
+				}
+				if !slices.Equal(found, c.links) {
+					t.Errorf("%s leads to %q, want %q", part, found, c.links)
+				}
+			}
+		})
 	}
 }
 
@@ -388,7 +443,7 @@ func TestNothingIsHidden(t *testing.T) {
 				if has := strings.Contains(text, more); has != (s.notice.Total > len(s.notice.Tokens)) {
 					t.Errorf("%s says %q: %t", part, more, has)
 				}
-				if !strings.Contains(text, pageURL) || !strings.Contains(text, rotate) {
+				if !strings.Contains(text, publicURL+"/-/") || !strings.Contains(text, rotate) {
 					t.Errorf("%s lacks the page or the path", part)
 				}
 			}
@@ -475,7 +530,7 @@ func TestNoticesThatCannotBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := notice(t, sweep.Expiring, slices.Clone([]sweep.Token{good})...)
 			change(&n)
-			mail, err := notify.Render(n, pageURL)
+			mail, err := notify.Render(n, publicURL)
 			if err == nil || mail != (notify.Mail{}) {
 				t.Fatalf("Render() = %v, %v", mail, err)
 			}
@@ -497,7 +552,7 @@ func TestRenderIsSafeForConcurrentUse(t *testing.T) {
 	for range 4 {
 		running.Go(func() {
 			for _, s := range all {
-				if _, err := notify.Render(s.notice, pageURL); err != nil {
+				if _, err := notify.Render(s.notice, publicURL); err != nil {
 					t.Error(err)
 				}
 			}
@@ -512,7 +567,7 @@ func BenchmarkRender(b *testing.B) {
 		case "one token that expires today", "several days", "101 tokens":
 			b.Run(s.name, func(b *testing.B) {
 				for b.Loop() {
-					if _, err := notify.Render(s.notice, pageURL); err != nil {
+					if _, err := notify.Render(s.notice, publicURL); err != nil {
 						b.Fatal(err)
 					}
 				}

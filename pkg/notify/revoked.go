@@ -45,7 +45,7 @@ func replacedLead(n sweep.Notice) string {
 }
 
 // rotationOf says in a row who rotated a token, or nil.
-func rotationOf(t sweep.Token, pageURL string) *rotation {
+func rotationOf(t sweep.Token, publicURL string) *rotation {
 	if t.Rotation == nil {
 		return nil
 	}
@@ -68,7 +68,7 @@ func rotationOf(t sweep.Token, pageURL string) *rotation {
 	}
 	if from.Newest != 0 {
 		r.Newest = from.Newest.String()
-		r.Link = pageURL + "#token-" + r.Newest
+		r.Link = publicURL + t.Page(from.Newest)
 		r.Path = "DELETE /api/v4/personal_access_tokens/" + r.Newest
 		if ofBot(t) {
 			r.Path = fmt.Sprintf("DELETE /api/v4/%ss/%s/access_tokens/%s", t.Project.Kind, t.Project.ID, r.Newest)

@@ -51,7 +51,7 @@ func TestMailsAboutRevokedTokens(t *testing.T) {
 						t.Errorf("%s lacks token %s", part, listed.ID)
 					}
 				}
-				if !strings.Contains(text, count) || !strings.Contains(text, pageURL) {
+				if !strings.Contains(text, count) || !strings.Contains(text, publicURL+"/-/") {
 					t.Errorf("%s lacks the number or the page", part)
 				}
 				if has := strings.Contains(text, limit); has != (s.notice.LimitDays > 0) {

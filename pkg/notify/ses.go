@@ -24,8 +24,8 @@ type SES struct {
 	From string
 	// ConfigurationSet is the name of a configuration set, or "".
 	ConfigurationSet string
-	// PageURL is the address of the token page for notices without one.
-	PageURL string
+	// PublicURL is the address of Latchkey, without a slash at the end.
+	PublicURL string
 
 	setup   setup
 	asksFor sync.Mutex // held by the one Send that reads the quota
@@ -56,7 +56,7 @@ func once(o *sesv2.Options) { o.Retryer = aws.NopRetryer{} }
 // faulty account, so Send then also reads the account's state. If that fails, it reports no mail as
 // rejected.
 func (s *SES) Send(ctx context.Context, n sweep.Notice) error {
-	mail, err := Render(n, s.PageURL)
+	mail, err := Render(n, s.PublicURL)
 	if err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func (s *service) mailer(options ...func(*sesv2.Options)) *notify.SES {
 		Client: sesv2.NewFromConfig(aws.Config{
 			Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("id", "key", ""),
 		}, options...),
-		From: "Latchkey <no-reply@mail.example.org>", PageURL: pageURL,
+		From: "Latchkey <no-reply@mail.example.org>", PublicURL: publicURL,
 	}
 }
 
@@ -622,7 +622,7 @@ func newMailer(client aws.HTTPClient, options ...func(*sesv2.Options)) *notify.S
 		Client: sesv2.NewFromConfig(aws.Config{
 			Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("id", "key", ""), HTTPClient: client,
 		}, options...),
-		From: "no-reply@mail.example.org", PageURL: pageURL,
+		From: "no-reply@mail.example.org", PublicURL: publicURL,
 	}
 }
 

@@ -56,6 +56,23 @@ type Token struct {
 	Rotation *Rotation
 }
 
+// List is the path of the page that lists the token, below Latchkey's address. Only the list of its
+// project or group shows the token of a bot, to those who may manage it.
+func (t Token) List() string {
+	if t.Project.ID == 0 {
+		return PagePath
+	}
+	return fmt.Sprintf("/-/%ss/%s/access_tokens", t.Project.Kind, t.Project.ID)
+}
+
+// Page is the path of the page about the token or, with the id of its successor, about that one.
+func (t Token) Page(id token.ID) string {
+	if t.Project.Kind != "" && t.Project.ID == 0 {
+		return PagePath // nobody knows where the token is
+	}
+	return t.List() + "/" + id.String()
+}
+
 // shown returns the part of a token that a mail shows.
 func shown(t token.Token, why Kind, of project.Project) Token {
 	return Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: t.ExpiresOn, Kind: why, Project: of}

@@ -135,13 +135,16 @@ var presetDays = []int{7, 30, 90}
 
 const usualDays = "30"
 
+// mostDays is the longest lifetime that a number of days can say.
+const mostDays = 100 * 365
+
 // expiryChoices returns the field with a choice. A choice that the settings do not allow is none.
 func (v *visit) expiryChoices(choice, day string) expiryField {
 	today := clock.DayOf(v.now)
 	latest, limited := v.by.Settings.Latest(today)
 	field := expiryField{Earliest: today.AddDays(1).String(), Never: !limited}
 	days := slices.DeleteFunc(slices.Clone(presetDays), func(n int) bool { return limited && !latest.After(today.AddDays(n)) })
-	if own, err := strconv.Atoi(choice); err == nil && own > 0 && !slices.Contains(days, own) && !today.AddDays(own).After(latest) {
+	if own, err := strconv.Atoi(choice); err == nil && own > 0 && own <= mostDays && !slices.Contains(days, own) && !today.AddDays(own).After(latest) {
 		days = append(days, own)
 		slices.Sort(days)
 	}
@@ -188,7 +191,7 @@ func (v *visit) expiryOf() (clock.Day, error) {
 		return clock.ParseDay(v.r.PostForm.Get("expires_on"))
 	default:
 		n, err := strconv.Atoi(choice)
-		if err != nil || n < 1 || n > 100*365 {
+		if err != nil || n < 1 || n > mostDays {
 			return clock.Day{}, fmt.Errorf("%w: expiry", fault.ErrInput)
 		}
 		return today.AddDays(n), nil

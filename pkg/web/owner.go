@@ -60,7 +60,7 @@ func (s *Site) tokenRoutesOf(kind project.Kind, path string) []route {
 		return route{method: http.MethodPost, path: path, handle: h, kind: kind}
 	}
 	create := post(path, s.create)
-	create.again = func(v *visit) string { return v.r.URL.Path + "?" + linkTo(v.r.PostForm).Encode() }
+	create.again = func(v *visit) string { return v.r.URL.Path + "?" + v.linkTo(v.r.PostForm).Encode() }
 	one := path + "/{id}"
 	return []route{
 		get(path, s.list),

@@ -553,7 +553,7 @@ func TestListOfAProject(t *testing.T) {
 func TestTheWayBackToAProject(t *testing.T) {
 	s := newShop(t)
 	for target, want := range map[string]string{
-		in(s.web): in(s.web) + "?access_level=30&name=nightly+export&scopes=read_api%2Cread_repository",
+		in(s.web): in(s.web) + "?access_level=30&expires_in_days=30&name=nightly+export&scopes=read_api%2Cread_repository",
 	} {
 		got := s.signIn("").send(t, http.MethodPost, target, projectForm())
 		location := made(url.Parse(got.header.Get("Location")))

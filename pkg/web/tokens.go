@@ -4,10 +4,12 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"latchkey/pkg/audit"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
@@ -250,8 +252,24 @@ func (s *Site) revocations(o owner, views []lifecycle.View) (map[token.ID]*deed,
 	return found, nil
 }
 
+// daysOf is the lifetime that a form chooses, in days, or 0. Without a session, nobody knows the longest.
+func (v *visit) daysOf(form url.Values) int {
+	if form.Get("expires") == onDay {
+		day, err := clock.ParseDay(form.Get("expires_on"))
+		if err != nil {
+			return 0
+		}
+		return clock.DayOf(v.now).DaysUntil(day)
+	}
+	days, err := strconv.Atoi(form.Get("expires"))
+	if err != nil {
+		return 0
+	}
+	return days
+}
+
 // linkTo is the prefilled link with the values of a form.
-func linkTo(form url.Values) url.Values {
+func (v *visit) linkTo(form url.Values) url.Values {
 	link := url.Values{}
 	if description := form.Get("description"); description != "" {
 		link.Set("description", description)
@@ -261,6 +279,9 @@ func linkTo(form url.Values) url.Values {
 	}
 	if networks := splitNetworks(form.Get("networks")); len(networks) > 0 {
 		link.Set("allowed_cidrs", strings.Join(networks, ","))
+	}
+	if days := v.daysOf(form); days > 0 {
+		link.Set("expires_in_days", strconv.Itoa(days))
 	}
 	if level := form.Get(levelField); level != "" {
 		link.Set(levelField, level)

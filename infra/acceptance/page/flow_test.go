@@ -84,6 +84,7 @@ func (r *reader) create() string {
 	r.tick("scopes[]", "read_api")
 	r.tick("scopes[]", "read_repository")
 	if r.script {
+		r.wait("the complaint to go", `!Array.from(document.querySelectorAll("#scopes .wrong")).some((text) => !text.hidden)`)
 		r.wait("the line before the button", `document.getElementById("summary").textContent.includes("read_api, read_repository. It works until 2026-03-26")`)
 	}
 	r.judge("new token")

@@ -174,7 +174,7 @@ func TestTheOwnerLearnsWhoRotatedAReportedToken(t *testing.T) {
 	}
 	for _, says := range []string{
 		"somebody who had the token itself", "127.0.0.1", "2026-03-19 08:00:00 UTC", fmt.Sprintf("token %d, which still works", next.ID),
-		fmt.Sprintf("%s/-/user_settings/personal_access_tokens#token-%d", w.URL, next.ID), fmt.Sprintf("DELETE /api/v4/personal_access_tokens/%d", next.ID),
+		fmt.Sprintf("%s/-/user_settings/personal_access_tokens/%d", w.URL, next.ID), fmt.Sprintf("DELETE /api/v4/personal_access_tokens/%d", next.ID),
 	} {
 		if !strings.Contains(mails[0].Text, says) {
 			t.Errorf("the mail lacks %q:\n%s", says, mails[0].Text)

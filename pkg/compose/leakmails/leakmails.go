@@ -46,7 +46,7 @@ func (d Deployment) Handler() lambda.Handler {
 	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
 	messenger := compose.Must(sweep.NewMessenger(sweep.MessengerParts{
 		Records: table, Reports: table, Projects: table, Allowance: table, DailyMails: cfg.DailyMails, Posts: table, Clock: d.Clock, Workers: workers,
-		Mailer:    &notify.SES{Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PageURL: cfg.PageURL()},
+		Mailer:    &notify.SES{Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PublicURL: cfg.PublicURL},
 		Malformed: func(err error) { d.Log.Error("record malformed", "reason", err.Error()) },
 	}))
 	metrics := telemetry.Metrics{Log: d.Log, Stage: cfg.Stage, Function: function, Now: d.Clock.Now}

@@ -41,7 +41,7 @@ func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
 	mailer := sweep.NoMails
 	if cfg.Sender != "" {
-		mailer = &notify.SES{Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PageURL: cfg.PageURL()}
+		mailer = &notify.SES{Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PublicURL: cfg.PublicURL}
 	}
 	scanner, err := sweep.NewScanner(sweep.Setup{
 		Kind: kind, Records: table, Projects: table, Ledger: table, Mailer: mailer, Clock: d.Clock,

@@ -76,6 +76,16 @@ for (const field of all("[data-filter]")) {
   });
 }
 
+// A complaint goes when what it is about changes.
+for (const text of all("p.wrong")) {
+  const field = text.parentElement;
+  field.addEventListener("input", () => {
+    text.textContent = ""; // hidden alone, it would still be read out
+    text.hidden = true;
+    for (const input of all("[aria-invalid]", field)) input.removeAttribute("aria-invalid");
+  });
+}
+
 // The line before the button follows the form.
 for (const form of all("form[data-summary]")) {
   const line = document.getElementById("summary");
