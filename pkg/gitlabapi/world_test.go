@@ -502,7 +502,9 @@ func throughHTTP(tb testing.TB, w *world, r request) response {
 	for _, name := range []string{"Date", "Content-Length"} { // the server's, not ours
 		got.Header.Del(name)
 	}
-	return response{got.StatusCode, got.Header, string(body)}
+	reply := response{got.StatusCode, got.Header, string(body)}
+	described(tb, r, req.Header, reply)
+	return reply
 }
 
 // event returns a REST API's proxy event for a request.
@@ -536,7 +538,9 @@ func (r request) event(w *world) map[string]any {
 
 func throughLambda(tb testing.TB, w *world, r request) response {
 	tb.Helper()
-	return invoke(tb, gitlabapi.Lambda(w.function(r.serving()), nil), r.method, r.event(w))
+	got := invoke(tb, gitlabapi.Lambda(w.function(r.serving()), nil), r.method, r.event(w))
+	described(tb, r, r.headers(w), got)
+	return got
 }
 
 func throughLambdaInBase64(tb testing.TB, w *world, r request) response {

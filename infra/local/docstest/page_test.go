@@ -60,7 +60,10 @@ func pages(tb testing.TB) (all []page) {
 	tb.Helper()
 	docs, err := filepath.Glob(filepath.Join(root(tb), "docs", "*.md"))
 	check(tb, err)
-	for _, path := range append([]string{filepath.Join(root(tb), "README.md"), filepath.Join(root(tb), "CONTRIBUTING.md")}, docs...) {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"} {
+		docs = append(docs, filepath.Join(root(tb), name))
+	}
+	for _, path := range docs {
 		name, err := filepath.Rel(root(tb), path)
 		check(tb, err)
 		content, err := os.ReadFile(path)

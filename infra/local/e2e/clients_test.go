@@ -40,7 +40,7 @@ func TestRequestsOfRealClients(t *testing.T) {
 	newAccount(t, w, "someone")
 	var upload bytes.Buffer
 	parts := multipart.NewWriter(&upload)
-	for name, value := range map[string]string{"username": "ev1", "email": "ev1@x.test", "name": "ev1", "password": "Xyz1234567890"} {
+	for name, value := range map[string]string{"username": "ev1", "email": "ev1@x.test", "name": "ev1", "password": "ignored ignored"} {
 		if err := parts.WriteField(name, value); err != nil {
 			t.Fatal(err)
 		}
