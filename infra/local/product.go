@@ -177,7 +177,7 @@ func (p Product) plans(function cloud.Function) *awsscheduler.Client {
 }
 
 func (p Product) function(name string, function cloud.Function) (lambda.Handler, error) {
-	client := p.Client(store.Configure(""), func(o *dynamodb.Options) { o.HTTPClient = function.Guard(o.HTTPClient) })
+	source := store.From(p.Client(store.Configure(""), func(o *dynamodb.Options) { o.HTTPClient = function.Guard(o.HTTPClient) }))
 	switch kind := sweep.Kind(name); kind {
 	case sweep.Expiring, sweep.Expired, sweep.Lifetime:
 		read := config.ReadScan
@@ -189,9 +189,9 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 			return nil, err
 		}
 		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
-		return scans.Deployment{Config: cfg, Table: client, Mail: mail, Clock: p.Clock, Log: p.Log}.Handler(kind), nil
+		return scans.Deployment{Config: cfg, Source: source, Mail: mail, Clock: p.Clock, Log: p.Log}.Handler(kind), nil
 	}
-	d := compose.Deployment{Function: name, Client: client, Clock: p.Clock, Random: p.Random, Log: p.Log(name)}
+	d := compose.Deployment{Function: name, Source: source, Clock: p.Clock, Random: p.Random, Log: p.Log(name)}
 	switch name {
 	case "authorizer":
 		cfg, err := config.ReadAuthorizer(p.Environ(function))
@@ -224,7 +224,7 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		cfg, err := config.ReadLeakMails(p.Environ(function))
 		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })
 		return made(err, func() lambda.Handler {
-			return leakmails.Deployment{Config: cfg, Table: client, Mail: mail, Clock: p.Clock, Log: p.Log(name)}.Handler()
+			return leakmails.Deployment{Config: cfg, Source: source, Mail: mail, Clock: p.Clock, Log: p.Log(name)}.Handler()
 		})
 	}
 	build, known := map[string]func(compose.Deployment) lambda.Handler{

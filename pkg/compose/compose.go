@@ -14,8 +14,6 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
 	"latchkey/pkg/store"
@@ -29,7 +27,7 @@ import (
 type Deployment struct {
 	Function string
 	Config   config.Common
-	Client   *dynamodb.Client
+	Source   store.Source
 	Clock    clock.Clock
 	// Random yields secrets.
 	Random io.Reader
@@ -37,21 +35,21 @@ type Deployment struct {
 }
 
 // New returns a deployment with the system's clock and randomness. It logs to standard output.
-func New(function string, cfg config.Common, client *dynamodb.Client) Deployment {
+func New(function string, cfg config.Common, source store.Source) Deployment {
 	return Deployment{
-		Function: function, Config: cfg, Client: client,
+		Function: function, Config: cfg, Source: source,
 		Clock: clock.System{}, Random: rand.Reader, Log: telemetry.Logger(function),
 	}
 }
 
 // Table returns the deployment's table.
 func (d Deployment) Table() *store.Table {
-	return store.Open(d.Client, d.Config.Table, d.options())
+	return d.Source.Table(d.Config.Table, d.options())
 }
 
 // Journal returns the part of the deployment's table that functions need which only check bearers.
 func (d Deployment) Journal() *store.Journal {
-	return store.OpenJournal(d.Client, d.Config.Table, d.options())
+	return d.Source.Journal(d.Config.Table, d.options())
 }
 
 func (d Deployment) options() store.Options {

@@ -24,6 +24,7 @@ import (
 	"latchkey/pkg/config"
 	"latchkey/pkg/planner"
 	"latchkey/pkg/scope"
+	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/telemetry/telemetrytest"
 )
@@ -52,7 +53,7 @@ func deploy(t *testing.T) *deployed {
 		"PUBLIC_URL=https://tokens.example.test/base", "RETENTION_DAYS=10", "SHARD_COUNT=1", "LAST_USED_INTERVAL_SECONDS=60",
 	})
 	check(t, err)
-	d.Deployment = compose.Deployment{Config: cfg, Client: d.client, Clock: d.clock, Random: rand.Reader}
+	d.Deployment = compose.Deployment{Config: cfg, Source: store.From(d.client), Clock: d.clock, Random: rand.Reader}
 	return d
 }
 
@@ -205,10 +206,10 @@ func TestUnrecordedUseIsLogged(t *testing.T) {
 	made := call(t, management.Issue(d.as("issue")), map[string]any{"action": "create_administrator", "username": "root", "email": "root@example.test"})
 	issued, _ := made["token"].(map[string]any)
 	bearer, _ := issued["token"].(string)
-	d.Client = dynamodb.New(d.client.Options(), func(o *dynamodb.Options) {
+	d.Source = store.From(dynamodb.New(d.client.Options(), func(o *dynamodb.Options) {
 		o.RetryMaxAttempts = 1
 		o.HTTPClient = withoutUpdates{o.HTTPClient}
-	})
+	}))
 	if status, body := serve(t, management.Tokens(d.as("tokens")), http.MethodGet, "/api/v4/personal_access_tokens/self", bearer); status != http.StatusOK {
 		t.Errorf("%d %s", status, body)
 	}
@@ -216,7 +217,7 @@ func TestUnrecordedUseIsLogged(t *testing.T) {
 		t.Errorf("logged: %s", lines)
 	}
 	// A recorded use stands for the interval that the operator set.
-	d.Client = d.client
+	d.Source = store.From(d.client)
 	for _, step := range []struct {
 		after time.Duration
 		want  string

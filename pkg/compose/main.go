@@ -21,16 +21,16 @@ import (
 	"latchkey/pkg/telemetry"
 )
 
-// AWS is what a function has of AWS: the configuration of its clients, and the client of the table.
+// AWS is what a function has of AWS: the configuration of its clients, and the source of its table.
 type AWS struct {
 	aws.Config
-	Table *dynamodb.Client
+	Source store.Source
 }
 
 // Main starts a function that needs only the table.
 func Main(function string, build func(Deployment) lambda.Handler) {
 	Start(function, config.Read, func(cfg config.Common, sdk AWS) lambda.Handler {
-		return build(New(function, cfg, sdk.Table))
+		return build(New(function, cfg, sdk.Source))
 	})
 }
 
@@ -67,7 +67,7 @@ func Start[C any](function string, read func(environ []string) (C, error), build
 	if missing != nil {
 		telemetry.Fatal(log, "no AWS configuration", "ConfigurationInvalid", missing)
 	}
-	handler := build(cfg, AWS{sdk, table})
+	handler := build(cfg, AWS{sdk, store.From(table)})
 	<-connected // Lambda may stop the process as soon as it asks for an event
 	lambda.Start(handler)
 }

@@ -77,6 +77,27 @@ type Table struct {
 	retention *keptRetention
 }
 
+// A Source opens tables with one client. Like the tables it holds functions of the client and not the client,
+// because a type that holds a client keeps all its operations in a function with a template.
+type Source struct {
+	table   func(name string, opts Options) *Table
+	journal func(name string, opts Options) *Journal
+}
+
+// From returns a source of tables.
+func From(client *dynamodb.Client) Source {
+	return Source{
+		func(name string, opts Options) *Table { return Open(client, name, opts) },
+		func(name string, opts Options) *Journal { return OpenJournal(client, name, opts) },
+	}
+}
+
+// Table returns the table called name; see Open.
+func (s Source) Table(name string, opts Options) *Table { return s.table(name, opts) }
+
+// Journal is Table for functions that change nothing but last uses.
+func (s Source) Journal(name string, opts Options) *Journal { return s.journal(name, opts) }
+
 // Open returns the table called name. It makes no request.
 func Open(client *dynamodb.Client, name string, opts Options) *Table {
 	return &Table{

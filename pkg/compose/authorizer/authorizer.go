@@ -14,7 +14,7 @@ import (
 func Main() {
 	const function = "authorizer"
 	compose.Start(function, config.ReadAuthorizer, func(cfg config.Authorizer, sdk compose.AWS) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, sdk.Table), cfg)
+		return Handler(compose.New(function, cfg.Common, sdk.Source), cfg)
 	})
 }
 

@@ -23,7 +23,7 @@ var errEvent = errors.New("event is not a request from API Gateway; see events/ 
 func Main() {
 	const function = "introspect"
 	compose.Start(function, config.ReadIntrospect, func(cfg config.Introspect, sdk compose.AWS) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, sdk.Table), cfg)
+		return Handler(compose.New(function, cfg.Common, sdk.Source), cfg)
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
 	"latchkey/pkg/clock"
@@ -26,14 +25,14 @@ const function = "leakmails"
 func Main() {
 	compose.Start(function, config.ReadLeakMails, func(cfg config.LeakMails, sdk compose.AWS) lambda.Handler {
 		mail := sesv2.NewFromConfig(sdk.Config, notify.Configure(cfg.SESEndpoint))
-		return Deployment{Config: cfg, Table: sdk.Table, Mail: mail, Clock: clock.System{}, Log: telemetry.Logger(function)}.Handler()
+		return Deployment{Config: cfg, Source: sdk.Source, Mail: mail, Clock: clock.System{}, Log: telemetry.Logger(function)}.Handler()
 	})
 }
 
 // A Deployment holds the parts of the function.
 type Deployment struct {
 	Config config.LeakMails
-	Table  *dynamodb.Client
+	Source store.Source
 	Mail   *sesv2.Client
 	Clock  clock.Clock
 	Log    *slog.Logger
@@ -43,7 +42,7 @@ type Deployment struct {
 func (d Deployment) Handler() lambda.Handler {
 	const workers = 8
 	cfg := d.Config
-	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
+	table := d.Source.Table(cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
 	messenger := compose.Must(sweep.NewMessenger(sweep.MessengerParts{
 		Records: table, Reports: table, Projects: table, Allowance: table, DailyMails: cfg.DailyMails, Posts: table, Clock: d.Clock, Workers: workers,
 		Mailer:    &notify.SES{Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PublicURL: cfg.PublicURL},

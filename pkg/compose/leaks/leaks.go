@@ -19,7 +19,7 @@ func Main() {
 	const function = "leaks"
 	compose.Start(function, config.ReadLeaks, func(cfg config.Leaks, sdk compose.AWS) lambda.Handler {
 		client := sqs.NewFromConfig(sdk.Config, sender.Configure(cfg.SQSEndpoint))
-		return Handler(compose.New(function, cfg.Common, sdk.Table), Queue(cfg, client))
+		return Handler(compose.New(function, cfg.Common, sdk.Source), Queue(cfg, client))
 	})
 }
 

@@ -26,7 +26,7 @@ var errEvent = errors.New("event is not a request from API Gateway; see events/ 
 func Main() {
 	const function = "registry"
 	compose.Start(function, config.ReadRegistry, func(cfg config.Registry, sdk compose.AWS) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, sdk.Table), cfg)
+		return Handler(compose.New(function, cfg.Common, sdk.Source), cfg)
 	})
 }
 

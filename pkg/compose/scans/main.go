@@ -22,6 +22,6 @@ func Lifetime() { start(sweep.Lifetime, config.ReadLifetime) }
 func start(kind sweep.Kind, read func(environ []string) (config.Scan, error)) {
 	compose.Start(string(kind), read, func(cfg config.Scan, sdk compose.AWS) lambda.Handler {
 		mail := sesv2.NewFromConfig(sdk.Config, notify.Configure(cfg.SESEndpoint))
-		return New(cfg, sdk.Table, mail).Handler(kind)
+		return New(cfg, sdk.Source, mail).Handler(kind)
 	})
 }

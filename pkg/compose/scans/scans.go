@@ -7,7 +7,6 @@ import (
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
 	"latchkey/pkg/clock"
@@ -22,7 +21,7 @@ import (
 // A Deployment holds what the scans share.
 type Deployment struct {
 	Config config.Scan
-	Table  *dynamodb.Client
+	Source store.Source
 	Mail   *sesv2.Client
 	Clock  clock.Clock
 	// Log makes the logger of a function.
@@ -30,15 +29,15 @@ type Deployment struct {
 }
 
 // New returns a deployment with the system's clock. It logs to standard output.
-func New(cfg config.Scan, table *dynamodb.Client, mail *sesv2.Client) Deployment {
-	return Deployment{Config: cfg, Table: table, Mail: mail, Clock: clock.System{}, Log: telemetry.Logger}
+func New(cfg config.Scan, source store.Source, mail *sesv2.Client) Deployment {
+	return Deployment{Config: cfg, Source: source, Mail: mail, Clock: clock.System{}, Log: telemetry.Logger}
 }
 
 // Handler returns the handler of functions/expiring, functions/expired or functions/lifetime. It
 // panics for a daily scan without a sender's address.
 func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 	cfg, log := d.Config, d.Log(string(kind))
-	table := store.Open(d.Table, cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
+	table := d.Source.Table(cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
 	mailer := sweep.NoMails
 	if cfg.Sender != "" {
 		mailer = &notify.SES{Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PublicURL: cfg.PublicURL}

@@ -21,7 +21,7 @@ import (
 func Main() {
 	const function = "settings"
 	compose.Start(function, config.ReadSettings, func(cfg config.Settings, sdk compose.AWS) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, sdk.Table), planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk.Config)))
+		return Handler(compose.New(function, cfg.Common, sdk.Source), planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk.Config)))
 	})
 }
 

@@ -29,7 +29,7 @@ var errEvent = errors.New("event is not a request from API Gateway; see events/ 
 func Main() {
 	const function = "web"
 	compose.Start(function, config.ReadWeb, func(cfg config.Web, sdk compose.AWS) lambda.Handler {
-		return Handler(compose.New(function, cfg.Common, sdk.Table), cfg, planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk.Config)))
+		return Handler(compose.New(function, cfg.Common, sdk.Source), cfg, planning.Planner(cfg.Plans, planning.Client(cfg.Plans, sdk.Config)))
 	})
 }
 
