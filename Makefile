@@ -26,6 +26,7 @@ NODE          := $(TOOLS)/node
 CLIENTS       := $(TOOLS)/clients
 PROXIES       := $(TOOLS)/proxies
 SAM           := $(TOOLS)/sam
+SCHEMATHESIS  := $(TOOLS)/schemathesis
 CDK           := $(TOOLS)/cdk
 TEST_FLAGS    := -timeout 90m # for a test that never ends, not for a busy machine
 SOAK_FLAGS    := -count=1 -timeout 2h
@@ -71,7 +72,7 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 .PHONY: acceptance
 acceptance: export CRANE := $(CRANE)
 acceptance: export REGISTRY := $(REGISTRY)
-acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed $(CLIENTS)/.installed $(SAM)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
+acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed $(CLIENTS)/.installed $(SAM)/.installed $(SCHEMATHESIS)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
 	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
@@ -183,7 +184,7 @@ $(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	$(PIP) --requirement $<
 	touch $@
 
-$(PROXIES)/.installed $(CLIENTS)/.installed $(SAM)/.installed: $(TOOLS)/%/.installed: infra/tools/requirements-%.txt | needs-lint
+$(PROXIES)/.installed $(CLIENTS)/.installed $(SAM)/.installed $(SCHEMATHESIS)/.installed: $(TOOLS)/%/.installed: infra/tools/requirements-%.txt | needs-lint
 	rm -rf $(@D)
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
