@@ -169,7 +169,8 @@ var day = regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}`)
 
 // shifted moves the days of a sample, which are near those of localtest.Now, to the same distance from today.
 func shifted(payload []byte) []byte {
-	days := int(clock.System{}.Now().Sub(localtest.Now) / (24 * time.Hour))
+	const whole = 24 * time.Hour
+	days := int(clock.System{}.Now().Truncate(whole).Sub(localtest.Now.Truncate(whole)) / whole)
 	return day.ReplaceAllFunc(payload, func(written []byte) []byte {
 		parsed, err := time.Parse(time.DateOnly, string(written))
 		if err != nil {
