@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ var account = []string{"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=latchkey", "AW
 
 func deploy(t *testing.T, template *cloud.Template, folder, name string) *deployment {
 	t.Helper()
-	d := &deployment{binary: filepath.Join(folder, name), client: localtest.DynamoDBLocal(t)(), table: "binaries-" + name}
+	d := &deployment{binary: filepath.Join(folder, name), client: localtest.DynamoDBLocal(t)(), table: "binaries-" + name + "-" + rand.Text()}
 	mails := mailbox.New(clock.System{}, 1000)
 	plans, queues := cloud.NewPlans(template.Machines()), cloud.NewQueues(template, clock.System{})
 	product := local.Product{Table: d.table, Pepper: strings.Repeat("pepper", 8), PublicURL: "https://tokens.example.test"}
