@@ -61,7 +61,7 @@ func start(t *testing.T) *server {
 	if os.Getuid() != 0 {
 		t.Fatal("these tests make accounts and a PAM service, so they need root")
 	}
-	dir, err := os.MkdirTemp("", "latchkey-ssh") // not the test's own, which other accounts cannot enter
+	dir, err := os.MkdirTemp("", "latchkey-ssh") //nolint:usetesting // other accounts cannot enter the test's own
 	check(t, err)
 	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
 	check(t, os.Chmod(dir, 0o755))
