@@ -52,7 +52,7 @@ func lists(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	html, err := newPage(l)
+	html, err := newPage(l, store.From(client))
 	if err != nil {
 		return err
 	}
@@ -90,12 +90,7 @@ type listing struct {
 	owner   account.Account
 	records []map[string]types.AttributeValue // of all tokens, by id
 
-	table    *store.Table
-	pepper   secret.Pepper
-	format   secret.Format
-	issuer   *lifecycle.Issuer
-	lister   *lifecycle.Lister
-	verifier *verify.Verifier
+	table *store.Table
 }
 
 func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) {
@@ -128,7 +123,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{owner: acct, table: table, pepper: pepper, format: format, issuer: issuer}
+	l := &listing{owner: acct, table: table}
 	for n := range tokensListed {
 		issued, err := issuer.CreateByConsole(ctx, "", acct, lifecycle.Spec{
 			Name: fmt.Sprintf("bench %d", n), Description: "one of many", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser},
@@ -144,19 +139,19 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 		}
 		l.records = append(l.records, key)
 	}
-	l.verifier, err = verify.New(verify.Parts{Store: table, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: clock.System{}})
+	verifier, err := verify.New(verify.Parts{Store: table, Pepper: pepper, Format: format, Scopes: scope.GitLab(), Clock: clock.System{}})
 	if err != nil {
 		return nil, err
 	}
-	l.lister, err = lifecycle.NewLister(lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format, Clock: clock.System{}})
+	lister, err := lifecycle.NewLister(lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format, Clock: clock.System{}})
 	if err != nil {
 		return nil, err
 	}
 	log := telemetry.NewLogger(io.Discard, "tokens")
 	l.tokens = gitlabapi.Tokens(&gitlabapi.API{
 		Log: log, Accounts: table, Clock: clock.System{}, PublicURL: "https://tokens.example.test", Count: func(string, string) {},
-		Throttles: throttle.Unlimited(), Verifier: l.verifier,
-	}, l.lister, nil)
+		Throttles: throttle.Unlimited(), Verifier: verifier,
+	}, lister, nil)
 	return l, nil
 }
 

@@ -9,16 +9,19 @@ import (
 	"net/http/httptest"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/apigateway/proxy"
-	"latchkey/pkg/clock"
+	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/planning"
+	deployed "latchkey/pkg/compose/web"
+	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
-	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
-	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 	"latchkey/pkg/web"
 )
@@ -42,41 +45,27 @@ func (v visitors) Visitor(ctx context.Context, _ http.ResponseWriter, _ *http.Re
 	return v.signIns.Resume(ctx, v.session, request)
 }
 
-func newPage(l *listing) (*page, error) {
-	log, system := telemetry.NewLogger(io.Discard, "web"), clock.System{}
-	count := func(string, string) {}
+// newPage returns the site as the function has it, but for its visitors.
+func newPage(l *listing, source store.Source) (*page, error) {
+	cfg, err := config.ReadWeb([]string{
+		"TABLE_NAME=" + tableName, "PUBLIC_URL=https://tokens.example.test", "PEPPER=" + rand.Text() + rand.Text(), "COOKIE_KEYS=" + rand.Text() + rand.Text(),
+		"OIDC_ISSUER=https://login.example.test", "OIDC_CLIENT_ID=bench",
+		"SCHEDULE_GROUP=bench", "LIFETIME_RUN_ARN=arn:bench", "LIFETIME_ROLE_ARN=arn:bench", "UNSTARTED_QUEUE_ARN=arn:bench",
+	})
+	if err != nil {
+		return nil, err
+	}
+	d := compose.New("web", cfg.Common, source)
+	d.Log = telemetry.NewLogger(io.Discard, "web")
 	signIns, err := directory.NewSignIns(directory.SignInParts{
-		Store: l.table, Reader: l.table, Trail: trail.NewNotes(&l.table.Journal), Clock: system,
+		Store: l.table, Reader: l.table, Trail: trail.NewNotes(&l.table.Journal), Clock: d.Clock,
 	})
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := web.NewSealer(rand.Text() + rand.Text())
-	if err != nil {
-		return nil, err
-	}
-	entrance, err := web.NewEntrance(web.EntranceParts{
-		Provider: web.NewProvider(web.ProviderSettings{Issuer: "https://login.example.test", ClientID: "bench"}, system),
-		SignIns:  signIns, Sealer: sealer, Clock: system, Throttles: throttle.Unlimited(), Log: log, Count: count,
-	})
-	if err != nil {
-		return nil, err
-	}
-	revoker, err := lifecycle.NewRevoker(lifecycle.RevokerParts{
-		Store: l.table, Reader: l.table, Projects: l.table, Pepper: l.pepper, Format: l.format, Clock: system,
-	})
-	if err != nil {
-		return nil, err
-	}
-	events, err := trail.New(trail.Parts{Store: l.table, Reader: l.table, Projects: l.table, Clock: system})
-	if err != nil {
-		return nil, err
-	}
-	site, err := web.New(web.Parts{
-		Log: log, Clock: system, PublicURL: "https://tokens.example.test", Door: entrance, Sealer: sealer,
-		Visitors: visitors{signIns, account.NewSession(l.owner, system.Now())},
-		Issuer:   l.issuer, Revoker: revoker, Lister: l.lister, Trail: events, Verifier: l.verifier, Throttles: throttle.Unlimited(), Count: count,
-	})
+	parts := deployed.Parts(d, cfg, planning.Planner(cfg.Plans, planning.Client(cfg.Plans, aws.Config{})))
+	parts.Visitors = visitors{signIns, account.NewSession(l.owner, d.Clock.Now())}
+	site, err := web.New(parts)
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,18 @@ func Main() {
 
 // Handler returns the function's handler.
 func Handler(d compose.Deployment, cfg config.Web, planner administration.Planner) lambda.Handler {
+	site := compose.Must(web.New(Parts(d, cfg, planner)))
+	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
+		var event events.APIGatewayProxyRequest
+		if err := json.Unmarshal(raw, &event); err != nil || event.HTTPMethod == "" {
+			return nil, errEvent
+		}
+		return site.Handler().Serve(ctx, event)
+	})
+}
+
+// Parts returns the parts of the function's site.
+func Parts(d compose.Deployment, cfg config.Web, planner administration.Planner) web.Parts {
 	table := d.Table()
 	reader := &table.Reader
 	sealer := compose.Must(web.NewSealer(cfg.CookieKeys...))
@@ -51,19 +63,12 @@ func Handler(d compose.Deployment, cfg config.Web, planner administration.Planne
 	entrance := compose.Must(web.NewEntrance(web.EntranceParts{
 		Provider: provider, SignIns: signIns, Sealer: sealer, Clock: d.Clock, Throttles: throttles, Log: d.Log, Count: d.Count,
 	}))
-	site := compose.Must(web.New(web.Parts{
+	return web.Parts{
 		Log: d.Log, Clock: d.Clock, PublicURL: cfg.PublicURL, Visitors: entrance, Door: entrance, Sealer: sealer,
 		Issuer: tokens.Issuer(d, table), Revoker: tokens.Revoker(d, table), Lister: tokens.Lister(d, reader),
 		Finder:   finder,
 		Trail:    compose.Must(trail.New(trail.Parts{Store: reader, Reader: reader, Projects: reader, Clock: d.Clock})),
 		Verifier: d.Verifier(), Throttles: throttles, Count: d.Count,
 		Directory: compose.Must(directory.New(finder, table)), Features: planning.Features(d, table), Settings: planning.Administration(d, table, planner),
-	}))
-	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
-		var event events.APIGatewayProxyRequest
-		if err := json.Unmarshal(raw, &event); err != nil || event.HTTPMethod == "" {
-			return nil, errEvent
-		}
-		return site.Handler().Serve(ctx, event)
-	})
+	}
 }
