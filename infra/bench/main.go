@@ -19,10 +19,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var r report
-	for _, section := range []struct {
-		name    string
-		measure func(context.Context, *report) error
-	}{
+	sections := []section{
 		{"checks", checks},
 		{"cold", coldStarts},
 		{"forward", forwardAuths},
@@ -31,8 +28,16 @@ func main() {
 		{"lists", lists},
 		{"scans", scans},
 		{"lifetimes", lifetimes},
-	} {
-		if len(os.Args) > 1 && !slices.Contains(os.Args[1:], section.name) {
+	}
+	asked := os.Args[1:]
+	for _, name := range asked {
+		if !slices.ContainsFunc(sections, func(s section) bool { return s.name == name }) {
+			fmt.Fprintf(os.Stderr, "bench: there is no section %q\n", name)
+			os.Exit(2)
+		}
+	}
+	for _, section := range sections {
+		if len(asked) > 0 && !slices.Contains(asked, section.name) {
 			continue
 		}
 		if err := section.measure(ctx, &r); err != nil {
@@ -43,6 +48,12 @@ func main() {
 	if r.over {
 		os.Exit(1)
 	}
+}
+
+// A section measures figures that belong together.
+type section struct {
+	name    string
+	measure func(context.Context, *report) error
 }
 
 type report struct{ over bool }
