@@ -204,6 +204,27 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// GitHub drops the cells that a row has too many, and so would hide a row that got into the wrong table.
+func TestTablesAreWhole(t *testing.T) {
+	t.Parallel()
+	for _, p := range pages(t) {
+		number, header := 0, 0
+		for line := range strings.Lines(p.content) {
+			number++
+			bars := 0
+			if strings.HasPrefix(line, "|") {
+				bars = strings.Count(strings.ReplaceAll(line, `\|`, ""), "|")
+			}
+			if header != 0 && bars != 0 && bars != header {
+				t.Errorf("%s:%d: %d cells under a header of %d", p.name, number, bars-1, header-1)
+			}
+			if header == 0 || bars == 0 {
+				header = bars
+			}
+		}
+	}
+}
+
 // maxReadme keeps the first page one that people read.
 const maxReadme = 10_240
 
