@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +39,19 @@ func TestCostsFollowFromTheirPrices(t *testing.T) {
 		return
 	}
 	t.Errorf("%s does not follow from its prices and assumptions. It should have\n%s", name, want)
+}
+
+// API Gateway's detailed metrics are the largest item of a small deployment, so their number follows the routes.
+func TestCostsCountEveryMethod(t *testing.T) {
+	t.Parallel()
+	const metricsOfMethod = 5 // Count, Latency, IntegrationLatency, 4XXError, 5XXError (API Gateway dimensions and metrics)
+	template, err := os.ReadFile(filepath.Join(root(t), "template.yaml"))
+	check(t, err)
+	methods := regexp.MustCompile(`\bType: Api\b`).FindAll(template, -1)
+	assumed := figures(t, sectionsOf(pageNamed(t, "docs/costs.md").content)["Assumptions"])
+	if got, want := assumed["detailed metrics of API Gateway"], float64(len(methods)*metricsOfMethod); got != want {
+		t.Errorf("docs/costs.md has %v detailed metrics, and the %d methods of template.yaml make %v", got, len(methods), want)
+	}
 }
 
 // figures returns the second column of the first table of a section, by the first.
