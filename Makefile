@@ -51,7 +51,7 @@ export AWS_CLI := $(VENV)/bin/aws
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
 
 # Not with `go run`, which calls an ending by Ctrl-C a failure. And without the commit, which git does not
 # name in a checkout that belongs to another account.
