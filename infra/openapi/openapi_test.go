@@ -70,6 +70,25 @@ func TestDocumentAndTemplateNameTheSamePaths(t *testing.T) {
 	}
 }
 
+// Programs list operations by their summaries alone, so each has to say what it is about.
+func TestSummariesDiffer(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile("../../docs/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, words := range regexp.MustCompile(`(?m)^      summary: (.+)$`).FindAllStringSubmatch(string(document), -1) {
+		if seen[words[1]] {
+			t.Errorf("two operations have the summary %q", words[1])
+		}
+		seen[words[1]] = true
+	}
+	if operations := len(load(t).Operations()); len(seen) != operations {
+		t.Errorf("%d different summaries of %d operations", len(seen), operations)
+	}
+}
+
 func matchesAny(pattern *regexp.Regexp, all []string) bool {
 	for _, one := range all {
 		if pattern.MatchString(one) {
