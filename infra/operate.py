@@ -73,7 +73,7 @@ def administrator(session: boto3.Session, config: dict) -> int:
     print(f"{username} is an administrator. The bearer is shown this once; keep it as you keep a password:\n")
     print(f"  {bearer}\n\nTry it:\n")
     print(f"  curl -H 'PRIVATE-TOKEN: {bearer}' {url}/api/v4/user\n\nProve the deployment:\n")
-    print(f"  make smoke URL={url} TOKEN={bearer}")
+    print(f"  URL={url} TOKEN={bearer} make smoke")
     return 0
 
 
