@@ -9,6 +9,7 @@ package docstest_test
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -253,6 +254,39 @@ func TestTargetsOfMakeExist(t *testing.T) {
 				if !regexp.MustCompile(`(?m)^` + words[1] + `:`).Match(makefile) {
 					t.Errorf("%s: `make %s`, which is no target", p.name, words[1])
 				}
+			}
+		}
+	}
+}
+
+// A promise that names a test which is gone has none that anybody finds.
+func TestPromisesHaveTests(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{}
+	for _, folder := range []string{"pkg", "infra"} {
+		check(t, filepath.WalkDir(filepath.Join(root(t), folder), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			source, err := os.ReadFile(path)
+			for _, words := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(source), -1) {
+				there[words[1]] = true
+			}
+			return err
+		}))
+	}
+	promises := regexp.MustCompile(`(?m)^\d+\. `).Split(sectionsOf(pageNamed(t, "docs/architecture.md").content)["Promises"], -1)[1:]
+	if len(promises) == 0 {
+		t.Fatal("docs/architecture.md has no promises")
+	}
+	for i, promise := range promises {
+		tests := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(promise, -1)
+		if len(tests) == 0 {
+			t.Errorf("promise %d names no test", i+1)
+		}
+		for _, words := range tests {
+			if !there[words[1]] {
+				t.Errorf("promise %d names %s, which is not there", i+1, words[1])
 			}
 		}
 	}
