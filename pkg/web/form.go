@@ -351,11 +351,11 @@ func (s *Site) create(v *visit) error {
 	}
 	if errors.Is(err, fault.ErrSwitchedOff) {
 		v.err, form.Closed = err, true
-		return v.render(http.StatusForbidden, "new", "New access token", form)
+		return v.render(refusalOf(err).status, "new", "New access token", form)
 	}
 	if errors.Is(err, lifecycle.ErrOwnerLevel) {
 		v.err, form.Broken = err, []broken{{levelField, "This role is above yours. Choose another one."}}
-		return v.render(http.StatusForbidden, "new", "New access token", form)
+		return v.render(refusalOf(err).status, "new", "New access token", form)
 	}
 	if err != nil {
 		return v.formAgain(err, "new", "New access token", func(list []broken, refused string) any {
