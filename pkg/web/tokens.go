@@ -277,7 +277,7 @@ func (v *visit) linkTo(form url.Values) url.Values {
 	if scopes := form[scopesField]; len(scopes) > 0 {
 		link.Set("scopes", strings.Join(scopes, ","))
 	}
-	if networks := splitNetworks(form.Get("networks")); len(networks) > 0 {
+	if networks := splitList(form.Get("networks")); len(networks) > 0 {
 		link.Set("allowed_cidrs", strings.Join(networks, ","))
 	}
 	if days := v.daysOf(form); days > 0 {
