@@ -186,7 +186,7 @@ func (s *Site) adminRevoke(v *visit) error {
 		return err
 	}
 	s.parts.Log.Info("token revoked", "request_id", v.request.ID, "token_id", int64(id), "owner", int64(done.Token.Owner), "revoked_by", int64(v.by.Account.ID))
-	// If the request ended a bot, its token is still there to look at.
+	// The successor of a rotated token may go on working, so that is the one to look at.
 	return v.redirect(adminTokensPath + "/" + cmp.Or(done.Successor, id).String())
 }
 

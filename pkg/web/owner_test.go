@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/directory"
@@ -461,6 +462,11 @@ func TestMembers(t *testing.T) {
 	page = s.signIn("dan").page(t, path)
 	if strings.Contains(page, own.ID.String()) || strings.Contains(page, in(s.web)) || !strings.Contains(text(page), "bot @project_") {
 		t.Errorf("a developer sees: %s", text(page))
+	}
+	next := made(s.issuer.RotateOfProject(t.Context(), s.as(t, "bob"), s.web.Kind, s.web.ID.String(), own.ID, lifecycle.Rotation{Overlap: time.Hour}))
+	s.secrets = append(s.secrets, next.Bearer.Reveal())
+	if page := s.signIn("bob").page(t, path); !strings.Contains(page, in(s.web, next.Token.ID.String())) || strings.Contains(page, in(s.web, own.ID.String())) {
+		t.Error("the bot of a rotated token is not shown with the newest one")
 	}
 	for _, who := range []string{"cid"} {
 		if got := s.signIn(who).get(t, path); got.status != http.StatusNotFound || strings.Contains(got.body, "shop") {
