@@ -477,6 +477,8 @@ func TestAllTokens(t *testing.T) {
 		"?sort=id_desc":                    "shadow of bob, of bob, of ann",
 		"?sort=expires_desc":               "shadow of bob, of bob, of ann",
 		"?sort=created_asc":                "of ann, of bob, shadow of bob",
+		"?sort=updated_asc":                "of ann, of bob, shadow of bob",
+		"?sort=updated_desc":               "shadow of bob, of bob, of ann",
 		"?page=2":                          "",
 	} {
 		var got []string
@@ -842,6 +844,27 @@ func TestAPageIsThereWithoutItsBanner(t *testing.T) {
 	if !strings.Contains(w.logs.String(), "banner left out") {
 		t.Error("the log does not say so")
 	}
+}
+
+// nameless cannot read accounts in batches.
+type nameless struct{ directory.Reader }
+
+func (nameless) Accounts(context.Context, []account.ID, func(account.Account)) error {
+	return fault.ErrUnavailable
+}
+
+// Breaks if the value of an impersonation token is lost because its page could not find out whose it is.
+func TestANewValueIsShownWithoutTheNameOfItsOwner(t *testing.T) {
+	w := newWorld(t)
+	root := w.signIn("root")
+	location := root.send(t, http.MethodPost, w.userAt("ann", "/impersonation_tokens"), newForm()).header.Get("Location")
+	finder := made(directory.NewFinder(directory.FinderParts{Reader: nameless{w.table}, Projects: w.table, Clock: w.clock}))
+	w.site.parts.Directory = made(directory.New(finder, w.table))
+	bearer := regexp.MustCompile(`lkimp_[0-9A-Za-z]+`).FindString(root.page(t, location))
+	if bearer == "" {
+		t.Error("the value is lost")
+	}
+	w.secrets = append(w.secrets, bearer)
 }
 
 // Breaks if the page that asks before everything is revoked names tokens that nobody uses in place of

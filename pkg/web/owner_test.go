@@ -476,6 +476,11 @@ func TestMembers(t *testing.T) {
 	if page := text(s.signIn("bob").page(t, path+"?search=dan")); !strings.Contains(page, "@dan") || strings.Contains(page, "@ann") {
 		t.Errorf("a search: %s", page)
 	}
+	for _, number := range []string{"0", "-1", "x", "9223372036854775807", "4611686018427387905"} { // the last ones times a page's size overflow
+		if page := text(s.signIn("bob").page(t, path+"?page="+number)); !strings.Contains(page, "@dan") {
+			t.Errorf("page %s: %s", number, page)
+		}
+	}
 	if page := text(s.signIn("bob").page(t, path+"?search=nobody")); !strings.Contains(page, "No name matches") {
 		t.Errorf("a search for nobody: %s", page)
 	}
