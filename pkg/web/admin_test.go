@@ -212,6 +212,13 @@ func TestNamesOnPagesOfAdministrators(t *testing.T) {
 			t.Errorf("%s has a script or a link of somebody else", target)
 		}
 	}
+	link, none := "https://evil.example/x", ""
+	made(w.accounts.Update(t.Context(), w.as(t, "root"), w.people["ann"].ID, directory.Change{Name: &link, Note: &none}))
+	for _, target := range []string{adminUsersPath, w.userAt("ann", ""), w.userAt("ann", "/revoke_all")} {
+		if page := root.page(t, target); strings.Contains(page, link) || !strings.Contains(page, "“hxxps") {
+			t.Errorf("%s shows a person's name without its quotation", target)
+		}
+	}
 	for _, text := range nasty { // what is wrong is shown again
 		for _, parameter := range []string{"owner", "state", "created_after", "expires_after", "sort", "page", "author_id", "entity_id", "token_id", "event_name"} {
 			for _, list := range []string{adminTokensPath, adminAuditPath, adminUsersPath} {
