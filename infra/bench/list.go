@@ -96,6 +96,7 @@ type listing struct {
 	issuer   *lifecycle.Issuer
 	lister   *lifecycle.Lister
 	verifier *verify.Verifier
+	accounts *directory.Directory
 }
 
 func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) {
@@ -128,7 +129,7 @@ func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) 
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{owner: acct, table: table, pepper: pepper, format: format, issuer: issuer}
+	l := &listing{owner: acct, table: table, pepper: pepper, format: format, issuer: issuer, accounts: accounts}
 	for n := range tokensListed {
 		issued, err := issuer.CreateByConsole(ctx, "", acct, lifecycle.Spec{
 			Name: fmt.Sprintf("bench %d", n), Description: "one of many", Scopes: scope.Set{scope.ReadAPI, scope.ReadUser},

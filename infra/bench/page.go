@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/administration"
 	"latchkey/pkg/apigateway/proxy"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
@@ -41,6 +43,12 @@ type visitors struct {
 func (v visitors) Visitor(ctx context.Context, _ http.ResponseWriter, _ *http.Request, request principal.Request) (principal.Principal, error) {
 	return v.signIns.Resume(ctx, v.session, request)
 }
+
+// unplanned stands for the scheduler of lifetime runs, which a list does not need.
+type unplanned struct{}
+
+func (unplanned) Plan(context.Context, time.Time) error   { return nil }
+func (unplanned) Cancel(context.Context, time.Time) error { return nil }
 
 func newPage(l *listing) (*page, error) {
 	log, system := telemetry.NewLogger(io.Discard, "web"), clock.System{}
@@ -72,10 +80,19 @@ func newPage(l *listing) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
+	features, err := administration.NewFeatures(administration.FeaturesParts{Store: l.table, Reader: l.table, Finder: l.table, Clock: system})
+	if err != nil {
+		return nil, err
+	}
+	application, err := administration.New(administration.Parts{Store: l.table, Planner: unplanned{}, Clock: system, Reserved: l.format.Prefixes})
+	if err != nil {
+		return nil, err
+	}
 	site, err := web.New(web.Parts{
 		Log: log, Clock: system, PublicURL: "https://tokens.example.test", Door: entrance, Sealer: sealer,
 		Visitors: visitors{signIns, account.NewSession(l.owner, system.Now())},
 		Issuer:   l.issuer, Revoker: revoker, Lister: l.lister, Trail: events, Verifier: l.verifier, Throttles: throttle.Unlimited(), Count: count,
+		Finder: l.accounts.Finder, Directory: l.accounts, Features: features, Settings: application,
 	})
 	if err != nil {
 		return nil, err
