@@ -756,6 +756,19 @@ func TestAuditTrailPage(t *testing.T) {
 	}
 }
 
+// Breaks if one long note makes the page of its account as long.
+func TestALongNoteIsCut(t *testing.T) {
+	w := newWorld(t)
+	for _, n := range []int{maxShownNote, maxShownNote + 1} {
+		note := strings.Repeat("é", n)
+		made(w.accounts.Update(t.Context(), w.as(t, "root"), w.people["ann"].ID, directory.Change{Note: &note}))
+		page := w.signIn("root").page(t, w.userAt("ann", ""))
+		if strings.Count(page, "é") != maxShownNote || strings.Contains(page, "é…") != (n > maxShownNote) {
+			t.Errorf("%d of %d characters", strings.Count(page, "é"), n)
+		}
+	}
+}
+
 // Breaks if the trail shows what an administrator did with an impersonation token as the act of its owner alone.
 func TestTheTrailNamesWhoActedThroughAToken(t *testing.T) {
 	w := newWorld(t)

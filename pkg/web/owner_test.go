@@ -489,6 +489,19 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// Breaks if an administrator is asked to type a name, and then nothing of the bot ends.
+func TestRevokingEverythingOfABotIsNotOffered(t *testing.T) {
+	s := newShop(t)
+	bot := s.issueFor(t, "ann", s.web, "deploy", 20, project.Developer).Token.Owner
+	root := s.signIn("root")
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		got := root.send(t, method, adminUserPath(bot, "/revoke_all"), nil)
+		if got.status != http.StatusBadRequest || !strings.Contains(text(got.body), "A bot has one token. Revoke that") {
+			t.Errorf("%s: %d %s", method, got.status, text(got.body))
+		}
+	}
+}
+
 // Each person finds what they may manage, and nothing else.
 func TestProjectsAndGroups(t *testing.T) {
 	s := newShop(t)
