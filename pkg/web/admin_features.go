@@ -99,10 +99,6 @@ func targetWords(targets []feature.Target) (words []string) {
 	return words
 }
 
-func namesIn(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' })
-}
-
 // adminSetFeature switches a feature on or off, for everybody or for the named targets.
 func (s *Site) adminSetFeature(v *visit) error {
 	given := v.r.PostForm
@@ -111,7 +107,7 @@ func (s *Site) adminSetFeature(v *visit) error {
 		Users: given.Get("user"), Groups: given.Get("group"), Namespaces: given.Get("namespace"), Projects: given.Get("project"),
 	}
 	page := featuresPage{Form: form}
-	names := administration.Names{Accounts: namesIn(form.Users), Groups: namesIn(form.Groups), Namespaces: namesIn(form.Namespaces), Projects: namesIn(form.Projects)}
+	names := administration.Names{Accounts: splitList(form.Users), Groups: splitList(form.Groups), Namespaces: splitList(form.Namespaces), Projects: splitList(form.Projects)}
 	named := len(names.Accounts)+len(names.Groups)+len(names.Namespaces)+len(names.Projects) > 0
 	switch {
 	case given.Get("value") != "true" && given.Get("value") != "false":

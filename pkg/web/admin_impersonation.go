@@ -8,7 +8,6 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 )
 
@@ -57,7 +56,7 @@ const impersonateTitle = "New impersonation token"
 func (s *Site) impersonateForm(v *visit, acct account.Account) impersonatePage {
 	return impersonatePage{tokenForm{
 		place: place{Path: v.base + adminUserPath(acct.ID, "/impersonation_tokens")}, As: "As @" + acct.Username, Expiry: v.expiryChoices("", ""),
-		Groups: s.scopesOf(acct, nil),
+		Groups: s.scopeGroups(acct, nil),
 	}, acct.Username}
 }
 
@@ -80,18 +79,13 @@ func (s *Site) adminImpersonate(v *visit) error {
 	page := s.impersonateForm(v, acct)
 	page.Name, page.Description, page.Networks = given.Get("name"), given.Get("description"), given.Get("networks")
 	page.Expiry = v.expiryChoices(given.Get("expires"), given.Get("expires_on"))
-	spec := lifecycle.Spec{Name: strings.TrimSpace(page.Name), Description: strings.TrimSpace(page.Description)}
-	for _, name := range given[scopesField] {
-		if !spec.Scopes.Has(scope.Scope(name)) {
-			spec.Scopes = append(spec.Scopes, scope.Scope(name))
-		}
-	}
-	page.Groups = s.scopesOf(acct, spec.Scopes)
+	spec := lifecycle.Spec{Name: strings.TrimSpace(page.Name), Description: strings.TrimSpace(page.Description), Scopes: chosenScopes(given)}
+	page.Groups = s.scopeGroups(acct, spec.Scopes)
 	again := func(list []broken, refused string) any {
 		page.Broken, page.Refused = list, refused
 		return page
 	}
-	if spec.Networks, err = token.ParseNetworks(splitNetworks(page.Networks)); err != nil {
+	if spec.Networks, err = token.ParseNetworks(splitList(page.Networks)); err != nil {
 		page.Broken = append(page.Broken, broken{"networks", fmt.Sprintf("The networks must be up to %d IPv4 or IPv6 addresses or blocks, such as 192.0.2.0/24.", token.MaxNetworks)})
 	}
 	if spec.ExpiresOn, err = v.expiryOf(); err != nil {
@@ -123,13 +117,6 @@ func (s *Site) adminImpersonate(v *visit) error {
 	s.parts.Log.Info("token issued", "request_id", v.request.ID, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner), "scopes", issued.Token.Scopes.String(), "issued_by", int64(v.by.Account.ID))
 	s.parts.Count("TokensIssued", "")
 	return owner{place: page.place, v: v}.handOver(issued)
-}
-
-// scopesOf are the scopes that tokens of an account may have.
-func (s *Site) scopesOf(acct account.Account, chosen scope.Set) []scopeGroup {
-	as := &visit{site: s}
-	as.by.Account = acct
-	return owner{v: as}.scopeGroups(chosen)
 }
 
 // An adminCreatedPage shows a new bearer, once.

@@ -173,7 +173,7 @@ func (s *Site) adminSaveSettings(v *visit) error {
 		v.err = err
 		page.Refused = "Somebody else has changed the settings since you opened this page. Nothing was saved. " +
 			"The form has your changes, and for everything else what holds now. Save again if that is right."
-		return again(http.StatusConflict)
+		return again(refusalOf(err).status)
 	case len(brokenOf(err)) > 0:
 		v.err = err
 		page.Broken = settingsBroken(err, page.Fields)

@@ -15,6 +15,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
@@ -211,6 +212,13 @@ func TestNamesOnPagesOfAdministrators(t *testing.T) {
 			t.Errorf("%s has a script or a link of somebody else", target)
 		}
 	}
+	link, none := "https://evil.example/x", ""
+	made(w.accounts.Update(t.Context(), w.as(t, "root"), w.people["ann"].ID, directory.Change{Name: &link, Note: &none}))
+	for _, target := range []string{adminUsersPath, w.userAt("ann", ""), w.userAt("ann", "/revoke_all")} {
+		if page := root.page(t, target); strings.Contains(page, link) || !strings.Contains(page, "“hxxps") {
+			t.Errorf("%s shows a person's name without its quotation", target)
+		}
+	}
 	for _, text := range nasty { // what is wrong is shown again
 		for _, parameter := range []string{"owner", "state", "created_after", "expires_after", "sort", "page", "author_id", "entity_id", "token_id", "event_name"} {
 			for _, list := range []string{adminTokensPath, adminAuditPath, adminUsersPath} {
@@ -302,6 +310,14 @@ func TestACutFileSaysSo(t *testing.T) {
 	if last[0] != "cut" || !strings.Contains(last[2], "page=2") || !strings.Contains(got.header.Get("Link"), "page=2") || !strings.Contains(got.header.Get("Content-Disposition"), "-part-1") {
 		t.Errorf("the last row is %v, Link %q", last, got.header.Get("Link"))
 	}
+	if !strings.Contains(got.header.Get("Link"), `rel="next"`) {
+		t.Errorf("Link %q", got.header.Get("Link"))
+	}
+	for _, page := range []string{"0", "51", "x"} {
+		if got := root.get(t, adminCSVPath+"?page="+page); got.status != http.StatusBadRequest {
+			t.Errorf("part %s: %d", page, got.status)
+		}
+	}
 	rest, _ := rows("?page=2")
 	if len(rest) != 1+all-maxCSVRows || rest[len(rest)-1][0] == "cut" {
 		t.Errorf("%d rows in the second part, of %d events", len(rest)-1, all)
@@ -380,6 +396,7 @@ func TestImpersonationTokens(t *testing.T) {
 	if page := root.page(t, list+"/new"); !strings.Contains(page, "As @ann,") || strings.Contains(page, `value="sudo"`) {
 		t.Error("the form is not for ann, or offers what she may not have")
 	}
+	w.issue(t, "ann", "her own", 20)
 	location, page := root.follow(t, list, newForm())
 	bearer := regexp.MustCompile(`lkimp_[0-9A-Za-z]+`).FindString(page)
 	if bearer == "" {
@@ -396,8 +413,8 @@ func TestImpersonationTokens(t *testing.T) {
 	if strings.Contains(location, bearer) || strings.Contains(w.dump(t), bearer) {
 		t.Error("the value is in the address or in the table")
 	}
-	if page := root.page(t, list); !strings.Contains(page, "“nightly export”") {
-		t.Error("the list does not have it")
+	if page := root.page(t, list); !strings.Contains(page, "“nightly export”") || strings.Contains(page, "her own") {
+		t.Error("the list does not have it, or has ann's own")
 	}
 	if page := root.page(t, list+"?state=inactive"); strings.Contains(page, "“nightly export”") {
 		t.Error("it is among those that have ended")
@@ -427,6 +444,10 @@ func TestImpersonationTokens(t *testing.T) {
 		if got := root.send(t, http.MethodPost, list, test.form); got.status != test.status || !strings.Contains(text(got.body), test.says) {
 			t.Errorf("%s: %d %s", name, got.status, text(got.body))
 		}
+	}
+	made(w.accounts.Block(t.Context(), w.as(t, "root"), w.people["bob"].ID))
+	if got := root.send(t, http.MethodPost, w.userAt("bob", "/impersonation_tokens"), newForm()); got.status != http.StatusForbidden || !strings.Contains(text(got.body), "The account is not active.") {
+		t.Errorf("of a blocked account: %d", got.status)
 	}
 	no := false
 	w.set(t, settings.Change{Impersonation: &no})
@@ -463,6 +484,8 @@ func TestAllTokens(t *testing.T) {
 		"?sort=id_desc":                    "shadow of bob, of bob, of ann",
 		"?sort=expires_desc":               "shadow of bob, of bob, of ann",
 		"?sort=created_asc":                "of ann, of bob, shadow of bob",
+		"?sort=updated_asc":                "of ann, of bob, shadow of bob",
+		"?sort=updated_desc":               "shadow of bob, of bob, of ann",
 		"?page=2":                          "",
 	} {
 		var got []string
@@ -564,7 +587,7 @@ func TestSettingsForm(t *testing.T) {
 	}
 	for name, values := range map[string][]string{
 		settings.Lifetime: {"0", "366", "-1", "x", "1e3", "99999999999999999999"}, settings.Retention: {"0", "3651", "", "x"},
-		settings.LastUsedInterval: {"599", "2592001", ""}, settings.RotationWindow: {"61", "-1", ""}, settings.Prefix: {"a b", "acme", strings.Repeat("x", 21)},
+		settings.LastUsedInterval: {"599", "2592001", ""}, settings.RotationWindow: {"61", "-1", "", "18446744074"}, settings.Prefix: {"a b", "acme", strings.Repeat("x", 21)},
 	} {
 		for _, value := range values {
 			form := formOf(page)
@@ -617,6 +640,17 @@ func TestALimitIsConfirmed(t *testing.T) {
 	form.Set("confirmed", "30")
 	if root.send(t, http.MethodPost, adminSettingsPath, form); w.stored(t).LifetimeDays != 0 {
 		t.Error("saved without being asked")
+	}
+	const ignored = "Expired tokens are not refused now."
+	if page := text(root.send(t, http.MethodPost, adminSettingsPath, form).body); strings.Contains(page, ignored) {
+		t.Errorf("with expiry enforced: %s", page)
+	}
+	no := false
+	w.set(t, settings.Change{ExpiryEnforced: &no})
+	form = formOf(root.page(t, adminSettingsPath))
+	form.Set(settings.Lifetime, "7")
+	if page := text(root.send(t, http.MethodPost, adminSettingsPath, form).body); !strings.Contains(page, ignored) {
+		t.Errorf("with expiry ignored: %s", page)
 	}
 }
 
@@ -722,6 +756,44 @@ func TestAuditTrailPage(t *testing.T) {
 	}
 }
 
+// Breaks if one long note makes the page of its account as long.
+func TestALongNoteIsCut(t *testing.T) {
+	w := newWorld(t)
+	for _, n := range []int{maxShownNote, maxShownNote + 1} {
+		note := strings.Repeat("é", n)
+		made(w.accounts.Update(t.Context(), w.as(t, "root"), w.people["ann"].ID, directory.Change{Note: &note}))
+		page := w.signIn("root").page(t, w.userAt("ann", ""))
+		if strings.Count(page, "é") != maxShownNote || strings.Contains(page, "é…") != (n > maxShownNote) {
+			t.Errorf("%d of %d characters", strings.Count(page, "é"), n)
+		}
+	}
+}
+
+// Breaks if the trail shows what an administrator did with an impersonation token as the act of its owner alone.
+func TestTheTrailNamesWhoActedThroughAToken(t *testing.T) {
+	w := newWorld(t)
+	by := made(w.site.parts.Verifier.Verify(t.Context(), w.impersonate(t, "ann", "shadow").Bearer.Reveal(), principal.Request{}.Address))
+	made(w.revoker.Revoke(t.Context(), by, w.issue(t, "ann", "export", 5).Token.ID, lifecycle.Alone))
+	if page := text(w.signIn("root").page(t, adminAuditPath+"?author_id=ann")); !strings.Contains(page, "@ann, through account "+w.people["root"].ID.String()) {
+		t.Errorf("%s", page)
+	}
+}
+
+// Breaks if an administrator believes that a rotated token is gone while its successor works.
+func TestRevokingARotatedTokenShowsItsSuccessor(t *testing.T) {
+	w := newWorld(t)
+	old := w.issue(t, "ann", "export", 20)
+	next := made(w.issuer.Rotate(t.Context(), w.as(t, "ann"), old.Token.ID, lifecycle.Rotation{Overlap: time.Hour, ExpiresOn: clock.DayOf(now).AddDays(20)}))
+	w.secrets = append(w.secrets, next.Bearer.Reveal())
+	root := w.signIn("root")
+	if location, _ := root.follow(t, adminAt(old.Token.ID, "revoke"), nil); location != adminAt(next.Token.ID) {
+		t.Errorf("revoking one leads to %s", location)
+	}
+	if location, _ := root.follow(t, adminAt(old.Token.ID, "revoke"), url.Values{"reach": {wholeChain}}); location != adminAt(old.Token.ID) {
+		t.Errorf("revoking the chain leads to %s", location)
+	}
+}
+
 // What ends soon is said on every page, for administrators too.
 func TestTheBannerIsOnEveryPage(t *testing.T) {
 	w := newWorld(t)
@@ -792,6 +864,27 @@ func TestAPageIsThereWithoutItsBanner(t *testing.T) {
 	if !strings.Contains(w.logs.String(), "banner left out") {
 		t.Error("the log does not say so")
 	}
+}
+
+// nameless cannot read accounts in batches.
+type nameless struct{ directory.Reader }
+
+func (nameless) Accounts(context.Context, []account.ID, func(account.Account)) error {
+	return fault.ErrUnavailable
+}
+
+// Breaks if the value of an impersonation token is lost because its page could not find out whose it is.
+func TestANewValueIsShownWithoutTheNameOfItsOwner(t *testing.T) {
+	w := newWorld(t)
+	root := w.signIn("root")
+	location := root.send(t, http.MethodPost, w.userAt("ann", "/impersonation_tokens"), newForm()).header.Get("Location")
+	finder := made(directory.NewFinder(directory.FinderParts{Reader: nameless{w.table}, Projects: w.table, Clock: w.clock}))
+	w.site.parts.Directory = made(directory.New(finder, w.table))
+	bearer := regexp.MustCompile(`lkimp_[0-9A-Za-z]+`).FindString(root.page(t, location))
+	if bearer == "" {
+		t.Error("the value is lost")
+	}
+	w.secrets = append(w.secrets, bearer)
 }
 
 // Breaks if the page that asks before everything is revoked names tokens that nobody uses in place of

@@ -23,9 +23,18 @@ type adminTokensPage struct {
 // An ownedRow is a token in a list of several owners.
 type ownedRow struct {
 	row
+	ownership
+}
+
+// An ownership says whose a token is.
+type ownership struct {
 	OwnerID account.ID
-	Owner   string
+	Owner   string // the username
 	Type    string // of other than personal tokens
+}
+
+func ownershipOf(t token.Token, people map[account.ID]account.Account) ownership {
+	return ownership{t.Owner, people[t.Owner].Username, kindWords[t.Kind]}
 }
 
 var kindWords = map[token.Kind]string{
@@ -91,22 +100,17 @@ func (s *Site) owned(v *visit, views []lifecycle.View) (rows []ownedRow, err err
 	}
 	owners, err := s.parts.Directory.Authors(v.ctx, ids...)
 	for _, view := range views {
-		t := view.Token
-		rows = append(rows, ownedRow{rowOf(view, v.now, nil), t.Owner, owners[t.Owner].Username, kindWords[t.Kind]})
+		rows = append(rows, ownedRow{rowOf(view, v.now, nil), ownershipOf(view.Token, owners)})
 	}
 	return rows, err
 }
 
 // An adminTokenPage is everything about a token of anybody.
 type adminTokenPage struct {
-	ownedRow
+	factSheet
+	ownership
 	// Kind is the kind of the project whose bot has the token, or "".
 	Kind      project.Kind
-	Active    bool
-	InAChain  bool
-	Scopes    []heldScope
-	Networks  []string
-	Addresses []string
 	CreatedBy string
 	Deeds     []adminDeed
 	// More says that there are older events than the page shows.
@@ -128,10 +132,7 @@ func (s *Site) adminView(v *visit) (lifecycle.View, adminTokenPage, error) {
 	if err != nil {
 		return lifecycle.View{}, adminTokenPage{}, err
 	}
-	page := adminTokenPage{
-		ownedRow: ownedRow{rowOf(view, v.now, nil), t.Owner, people[t.Owner].Username, kindWords[t.Kind]},
-		Active:   view.Active, InAChain: t.Superseded() || t.Previous != 0, Scopes: s.held(view), Networks: t.Networks.Texts(), CreatedBy: "an operator",
-	}
+	page := adminTokenPage{factSheet: s.factsOf(v, view, nil), ownership: ownershipOf(t, people), CreatedBy: "an operator"}
 	switch t.Kind {
 	case token.Project:
 		page.Kind = project.KindProject
@@ -140,9 +141,6 @@ func (s *Site) adminView(v *visit) (lifecycle.View, adminTokenPage, error) {
 	}
 	if t.CreatedBy != 0 {
 		page.CreatedBy = "@" + people[t.CreatedBy].Username
-	}
-	for _, address := range t.LastUsedIPs {
-		page.Addresses = append(page.Addresses, address.String())
 	}
 	return view, page, nil
 }
@@ -188,7 +186,7 @@ func (s *Site) adminRevoke(v *visit) error {
 		return err
 	}
 	s.parts.Log.Info("token revoked", "request_id", v.request.ID, "token_id", int64(id), "owner", int64(done.Token.Owner), "revoked_by", int64(v.by.Account.ID))
-	// If the request ended a bot, its token is still there to look at.
+	// The successor of a rotated token may go on working, so that is the one to look at.
 	return v.redirect(adminTokensPath + "/" + cmp.Or(done.Successor, id).String())
 }
 

@@ -212,7 +212,7 @@ func (s *Site) endable(v *visit) (account.Account, error) {
 		return account.Account{}, v.redirect(tokensPath + "/revoke_all")
 	case acct.Bot:
 		v.err = lifecycle.ErrBot
-		return account.Account{}, s.showUser(v, acct, http.StatusBadRequest, "A bot has one token. Revoke that: the bot goes with it.")
+		return account.Account{}, s.showUser(v, acct, refusalOf(v.err).status, "A bot has one token. Revoke that: the bot goes with it.")
 	}
 	return acct, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
@@ -198,10 +199,10 @@ func (v *visit) expiryOf() (clock.Day, error) {
 	}
 }
 
-// scopeGroups are the scopes that the owner's tokens may have, in the groups of the catalog.
-func (o owner) scopeGroups(chosen scope.Set) (groups []scopeGroup) {
-	for _, d := range o.v.site.parts.Issuer.Scopes().Scopes {
-		if !o.mayHave(d.Name) {
+// scopeGroups are the scopes that an account's tokens may have, in the groups of the catalog.
+func (s *Site) scopeGroups(of account.Account, chosen scope.Set) (groups []scopeGroup) {
+	for _, d := range s.parts.Issuer.Scopes().Scopes {
+		if !s.mayHave(of, d.Name) {
 			continue
 		}
 		title := d.Group
@@ -216,6 +217,11 @@ func (o owner) scopeGroups(chosen scope.Set) (groups []scopeGroup) {
 		groups[i].Scopes = append(groups[i].Scopes, scopeChoice{d, chosen.Has(d.Name)})
 	}
 	return groups
+}
+
+// mayHave reports whether an account's tokens may have a scope.
+func (s *Site) mayHave(acct account.Account, name scope.Scope) bool {
+	return len(s.parts.Issuer.Scopes().Held(scope.Set{name}, scope.Owner{Admin: acct.Admin, Bot: acct.Bot})) == 1
 }
 
 // The parameters of a link that fills the form in. The first three are GitLab's.
@@ -256,7 +262,7 @@ func (s *Site) newToken(v *visit) error {
 	for name := range strings.SplitSeq(query.Get("scopes"), ",") {
 		switch name := scope.Scope(strings.TrimSpace(name)); {
 		case name == "" || chosen.Has(name):
-		case o.mayHave(name):
+		case s.mayHave(o.account(), name):
 			chosen = append(chosen, name)
 		default:
 			ignore("the scope", string(name))
@@ -267,7 +273,7 @@ func (s *Site) newToken(v *visit) error {
 	if days != "" && !slices.ContainsFunc(form.Expiry.Presets, func(p preset) bool { return p.Value == days && p.Checked }) {
 		ignore("the lifetime in days", days)
 	}
-	if networks, err := token.ParseNetworks(splitNetworks(query.Get("allowed_cidrs"))); err != nil {
+	if networks, err := token.ParseNetworks(splitList(query.Get("allowed_cidrs"))); err != nil {
 		ignore("the networks", query.Get("allowed_cidrs"))
 	} else {
 		form.Networks = strings.Join(networks.Texts(), "\n")
@@ -276,7 +282,7 @@ func (s *Site) newToken(v *visit) error {
 	if n := len(form.Ignored); n > most {
 		form.Ignored = append(form.Ignored[:most], count(n-most, "further value"))
 	}
-	form.Groups = o.scopeGroups(chosen)
+	form.Groups = s.scopeGroups(o.account(), chosen)
 	return v.render(http.StatusOK, "new", "New access token", form)
 }
 
@@ -290,7 +296,7 @@ func (s *Site) duplicate(v *visit) error {
 	form := tokenForm{
 		place: o.place, Name: t.Name, Description: t.Description, Networks: strings.Join(t.Networks.Texts(), "\n"), As: o.as(project.NoLevel),
 		Linked: "This is a copy of the token " + shown(t.Name) + ". The new one gets a value of its own, and the old one goes on working.",
-		Groups: o.scopeGroups(t.Scopes), Levels: o.levelChoices(t.Level),
+		Groups: s.scopeGroups(o.account(), t.Scopes), Levels: o.levelChoices(t.Level),
 	}
 	lifetime := ""
 	if !t.ExpiresOn.IsZero() {
@@ -298,7 +304,7 @@ func (s *Site) duplicate(v *visit) error {
 	}
 	form.Expiry = v.expiryChoices(lifetime, "")
 	for _, name := range t.Scopes {
-		if !o.mayHave(name) {
+		if !s.mayHave(o.account(), name) {
 			form.Ignored = append(form.Ignored, "the scope "+shown(string(name)))
 		}
 	}
@@ -306,6 +312,16 @@ func (s *Site) duplicate(v *visit) error {
 		form.Ignored = append(form.Ignored, "the role "+levelWords(t.Level)+", which is above yours")
 	}
 	return v.render(http.StatusOK, "new", "New access token", form)
+}
+
+// chosenScopes are the scopes that a form ticks, each once.
+func chosenScopes(form url.Values) (chosen scope.Set) {
+	for _, name := range form[scopesField] {
+		if !chosen.Has(scope.Scope(name)) {
+			chosen = append(chosen, scope.Scope(name))
+		}
+	}
+	return chosen
 }
 
 // create makes a token and hands its value over to the page that shows it once.
@@ -321,16 +337,12 @@ func (s *Site) create(v *visit) error {
 	}
 	spec := lifecycle.ProjectSpec{Level: levelOfForm(given.Get(levelField))}
 	spec.Name, spec.Description = strings.TrimSpace(form.Name), strings.TrimSpace(form.Description)
-	for _, name := range given[scopesField] {
-		if !spec.Scopes.Has(scope.Scope(name)) {
-			spec.Scopes = append(spec.Scopes, scope.Scope(name))
-		}
-	}
-	form.Groups, form.Levels = o.scopeGroups(spec.Scopes), o.levelChoices(spec.Level)
+	spec.Scopes = chosenScopes(given)
+	form.Groups, form.Levels = s.scopeGroups(o.account(), spec.Scopes), o.levelChoices(spec.Level)
 	if !o.own() && spec.Level == project.NoLevel {
 		form.Broken = append(form.Broken, broken{levelField, "Choose the role of the token."})
 	}
-	if spec.Networks, err = token.ParseNetworks(splitNetworks(form.Networks)); err != nil {
+	if spec.Networks, err = token.ParseNetworks(splitList(form.Networks)); err != nil {
 		if typo, some := errors.AsType[*token.HostBits](err); some {
 			form.Broken = append(form.Broken, broken{"networks", fmt.Sprintf("A block has bits behind its length. Did you mean %s?", typo.Meant)})
 		} else {
@@ -351,11 +363,11 @@ func (s *Site) create(v *visit) error {
 	}
 	if errors.Is(err, fault.ErrSwitchedOff) {
 		v.err, form.Closed = err, true
-		return v.render(http.StatusForbidden, "new", "New access token", form)
+		return v.render(refusalOf(err).status, "new", "New access token", form)
 	}
 	if errors.Is(err, lifecycle.ErrOwnerLevel) {
 		v.err, form.Broken = err, []broken{{levelField, "This role is above yours. Choose another one."}}
-		return v.render(http.StatusForbidden, "new", "New access token", form)
+		return v.render(refusalOf(err).status, "new", "New access token", form)
 	}
 	if err != nil {
 		return v.formAgain(err, "new", "New access token", func(list []broken, refused string) any {
@@ -384,7 +396,7 @@ func (v *visit) formAgain(err error, name, title string, form func([]broken, str
 	return err
 }
 
-// splitNetworks splits what people write between networks: commas, spaces and lines.
-func splitNetworks(text string) []string {
+// splitList splits a list at what people write between its entries: commas, spaces and lines.
+func splitList(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' })
 }

@@ -12,7 +12,6 @@ import (
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
-	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
 )
@@ -202,12 +201,6 @@ func (o owner) account() account.Account {
 		return o.v.by.Account
 	}
 	return account.Account{Bot: true, State: account.Active}
-}
-
-// mayHave reports whether the owner's tokens may have a scope.
-func (o owner) mayHave(name scope.Scope) bool {
-	acct := o.account()
-	return len(o.v.site.parts.Issuer.Scopes().Held(scope.Set{name}, scope.Owner{Admin: acct.Admin, Bot: acct.Bot})) == 1
 }
 
 // mayRotate reports whether a token can have a successor; see lifecycle.Issuer.Rotate and

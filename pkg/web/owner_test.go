@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/directory"
@@ -462,6 +463,11 @@ func TestMembers(t *testing.T) {
 	if strings.Contains(page, own.ID.String()) || strings.Contains(page, in(s.web)) || !strings.Contains(text(page), "bot @project_") {
 		t.Errorf("a developer sees: %s", text(page))
 	}
+	next := made(s.issuer.RotateOfProject(t.Context(), s.as(t, "bob"), s.web.Kind, s.web.ID.String(), own.ID, lifecycle.Rotation{Overlap: time.Hour}))
+	s.secrets = append(s.secrets, next.Bearer.Reveal())
+	if page := s.signIn("bob").page(t, path); !strings.Contains(page, in(s.web, next.Token.ID.String())) || strings.Contains(page, in(s.web, own.ID.String())) {
+		t.Error("the bot of a rotated token is not shown with the newest one")
+	}
 	for _, who := range []string{"cid"} {
 		if got := s.signIn(who).get(t, path); got.status != http.StatusNotFound || strings.Contains(got.body, "shop") {
 			t.Errorf("%s: %d", who, got.status)
@@ -470,11 +476,29 @@ func TestMembers(t *testing.T) {
 	if page := text(s.signIn("bob").page(t, path+"?search=dan")); !strings.Contains(page, "@dan") || strings.Contains(page, "@ann") {
 		t.Errorf("a search: %s", page)
 	}
+	for _, number := range []string{"0", "-1", "x", "9223372036854775807", "4611686018427387905"} { // the last ones times a page's size overflow
+		if page := text(s.signIn("bob").page(t, path+"?page="+number)); !strings.Contains(page, "@dan") {
+			t.Errorf("page %s: %s", number, page)
+		}
+	}
 	if page := text(s.signIn("bob").page(t, path+"?search=nobody")); !strings.Contains(page, "No name matches") {
 		t.Errorf("a search for nobody: %s", page)
 	}
 	if strings.Contains(page, "example.test") || strings.Contains(page, "example.com") {
 		t.Error("the page shows mail addresses")
+	}
+}
+
+// Breaks if an administrator is asked to type a name, and then nothing of the bot ends.
+func TestRevokingEverythingOfABotIsNotOffered(t *testing.T) {
+	s := newShop(t)
+	bot := s.issueFor(t, "ann", s.web, "deploy", 20, project.Developer).Token.Owner
+	root := s.signIn("root")
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		got := root.send(t, method, adminUserPath(bot, "/revoke_all"), nil)
+		if got.status != http.StatusBadRequest || !strings.Contains(text(got.body), "A bot has one token. Revoke that") {
+			t.Errorf("%s: %d %s", method, got.status, text(got.body))
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"latchkey/pkg/fault"
+	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/throttle"
 )
 
@@ -15,9 +16,22 @@ type refusal struct {
 	Title, Text string
 }
 
-// refusalOf returns the page for an error. Only the kind of the error decides.
+// kindOf returns the kind whose page fits an error. For two refusals of rotations, that is not the kind
+// that gives them GitLab's status in the API.
+func kindOf(err error) fault.Kind {
+	switch {
+	case errors.Is(err, lifecycle.ErrAlreadyRevoked): // by somebody else, or by a second press of the button
+		return fault.Conflict
+	case errors.Is(err, lifecycle.ErrLevelAbove):
+		return fault.Forbidden
+	default:
+		return fault.KindOf(err)
+	}
+}
+
+// refusalOf returns the page for an error, and its status. Only the kind of the error decides.
 func refusalOf(err error) refusal {
-	switch fault.KindOf(err) {
+	switch kindOf(err) {
 	case fault.Invalid:
 		return refusal{http.StatusBadRequest, "This request is not valid", "Something in the request cannot be right. Go back, and check what you entered."}
 	case fault.Unauthenticated:

@@ -109,10 +109,12 @@ func (v *visit) section() string {
 	}
 }
 
-// A soon is what the banner says: how many of the person's own tokens end soon, and when the first.
+// A soon is what a banner says: how many tokens end soon, and when the first.
 type soon struct {
 	Count int
 	First moment
+	// Whose is "yours", or names the kind of a project. List is the path of their list.
+	Whose, List string
 }
 
 // endsSoon returns what the banner says, or nil. Every page is worth having without it, and one that
@@ -137,6 +139,6 @@ func (v *visit) endsSoon(status int) *soon {
 func (v *visit) knowSoon(count int, first clock.Day) {
 	v.soonKnown = true
 	if count > 0 {
-		v.soon = &soon{count, until(first.Start(), v.now)}
+		v.soon = &soon{count, until(first.Start(), v.now), "yours", v.base + tokensPath}
 	}
 }

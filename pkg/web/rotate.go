@@ -1,15 +1,12 @@
 package web
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
 	"latchkey/pkg/clock"
-	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
 )
 
@@ -102,12 +99,7 @@ func (s *Site) rotate(v *visit) error {
 			ExpiresOn: on, Overlap: time.Duration(page.Overlaps[chosen].Seconds) * time.Second,
 		})
 	}
-	switch {
-	case errors.Is(err, lifecycle.ErrAlreadyRevoked): // by somebody else, or by a second press of the button
-		return fmt.Errorf("%w: %w", fault.ErrConflict, err)
-	case errors.Is(err, lifecycle.ErrLevelAbove):
-		return fmt.Errorf("%w: %w", fault.ErrForbidden, err)
-	case err != nil:
+	if err != nil {
 		return v.formAgain(err, "rotate", title, again)
 	}
 	s.parts.Log.Info("token rotated", "request_id", v.request.ID, "token_id", int64(issued.Token.ID), "owner", int64(issued.Token.Owner))

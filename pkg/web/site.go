@@ -121,8 +121,6 @@ type route struct {
 	open bool
 	// admin routes are there for administrators alone.
 	admin bool
-	// creates says that the route makes tokens, which is throttled.
-	creates bool
 	// again returns where to go after sign-in when a form came without a session, so that its
 	// content is not lost; nil is the list of tokens.
 	again func(*visit) string
@@ -193,11 +191,6 @@ func (v *visit) run(unreadable string) error {
 	v.by = by
 	if v.route.admin && !by.Account.Admin {
 		return errNoRoute
-	}
-	if v.route.creates {
-		if err := v.site.parts.Throttles.Create(by.Account.ID, v.now); err != nil {
-			return err
-		}
 	}
 	return v.route.handle(v)
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -275,6 +276,26 @@ func TestCreationsAreThrottledWithoutLosingTheForm(t *testing.T) {
 	got := ann.send(t, http.MethodPost, tokensPath, form)
 	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, `value="the second one"`) {
 		t.Errorf("%d, wait %q", got.status, got.header.Get("Retry-After"))
+	}
+}
+
+// Breaks if whoever has got hold of a session can make tokens without end through one of the other forms.
+func TestEveryFormThatMakesATokenIsThrottled(t *testing.T) {
+	w := newWorld(t, func(p *Parts) { p.Throttles = throttle.New(throttle.Limits{Creations: 1}) })
+	root := w.signIn("root")
+	_, page := root.follow(t, tokensPath, newForm())
+	w.bearerIn(page)
+	old := w.issue(t, "root", "deploy", 20).Token.ID
+	before := w.happened(t)
+	for target, form := range map[string]url.Values{
+		at(old, "rotate"): {"expires": {"7"}, "overlap": {"0"}}, endsPath: {}, w.userAt("ann", "/impersonation_tokens"): newForm(),
+	} {
+		if got := root.send(t, http.MethodPost, target, form); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d, wait %q", target, got.status, got.header.Get("Retry-After"))
+		}
+	}
+	if after := w.happened(t); !slices.Equal(after, before) {
+		t.Errorf("a refused form did this: %v, before it %v", after, before)
 	}
 }
 

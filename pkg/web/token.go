@@ -12,15 +12,35 @@ import (
 	"latchkey/pkg/trail"
 )
 
-// A tokenPage is everything about one token.
-type tokenPage struct {
+// A factSheet is what every page about one token says of it.
+type factSheet struct {
 	row
-	place
-	Active    bool
-	MayRotate bool
+	Active bool
+	// InAChain says that the token was rotated, or came from a rotation.
+	InAChain  bool
 	Scopes    []heldScope
 	Networks  []string
-	Addresses []string
+	Addresses []string // of the last uses
+}
+
+// factsOf returns the facts of a token. revoked is the event of its revocation, or nil.
+func (s *Site) factsOf(v *visit, view lifecycle.View, revoked *deed) factSheet {
+	t := view.Token
+	f := factSheet{
+		row: rowOf(view, v.now, revoked), Active: view.Active, InAChain: t.Superseded() || t.Previous != 0,
+		Scopes: s.held(view), Networks: t.Networks.Texts(),
+	}
+	for _, address := range t.LastUsedIPs {
+		f.Addresses = append(f.Addresses, address.String())
+	}
+	return f
+}
+
+// A tokenPage is everything about one token.
+type tokenPage struct {
+	factSheet
+	place
+	MayRotate bool
 	CreatedBy string
 	// Chain is the rotation chain, the newest first, if there is more than this token.
 	Chain []row
@@ -42,7 +62,7 @@ func (s *Site) show(v *visit) error {
 	if err != nil && !tooFar {
 		return err
 	}
-	page := tokenPage{place: o.place, Active: view.Active, MayRotate: o.mayRotate(view), Networks: t.Networks.Texts(), More: events.More || tooFar}
+	page := tokenPage{place: o.place, MayRotate: o.mayRotate(view), CreatedBy: o.maker(t, events), More: events.More || tooFar}
 	var revoked *deed
 	for _, e := range events.Events {
 		d := v.deedOf(e, events)
@@ -50,13 +70,8 @@ func (s *Site) show(v *visit) error {
 			revoked = &d
 		}
 	}
-	page.row = rowOf(view, v.now, revoked)
-	page.Scopes = s.held(view)
-	for _, address := range t.LastUsedIPs {
-		page.Addresses = append(page.Addresses, address.String())
-	}
-	page.CreatedBy = o.maker(t, events)
-	if t.Previous != 0 || t.Superseded() {
+	page.factSheet = s.factsOf(v, view, revoked)
+	if page.InAChain {
 		chain, err := o.chain(t.Family)
 		if err != nil {
 			return err
@@ -116,10 +131,10 @@ func (s *Site) created(v *visit) error {
 
 // A revokePage asks before a token is revoked.
 type revokePage struct {
-	tokenPage
-	Idle     bool // not used for a long time
-	Rotated  bool // it has a successor, which may work
-	InAChain bool
+	factSheet
+	place
+	Idle    bool // not used for a long time
+	Rotated bool // it has a successor, which may work
 }
 
 // wholeChain is the value of the field reach that revokes every token of the rotation chain.
@@ -134,13 +149,9 @@ func (s *Site) askRevoke(v *visit) error {
 	if view.Revoked {
 		return o.to(view.Token.ID, "")
 	}
-	page := revokePage{tokenPage: tokenPage{place: o.place, row: rowOf(view, v.now, nil), Active: view.Active}, Idle: view.In(lifecycle.Unused, v.now),
-		Rotated: view.Token.Superseded(), InAChain: view.Token.Superseded() || view.Token.Previous != 0}
-	page.Scopes = s.held(view)
-	for _, address := range view.Token.LastUsedIPs {
-		page.Addresses = append(page.Addresses, address.String())
-	}
-	return v.render(http.StatusOK, "revoke", "Revoke this token?", page)
+	return v.render(http.StatusOK, "revoke", "Revoke this token?", revokePage{
+		place: o.place, factSheet: s.factsOf(v, view, nil), Idle: view.In(lifecycle.Unused, v.now), Rotated: view.Token.Superseded(),
+	})
 }
 
 func (s *Site) revoke(v *visit) error {

@@ -174,7 +174,7 @@ func (s *Site) list(v *visit) error {
 	if n := found.Counts[lifecycle.Ending]; o.own() {
 		v.knowSoon(n, found.First) // the banner of every page
 	} else if n > 0 {
-		page.Soon = &soon{n, until(found.First.Start(), v.now)}
+		page.Soon = &soon{n, until(found.First.Start(), v.now), "this " + string(o.Kind), o.Path}
 	}
 	return v.render(http.StatusOK, "tokens", o.Heading(), page)
 }
@@ -277,7 +277,7 @@ func (v *visit) linkTo(form url.Values) url.Values {
 	if scopes := form[scopesField]; len(scopes) > 0 {
 		link.Set("scopes", strings.Join(scopes, ","))
 	}
-	if networks := splitNetworks(form.Get("networks")); len(networks) > 0 {
+	if networks := splitList(form.Get("networks")); len(networks) > 0 {
 		link.Set("allowed_cidrs", strings.Join(networks, ","))
 	}
 	if days := v.daysOf(form); days > 0 {

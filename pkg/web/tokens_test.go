@@ -569,6 +569,9 @@ func TestRotate(t *testing.T) {
 			t.Errorf("no %q in %s", want, page)
 		}
 	}
+	if got := ann.get(t, at(old.Token.ID, "rotate")); got.status != http.StatusSeeOther || strings.Contains(ann.page(t, at(old.Token.ID)), at(old.Token.ID, "rotate")) {
+		t.Errorf("the form for a second rotation: %d", got.status)
+	}
 	if got := ann.send(t, http.MethodPost, at(old.Token.ID, "rotate"), url.Values{"expires": {"90"}, "overlap": {"0"}}); got.status != http.StatusConflict {
 		t.Errorf("a second press of the button: %d", got.status)
 	}

@@ -107,7 +107,7 @@ func (r *reader) launch() {
 	r.must(chromedp.Do(ctx))
 	r.must(chromedp.Listen(ctx, r.hear))
 	call(r, audits.Enable, struct{}{})
-	call(r, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !r.script})
+	r.scripts(r.script)
 	for _, name := range []string{"clipboard-read", "clipboard-write"} {
 		r.allow(name)
 	}

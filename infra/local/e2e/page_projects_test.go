@@ -10,6 +10,9 @@ import (
 
 	"latchkey/infra/local/identities"
 	"latchkey/infra/local/localtest"
+	"latchkey/pkg/project"
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
 )
 
 var projectBearers = regexp.MustCompile(`lkprj_[0-9A-Za-z]{30,}`)
@@ -79,6 +82,9 @@ func TestProjectPagesThroughTheGateway(t *testing.T) {
 			t.Error("the bot has no token")
 		}
 		token := one[strings.LastIndex(one, "/"):]
+		if mailed := linkOf(t, around, token[1:]); mailed != one {
+			t.Errorf("mails link to %s, and the page is at %s", mailed, one)
+		}
 		if wire := admin(http.MethodGet, around+"/access_tokens"+token, "", http.StatusOK); !strings.Contains(wire, `"active":true`) || !strings.Contains(wire, `"access_level":30`) {
 			t.Errorf("the API shows %s", wire)
 		}
@@ -87,4 +93,19 @@ func TestProjectPagesThroughTheGateway(t *testing.T) {
 			t.Errorf("after the revocation the API shows %s", wire)
 		}
 	}
+}
+
+// linkOf is the path to which mails about a token of a project or group link.
+func linkOf(t *testing.T, around, id string) string {
+	t.Helper()
+	kind, number, _ := strings.Cut(strings.TrimPrefix(around, "/"), "s/")
+	proj, err := project.ParseID(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := token.ParseID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sweep.Token{ID: one, Project: project.Project{Kind: project.Kind(kind), ID: proj}}.Page(one)
 }
