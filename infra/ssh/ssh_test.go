@@ -368,6 +368,71 @@ func TestShellRunsWhatTheTokenPermits(t *testing.T) {
 	}
 }
 
+// Breaks if a session counts that the helper did not write for this very login.
+func TestOnlyTheSessionOfThisLoginCounts(t *testing.T) {
+	mine := login{account: "git", connection: connection}
+	good := session{Account: mine.account, Connection: mine.connection, Scopes: []string{"api"}, At: now()}
+	for name, c := range map[string]struct {
+		change func(s *session)
+		mode   os.FileMode
+		text   string // instead of the session
+		want   string // "" if it counts
+	}{
+		"the one that was written": {func(*session) {}, 0o640, "", ""},
+		"another account's":        {func(s *session) { s.Account = "root" }, 0o640, "", "is broken"},
+		"another connection's":     {func(s *session) { s.Connection += "2" }, 0o640, "", "is broken"},
+		"half of one":              {func(*session) {}, 0o640, `{"account":"git",`, "is broken"},
+		"an empty one":             {func(*session) {}, 0o640, "\n", "is broken"},
+		"one that others write to": {func(*session) {}, 0o660, "", "has the permissions 0660; remove 0020"},
+		"one that is too long":     {func(*session) {}, 0o640, strings.Repeat(" ", maxSession+1), "too long"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := config{Sessions: t.TempDir(), SessionSeconds: 60}
+			s := good
+			c.change(&s)
+			text, err := json.Marshal(s)
+			check(t, err)
+			if c.text != "" {
+				text = []byte(c.text)
+			}
+			check(t, os.WriteFile(mine.path(cfg), text, c.mode))
+			check(t, os.Chmod(mine.path(cfg), c.mode))
+			got, err := mine.read(cfg)
+			if c.want == "" {
+				if err != nil || got.Account != "git" {
+					t.Errorf("%+v, %v", got, err)
+				}
+				return
+			}
+			if !errors.Is(err, errConfig) || !strings.Contains(err.Error(), c.want) || len(got.Scopes) > 0 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// Breaks if the files of sessions pile up, or if one goes that its connection may still need: session_seconds is an
+// hour at most.
+func TestOldSessionsAreRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.sessions(0o755)
+	old, young := w.file("sessions/old", "{}", 0o640), w.file("sessions/young", "{}", 0o640)
+	check(t, os.Chtimes(old, now(), now().Add(-oldSession-time.Minute)))
+	check(t, os.Chtimes(young, now(), now().Add(-time.Hour-time.Minute)))
+	if code, log := w.run("pam", "auth", "git", goodBearer); code != 0 {
+		t.Fatal(code, log)
+	}
+	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the old one: %v", err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("the young one: %v", err)
+	}
+	if code, log := w.run("pam", "account", "git", ""); code != 0 {
+		t.Errorf("the new one: %d, %s", code, log)
+	}
+}
+
 func FuzzPassword(f *testing.F) {
 	for _, text := range []string{"", "\x00", "\b\n\r\177INCORRECT\x00", goodBearer + "\x00", goodBearer, strings.Repeat("a", 300), goodBearer + "\x00" + goodBearer} {
 		f.Add([]byte(text))
