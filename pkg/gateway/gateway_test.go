@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -187,6 +189,38 @@ func TestRefusalsLeaveATrace(t *testing.T) {
 		}
 		if len(table.events) != test.strays || test.strays > 0 && (table.events[0].Name != audit.TokenStrayed || table.events[0].Token != 2<<22+1) {
 			t.Errorf("%s: %+v", name, table.events)
+		}
+	}
+}
+
+// Breaks if a proxy's question has a second reading: a backend may take the last of two headers, and end a target at
+// a number sign.
+func TestADialectReadsOneRequest(t *testing.T) {
+	traefik := dialects[slices.IndexFunc(dialects, func(d Dialect) bool { return d.name == "traefik" })]
+	for name, test := range map[string]struct {
+		more http.Header
+		want error
+	}{
+		"as Traefik asks":                       {nil, nil},
+		"the same, by another proxy":            {http.Header{"X-Original-Uri": {"/a?b"}, "X-Original-Method": {"GET"}}, nil},
+		"the same twice, by another proxy":      {http.Header{"X-Original-Uri": {"/a?b", "/a?b"}}, errSteered},
+		"another behind the same":               {http.Header{"X-Original-Uri": {"/a?b", "/other"}}, errSteered},
+		"another method behind the same":        {http.Header{"X-Original-Method": {"GET", "DELETE"}}, errSteered},
+		"none at all, by another proxy":         {http.Header{"X-Original-Uri": {""}}, errSteered},
+		"a target that may end in its query":    {http.Header{"X-Forwarded-Uri": {"/a?b#c"}}, errDescription},
+		"a target with a space in its query":    {http.Header{"X-Forwarded-Uri": {"/a?b c"}}, errDescription},
+		"a target with DEL in its query":        {http.Header{"X-Forwarded-Uri": {"/a?b\x7f"}}, errDescription},
+		"a URL for the backend":                 {http.Header{"X-Original-Url": {"https://orders.example.test/a?b"}}, nil},
+		"a URL with another path":               {http.Header{"X-Original-Url": {"https://orders.example.test/x/a?b"}}, errOverride},
+		"a URL without a host":                  {http.Header{"X-Rewrite-Url": {"https:///a?b"}}, errOverride},
+		"a path that only ends like the target": {http.Header{"X-Rewrite-Url": {"/x/a?b"}}, errOverride},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/auth/traefik", nil)
+		r.Header = http.Header{"X-Forwarded-Method": {"GET"}, "X-Forwarded-Uri": {"/a?b"}}
+		maps.Copy(r.Header, test.more)
+		method, target, err := traefik.read(r, "")
+		if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) || err == nil && (method != "GET" || target != "/a?b") {
+			t.Errorf("%s: %q %q, %v", name, method, target, err)
 		}
 	}
 }
