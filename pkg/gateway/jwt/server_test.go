@@ -382,6 +382,42 @@ func TestAsManyScopesAsAllowed(t *testing.T) {
 	}
 }
 
+// Breaks if a panic gives a JWT away, or shows the bearer.
+func TestAPanicRefuses(t *testing.T) {
+	w := newWorld(t, nil)
+	broken := newWorld(t, func(parts *jwt.Parts) { parts.Count = func(string, string) { panic(w.bearers["all"]) } })
+	answer := broken.ask(broken.bearers["all"], "service="+service+"&scope=repository:acme/web:pull")
+	if answer.Code != http.StatusInternalServerError || answer.Token != "" || len(answer.Errors) != 1 {
+		t.Errorf("%d %s", answer.Code, answer.Body)
+	}
+	if line := broken.logs.Lines(t); !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "panicked") {
+		t.Errorf("the log says %s", line)
+	}
+}
+
+// Breaks if an operator cannot see who asked for what, or was refused for which reason.
+func TestLogLines(t *testing.T) {
+	for _, test := range []struct {
+		bearer string
+		err    error
+		want   string // part of the line
+	}{
+		{"all", nil, `"level":"INFO","msg":"request finished","function":"registry","request_id":"<request_id>","method":"GET","route":"/jwt/auth","code":200,` +
+			`"duration_ms":"<duration_ms>","token_id":%d,"owner":2,"access":["repository:acme/web:pull"]}`},
+		{"revoked", nil, `"level":"WARN","msg":"request finished","function":"registry","request_id":"<request_id>","method":"GET","route":"/jwt/auth","code":401,` +
+			`"duration_ms":"<duration_ms>","token_id":%d,"owner":2,"reason":"`},
+		{"all", fault.ErrUnavailable, `"level":"ERROR","msg":"request finished","function":"registry","request_id":"<request_id>","method":"GET","route":"/jwt/auth","code":503,` +
+			`"duration_ms":"<duration_ms>","token_id":%d,"owner":2,"reason":"`},
+	} {
+		w := newWorld(t, nil)
+		w.late = test.err
+		w.ask(w.bearers[test.bearer], "service="+service+"&scope=repository:acme/web:pull,delete")
+		if line, want := w.logs.Lines(t), fmt.Sprintf(test.want, w.token(test.bearer).ID); !strings.Contains(line, want) {
+			t.Errorf("%s\nwant %s", line, want)
+		}
+	}
+}
+
 // Breaks if an expired token passes because its JWT does not know when it ends.
 func TestJWTsEndWithTheirTokens(t *testing.T) {
 	midnight := clock.DayOf(now).AddDays(1).Start()
