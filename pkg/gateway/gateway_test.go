@@ -225,6 +225,42 @@ func TestADialectReadsOneRequest(t *testing.T) {
 	}
 }
 
+// Breaks if a client of an API, of Git or of a registry cannot read why it was refused.
+func TestBodiesOfRefusals(t *testing.T) {
+	g, err := New(partsOf(t, telemetrytest.NewLogs(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scoped := &Insufficient{Required: scope.Set{scope.API, scope.ReadAPI}}
+	for _, test := range []struct {
+		kind, path string
+		err        error
+		mediaType  string
+		body       string
+	}{
+		{"api", "/a", token.ErrMissing, "application/json", `{"message":"401 Unauthorized"}`},
+		{"api", "/a", token.ErrExpired, "application/json", `{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}`},
+		{"api", "/a", token.ErrRevoked, "application/json", `{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}`},
+		{"api", "/a", scoped, "application/json", `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api read_api"}`},
+		{"api", "/a", scope.ErrInsufficient, "application/json", `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token."}`},
+		{"api", "/a", &throttle.Refusal{Wait: 30}, "application/json", `{"message":{"error":"This endpoint has been requested too many times. Try again later."}}`},
+		{"api", "/a", fault.ErrUnavailable, "application/json", `{"message":"503 Service Unavailable"}`},
+		{"api", "/api/graphql", scoped, "application/json", `{"errors":[{"message":"The request requires higher privileges than provided by the access token."}]}`},
+		{"git", "/acme/web.git/git-upload-pack", fault.ErrUnavailable, "text/plain; charset=utf-8", "503 Service Unavailable"},
+		{"git", "/acme/web.git/info/lfs/locks", fault.ErrUnavailable, "application/vnd.git-lfs+json", `{"message":"503 Service Unavailable"}`},
+		{"registry", "/v2/", token.ErrMissing, "application/json", `{"errors":[{"code":"UNAUTHORIZED","message":"401 Unauthorized"}]}`},
+		{"registry", "/v2/", scope.ErrInsufficient, "application/json", `{"errors":[{"code":"DENIED","message":"The request requires higher privileges than provided by the access token."}]}`},
+		{"registry", "/v2/", project.ErrNoProject, "application/json", `{"errors":[{"code":"NAME_UNKNOWN","message":"404 Not Found"}]}`},
+		{"registry", "/v2/", &throttle.Refusal{Wait: 30}, "application/json", `{"errors":[{"code":"TOOMANYREQUESTS","message":"This endpoint has been requested too many times. Try again later."}]}`},
+		{"registry", "/v2/", fault.ErrUnavailable, "application/json", `{"errors":[{"code":"UNAVAILABLE","message":"503 Service Unavailable"}]}`},
+	} {
+		mediaType, body := g.kinds[test.kind].Body(Question{Path: test.path}, RefusalOf(test.err))
+		if mediaType != test.mediaType || body != test.body {
+			t.Errorf("%s, %v: %s %s", test.kind, test.err, mediaType, body)
+		}
+	}
+}
+
 // Breaks if a rule judges a part of a body as if it were the whole.
 func TestABodyIsWholeOrCut(t *testing.T) {
 	whole := strings.Repeat("x", maxBody)
