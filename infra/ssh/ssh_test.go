@@ -268,17 +268,25 @@ func TestFaultsOfTheConfigurationRefuse(t *testing.T) {
 		change func(w *world)
 		log    string
 	}{
-		"plain http to elsewhere":          {func(w *world) { w.config["url"] = "http://tokens.example.com" }, "url is not the https address"},
-		"plain http to a name":             {func(w *world) { w.config["url"] = "http://localhost:1" }, "url is not the https address"},
-		"a URL with a password":            {func(w *world) { w.config["url"] = "https://a:b@tokens.example.com" }, "url is not"},
-		"no URL":                           {func(w *world) { delete(w.config, "url") }, "line 1, column 1: url is not"},
-		"an unknown key":                   {func(w *world) { w.config["acounts"] = 1 }, `key "acounts" is unknown`},
-		"no time limit":                    {func(w *world) { w.config["time_limit_seconds"] = 0 }, "time_limit_seconds is outside 1 to 60"},
-		"a token file that others read":    {func(w *world) { check(w.t, os.Chmod(w.config["token_file"].(string), 0o640)) }, "has the permissions 0640; remove 0040"},
-		"a token file that is a link":      {func(w *world) { w.config["token_file"] = w.link("own") }, "link: too many levels"},
-		"a token file that holds none":     {func(w *world) { w.file("own", "x\n", 0o600) }, "does not hold a token"},
-		"no token file":                    {func(w *world) { w.config["token_file"] = "/nowhere" }, "no such file"},
-		"a directory that others write to": {func(w *world) { w.sessions(0o777) }, "only the caller may write to"},
+		"plain http to elsewhere":               {func(w *world) { w.config["url"] = "http://tokens.example.com" }, "url is not the https address"},
+		"plain http to a name":                  {func(w *world) { w.config["url"] = "http://localhost:1" }, "url is not the https address"},
+		"a URL with a password":                 {func(w *world) { w.config["url"] = "https://a:b@tokens.example.com" }, "url is not"},
+		"no URL":                                {func(w *world) { delete(w.config, "url") }, "line 1, column 1: url is not"},
+		"an unknown key":                        {func(w *world) { w.config["acounts"] = 1 }, `key "acounts" is unknown`},
+		"a token file of the working directory": {func(w *world) { w.config["token_file"] = "own" }, "token_file is not an absolute path"},
+		"sessions of the working directory":     {func(w *world) { w.config["sessions"] = "sessions" }, "sessions is not an absolute path"},
+		"sessions without an end":               {func(w *world) { w.config["session_seconds"] = 3601 }, "session_seconds is outside 1 to 3600"},
+		"sessions without a start":              {func(w *world) { w.config["session_seconds"] = 0 }, "session_seconds is outside 1 to 3600"},
+		"a URL with a query":                    {func(w *world) { w.config["url"] = "https://tokens.example.com?a=b" }, "url is not"},
+		"a URL with a fragment":                 {func(w *world) { w.config["url"] = "https://tokens.example.com#" }, "url is not"},
+		"another protocol on this machine":      {func(w *world) { w.config["url"] = "ftp://127.0.0.1" }, "url is not"},
+		"a token file that is a directory":      {func(w *world) { w.config["token_file"] = w.dir }, "not a regular file"},
+		"no time limit":                         {func(w *world) { w.config["time_limit_seconds"] = 0 }, "time_limit_seconds is outside 1 to 60"},
+		"a token file that others read":         {func(w *world) { check(w.t, os.Chmod(w.config["token_file"].(string), 0o640)) }, "has the permissions 0640; remove 0040"},
+		"a token file that is a link":           {func(w *world) { w.config["token_file"] = w.link("own") }, "link: too many levels"},
+		"a token file that holds none":          {func(w *world) { w.file("own", "x\n", 0o600) }, "does not hold a token"},
+		"no token file":                         {func(w *world) { w.config["token_file"] = "/nowhere" }, "no such file"},
+		"a directory that others write to":      {func(w *world) { w.sessions(0o777) }, "only the caller may write to"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -365,6 +373,104 @@ func TestShellRunsWhatTheTokenPermits(t *testing.T) {
 				t.Errorf("%q, %q, %v", program, args, err)
 			}
 		})
+	}
+}
+
+// Breaks if somebody logs in as somebody else: without a mapping, an account of a person is for the owner of the same
+// name alone, and one of the system for nobody.
+func TestWhoOwnsAnAccount(t *testing.T) {
+	const person = "nobody" // has an id above those of the system
+	if known, err := user.Lookup(person); err != nil || len(known.Uid) < len("1000") {
+		t.Fatalf("this test needs the account %s: %v", person, err)
+	}
+	mapped := config{Accounts: map[string][]string{"git": {"avery"}, "closed": {}, person: {"blake"}}}
+	for _, test := range []struct {
+		name              string
+		cfg               config
+		username, account string
+		want              bool
+	}{
+		{"the owner of the same name", config{}, person, person, true},
+		{"another owner", config{}, "avery", person, false},
+		{"no owner", config{}, "", person, false},
+		{"an owner called like an account of the system", config{}, "daemon", "daemon", false},
+		{"root", config{}, "root", "root", false},
+		{"an account that is not here", config{}, "no-such-account", "no-such-account", false},
+		{"a listed owner", mapped, "avery", "git", true},
+		{"an owner who is not listed", mapped, "blake", "git", false},
+		{"no owner of a listed account", mapped, "", "git", false},
+		{"no owner, and an empty name in the list", config{Accounts: map[string][]string{"git": {""}}}, "", "git", false},
+		{"an account that is listed for nobody", mapped, "closed", "closed", false},
+		{"the owner of the same name, who is not listed", mapped, person, person, false},
+	} {
+		if got := test.cfg.owns(test.username, test.account); got != test.want {
+			t.Errorf("%s: %t", test.name, got)
+		}
+	}
+}
+
+// Breaks if a session counts that the helper did not write for this very login.
+func TestOnlyTheSessionOfThisLoginCounts(t *testing.T) {
+	mine := login{account: "git", connection: connection}
+	good := session{Account: mine.account, Connection: mine.connection, Scopes: []string{"api"}, At: now()}
+	for name, c := range map[string]struct {
+		change func(s *session)
+		mode   os.FileMode
+		text   string // instead of the session
+		want   string // "" if it counts
+	}{
+		"the one that was written": {func(*session) {}, 0o640, "", ""},
+		"another account's":        {func(s *session) { s.Account = "root" }, 0o640, "", "is broken"},
+		"another connection's":     {func(s *session) { s.Connection += "2" }, 0o640, "", "is broken"},
+		"half of one":              {func(*session) {}, 0o640, `{"account":"git",`, "is broken"},
+		"an empty one":             {func(*session) {}, 0o640, "\n", "is broken"},
+		"one that others write to": {func(*session) {}, 0o660, "", "has the permissions 0660; remove 0020"},
+		"one that is too long":     {func(*session) {}, 0o640, strings.Repeat(" ", maxSession+1), "too long"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := config{Sessions: t.TempDir(), SessionSeconds: 60}
+			s := good
+			c.change(&s)
+			text, err := json.Marshal(s)
+			check(t, err)
+			if c.text != "" {
+				text = []byte(c.text)
+			}
+			check(t, os.WriteFile(mine.path(cfg), text, c.mode))
+			check(t, os.Chmod(mine.path(cfg), c.mode))
+			got, err := mine.read(cfg)
+			if c.want == "" {
+				if err != nil || got.Account != "git" {
+					t.Errorf("%+v, %v", got, err)
+				}
+				return
+			}
+			if !errors.Is(err, errConfig) || !strings.Contains(err.Error(), c.want) || len(got.Scopes) > 0 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// Breaks if the files of sessions pile up, or if one goes that its connection may still need: session_seconds is an
+// hour at most.
+func TestOldSessionsAreRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.sessions(0o755)
+	old, young := w.file("sessions/old", "{}", 0o640), w.file("sessions/young", "{}", 0o640)
+	check(t, os.Chtimes(old, now(), now().Add(-oldSession-time.Minute)))
+	check(t, os.Chtimes(young, now(), now().Add(-time.Hour-time.Minute)))
+	if code, log := w.run("pam", "auth", "git", goodBearer); code != 0 {
+		t.Fatal(code, log)
+	}
+	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the old one: %v", err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("the young one: %v", err)
+	}
+	if code, log := w.run("pam", "account", "git", ""); code != 0 {
+		t.Errorf("the new one: %d, %s", code, log)
 	}
 }
 

@@ -1,9 +1,11 @@
-// Package exactjson reads a file of JSON that a person wrote, and says where in it every fault is.
+// Package exactjson reads JSON of which every reader has to find the same. Of a file that a person wrote, it
+// says where every fault is.
 //
 // Start with Decode. It is stricter than encoding/json: keys have one spelling and stand once, nothing is
 // null, nothing unknown is passed over, and nothing follows the value, because each of these is a mistake
 // that would change what the file permits. Places tell the caller where a value stands, for the faults that
-// only the caller sees. The package does no I/O.
+// only the caller sees. Members is for an object of a client, whose other members may be anything. The package
+// does no I/O.
 package exactjson
 
 import (

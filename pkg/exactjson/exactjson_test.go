@@ -86,6 +86,26 @@ func TestPlacesNameTheValueOrWhatIsAroundIt(t *testing.T) {
 	}
 }
 
+// Breaks if a backend can find another member in an object than Latchkey did.
+func TestMembers(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`: `{}`, ` {"a": 1, "b": {"a": [2]}} `: `{"a":1,"b":{"a":[2]}}`, `{"\u0061": null, "A": 2}`: `{"A":2,"a":null}`,
+		`{"a": 1, "a": 1}`: "", `{"a": 1, "\u0061": 2}`: "", `{"a": 1}{"a": 2}`: "", `{"a": 1} x`: "", "{\"a\": 1}\x00": "",
+		`{"a": 1`: "", `{"a": 1,}`: "", `{"a": 1]`: "", `{"a"}`: "", `{1: 2}`: "", `[]`: "", `"a"`: "", `null`: "", ``: "",
+	} {
+		members, err := exactjson.Members([]byte(text))
+		if want == "" {
+			if err == nil || members != nil {
+				t.Errorf("%s has the members %s", text, members)
+			}
+			continue
+		}
+		if got, failed := json.Marshal(members); err != nil || failed != nil || string(got) != want {
+			t.Errorf("%s has the members %s, %v", text, got, err)
+		}
+	}
+}
+
 // Whatever Decode accepts, encoding/json reads to the same value, and writing it changes nothing.
 func FuzzDecode(f *testing.F) {
 	for _, text := range []string{

@@ -50,7 +50,7 @@ func (c *call) forwardAuth(rest, unreadable string) {
 	name, rest, named := strings.Cut(rest, "/")
 	dialect, known := c.dialects[name]
 	kindName, target, more := strings.Cut(rest, "/")
-	if !named && dialect.target != "" {
+	if !named {
 		kindName = "api"
 	}
 	kind, served := c.kinds[kindName]

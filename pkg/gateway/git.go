@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"latchkey/pkg/exactjson"
 	"latchkey/pkg/fault"
-	"latchkey/pkg/graphql"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
@@ -234,7 +234,7 @@ func (k gitKind) batchRight(q Question) (gitRight, error) {
 		}
 		return pushes, nil
 	}
-	members, err := graphql.Members(q.Body)
+	members, err := exactjson.Members(q.Body)
 	var operation string
 	if err != nil || json.Unmarshal(members["operation"], &operation) != nil {
 		return gitRight{}, fault.ErrInput

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
@@ -27,18 +26,18 @@ var ErrEvent = &invocation.Error{
 }
 
 // Lambda returns the Lambda handler of a function. REST API proxy events go to h, everything else
-// to console, which may be nil. Every event of the gateway has an httpMethod, and no client can
-// remove it, so a request from outside cannot reach the console.
+// to console, which may be nil. A request from outside cannot reach the console; see proxy.Event.
 func Lambda(h proxy.Handler, console Console) lambda.Handler {
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
-		var event events.APIGatewayProxyRequest
-		if err := json.Unmarshal(raw, &event); err != nil || event.HTTPMethod == "" {
-			if console == nil {
-				return nil, ErrEvent
-			}
+		event, isRequest := proxy.Event(raw)
+		switch {
+		case isRequest:
+			return h.Serve(ctx, event)
+		case console == nil:
+			return nil, ErrEvent
+		default:
 			return console(ctx, operator(ctx), raw)
 		}
-		return h.Serve(ctx, event)
 	})
 }
 

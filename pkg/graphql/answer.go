@@ -13,7 +13,8 @@ import (
 // Later. Its type is under __typename.
 type Object map[string]any
 
-// A Later finds a value only if a query asks for it.
+// A Later finds a value only if a query asks for it, and once: a query can ask for one field under two
+// thousand names.
 type Later func(context.Context) (any, error)
 
 // A Problem is what is wrong with a query. Its text is for the client, and names at most a field or type.
@@ -31,8 +32,8 @@ const (
 )
 
 // Answer returns the data that a document selects of query. It answers queries without arguments and
-// directives, because no field here has any. operation may be "" in a document with one. An error is a
-// *Problem or comes from a Later.
+// directives, because no field here has any. operation may be "" in a document with one. In query, it replaces
+// each Later by what that found. An error is a *Problem or comes from a Later.
 func Answer(ctx context.Context, document, operation string, query Object) (map[string]any, error) {
 	parsed, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: document}, maxTokens)
 	if err != nil {
@@ -119,6 +120,7 @@ func (a *answer) field(data map[string]any, f *ast.Field, from Object, depth int
 		if value, err = later(a.ctx); err != nil {
 			return err
 		}
+		from[f.Name] = value
 	}
 	object, composite := value.(Object)
 	switch {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser" // parses documents; the parser of gqlgen
+
+	"latchkey/pkg/exactjson"
 )
 
 const (
@@ -109,7 +111,7 @@ func readsBody(body []byte) error {
 		batch = []json.RawMessage{body}
 	}
 	for _, one := range batch {
-		members, err := Members(one)
+		members, err := exactjson.Members(one)
 		if err != nil {
 			return ErrWrites
 		}
@@ -127,40 +129,6 @@ func readsBody(body []byte) error {
 		}
 	}
 	return nil
-}
-
-var errMembers = errors.New("not a JSON object with different members")
-
-// Members returns the members of a JSON object. It refuses a member that is there twice, of which readers
-// take the first or the last, and anything behind the object.
-func Members(object []byte) (map[string]json.RawMessage, error) {
-	decoder := json.NewDecoder(bytes.NewReader(object))
-	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
-		return nil, errMembers
-	}
-	members := map[string]json.RawMessage{}
-	for decoder.More() {
-		name, err := decoder.Token()
-		if err != nil {
-			return nil, errMembers
-		}
-		key, isText := name.(string)
-		if _, twice := members[key]; twice || !isText {
-			return nil, errMembers
-		}
-		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			return nil, errMembers
-		}
-		members[key] = value
-	}
-	if _, err := decoder.Token(); err != nil { // the closing brace
-		return nil, errMembers
-	}
-	if len(bytes.TrimSpace(object[decoder.InputOffset():])) > 0 {
-		return nil, errMembers
-	}
-	return members, nil
 }
 
 // readsDocument judges a document. It takes one for a mutation in which readers might find other

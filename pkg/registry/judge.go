@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -150,5 +149,5 @@ func Names(accesses []Access) []string {
 		}
 		names = append(names, fmt.Sprintf("%s:%s:%s", access.Type, access.Name, strings.Join(actions, ",")))
 	}
-	return slices.Clip(names)
+	return names
 }

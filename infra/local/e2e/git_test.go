@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"latchkey/infra/local/localtest"
+	"latchkey/pkg/account"
 	"latchkey/pkg/project"
 	"latchkey/pkg/store/storetest"
 )
@@ -122,6 +123,7 @@ func TestGitThroughAProxy(t *testing.T) {
 			{"low level, pull", users["guest"].Bearer, refs + "git-upload-pack", 403, "forbidden", "You are not allowed to download code from this project."},
 			{"low level, push", users["reporter"].Bearer, refs + "git-receive-pack", 403, "forbidden", "You are not allowed to upload code to this project."},
 			{"a project's token elsewhere", project, "/acme/other.git/info/refs?service=git-upload-pack", 401, "not_found", ""},
+			{"large files, a guest", users["guest"].Bearer, "/acme/web.git/info/lfs/locks", 404, "forbidden", `{"message":"Not found."}`},
 			{"large files, a stranger", users["stranger"].Bearer, "/acme/web.git/info/lfs/locks", 404, "not_found", `{"message":"Not found."}`},
 		} {
 			got := asks(t, w, "GET", "/auth/caddy/git", "Private-Token", test.bearer, "X-Forwarded-Method", "GET", "X-Forwarded-Uri", test.target)
@@ -146,6 +148,7 @@ func TestGitThroughAProxy(t *testing.T) {
 			{"GET", "/acme/web.git/x/info/refs?service=git-upload-pack"}, {"GET", "/acme.git/web/info/refs?service=git-upload-pack"}, {"GET", "/2.git/info/refs?service=git-upload-pack"},
 			{"GET", "/2/info/refs?service=git-upload-pack"}, {"GET", "/acme/info/refs?service=git-upload-pack"}, {"GET", "/info/refs?service=git-upload-pack"},
 			{"GET", "acme/web.git/info/refs?service=git-upload-pack"}, {"GET", ""}, {"get", refs + "git-upload-pack"}, {"", refs + "git-upload-pack"},
+			{"GET", oid + "?x"}, {"POST", "/acme/web.git/info/lfs/locks/verify?x"}, {"POST", "/acme/web.git/info/lfs/objects/batch?operation=download"},
 			{"DELETE", oid}, {"PUT", oid + "/../../locks"}, {"PUT", strings.ToUpper(oid)}, {"POST", "/acme/web.git/info/lfs/locks/7/8/unlock"}, {"GET", "/acme/web.git/info/lfs/objects/batch"},
 			{"POST", "/acme/other.git/info/lfs/x/acme/web.git/git-receive-pack"}, {"POST", "/acme/web.git/info/lfs/info/lfs/locks"},
 		} {
@@ -174,9 +177,25 @@ func TestGitThroughAProxy(t *testing.T) {
 			if got := w.Send(t, request); got.Status != want {
 				t.Errorf("%s: %d %s", body, got.Status, got.Body)
 			}
+			// Compressed, it may say something else.
+			request.Body, request.Header["Content-Encoding"] = io.NopCloser(strings.NewReader(body)), []string{"gzip"}
+			if got := w.Send(t, request); got.Status != 403 {
+				t.Errorf("a compressed %s: %d %s", body, got.Status, got.Body)
+			}
+			request.Header.Del("Content-Encoding")
 			request.Body, request.Header["X-Envoy-Auth-Partial-Body"] = io.NopCloser(strings.NewReader(body)), []string{"true"}
 			if got := w.Send(t, request); got.Status != 403 {
 				t.Errorf("a part of %s: %d %s", body, got.Status, got.Body)
+			}
+		}
+	})
+	t.Run("a repository in a namespace has one spelling", func(t *testing.T) {
+		storetest.PutProject(t, w.Engine, w.Table, project.Project{
+			ID: 4, Kind: project.KindProject, Name: "Toy", Path: "toy", Owner: account.ID(users["developer"].ID),
+		})
+		for target, status := range map[string]int{"/developer/toy.git": 200, "/developer/Toy.git": 403, "/developer/TOY": 403} {
+			if got := (gitAsk{"GET", target + "/info/refs?service=git-upload-pack"}).by(t, w, root.Bearer); got.Status != status {
+				t.Errorf("%s: %d %v %s", target, got.Status, got.Header["X-Auth-Reason"], got.Body)
 			}
 		}
 	})

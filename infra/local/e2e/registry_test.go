@@ -95,6 +95,27 @@ func TestBothDoorsToARegistry(t *testing.T) {
 			}
 		})
 	}
+	// What a proxy cannot show decides: a form may name a mount, and a manifest without a type tells that the proxy
+	// keeps types back.
+	for what, test := range map[string]struct {
+		method, target, contentType string
+		status                      int
+	}{
+		"an upload":              {"POST", upload, "application/octet-stream", 200},
+		"an upload without one":  {"POST", upload, "", 200},
+		"an upload with a form":  {"POST", upload, "application/x-www-form-urlencoded", 403},
+		"a manifest":             {"PUT", manifest, "application/vnd.oci.image.manifest.v1+json", 200},
+		"a manifest without one": {"PUT", manifest, "", 403},
+		"an upload with files":   {"POST", upload, "Multipart/Form-Data; boundary=x", 403},
+	} {
+		headers := []string{"Authorization", basic(pusher.Bearer), "X-Original-Method", test.method, "X-Original-URI", test.target}
+		if test.contentType != "" {
+			headers = append(headers, "Content-Type", test.contentType)
+		}
+		if got := asks(t, w, "GET", "/auth/nginx/registry", headers...); got.Status != test.status {
+			t.Errorf("%s: %d %v", what, got.Status, got.Header["X-Auth-Reason"])
+		}
+	}
 	if used := tokensOf(t, w, puller.ID)[0].LastUsedAt; used == "" {
 		t.Error("no use is recorded")
 	}

@@ -8,6 +8,7 @@ package proxy
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -42,6 +43,13 @@ type Handler func(w http.ResponseWriter, r *http.Request, from Origin)
 
 // ServeHTTP implements http.Handler for requests that came through no gateway.
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h(w, r, Origin{}) }
+
+// Event returns the event of a request from the gateway; ok is false for every other payload. Each event of
+// the gateway has an httpMethod, and no client can remove it, so a request never passes for something else.
+func Event(raw json.RawMessage) (event events.APIGatewayProxyRequest, ok bool) {
+	err := json.Unmarshal(raw, &event)
+	return event, err == nil && event.HTTPMethod != ""
+}
 
 // Serve replies to an event with h.
 func (h Handler) Serve(ctx context.Context, event events.APIGatewayProxyRequest) (events.APIGatewayProxyResponse, error) {

@@ -2,22 +2,14 @@
 package introspect
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/requests"
 	"latchkey/pkg/config"
 	"latchkey/pkg/gateway"
-	"latchkey/pkg/invocation"
 	"latchkey/pkg/trail"
 )
-
-// errEvent means that the event is no request. The function has no console.
-var errEvent = errors.New("event is not a request from API Gateway; see events/ for samples")
 
 // Main starts the function.
 func Main() {
@@ -30,18 +22,11 @@ func Main() {
 // Handler returns the function's handler.
 func Handler(d compose.Deployment, cfg config.Introspect) lambda.Handler {
 	table := d.Journal()
-	doors := compose.Must(gateway.New(gateway.Parts{
+	return requests.Handler(compose.Must(gateway.New(gateway.Parts{
 		Log: d.Log, Verifier: d.Verifier(), Scopes: d.Config.Scopes, Projects: &table.Reader, Trail: trail.NewNotes(table),
 		Clock: d.Clock, Throttles: d.Throttles(), Count: d.Count, TokenPage: tokenPage(cfg),
 		Proxies: gateway.Proxies{Addresses: cfg.Proxies(), Header: cfg.ClientHeader},
-	})).Handler()
-	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
-		var event events.APIGatewayProxyRequest
-		if err := json.Unmarshal(raw, &event); err != nil || event.HTTPMethod == "" {
-			return nil, errEvent
-		}
-		return doors.Serve(ctx, event)
-	})
+	})).Handler())
 }
 
 // tokenPage returns the address of the page, or "" if the deployment does not know its own.

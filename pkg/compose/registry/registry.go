@@ -3,24 +3,17 @@
 package registry
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/requests"
 	"latchkey/pkg/config"
 	"latchkey/pkg/gateway/jwt"
-	"latchkey/pkg/invocation"
 	"latchkey/pkg/registry"
 	"latchkey/pkg/trail"
 )
-
-// errEvent means that the event is no request. The endpoint has no console.
-var errEvent = errors.New("event is not a request from API Gateway; see events/ for samples")
 
 // Main starts the function.
 func Main() {
@@ -38,11 +31,5 @@ func Handler(d compose.Deployment, cfg config.Registry) lambda.Handler {
 		Judge: compose.Must(registry.NewJudge(registry.Parts{Projects: &table.Reader, Scopes: d.Config.Scopes})),
 		Keys:  compose.Must(jwt.NewKeys(cfg.Keys...)), Service: cfg.Service, Life: time.Duration(cfg.Life) * time.Second, Count: d.Count,
 	}))
-	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
-		var event events.APIGatewayProxyRequest
-		if err := json.Unmarshal(raw, &event); err != nil || event.HTTPMethod == "" {
-			return nil, errEvent
-		}
-		return server.Handler().Serve(ctx, event)
-	})
+	return requests.Handler(server.Handler())
 }

@@ -3,27 +3,19 @@
 package web
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/planning"
+	"latchkey/pkg/compose/requests"
 	"latchkey/pkg/compose/tokens"
 	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
-	"latchkey/pkg/invocation"
 	"latchkey/pkg/throttle"
 	"latchkey/pkg/trail"
 	"latchkey/pkg/web"
 )
-
-// errEvent means that the event is no request. The page has no console.
-var errEvent = errors.New("event is not a request from API Gateway; see events/ for samples")
 
 // Main starts the function.
 func Main() {
@@ -35,14 +27,7 @@ func Main() {
 
 // Handler returns the function's handler.
 func Handler(d compose.Deployment, cfg config.Web, planner administration.Planner) lambda.Handler {
-	site := compose.Must(web.New(Parts(d, cfg, planner)))
-	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
-		var event events.APIGatewayProxyRequest
-		if err := json.Unmarshal(raw, &event); err != nil || event.HTTPMethod == "" {
-			return nil, errEvent
-		}
-		return site.Handler().Serve(ctx, event)
-	})
+	return requests.Handler(compose.Must(web.New(Parts(d, cfg, planner))).Handler())
 }
 
 // Parts returns the parts of the function's site.

@@ -52,6 +52,8 @@ type world struct {
 	used    int
 	asked   int   // about projects
 	err     error // of the store
+	late    error // of its projects alone
+	set     settings.Settings
 	events  []audit.Event
 	logs    *telemetrytest.Logs
 	counts  *telemetrytest.Counts
@@ -64,7 +66,7 @@ func newWorld(t *testing.T, change func(*jwt.Parts)) *world {
 	check(t, err)
 	w := &world{
 		clock: clock.NewFake(now), pepper: pepper, tokens: map[secret.Digest]*token.Token{}, bearers: map[string]string{},
-		logs: telemetrytest.NewLogs(t), counts: &telemetrytest.Counts{},
+		set: settings.Settings{LastUsedInterval: 24 * time.Hour}, logs: telemetrytest.NewLogs(t), counts: &telemetrytest.Counts{},
 	}
 	for name, scopes := range map[string]scope.Set{
 		"all": {scope.API}, "reading": {scope.ReadRegistry}, "both": {scope.ReadRegistry, scope.WriteRegistry}, "profile": {scope.ReadUser},
@@ -118,7 +120,7 @@ func (w *world) token(name string) *token.Token {
 
 func (w *world) Check(_ context.Context, digest secret.Digest, _ account.ID, set *settings.Settings) (token.Token, account.Account, error) {
 	if set != nil {
-		*set = settings.Settings{LastUsedInterval: 24 * time.Hour}
+		*set = w.set
 	}
 	record, found := w.tokens[digest]
 	if w.err != nil || !found {
@@ -145,6 +147,9 @@ func (w *world) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, [
 
 func (w *world) ProjectByPath(_ context.Context, path string) (project.Project, error) {
 	w.asked++
+	if w.late != nil {
+		return project.Project{}, w.late
+	}
 	if path != "acme/web" && path != "acme/secret" {
 		return project.Project{}, errOr(w.err, fault.ErrNotFound)
 	}
@@ -343,6 +348,73 @@ func TestUndecided(t *testing.T) {
 		if answer := w.ask(w.bearers["all"], "service="+service); answer.Code != status {
 			t.Errorf("%v: %d %s", err, answer.Code, answer.Body)
 		}
+		// A JWT with less than the token opens would be an answer, and a client would take it for the last word.
+		w.err, w.late = nil, err
+		answer := w.ask(w.bearers["all"], "service="+service+"&scope=repository:acme/web:pull")
+		if answer.Code != status || answer.Token != "" || (answer.Header().Get("Retry-After") == "1") != (status == http.StatusServiceUnavailable) {
+			t.Errorf("%v of the projects: %d %v %s", err, answer.Code, answer.Header(), answer.Body)
+		}
+	}
+}
+
+// Breaks if a proxy and Latchkey can take different credentials out of one request.
+func TestTwoCredentialsAreRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	first := "Basic " + base64.StdEncoding.EncodeToString([]byte("anybody:"+w.bearers["all"]))
+	w.logs.Secret(first)
+	for _, second := range []string{first, "Basic cm9iaW46eA=="} {
+		answer := w.do(http.MethodGet, "/jwt/auth?service="+service, "", http.Header{"Authorization": {first, second}})
+		if answer.Code != http.StatusBadRequest || answer.Token != "" {
+			t.Errorf("%d %s", answer.Code, answer.Body)
+		}
+	}
+}
+
+// Breaks if a client that asks for as many resources as it may is refused, or if one resource counts twice.
+func TestAsManyScopesAsAllowed(t *testing.T) {
+	w, query := newWorld(t, nil), strings.Builder{}
+	for i := range 32 {
+		fmt.Fprintf(&query, "&scope=repository:acme/web/%d:pull&scope=repository:acme/web/%d:push", i, i)
+	}
+	answer := w.ask(w.bearers["all"], "service="+service+query.String())
+	if answer.Code != http.StatusOK || len(w.claims(t, answer.Token).Access) != 32 {
+		t.Errorf("%d %s", answer.Code, answer.Body)
+	}
+}
+
+// Breaks if a panic gives a JWT away, or shows the bearer.
+func TestAPanicRefuses(t *testing.T) {
+	w := newWorld(t, nil)
+	broken := newWorld(t, func(parts *jwt.Parts) { parts.Count = func(string, string) { panic(w.bearers["all"]) } })
+	answer := broken.ask(broken.bearers["all"], "service="+service+"&scope=repository:acme/web:pull")
+	if answer.Code != http.StatusInternalServerError || answer.Token != "" || len(answer.Errors) != 1 {
+		t.Errorf("%d %s", answer.Code, answer.Body)
+	}
+	if line := broken.logs.Lines(t); !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "panicked") {
+		t.Errorf("the log says %s", line)
+	}
+}
+
+// Breaks if an operator cannot see who asked for what, or was refused for which reason.
+func TestLogLines(t *testing.T) {
+	for _, test := range []struct {
+		bearer string
+		err    error
+		want   string // part of the line
+	}{
+		{"all", nil, `"level":"INFO","msg":"request finished","function":"registry","request_id":"<request_id>","method":"GET","route":"/jwt/auth","code":200,` +
+			`"duration_ms":"<duration_ms>","token_id":%d,"owner":2,"access":["repository:acme/web:pull"]}`},
+		{"revoked", nil, `"level":"WARN","msg":"request finished","function":"registry","request_id":"<request_id>","method":"GET","route":"/jwt/auth","code":401,` +
+			`"duration_ms":"<duration_ms>","token_id":%d,"owner":2,"reason":"`},
+		{"all", fault.ErrUnavailable, `"level":"ERROR","msg":"request finished","function":"registry","request_id":"<request_id>","method":"GET","route":"/jwt/auth","code":503,` +
+			`"duration_ms":"<duration_ms>","token_id":%d,"owner":2,"reason":"`},
+	} {
+		w := newWorld(t, nil)
+		w.late = test.err
+		w.ask(w.bearers[test.bearer], "service="+service+"&scope=repository:acme/web:pull,delete")
+		if line, want := w.logs.Lines(t), fmt.Sprintf(test.want, w.token(test.bearer).ID); !strings.Contains(line, want) {
+			t.Errorf("%s\nwant %s", line, want)
+		}
 	}
 }
 
@@ -366,6 +438,13 @@ func TestJWTsEndWithTheirTokens(t *testing.T) {
 		if exp := w.claims(t, answer.Token).Exp; exp != test.ends.Unix() || answer.ExpiresIn != int(test.ends.Sub(w.clock.Now()).Seconds()) {
 			t.Errorf("a token that ends %s: the JWT ends %s, in %d s", test.name, time.Unix(exp, 0).UTC(), answer.ExpiresIn)
 		}
+	}
+	// Its JWT would have ended before it began.
+	w := newWorld(t, nil)
+	w.set.ExpiryIgnored = true
+	answer := w.ask(w.bearers["expired"], "service="+service)
+	if answer.Code != http.StatusOK || w.claims(t, answer.Token).Exp != now.Unix()+300 || answer.ExpiresIn != 300 {
+		t.Errorf("an expired token while nobody enforces that: %d %s", answer.Code, answer.Body)
 	}
 }
 

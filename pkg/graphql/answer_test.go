@@ -1,0 +1,61 @@
+package graphql_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"latchkey/pkg/graphql"
+)
+
+// Breaks if one request makes the function look something up as often as its client has names for it.
+func TestALaterIsAskedOnce(t *testing.T) {
+	asked := 0
+	count := graphql.Later(func(context.Context) (any, error) {
+		asked++
+		return 7, nil
+	})
+	query := graphql.Object{"__typename": "Query", "me": graphql.Object{"__typename": "User", "id": 2, "groups": count}}
+	if data, err := graphql.Answer(t.Context(), "{me{id}}", "", query); err != nil || asked != 0 {
+		t.Errorf("not asked for: %v, %v, asked %d times", data, err, asked)
+	}
+	many := strings.Builder{}
+	for i := range 1_000 {
+		fmt.Fprintf(&many, "a%d:groups ", i)
+	}
+	if _, err := graphql.Answer(t.Context(), "{me{"+many.String()+"}}", "", query); err != nil || asked != 1 {
+		t.Errorf("under a thousand names: %v, asked %d times", err, asked)
+	}
+	const everywhere = "{me{groups more:groups ...f} you:me{groups}} fragment f on User{less:groups}"
+	want := map[string]any{"me": map[string]any{"groups": 7, "more": 7, "less": 7}, "you": map[string]any{"groups": 7}}
+	if data, err := graphql.Answer(t.Context(), everywhere, "", query); err != nil || asked != 1 || !reflect.DeepEqual(data, want) {
+		t.Errorf("%v, %v, asked %d times", data, err, asked)
+	}
+}
+
+func TestWhatALaterMissesIsTheError(t *testing.T) {
+	broken := errors.New("broken")
+	query := graphql.Object{"__typename": "Query", "n": graphql.Later(func(context.Context) (any, error) { return nil, broken })}
+	if _, err := graphql.Answer(t.Context(), "{n}", "", query); !errors.Is(err, broken) || graphql.ErrorOf(err) != nil {
+		t.Error(err)
+	}
+}
+
+// Breaks if the size of an answer grows without end. Each limit is tried at it and one above it.
+func TestAnswersEnd(t *testing.T) {
+	deepest := graphql.Object{"__typename": "T", "x": 1}
+	deepest["t"] = deepest
+	nested := func(levels int) string { return strings.Repeat("{t", levels) + "{x}" + strings.Repeat("}", levels) }
+	wide := func(fields int) string { return "{" + strings.Repeat("x ", fields) + "}" }
+	for _, test := range []struct {
+		document string
+		ends     bool
+	}{{nested(16), true}, {nested(17), false}, {wide(2_000), true}, {wide(2_001), false}} {
+		if _, err := graphql.Answer(t.Context(), test.document, "", deepest); (err == nil) != test.ends {
+			t.Errorf("%.20s…: %v", test.document, err)
+		}
+	}
+}
