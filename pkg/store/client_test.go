@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,8 +78,14 @@ func TestConnectOpensTheConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var connections, requests atomic.Int64
+			// A transport gives a connection up whose reply comes before the request is written.
+			written := make(chan struct{}, 1)
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				WroteRequest: func(httptrace.WroteRequestInfo) { written <- struct{}{} },
+			})
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				requests.Add(1)
+				<-written
 				w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 				fmt.Fprint(w, `{"Item":{"pk":{"S":"here"}}}`)
 			}))
@@ -102,7 +109,7 @@ func TestConnectOpensTheConnection(t *testing.T) {
 				t.Errorf("%d requests at the start", n)
 			}
 			for range 2 {
-				out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("latchkey"), Key: map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "here"}}})
+				out, err := client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("latchkey"), Key: map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "here"}}})
 				if err != nil || len(out.Item) != 1 {
 					t.Fatalf("%v, %v", out, err)
 				}
