@@ -23,6 +23,7 @@ import (
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/settings"
+	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
 
@@ -329,6 +330,9 @@ func TestWhoMayDelete(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	guarded(t, w)
+	storetest.PutMember(t, w.client, tableName, project.Member{
+		Project: webID, Account: w.users["reporter"].ID, Level: project.Maintainer, CreatedAt: w.clock.Now(), CreatedBy: 1,
+	})
 	before := w.snapshot(t)
 	for _, c := range []struct {
 		name   string
@@ -340,6 +344,7 @@ func TestWhoMayDelete(t *testing.T) {
 		{"a stranger to the project", projects + "/owner%2Fnotes", "other", 404},
 		{"a reporter", acme, "reporter", 403},
 		{"a developer", web, "other", 403},
+		{"a maintainer", web, "reporter", 403},
 		{"a token that only reads", acme, "reading", 403},
 		{"the group's own token", acme, "of acme", 403},
 		{"the group's token in it", web, "of acme", 403},
