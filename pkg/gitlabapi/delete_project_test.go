@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/audit"
@@ -131,6 +132,23 @@ func TestDeletionOfAGroup(t *testing.T) {
 	}
 	if got := throughLambda(t, w, post("directory", groups, "owner", `{"name":"Acme","path":"acme"}`)); got.status != 201 {
 		t.Errorf("the path is not free: %s", got)
+	}
+}
+
+// If this fails, a project that cannot be read is left out of a deletion, and its tokens go on working.
+func TestDeletionOfADamagedProjectIsNotSaidToBeDone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	guarded(t, w)
+	_, err := w.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName:                 aws.String(tableName),
+		Key:                       attributes{"pk": text(fmt.Sprintf("PROJECT#%d", webID)), "sk": text("PROFILE")},
+		UpdateExpression:          aws.String("SET created_at = :v"),
+		ExpressionAttributeValues: attributes{":v": text("never")},
+	})
+	check(t, err)
+	if got := throughLambda(t, w, deleting); got.status != 500 {
+		t.Error(got)
 	}
 }
 
