@@ -7,24 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/infra/cloud/tabledef"
 	"latchkey/infra/local/localtest"
 )
-
-// projectRoot is the folder of template.yaml.
-func projectRoot(tb testing.TB) string {
-	tb.Helper()
-	table, err := tabledef.Path()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return filepath.Dir(filepath.Dir(table))
-}
 
 // npmFolder is where `make tools` puts what infra/tools/npm names. It fails the test without it.
 func npmFolder(tb testing.TB) string {
 	tb.Helper()
-	folder := filepath.Join(projectRoot(tb), ".tools", "npm")
+	folder := filepath.Join(localtest.Root(tb), ".tools", "npm")
 	if _, err := os.Stat(filepath.Join(folder, ".installed")); err != nil {
 		tb.Fatalf("%v: `make tools` installs it", err)
 	}

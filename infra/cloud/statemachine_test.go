@@ -27,7 +27,7 @@ func template(tb testing.TB, parameters map[string]string) *cloud.Template {
 	tb.Helper()
 	given := map[string]string{"SenderAddress": local.Sender}
 	maps.Copy(given, parameters)
-	t, err := cloud.ReadTemplate(filepath.Join(projectRoot(tb), "template.yaml"), given)
+	t, err := cloud.ReadTemplate(filepath.Join(localtest.Root(tb), "template.yaml"), given)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func execute(tb testing.TB, machine cloud.StateMachine, url string, times ...str
 	run := node(tb, []string{
 		"AWS_ENDPOINT_URL_LAMBDA=" + url, "AWS_REGION=eu-central-1",
 		"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "NODE_NO_WARNINGS=1",
-	}, filepath.Join(projectRoot(tb), "infra", "tools", "npm", "interpret.cjs"), folder)
+	}, filepath.Join(localtest.Root(tb), "infra", "tools", "npm", "interpret.cjs"), folder)
 	run.Stdin = bytes.NewReader(input)
 	out, err := run.Output()
 	if err != nil {

@@ -329,22 +329,32 @@ func (d *Finder) ListInGroup(ctx context.Context, by principal.Principal, ref st
 	return d.listOf(ctx, by, ids, f, s, offset, limit)
 }
 
-// ListBelow is ListInGroup for everything in a group, however deep. It reads level by level, with one
-// request for each group.
+// ListBelow is ListInGroup for everything in a group, however deep. It makes one request for each group,
+// and one for each hundred projects.
 func (d *Finder) ListBelow(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, ref, d.find.Clock.Now())
 	if err != nil {
 		return nil, 0, err
 	}
-	ids := []project.ID{access.Project.ID}
-	for i := 0; i < len(ids); i++ {
-		below, err := d.find.Projects.InGroup(ctx, ids[i]) // a project has no children
+	var ids []project.ID
+	for groups := []project.ID{access.Project.ID}; len(groups) > 0; {
+		var below []project.ID
+		for _, group := range groups {
+			children, err := d.find.Projects.InGroup(ctx, group)
+			if err != nil {
+				return nil, 0, err
+			}
+			below = append(below, children...)
+		}
+		ids = append(ids, below...)
+		leaves := map[project.ID]bool{}
+		err := d.find.Projects.ProjectsByID(ctx, below, func(proj project.Project) { leaves[proj.ID] = proj.Kind == project.KindProject })
 		if err != nil {
 			return nil, 0, err
 		}
-		ids = append(ids, below...)
+		groups = slices.DeleteFunc(below, func(id project.ID) bool { return leaves[id] })
 	}
-	return d.listOf(ctx, by, ids[1:], f, s, offset, limit)
+	return d.listOf(ctx, by, ids, f, s, offset, limit)
 }
 
 // ListOfAccount is ListProjects for the projects in an account's namespace. Other people's accounts

@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +21,12 @@ import (
 // newTree returns a directory on a table of its own, with one account.
 func newTree(t *testing.T) (*directory.Directory, principal.Principal) {
 	t.Helper()
+	table, by := newTable(t)
+	return made(t, table, table, table), by
+}
+
+func newTable(t *testing.T) (*store.Table, principal.Principal) {
+	t.Helper()
 	client := engine.New().Client()
 	path, err := tabledef.Path()
 	if err == nil {
@@ -29,12 +36,11 @@ func newTree(t *testing.T) (*directory.Directory, principal.Principal) {
 		t.Fatal(err)
 	}
 	table := store.Open(client, "latchkey", store.Options{Shards: 16, Retention: time.Hour})
-	d := made(t, table, table, table)
-	acct, err := d.CreateByConsole(t.Context(), "", directory.Candidate{Username: "owner", Name: "Owner", Email: "owner@example.test"})
+	acct, err := made(t, table, table, table).CreateByConsole(t.Context(), "", directory.Candidate{Username: "owner", Name: "Owner", Email: "owner@example.test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d, principal.Principal{Account: acct}
+	return table, principal.Principal{Account: acct}
 }
 
 // A name and a path follow from each other as they do in GitLab.
@@ -152,4 +158,46 @@ func TestDepthOfGroups(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Breaks if a member of a large group can make the operator pay one request for each project in it, with a single
+// request for a page.
+func TestProjectsOfAGroupAreReadInBatches(t *testing.T) {
+	table, by := newTable(t)
+	counted := &counting{Table: table}
+	d := made(t, table, counted, table)
+	acme, err := d.CreateGroup(t.Context(), by, directory.GroupCandidate{Name: "acme", Path: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := d.CreateGroup(t.Context(), by, directory.GroupCandidate{Name: "inner", Path: "inner", Parent: acme.Project.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const projects = 20
+	for i := range projects {
+		name := fmt.Sprintf("web%d", i)
+		if _, err := d.CreateProject(t.Context(), by, directory.ProjectCandidate{Name: name, Namespace: directory.Namespace{Group: inner.Project.ID}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counted.groups = 0
+	views, total, err := d.ListBelow(t.Context(), by, "acme", directory.ProjectFilter{Kind: project.KindProject}, directory.ProjectSort{}, 0, 1)
+	if err != nil || len(views) != 1 || total != projects {
+		t.Fatalf("%d of %d, %v", len(views), total, err)
+	}
+	if counted.groups != 2 {
+		t.Errorf("%d groups were asked for what is in them", counted.groups)
+	}
+}
+
+// A counting tree counts the groups whose children are read.
+type counting struct {
+	*store.Table
+	groups int
+}
+
+func (c *counting) InGroup(ctx context.Context, group project.ID) ([]project.ID, error) {
+	c.groups++
+	return c.Table.InGroup(ctx, group)
 }

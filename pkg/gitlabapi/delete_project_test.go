@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/pkg/audit"
@@ -23,6 +24,7 @@ import (
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/settings"
+	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
 
@@ -130,6 +132,23 @@ func TestDeletionOfAGroup(t *testing.T) {
 	}
 	if got := throughLambda(t, w, post("directory", groups, "owner", `{"name":"Acme","path":"acme"}`)); got.status != 201 {
 		t.Errorf("the path is not free: %s", got)
+	}
+}
+
+// If this fails, a project that cannot be read is left out of a deletion, and its tokens go on working.
+func TestDeletionOfADamagedProjectIsNotSaidToBeDone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	guarded(t, w)
+	_, err := w.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName:                 aws.String(tableName),
+		Key:                       attributes{"pk": text(fmt.Sprintf("PROJECT#%d", webID)), "sk": text("PROFILE")},
+		UpdateExpression:          aws.String("SET created_at = :v"),
+		ExpressionAttributeValues: attributes{":v": text("never")},
+	})
+	check(t, err)
+	if got := throughLambda(t, w, deleting); got.status != 500 {
+		t.Error(got)
 	}
 }
 
@@ -329,6 +348,9 @@ func TestWhoMayDelete(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	guarded(t, w)
+	storetest.PutMember(t, w.client, tableName, project.Member{
+		Project: webID, Account: w.users["reporter"].ID, Level: project.Maintainer, CreatedAt: w.clock.Now(), CreatedBy: 1,
+	})
 	before := w.snapshot(t)
 	for _, c := range []struct {
 		name   string
@@ -340,6 +362,7 @@ func TestWhoMayDelete(t *testing.T) {
 		{"a stranger to the project", projects + "/owner%2Fnotes", "other", 404},
 		{"a reporter", acme, "reporter", 403},
 		{"a developer", web, "other", 403},
+		{"a maintainer", web, "reporter", 403},
 		{"a token that only reads", acme, "reading", 403},
 		{"the group's own token", acme, "of acme", 403},
 		{"the group's token in it", web, "of acme", 403},

@@ -2,8 +2,13 @@ package gitlabapi_test
 
 import (
 	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"latchkey/pkg/gitlabapi"
 )
 
 // formWithFiles returns the body of a form and the header that goes with it. A part is a name and a value, or
@@ -82,6 +87,17 @@ func TestSpellingsOfParameters(t *testing.T) {
 		"a network with bits behind its length":       {form("name=n&scopes[]=api&allowed_cidrs=10.0.0.5/8"), "allowed_cidrs has a block with bits behind its length (did you mean 10.0.0.0/8?)"},
 		"networks in capitals":                        {form("name=n&scopes[]=api&Allowed_CIDRs[]=10.0.0.0/8"), "allowed_cidrs is misspelled"},
 		"the family in capitals":                      {request{function: "revoke", method: "DELETE", target: "/api/v4/personal_access_tokens/self?Family=true", bearer: "owner"}, "family is misspelled"},
+		"a rank in capitals":                          {request{function: "directory", method: "PUT", target: "/api/v4/users/3", bearer: "root", form: "Admin=false"}, "admin is misspelled"},
+		"external in capitals":                        {request{function: "directory", method: "PUT", target: "/api/v4/users/3", bearer: "root", form: "External=true"}, "external is misspelled"},
+		"groups in capitals":                          {request{function: "directory", method: "PUT", target: "/api/v4/users/3", bearer: "root", form: "Can_Create_Group=false"}, "can_create_group is misspelled"},
+		"a level in capitals":                         {request{function: "issue", method: "POST", target: "/api/v4/projects/2/access_tokens", bearer: "root", form: "name=n&scopes[]=api&Access_Level=10"}, "access_level is misspelled"},
+		"an overlap in capitals":                      {request{function: "issue", method: "POST", target: "/api/v4/personal_access_tokens/self/rotate", bearer: "owner", form: "Overlap_Seconds=60"}, "overlap_seconds is misspelled"},
+		"scopes in capitals":                          {form("name=n&SCOPES[]=api"), "scopes is misspelled"},
+		"a day in capitals":                           {form("name=n&scopes[]=api&Expires_At=2026-06-02"), "expires_at is misspelled"},
+		"granular scopes in capitals":                 {form("name=n&scopes[]=api&Granular_Scopes[]=user"), granular},
+		"a bearer of OAuth in capitals":               {request{function: "tokens", method: "GET", target: "/api/v4/personal_access_tokens?Access_Token=x"}, "access_token is misspelled"},
+		"a bearer of RFC 6750 in capitals":            {request{function: "tokens", method: "GET", target: "/api/v4/personal_access_tokens?Bearer_Token=x"}, "bearer_token is misspelled"},
+		"what no request reads in capitals":           {query("Scopes=api"), ""},
 		"a rank as a list":                            {request{function: "directory", method: "PUT", target: "/api/v4/users/3", bearer: "root", form: "admin[]=false"}, "admin is invalid"},
 		"a day as a list":                             {form("name=n&scopes[]=api&expires_at[]=2026-06-02"), "expires_at is invalid"},
 		"a day in another form":                       {form("name=n&scopes[]=api&expires_at=02.06.2026"), badDay},
@@ -114,5 +130,21 @@ func TestSpellingsOfParameters(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Breaks if the documents promise that a misspelled parameter is refused, and it is passed over.
+func TestParametersThatDecideRightsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "Some parameters decide rights:")
+	list, _, _ = strings.Cut(list, ".")
+	documented := append(regexp.MustCompile("[a-z_]{2,}").FindAllString(strings.ReplaceAll(list, " and ", " "), -1), "granular_scopes")
+	slices.Sort(documented)
+	if exact := slices.Sorted(slices.Values(gitlabapi.ExactNames)); !slices.Equal(documented, exact) {
+		t.Errorf("documented %q, refused %q", documented, exact)
 	}
 }

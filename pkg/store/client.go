@@ -36,7 +36,9 @@ func Configure(endpoint string) func(*dynamodb.Options) {
 		if client, ours := o.HTTPClient.(*awshttp.BuildableClient); ours {
 			transport := client.GetTransport()
 			transport.MaxIdleConnsPerHost = transport.MaxIdleConns // there is one host, and there may be many events at a time
-			spare := &spare{plain: transport.DialContext, config: transport.TLSClientConfig}
+			config := transport.TLSClientConfig.Clone()            // to which no transport adds anything
+			config.NextProtos = nil                                // DynamoDB does not speak HTTP/2
+			spare := &spare{plain: transport.DialContext, config: config, limit: transport.TLSHandshakeTimeout}
 			transport.DialContext, transport.DialTLSContext = spare.dial, spare.dialTLS
 			o.HTTPClient = attempts{transport, attemptTime, spare}
 		}
@@ -102,6 +104,7 @@ const spareTime = 10 * time.Second
 type spare struct {
 	plain  func(ctx context.Context, network, address string) (net.Conn, error)
 	config *tls.Config
+	limit  time.Duration // of a handshake
 
 	mu    sync.Mutex
 	kept  net.Conn // nil for none
@@ -161,7 +164,8 @@ func (s *spare) dialTLS(ctx context.Context, network, address string) (net.Conn,
 	return s.tls(ctx, network, address)
 }
 
-// tls dials and shakes hands. It offers no HTTP/2, which DynamoDB does not speak.
+// tls dials and shakes hands. It limits the handshake itself: the transport leaves that to a dialer of its own,
+// and goes on dialing when the request has ended.
 func (s *spare) tls(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := s.plain(ctx, network, address)
 	if err != nil {
@@ -171,6 +175,8 @@ func (s *spare) tls(ctx context.Context, network, address string) (net.Conn, err
 	if config.ServerName == "" {
 		config.ServerName, _, _ = net.SplitHostPort(address)
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,8 +78,17 @@ func TestConnectOpensTheConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var connections, requests atomic.Int64
-			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			// A transport gives a connection up whose reply comes before the request is written.
+			written := make(chan struct{}, 1)
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				WroteRequest: func(httptrace.WroteRequestInfo) { written <- struct{}{} },
+			})
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				requests.Add(1)
+				<-written
+				if r.ProtoMajor != 1 { // the server below would take 2
+					t.Errorf("asked by %s", r.Proto)
+				}
 				w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 				fmt.Fprint(w, `{"Item":{"pk":{"S":"here"}}}`)
 			}))
@@ -87,6 +97,7 @@ func TestConnectOpensTheConnection(t *testing.T) {
 					connections.Add(1)
 				}
 			}
+			server.EnableHTTP2 = true
 			start(server)
 			defer server.Close()
 			trusting := awshttp.NewBuildableClient().WithTransportOptions(func(transport *http.Transport) {
@@ -102,7 +113,7 @@ func TestConnectOpensTheConnection(t *testing.T) {
 				t.Errorf("%d requests at the start", n)
 			}
 			for range 2 {
-				out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("latchkey"), Key: map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "here"}}})
+				out, err := client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("latchkey"), Key: map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "here"}}})
 				if err != nil || len(out.Item) != 1 {
 					t.Fatalf("%v, %v", out, err)
 				}
@@ -133,5 +144,36 @@ func TestSpareConnectionHasTheTransportsAddress(t *testing.T) {
 		if got := store.SpareOf(address); got != want {
 			t.Errorf("%s is kept as %q, want %q", address, got, want)
 		}
+	}
+}
+
+// Breaks if an engine that takes a connection and says nothing keeps it, and a goroutine with it, for good: one more
+// for each attempt.
+func TestHandshakesEnd(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	impatient := awshttp.NewBuildableClient().WithTransportOptions(func(transport *http.Transport) {
+		transport.TLSHandshakeTimeout = 50 * time.Millisecond
+	})
+	client := dynamodb.NewFromConfig(aws.Config{Region: "eu-central-1", HTTPClient: impatient}, store.Configure("https://"+listener.Addr().String()))
+	go func() {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+listener.Addr().String(), http.NoBody)
+		if err == nil {
+			if reply, err := client.Options().HTTPClient.Do(r); err == nil {
+				_ = reply.Body.Close()
+			}
+		}
+	}()
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.Copy(io.Discard, conn); err != nil { // it returns when the client has hung up
+		t.Error(err)
 	}
 }

@@ -44,7 +44,7 @@ import (
 // permissions of the template, or because of what only a process has.
 func TestBinariesAnswerEverySample(t *testing.T) {
 	t.Parallel()
-	root := projectRoot(t)
+	root := localtest.Root(t)
 	folder := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-tags", "lambda.norpc", "-o", folder+"/", "./functions/...")
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
@@ -70,13 +70,6 @@ func TestBinariesAnswerEverySample(t *testing.T) {
 			}
 		})
 	}
-}
-
-func projectRoot(tb testing.TB) string {
-	tb.Helper()
-	table, err := tabledef.Path()
-	check(tb, err)
-	return filepath.Dir(filepath.Dir(table))
 }
 
 func check(tb testing.TB, err error) {

@@ -20,13 +20,14 @@ import (
 	"latchkey/infra/cloud"
 	"latchkey/infra/cloud/runtime"
 	"latchkey/infra/local"
+	"latchkey/infra/local/localtest"
 )
 
 // Breaks if a process that serves many events at a time, with credentials from an address as managed instances have
 // them, mixes up callers or is refused by the table.
 func TestManyEventsAtATime(t *testing.T) {
 	t.Parallel()
-	root, folder := projectRoot(t), t.TempDir()
+	root, folder := localtest.Root(t), t.TempDir()
 	for _, name := range []string{"authorizer", "issue"} {
 		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-o", filepath.Join(folder, name), "./functions/"+name)
 		build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")

@@ -8,13 +8,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"latchkey/infra/local/localtest"
 )
 
 // Breaks if nobody can check what was deployed, because the same commit gives another package in another folder. The
 // packages are those of `make build`, but for this machine.
 func TestTwoClonesGiveTheSamePackage(t *testing.T) {
 	t.Parallel()
-	root := projectRoot(t)
+	root := localtest.Root(t)
 	var packages [][]byte
 	for _, name := range []string{"one", "another"} {
 		clone := filepath.Join(t.TempDir(), name)

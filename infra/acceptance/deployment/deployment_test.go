@@ -21,7 +21,7 @@ import (
 	"sync"
 	"testing"
 
-	"latchkey/infra/cloud/tabledef"
+	"latchkey/infra/local/localtest"
 )
 
 // Breaks if a deployment asks something, leaves a package or a nested template behind, or takes the role with which
@@ -41,7 +41,7 @@ func TestDeploy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			root, folder := projectRoot(t), t.TempDir()
+			root, folder := localtest.Root(t), t.TempDir()
 			packages := copyProject(t, root, folder, test.given)
 			account := &account{role: test.role, exists: test.exists, uploads: map[string]bool{}}
 			server := httptest.NewServer(account)
@@ -80,7 +80,7 @@ func TestDeploy(t *testing.T) {
 // Breaks if somebody who runs `sam build` out of habit gets an error, or packages that make has not built.
 func TestSAMBuild(t *testing.T) {
 	t.Parallel()
-	root, folder := projectRoot(t), t.TempDir()
+	root, folder := localtest.Root(t), t.TempDir()
 	packages := copyProject(t, root, folder, "")
 	command := exec.CommandContext(t.Context(), filepath.Join(root, ".tools", "sam", "bin", "sam"), "build")
 	command.Dir = folder
@@ -106,15 +106,6 @@ func TestSAMBuild(t *testing.T) {
 	if err != nil || named < len(packages) {
 		t.Errorf("%d of %d packages are named, %v", named, len(packages), err)
 	}
-}
-
-func projectRoot(tb testing.TB) string {
-	tb.Helper()
-	table, err := tabledef.Path()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return filepath.Dir(filepath.Dir(table))
 }
 
 // copyProject copies what a deployment reads, with a line in parameter_overrides and a package for each function, and

@@ -19,7 +19,7 @@ func operate(t *testing.T, w *localtest.World, stack map[string]string, environ 
 	t.Helper()
 	cloudformation := httptest.NewServer(stackAPI(stack))
 	defer cloudformation.Close()
-	root := projectRoot(t)
+	root := localtest.Root(t)
 	run := exec.CommandContext(t.Context(), filepath.Join(root, ".tools", "venv", "bin", "python"), filepath.Join(root, "infra", "operate.py"), "administrator")
 	run.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true",

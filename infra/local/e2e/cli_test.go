@@ -21,7 +21,7 @@ func cliPath(tb testing.TB) string {
 	if path := os.Getenv("AWS_CLI"); path != "" {
 		return path
 	}
-	own := filepath.Join(projectRoot(tb), ".tools", "venv", "bin", "aws")
+	own := filepath.Join(localtest.Root(tb), ".tools", "venv", "bin", "aws")
 	if _, err := os.Stat(own); err == nil {
 		return own
 	}
@@ -86,7 +86,7 @@ func invokeByHTTP(t *testing.T, w *localtest.World, function, payloadFile string
 // sampleFile names a file of events/.
 func sampleFile(tb testing.TB, function, name string) string {
 	tb.Helper()
-	return filepath.Join(projectRoot(tb), "events", function, name+".json")
+	return filepath.Join(localtest.Root(tb), "events", function, name+".json")
 }
 
 // An operator with credentials of the account and no token yet makes the first ones.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
-	"latchkey/infra/cloud/tabledef"
 	"latchkey/infra/local/localtest"
 )
 
@@ -36,7 +35,7 @@ func (s sample) read(tb testing.TB) []byte {
 
 func samples(tb testing.TB) []sample {
 	tb.Helper()
-	files, err := filepath.Glob(filepath.Join(projectRoot(tb), "events", "*", "*.json"))
+	files, err := filepath.Glob(filepath.Join(localtest.Root(tb), "events", "*", "*.json"))
 	if err != nil || len(files) == 0 {
 		tb.Fatalf("no sample events (%v)", err)
 	}
@@ -49,15 +48,6 @@ func samples(tb testing.TB) []sample {
 		}
 	}
 	return all
-}
-
-func projectRoot(tb testing.TB) string {
-	tb.Helper()
-	table, err := tabledef.Path()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return filepath.Dir(filepath.Dir(table))
 }
 
 // Every sample event is executed in a world of its own and its reply compared with the golden file.

@@ -73,7 +73,7 @@ func TestJavaScriptClient(t *testing.T) {
 // gitbeaker runs a section of the script and returns what is wrong for each of its checks, "" if nothing is.
 func gitbeaker(t *testing.T, w *localtest.World, section string) map[string]string {
 	t.Helper()
-	folder := filepath.Join(projectRoot(t), ".tools", "npm")
+	folder := filepath.Join(localtest.Root(t), ".tools", "npm")
 	if _, err := os.Stat(filepath.Join(folder, "node_modules", "@gitbeaker", "rest")); err != nil {
 		t.Fatalf("%v: `make tools` installs it", err)
 	}

@@ -205,7 +205,7 @@ func TestAnOddSpellingShutsNobodyOut(t *testing.T) {
 func TestEveryFunctionBehindABasePath(t *testing.T) {
 	t.Parallel()
 	w := localtest.Start(t, localtest.Options{PublicURL: "https://tokens.example.test/keys"})
-	template, err := cloud.ReadTemplate(filepath.Join(projectRoot(t), "template.yaml"), nil)
+	template, err := cloud.ReadTemplate(filepath.Join(localtest.Root(t), "template.yaml"), nil)
 	noError(t, err)
 	api := template.API(w.Functions)
 	api.BasePath, api.Clock = "/keys", w.Clock
@@ -266,7 +266,7 @@ func TestTheAuthorizerBehindABasePath(t *testing.T) {
 // gatewayResponses are those that the page about the authorizer offers for REST APIs.
 func gatewayResponses(tb testing.TB) map[string]cloud.GatewayResponse {
 	tb.Helper()
-	page, err := os.ReadFile(filepath.Join(projectRoot(tb), "docs", "authorizer.md"))
+	page, err := os.ReadFile(filepath.Join(localtest.Root(tb), "docs", "authorizer.md"))
 	noError(tb, err)
 	_, text, _ := strings.Cut(string(page), "```yaml\nGatewayResponses:\n")
 	text, _, found := strings.Cut(text, "```")

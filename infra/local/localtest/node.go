@@ -9,15 +9,21 @@ import (
 	"latchkey/infra/cloud/tabledef"
 )
 
-// Node returns the path of Node. It prefers the one that `make tools` installs where the machine's
-// own is missing or too old. It fails the test when there is none.
-func Node(tb testing.TB) string {
+// Root returns the folder of template.yaml.
+func Root(tb testing.TB) string {
 	tb.Helper()
 	table, err := tabledef.Path()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	installed := filepath.Join(filepath.Dir(filepath.Dir(table)), ".tools", "node", "bin", "node")
+	return filepath.Dir(filepath.Dir(table))
+}
+
+// Node returns the path of Node. It prefers the one that `make tools` installs where the machine's
+// own is missing or too old. It fails the test when there is none.
+func Node(tb testing.TB) string {
+	tb.Helper()
+	installed := filepath.Join(Root(tb), ".tools", "node", "bin", "node")
 	if _, err := os.Stat(installed); err == nil {
 		return installed
 	}

@@ -128,9 +128,12 @@ func (t *target) step(ctx context.Context, what, bearer, method, path, body stri
 
 // clean revokes what a failed run has left, successors of a rotation included, and says so if it cannot.
 func (t *target) clean(ctx context.Context, id int64) error {
-	status, _, err := t.request(ctx, t.bearer, http.MethodDelete, fmt.Sprintf("/personal_access_tokens/%d?family=true", id), "")
-	if err != nil || status != http.StatusNoContent {
-		return fmt.Errorf("the token %d could not be revoked (%d, %w): revoke it by hand, it expires soon", id, status, err)
+	status, reply, err := t.request(ctx, t.bearer, http.MethodDelete, fmt.Sprintf("/personal_access_tokens/%d?family=true", id), "")
+	if err == nil && status != http.StatusNoContent {
+		err = fmt.Errorf("%d: %s", status, shown(status, reply))
+	}
+	if err != nil {
+		return fmt.Errorf("the token %d could not be revoked (%w): revoke it by hand, it expires soon", id, err)
 	}
 	_, _ = fmt.Fprintln(t.out, "the token of this run is revoked")
 	return nil

@@ -76,6 +76,31 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
+// Breaks if a failed smoke test leaves a token that works behind and does not name it.
+func TestSmokeNamesTheTokenThatItLeaves(t *testing.T) {
+	t.Parallel()
+	deployment := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("PRIVATE-TOKEN") == "":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.Method == http.MethodPost:
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprint(w, `{"id":17,"token":"lkpat_first"}`)
+		case r.Method == http.MethodDelete:
+			w.WriteHeader(http.StatusInternalServerError)
+			fmt.Fprint(w, `{"message":"500 Internal Server Error"}`)
+		default:
+			fmt.Fprint(w, `{"version":"18.0.0","id":1}`) // so the first token opens everything
+		}
+	}))
+	defer deployment.Close()
+	err := smoke(t.Context(), io.Discard, deployment.URL, localtest.AdminBearer, "2026-06-02")
+	const want = `the token 17 could not be revoked (500: {"message":"500 Internal Server Error"}): revoke it by hand, it expires soon`
+	if err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("ended with %v, want %q", err, want)
+	}
+}
+
 // ignoreOneRevocation answers the first revocation and does nothing.
 func ignoreOneRevocation() breakage {
 	first := true
