@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"latchkey/infra/local/localtest"
 )
 
 // Breaks if a function grows, for example because the type of a client of AWS reaches an interface in a program with templates:
@@ -17,7 +19,7 @@ func TestSizes(t *testing.T) {
 	for name, most := range map[string]int64{"authorizer": 9 * megabyte, "web": 14 * megabyte} {
 		file := filepath.Join(t.TempDir(), name)
 		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-tags", "lambda.norpc", "-o", file, "./functions/"+name)
-		build.Dir, build.Env = projectRoot(t), append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64")
+		build.Dir, build.Env = localtest.Root(t), append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64")
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
