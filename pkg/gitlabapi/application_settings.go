@@ -120,7 +120,7 @@ func (b *binder) pretended(honest map[string]string) error {
 var instead = map[string]string{"disable_personal_access_tokens": ": block accounts instead"}
 
 func (b *binder) settingsChange() (settings.Change, error) {
-	if !slices.ContainsFunc(append(strings.Fields(gitlabSettings), settingNames...), func(name string) bool { return len(b.params[name]) > 0 }) {
+	if !slices.ContainsFunc(append(strings.Fields(gitlabSettings), settingNames...), b.params.given) {
 		return settings.Change{}, paramError(strings.Join(settingNames, ", ") + " are missing, at least one parameter must be provided")
 	}
 	change := settings.Change{
