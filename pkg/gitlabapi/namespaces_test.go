@@ -161,7 +161,8 @@ func TestChangeOfAProject(t *testing.T) {
 func TestAProjectKeepsAName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, path := range []string{"/projects/2", "/groups/1"} {
+	guarded(t, w)
+	for _, path := range []string{"/projects/3", "/groups/1"} {
 		for _, form := range []string{"name=", "name=%20"} {
 			got := throughHTTP(t, w, request{function: "directory", method: "PUT", target: "/api/v4" + path, bearer: "root", form: form})
 			if got.status != 400 || !strings.Contains(got.body, `"name":["can't be blank"]`) {
