@@ -109,10 +109,13 @@ bench: tools $(PROXIES)/.installed ## measure checks, leak reports, lists, scans
 # What takes longer than anybody waits for before a push. Each command shows its seed.
 .PHONY: soak
 soak: SOAK_SEED = $(shell date +%s)
-soak: tools ## large sizes and long random runs of the tests, in about ten minutes; SOAK_SEED repeats them
+soak: SOAK_CLIENTS = 200
+soak: SOAK_SECONDS = 60
+soak: tools ## large sizes, long random runs and load, in about ten minutes; SOAK_SEED repeats them, SOAK_CLIENTS and SOAK_SECONDS are the load's
 	go test $(SOAK_FLAGS) ./infra/local/scantest -run 'TestLifetimeOfManyTokens|TestDeathAnywhere' -owners 1000 -nights 200 -seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestProductAgainstModel -rapid.checks 500 -rapid.seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -dynamodb-local -rounds 5
+	go test $(SOAK_FLAGS) ./infra/local/loadtest -v -run TestLoad -clients $(SOAK_CLIENTS) -seconds $(SOAK_SECONDS) -seed $(SOAK_SEED)
 
 .PHONY: explain
 explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api METHOD=GET URL_PATH=/orders, and why not
