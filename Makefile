@@ -115,6 +115,7 @@ soak: tools ## large sizes, long random runs and load, in about ten minutes; SOA
 	go test $(SOAK_FLAGS) ./infra/local/scantest -run 'TestLifetimeOfManyTokens|TestDeathAnywhere' -owners 1000 -nights 200 -seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestProductAgainstModel -rapid.checks 500 -rapid.seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -dynamodb-local -rounds 5
+	go test $(SOAK_FLAGS) ./infra/local/upgradetest -large
 	go test $(SOAK_FLAGS) ./infra/local/loadtest -v -run TestLoad -clients $(SOAK_CLIENTS) -seconds $(SOAK_SECONDS) -seed $(SOAK_SEED)
 
 .PHONY: explain
