@@ -89,6 +89,15 @@ fmt: $(GOLANGCI_LINT) ## format the Go code and sort its imports
 build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deployed (Linux, arm64) and its package, with sizes
 	@go run ./infra/tools/pack $(FUNCTIONS:%=build/%)
 
+# Without a tag, or with changes that no commit has, VERSION is empty or says so, and the release is refused.
+.PHONY: release
+release: VERSION = $(shell git describe --tags --exact-match --dirty 2>/dev/null)
+release: STAMP = -X latchkey/pkg/gitlabapi.release=$(VERSION)
+release: build ## the packages of the tagged commit in build/release, with checksums and what is in them (CycloneDX)
+	@rm -rf build/release
+	@go run ./infra/tools/release build/release '$(VERSION)' $(FUNCTIONS:%=build/%)
+	@cd build/release && sha256sum --check --quiet SHA256SUMS && ls
+
 # `sam deploy` asks nothing when samconfig.toml answers, and infra/operate.py looks at the account first.
 .PHONY: deploy
 deploy: build $(SAM)/.installed ## package and deploy to AWS, with the answers of samconfig.toml
@@ -170,7 +179,7 @@ lint-vulnerabilities: $(GOVULNCHECK)
 
 .PHONY: FORCE
 build/%/bootstrap: FORCE
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -ldflags '-s -w' -tags lambda.norpc -o $@ ./functions/$*
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -ldflags '-s -w $(STAMP)' -tags lambda.norpc -o $@ ./functions/$*
 
 # Installations. Each leaves a file that says which version is there, so that a second run does nothing.
 
