@@ -89,6 +89,15 @@ fmt: $(GOLANGCI_LINT) ## format the Go code and sort its imports
 build: needs-build $(FUNCTIONS:%=build/%/bootstrap) ## every function as deployed (Linux, arm64) and its package, with sizes
 	@go run ./infra/tools/pack $(FUNCTIONS:%=build/%)
 
+# Without a tag, or with changes that no commit has, VERSION is empty or says so, and the release is refused.
+.PHONY: release
+release: VERSION = $(shell git describe --tags --exact-match --dirty 2>/dev/null)
+release: STAMP = -X latchkey/pkg/gitlabapi.release=$(VERSION)
+release: build ## the packages of the tagged commit in build/release, with checksums and what is in them (CycloneDX)
+	@rm -rf build/release
+	@go run ./infra/tools/release build/release '$(VERSION)' $(FUNCTIONS:%=build/%)
+	@cd build/release && sha256sum --check --quiet SHA256SUMS && ls
+
 # `sam deploy` asks nothing when samconfig.toml answers, and infra/operate.py looks at the account first.
 .PHONY: deploy
 deploy: build $(SAM)/.installed ## package and deploy to AWS, with the answers of samconfig.toml
@@ -109,10 +118,14 @@ bench: tools $(PROXIES)/.installed ## measure checks, leak reports, lists, scans
 # What takes longer than anybody waits for before a push. Each command shows its seed.
 .PHONY: soak
 soak: SOAK_SEED = $(shell date +%s)
-soak: tools ## large sizes and long random runs of the tests, in about ten minutes; SOAK_SEED repeats them
+soak: SOAK_CLIENTS = 200
+soak: SOAK_SECONDS = 60
+soak: tools ## large sizes, long random runs and load, in about ten minutes; SOAK_SEED repeats them, SOAK_CLIENTS and SOAK_SECONDS are the load's
 	go test $(SOAK_FLAGS) ./infra/local/scantest -run 'TestLifetimeOfManyTokens|TestDeathAnywhere' -owners 1000 -nights 200 -seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestProductAgainstModel -rapid.checks 500 -rapid.seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -dynamodb-local -rounds 5
+	go test $(SOAK_FLAGS) ./infra/local/upgradetest -large
+	go test $(SOAK_FLAGS) ./infra/local/loadtest -v -run TestLoad -clients $(SOAK_CLIENTS) -seconds $(SOAK_SECONDS) -seed $(SOAK_SEED)
 
 .PHONY: explain
 explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api METHOD=GET URL_PATH=/orders, and why not
@@ -166,7 +179,7 @@ lint-vulnerabilities: $(GOVULNCHECK)
 
 .PHONY: FORCE
 build/%/bootstrap: FORCE
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -ldflags '-s -w' -tags lambda.norpc -o $@ ./functions/$*
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -ldflags '-s -w $(STAMP)' -tags lambda.norpc -o $@ ./functions/$*
 
 # Installations. Each leaves a file that says which version is there, so that a second run does nothing.
 

@@ -71,9 +71,10 @@ def administrator(session: boto3.Session, config: dict) -> int:
         return 1
     bearer, url = made["token"]["token"], (found.get("PublicUrl") or found["ApiUrl"]).rstrip("/")
     print(f"{username} is an administrator. The bearer is shown this once; keep it as you keep a password:\n")
-    print(f"  {bearer}\n\nTry it:\n")
-    print(f"  curl -H 'PRIVATE-TOKEN: {bearer}' {url}/api/v4/user\n\nProve the deployment:\n")
-    print(f"  URL={url} TOKEN={bearer} make smoke")
+    print(f"  {bearer}\n\nPaste it behind this command, so that no command line and no history holds it:\n")
+    print("  read -rs LATCHKEY_TOKEN\n\nTry it:\n")
+    print(f'  curl -H "PRIVATE-TOKEN: $LATCHKEY_TOKEN" {url}/api/v4/user\n\nProve the deployment:\n')
+    print(f'  URL={url} TOKEN="$LATCHKEY_TOKEN" make smoke')
     return 0
 
 

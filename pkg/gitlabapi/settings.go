@@ -15,6 +15,10 @@ import (
 // fields from it.
 const Version = "18.4.0"
 
+// release is Latchkey's own version. `make release` sets it with the linker, because what the go command knows
+// of the commit depends on the checkout, and packages must not.
+var release = "unreleased"
+
 type settingsAPI struct {
 	*API
 	features       *administration.Features
@@ -47,6 +51,9 @@ func (api *settingsAPI) routes() []route {
 type versionJSON struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision"`
+	// Latchkey is the release of Latchkey itself. GitLab's clients parse Version as GitLab's, and pass over
+	// fields that they do not know.
+	Latchkey string `json:"latchkey_version"`
 }
 
 type metadataJSON struct {
@@ -78,5 +85,5 @@ func build() versionJSON {
 			}
 		}
 	}
-	return versionJSON{Version: Version, Revision: revision}
+	return versionJSON{Version: Version, Revision: revision, Latchkey: release}
 }
