@@ -295,6 +295,7 @@ func (d *Directory) move(ctx context.Context, by principal.Principal, id account
 type Filter struct {
 	Username      string // exact, in any case
 	Search        string // part of name or username; for administrators also of the address
+	mail          string // what Search is in an address
 	Email         string // exact, in any case; administrators only
 	Active        bool
 	Blocked       bool
@@ -348,6 +349,7 @@ func (d *Finder) listAll(ctx context.Context, f Filter, s Sort, offset, limit in
 	if address, rule := mailAddress(f.Email); rule == "" {
 		f.Email = address
 	}
+	f.mail = mailSearch(f.Search)
 	if f.Username != "" {
 		acct, err := d.find.Reader.AccountByName(ctx, f.Username)
 		if strings.EqualFold(f.Username, account.Ghost().Username) {
@@ -440,7 +442,7 @@ func (d *Finder) read(ctx context.Context, first account.ID, count int, f Filter
 // distance is 0 for an account that the search names exactly. Such an account comes first unless
 // another order is requested.
 func (f Filter) distance(u account.Account) int {
-	if strings.EqualFold(f.Search, u.Username) || strings.EqualFold(f.Search, u.Name) || strings.EqualFold(f.Search, u.Email) {
+	if strings.EqualFold(f.Search, u.Username) || strings.EqualFold(f.Search, u.Name) || strings.EqualFold(f.mail, u.Email) {
 		return 0
 	}
 	return 1
@@ -454,7 +456,7 @@ func (f Filter) matches(u account.Account, admin bool) bool {
 	switch {
 	case f.Username != "" && !strings.EqualFold(f.Username, u.Username),
 		f.Email != "" && !strings.EqualFold(f.Email, u.Email),
-		f.Search != "" && !contains(u.Name) && !contains(u.Username) && !(admin && contains(u.Email)),
+		f.Search != "" && !contains(u.Name) && !contains(u.Username) && !(admin && strings.Contains(strings.ToLower(u.Email), f.mail)),
 		f.Active && !active, f.NotActive && active,
 		f.Blocked && u.State != account.Blocked,
 		f.External && !u.External, f.NotExternal && u.External,

@@ -280,7 +280,7 @@ func TestFaultsOfACandidate(t *testing.T) {
 	for name, good := range map[string]bool{
 		"a": true, "A1": true, "1a": true, "_": true, "a.b": true, "a-": true, "gitx": true, "a.github": true, "_1": true,
 		"1": false, "123": false, ".a": false, "-a": false, "a.": false, "a.git": false, "a.GIT": false, "a.atom": false,
-		"a.Atom": false, "a b": false, "a/b": false, "é": false, "a@b": false, "a\n": false, " a": false, "..": false, "аdmin": false,
+		"a.Atom": false, "a b": false, "a/b": false, "é": false, "a@b.c": false, "a\n": false, " a": false, "..": false, "аdmin": false,
 	} {
 		want := bad("username", username)
 		if good {
@@ -293,7 +293,7 @@ func TestFaultsOfACandidate(t *testing.T) {
 		}{"username " + name, func(c *directory.Candidate) { c.Username = name }, want})
 	}
 	for address, good := range map[string]bool{
-		"a@b": true, "first.last+tag@example.test": true, strings.Repeat("l", 64) + "@" + strings.Repeat("d.", 94) + "x": true,
+		"a@b.c": true, "first.last+tag@example.test": true, strings.Repeat("l", 64) + "@" + strings.Repeat("d.", 94) + "x": true,
 		"": false, "a": false, "a@": false, "@b": false, "a b@c": false, "A <a@b>": false, "<a@b>": false, "a@b, c@d": false,
 		"a@b\r\nBcc: c@d": false, "a@b ": false, " a@b": false, "(x)a@b": false, strings.Repeat("l", 64) + "@" + strings.Repeat("d.", 95) + "x": false,
 	} {

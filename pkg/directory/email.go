@@ -57,6 +57,19 @@ func mailAddress(address string) (string, fault.Rule) {
 	return local + "@" + domain, ""
 }
 
+// mailSearch returns the text to look for in kept addresses when somebody searches for an address, or for
+// the domain of some.
+func mailSearch(search string) string {
+	if address, rule := mailAddress(search); rule == "" {
+		return strings.ToLower(address)
+	}
+	const anybody = "a@"
+	if address, rule := mailAddress(anybody + strings.TrimPrefix(search, "@")); rule == "" {
+		return strings.ToLower(strings.TrimPrefix(address, anybody))
+	}
+	return strings.ToLower(search)
+}
+
 // lower returns the small letter of a capital, unless one that is not ASCII would become ASCII.
 func lower(r rune) rune {
 	if small := unicode.ToLower(r); r < unicode.MaxASCII || small > unicode.MaxASCII {
@@ -76,9 +89,13 @@ func international(domain string) bool {
 		strings.Contains("."+strings.ToLower(domain), ".xn--")
 }
 
-// isDomain reports whether a text is a domain of letters, digits and hyphens (RFC 5321 section 4.1.2). An
-// address in place of a domain is none, because no mail goes there.
+// isDomain reports whether a text is a domain of letters, digits and hyphens (RFC 5321 section 4.1.2) with
+// a dot, without which SES sends nothing. An address in place of a domain is none, because no mail goes
+// there.
 func isDomain(domain string) bool {
+	if !strings.Contains(domain, ".") {
+		return false
+	}
 	for label := range strings.SplitSeq(domain, ".") {
 		if label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' ||
 			strings.ContainsFunc(label, func(r rune) bool {

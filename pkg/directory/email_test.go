@@ -42,6 +42,7 @@ func TestAddressesThatGetMail(t *testing.T) {
 		"ann@\u212aelvin.example":                     "", // would become kelvin.example
 		"ann@b\u00fccher。example":                     "",
 		"ann@192.0.2.1":                               "",
+		"ann@localhost":                               "",
 		"ann..other@example.test":                     "",
 		".ann@example.test":                           "",
 		"ann.@example.test":                           "",
@@ -93,5 +94,26 @@ func TestAddressFromBefore(t *testing.T) {
 	got, err = d.Update(t.Context(), s.caller(1), 2, directory.Change{Email: ptr("person@bücher.example")})
 	if err != nil || got.Email != "person@xn--bcher-kva.example" || s.accts[2].Email != got.Email {
 		t.Errorf("Update() = %+v, %v", got, err)
+	}
+}
+
+// Breaks if an administrator cannot find an account by the address that people write.
+func TestAnInternationalAddressIsFound(t *testing.T) {
+	t.Parallel()
+	d, s := newDirectory(t)
+	c := candidate()
+	c.Email = "person@bücher.example"
+	made, err := d.Create(t.Context(), s.caller(1), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for search, want := range map[string]int{
+		"person@bücher.example": 1, "PERSON@BÜCHER.example": 1, "bücher.example": 1, "@bücher.example": 1, "person@xn--bcher": 1,
+		"person@bucher.example": 0, "other@bücher.example": 0,
+	} {
+		list, total, err := d.List(t.Context(), s.caller(1), directory.Filter{Search: search}, directory.Sort{}, 0, 20)
+		if err != nil || total != want || want == 1 && list[0].ID != made.ID {
+			t.Errorf("%q finds %d accounts: %v, want %d", search, total, err, want)
+		}
 	}
 }

@@ -83,7 +83,7 @@ var gitlabSettings string
 // the only value that is true here. To accept another one would promise what nothing keeps.
 var honest = map[string]string{
 	"admin_mode": "false", "can_create_group": "true", "deactivate_dormant_users": "false", "deletion_adjourned_period": "0",
-	"disable_feed_token": "false", "disable_personal_access_tokens": "false", "domain_allowlist": "", "domain_denylist": "",
+	"disable_feed_token": "false", "disable_personal_access_tokens": "false", "domain_allowlist": "", "domain_allowlist_raw": "", "domain_denylist": "", "domain_denylist_raw": "",
 	"domain_denylist_enabled": "false", "email_restrictions": "", "email_restrictions_enabled": "false", "instance_token_prefix": "",
 	"lock_memberships_to_ldap": "false", "lock_memberships_to_saml": "false", "require_admin_approval_after_user_signup": "false",
 	"require_admin_two_factor_authentication": "false", "require_two_factor_authentication": "false", "session_expire_delay": "",
@@ -120,7 +120,7 @@ func (b *binder) pretended(honest map[string]string) error {
 var instead = map[string]string{"disable_personal_access_tokens": ": block accounts instead"}
 
 func (b *binder) settingsChange() (settings.Change, error) {
-	if !slices.ContainsFunc(append(strings.Fields(gitlabSettings), settingNames...), func(name string) bool { return len(b.params[name]) > 0 }) {
+	if !slices.ContainsFunc(append(strings.Fields(gitlabSettings), settingNames...), b.params.given) {
 		return settings.Change{}, paramError(strings.Join(settingNames, ", ") + " are missing, at least one parameter must be provided")
 	}
 	change := settings.Change{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
@@ -347,7 +348,7 @@ func (api *API) changeByConsole(ctx context.Context, by principal.Principal, adm
 		return nil, badInput{err}
 	}
 	for name := range b.params {
-		if !slices.Contains(settingNames, name) { // a misspelt setting must not be ignored
+		if !strings.HasPrefix(name, noted) && !slices.Contains(settingNames, name) { // a misspelt setting must not be ignored
 			return nil, badInput{errors.New("settings has a name that is no setting")}
 		}
 	}

@@ -24,6 +24,3 @@ var Explained = explained
 
 // GitLabSettings are the names of GitLab's settings.
 var GitLabSettings = gitlabSettings
-
-// ExactNames are the parameters that are refused in another spelling.
-var ExactNames = exactNames

@@ -96,7 +96,7 @@ func (api *issueAPI) spec(c *call) (lifecycle.Spec, error) {
 //
 // Fine-grained scopes are not supported. To ignore them would make a token that opens more.
 func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
-	if c.params.has("granular_scopes") {
+	if c.params.given("granular_scopes") {
 		return paramError("granular_scopes is not supported: use scopes")
 	}
 	if err := c.fault(); err != nil {

@@ -240,7 +240,7 @@ func (b *binder) requiredLevel(name string) project.Level {
 func (api *directoryAPI) changeMember(c *call) error {
 	level := c.requiredLevel("access_level")
 	var expires *clock.Day
-	if len(c.params["expires_at"]) > 0 { // null and an empty text remove the end
+	if c.params.given("expires_at") { // null and an empty text remove the end
 		day := c.day("expires_at")
 		expires = &day
 	}

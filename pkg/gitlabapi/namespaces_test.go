@@ -156,3 +156,18 @@ func TestChangeOfAProject(t *testing.T) {
 		}
 	}
 }
+
+// Breaks if a script whose variable is unset is told that it renamed a project.
+func TestAProjectKeepsAName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	guarded(t, w)
+	for _, path := range []string{"/projects/3", "/groups/1"} {
+		for _, form := range []string{"name=", "name=%20"} {
+			got := throughHTTP(t, w, request{function: "directory", method: "PUT", target: "/api/v4" + path, bearer: "root", form: form})
+			if got.status != 400 || !strings.Contains(got.body, `"name":["can't be blank"]`) {
+				t.Errorf("PUT %s with %s: %d %s", path, form, got.status, got.body)
+			}
+		}
+	}
+}

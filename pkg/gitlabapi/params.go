@@ -106,32 +106,41 @@ func parseForm(raw string) (url.Values, error) {
 type misfit string
 
 const (
-	aFile      misfit = "is invalid"
-	nested     misfit = "is invalid"
-	misspelled misfit = "is misspelled"
-	twice      misfit = "is given more than once"
+	aFile    misfit = "is invalid"
+	nested   misfit = "is invalid"
+	misspelt misfit = "is misspelled"
+	twice    misfit = "is given more than once"
 )
 
-// exactNames are parameters that decide rights. In another spelling they are refused: to pass over
-// one would do something other than requested, such as acting without sudo.
-var exactNames = []string{
-	"sudo", "private_token", "access_token", "bearer_token", "scopes", "granular_scopes", "access_level", "expires_at", "allowed_cidrs",
-	"overlap_seconds", "family", "admin", "external", "can_create_group",
-}
-
 // named returns the parameter that a name in a form means, and what the brackets behind it say: "" for
-// one value, "[]" for an element of a list, and anything else for an object. wrong says that the
-// parameter decides rights and is misspelled.
-func named(name string) (parameter, brackets string, wrong bool) {
+// one value, "[]" for an element of a list, and anything else for an object. It notes the spelling.
+func (p params) named(name string) (parameter, brackets string) {
 	parameter = name
 	if i := strings.IndexByte(name, '['); i > 0 {
 		parameter, brackets = name[:i], name[i:]
 	}
-	folded := strings.ToLower(strings.Trim(parameter, "[] \t\r\n\x00"))
-	if folded != parameter && slices.Contains(exactNames, folded) {
-		return folded, brackets, true
-	}
-	return parameter, brackets, false
+	p[spellings(parameter)] = append(p[spellings(parameter)], parameter)
+	return parameter, brackets
+}
+
+// noted starts the entries that hold the spellings of a parameter, and nothing that a client means.
+const noted = "\x00"
+
+// spellings returns the entry that all spellings of a parameter share.
+func spellings(parameter string) string {
+	return noted + strings.Map(func(r rune) rune {
+		if strings.ContainsRune("-_[] \t\r\n\x00", r) {
+			return -1
+		}
+		return unicode.ToLower(unicode.ToUpper(r)) // as JSON readers fold names, the long s included
+	}, parameter)
+}
+
+// misspelled reports whether the request has another spelling of a parameter that is about to be read.
+// To pass over one would do something other than requested, such as acting without sudo. A parameter
+// that nobody reads may look like anything.
+func (p params) misspelled(name string) bool {
+	return slices.ContainsFunc(p[spellings(name)], func(spelled any) bool { return spelled != name })
 }
 
 // formParams returns the parameters of a form. All elements name[] are one list.
@@ -139,14 +148,12 @@ func formParams(form url.Values) params {
 	p := params{}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		values := form[name]
-		parameter, brackets, wrong := named(name)
+		parameter, brackets := p.named(name)
 		list := make([]any, len(values))
 		for i, value := range values {
 			list[i] = value
 		}
 		switch {
-		case wrong:
-			p[parameter] = append(p[parameter], misspelled)
 		case brackets == "":
 			p[parameter] = append(p[parameter], list...)
 		case brackets == "[]":
@@ -165,6 +172,8 @@ func (p params) add(more params) {
 		switch {
 		case !again:
 			p[name] = values
+		case strings.HasPrefix(name, noted):
+			p[name] = append(earlier, values...)
 		case reflect.DeepEqual(earlier, values), len(earlier) == 1 && len(values) == 1 && sameText(earlier[0], values[0]):
 		default:
 			p[name] = append(earlier, twice)
@@ -204,7 +213,7 @@ func (p params) addMultipart(reader *multipart.Reader, maxBody int64) error {
 		}
 		name := part.FormName()
 		if part.FileName() != "" {
-			parameter, _, _ := named(name)
+			parameter, _ := files.named(name)
 			files[parameter] = []any{aFile}
 			continue
 		}
@@ -272,10 +281,8 @@ func (p params) decode(decoder *json.Decoder) error {
 			return err
 		}
 		key, _ := name.(string) // names are always strings
-		parameter, brackets, wrong := named(key)
+		parameter, brackets := p.named(key)
 		switch {
-		case wrong:
-			value = misspelled
 		case brackets != "" && (brackets != "[]" || !isList(value)):
 			value = nested
 		}
@@ -296,6 +303,9 @@ func (p params) decode(decoder *json.Decoder) error {
 	}
 	return nil
 }
+
+// given reports whether a request has a parameter, whatever its value and spelling.
+func (p params) given(name string) bool { return len(p[spellings(name)]) > 0 }
 
 // has reports whether a parameter has a value. Null, an empty text and an empty list are none.
 func (p params) has(name string) bool {
@@ -332,6 +342,10 @@ func (b *binder) reject(name, problem string) { b.faults = append(b.faults, name
 // scalar returns the text of a parameter that has one value, and whether it is given. The same value
 // again counts once, because some clients repeat their parameters. Null counts as absent.
 func (b *binder) scalar(name string) (text string, given bool) {
+	if b.params.misspelled(name) {
+		b.reject(name, string(misspelt))
+		return "", false
+	}
 	for i, value := range b.params[name] {
 		next, there, problem := scalarText(value)
 		if problem == "" && i > 0 && (next != text || there != given) {
@@ -409,6 +423,10 @@ func (b *binder) line(name, value string) string {
 // name[], or the values of one repeated without brackets, for which listed is false. It refuses two
 // lists, because picking one or both would be a guess.
 func (b *binder) elements(name string) (elements []any, listed bool) {
+	if b.params.misspelled(name) {
+		b.reject(name, string(misspelt))
+		return nil, false
+	}
 	values := slices.DeleteFunc(slices.Clone(b.params[name]), func(value any) bool { return value == nil })
 	for _, value := range values {
 		if problem, some := value.(misfit); some {

@@ -135,7 +135,7 @@ func TestParameters(t *testing.T) {
 		{"name twice in a form", request{function: "issue", method: "POST", target: ownTokens, bearer: "owner", form: "name=a&name=b&scopes=api"},
 			"name is given more than once"},
 		{"escaped name of a parameter", create(`{"n\u0061me":"n","scopes":["api"]}`), ""},
-		{"another case is another name", create(`{"Name":"n","scopes":["api"]}`), noName},
+		{"another case is misspelled", create(`{"Name":"n","scopes":["api"]}`), "name is misspelled"},
 
 		{"scopes as array", withScopes(`["api"]`), ""},
 		{"scopes as text", withScopes(`"api"`), ""},

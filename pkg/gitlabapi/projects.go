@@ -106,9 +106,10 @@ func (api *directoryAPI) getProject(c *call) error {
 // updateProject changes a project or group. It ignores fields that only GitLab has, unless that would be
 // a lie.
 func (api *directoryAPI) updateProject(c *call) error {
-	change := directory.ProjectChange{Name: c.optional("name"), Path: c.optional("path"), Visibility: c.optional("visibility")}
-	if change.Name != nil {
-		c.line("name", *change.Name)
+	change := directory.ProjectChange{Path: c.optional("path"), Visibility: c.optional("visibility")}
+	if name, given := c.scalar("name"); given {
+		c.line("name", name)
+		change.Name = &name
 	}
 	c.oneOf("visibility", visibilities...)
 	if description, given := c.scalar("description"); given {

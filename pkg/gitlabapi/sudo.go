@@ -77,24 +77,26 @@ func (c *call) sudo(caller principal.Principal) (principal.Principal, error) {
 	return caller.As(acct), acct.Usable()
 }
 
-// sudoTarget returns the account that a request names, and whether it names one. The parameter
-// takes precedence over the header. Empty counts as absent.
+// sudoTarget returns the account that a request names by the parameter or the header, and whether it
+// names one. Empty and null name nobody who exists: scripts send them when a variable is unset.
 func (c *call) sudoTarget() (target string, wanted bool, err error) {
+	named, headed := c.params.given("sudo"), len(c.r.Header.Values("Sudo")) > 0
 	b := binder{params: c.params}
-	target, _ = b.scalar("sudo")
+	target = b.text("sudo")
 	if len(target) > maxSudoTarget {
 		b.reject("sudo", "is invalid")
 	}
-	if target != "" || b.fault() != nil {
-		return target, true, b.fault()
+	if err := b.fault(); err != nil || !headed {
+		return target, named, err
 	}
-	values := c.r.Header.Values("Sudo")
-	if strings.TrimSpace(strings.Join(values, "")) == "" {
-		return "", false, nil
+	header, err := apigateway.OnlyHeader(c.r.Header, "Sudo")
+	switch {
+	case err != nil:
+		return "", true, err
+	case !printable(header) || len(header) > maxSudoTarget:
+		return "", true, paramError("header SUDO is invalid")
+	case named && header != target:
+		return "", true, paramError("sudo and the header SUDO name different users")
 	}
-	target, err = apigateway.OnlyHeader(c.r.Header, "Sudo")
-	if err == nil && (!printable(target) || len(target) > maxSudoTarget) {
-		err = paramError("header SUDO is invalid")
-	}
-	return target, true, err
+	return header, true, nil
 }

@@ -136,7 +136,9 @@ func readsBody(body []byte) error {
 // control character, or a block string, which old readers do not know.
 func readsDocument(document string) error {
 	plain := strings.ReplaceAll(document, "\r\n", "\n")
-	if strings.ContainsFunc(plain, func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' || c == '\ufeff' || c == utf8.RuneError }) ||
+	if strings.ContainsFunc(plain, func(c rune) bool {
+		return c < ' ' && c != '\n' && c != '\t' || c == '\ufeff' || c == '\u2028' || c == '\u2029' || c == utf8.RuneError
+	}) ||
 		strings.Contains(document, `"""`) {
 		return ErrWrites
 	}

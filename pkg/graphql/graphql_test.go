@@ -95,6 +95,7 @@ func TestReads(t *testing.T) {
 		"a schema":                                            {document("type Query{a:Int}"), graphql.ErrWrites},
 		"a block string, which ends early for some":           {document(`{a(x:"""" mutation{x} "")}`), graphql.ErrWrites},
 		"a control character":                                 {document("{a}\x00mutation{x}"), graphql.ErrWrites},
+		"a line separator, which some take for an end":        {document("query A{a} #\u2028mutation B{b}"), graphql.ErrWrites},
 		"a byte order mark":                                   {document("\ufeff{a}"), graphql.ErrWrites},
 		"very deep":                                           {document(strings.Repeat("{a", 5000) + strings.Repeat("}", 5000)), graphql.ErrWrites},
 		"very long":                                           {document("{" + strings.Repeat("a ", 30000) + "}"), graphql.ErrWrites},

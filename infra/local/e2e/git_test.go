@@ -164,6 +164,7 @@ func TestGitThroughAProxy(t *testing.T) {
 			`{"operation":"upload","objects":[]}`:                        403,
 			`{"operation":"download","operation":"upload","objects":[]}`: 400,
 			`{"operation":"download"}{"operation":"upload"}`:             400,
+			`{"operation":"download","Operation":"upload","objects":[]}`: 400,
 			`{"operation":"other"}`:                                      400,
 			`{"Operation":"download"}`:                                   400,
 			``:                                                           403,
