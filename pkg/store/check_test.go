@@ -102,6 +102,19 @@ func TestCheck(t *testing.T) {
 		}
 	})
 
+	t.Run("the record of any generation is found, and two records decide nothing", func(t *testing.T) {
+		tok, other, nobody := f.AddToken(t, owner), f.AddToken(t, owner), f.Candidate(t, owner).Digest
+		for _, hint := range []account.ID{0, owner.ID} {
+			for _, digests := range [][]secret.Digest{{tok.Digest, nobody}, {nobody, tok.Digest}} {
+				got, _, err := f.Store.Check(t.Context(), digests, hint, nil)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "token", got, tok)
+			}
+			_, _, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest, other.Digest}, hint, nil)
+			wantErr(t, f, err, fault.ErrCorrupt)
+		}
+	})
+
 	t.Run("a digest is matched in its exact case", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		_, _, err := f.Store.Check(t.Context(), []secret.Digest{secret.DigestFromKey(swapCase(tok.Digest.Key()))}, owner.ID, nil)
