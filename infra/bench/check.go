@@ -300,7 +300,7 @@ type memory struct {
 	set   settings.Settings
 }
 
-func (m memory) Check(_ context.Context, _ secret.Digest, _ account.ID, set *settings.Settings) (token.Token, account.Account, error) {
+func (m memory) Check(_ context.Context, _ []secret.Digest, _ account.ID, set *settings.Settings) (token.Token, account.Account, error) {
 	if set != nil {
 		*set = m.set
 	}

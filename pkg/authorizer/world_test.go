@@ -171,7 +171,7 @@ type memory struct {
 	err      error
 }
 
-func (m *memory) Check(_ context.Context, digest secret.Digest, _ account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
+func (m *memory) Check(_ context.Context, digests []secret.Digest, _ account.ID, policy *settings.Settings) (token.Token, account.Account, error) {
 	m.asked++
 	if m.err != nil {
 		return token.Token{}, account.Account{}, m.err
@@ -179,7 +179,7 @@ func (m *memory) Check(_ context.Context, digest secret.Digest, _ account.ID, po
 	if policy != nil {
 		*policy = settings.Settings{LastUsedInterval: 30 * 24 * time.Hour}
 	}
-	t, found := m.tokens[digest]
+	t, found := m.tokens[digests[0]]
 	if !found {
 		return token.Token{}, account.Account{}, fault.ErrNotFound
 	}

@@ -65,7 +65,7 @@ func TestFaults(t *testing.T) {
 		variable, says string
 	}{
 		{"TABLE_NAME=", "TABLE_NAME"},
-		{"PEPPER=too short", "pepper is too short"},
+		{"PEPPER=too short", "at least 32 bytes"},
 		{"TOKEN_PREFIX=no spaces", "TOKEN_PREFIX"},
 		{"TOKEN_PREFIX=" + strings.Repeat("x", 21), "TOKEN_PREFIX"},
 		{"PUBLIC_URL=tokens.example.test", "PUBLIC_URL"},
@@ -110,7 +110,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	for _, test := range []struct{ variable, says string }{
-		{"PEPPER=too short", "pepper is too short"},
+		{"PEPPER=too short", "at least 32 bytes"},
 		{"LEAK_REPORTS_PER_MINUTE=many", "LEAK_REPORTS_PER_MINUTE is not a whole number"},
 	} {
 		t.Run("leaks: "+test.variable, func(t *testing.T) {

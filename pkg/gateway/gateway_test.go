@@ -45,7 +45,7 @@ type nothing struct {
 	events   []audit.Event
 }
 
-func (n *nothing) Check(context.Context, secret.Digest, account.ID, *settings.Settings) (token.Token, account.Account, error) {
+func (n *nothing) Check(context.Context, []secret.Digest, account.ID, *settings.Settings) (token.Token, account.Account, error) {
 	if n.err != nil {
 		return token.Token{}, account.Account{}, n.err
 	}

@@ -11,6 +11,7 @@ import (
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
@@ -39,6 +40,9 @@ type explainPayload struct {
 	GroupID   int64    `json:"group_id"`
 	Method    string   `json:"method"`
 	Path      string   `json:"path"`
+
+	// count_by_pepper, the number that the call before has answered
+	After *int64 `json:"after"`
 }
 
 // reach returns where a token that has the scopes of the payload may be used.
@@ -53,16 +57,20 @@ func (p explainPayload) reach() scope.Reach {
 }
 
 // TokensConsole returns the console of tokens. explain says what the rules make of a request with a token,
-// or with scopes alone, and why. It needs no bearer and changes nothing.
-func TokensConsole(examiner *lifecycle.Examiner) Console {
+// or with scopes alone, and why. count_by_pepper counts the tokens that work by the generation of the
+// pepper. Neither needs a bearer or changes anything.
+func TokensConsole(examiner *lifecycle.Examiner, census *lifecycle.Census) Console {
 	return func(ctx context.Context, _ principal.Principal, raw json.RawMessage) (any, error) {
 		var p explainPayload
 		if err := strict(raw, &p); err != nil {
 			return nil, err
 		}
+		if p.Action == "count_by_pepper" {
+			return countByPepper(ctx, census, p)
+		}
 		both := p.ProjectID != 0 || p.GroupID != 0 || len(p.Scopes) > 0
-		if p.Action != "explain" || p.Method == "" || p.Path == "" || (p.ID != 0) == (len(p.Scopes) > 0) || p.ID != 0 && both || p.ProjectID != 0 && p.GroupID != 0 {
-			return nil, fmt.Errorf("%w (action is explain, with method and path, and either id or scopes; project_id or group_id with scopes)", ErrEvent)
+		if p.Action != "explain" || p.Method == "" || p.Path == "" || (p.ID != 0) == (len(p.Scopes) > 0) || p.ID != 0 && both || p.ProjectID != 0 && p.GroupID != 0 || p.After != nil {
+			return nil, fmt.Errorf("%w (action is explain, with method and path, and either id or scopes, and project_id or group_id with scopes; or count_by_pepper, with after or alone)", ErrEvent)
 		}
 		if p.ID == 0 {
 			set, err := examiner.Scopes().Parse(p.Scopes)
@@ -82,4 +90,34 @@ func TokensConsole(examiner *lifecycle.Examiner) Console {
 		}
 		return told, nil
 	}
+}
+
+// countJSON is how many tokens work. Working has the names of generations of the pepper, and unnamed those
+// from before generations had names.
+type countJSON struct {
+	Working map[secret.Generation]int `json:"working"`
+	Unnamed int                       `json:"unnamed"`
+	// After is for the next call. It is absent once all are counted.
+	After int64 `json:"after,omitempty"`
+}
+
+func countByPepper(ctx context.Context, census *lifecycle.Census, p explainPayload) (any, error) {
+	var after int64
+	if p.After != nil {
+		after = *p.After
+	}
+	alone := p.ID == 0 && len(p.Scopes) == 0 && p.ProjectID == 0 && p.GroupID == 0 && p.Method == "" && p.Path == ""
+	if !alone || after < 0 || after > account.MaxID {
+		return nil, fmt.Errorf("%w (count_by_pepper takes only after, the number that the call before has answered)", ErrEvent)
+	}
+	count, err := census.Count(ctx, account.ID(after))
+	if err != nil {
+		return nil, consoleError(p.Action, err)
+	}
+	told := countJSON{Working: count.Working, Unnamed: count.Working[""], After: int64(count.Last)}
+	delete(told.Working, "")
+	if count.Done {
+		told.After = 0
+	}
+	return told, nil
 }

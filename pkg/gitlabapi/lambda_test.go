@@ -205,7 +205,7 @@ func TestConsole(t *testing.T) {
 // A panickingStore stands for every bug that is left.
 type panickingStore struct{ value any }
 
-func (p panickingStore) Check(context.Context, secret.Digest, account.ID, *settings.Settings) (token.Token, account.Account, error) {
+func (p panickingStore) Check(context.Context, []secret.Digest, account.ID, *settings.Settings) (token.Token, account.Account, error) {
 	panic(p.value)
 }
 

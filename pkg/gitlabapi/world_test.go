@@ -379,7 +379,7 @@ func (w *world) consoles() map[string]lambda.Handler {
 		"revoke": gitlabapi.Lambda(w.function("revoke"), gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
 		"tokens": gitlabapi.Lambda(w.function("tokens"), gitlabapi.TokensConsole(made(lifecycle.NewExaminer(lifecycle.ExaminerParts{
 			Reader: w.table, Settings: w.table, Scopes: w.catalog, Clock: w.clock,
-		})))),
+		})), made(lifecycle.NewCensus(lifecycle.CensusParts{Store: w.table, Settings: w.table, Clock: w.clock})))),
 	}
 }
 

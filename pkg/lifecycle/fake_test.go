@@ -175,8 +175,13 @@ func (s *fakeStore) Account(_ context.Context, id account.ID) (account.Account, 
 	return u, nil
 }
 
-func (s *fakeStore) CreateToken(_ context.Context, by account.Account, t token.Token, use *secret.Use, issued audit.Event) (token.Token, error) {
+func (s *fakeStore) CreateToken(_ context.Context, by account.Account, t token.Token, use *secret.Use, issued audit.Event, without ...secret.Digest) (token.Token, error) {
 	s.events = append(s.events, issued)
+	for _, digest := range without {
+		if _, err := s.TokenByDigest(context.Background(), digest); err == nil {
+			return token.Token{}, fault.ErrTaken
+		}
+	}
 	if s.createToken != nil {
 		return s.createToken(t, use)
 	}
@@ -394,7 +399,7 @@ func (f *fixture) give(t testing.TB, id account.ID, change func(*token.Token)) t
 	}
 	tok := token.Token{
 		Kind: token.Personal, Owner: id, Name: "given", Scopes: scope.Set{"api"},
-		CreatedAt: now.AddDate(0, -1, 0), ExpiresOn: today.AddDays(30), Digest: f.parts.Pepper.Digest(bearer),
+		CreatedAt: now.AddDate(0, -1, 0), ExpiresOn: today.AddDays(30), Digest: f.parts.Pepper.Digest(bearer), Generation: f.parts.Pepper.Generation(0),
 	}
 	if change != nil {
 		change(&tok)

@@ -26,7 +26,7 @@ func TestAnImpersonationTokenIsMadeByAnAdministrator(t *testing.T) {
 	checkErr(t, err, nil)
 	want := token.Token{
 		ID: made.Token.ID, Kind: token.Impersonation, Owner: owner, Name: "n", Description: "d", Scopes: spec.Scopes, CreatedAt: now,
-		CreatedBy: admin, ExpiresOn: today.AddDays(settings.MaxLifetimeDays), Family: made.Token.ID, Digest: f.parts.Pepper.Digest(made.Bearer),
+		CreatedBy: admin, ExpiresOn: today.AddDays(settings.MaxLifetimeDays), Family: made.Token.ID, Digest: f.parts.Pepper.Digest(made.Bearer), Generation: f.parts.Pepper.Generation(0),
 	}
 	if !reflect.DeepEqual(made.Token, want) || !strings.HasPrefix(made.Bearer.Reveal(), "lkimp_") {
 		t.Errorf("made %+v, want %+v", made.Token, want)

@@ -309,14 +309,20 @@ func (i *Issuer) CreateByConsole(ctx context.Context, requestID string, owner ac
 		return Issued{}, fmt.Errorf("%w: %w", fault.ErrInput, err)
 	}
 	t := i.fresh(owner, 0, token.Personal, spec)
-	t.Digest = i.parts.Pepper.Digest(bearer)
-	t, err = i.parts.Store.CreateToken(ctx, owner, t, nil, eventBy(principal.Console(requestID), t.CreatedAt, t, audit.Issued))
+	i.seal(&t, bearer)
+	event := eventBy(principal.Console(requestID), t.CreatedAt, t, audit.Issued)
+	t, err = i.parts.Store.CreateToken(ctx, owner, t, nil, event, i.parts.Pepper.Digests(bearer)[1:]...)
 	return i.issued(t, owner, bearer), err
 }
 
 // issued returns a new token of owner with its bearer.
 func (i *Issuer) issued(t token.Token, owner account.Account, bearer secret.Bearer) Issued {
 	return Issued{Token: t, Bearer: bearer, Scopes: t.EffectiveScopes(i.parts.Scopes, owner)}
+}
+
+// seal makes bearer that of t.
+func (i *Issuer) seal(t *token.Token, bearer secret.Bearer) {
+	t.Digest, t.Generation = i.parts.Pepper.Digest(bearer), i.parts.Pepper.Generation(0)
 }
 
 func (i *Issuer) today() clock.Day { return clock.DayOf(i.parts.Clock.Now()) }
@@ -390,7 +396,7 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 			return Issued{}, err
 		}
 		t := i.fresh(owner, by.Asker(), kind, spec)
-		t.Digest = i.parts.Pepper.Digest(bearer)
+		i.seal(&t, bearer)
 		t, err = i.parts.Store.CreateToken(ctx, owner, t, use, eventBy(by, t.CreatedAt, t, audit.Issued))
 		return i.issued(t, owner, bearer), err
 	})
@@ -430,7 +436,7 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix s
 	if err != nil {
 		return Issued{}, fmt.Errorf("make nonce: %w", err)
 	}
-	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
+	request := secret.Request{Caller: caller.Digest, Generation: caller.Generation, Key: key.Key, Body: key.Body}
 	issued, err := write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
 		use := secret.Use{
 			Handle: i.parts.Pepper.Handle(request), Fingerprint: i.parts.Pepper.Fingerprint(request),
@@ -458,7 +464,7 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 	if key.Key == "" {
 		return Issued{}, fault.ErrNotFound
 	}
-	request := secret.Request{Caller: caller.Digest, Key: key.Key, Body: key.Body}
+	request := secret.Request{Caller: caller.Digest, Generation: caller.Generation, Key: key.Key, Body: key.Body}
 	use, err := i.parts.Store.Use(ctx, i.parts.Pepper.Handle(request))
 	if err != nil {
 		return Issued{}, err
@@ -473,7 +479,7 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 	if err != nil {
 		return Issued{}, fmt.Errorf("derive bearer again: %w", err)
 	}
-	t, err := i.parts.Reader.TokenByDigest(ctx, i.parts.Pepper.Digest(bearer))
+	t, err := tokenOf(ctx, i.parts.Reader, i.parts.Pepper, bearer)
 	if err != nil {
 		return Issued{}, err
 	}

@@ -55,9 +55,11 @@ func (r *Revoker) ReportLeaked(ctx context.Context, by principal.Principal, valu
 		if err != nil {
 			continue
 		}
-		if digest := r.parts.Pepper.Digest(bearer); !seen[digest] {
-			seen[digest] = true
-			digests = append(digests, digest)
+		for _, digest := range r.parts.Pepper.Digests(bearer) {
+			if !seen[digest] {
+				seen[digest] = true
+				digests = append(digests, digest)
+			}
 		}
 	}
 	if len(digests) == 0 {

@@ -54,7 +54,7 @@ func TestATokenOfAProjectHasABotOfItsOwn(t *testing.T) {
 			want := token.Token{
 				ID: made.Token.ID, Kind: token.KindIn(c.kind), Owner: firstBot, Name: "deploy", Description: "d", Scopes: scope.Set{"api"},
 				CreatedAt: now, CreatedBy: owner, ExpiresOn: today.AddDays(settings.MaxLifetimeDays), Family: made.Token.ID,
-				Project: c.id, Level: project.Maintainer, Digest: f.parts.Pepper.Digest(made.Bearer),
+				Project: c.id, Level: project.Maintainer, Digest: f.parts.Pepper.Digest(made.Bearer), Generation: f.parts.Pepper.Generation(0),
 			}
 			if !reflect.DeepEqual(made.Token, want) {
 				t.Errorf("made %+v, want %+v", made.Token, want)
@@ -273,7 +273,7 @@ func TestRotatingATokenOfAProject(t *testing.T) {
 	want := token.Token{
 		ID: made.Token.ID, Kind: token.Project, Owner: old.Owner, Name: "deploy", Description: "d", Scopes: old.Scopes,
 		CreatedAt: now, CreatedBy: owner, ExpiresOn: today.AddDays(7), Family: old.ID, Previous: old.ID,
-		Project: web, Level: project.Developer, Digest: f.parts.Pepper.Digest(made.Bearer),
+		Project: web, Level: project.Developer, Digest: f.parts.Pepper.Digest(made.Bearer), Generation: f.parts.Pepper.Generation(0),
 	}
 	if !reflect.DeepEqual(made.Token, want) || !strings.HasPrefix(made.Bearer.Reveal(), "lkprj_") {
 		t.Errorf("made %+v, want %+v", made.Token, want)

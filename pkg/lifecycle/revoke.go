@@ -255,11 +255,23 @@ func findValue(ctx context.Context, reader TokenReader, format secret.Format, pe
 	t, err := token.Token{}, fault.ErrNotFound
 	value = strings.TrimSpace(value)
 	if bearer, malformed := format.Parse(value); malformed == nil {
-		t, err = reader.TokenByDigest(ctx, pepper.Digest(bearer))
+		t, err = tokenOf(ctx, reader, pepper, bearer)
 	}
 	ours := func(prefix string) bool { return prefix != "" && strings.HasPrefix(value, prefix) }
 	if errors.Is(err, fault.ErrNotFound) && !slices.ContainsFunc(format.Prefixes, ours) {
 		err = ErrNotOurs
 	}
 	return t, err
+}
+
+// tokenOf returns the token of a bearer in any state, whichever generation of the pepper made its
+// digest. Absence is fault.ErrNotFound.
+func tokenOf(ctx context.Context, reader TokenReader, pepper secret.Pepper, bearer secret.Bearer) (t token.Token, err error) {
+	for n, digest := range pepper.Digests(bearer) {
+		if t, err = reader.TokenByDigest(ctx, digest); !errors.Is(err, fault.ErrNotFound) {
+			t.Generation = pepper.Generation(n)
+			return t, err
+		}
+	}
+	return token.Token{}, fault.ErrNotFound
 }

@@ -144,8 +144,8 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
 			Project: old.Project, Level: old.Level, Networks: old.Networks,
-			Digest: i.parts.Pepper.Digest(bearer),
 		}
+		i.seal(&next, bearer)
 		if r.Overlap > 0 {
 			old.WorksUntil = now.Add(r.Overlap)
 		}

@@ -29,7 +29,7 @@ func TestASuccessorIsItsPredecessorAgain(t *testing.T) {
 			want := token.Token{
 				ID: old.ID + 1, Kind: kind, Owner: owner, Name: old.Name, Description: "d", Scopes: old.Scopes,
 				CreatedAt: now, CreatedBy: admin, ExpiresOn: today.AddDays(7), Family: old.ID, Previous: old.ID,
-				Digest: f.parts.Pepper.Digest(next.Bearer),
+				Digest: f.parts.Pepper.Digest(next.Bearer), Generation: f.parts.Pepper.Generation(0),
 			}
 			if !reflect.DeepEqual(next.Token, want) {
 				t.Errorf("successor = %+v, want %+v", next.Token, want)

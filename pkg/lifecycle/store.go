@@ -16,10 +16,10 @@ import (
 // After an error nothing is written.
 type IssueStore interface {
 	// CreateToken writes t as owner's next token and returns it with its id. use is the use of its
-	// idempotency key, or nil. Errors: a child of account.ErrInactive for an inactive owner,
+	// idempotency key, or nil. No token may have a digest of without. Errors: a child of account.ErrInactive for an inactive owner,
 	// fault.ErrTaken for a bearer in use, token.ErrKeyUsed for a key in use, fault.ErrMoved if the
 	// owner's tokens were revoked meanwhile, fault.ErrNotFound for a deleted owner.
-	CreateToken(ctx context.Context, owner account.Account, t token.Token, use *secret.Use, issued audit.Event) (token.Token, error)
+	CreateToken(ctx context.Context, owner account.Account, t token.Token, use *secret.Use, issued audit.Event, without ...secret.Digest) (token.Token, error)
 	// RotateToken revokes old, at old.WorksUntil if set and otherwise at once, and writes next, all
 	// or nothing. Errors are those of CreateToken, token.ErrSuperseded if old already had another
 	// successor, and token.ErrRevoked if it was revoked otherwise.

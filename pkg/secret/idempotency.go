@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -25,6 +26,9 @@ func NewNonce(random io.Reader) (nonce Nonce, err error) {
 type Request struct {
 	// Caller is the digest of the bearer that authenticated the request.
 	Caller Digest
+	// Generation is that of Caller. It decides the key of everything below, so that functions that
+	// have got a new pepper and functions that have not find the same use.
+	Generation Generation
 	// Key is the client's Idempotency-Key.
 	Key string
 	// Body is everything that decides the outcome: route and parameters.
@@ -34,21 +38,25 @@ type Request struct {
 // Handle returns the name under which the use of the key is stored. It reveals nothing about caller
 // or key without the pepper.
 func (p Pepper) Handle(r Request) string {
-	return encode(p.labelled("idempotency handle", []byte(r.Caller.Key()), []byte(r.Key)))
+	return encode(p.labelled(p.at(r.Generation), "idempotency handle", []byte(r.Caller.Key()), []byte(r.Key)))
 }
 
 // Fingerprint returns a value that differs for different bodies.
 func (p Pepper) Fingerprint(r Request) string {
-	return encode(p.labelled("idempotency body", []byte(r.Caller.Key()), []byte(r.Key), r.Body))
+	return encode(p.labelled(p.at(r.Generation), "idempotency body", []byte(r.Caller.Key()), []byte(r.Key), r.Body))
 }
 
 // Derive returns the bearer of a request and nonce, always the same for the same arguments. Its 160
 // secret bits are HMAC output, which nobody can compute without the pepper. Errors are those of
 // New.
 func (p Pepper) Derive(r Request, nonce Nonce, prefix string, owner int64) (Bearer, error) {
-	seed := p.labelled("idempotency secret", []byte(r.Caller.Key()), []byte(r.Key), r.Body, nonce[:])
+	seed := p.labelled(p.at(r.Generation), "idempotency secret", []byte(r.Caller.Key()), []byte(r.Key), r.Body, nonce[:])
 	return New(prefix, owner, bytes.NewReader(seed))
 }
+
+// at returns the place of a generation. One that left the pepper has no tokens that could present a
+// key, so its place does not matter.
+func (p Pepper) at(g Generation) int { return max(0, slices.Index(p.names[:p.count], g)) }
 
 func encode(sum []byte) string { return base64.RawURLEncoding.EncodeToString(sum) }
 

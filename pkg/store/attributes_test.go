@@ -109,7 +109,7 @@ func TestDamagedRecords(t *testing.T) {
 		pk, sk := recordKey(tok.Digest)
 		damage(t, f, name, pk, sk, toleratedInRecord, func(t *testing.T, tolerated bool) {
 			for _, hint := range []account.ID{0, owner.ID} {
-				got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+				got, acct, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, hint, nil)
 				wantRefused(t, f, err, got, tok, tolerated)
 				if !tolerated {
 					wantEqual(t, "owner", acct, account.Account{})
@@ -153,7 +153,7 @@ func TestDamagedProfiles(t *testing.T) {
 	tok := f.AddToken(t, owner)
 	damage(t, f, "profile", "USER#1", "PROFILE", toleratedInProfile, func(t *testing.T, tolerated bool) {
 		for _, hint := range []account.ID{0, owner.ID} {
-			got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			got, acct, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, hint, nil)
 			if tolerated {
 				wantErr(t, f, err, nil)
 				if acct.ID != owner.ID || acct.Usable() == nil && acct.State != account.Active {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"latchkey/pkg/account"
@@ -12,7 +13,8 @@ import (
 	"latchkey/pkg/token"
 )
 
-// Check returns a token's record and its owner's profile. With a hint it reads both in one request.
+// Check returns a token's record and its owner's profile. The digests are those of one bearer. With
+// a hint it reads everything in one request.
 // The record decides whose profile counts: if the hint is missing or wrong, it then reads the right
 // profile.
 //
@@ -20,8 +22,11 @@ import (
 // latency (see `make bench`).
 //
 // The settings, on request, are a third item of the same request.
-func (t *Reader) Check(ctx context.Context, digest secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error) {
-	keys := append(make([]key, 0, 3), tokenKey(digest))
+func (t *Reader) Check(ctx context.Context, digests []secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error) {
+	keys := make([]key, 0, secret.MaxGenerations+2)
+	for _, digest := range digests {
+		keys = append(keys, tokenKey(digest))
+	}
 	if hint != 0 {
 		keys = append(keys, profileKey(hint))
 	}
@@ -43,6 +48,9 @@ func (t *Reader) Check(ctx context.Context, digest secret.Digest, hint account.I
 		for _, it := range items {
 			r := attributes{item: it}
 			switch pk := r.text("pk"); {
+			case strings.HasPrefix(pk, tokenPrefix) && record != nil:
+				// One of them may be revoked, and nothing says which of them is meant.
+				return token.Token{}, account.Account{}, fmt.Errorf("%w: one bearer has two records", fault.ErrCorrupt)
 			case strings.HasPrefix(pk, tokenPrefix):
 				record = it
 			case pk == settingsPartition:

@@ -32,7 +32,7 @@ func TestCheckRequests(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			proxy.Reset()
-			got, acct, err := through.Check(t.Context(), tok.Digest, c.hint, nil)
+			got, acct, err := through.Check(t.Context(), []secret.Digest{tok.Digest}, c.hint, nil)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "requests", proxy.Counts(), c.counts)
 			wantEqual(t, "token", got, tok)
@@ -49,7 +49,7 @@ func TestCheck(t *testing.T) {
 	t.Run("a digest without a record is not found, with a hint and without", func(t *testing.T) {
 		nobody := f.Candidate(t, owner).Digest
 		for _, hint := range []account.ID{0, owner.ID} {
-			_, _, err := f.Store.Check(t.Context(), nobody, hint, nil)
+			_, _, err := f.Store.Check(t.Context(), []secret.Digest{nobody}, hint, nil)
 			wantErr(t, f, err, fault.ErrNotFound)
 		}
 	})
@@ -60,7 +60,7 @@ func TestCheck(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(tok), storetest.Event), nil)
 		for _, hint := range []account.ID{0, owner.ID} {
-			got, _, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			got, _, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, hint, nil)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "token", got, storetest.Revoked(tok))
 		}
@@ -71,7 +71,7 @@ func TestCheck(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		set(t, f, owner.ID, account.Active, account.Blocked)
 		for _, hint := range []account.ID{0, owner.ID} {
-			_, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			_, acct, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, hint, nil)
 			wantErr(t, f, err, nil)
 			wantErr(t, f, acct.Usable(), account.ErrBlocked)
 		}
@@ -82,7 +82,7 @@ func TestCheck(t *testing.T) {
 		tok := f.AddToken(t, owner)
 		wantErr(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, storetest.Event), nil)
 		for _, hint := range []account.ID{0, owner.ID} {
-			got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			got, acct, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, hint, nil)
 			wantErr(t, f, err, nil)
 			if !got.RevokedIn(storetest.Now, acct.TokensValidFrom) {
 				t.Error("the token is not revoked")
@@ -95,16 +95,29 @@ func TestCheck(t *testing.T) {
 		tok := f.AddToken(t, gone)
 		f.Drop(t, "USER#"+gone.ID.String(), "PROFILE")
 		for _, hint := range []account.ID{0, gone.ID, owner.ID} {
-			got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			got, acct, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, hint, nil)
 			wantErr(t, f, err, fault.ErrNotFound)
 			wantEqual(t, "token", got, tok)
 			wantEqual(t, "owner", acct, account.Account{})
 		}
 	})
 
+	t.Run("the record of any generation is found, and two records decide nothing", func(t *testing.T) {
+		tok, other, nobody := f.AddToken(t, owner), f.AddToken(t, owner), f.Candidate(t, owner).Digest
+		for _, hint := range []account.ID{0, owner.ID} {
+			for _, digests := range [][]secret.Digest{{tok.Digest, nobody}, {nobody, tok.Digest}} {
+				got, _, err := f.Store.Check(t.Context(), digests, hint, nil)
+				wantErr(t, f, err, nil)
+				wantEqual(t, "token", got, tok)
+			}
+			_, _, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest, other.Digest}, hint, nil)
+			wantErr(t, f, err, fault.ErrCorrupt)
+		}
+	})
+
 	t.Run("a digest is matched in its exact case", func(t *testing.T) {
 		tok := f.AddToken(t, owner)
-		_, _, err := f.Store.Check(t.Context(), secret.DigestFromKey(swapCase(tok.Digest.Key())), owner.ID, nil)
+		_, _, err := f.Store.Check(t.Context(), []secret.Digest{secret.DigestFromKey(swapCase(tok.Digest.Key()))}, owner.ID, nil)
 		wantErr(t, f, err, fault.ErrNotFound)
 	})
 }

@@ -14,8 +14,9 @@ import (
 )
 
 // CreateToken makes a token. It writes record, pointer, the owner's next number and the use of the
-// idempotency key together.
-func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok token.Token, use *secret.Use, issued audit.Event) (token.Token, error) {
+// idempotency key together, and requires that no token has a digest of without: those of a chosen
+// value under other generations of the pepper.
+func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok token.Token, use *secret.Use, issued audit.Event, without ...secret.Digest) (token.Token, error) {
 	if err := checkEvents(issued); err != nil {
 		return token.Token{}, err
 	}
@@ -28,6 +29,9 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 			t.bumpNumber(owner),
 			t.put(t.tokenItem(tok), absent, nil),
 			t.put(pointerItem(tok), absent, nil),
+		}
+		for _, digest := range without {
+			items = append(items, t.lacks(tokenKey(digest)))
 		}
 		if use != nil {
 			items = append(items, t.putUse(*use))
@@ -43,6 +47,11 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 		if owner, err = afterRefusal(reasons, owner); err != nil {
 			return token.Token{}, err
 		}
+		for n := range without {
+			if failed(reasons, withoutPosition+n) {
+				return token.Token{}, fault.ErrTaken
+			}
+		}
 		if use != nil && failed(reasons, len(items)-1) {
 			return token.Token{}, token.ErrKeyUsed
 		}
@@ -56,6 +65,8 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 const (
 	ownerPosition  = 0
 	recordPosition = 1
+	// withoutPosition is that of the first digest that must not exist, in CreateToken.
+	withoutPosition = 3
 )
 
 func numbered(tok token.Token, owner account.Account) (token.Token, error) {

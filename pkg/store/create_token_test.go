@@ -8,6 +8,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -200,6 +201,18 @@ func TestCreateTokenRefusals(t *testing.T) {
 		tok.Digest = theirs.Digest
 		_, err := f.Store.CreateToken(t.Context(), owner, tok, nil, storetest.Event)
 		wantErr(t, f, err, fault.ErrTaken)
+	})
+
+	t.Run("a value is taken by its digest under another generation", func(t *testing.T) {
+		owner := f.AddAccount(t)
+		first := f.AddToken(t, owner)
+		nobody := f.Candidate(t, owner).Digest
+		for _, without := range [][]secret.Digest{{first.Digest}, {nobody, first.Digest}} {
+			_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), nil, storetest.Event, without...)
+			wantErr(t, f, err, fault.ErrTaken)
+		}
+		_, err := f.Store.CreateToken(t.Context(), f.Fresh(t, owner), f.Candidate(t, owner), nil, storetest.Event, nobody)
+		wantErr(t, f, err, nil)
 	})
 
 	t.Run("an owner's own value is taken when the wanted token differs from the stored one", func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -34,7 +35,7 @@ func TestDeleteAccount(t *testing.T) {
 			t.Errorf("%d of %d, want %d of %d", after, still, before-1, last)
 		}
 		// The record stays, and says whose it was.
-		got, acct, err := f.Store.Check(t.Context(), tok.Digest, u.ID, nil)
+		got, acct, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, u.ID, nil)
 		wantErr(t, f, err, fault.ErrNotFound)
 		wantEqual(t, "token", got, tok)
 		wantEqual(t, "owner", acct, account.Account{})
@@ -241,7 +242,7 @@ func TestUpdateAccount(t *testing.T) {
 		wantErr(t, f, err, nil)
 		tok := f.AddToken(t, u)
 		for _, hint := range []account.ID{0, u.ID} {
-			_, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			_, acct, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, hint, nil)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "note", acct.Note, "")
 			wantEqual(t, "noted", acct.Noted, true)

@@ -9,6 +9,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -93,7 +94,7 @@ func TestMarkUsed(t *testing.T) {
 		f.Set(t, pk, sk, "last_used_at", storetest.N("1773907200"))
 		f.Set(t, pk, sk, "last_used_ips", &types.AttributeValueMemberL{Value: []types.AttributeValue{storetest.S("192.0.2.1")}})
 		for _, hint := range []account.ID{0, owner.ID} {
-			_, _, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+			_, _, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, hint, nil)
 			wantErr(t, f, err, fault.ErrCorrupt)
 		}
 		f.Drop(t, pk, sk)

@@ -8,6 +8,7 @@ import (
 
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
 )
@@ -43,7 +44,7 @@ func TestNetworksAreStored(t *testing.T) {
 			next.Networks = tok.Networks
 			next, err = f.Store.RotateToken(t.Context(), f.Fresh(t, owner), tok, next, nil, storetest.Event)
 			wantErr(t, f, err, nil)
-			got, _, err = f.Store.Check(t.Context(), next.Digest, owner.ID, nil)
+			got, _, err = f.Store.Check(t.Context(), []secret.Digest{next.Digest}, owner.ID, nil)
 			wantErr(t, f, err, nil)
 			wantEqual(t, "successor", got, next)
 		})
@@ -83,7 +84,7 @@ func TestNetworksAreStored(t *testing.T) {
 			tok := f.AddToken(t, owner, restricted(t, "10.0.0.0/8"))
 			pk, sk := recordKey(tok.Digest)
 			f.Set(t, pk, sk, "allowed_cidrs", value)
-			_, _, err := f.Store.Check(t.Context(), tok.Digest, owner.ID, nil)
+			_, _, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, owner.ID, nil)
 			wantErr(t, f, err, fault.ErrCorrupt)
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/token"
@@ -204,7 +205,7 @@ func TestOverlapOfABot(t *testing.T) {
 		proj, old, next := rotated(t)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(next), storetest.Event), nil)
 		wantNoBot(t, f, proj, next)
-		_, _, err := f.Store.Check(t.Context(), old.Digest, old.Owner, nil)
+		_, _, err := f.Store.Check(t.Context(), []secret.Digest{old.Digest}, old.Owner, nil)
 		wantErr(t, f, err, fault.ErrNotFound)
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), storetest.Revoked(old), storetest.Event), nil)
 	})

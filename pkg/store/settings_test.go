@@ -220,17 +220,17 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 				wantErr(t, damaged, err, fault.ErrCorrupt)
 				_, _, err = damaged.Store.LifetimeRun(t.Context())
 				wantErr(t, damaged, err, fault.ErrCorrupt)
-				_, _, err = damaged.Store.Check(t.Context(), secret.DigestFromKey("nothing"), 0, new(settings.Settings))
+				_, _, err = damaged.Store.Check(t.Context(), []secret.Digest{secret.DigestFromKey("nothing")}, 0, new(settings.Settings))
 				wantErr(t, damaged, err, fault.ErrCorrupt)
 			})
 		}
 	}
 	t.Run("a check that keeps to earlier settings does without", func(t *testing.T) {
 		f.Set(t, "SETTINGS", "APPLICATION", "expiry_ignored", storetest.S("true"))
-		_, _, err := f.Store.Check(t.Context(), tok.Digest, owner.ID, nil)
+		_, _, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, owner.ID, nil)
 		wantErr(t, f, err, nil)
 		p := settings.Settings{}
-		_, _, err = f.Store.Check(t.Context(), tok.Digest, owner.ID, &p)
+		_, _, err = f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, owner.ID, &p)
 		wantErr(t, f, err, fault.ErrCorrupt)
 		wantEqual(t, "settings that came with the error", p, settings.Settings{})
 	})

@@ -41,7 +41,7 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 	made(t, f, projectOf(owner, "own"), 0)
 	check := func(hint account.ID) func(context.Context, *store.Table) (any, error) {
 		return func(ctx context.Context, s *store.Table) (any, error) {
-			got, acct, err := s.Check(ctx, tok.Digest, hint, nil)
+			got, acct, err := s.Check(ctx, []secret.Digest{tok.Digest}, hint, nil)
 			return struct {
 				token token.Token
 				acct  account.Account
@@ -235,7 +235,7 @@ func TestPatience(t *testing.T) {
 		t.Parallel()
 		proxy := storetest.NewProxy(t, storetest.Endpoint(t))
 		proxy.Fail(storetest.First("BatchGetItem", storetest.HangAfter, storetest.HangBefore))
-		got, _, err := f.Through(proxy.Client(proxy.Impatient)).Check(t.Context(), tok.Digest, owner.ID, nil)
+		got, _, err := f.Through(proxy.Client(proxy.Impatient)).Check(t.Context(), []secret.Digest{tok.Digest}, owner.ID, nil)
 		wantErr(t, f, err, nil)
 		wantEqual(t, "token", got, tok)
 	})
@@ -243,7 +243,7 @@ func TestPatience(t *testing.T) {
 	t.Run("a check gives up after three attempts", func(t *testing.T) {
 		t.Parallel()
 		proxy.Fail(storetest.Always(storetest.HangBefore))
-		_, _, err := f.Through(proxy.Client(storetest.AsDeployed)).Check(t.Context(), tok.Digest, owner.ID, nil)
+		_, _, err := f.Through(proxy.Client(storetest.AsDeployed)).Check(t.Context(), []secret.Digest{tok.Digest}, owner.ID, nil)
 		wantErr(t, f, err, fault.ErrUnavailable)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v does not say that time ran out", err)
@@ -282,7 +282,7 @@ func TestEveryReadIsConsistent(t *testing.T) {
 	}
 	proxy.Fail(storetest.First("BatchGetItem", storetest.LeaveUnread(1)))
 	owner := f.AddAccount(t)
-	_, _, err := through.Check(t.Context(), f.AddToken(t, owner).Digest, owner.ID, nil)
+	_, _, err := through.Check(t.Context(), []secret.Digest{f.AddToken(t, owner).Digest}, owner.ID, nil)
 	wantErr(t, f, err, nil)
 
 	for _, r := range proxy.Requests() {

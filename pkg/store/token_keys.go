@@ -80,6 +80,9 @@ func (t *Table) tokenItem(tok token.Token) item {
 	if tok.Description != "" {
 		it["description"] = text(tok.Description)
 	}
+	if tok.Generation != "" {
+		it["pepper"] = text(string(tok.Generation))
+	}
 	if tok.Previous != 0 {
 		it["previous"] = number(int64(tok.Previous))
 	}
@@ -121,6 +124,7 @@ func readToken(it item) (token.Token, error) {
 		Project:       project.ID(r.optionalNumber("resource")),
 		Level:         project.Level(r.optionalNumber("level")),
 		Digest:        secret.DigestFromKey(strings.TrimPrefix(pk, tokenPrefix)),
+		Generation:    secret.Generation(r.optionalText("pepper")),
 	}
 	tok.Owner = tok.ID.Owner()
 	names := r.texts("scopes")

@@ -94,6 +94,8 @@ type Token struct {
 	// Networks are where the token may be used; an empty list means everywhere.
 	Networks Networks
 	Digest   secret.Digest
+	// Generation is that of the pepper that made Digest. In a stored record it may be "".
+	Generation secret.Generation
 }
 
 // EffectiveScopes returns the scopes of the token that count while owner is as given: those that

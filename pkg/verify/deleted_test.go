@@ -28,7 +28,7 @@ func TestTokenOfADeletedOwner(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t)
 			f.clock.Set(test.at)
-			f.store.check = func(context.Context, secret.Digest, account.ID) (token.Token, account.Account, error) {
+			f.store.check = func(context.Context, []secret.Digest, account.ID) (token.Token, account.Account, error) {
 				return f.token, account.Account{}, fault.ErrNotFound
 			}
 			p, err := f.Verify(t.Context(), f.bearer, netip.Addr{})

@@ -87,7 +87,7 @@ func TestExpiryThatIsNotEnforced(t *testing.T) {
 	}
 }
 
-func undecided(context.Context, secret.Digest, account.ID) (token.Token, account.Account, error) {
+func undecided(context.Context, []secret.Digest, account.ID) (token.Token, account.Account, error) {
 	return token.Token{}, account.Account{}, fault.ErrUnavailable
 }
 

@@ -38,7 +38,7 @@ type Store interface {
 	// same time, or 0. Unless set is nil, Check stores the settings there, from the same request,
 	// even if there is no record. A missing record is fault.ErrNotFound. If the owner was deleted,
 	// Check returns the record with fault.ErrNotFound. A second call is safe.
-	Check(ctx context.Context, digest secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error)
+	Check(ctx context.Context, digests []secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error)
 	// MarkUsed sets the record's last use to at, and its addresses to from, unless from is empty.
 	// If the last use is later than before, it changes nothing and returns nil.
 	MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time, from []netip.Addr) error
@@ -154,7 +154,7 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 		return principal.Principal{}, errMalformed
 	}
 	hint, _ := bearer.OwnerHint()
-	digest := v.parts.Pepper.Digest(bearer)
+	digests := v.parts.Pepper.Digests(bearer)
 
 	now := v.parts.Clock.Now()
 	set, old := v.parts.Kept.get(now)
@@ -162,13 +162,13 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 	if old {
 		fresh = new(settings.Settings)
 	}
-	t, acct, err := v.parts.Store.Check(ctx, digest, account.ID(hint), fresh)
+	t, acct, err := v.parts.Store.Check(ctx, digests, account.ID(hint), fresh)
 	if fresh != nil && (err == nil || errors.Is(err, fault.ErrNotFound)) {
 		set = *fresh
 		v.parts.Kept.set(set, now)
 	}
 	switch {
-	case errors.Is(err, fault.ErrNotFound) && t.ID != 0 && t.Digest == digest:
+	case errors.Is(err, fault.ErrNotFound) && t.ID != 0 && slices.Contains(digests, t.Digest):
 		// A deleted owner's tokens are invalid.
 		acct = account.Gone(t.Owner)
 	case errors.Is(err, fault.ErrNotFound):
@@ -176,9 +176,11 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 	case err != nil:
 		return principal.Principal{}, fmt.Errorf("check bearer: %w", err)
 	}
-	if t.Digest != digest || t.Owner != acct.ID {
+	n := slices.Index(digests, t.Digest)
+	if n < 0 || t.Owner != acct.ID {
 		return principal.Principal{}, fmt.Errorf("check bearer: %w: record of another bearer or owner", fault.ErrCorrupt)
 	}
+	t.Generation = v.parts.Pepper.Generation(n)
 
 	switch t.StateAt(now, acct.TokensValidFrom, set) {
 	case token.Active:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -42,7 +43,7 @@ type mark struct {
 
 // fakeStore answers like the table and counts what it is asked.
 type fakeStore struct {
-	check    func(context.Context, secret.Digest, account.ID) (token.Token, account.Account, error)
+	check    func(context.Context, []secret.Digest, account.ID) (token.Token, account.Account, error)
 	markUsed func(context.Context) error
 	checks   int
 	hints    []account.ID
@@ -51,14 +52,14 @@ type fakeStore struct {
 	reads    int // how often it was asked for the settings
 }
 
-func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error) {
+func (f *fakeStore) Check(ctx context.Context, digests []secret.Digest, hint account.ID, set *settings.Settings) (token.Token, account.Account, error) {
 	f.checks++
 	if set != nil {
 		f.reads++
 		*set = f.settings
 	}
 	f.hints = append(f.hints, hint)
-	return f.check(ctx, digest, hint)
+	return f.check(ctx, digests, hint)
 }
 
 func (f *fakeStore) MarkUsed(ctx context.Context, _ secret.Digest, at, before time.Time, from []netip.Addr) error {
@@ -103,11 +104,11 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{clock: clock.NewFake(noon), bearer: bearer.Reveal()}
 	f.token = token.Token{
 		ID: token.ID(int64(owner)<<22 + 7), Kind: token.Personal, Owner: owner, Name: "nightly-export",
-		ExpiresOn: clock.DayOf(midnight), Digest: pepper.Digest(bearer),
+		ExpiresOn: clock.DayOf(midnight), Digest: pepper.Digest(bearer), Generation: pepper.Generation(0),
 	}
 	f.acct = account.Account{ID: owner, Username: "owner", State: account.Active}
-	f.store = &fakeStore{settings: settings.Settings{LastUsedInterval: interval}, check: func(_ context.Context, digest secret.Digest, _ account.ID) (token.Token, account.Account, error) {
-		if digest != f.token.Digest {
+	f.store = &fakeStore{settings: settings.Settings{LastUsedInterval: interval}, check: func(_ context.Context, digests []secret.Digest, _ account.ID) (token.Token, account.Account, error) {
+		if !slices.Contains(digests, f.token.Digest) {
 			return token.Token{}, account.Account{}, fault.ErrNotFound
 		}
 		return f.token, f.acct, nil
@@ -268,7 +269,7 @@ func checkText(t *testing.T, f *fixture, err error) {
 func TestWhatCannotBeDecidedIsRefused(t *testing.T) {
 	answer := func(tok func(token.Token) token.Token, acct func(account.Account) account.Account, err error) func(*fixture) {
 		return func(f *fixture) {
-			f.store.check = func(context.Context, secret.Digest, account.ID) (token.Token, account.Account, error) {
+			f.store.check = func(context.Context, []secret.Digest, account.ID) (token.Token, account.Account, error) {
 				return tok(f.token), acct(f.acct), err
 			}
 		}

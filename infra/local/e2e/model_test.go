@@ -79,6 +79,7 @@ type machine struct {
 	*rapid.T
 	t      *testing.T // for what has to go well
 	world  *localtest.World
+	places []string // addresses of differently updated functions, among which every request chooses
 	line   *line
 	owners []*modelOwner
 	uses   map[string]modelUse // by who asked and the key
@@ -284,7 +285,8 @@ func (m *machine) lastID(owner *modelOwner) (last int64) {
 }
 
 func (m *machine) send(bearer, method, path, key, body string) localtest.Reply {
-	request, err := http.NewRequestWithContext(m.t.Context(), method, m.world.URL+path, strings.NewReader(body))
+	at := rapid.SampledFrom(m.places).Draw(m.T, "place")
+	request, err := http.NewRequestWithContext(m.t.Context(), method, at+path, strings.NewReader(body))
 	if err != nil {
 		m.Fatal(err)
 	}
@@ -554,7 +556,7 @@ func (m *machine) compareAnswer(t *modelToken) {
 }
 
 // Issue, rotation with and without overlap, by id and by itself, revocation of one and of all, blocks,
-// days that come, retries under a key, and an engine that dies: whatever comes after whatever, the
+// days that come, retries under a key, a pepper that changes, and an engine that dies: whatever comes after whatever, the
 // product is where a model of a few lines says. If this fails, a token works that was taken for ended,
 // or one has ended that its owner relies on.
 func TestProductAgainstModel(t *testing.T) {
@@ -564,11 +566,12 @@ func TestProductAgainstModel(t *testing.T) {
 	w := localtest.Start(t, localtest.Options{Client: func(options ...func(*dynamodb.Options)) *dynamodb.Client {
 		return through(append(options, hasty, func(o *dynamodb.Options) { o.HTTPClient = lineClient{o.HTTPClient, l} })...)
 	}})
+	first, second := w.Beside(t, peppers(t, localtest.Pepper, newPepper)), w.Beside(t, peppers(t, newPepper, localtest.Pepper))
 	var runs, steps int
 	t.Cleanup(func() { t.Logf("%d runs, %d steps", runs, steps) })
 	rapid.Check(t, func(r *rapid.T) {
 		w.Clock.Set(localtest.Now)
-		m := &machine{T: r, t: t, world: w, line: l, uses: map[string]modelUse{}}
+		m := &machine{T: r, t: t, world: second, places: []string{first.URL, second.URL}, line: l, uses: map[string]modelUse{}}
 		runs++
 		for _, name := range []string{"ada", "bob"} {
 			a := newAccount(t, w, fmt.Sprintf("%s-%d", name, runs))

@@ -52,6 +52,9 @@ var Now = time.Date(2026, 3, 19, 8, 0, 0, 0, time.UTC)
 // AdminBearer is the first administrator's bearer. It is chosen, so that samples can name it.
 const AdminBearer = "token-string-here123"
 
+// Pepper is a World's key for digests.
+const Pepper = "pepperpepperpepperpepperpepperpepperpepperpepper"
+
 // Signature is an Authorization for the Invoke API.
 const Signature = "AWS4-HMAC-SHA256 local"
 
@@ -78,6 +81,8 @@ type World struct {
 	Plans *cloud.Plans
 	// Queues hold the messages that Latchkey has sent. Deliver them with RunQueues.
 	Queues *cloud.Queues
+
+	product local.Product
 }
 
 var onDynamoDBLocal = flag.Bool("dynamodb-local", false, "keep the tables of worlds in DynamoDB Local, not in the embedded engine")
@@ -168,7 +173,7 @@ func Start(tb testing.TB, o Options) *World {
 		o.Mail = w.Mailbox.Client
 	}
 	product := local.Product{
-		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Plans: w.Plans, Queues: w.Queues, Concurrency: o.Concurrency, Pepper: strings.Repeat("pepper", 8),
+		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Plans: w.Plans, Queues: w.Queues, Concurrency: o.Concurrency, Pepper: Pepper,
 		Clock: w.Clock, Random: o.Random,
 		Log: func(function string) *slog.Logger { return telemetry.NewLogger(w.Logs, function) },
 	}
@@ -183,6 +188,7 @@ func Start(tb testing.TB, o Options) *World {
 	check(tb, err)
 	w.Cloud, err = product.Run(tb.Context(), listener, slog.New(slog.NewJSONHandler(w.Logs, nil)))
 	check(tb, err)
+	w.product = product
 	tb.Cleanup(func() {
 		check(tb, w.Cloud.Close())
 		_, _ = w.Engine.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &w.Table})
@@ -195,6 +201,23 @@ func Start(tb testing.TB, o Options) *World {
 		begun.CompareAndSwap(nil, embedded.Clone())
 	}
 	return w
+}
+
+// Beside starts the functions of w once more, with another pepper and on the same table. Between two
+// deployments, functions that were updated answer beside functions that were not.
+func (w *World) Beside(tb testing.TB, pepper string) *World {
+	tb.Helper()
+	other := *w
+	other.product.Pepper = pepper
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	check(tb, err)
+	other.URL = "http://" + listener.Addr().String()
+	other.Functions, err = other.product.Functions()
+	check(tb, err)
+	other.Cloud, err = other.product.Run(tb.Context(), listener, slog.New(slog.NewJSONHandler(w.Logs, nil)))
+	check(tb, err)
+	tb.Cleanup(func() { check(tb, other.Cloud.Close()) })
+	return &other
 }
 
 var templates sync.Map // by parameters; nobody changes one

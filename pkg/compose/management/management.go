@@ -30,7 +30,7 @@ func Revoke(d compose.Deployment) lambda.Handler {
 // Tokens returns the handler of functions/tokens.
 func Tokens(d compose.Deployment) lambda.Handler {
 	table := &d.Table().Reader
-	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), tokens.Lister(d, table), Finder(d, table)), gitlabapi.TokensConsole(tokens.Examiner(d, table)))
+	return gitlabapi.Lambda(gitlabapi.Tokens(API(d), tokens.Lister(d, table), Finder(d, table)), gitlabapi.TokensConsole(tokens.Examiner(d, table), tokens.Census(d, table)))
 }
 
 // Directory returns the handler of functions/directory.

@@ -1,5 +1,5 @@
 // Package tokens builds the use cases of tokens for the functions of the API and for the page. Start
-// with Issuer, Revoker, Lister and Examiner.
+// with Issuer, Revoker, Lister, Examiner and Census.
 package tokens
 
 import (
@@ -38,4 +38,9 @@ func Lister(d compose.Deployment, table *store.Reader) *lifecycle.Lister {
 // Examiner returns the use case that explains what a token opens.
 func Examiner(d compose.Deployment, table *store.Reader) *lifecycle.Examiner {
 	return compose.Must(lifecycle.NewExaminer(lifecycle.ExaminerParts{Reader: table, Settings: table, Scopes: d.Config.Scopes, Clock: d.Clock}))
+}
+
+// Census returns the use case that counts tokens by the generation of their pepper.
+func Census(d compose.Deployment, table *store.Reader) *lifecycle.Census {
+	return compose.Must(lifecycle.NewCensus(lifecycle.CensusParts{Store: table, Settings: table, Clock: d.Clock}))
 }

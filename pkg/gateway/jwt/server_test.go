@@ -118,11 +118,11 @@ func (w *world) token(name string) *token.Token {
 	panic("no token " + name)
 }
 
-func (w *world) Check(_ context.Context, digest secret.Digest, _ account.ID, set *settings.Settings) (token.Token, account.Account, error) {
+func (w *world) Check(_ context.Context, digests []secret.Digest, _ account.ID, set *settings.Settings) (token.Token, account.Account, error) {
 	if set != nil {
 		*set = w.set
 	}
-	record, found := w.tokens[digest]
+	record, found := w.tokens[digests[0]]
 	if w.err != nil || !found {
 		return token.Token{}, account.Account{}, errOr(w.err, fault.ErrNotFound)
 	}

@@ -15,6 +15,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
@@ -64,7 +65,7 @@ func readsWhatWasWritten(t *testing.T, f *Fixture) {
 	owner := f.AddAccount(t)
 	tok := f.AddToken(t, owner, func(tok *token.Token) { tok.Name = "bâtiment 建物 \x01\"'" })
 	for _, hint := range []account.ID{0, owner.ID, owner.ID + 1} {
-		got, acct, err := f.Store.Check(t.Context(), tok.Digest, hint, nil)
+		got, acct, err := f.Store.Check(t.Context(), []secret.Digest{tok.Digest}, hint, nil)
 		want(t, f, err, nil)
 		same(t, "checked token", got, tok)
 		same(t, "checked owner", acct.ID, owner.ID)
@@ -89,7 +90,7 @@ func tellsAbsence(t *testing.T, f *Fixture) {
 	stranger := f.Candidate(t, owner)
 	ctx := t.Context()
 	for name, err := range map[string]error{
-		"check":   second(f.Store.Check(ctx, stranger.Digest, owner.ID, nil)),
+		"check":   second(f.Store.Check(ctx, []secret.Digest{stranger.Digest}, owner.ID, nil)),
 		"digest":  last(f.Store.TokenByDigest(ctx, stranger.Digest)),
 		"id":      last(f.Store.Token(ctx, token.ID(owner.ID<<22+1))),
 		"newest":  last(f.Store.Newest(ctx, token.ID(owner.ID<<22+1))),
@@ -161,11 +162,11 @@ func revokesAtOnce(t *testing.T, f *Fixture) {
 	later := Revoked(first)
 	later.RevokedAt = later.RevokedAt.Add(time.Hour)
 	want(t, f, f.Store.RevokeToken(t.Context(), later, Event), nil)
-	got, _, err := f.Store.Check(t.Context(), first.Digest, owner.ID, nil)
+	got, _, err := f.Store.Check(t.Context(), []secret.Digest{first.Digest}, owner.ID, nil)
 	want(t, f, err, nil)
 	same(t, "revoked token", got, Revoked(first))
 	want(t, f, f.Store.RevokeEverything(t.Context(), owner.ID, Event), nil)
-	got, acct, err := f.Store.Check(t.Context(), second.Digest, owner.ID, nil)
+	got, acct, err := f.Store.Check(t.Context(), []secret.Digest{second.Digest}, owner.ID, nil)
 	want(t, f, err, nil)
 	if !got.RevokedIn(Now, acct.TokensValidFrom) {
 		t.Error("a token is good after everything was revoked")
