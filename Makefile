@@ -122,6 +122,7 @@ explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api 
 golden: tools ## rewrite the golden files and computed tables; review the diff like code
 	UPDATE_GOLDEN=1 go test -count=1 $$(find ./pkg ./functions ./infra -path '*/testdata/golden' -type d | sed 's|/testdata/golden$$||')
 	UPDATE_GOLDEN=1 go test -count=1 ./infra/local/docstest -run TestCosts
+	UPDATE_GOLDEN=1 go test -count=1 ./infra/cloud -run TestPermissions
 
 .PHONY: screenshots
 screenshots: needs-acceptance tools $(BROWSER)/.installed ## make the images of docs/images again; look at them
