@@ -113,3 +113,44 @@ func permissionTable(t *Template) string {
 	}
 	return text.String()
 }
+
+// Breaks if a deployment could start that loses tokens or that nobody can reach.
+func TestParametersThatExcludeEachOther(t *testing.T) {
+	t.Parallel()
+	const secret = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:pepper"
+	for name, test := range map[string]struct {
+		parameters map[string]string
+		refused    bool
+	}{
+		"a table without its pepper":          {map[string]string{"ExistingTable": "latchkey-old"}, true},
+		"a table with its pepper":             {map[string]string{"ExistingTable": "latchkey-old", "PepperArn": secret}, false},
+		"a domain without a certificate":      {map[string]string{"DomainName": "tokens.example.test"}, true},
+		"no endpoint and no address":          {map[string]string{"ExecuteApiEndpoint": "false"}, true},
+		"no endpoint, and an address":         {map[string]string{"ExecuteApiEndpoint": "false", "PublicUrl": "https://tokens.example.test"}, false},
+		"a topic of the operator, no address": {map[string]string{"AlarmTopicArn": "arn:aws:sns:eu-central-1:000000000000:alarms"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			template, err := ReadTemplate(templateFile(t), test.parameters)
+			if (err != nil) != test.refused {
+				t.Fatal(err)
+			}
+			if err == nil && !slices.Contains(template.Functions["issue"].Deployment, "PEPPER") {
+				t.Error("the pepper is in the template")
+			}
+		})
+	}
+}
+
+// A reservation applies to the functions of its class only.
+func TestReservationsByClass(t *testing.T) {
+	t.Parallel()
+	template, err := ReadTemplate(templateFile(t), map[string]string{"ApiConcurrency": "5", "CheckConcurrency": "7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int{"authorizer": 7, "introspect": 7, "issue": 5, "directory": 5, "leaks": 0, "lifetime": 0} {
+		if got := template.Functions[name].Reserved; got != want {
+			t.Errorf("%s reserves %d, want %d", name, got, want)
+		}
+	}
+}

@@ -17,10 +17,10 @@ const (
 	preflightSeconds = "7200"
 )
 
-// allowOrigin adds the headers of CORS to the reply. The value does not depend on the request, so no cache needs
-// `Vary`.
+// allowOrigin adds the headers of CORS to the reply to a page, as GitLab does. No reply may be kept (no-store), so
+// none needs `Vary`.
 func (c *call) allowOrigin() {
-	if c.api.AllowedOrigin == "" || !strings.HasPrefix(c.r.URL.EscapedPath(), "/api/") {
+	if c.api.AllowedOrigin == "" || c.r.Header.Get("Origin") == "" || !strings.HasPrefix(c.r.URL.EscapedPath(), "/api/") {
 		return
 	}
 	h := c.header()
@@ -36,6 +36,5 @@ func (c *call) allowOrigin() {
 // isPreflight reports whether a browser asks if a page may send a request. It carries no bearer and reaches no
 // route.
 func (c *call) isPreflight() bool {
-	return c.r.Method == http.MethodOptions && c.header().Get("Access-Control-Allow-Origin") != "" &&
-		c.r.Header.Get("Origin") != "" && c.r.Header.Get("Access-Control-Request-Method") != ""
+	return c.r.Method == http.MethodOptions && c.header().Get("Access-Control-Allow-Origin") != "" && c.r.Header.Get("Access-Control-Request-Method") != ""
 }

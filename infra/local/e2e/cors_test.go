@@ -77,3 +77,33 @@ func TestPagesOfOtherSitesMayCallOnlyTheAPI(t *testing.T) {
 		})
 	}
 }
+
+// An operator can name one site, or none. The browser of any other page then keeps the reply to itself.
+func TestOperatorsChooseWhosePagesMayCall(t *testing.T) {
+	t.Parallel()
+	for _, allowed := range []string{"", "https://app.example.test"} {
+		t.Run("AllowedOrigin="+allowed, func(t *testing.T) {
+			t.Parallel()
+			w := localtest.Start(t, localtest.Options{Parameters: map[string]string{"AllowedOrigin": allowed}})
+			for _, method := range []string{http.MethodOptions, http.MethodGet} {
+				request, err := http.NewRequestWithContext(t.Context(), method, w.URL+"/api/v4/user", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				request.Header.Set("Origin", "https://other.example.test")
+				request.Header.Set("Access-Control-Request-Method", http.MethodGet)
+				response, err := http.DefaultTransport.RoundTrip(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				response.Body.Close()
+				if got := strings.Join(response.Header["Access-Control-Allow-Origin"], " "); got != allowed {
+					t.Errorf("%s: %q may call", method, got)
+				}
+				if allowed == "" && method == http.MethodOptions && response.StatusCode != http.StatusMethodNotAllowed {
+					t.Errorf("a preflight is answered %d", response.StatusCode)
+				}
+			}
+		})
+	}
+}
