@@ -27,6 +27,7 @@ CLIENTS       := $(TOOLS)/clients
 PROXIES       := $(TOOLS)/proxies
 SAM           := $(TOOLS)/sam
 SCHEMATHESIS  := $(TOOLS)/schemathesis
+CHECKOV       := $(TOOLS)/checkov
 CDK           := $(TOOLS)/cdk
 TEST_FLAGS    := -timeout 90m # for a test that never ends, not for a busy machine
 SOAK_FLAGS    := -count=1 -timeout 2h
@@ -71,8 +72,9 @@ race: needs-race tools ## every test, with the race detector, which needs a C co
 # The build tag keeps these out of `make test`: they need browsers and servers, and minutes.
 .PHONY: acceptance
 acceptance: export CRANE := $(CRANE)
+acceptance: export GOLANGCI_LINT := $(GOLANGCI_LINT)
 acceptance: export REGISTRY := $(REGISTRY)
-acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed $(CLIENTS)/.installed $(SAM)/.installed $(SCHEMATHESIS)/.installed $(REGISTRY) $(CRANE) ## every page in a browser and every gateway with the real servers
+acceptance: needs-acceptance tools $(BROWSER)/.installed $(PROXIES)/.installed $(CDK)/.installed $(CLIENTS)/.installed $(SAM)/.installed $(SCHEMATHESIS)/.installed $(CHECKOV)/.installed $(REGISTRY) $(CRANE) $(GOLANGCI_LINT) ## every page in a browser and every gateway with the real servers
 	go test -count=1 $(TEST_FLAGS) -tags acceptance ./infra/acceptance/...
 
 .PHONY: lint
@@ -135,6 +137,7 @@ explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api 
 golden: tools ## rewrite the golden files and computed tables; review the diff like code
 	UPDATE_GOLDEN=1 go test -count=1 $$(find ./pkg ./functions ./infra -path '*/testdata/golden' -type d | sed 's|/testdata/golden$$||')
 	UPDATE_GOLDEN=1 go test -count=1 ./infra/local/docstest -run TestCosts
+	UPDATE_GOLDEN=1 go test -count=1 ./infra/cloud -run TestPermissions
 
 .PHONY: screenshots
 screenshots: needs-acceptance tools $(BROWSER)/.installed ## make the images of docs/images again; look at them
@@ -153,6 +156,7 @@ distclean: clean ## remove the installed tools as well
 
 # The parts of lint
 
+# gosec and staticcheck among them: .golangci.yml has the list, and an acceptance test plants a fault for each.
 .PHONY: lint-go
 lint-go: $(GOLANGCI_LINT)
 	$(GOLANGCI_LINT) run --show-stats=false ./...
@@ -198,7 +202,7 @@ $(VENV)/.installed: infra/tools/requirements.txt | needs-lint
 	$(PIP) --requirement $<
 	touch $@
 
-$(PROXIES)/.installed $(CLIENTS)/.installed $(SAM)/.installed $(SCHEMATHESIS)/.installed: $(TOOLS)/%/.installed: infra/tools/requirements-%.txt | needs-lint
+$(PROXIES)/.installed $(CLIENTS)/.installed $(SAM)/.installed $(SCHEMATHESIS)/.installed $(CHECKOV)/.installed: $(TOOLS)/%/.installed: infra/tools/requirements-%.txt | needs-lint
 	rm -rf $(@D)
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<

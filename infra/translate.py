@@ -2,7 +2,8 @@
 
 The transform normally runs in the cloud, at deployment, so its complaints come late. This runs the
 same library offline. It prints one line per fault, and nothing if there is none. `make lint` fails
-when it does. Needs `pip install aws-sam-translator`.
+when it does. With a folder as the second argument, it writes the results there as JSON, for checkov. Needs
+`pip install aws-sam-translator`.
 """
 
 import json
@@ -51,7 +52,7 @@ def check_code(package: Path, root: Path) -> Iterator[str]:
         yield f"CodeUri: {package} is not build/<function>.zip"
 
 
-def check(path: Path, root: Path, seen: set[Path]) -> Iterator[str]:
+def check(path: Path, root: Path, seen: set[Path], output: Path | None) -> Iterator[str]:
     """Yields the faults of a template and of those that it nests, each template once."""
     if path in seen:
         return
@@ -77,7 +78,7 @@ def check(path: Path, root: Path, seen: set[Path]) -> Iterator[str]:
         elif kind in NESTED:
             nested = properties.get(NESTED[kind])
             if locate(path, nested).is_file():
-                yield from check(locate(path, nested), root, seen)
+                yield from check(locate(path, nested), root, seen, output)
             else:
                 found = [f"{NESTED[kind]}: {nested} is no file"]
         faults += [f"{file}: {name}: {fault}" for fault in found]
@@ -86,9 +87,12 @@ def check(path: Path, root: Path, seen: set[Path]) -> Iterator[str]:
         return
     try:
         # The empty map would hold the ARNs of AWS's managed policies that functions name; none does.
-        Translator({}, Parser()).translate(template, {})
+        translated = Translator({}, Parser()).translate(template, {})
     except InvalidDocumentException as error:
         yield from (f"{file}: {cause.message}" for cause in error.causes)
+        return
+    if output:
+        (output / file.replace("/", "-")).with_suffix(".json").write_text(json.dumps(translated, indent=1), encoding="utf-8")
 
 
 def main() -> int:
@@ -96,7 +100,8 @@ def main() -> int:
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "template.yaml"
     path = path.resolve()
-    faults = list(check(path, path.parent, set()))
+    output = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    faults = list(check(path, path.parent, set(), output))
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0

@@ -40,7 +40,8 @@ func (d door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !d.admits(r.Host):
 		fail(w, http.StatusForbidden, "AccessDeniedException", "this Host is not of this machine")
-	case slices.ContainsFunc(r.Header.Values("Origin"), foreign):
+	// As in AWS, pages of others may call the API: its own replies say to a browser which of them (CORS).
+	case !strings.HasPrefix(r.URL.Path, "/api/") && slices.ContainsFunc(r.Header.Values("Origin"), foreign):
 		fail(w, http.StatusForbidden, "AccessDeniedException", "a web page of another Origin may not call this machine")
 	default:
 		d.next.ServeHTTP(w, r)

@@ -353,7 +353,11 @@ func (s *stack) addFunction(r resource) error {
 			s.Mappings = append(s.Mappings, Mapping{queue, name, event.Properties.BatchSize})
 		}
 	}
-	if reserved, known := s.resolve(&p.Reserved); known {
+	reservation := p.Reserved
+	if reservation.IsZero() {
+		reservation = globals.Reserved
+	}
+	if reserved, known := s.resolve(&reservation); known {
 		if f.Reserved, _ = strconv.Atoi(reserved); f.Reserved < 1 {
 			return fmt.Errorf("%s reserved executions", reserved)
 		}
@@ -457,7 +461,13 @@ func (s *stack) addAPI(r resource) error {
 				return fmt.Errorf("gateway response %s: %w", kind, err)
 			}
 		}
-		s.Responses[kind] = GatewayResponse{status, response.ResponseParameters.Headers, response.ResponseTemplates}
+		headers := map[string]string{}
+		for name, node := range response.ResponseParameters.Headers {
+			if value, known := s.resolve(&node); known { // AWS::NoValue is not
+				headers[name] = value
+			}
+		}
+		s.Responses[kind] = GatewayResponse{status, headers, response.ResponseTemplates}
 	}
 	return nil
 }

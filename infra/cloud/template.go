@@ -217,7 +217,7 @@ type resource struct {
 			StatusCode         string            `yaml:"StatusCode"`
 			ResponseTemplates  map[string]string `yaml:"ResponseTemplates"`
 			ResponseParameters struct {
-				Headers map[string]string `yaml:"Headers"`
+				Headers map[string]yaml.Node `yaml:"Headers"`
 			} `yaml:"ResponseParameters"`
 		} `yaml:"GatewayResponses"`
 	} `yaml:"Properties"`

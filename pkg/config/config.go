@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,9 @@ type Common struct {
 	LeakReports int `env:"LEAK_REPORTS_PER_MINUTE" envDefault:"10"`
 	// ScopesFile is the path of the operator's rules file.
 	ScopesFile string `env:"SCOPES_FILE"`
+	// AllowedOrigin is the origin whose pages may call the API from a browser, * for every one and ""
+	// for none.
+	AllowedOrigin string `env:"ALLOWED_ORIGIN"`
 
 	// Scopes is GitLab's catalog joined with the operator's.
 	Scopes *scope.Catalog `env:"-"`
@@ -246,6 +250,9 @@ func (b *Base) complete() error {
 	return errors.Join(list...)
 }
 
+// origin is what browsers send as Origin: no path and no trailing slash.
+var origin = regexp.MustCompile(`^(\*|https?://[A-Za-z0-9.-]+(:[0-9]+)?)?$`)
+
 func (c *Common) complete() error {
 	list := checklist{c.Base.complete()}
 	list.fault(!secret.ValidPrefix(c.Prefix), "TOKEN_PREFIX is not up to %d letters, digits and any of _+=/@:.-", secret.MaxPrefixLength)
@@ -253,6 +260,7 @@ func (c *Common) complete() error {
 	list.fault(c.WrongBearers < 0, "WRONG_BEARERS_PER_MINUTE is below 0")
 	list.fault(c.Creations < 0, "CREATIONS_PER_MINUTE is below 0")
 	list.fault(c.LeakReports < 0, "LEAK_REPORTS_PER_MINUTE is below 0")
+	list.fault(!origin.MatchString(c.AllowedOrigin), "ALLOWED_ORIGIN is neither * nor an origin such as https://app.example.com")
 	c.Scopes = scope.GitLab()
 	if c.ScopesFile != "" {
 		own, err := readCatalog(c.ScopesFile)

@@ -38,6 +38,9 @@ type API struct {
 	// PublicURL is the address of the API for clients, without /api/v4 and a trailing slash. If it
 	// is empty, links start with the gateway's own URL.
 	PublicURL string
+	// AllowedOrigin is the origin whose pages may call the API from a browser, * for every one and ""
+	// for none.
+	AllowedOrigin string
 	// Count adds one to a metric; see telemetry.Metrics.Count.
 	Count func(metric, code string)
 	// Throttles belong to the instance of the function; see throttle.Unlimited.
@@ -136,11 +139,15 @@ func (api *API) serve(own []route) proxy.Handler {
 // run answers a call. The order of the checks is GitLab's: a bad credential beats
 // a missing right, and a missing right beats a bad parameter.
 func (c *call) run(mux *http.ServeMux, routes map[string]*route, unreadable string) error {
-	if unreadable != "" {
+	err := c.normalise()
+	c.allowOrigin()
+	switch {
+	case unreadable != "":
 		return paramError(unreadable)
-	}
-	if err := c.normalise(); err != nil {
+	case err != nil:
 		return err
+	case c.isPreflight():
+		return c.noContent()
 	}
 	_, pattern := mux.Handler(c.r)
 	if c.route = routes[pattern]; c.route == nil {

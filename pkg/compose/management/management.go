@@ -43,7 +43,7 @@ func API(d compose.Deployment) *gitlabapi.API {
 	table := d.Table()
 	return &gitlabapi.API{
 		Log: d.Log, Verifier: d.Verifier(), Accounts: &table.Reader, Trail: trail.NewNotes(&table.Journal), Clock: d.Clock,
-		PublicURL: d.Config.PublicURL, Count: d.Count, Throttles: d.Throttles(),
+		PublicURL: d.Config.PublicURL, AllowedOrigin: d.Config.AllowedOrigin, Count: d.Count, Throttles: d.Throttles(),
 	}
 }
 
