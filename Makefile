@@ -109,6 +109,10 @@ deploy: build $(SAM)/.installed ## package and deploy to AWS, with the answers o
 administrator: $(SAM)/.installed ## make the first administrator of the deployment; EMAIL=you@example.com, ADMIN (default root)
 	@EMAIL='$(EMAIL)' ADMIN='$(ADMIN)' $(SAM)/bin/python infra/operate.py administrator
 
+.PHONY: pepper
+pepper: $(SAM)/.installed ## one step of a change of the pepper: STEP=add, promote or remove
+	@STEP='$(STEP)' FORCE='$(FORCE)' $(SAM)/bin/python infra/operate.py pepper
+
 .PHONY: smoke
 smoke: needs-build ## prove a deployment from outside; reads URL (https://tokens.example.com) and TOKEN (an administrator's bearer) from the environment
 	@go run ./infra/tools/smoke # in the environment, because others on the machine can read arguments

@@ -1,9 +1,13 @@
-"""Deploys Latchkey, and makes its first administrator: `make deploy`, `make administrator`.
+"""Deploys Latchkey, makes its first administrator, and changes the pepper: `make deploy`, `make administrator`,
+`make pepper`.
 
 Needs aws-sam-cli, which brings boto3. Credentials and region come from where every tool of AWS takes
 them. Answers to what `sam deploy` would ask stand in samconfig.toml.
 """
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import subprocess
@@ -16,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGGING = "ManageApiLogging"
+MAX_GENERATIONS = 3
 
 
 def answers() -> dict:
@@ -78,12 +83,84 @@ def administrator(session: boto3.Session, config: dict) -> int:
     return 0
 
 
+def generations(text: str) -> list[str]:
+    """Returns the generations of a pepper, as pkg/secret reads them: a JSON list, or one key."""
+    return json.loads(text) if text.lstrip().startswith("[") else [text]
+
+
+def name_of(key: str) -> str:
+    """Returns the public name of a generation, as pkg/secret derives it and records carry it."""
+    return base64.urlsafe_b64encode(hmac.new(key.encode(), b"\0generation", hashlib.sha256).digest()[:6]).decode()
+
+
+def count(session: boto3.Session, function: str) -> dict[str, int]:
+    """Returns how many tokens work, by the name of their generation; "" is from before there were names."""
+    client, payload, total = session.client("lambda"), {"action": "count_by_pepper"}, {}
+    while True:
+        reply = client.invoke(FunctionName=function, Payload=json.dumps(payload))
+        counted = json.loads(reply["Payload"].read())
+        if "FunctionError" in reply:
+            raise SystemExit(f"The tokens were not counted: {counted.get('errorMessage')}")
+        for name, working in (counted["working"] | {"": counted["unnamed"]}).items():
+            total[name] = total.get(name, 0) + working
+        if not counted.get("after"):
+            return total
+        payload["after"] = counted["after"]
+
+
+def pepper(session: boto3.Session, config: dict, options: list[str]) -> int:
+    """Makes one step of a change of the pepper: writes the secret, and deploys that version of it."""
+    step, found = os.environ.get("STEP", ""), outputs(session, config["stack_name"])
+    if step not in ("add", "promote", "remove", "deploy"):
+        print("Say which step: make pepper STEP=add, then promote, then remove. STEP=deploy repeats a deployment.", file=sys.stderr)
+        return 2
+    if found is None:
+        print(f"There is no stack {config['stack_name']}: run `make deploy` first.", file=sys.stderr)
+        return 1
+    secrets, secret = session.client("secretsmanager"), found["PepperSecretArn"]
+    current = secrets.get_secret_value(SecretId=secret)
+    held, version, deployed = generations(current["SecretString"]), current["VersionId"], found.get("PepperVersion", "")
+    if step != "deploy":
+        # Two steps in one deployment would make digests that functions of before do not look for.
+        if deployed not in ("", version) or (deployed == "" and len(held) > 1):
+            print("The last step has not been deployed: run make pepper STEP=deploy first.", file=sys.stderr)
+            return 1
+        if refusal := changed(session, found, held, step):
+            print(refusal, file=sys.stderr)
+            return 1
+        text = held[0] if len(held) == 1 else json.dumps(held)
+        version = secrets.put_secret_value(SecretId=secret, SecretString=text)["VersionId"]
+    overrides = config.get("parameter_overrides", [])
+    overrides = overrides.split() if isinstance(overrides, str) else list(overrides)
+    return deploy(session, config | {"parameter_overrides": [*overrides, f"PepperVersion={version}"]}, options)
+
+
+def changed(session: boto3.Session, found: dict[str, str], held: list[str], step: str) -> str | None:
+    """Makes a step in the list of generations, or says why not."""
+    if step == "add":
+        if len(held) == MAX_GENERATIONS:
+            return f"The pepper has {MAX_GENERATIONS} generations: remove one first."
+        held.insert(1, session.client("secretsmanager").get_random_password(PasswordLength=64, ExcludePunctuation=True)["RandomPassword"])
+        return None
+    if len(held) == 1:
+        return "The pepper has one generation: add one first."
+    if step == "promote":
+        held[0], held[1] = held[1], held[0]
+        return None
+    working = count(session, found["TokensFunctionName"])
+    if (lost := working.get(name_of(held[-1]), 0) + working.get("", 0)) and os.environ.get("FORCE") != "1":
+        return f"{lost} working tokens may need the last generation. Have them rotated, or end them with FORCE=1."
+    held.pop()
+    return None
+
+
 def main() -> int:
     command, *options = sys.argv[1:]
     config = answers()
     session = boto3.Session(region_name=config.get("region"))
+    commands = {"deploy": deploy, "pepper": pepper}
     try:
-        return deploy(session, config, options) if command == "deploy" else administrator(session, config)
+        return commands[command](session, config, options) if command in commands else administrator(session, config)
     except (ClientError, BotoCoreError) as error:
         print(f"AWS: {error}", file=sys.stderr)
         return 1

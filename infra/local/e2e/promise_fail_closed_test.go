@@ -346,7 +346,7 @@ func only[T types.AttributeValue](damaged types.AttributeValue) func(types.Attri
 var harmless = map[string][]string{
 	"name":          {"empty"},
 	"description":   {"removed", "empty"},
-	"pepper":        {"removed"}, // an operator's count needs it, and no check
+	"pepper":        {"removed", "empty"}, // an operator's count needs it, and no check
 	"email":         {"removed", "empty"},
 	"noted":         {"removed"},
 	"last_used_at":  {"removed"},
