@@ -76,6 +76,10 @@ func authorOf(e audit.Event, page trail.Page) string {
 		return "an operator"
 	case audit.Policy:
 		return "a policy"
+	case audit.Reuse:
+		return "Latchkey, because an old token was used again"
+	case audit.Leak:
+		return "Latchkey, because the value was reported as leaked"
 	case audit.Provider:
 		return "the identity provider"
 	default:

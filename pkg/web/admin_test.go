@@ -903,3 +903,12 @@ func TestWhatWasUsedLastComesFirst(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// Breaks if the list of events says "somebody unknown" of what Latchkey did itself.
+func TestWhatNobodyDidHasWords(t *testing.T) {
+	for _, source := range []audit.Source{audit.Policy, audit.Reuse, audit.Leak, audit.Console, audit.Provider} {
+		if got := authorOf(audit.Event{Origin: audit.Origin{Source: source}}, trail.Page{}); got == "somebody unknown" {
+			t.Errorf("%s: %s", source, got)
+		}
+	}
+}
