@@ -72,6 +72,8 @@ func authorOf(e audit.Event, page trail.Page) string {
 		return "@" + page.Accounts[e.Author].Username
 	}
 	switch e.Source {
+	case audit.Mail:
+		return "the mail service"
 	case audit.Console:
 		return "an operator"
 	case audit.Policy:

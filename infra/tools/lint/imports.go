@@ -188,6 +188,7 @@ var reserved = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2/service/scheduler": {"settings", "web"},
 	"github.com/aws/aws-sdk-go-v2/service/sqs":       {"leaks"},
 	modulePath + "/pkg/gitlabapi":                    {"directory", "issue", "leaks", "revoke", "settings", "tokens"},
+	modulePath + "/pkg/bounces":                      {"bounces"},
 	modulePath + "/pkg/authorizer":                   {"authorizer"},
 	modulePath + "/pkg/gateway":                      {"introspect"},
 	"github.com/vektah/gqlparser/v2/parser":          {"introspect", "settings"},
