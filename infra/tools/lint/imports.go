@@ -30,7 +30,7 @@ var layers = map[string]layer{
 	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase, "registry": useCase,
 	"apigateway": shared, "explain": shared, "graphql": shared, "invocation": shared, "quote": shared, "throttle": shared,
 	"authorizer": adapter, "gateway": adapter, "gitlabapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
-	"schedule": adapter, "planner": adapter, "queue": adapter,
+	"schedule": adapter, "planner": adapter, "queue": adapter, "bounces": adapter,
 	"compose": wiring,
 }
 
