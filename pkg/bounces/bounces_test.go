@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -39,8 +40,12 @@ func mail() mailbox.Mail {
 	return mailbox.Mail{Number: 7, ReceivedAt: sent, From: "latchkey@example.test", To: []string{address}, ConfigurationSet: "latchkey", Tags: map[string]string{"kind": "expiring", "account": "2"}}
 }
 
-// Breaks if the function looks for another tag than mails have.
+// Breaks if the function, or the rule in front of it, looks for another tag than mails have.
 func TestTheTagIsThatOfMails(t *testing.T) {
+	template, err := os.ReadFile("../../infra/bounces.yaml")
+	if want := "\n              " + notify.AccountTag + ": [{ exists: true }]\n"; err != nil || !strings.Contains(string(template), want) {
+		t.Errorf("the rule does not ask for %s (%v)", want, err)
+	}
 	if bounces.AccountTag != notify.AccountTag {
 		t.Errorf("%q is not %q", bounces.AccountTag, notify.AccountTag)
 	}
