@@ -15,7 +15,7 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "directory", "expired", "expiring", "introspect", "issue", "leakmails", "leaks", "lifetime", "registry", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "bounces", "directory", "expired", "expiring", "introspect", "issue", "leakmails", "leaks", "lifetime", "registry", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
@@ -36,7 +36,7 @@ func TestProductTemplate(t *testing.T) {
 	t.Run("the pepper goes to functions that verify bearers and to no other", func(t *testing.T) {
 		for name, f := range template.Functions {
 			_, known := f.Environment["PEPPER"]
-			if has := known || slices.Contains(f.Deployment, "PEPPER"); has == slices.Contains(longRunning, name) {
+			if has := known || slices.Contains(f.Deployment, "PEPPER"); has == slices.Contains(append(longRunning, "bounces"), name) {
 				t.Errorf("%s is given the pepper: %t", name, has)
 			}
 		}
@@ -70,7 +70,7 @@ func TestProductTemplate(t *testing.T) {
 	t.Run("no other function may delete items", func(t *testing.T) {
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {
-				mail := slices.Contains(longRunning, name) && strings.HasPrefix(p.Action, "ses:") || name == "leaks" && p.Action == "sqs:SendMessage"
+				mail := slices.Contains(longRunning, name) && strings.HasPrefix(p.Action, "ses:") || (name == "leaks" || name == "bounces") && p.Action == "sqs:SendMessage"
 				plans := (name == "settings" || name == "web") && slices.Contains(planning, p.Action)
 				deletes := !plans && strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || p.Keys == "" || !slices.Contains(deleting, name)) && p != settings && p != posts
 				if !mail && !plans && !strings.HasPrefix(p.Action, "dynamodb:") || deletes || strings.Contains(p.Action, "*") {
@@ -94,6 +94,7 @@ func TestProductTemplate(t *testing.T) {
 	keepsPosts := append(within("UpdateItem", "MAILS#*"), posts, Permission{Action: "dynamodb:PutItem", Keys: "POST#*"})
 	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "last_used_at last_used_ips pk sk", Returns: "NONE"}
 	marks := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "notices pk sk", Returns: "NONE"}
+	returned := Permission{Action: "dynamodb:UpdateItem", Keys: "USER#*", Attributes: "email pk reachable_since sk unreachable unreachable_at", Returns: "NONE"}
 	// IAM cannot forbid an update to create an item. Breaks if a function that only checks bearers could make a
 	// record that lets one pass, or any function writes what another one owns.
 	t.Run("each function writes only in its own partitions", func(t *testing.T) {
@@ -112,6 +113,7 @@ func TestProductTemplate(t *testing.T) {
 			"lifetime":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
 			"expired":   slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
 			"leakmails": append(slices.Concat(within("UpdateItem", "MAILS#*"), within("PutItem", "POST#held#*")), marks),
+			"bounces":   append(within("PutItem", "AUDIT#*"), returned),
 			"expiring":  append(within("UpdateItem", "SCAN#*", "TOKEN#*"), keepsPosts...),
 		} {
 			got := slices.DeleteFunc(slices.Clone(template.Functions[name].Permissions), func(p Permission) bool {
@@ -239,7 +241,7 @@ func TestProductTemplateWithoutSender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"expired", "expiring", "leakmails"} {
+	for _, name := range []string{"bounces", "expired", "expiring", "leakmails"} {
 		if _, deployed := template.Functions[name]; deployed {
 			t.Errorf("%s is deployed", name)
 		}

@@ -26,6 +26,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/authorizer"
+	"latchkey/pkg/compose/bounces"
 	"latchkey/pkg/compose/introspect"
 	"latchkey/pkg/compose/leakmails"
 	"latchkey/pkg/compose/leaks"
@@ -151,6 +152,8 @@ func (p Product) Environ(function cloud.Function) []string {
 			environment[name] = "plans"
 		case "LIFETIME_ROLE_ARN":
 			environment[name] = cloud.ARN("iam", "role/plans")
+		case "SES_CONFIGURATION_SET":
+			environment[name] = "latchkey"
 		case "COOKIE_KEYS":
 			environment[name] = "cookies-" + p.Pepper
 		case "REGISTRY_KEYS":
@@ -220,6 +223,11 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		d.Config = cfg.Common
 		client := p.Queues.Client(sender.Configure(""), func(o *sqs.Options) { o.HTTPClient = function.GuardQueues(o.HTTPClient) })
 		return made(err, func() lambda.Handler { return leaks.Handler(d, leaks.Queue(cfg, client)) })
+	case "bounces":
+		cfg, err := config.ReadBounces(p.Environ(function))
+		return made(err, func() lambda.Handler {
+			return bounces.Deployment{Config: cfg, Source: source, Clock: p.Clock, Log: p.Log(name)}.Handler()
+		})
 	case "leakmails":
 		cfg, err := config.ReadLeakMails(p.Environ(function))
 		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })

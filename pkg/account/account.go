@@ -6,6 +6,7 @@ package account
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"latchkey/pkg/fault"
@@ -39,8 +40,40 @@ type Account struct {
 	// SessionNumber is the number of the account's good sessions. Signing out, a change of state and
 	// revoking everything raise it, which ends all sessions.
 	SessionNumber int64
+	// Unreachable says why mails do not reach Email, or is "". Such an account gets no mails.
+	Unreachable Unreachable
+	// UnreachableAt is when the mail was sent that showed it.
+	UnreachableAt time.Time
+	// ReachableSince is when Email was last changed, or was said to work again. A mail that was sent
+	// before says nothing about it. It is the zero time if neither has happened.
+	ReachableSince time.Time
 	// Identity is who signs in as this account, or the zero Identity.
 	Identity Identity
+}
+
+// Unreachable is why an address gets no more mails.
+type Unreachable string
+
+// The reasons.
+const (
+	Bounced    Unreachable = "bounced"    // a mail came back for good
+	Complained Unreachable = "complained" // the recipient called a mail unwanted
+)
+
+// Returned returns a as it is after a mail to address, sent at an instant, came back for a reason. If
+// that says nothing new about a's present address, a stays as it is, and changed is false.
+func (a Account) Returned(address string, sent time.Time, reason Unreachable) (after Account, changed bool) {
+	if a.Bot || a.Email == "" || !strings.EqualFold(a.Email, address) || a.Unreachable != "" || !sent.After(a.ReachableSince) {
+		return a, false
+	}
+	a.Unreachable, a.UnreachableAt = reason, sent.Truncate(time.Second)
+	return a, true
+}
+
+// Reachable returns a as it is after its address was changed or said to work again at an instant.
+func (a Account) Reachable(at time.Time) Account {
+	a.Unreachable, a.UnreachableAt, a.ReachableSince = "", time.Time{}, at
+	return a
 }
 
 // A State is what an account may do.

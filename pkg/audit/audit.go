@@ -120,6 +120,7 @@ const (
 	Policy  Source = "policy"  // by the limit on lifetimes, by the removal of a bot, or by a token's networks
 	Reuse   Source = "reuse"   // an inactive token was presented for rotation
 	Leak    Source = "leak"    // the value was reported as leaked
+	Mail    Source = "mail"    // a mail to the account came back
 	Console Source = "console" // by an operator with credentials of the AWS account
 	// Session is Self without a token: by the owner, signed in to the page.
 	Session Source = "session"

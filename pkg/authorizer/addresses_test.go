@@ -90,7 +90,7 @@ func TestAttemptsFromElsewhereAreRecorded(t *testing.T) {
 	w.trail.err = errors.New("away")
 	w.logs.Reset()
 	attempt()
-	if logged := w.logs.String(); !strings.Contains(logged, `"msg":"event not recorded"`) || !strings.Contains(logged, `"msg":"bearer refused"`) {
+	if logged := w.logs.String(); !strings.Contains(logged, `"msg":"event not recorded","function":"authorizer","request_id":"`) || !strings.Contains(logged, `"msg":"bearer refused"`) {
 		t.Errorf("logged %s", logged)
 	}
 }

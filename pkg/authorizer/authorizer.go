@@ -173,7 +173,7 @@ func (a *Authorizer) refuse(ctx context.Context, request principal.Request, err 
 
 func (a *Authorizer) record(ctx context.Context, event audit.Event) {
 	if err := a.parts.Trail.Refusal(ctx, event); err != nil {
-		a.parts.Log.Warn("event not recorded", "event", string(event.Name), "reason", err.Error())
+		a.parts.Log.Warn("event not recorded", "request_id", event.RequestID, "event", string(event.Name), "reason", err.Error())
 	}
 }
 

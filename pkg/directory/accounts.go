@@ -22,6 +22,8 @@ type Change struct {
 	Admin    *bool
 	External *bool
 	NoGroups *bool
+	// Unreachable can only be taken away, by false: mails reach the address again.
+	Unreachable *bool
 }
 
 var (
@@ -84,7 +86,13 @@ func (d *Directory) update(ctx context.Context, by principal.Principal, id accou
 	if err != nil {
 		return account.Account{}, err
 	}
+	if change.Unreachable != nil && *change.Unreachable {
+		return account.Account{}, fault.Breaches{{Field: "unreachable", Rule: fault.NotInList}}
+	}
 	after.Email = c.Email
+	if after.Email != before.Email || change.Unreachable != nil && before.Unreachable != "" {
+		after = after.Reachable(d.find.Clock.Now())
+	}
 	after.Noted = after.Note != ""
 	updated := changes(d.find.Clock.Now(), audit.By(by, audit.Admin), before, after)
 	if len(updated) == 0 {

@@ -31,7 +31,7 @@ func TestUpdate(t *testing.T) {
 		{"nothing", directory.Change{}, func(*account.Account) {}},
 		{"a username", directory.Change{Username: ptr("Other")}, func(u *account.Account) { u.Username = "Other" }},
 		{"a name", directory.Change{Name: ptr("Other Name")}, func(u *account.Account) { u.Name = "Other Name" }},
-		{"an address", directory.Change{Email: ptr("other@example.test")}, func(u *account.Account) { u.Email = "other@example.test" }},
+		{"an address", directory.Change{Email: ptr("other@example.test")}, func(u *account.Account) { u.Email, u.ReachableSince = "other@example.test", now }},
 		{"a note, and away again", directory.Change{Note: ptr("")}, func(u *account.Account) { u.Note = "" }},
 		{"a rank", directory.Change{Admin: ptr(true)}, func(u *account.Account) { u.Admin = true }},
 		{"external", directory.Change{External: ptr(true)}, func(u *account.Account) { u.External = true }},

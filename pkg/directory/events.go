@@ -114,6 +114,7 @@ func changes(at time.Time, from audit.Origin, before, after account.Account) (ev
 		{"note", before.Note, after.Note, true},
 		{"admin", strconv.FormatBool(before.Admin), strconv.FormatBool(after.Admin), false},
 		{"external", strconv.FormatBool(before.External), strconv.FormatBool(after.External), false},
+		{"unreachable", string(before.Unreachable), string(after.Unreachable), false},
 		{"group_creation", strconv.FormatBool(!before.NoGroups), strconv.FormatBool(!after.NoGroups), false},
 	} {
 		if attribute.from == attribute.to {

@@ -183,7 +183,7 @@ func (c *call) verified(bearer string, request principal.Request) (principal.Pri
 		caller.Account, caller.Token = refusal.Account, refusal.Token
 		if event, stray := refusal.Stray(request, c.parts.Clock.Now()); stray {
 			if failed := c.parts.Trail.Refusal(c.ctx, event); failed != nil {
-				c.parts.Log.Warn("event not recorded", "event", string(event.Name), "reason", failed.Error())
+				c.parts.Log.Warn("event not recorded", "request_id", request.ID, "event", string(event.Name), "reason", failed.Error())
 			}
 		}
 	}
@@ -193,5 +193,9 @@ func (c *call) verified(bearer string, request principal.Request) (principal.Pri
 // refused counts a refusal.
 func (c *call) refused(err error) {
 	c.err = err
+	if throttled, ok := errors.AsType[*throttle.Refusal](err); ok {
+		c.parts.Count("RequestsThrottled", throttled.Code)
+		return
+	}
 	c.parts.Count("BearersRefused", verify.RefusalCode(err))
 }

@@ -27,7 +27,7 @@ type introspection struct {
 	ClientID  string `json:"client_id,omitempty"` // the token's id: there are no clients
 	Username  string `json:"username,omitempty"`
 	TokenType string `json:"token_type,omitempty"`
-	ExpiresAt int64  `json:"exp,omitempty"` // seconds since 1970; absent for a token that never expires
+	ExpiresAt int64  `json:"exp,omitempty"` // seconds since 1970; absent for a token that does not end by itself
 	IssuedAt  int64  `json:"iat,omitempty"`
 	Subject   string `json:"sub,omitempty"` // the account's id
 	// The rest is Latchkey's own (section 2.2 allows that).
@@ -74,8 +74,8 @@ func introspectionOf(p principal.Principal, refused error) introspection {
 		Active: true, Scope: p.Scopes.String(), ClientID: p.Token.ID.String(), Username: p.Account.Username, TokenType: "Bearer",
 		IssuedAt: p.Token.CreatedAt.Unix(), Subject: p.Account.ID.String(), TokenKind: string(p.Token.Kind),
 	}
-	if !p.Token.ExpiresOn.IsZero() {
-		in.ExpiresAt = p.Token.ExpiresOn.Start().Unix()
+	if end := p.WorksUntil(); !end.IsZero() {
+		in.ExpiresAt = end.Unix()
 	}
 	switch p.Token.Kind {
 	case token.Project:

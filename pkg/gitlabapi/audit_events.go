@@ -106,6 +106,8 @@ func nobodyBehind(source audit.Source) string {
 		return "An operator"
 	case audit.Policy:
 		return "A policy"
+	case audit.Mail:
+		return "The mail service"
 	case audit.Provider:
 		return "The identity provider"
 	default:

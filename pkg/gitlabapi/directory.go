@@ -194,7 +194,7 @@ func (api *directoryAPI) author(c *call, acct account.Account) *basicUserJSON {
 func (api *directoryAPI) update(c *call) error {
 	change := directory.Change{
 		Email: c.optional("email"), Name: c.optional("name"), Username: c.optional("username"),
-		Admin: c.boolean("admin"), External: c.boolean("external"),
+		Admin: c.boolean("admin"), External: c.boolean("external"), Unreachable: c.boolean("unreachable"),
 	}
 	if mayMake := c.boolean("can_create_group"); mayMake != nil {
 		none := !*mayMake

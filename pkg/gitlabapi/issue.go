@@ -287,6 +287,7 @@ func (api *issueAPI) reuse(c *call, refusal *verify.Refusal) error {
 		return err
 	}
 	c.noteRefusal(audit.OfToken(c.now, audit.By(nobody, audit.Reuse), refusal.Token, audit.Reused))
+	c.api.Count("TokensReused", string(refusal.Token.Kind))
 	c.api.Log.Warn("revoked token presented for rotation", c.facts("token_id", int64(refusal.Token.ID), "owner", int64(refusal.Token.Owner))...)
 	return nil
 }

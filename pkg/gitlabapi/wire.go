@@ -123,6 +123,9 @@ type userOwn struct {
 	CanCreateProject bool     `json:"can_create_project"`
 	TwoFactorEnabled bool     `json:"two_factor_enabled"`
 	CommitEmail      string   `json:"commit_email"`
+	// These are Latchkey's own, and only there while mails do not reach the address.
+	Unreachable   account.Unreachable `json:"unreachable,omitempty"`
+	UnreachableAt *string             `json:"unreachable_at,omitempty"`
 }
 
 type userAdmin struct {
@@ -160,6 +163,7 @@ func (s site) userWire(u account.Account, admin bool) userJSON {
 		userOwn: &userOwn{
 			Email: u.Email, ConfirmedAt: optional(timestamp(u.CreatedAt)), Identities: []string{},
 			External: u.External, CommitEmail: u.Email, CanCreateGroup: mayCreate && !u.NoGroups, CanCreateProject: mayCreate,
+			Unreachable: u.Unreachable, UnreachableAt: optionalTimestamp(u.UnreachableAt),
 		},
 	}
 	if admin {

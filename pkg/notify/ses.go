@@ -31,6 +31,9 @@ type SES struct {
 	asksFor sync.Mutex // held by the one Send that reads the quota
 }
 
+// AccountTag is the tag of a mail that has the id of the recipient's account.
+const AccountTag = "account"
+
 var _ sweep.Mailer = (*SES)(nil)
 
 // Configure returns the options of a client. An attempt may take ten seconds, far longer than SES
@@ -91,7 +94,11 @@ func (s *SES) request(n sweep.Notice, mail Mail) *sesv2.SendEmailInput {
 			Subject: content(mail.Subject),
 			Body:    &types.Body{Text: content(mail.Text), Html: content(mail.HTML)},
 		}},
-		EmailTags: []types.MessageTag{{Name: aws.String("kind"), Value: aws.String(string(n.Kind))}},
+		EmailTags: []types.MessageTag{
+			{Name: aws.String("kind"), Value: aws.String(string(n.Kind))},
+			// Says whose mail it was if it comes back.
+			{Name: aws.String(AccountTag), Value: aws.String(n.Recipient.ID.String())},
+		},
 	}
 	if s.ConfigurationSet != "" {
 		in.ConfigurationSetName = &s.ConfigurationSet

@@ -8,6 +8,7 @@ package principal
 
 import (
 	"net/netip"
+	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/scope"
@@ -74,6 +75,19 @@ func (p Principal) Asker() account.ID {
 		return p.Token.CreatedBy
 	}
 	return p.Holder().ID
+}
+
+// WorksUntil returns when the presented token stops working if nobody revokes it: at the end of its
+// overlap, or of its life while expiry counts. It is the zero time for a token that does not end.
+func (p Principal) WorksUntil() time.Time {
+	end := p.Token.WorksUntil
+	if p.Settings.ExpiryIgnored || p.Token.ExpiresOn.IsZero() {
+		return end
+	}
+	if expiry := p.Token.ExpiresOn.Start(); end.IsZero() || expiry.Before(end) {
+		return expiry
+	}
+	return end
 }
 
 // As returns p acting as target by sudo. For the principal's own account it changes nothing.

@@ -20,6 +20,14 @@ const profileSort = "PROFILE"
 // sessionNumber is absent until the account's sessions are ended for the first time.
 const sessionNumber = "session_number"
 
+// These attributes are absent until a mail to the account comes back, and the last one until an
+// administrator changes its address or says that it works again.
+const (
+	unreachable    = "unreachable"
+	unreachableAt  = "unreachable_at"
+	reachableSince = "reachable_since"
+)
+
 const accountPrefix = "USER#"
 
 func accountPartition(id account.ID) string { return accountPrefix + id.String() }
@@ -65,6 +73,12 @@ func profileItem(u account.Account) item {
 	if u.SessionNumber != 0 {
 		it[sessionNumber] = number(u.SessionNumber)
 	}
+	if u.Unreachable != "" {
+		it[unreachable], it[unreachableAt] = text(string(u.Unreachable)), epoch(u.UnreachableAt)
+	}
+	if !u.ReachableSince.IsZero() {
+		it[reachableSince] = epoch(u.ReachableSince)
+	}
 	for name, set := range map[string]bool{"admin": u.Admin, "bot": u.Bot, "external": u.External, "no_groups": u.NoGroups, "noted": u.Note != ""} {
 		if set {
 			it[name] = boolean(true)
@@ -97,6 +111,9 @@ func readProfile(it item) (account.Account, error) {
 		NextNumber:      r.number("next_number"),
 		TokensValidFrom: r.number("tokens_valid_from"),
 		SessionNumber:   r.optionalNumber(sessionNumber),
+		Unreachable:     account.Unreachable(r.optionalText(unreachable)),
+		UnreachableAt:   r.optionalInstant(unreachableAt),
+		ReachableSince:  r.optionalInstant(reachableSince),
 		Identity:        account.Identity{Issuer: r.optionalText("identity_issuer"), Subject: r.optionalText("identity_subject")},
 	}
 	if (u.Identity.Issuer == "") != (u.Identity.Subject == "") {
@@ -108,6 +125,9 @@ func readProfile(it item) (account.Account, error) {
 	}
 	if u.CreatedBy < 0 || u.CreatedBy > account.MaxID {
 		r.fault("created_by")
+	}
+	if (u.Unreachable == "") != u.UnreachableAt.IsZero() {
+		r.fault(unreachableAt)
 	}
 	if u.NextNumber < 1 || u.NextNumber > token.MaxNumber+1 {
 		r.fault("next_number")

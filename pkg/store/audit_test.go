@@ -126,6 +126,14 @@ func audited() []write {
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.UnlinkIdentity(ctx, u, e) },
 				func(t *testing.T) { wantEqual(t, "identity", f.Fresh(t, u).Identity, account.Identity{}) }
 		}},
+		write{"mark unreachable", "MarkUnreachable", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			u := f.AddAccount(t)
+			after, _ := u.Returned(u.Email, storetest.Now, account.Bounced)
+			return func(ctx context.Context, s *store.Table, e audit.Event) error {
+					return s.MarkUnreachable(ctx, u, after, e)
+				},
+				func(t *testing.T) { wantEqual(t, "account", f.Fresh(t, u), after) }
+		}},
 		write{"end sessions", "EndSessions", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			u := f.AddAccount(t)
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.EndSessions(ctx, u.ID, 0, e) },

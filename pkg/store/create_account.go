@@ -77,7 +77,7 @@ const (
 
 // sameAccount reports whether the request that makes u made stored. Notes do not count.
 func sameAccount(stored, u account.Account) bool {
-	return stored.ID == u.ID && stored.Username == u.Username && stored.Email == u.Email && stored.Name == u.Name &&
+	return stored.ID == u.ID && stored.Username == u.Username && stored.Email == u.Email && stored.Unreachable == u.Unreachable && stored.Name == u.Name &&
 		stored.Admin == u.Admin && stored.External == u.External && stored.NoGroups == u.NoGroups && stored.Bot == u.Bot &&
 		stored.CreatedAt.Equal(u.CreatedAt) && stored.CreatedBy == u.CreatedBy
 }

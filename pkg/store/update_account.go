@@ -48,6 +48,21 @@ func (t *Table) EndSessions(ctx context.Context, id account.ID, before int64, en
 		ended, func(u account.Account) bool { return u.SessionNumber > before })
 }
 
+// MarkUnreachable marks an account as one that mails do not reach. It names no attributes but those of
+// the mark and the address, to which the function's permission is limited.
+func (t *Table) MarkUnreachable(ctx context.Context, before, after account.Account, marked audit.Event) error {
+	condition := "email = :email AND attribute_not_exists(unreachable) AND "
+	values := item{":email": text(before.Email), ":reason": text(string(after.Unreachable)), ":at": epoch(after.UnreachableAt)}
+	if before.ReachableSince.IsZero() {
+		condition += "attribute_not_exists(reachable_since)"
+	} else {
+		condition += "reachable_since = :since"
+		values[":since"] = epoch(before.ReachableSince)
+	}
+	return t.updateAccount(ctx, before.ID, "SET unreachable = :reason, unreachable_at = :at", condition, nil, values,
+		marked, func(u account.Account) bool { return u.Unreachable != "" && u.Email == before.Email })
+}
+
 // updateAccount changes a profile. A failed condition is fault.ErrNotFound without a profile, and
 // fault.ErrMoved if the profile equals neither the expected nor the wanted one.
 func (t *Table) updateAccount(ctx context.Context, id account.ID, expression, condition string,
@@ -87,6 +102,16 @@ func (t *Table) UpdateAccount(ctx context.Context, before, after account.Account
 	set.flag("admin", before.Admin, after.Admin)
 	set.flag("external", before.External, after.External)
 	set.flag("no_groups", before.NoGroups, after.NoGroups)
+	if before.Email != after.Email || before.Unreachable != after.Unreachable {
+		// Whatever was read: a mail may have come back in the meantime.
+		set.put(unreachable, nil)
+		set.put(unreachableAt, nil)
+		if after.ReachableSince.IsZero() {
+			set.put(reachableSince, nil)
+		} else {
+			set.put(reachableSince, epoch(after.ReachableSince))
+		}
+	}
 	if len(set.sets) == 0 && len(set.removes) == 0 {
 		return nil
 	}

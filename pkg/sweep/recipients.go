@@ -68,6 +68,8 @@ func person(to account.Account, known bool) recipients {
 		return recipients{none: "owner_gone"}
 	case to.State != account.Active && !to.Bot:
 		return recipients{none: "owner_inactive"}
+	case to.Unreachable != "":
+		return recipients{none: unreachable} // finished work: another mail would come back too
 	case to.Email == "" || to.Bot:
 		return recipients{none: noRecipient}
 	default:
@@ -121,11 +123,19 @@ func (f finder) managers(ctx context.Context, id project.ID, at time.Time) (reci
 	}
 	to := recipients{project: found}
 	for _, id := range ids {
-		if p := profiles[id]; managers[id] && p.State == account.Active && !p.Bot && p.Email != "" {
-			to.people = append(to.people, p)
+		p := profiles[id]
+		switch told := person(p, managers[id]); {
+		case !managers[id] || p.Bot:
+		case told.none == unreachable:
+			to.none = unreachable
+		default:
+			to.people = append(to.people, told.people...)
 		}
 	}
-	if len(to.people) == 0 {
+	switch {
+	case len(to.people) > 0:
+		to.none = ""
+	case to.none == "":
 		to.none = noRecipient
 	}
 	return to, nil

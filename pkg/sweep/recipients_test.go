@@ -127,6 +127,12 @@ func TestManagersAreTold(t *testing.T) {
 		{"a manager without an address is not told", web, []func(*world){
 			acct(9, func(u *account.Account) { u.Email = "" }), member(web, 9, project.Owner),
 		}, "", "no_recipient", ""},
+		{"a manager whose mails come back is not told", web, []func(*world){
+			acct(9, func(u *account.Account) { u.Unreachable = account.Bounced }), member(web, 9, project.Owner), member(web, 10, project.Owner),
+		}, "10", "", "acme/apps/web"},
+		{"no manager can be reached", web, []func(*world){
+			acct(9, func(u *account.Account) { u.Unreachable = account.Complained }), member(web, 9, project.Owner), member(web, 10, project.Developer),
+		}, "", "unreachable", ""},
 		{"another bot is not told", web, []func(*world){
 			acct(9, func(u *account.Account) { u.Bot = true }), member(web, 9, project.Owner),
 		}, "", "no_recipient", ""},

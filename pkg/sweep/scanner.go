@@ -259,6 +259,7 @@ const (
 	announced   = "announced"
 	noRecipient = "no_recipient"
 	heldBack    = "held_back"
+	unreachable = "unreachable"
 )
 
 // skip counts n tokens skipped for reason, unless it is "".

@@ -154,6 +154,7 @@ func TestSkipped(t *testing.T) {
 		{"owner_inactive", "a blocked owner", acct(func(u *account.Account) { u.State = account.Blocked }), true},
 		{"owner_inactive", "a deactivated owner", acct(func(u *account.Account) { u.State = account.Deactivated }), true},
 		{"no_recipient", "an owner without an address", acct(func(u *account.Account) { u.Email = "" }), true},
+		{"unreachable", "an owner whose mails come back", acct(func(u *account.Account) { u.Unreachable, u.UnreachableAt = account.Bounced, atOne }), true},
 		{"no_recipient", "a bot without a project", acct(func(u *account.Account) { u.Bot = true }), true},
 	} {
 		eachWorld(t, c.name, func(t *testing.T, w *world) {

@@ -44,6 +44,7 @@ func (s *Site) adminRoutes() []route {
 		get(user, s.adminUser),
 		post(user+"/block", s.adminBlock),
 		post(user+"/unblock", s.adminUnblock),
+		post(user+"/reachable", s.adminReachable),
 		get(user+"/revoke_all", s.adminAskRevokeAll),
 		post(user+"/revoke_all", s.adminRevokeAll),
 		get(impersonation, s.adminImpersonations),

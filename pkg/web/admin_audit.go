@@ -72,10 +72,16 @@ func authorOf(e audit.Event, page trail.Page) string {
 		return "@" + page.Accounts[e.Author].Username
 	}
 	switch e.Source {
+	case audit.Mail:
+		return "the mail service"
 	case audit.Console:
 		return "an operator"
 	case audit.Policy:
 		return "a policy"
+	case audit.Reuse:
+		return "Latchkey, because an old token was used again"
+	case audit.Leak:
+		return "Latchkey, because the value was reported as leaked"
 	case audit.Provider:
 		return "the identity provider"
 	default:

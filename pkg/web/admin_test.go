@@ -359,6 +359,34 @@ func TestBlockAndUnblock(t *testing.T) {
 	}
 }
 
+// Breaks if nobody learns that a person gets no mails, or nobody can change it.
+func TestAnAddressThatMailsDoNotReach(t *testing.T) {
+	w := newWorld(t)
+	ann, root := w.signIn("ann"), w.signIn("root")
+	for reason, why := range map[account.Unreachable]string{account.Bounced: "A mail came back for good.", account.Complained: "reported a mail as unwanted."} {
+		before := w.account(t, "ann")
+		after, changed := before.Returned(before.Email, w.clock.Now().Add(time.Minute), reason)
+		if !changed {
+			t.Fatal("the mail says nothing")
+		}
+		check(t, w.table.MarkUnreachable(t.Context(), before, after, audit.OfAccount(now, audit.Origin{Source: audit.Mail}, audit.AccountUpdated, before)))
+		if page := text(ann.page(t, tokensPath)); !strings.Contains(page, "You get no mails about your tokens. ") || !strings.Contains(page, why) {
+			t.Errorf("the person sees %s", page)
+		}
+		if page := text(root.page(t, w.userAt("ann", ""))); strings.Contains(page, "You get no mails") || !strings.Contains(page, why) || !strings.Contains(page, "The address works again") {
+			t.Errorf("the administrator sees %s", page)
+		}
+		if got := ann.send(t, http.MethodPost, w.userAt("ann", "/reachable"), nil); got.status != http.StatusNotFound || w.account(t, "ann").Unreachable != reason {
+			t.Errorf("the person takes the mark: %d", got.status)
+		}
+		_, page := root.follow(t, w.userAt("ann", "/reachable"), nil)
+		if w.account(t, "ann").Unreachable != "" || strings.Contains(page, "The address works again") || strings.Contains(ann.page(t, tokensPath), "You get no mails") {
+			t.Errorf("the mark stays: %s", text(page))
+		}
+		w.clock.Advance(time.Hour)
+	}
+}
+
 func TestRevokeEverythingOfSomebody(t *testing.T) {
 	w := newWorld(t)
 	own, shadow := w.issue(t, "ann", "export", 5), w.impersonate(t, "ann", "shadow")
@@ -901,5 +929,14 @@ func TestWhatWasUsedLastComesFirst(t *testing.T) {
 	}
 	if !slices.Equal(got, []token.ID{3, 4, 1}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// Breaks if the list of events says "somebody unknown" of what Latchkey did itself.
+func TestWhatNobodyDidHasWords(t *testing.T) {
+	for _, source := range []audit.Source{audit.Policy, audit.Reuse, audit.Leak, audit.Mail, audit.Console, audit.Provider} {
+		if got := authorOf(audit.Event{Origin: audit.Origin{Source: source}}, trail.Page{}); got == "somebody unknown" {
+			t.Errorf("%s: %s", source, got)
+		}
 	}
 }

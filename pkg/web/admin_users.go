@@ -103,6 +103,9 @@ type adminUserPage struct {
 	CreatedBy string
 	Working   int
 	Self      bool
+	// Unreachable says why the account gets no mails, or is "".
+	Unreachable   account.Unreachable
+	UnreachableAt moment
 	// Refused says why the last action changed nothing, or is "".
 	Refused string
 }
@@ -127,6 +130,7 @@ func (s *Site) showUser(v *visit, acct account.Account, status int, refused stri
 	page := adminUserPage{
 		userRow: userRowOf(acct, v), Email: acct.Email, Note: acct.Note, Issuer: acct.Identity.Issuer, CreatedBy: "an operator or the first sign-in",
 		Working: tokens.Total, Self: acct.ID == v.by.Account.ID, Refused: refused,
+		Unreachable: acct.Unreachable, UnreachableAt: before(acct.UnreachableAt, v.now),
 	}
 	if runes := []rune(page.Note); len(runes) > maxShownNote {
 		page.Note = string(runes[:maxShownNote]) + "…"
@@ -165,6 +169,20 @@ func (s *Site) adminUnblock(v *visit) error {
 		s.parts.Log.Info("user unblocked", "request_id", v.request.ID, "owner", int64(acct.ID), "unblocked_by", int64(v.by.Account.ID))
 	}
 	return s.moved(v, acct, err)
+}
+
+// adminReachable takes the mark that mails do not reach an account.
+func (s *Site) adminReachable(v *visit) error {
+	acct, err := v.account()
+	if err != nil {
+		return err
+	}
+	marked := false
+	if _, err := s.parts.Directory.Update(v.ctx, v.by, acct.ID, directory.Change{Unreachable: &marked}); err != nil {
+		return err
+	}
+	s.parts.Log.Info("user changed", "request_id", v.request.ID, "owner", int64(acct.ID), "changed_by", int64(v.by.Account.ID))
+	return v.redirect(adminUserPath(acct.ID, ""))
 }
 
 // moved goes back to an account after a change of its state, or says why it did not change.

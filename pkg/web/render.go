@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/quote"
@@ -66,6 +67,8 @@ type frame struct {
 	Admin bool
 	// Soon says what of the person's own tokens ends soon, or is nil.
 	Soon *soon
+	// Unreachable says why the person gets no mails, or is "".
+	Unreachable account.Unreachable
 	Now  time.Time
 	Page any
 }
@@ -82,7 +85,7 @@ func (v *visit) render(status int, name, title string, page any) error {
 	var body bytes.Buffer
 	err := found.ExecuteTemplate(&body, "layout", frame{
 		Base: v.base, Title: title, RequestID: v.request.ID, Username: v.by.Account.Username, Section: v.section(), Admin: v.by.Account.Admin, Now: v.now, Page: page,
-		Soon: v.endsSoon(status), Template: name,
+		Soon: v.endsSoon(status), Unreachable: v.by.Account.Unreachable, Template: name,
 	})
 	if err != nil {
 		return fmt.Errorf("render %s: %w", name, err)

@@ -159,6 +159,8 @@ func (v *visit) who(e audit.Event, page trail.Page) string {
 		return "Latchkey, because an old token was used again"
 	case audit.Leak:
 		return "Latchkey, because the value was reported as leaked"
+	case audit.Mail:
+		return "the mail service"
 	case audit.Console:
 		return "an operator"
 	}

@@ -1,5 +1,5 @@
 // Package mailbox stands in for Amazon SES on this machine. It accepts mails, keeps the latest ones
-// in memory, and shows them in a browser. It sends nothing.
+// in memory, and shows them in a browser. It sends nothing. ReturnEvent says what SES would if one came back.
 //
 // Start with New. Client returns a real SDK client whose requests reach the mailbox without a
 // network, API answers the same requests over HTTP, and Pages are for people. It promises the

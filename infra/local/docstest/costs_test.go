@@ -144,6 +144,7 @@ func (e estimate) table(checks ...float64) string {
 		{"alarms", func(float64) float64 {
 			return a("metrics in alarms") * p("CloudWatch alarm, a month for each metric in it")
 		}},
+		{"dashboard", func(float64) float64 { return p("CloudWatch dashboard, a month") }},
 		{"metrics of Latchkey", func(n float64) float64 { return busy(n, a("metrics of Latchkey")*p("CloudWatch metric, a month")) }},
 	}
 	options := []item{

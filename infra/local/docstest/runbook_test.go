@@ -49,6 +49,7 @@ func TestQueriesOfTheRunbookFindWhatIsWritten(t *testing.T) {
 	written := deployedSource(t)
 	template, err := os.ReadFile(filepath.Join(root(t), "template.yaml"))
 	check(t, err)
+	written += string(template) // the access log's format
 	queries := 0
 	for _, b := range book.blocks {
 		if b.language != "text" {
@@ -58,6 +59,13 @@ func TestQueriesOfTheRunbookFindWhatIsWritten(t *testing.T) {
 		for _, words := range regexp.MustCompile(`msg = ("[^"]+")`).FindAllStringSubmatch(b.content, -1) {
 			if !strings.Contains(written, words[1]) {
 				t.Errorf("%s: no function writes the line %s", b.at(book), words[1])
+			}
+		}
+		for _, list := range regexp.MustCompile(`(?m)(?:^fields| by) ([a-z_@, ]+)$`).FindAllStringSubmatch(b.content, -1) {
+			for name := range strings.SplitSeq(list[1], ",") {
+				if name = strings.TrimSpace(name); !strings.HasPrefix(name, "@") && !strings.Contains(written, `"`+name+`"`) && name != "msg" {
+					t.Errorf("%s: no function writes the field %s", b.at(book), name)
+				}
 			}
 		}
 		for _, field := range regexp.MustCompile(`\b[a-z]+(?:_[a-z]+)+\b`).FindAllString(b.content, -1) {

@@ -353,8 +353,10 @@ var harmless = map[string][]string{
 	"last_used_ips": {"removed"},
 	"admin":         {"removed"},
 	"external":      {"removed"},
-	"expiry_bucket": {"removed", "null", "empty", "text", "number", "truth", "bytes", "map", "list"},
-	"expiry_order":  {"removed", "null", "empty", "text", "number", "truth", "bytes", "map", "list"},
+	// No right depends on it.
+	"reachable_since": {"removed"},
+	"expiry_bucket":   {"removed", "null", "empty", "text", "number", "truth", "bytes", "map", "list"},
+	"expiry_order":    {"removed", "null", "empty", "text", "number", "truth", "bytes", "map", "list"},
 }
 
 // Promise 2 for items: each attribute of record and profile is removed and altered in turn. If this
@@ -436,7 +438,14 @@ func describedAccount(t *testing.T, w *localtest.World) holder {
 	var token personalToken
 	decode(t, want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", user.ID),
 		`{"name":"all","description":"of it","scopes":["api"],"expires_at":"2026-09-01"}`, http.StatusCreated), &token)
-	return holder{user.ID, token.ID, "vera", token.Token}
+	vera := holder{user.ID, token.ID, "vera", token.Token}
+	_, profile := stored(t, w, vera)
+	profile["unreachable"] = &types.AttributeValueMemberS{Value: "bounced"}
+	profile["unreachable_at"], profile["reachable_since"] = &types.AttributeValueMemberN{Value: "1773900000"}, &types.AttributeValueMemberN{Value: "1773800000"}
+	if !replace(t, w, profile) {
+		t.Fatal("the engine refuses the profile")
+	}
+	return vera
 }
 
 // replace writes an item over the one there is and reports whether the engine took it.

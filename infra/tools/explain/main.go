@@ -61,14 +61,23 @@ func own(catalog *scope.Catalog, path string) (*scope.Catalog, error) {
 }
 
 func reachOf(env func(string) string) (scope.Reach, error) {
-	for name, in := range map[string]func(int64) scope.Reach{"PROJECT_ID": scope.InProject, "GROUP_ID": scope.InGroup} {
-		if text := env(name); text != "" {
-			id, err := strconv.ParseInt(text, 10, 64)
-			if err != nil || id < 1 {
-				return scope.Reach{}, fmt.Errorf("%s is %q, not an id", name, text)
-			}
-			return in(id), nil
+	reach, asked := scope.Everywhere(), ""
+	for _, of := range []struct {
+		name string
+		in   func(int64) scope.Reach
+	}{{"PROJECT_ID", scope.InProject}, {"GROUP_ID", scope.InGroup}} {
+		text := env(of.name)
+		if text == "" {
+			continue
 		}
+		if asked != "" {
+			return scope.Reach{}, fmt.Errorf("%s and %s exclude each other: a token belongs to one of them", asked, of.name)
+		}
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || id < 1 {
+			return scope.Reach{}, fmt.Errorf("%s is %q, not an id", of.name, text)
+		}
+		reach, asked = of.in(id), of.name
 	}
-	return scope.Everywhere(), nil
+	return reach, nil
 }

@@ -25,6 +25,7 @@ func TestExplain(t *testing.T) {
 		{"METHOD=GET URL_PATH=/orders", "", "TOKEN_SCOPES: scope unknown: none given"},
 		{"TOKEN_SCOPES=api METHOD=GET", "", "usage: make explain"},
 		{"TOKEN_SCOPES=api METHOD=GET URL_PATH=/ GROUP_ID=x", "", `GROUP_ID is "x", not an id`},
+		{"TOKEN_SCOPES=api METHOD=GET URL_PATH=/ PROJECT_ID=1 GROUP_ID=2", "", "PROJECT_ID and GROUP_ID exclude each other"},
 		{"TOKEN_SCOPES=api METHOD=GET URL_PATH=/ SCOPES_FILE=" + broken, "", `broken.json: rules file: line 2, column 1: key "rule" is unknown`},
 	} {
 		env := map[string]string{}

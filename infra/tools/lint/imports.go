@@ -30,7 +30,7 @@ var layers = map[string]layer{
 	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase, "registry": useCase,
 	"apigateway": shared, "explain": shared, "graphql": shared, "invocation": shared, "quote": shared, "throttle": shared,
 	"authorizer": adapter, "gateway": adapter, "gitlabapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
-	"schedule": adapter, "planner": adapter, "queue": adapter,
+	"schedule": adapter, "planner": adapter, "queue": adapter, "bounces": adapter,
 	"compose": wiring,
 }
 
@@ -188,6 +188,7 @@ var reserved = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2/service/scheduler": {"settings", "web"},
 	"github.com/aws/aws-sdk-go-v2/service/sqs":       {"leaks"},
 	modulePath + "/pkg/gitlabapi":                    {"directory", "issue", "leaks", "revoke", "settings", "tokens"},
+	modulePath + "/pkg/bounces":                      {"bounces"},
 	modulePath + "/pkg/authorizer":                   {"authorizer"},
 	modulePath + "/pkg/gateway":                      {"introspect"},
 	"github.com/vektah/gqlparser/v2/parser":          {"introspect", "settings"},

@@ -1,0 +1,6 @@
+// Command bounces marks the accounts whose mails come back. It receives the mail service's events.
+package main
+
+import "latchkey/pkg/compose/bounces"
+
+func main() { bounces.Main() }
