@@ -201,3 +201,30 @@ func TestTheConsoleRestricts(t *testing.T) {
 		t.Error("refused and written")
 	}
 }
+
+// An administrator looks for tokens that work from anywhere. A value that is not understood must
+// not pass for "none are left".
+func TestTokensWithoutNetworks(t *testing.T) {
+	w := newWorld(t)
+	list := func(query, bearer string) response {
+		return throughLambda(t, w, request{function: "tokens", method: "GET", target: everyToken + "?" + query, bearer: bearer})
+	}
+	everyone, own := list("", "root").header.Get("X-Total"), list("", "owner").header.Get("X-Total")
+	w.restrict(t, "tied", "192.0.2.0/24")
+	for bearer, before := range map[string]string{"root": everyone, "owner": own} {
+		if got := list("networks=none", bearer); got.header.Get("X-Total") != before {
+			t.Errorf("%s: %s without networks, want %s", bearer, got.header.Get("X-Total"), before)
+		}
+		if got := list("networks=", bearer); got.header.Get("X-Total") == before {
+			t.Errorf("%s: an empty filter hides the token with a network", bearer)
+		}
+		for _, bad := range []string{"192.0.2.0/24", "None", "any"} {
+			if got := list("networks="+bad, bearer); got.status != 400 || got.field(t, "error") != "networks does not have a valid value" {
+				t.Errorf("%s, networks=%s: %s", bearer, bad, got)
+			}
+		}
+		if got := list("unused_since=soon", bearer); got.status != 400 {
+			t.Errorf("%s: unused_since=soon: %s", bearer, got)
+		}
+	}
+}

@@ -61,15 +61,17 @@ func (api *tokensAPI) list(c *call) error {
 // filter reads the filters that every list of tokens has.
 func (b *binder) filter() lifecycle.Filter {
 	return lifecycle.Filter{
-		Active:         activeFilter(b.oneOf("state", "active", "inactive")),
-		Revoked:        b.boolean("revoked"),
-		Search:         b.text("search"),
-		CreatedAfter:   b.instant("created_after"),
-		CreatedBefore:  b.instant("created_before"),
-		LastUsedAfter:  b.instant("last_used_after"),
-		LastUsedBefore: b.instant("last_used_before"),
-		ExpiresAfter:   b.day("expires_after"),
-		ExpiresBefore:  b.day("expires_before"),
+		Active:          activeFilter(b.oneOf("state", "active", "inactive")),
+		Revoked:         b.boolean("revoked"),
+		Search:          b.text("search"),
+		CreatedAfter:    b.instant("created_after"),
+		CreatedBefore:   b.instant("created_before"),
+		LastUsedAfter:   b.instant("last_used_after"),
+		LastUsedBefore:  b.instant("last_used_before"),
+		ExpiresAfter:    b.day("expires_after"),
+		ExpiresBefore:   b.day("expires_before"),
+		UnusedSince:     b.instant("unused_since"),
+		WithoutNetworks: b.oneOf("networks", "none") != "",
 	}
 }
 

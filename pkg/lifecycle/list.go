@@ -75,6 +75,10 @@ type Filter struct {
 	LastUsedBefore time.Time // inclusive; a token never used does not match
 	ExpiresAfter   clock.Day // inclusive
 	ExpiresBefore  clock.Day // exclusive
+	// UnusedSince matches tokens without a use at or after it. A token never used counts by its
+	// creation, so that new tokens do not match.
+	UnusedSince     time.Time
+	WithoutNetworks bool
 }
 
 // A Sort is the order of a list. Ids break ties, in the same direction.
@@ -215,11 +219,21 @@ func (f Filter) matches(v View) bool {
 		f.Revoked != nil && *f.Revoked != v.Revoked,
 		!within(t.CreatedAt, f.CreatedAfter, f.CreatedBefore),
 		!within(t.LastUsedAt, f.LastUsedAfter, f.LastUsedBefore),
+		!f.UnusedSince.IsZero() && !lastSign(t).Before(f.UnusedSince),
+		f.WithoutNetworks && len(t.Networks) > 0,
 		!f.ExpiresAfter.IsZero() && (t.ExpiresOn.IsZero() || f.ExpiresAfter.After(t.ExpiresOn)),
 		!f.ExpiresBefore.IsZero() && (t.ExpiresOn.IsZero() || !f.ExpiresBefore.After(t.ExpiresOn)):
 		return false
 	}
 	return matchesSearch(t.Name, f.Search)
+}
+
+// lastSign returns when t was last used, or created if it never was.
+func lastSign(t token.Token) time.Time {
+	if t.LastUsedAt.IsZero() {
+		return t.CreatedAt
+	}
+	return t.LastUsedAt
 }
 
 // minSearchWord is the least length of a search word. Shorter words are ignored next to longer

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -63,6 +64,7 @@ func TestFilters(t *testing.T) {
 	expires := func(d clock.Day) func(*token.Token) { return func(tok *token.Token) { tok.ExpiresOn = d } }
 	named := func(name string) func(*token.Token) { return func(tok *token.Token) { tok.Name = name } }
 	revoked := func(tok *token.Token) { tok.RevokedAt = now }
+	tied := func(tok *token.Token) { tok.Networks = token.Networks{netip.MustParsePrefix("192.0.2.0/24")} }
 	tests := []struct {
 		name   string
 		token  func(*token.Token)
@@ -102,6 +104,16 @@ func TestFilters(t *testing.T) {
 		{"expires before: the day before", expires(today), lifecycle.Filter{ExpiresBefore: tomorrow}, true},
 		{"expires before: that day", expires(tomorrow), lifecycle.Filter{ExpiresBefore: tomorrow}, false},
 		{"expires before: never", expires(clock.Day{}), lifecycle.Filter{ExpiresBefore: tomorrow}, false},
+		{"unused since: used a second before", used(noon.Add(-second)), lifecycle.Filter{UnusedSince: noon}, true},
+		{"unused since: used at", used(noon), lifecycle.Filter{UnusedSince: noon}, false},
+		{"unused since: used a second after", used(noon.Add(second)), lifecycle.Filter{UnusedSince: noon}, false},
+		{"unused since: never used, created a second before", created(noon.Add(-second)), lifecycle.Filter{UnusedSince: noon}, true},
+		{"unused since: never used, created at", created(noon), lifecycle.Filter{UnusedSince: noon}, false},
+		{"unused since: created before and used at", func(tok *token.Token) { tok.CreatedAt, tok.LastUsedAt = noon.Add(-second), noon },
+			lifecycle.Filter{UnusedSince: noon}, false},
+		{"without networks shows a token without", nil, lifecycle.Filter{WithoutNetworks: true}, true},
+		{"without networks hides a token with one", tied, lifecycle.Filter{WithoutNetworks: true}, false},
+		{"no filter shows a token with networks", tied, lifecycle.Filter{}, true},
 		{"search: a part of the name", named("nightly-export"), lifecycle.Filter{Search: "export"}, true},
 		{"search: without case", named("Nightly ÉXPORT"), lifecycle.Filter{Search: "éxPort"}, true},
 		{"search: another word", named("nightly-export"), lifecycle.Filter{Search: "import"}, false},

@@ -509,6 +509,9 @@ func TestAllTokens(t *testing.T) {
 		"?expires_after=2026-04-01":        "of bob, shadow of bob",
 		"?last_used_after=2026-01-01":      "",
 		"?last_used_before=2027-01-01":     "",
+		"?unused_since=2026-03-19T08:30":   "of ann",
+		"?networks=none":                   "of ann, of bob, shadow of bob",
+		"?networks=":                       "of ann, of bob, shadow of bob",
 		"?sort=id_desc":                    "shadow of bob, of bob, of ann",
 		"?sort=expires_desc":               "shadow of bob, of bob, of ann",
 		"?sort=created_asc":                "of ann, of bob, shadow of bob",
@@ -524,7 +527,19 @@ func TestAllTokens(t *testing.T) {
 			t.Errorf("%s: %s, want %s", query, strings.Join(got, ", "), want)
 		}
 	}
-	for _, query := range []string{"?owner=nobody", "?state=x", "?created_after=x", "?expires_after=x", "?sort=x", "?page=0", "?page=100000"} {
+	networks, err := token.ParseNetworks([]string{"192.0.2.0/24"})
+	check(t, err)
+	tied, err := w.issuer.CreateForSelf(t.Context(), w.as(t, "ann"), lifecycle.Spec{
+		Name: "tied", Scopes: scope.Set{"read_api"}, ExpiresOn: clock.DayOf(w.clock.Now()).AddDays(5), Networks: networks,
+	})
+	check(t, err)
+	w.secrets = append(w.secrets, tied.Bearer.Reveal(), tied.Token.Digest.Key())
+	for query, want := range map[string]bool{"": true, "?networks=none": false} {
+		if got := root.page(t, adminTokensPath+query); strings.Contains(got, "“tied”") != want || !strings.Contains(got, "“of ann”") {
+			t.Errorf("%s: a token with networks is listed: %t, want %t", query, !want, want)
+		}
+	}
+	for _, query := range []string{"?owner=nobody", "?state=x", "?created_after=x", "?expires_after=x", "?unused_since=x", "?networks=x", "?sort=x", "?page=0", "?page=100000"} {
 		if got := root.get(t, adminTokensPath+query); got.status != http.StatusUnprocessableEntity || strings.Contains(got.body, "“of ann”") {
 			t.Errorf("%s: %d", query, got.status)
 		}

@@ -58,6 +58,7 @@ func (s *Site) adminTokens(v *visit) error {
 		CreatedAfter: q.instant("created_after"), CreatedBefore: q.instant("created_before"),
 		LastUsedAfter: q.instant("last_used_after"), LastUsedBefore: q.instant("last_used_before"),
 		ExpiresAfter: q.day("expires_after"), ExpiresBefore: q.day("expires_before"),
+		UnusedSince: q.instant("unused_since"), WithoutNetworks: q.choice("networks", "none") != "",
 	}
 	sorted := q.choice("sort", tokenOrders...)
 	order, _ := sortOf(sorted)
@@ -192,7 +193,7 @@ func (s *Site) adminRevoke(v *visit) error {
 
 // More reports whether the page shows the filters by dates.
 func (p adminTokensPage) More() bool {
-	for _, name := range []string{"created_after", "created_before", "last_used_after", "last_used_before", "expires_after", "expires_before"} {
+	for _, name := range []string{"created_after", "created_before", "last_used_after", "last_used_before", "unused_since", "expires_after", "expires_before"} {
 		if p.Query.Get(name) != "" {
 			return true
 		}

@@ -278,7 +278,7 @@ func (m *machine) attempt(c call, fault string) {
 
 // lastID asks for the id of a token whose reply was lost.
 func (m *machine) lastID(owner *modelOwner) (last int64) {
-	for _, t := range m.list(owner) {
+	for _, t := range m.list(owner, "") {
 		last = max(last, t.ID)
 	}
 	return last
@@ -495,24 +495,27 @@ func (m *machine) wait() {
 	}
 }
 
+// modelStates are the states that lists filter by.
+var modelStates = []string{"", "active", "inactive"}
+
 type listedToken struct {
 	ID              int64
 	Revoked, Active bool
 	SupersededUntil string `json:"superseded_until"`
 }
 
-func (m *machine) list(owner *modelOwner) (tokens []listedToken) {
-	decode(m.t, want(m.t, m.world, root.Bearer, "GET", fmt.Sprintf("/api/v4/personal_access_tokens?per_page=100&user_id=%d", owner.ID), "", http.StatusOK), &tokens)
+func (m *machine) list(owner *modelOwner, state string) (tokens []listedToken) {
+	decode(m.t, want(m.t, m.world, root.Bearer, "GET", fmt.Sprintf("/api/v4/personal_access_tokens?per_page=100&user_id=%d&state=%s", owner.ID, state), "", http.StatusOK), &tokens)
 	slices.SortFunc(tokens, func(a, b listedToken) int { return int(a.ID - b.ID) })
 	return tokens
 }
 
 // compare holds the product against the model after a step. A step costs a list of one owner's tokens and
-// a check of each recent one, at the API or at the authorizer. The next step asks for the other owner's and
-// at the other place, so that what is wrong and stays so is seen then.
+// a check of each recent one, at the API or at the authorizer. The next step asks for the other owner's, of
+// another state, and at the other place, so that what is wrong and stays so is seen then.
 func (m *machine) compare() {
 	m.steps++
-	m.compareList(m.owners[m.steps%len(m.owners)])
+	m.compareList(m.owners[m.steps%len(m.owners)], modelStates[m.steps%len(modelStates)])
 	for i, t := range m.recent {
 		switch {
 		case t.bearer == "":
@@ -524,7 +527,8 @@ func (m *machine) compare() {
 	}
 }
 
-func (m *machine) compareList(owner *modelOwner) {
+// compareList compares the list of one owner, of a state or "" for every one.
+func (m *machine) compareList(owner *modelOwner, state string) {
 	now := m.now()
 	var wanted []listedToken
 	for _, t := range owner.tokens {
@@ -532,10 +536,12 @@ func (m *machine) compareList(owner *modelOwner) {
 		if l.Active && t.superseded {
 			l.SupersededUntil = t.worksUntil.Format("2006-01-02T15:04:05.000Z")
 		}
-		wanted = append(wanted, l)
+		if state == "" || l.Active == (state == "active") {
+			wanted = append(wanted, l)
+		}
 	}
-	if got := m.list(owner); !slices.Equal(got, wanted) {
-		m.Fatalf("at %s the tokens of %d are\n%+v, want\n%+v", now.Format(time.RFC3339), owner.ID, got, wanted)
+	if got := m.list(owner, state); !slices.Equal(got, wanted) {
+		m.Fatalf("at %s the %s tokens of %d are\n%+v, want\n%+v", now.Format(time.RFC3339), state, owner.ID, got, wanted)
 	}
 }
 
@@ -595,7 +601,9 @@ func TestProductAgainstModel(t *testing.T) {
 		})
 		steps += m.steps
 		for _, owner := range m.owners {
-			m.compareList(owner)
+			for _, state := range modelStates {
+				m.compareList(owner, state)
+			}
 		}
 		for _, t := range m.recent {
 			if t.bearer != "" {
