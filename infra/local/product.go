@@ -26,6 +26,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/authorizer"
+	"latchkey/pkg/compose/endings"
 	"latchkey/pkg/compose/introspect"
 	"latchkey/pkg/compose/leakmails"
 	"latchkey/pkg/compose/leaks"
@@ -220,6 +221,9 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		d.Config = cfg.Common
 		client := p.Queues.Client(sender.Configure(""), func(o *sqs.Options) { o.HTTPClient = function.GuardQueues(o.HTTPClient) })
 		return made(err, func() lambda.Handler { return leaks.Handler(d, leaks.Queue(cfg, client)) })
+	case "endings":
+		cfg, err := config.ReadEndings(p.Environ(function))
+		return made(err, func() lambda.Handler { return endings.Handler(cfg, source, p.Clock, p.Log(name)) })
 	case "leakmails":
 		cfg, err := config.ReadLeakMails(p.Environ(function))
 		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })

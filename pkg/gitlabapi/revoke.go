@@ -77,8 +77,19 @@ func (api *revokeAPI) revokeSelf(c *call) error {
 	return c.revoked(api.revoker.RevokeSelf(c.ctx, c.by, reach))
 }
 
-// reach reads whether a revocation reaches the whole family.
-func (b *binder) reach() lifecycle.Reach { return lifecycle.Reach(b.truth("family")) }
+// reach reads how far a revocation reaches.
+func (b *binder) reach() lifecycle.Reach {
+	switch family, keep := b.truth("family"), b.truth("keep_children"); {
+	case family && keep:
+		return lifecycle.Chain
+	case family:
+		return lifecycle.Family
+	case keep:
+		return lifecycle.Alone
+	default:
+		return lifecycle.Own
+	}
+}
 
 func (api *revokeAPI) revokeOwn(c *call) error { return api.revokeEverything(c, c.by.Account.ID) }
 

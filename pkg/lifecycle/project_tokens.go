@@ -64,6 +64,9 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	if !access.AtLeast(spec.Level) {
 		return Issued{}, ErrOwnerLevel
 	}
+	if err := shallow(by.Token); err != nil {
+		return Issued{}, err
+	}
 	if spec.Spec, err = i.confined(by, spec.Spec); err != nil {
 		return Issued{}, err
 	}
@@ -80,7 +83,7 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 		return Issued{}, err
 	}
 	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (_ Issued, err error) {
-		t := i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec)
+		t := childOf(by, i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec))
 		t.Project, t.Level = access.Project.ID, spec.Level
 		var bearer secret.Bearer
 		t, err = i.parts.Bots.CreateProjectToken(ctx, access.Project, bot, t, func(owner account.ID) (_ secret.Digest, use *secret.Use, err error) {

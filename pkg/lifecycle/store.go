@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -43,7 +44,8 @@ type BotStore interface {
 type RevokeStore interface {
 	// RevokeToken writes RevokedAt and RevokedReason of t. A token that was revoked earlier keeps
 	// its own; that is no error. A token that was rotated since t was read stays as it is, and the
-	// error is token.ErrSuperseded. The bot of a project's or group's token is deleted with it, unless
+	// error is token.ErrSuperseded. If t is Childless and has made a token, it stays as well, and the error
+	// is token.ErrMade. The bot of a project's or group's token is deleted with it, unless
 	// the token has a successor. It returns fault.ErrNotFound without a record.
 	RevokeToken(ctx context.Context, t token.Token, revoked audit.Event) error
 	// ReportToken records the first report of a token that had been rotated, with the mark
@@ -57,9 +59,20 @@ type RevokeStore interface {
 	// TokensByDigest returns the existing tokens, in any state and in no order, with consistent
 	// reads. The digests must differ.
 	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)
+	// Children returns what the chain that started with first made and rotated.
+	Children(ctx context.Context, first token.ID) ([]token.Child, error)
 	// Newest returns the newest token of a rotation chain, or fault.ErrNotFound for a token that
 	// was never rotated.
 	Newest(ctx context.Context, first token.ID) (token.Token, error)
+}
+
+// An EndingQueue keeps endings until they are finished, so that no crash leaves a child alive. A second
+// call of any method is safe.
+type EndingQueue interface {
+	AddEnding(ctx context.Context, e Unfinished) error
+	EndingDone(ctx context.Context, e Unfinished) error
+	// Endings returns those that were added before an instant.
+	Endings(ctx context.Context, before time.Time) ([]Unfinished, error)
 }
 
 // A TokenReader finds single tokens and accounts with consistent reads. Absence is

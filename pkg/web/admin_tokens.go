@@ -180,7 +180,7 @@ func (s *Site) adminRevoke(v *visit) error {
 	if err != nil {
 		return err
 	}
-	reach := lifecycle.Reach(v.r.PostForm.Get("reach") == wholeChain)
+	reach := reachOf(v)
 	done, err := s.parts.Revoker.Revoke(v.ctx, v.by, id, reach)
 	if err != nil {
 		return err

@@ -140,6 +140,21 @@ type revokePage struct {
 // wholeChain is the value of the field reach that revokes every token of the rotation chain.
 const wholeChain = "family"
 
+// keepChildren is the value that leaves what the token made.
+const keepChildren = "alone"
+
+// reachOf returns how far the form wants a revocation to reach.
+func reachOf(v *visit) lifecycle.Reach {
+	switch v.r.PostForm.Get("reach") {
+	case wholeChain:
+		return lifecycle.Family
+	case keepChildren:
+		return lifecycle.Alone
+	default:
+		return lifecycle.Own
+	}
+}
+
 // askRevoke says what stops.
 func (s *Site) askRevoke(v *visit) error {
 	o, view, err := s.find(v)
@@ -159,7 +174,7 @@ func (s *Site) revoke(v *visit) error {
 	if err != nil {
 		return err
 	}
-	reach := lifecycle.Reach(v.r.PostForm.Get("reach") == wholeChain)
+	reach := reachOf(v)
 	if err := o.revoke(view.Token.ID, reach); err != nil {
 		return err
 	}
