@@ -216,7 +216,7 @@ func TestProductTemplate(t *testing.T) {
 		}
 	})
 	t.Run("scans start at one and two o'clock through their state machines", func(t *testing.T) {
-		want := []Schedule{{"expired", 2 * time.Hour}, {"expiring", time.Hour}}
+		want := []Schedule{{Function: "endings", Every: time.Minute}, {Function: "expired", At: 2 * time.Hour}, {Function: "expiring", At: time.Hour}}
 		if !slices.Equal(template.Schedules, want) {
 			t.Errorf("schedules = %v, want %v", template.Schedules, want)
 		}
@@ -434,7 +434,7 @@ Resources:
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := []Schedule{{"first", 24*time.Hour - time.Minute}}; !slices.Equal(got.Schedules, want) {
+		if want := []Schedule{{Function: "first", At: 24*time.Hour - time.Minute}}; !slices.Equal(got.Schedules, want) {
 			t.Errorf("schedules = %v, want %v", got.Schedules, want)
 		}
 		m := got.StateMachines["first"]

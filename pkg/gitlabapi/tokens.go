@@ -63,6 +63,7 @@ func (b *binder) filter() lifecycle.Filter {
 	return lifecycle.Filter{
 		Active:         activeFilter(b.oneOf("state", "active", "inactive")),
 		Revoked:        b.boolean("revoked"),
+		Parent:         b.parent(),
 		Search:         b.text("search"),
 		CreatedAfter:   b.instant("created_after"),
 		CreatedBefore:  b.instant("created_before"),
@@ -71,6 +72,19 @@ func (b *binder) filter() lifecycle.Filter {
 		ExpiresAfter:   b.day("expires_after"),
 		ExpiresBefore:  b.day("expires_before"),
 	}
+}
+
+// parent reads the token whose children are wanted.
+func (b *binder) parent() token.ID {
+	given := b.text("parent_id")
+	if given == "" {
+		return 0
+	}
+	id, err := token.ParseID(given)
+	if err != nil {
+		b.reject("parent_id", "is invalid")
+	}
+	return id
 }
 
 func activeFilter(state string) *bool {

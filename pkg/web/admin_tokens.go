@@ -181,7 +181,9 @@ func (s *Site) adminRevoke(v *visit) error {
 		return err
 	}
 	reach := reachOf(v)
-	done, err := s.parts.Revoker.Revoke(v.ctx, v.by, id, reach)
+	ctx, cancel := v.early()
+	defer cancel()
+	done, err := s.parts.Revoker.Revoke(ctx, v.by, id, reach)
 	if err != nil {
 		return err
 	}
