@@ -351,7 +351,7 @@ func (s *stack) addFunction(r resource) error {
 				return errors.New("queue of an event cannot be resolved")
 			}
 			s.Mappings = append(s.Mappings, Mapping{queue, name, event.Properties.BatchSize})
-		case "Schedule":
+		case "ScheduleV2":
 			if event.Properties.Schedule != "rate(1 minute)" {
 				return fmt.Errorf("schedule %q of an event is not understood: only rate(1 minute) is", event.Properties.Schedule)
 			}

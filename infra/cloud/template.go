@@ -183,7 +183,7 @@ type resource struct {
 
 				Queue     yaml.Node `yaml:"Queue"`
 				BatchSize int       `yaml:"BatchSize"`
-				Schedule  string    `yaml:"Schedule"`
+				Schedule  string    `yaml:"ScheduleExpression"`
 			} `yaml:"Properties"`
 		} `yaml:"Events"`
 

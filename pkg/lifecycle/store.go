@@ -89,6 +89,10 @@ type ListStore interface {
 	TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error)
 	// PageOfOwner returns one page of them, and their total.
 	PageOfOwner(ctx context.Context, owner account.ID, page token.Page) ([]token.Token, int, error)
+	// TokensByDigest, Children and Newest are those of RevokeStore.
+	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)
+	Children(ctx context.Context, first token.ID) ([]token.Child, error)
+	Newest(ctx context.Context, first token.ID) (token.Token, error)
 	// EveryToken passes every token to each, in no order, with its owner, of whom it knows only the
 	// id, Admin and TokensValidFrom.
 	EveryToken(ctx context.Context, each func(token.Token, account.Account)) error

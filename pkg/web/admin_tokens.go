@@ -156,6 +156,9 @@ func (s *Site) adminToken(v *visit) error {
 	if err != nil && !tooFar {
 		return err
 	}
+	if err := s.withMade(v, view, &page.factSheet); err != nil {
+		return err
+	}
 	page.More = events.More || tooFar
 	for _, e := range events.Events {
 		page.Deeds = append(page.Deeds, adminDeedOf(v, e, events))
@@ -171,6 +174,9 @@ func (s *Site) adminAskRevoke(v *visit) error {
 	}
 	if view.Revoked {
 		return v.redirect(adminTokensPath + "/" + view.Token.ID.String())
+	}
+	if err := s.withMade(v, view, &page.factSheet); err != nil {
+		return err
 	}
 	return v.render(http.StatusOK, "admin_revoke", "Revoke this token?", page)
 }
