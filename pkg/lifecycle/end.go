@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup" // bounds concurrent work; maintained by the Go team
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
 
@@ -67,6 +71,10 @@ type chain struct {
 	from   audit.Origin
 	source string   // of a leak
 	parent token.ID // what ended above it, or 0
+	// reach is how far the end reaches into what the chain made, and left are working tokens that it made
+	// and that live on. The events of its revocation name them.
+	reach token.Reach
+	left  []token.ID
 	// queue is what to queue before the first token ends if the chain has made something, or nil.
 	queue *Unfinished
 }
@@ -74,7 +82,7 @@ type chain struct {
 // end ends the chain of t, then everything below it within reach. For a request about the newest token
 // of a chain it returns token.ErrSuperseded if a rotation comes first, unless everything is to end.
 func (e *Ender) end(ctx context.Context, t token.Token, reach token.Reach, reason token.Reason, from audit.Origin) (ended, error) {
-	c := chain{known: t, exact: reach == token.ReachOwn && reason == token.ReasonRequest, reason: reason, from: from}
+	c := chain{known: t, exact: reach == token.ReachOwn && reason == token.ReasonRequest, reason: reason, from: from, reach: reach}
 	if reach != token.ReachNone {
 		c.queue = &Unfinished{t.ID, reach, reason, from, e.parts.Clock.Now()}
 	}
@@ -89,7 +97,7 @@ func (e *Ender) endLeaked(ctx context.Context, t token.Token, from audit.Origin,
 		return ended{}, nil
 	}
 	return e.endAll(ctx, chain{
-		known: t, exact: true, reason: token.ReasonLeak, from: from, source: source,
+		known: t, exact: true, reason: token.ReasonLeak, from: from, source: source, reach: token.ReachAccount,
 		queue: &Unfinished{t.ID, token.ReachAccount, token.ReasonLeak, from, e.parts.Clock.Now()},
 	}, token.ReachAccount)
 }
@@ -137,7 +145,7 @@ func (e *Ender) finish(ctx context.Context, u Unfinished) error {
 	if err != nil {
 		return err
 	}
-	c := chain{known: t, reason: u.Reason, from: u.From, queue: &u}
+	c := chain{known: t, reason: u.Reason, from: u.From, reach: u.Reach, queue: &u}
 	if u.Reach == token.ReachAccount {
 		c.exact = true
 		if t.RotatedAway() && t.RevokedIn(e.parts.Clock.Now(), 0) { // the rotation came before the report
@@ -181,13 +189,8 @@ func (e *Ender) endChain(ctx context.Context, c chain) (revoked []token.Token, b
 				continue // it was replaced between the two reads
 			}
 		}
-		if !below && c.queue != nil {
-			if below, err = e.queued(ctx, c); err != nil {
-				return revoked, below, err
-			}
-		}
-		if c.queue == nil {
-			below = true
+		if below, err = e.prepare(ctx, &c); err != nil {
+			return revoked, below, err
 		}
 		// A bearer that is reused was revoked.
 		if c.reason != token.ReasonReuse || newest.ID > c.known.ID && newest.RevokedAt.IsZero() {
@@ -206,13 +209,59 @@ func (e *Ender) endChain(ctx context.Context, c chain) (revoked []token.Token, b
 	return revoked, below, fault.ErrUnavailable
 }
 
-// queued queues the ending of a chain that has made something.
-func (e *Ender) queued(ctx context.Context, c chain) (below bool, err error) {
+// prepare looks at what the chain made before its end: it notes what lives on, and queues the ending of a
+// chain that has made something. below is false if there is nothing.
+func (e *Ender) prepare(ctx context.Context, c *chain) (below bool, err error) {
+	if c.reach == token.ReachNone || c.queue == nil && c.reach == token.ReachAll {
+		return true, nil
+	}
 	children, err := e.parts.Store.Children(ctx, c.known.Family)
-	if err != nil || len(children) == 0 {
+	if err != nil {
 		return false, err
 	}
+	if c.left, err = e.left(ctx, c.known.Family.Owner(), c.reach, children); err != nil || c.queue == nil {
+		return true, err
+	}
+	if len(children) == 0 {
+		return false, nil
+	}
 	return true, e.parts.Queue.AddEnding(ctx, *c.queue)
+}
+
+// mostLeft is how many of the tokens that live on an event names.
+const mostLeft = 20
+
+// left returns the working tokens among children that the end of a chain of owner does not end, the oldest
+// first, at most mostLeft.
+func (e *Ender) left(ctx context.Context, owner account.ID, reach token.Reach, children []token.Child) (left []token.ID, err error) {
+	var digests []secret.Digest
+	for _, c := range children {
+		if !reach.Ends(owner, c) && !slices.Contains(digests, c.Digest) && len(digests) < 5*mostLeft {
+			digests = append(digests, c.Digest)
+		}
+	}
+	if len(digests) == 0 {
+		return nil, nil
+	}
+	tokens, err := e.parts.Store.TokensByDigest(ctx, digests)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tokens {
+		if t.Superseded() {
+			newest, err := e.parts.Store.Newest(ctx, t.Family)
+			if err != nil && !errors.Is(err, fault.ErrNotFound) {
+				return nil, err
+			}
+			t = newest
+		}
+		if t.ID != 0 && !t.RevokedIn(e.parts.Clock.Now(), 0) && e.unexpired([]token.Token{t}) == 1 {
+			left = append(left, t.ID)
+		}
+	}
+	slices.Sort(left)
+	left = slices.Compact(left)
+	return left[:min(len(left), mostLeft)], nil
 }
 
 // revokeIn revokes a token of a chain. One that was taken for childless, and has made a token meanwhile, is
@@ -318,7 +367,7 @@ func (e *Ender) endNode(ctx context.Context, c chain, n node) (revoked []token.T
 		case err != nil:
 			return nil, nil, err
 		}
-		revoked, _, err = e.endChain(ctx, chain{known: known, reason: token.ReasonParent, from: c.from, parent: n.parent})
+		revoked, _, err = e.endChain(ctx, chain{known: known, reason: token.ReasonParent, from: c.from, reach: c.reach, parent: n.parent})
 		if err != nil {
 			return revoked, nil, err
 		}
@@ -353,11 +402,23 @@ func (e *Ender) revokeOne(ctx context.Context, t token.Token, c chain) (did bool
 	}
 	t.RevokedAt, t.RevokedReason = e.parts.Clock.Now(), c.reason
 	event := audit.OfToken(t.RevokedAt, c.from, t, audit.Revoked)
+	left := make([]string, len(c.left))
+	for i, id := range c.left {
+		left[i] = id.String()
+	}
 	switch {
 	case c.source != "":
 		event.Change, event.To = "found_in", c.source
 	case c.parent != 0:
 		event.Change, event.To = "parent", c.parent.String()
+	case len(left) > 0:
+		event.Change = "left_working"
+	}
+	switch {
+	case event.Change == "left_working":
+		event.To = strings.Join(left, ", ")
+	case len(left) > 0:
+		event.From = "left working: " + strings.Join(left, ", ")
 	}
 	return worked, e.parts.Store.RevokeToken(ctx, t, event)
 }

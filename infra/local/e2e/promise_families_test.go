@@ -1,14 +1,21 @@
 package e2e_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"latchkey/infra/local/localtest"
 	"latchkey/pkg/project"
@@ -289,4 +296,88 @@ func TestNoChildSurvivesAReportThatMeetsIt(t *testing.T) {
 		t.Error("no child was made")
 	}
 	t.Logf("%d children in %d rounds", made, *familyRounds)
+}
+
+// Breaks if what lives on after a revocation is named nowhere, or if the end of a child does not say whose end it was.
+func TestTheAuditTrailNamesWhatLivesOn(t *testing.T) {
+	t.Parallel()
+	f := newTree(t)
+	want(t, f.w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", f.admin.ID), "", http.StatusNoContent)
+	want(t, f.w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", f.anna.TokenID), "", http.StatusNoContent)
+	var events []struct {
+		Details struct {
+			TokenID          int64 `json:"token_id"`
+			Change, From, To string
+		}
+	}
+	decode(t, want(t, f.w, root.Bearer, "GET", "/api/v4/audit_events?per_page=100", "", http.StatusOK), &events)
+	got := map[int64]string{}
+	for _, e := range events {
+		if d := e.Details; d.Change != "" {
+			got[d.TokenID] = strings.TrimSpace(d.Change + " " + d.To + " " + d.From)
+		}
+	}
+	for id, want := range map[int64]string{
+		f.admin.ID: fmt.Sprintf("left_working %d", f.other.ID),
+		f.child.ID: fmt.Sprintf("parent %d left working: %d", f.anna.TokenID, f.bot.ID),
+		f.grand.ID: fmt.Sprintf("parent %d", f.child.ID),
+	} {
+		if got[id] != want {
+			t.Errorf("event of %d says %q, want %q", id, got[id], want)
+		}
+	}
+}
+
+// A childlessClient loses the requests that end a child, while broken.
+type childlessClient struct {
+	dynamodb.HTTPClient
+	broken *atomic.Bool
+}
+
+func (c childlessClient) Do(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if c.broken.Load() && strings.Contains(string(body), `"change":{"S":"parent"}`) {
+		return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return c.HTTPClient.Do(r)
+}
+
+// Breaks if a request that dies between two ends leaves a child alive, or if a request that ended nothing is made up for.
+func TestWhatARequestLeftIsFinished(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	through := localtest.Client(t)
+	w := localtest.Start(t, localtest.Options{Client: func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+		return through(append(options, hasty, func(o *dynamodb.Options) { o.HTTPClient = childlessClient{o.HTTPClient, &broken} })...)
+	}})
+	anna := newAccount(t, w, "anna")
+	child := makes(t, w, anna.Bearer, "child")
+	grand := makes(t, w, child.Token, "grandchild")
+	broken.Store(true)
+	want(t, w, anna.Bearer, "DELETE", "/api/v4/personal_access_tokens/self", "", http.StatusServiceUnavailable)
+	want(t, w, anna.Bearer, "DELETE", "/api/v4/personal_access_tokens/self", "", http.StatusUnauthorized) // it has ended itself
+	if !passes(t, w, child.Token) || !passes(t, w, grand.Token) {
+		t.Fatal("the engine was not broken")
+	}
+	broken.Store(false)
+	finish := func() {
+		t.Helper()
+		if out, err := console(t, w, "endings", "{}"); err != nil {
+			t.Fatal(out, err)
+		}
+	}
+	finish() // the request could still go on
+	if !passes(t, w, child.Token) {
+		t.Error("finished at once")
+	}
+	w.Clock.Advance(2 * time.Minute)
+	finish()
+	if passes(t, w, child.Token) || passes(t, w, grand.Token) {
+		t.Error("a child lives on")
+	}
 }
