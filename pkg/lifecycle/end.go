@@ -410,7 +410,7 @@ func (e *Ender) revokeOne(ctx context.Context, t token.Token, c chain) (did bool
 	case c.source != "":
 		event.Change, event.To = "found_in", c.source
 	case c.parent != 0:
-		event.Change, event.To = "parent", c.parent.String()
+		event.Change, event.To = "made_by", c.parent.String()
 	case len(left) > 0:
 		event.Change = "left_working"
 	}

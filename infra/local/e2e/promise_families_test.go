@@ -319,8 +319,8 @@ func TestTheAuditTrailNamesWhatLivesOn(t *testing.T) {
 	}
 	for id, want := range map[int64]string{
 		f.admin.ID: fmt.Sprintf("left_working %d", f.other.ID),
-		f.child.ID: fmt.Sprintf("parent %d left working: %d", f.anna.TokenID, f.bot.ID),
-		f.grand.ID: fmt.Sprintf("parent %d", f.child.ID),
+		f.child.ID: fmt.Sprintf("made_by %d left working: %d", f.anna.TokenID, f.bot.ID),
+		f.grand.ID: fmt.Sprintf("made_by %d", f.child.ID),
 	} {
 		if got[id] != want {
 			t.Errorf("event of %d says %q, want %q", id, got[id], want)
@@ -339,7 +339,7 @@ func (c childlessClient) Do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.broken.Load() && strings.Contains(string(body), `"change":{"S":"parent"}`) {
+	if c.broken.Load() && strings.Contains(string(body), `"change":{"S":"made_by"}`) {
 		return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
 	}
 	r = r.Clone(r.Context())
@@ -379,5 +379,27 @@ func TestWhatARequestLeftIsFinished(t *testing.T) {
 	finish()
 	if passes(t, w, child.Token) || passes(t, w, grand.Token) {
 		t.Error("a child lives on")
+	}
+}
+
+// Breaks if the mail about a leak does not say what the token made, and what of that still works.
+func TestTheMailAboutALeakListsWhatTheTokenMade(t *testing.T) {
+	t.Parallel()
+	f := newTree(t)
+	want(t, f.w, "", "POST", "/api/v4/token_leaks", encode(t, map[string]any{"tokens": []string{f.anna.Bearer, f.admin.Token}}), http.StatusNoContent)
+	f.w.RunQueues(t)
+	for _, mail := range f.w.Mailbox.Mails() {
+		parts := []string{fmt.Sprintf("made        tokens %d, %d, %d, which have ended", f.child.ID, f.grand.ID, f.bot.ID)}
+		if mail.To[0] != "anna@example.test" {
+			parts = []string{fmt.Sprintf("made        token %d, which has ended", f.adminsOwn.ID), fmt.Sprintf("still works token %d, which it made", f.other.ID)}
+		}
+		for _, part := range parts {
+			if !strings.Contains(strings.Join(strings.Fields(mail.Text), " "), strings.Join(strings.Fields(part), " ")) {
+				t.Errorf("no %q in the mail to %s: %s", part, mail.To, mail.Text)
+			}
+		}
+	}
+	if n := len(f.w.Mailbox.Mails()); n != 2 {
+		t.Errorf("%d mails", n)
 	}
 }
