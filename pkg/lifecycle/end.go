@@ -65,7 +65,8 @@ type ended struct {
 type chain struct {
 	// known is a token of it, as it was read.
 	known token.Token
-	// exact revokes known and does not follow a rotation that comes first.
+	// exact revokes known and does not follow a rotation that comes first. A request then leaves the tokens
+	// before it to the end of their overlap.
 	exact  bool
 	reason token.Reason
 	from   audit.Origin
@@ -96,10 +97,20 @@ func (e *Ender) endLeaked(ctx context.Context, t token.Token, from audit.Origin,
 	if t.RotatedAway() && t.RevokedIn(e.parts.Clock.Now(), 0) {
 		return ended{}, nil
 	}
-	return e.endAll(ctx, chain{
+	// Nothing is read for a token that has made nothing, or that an earlier report has dealt with, because anybody
+	// may repeat a report.
+	over := t.RevokedIn(e.parts.Clock.Now(), 0) && !t.Superseded()
+	if over && (slices.Contains(t.Notices, token.MarkBelow) || !t.Made && t.Previous == 0) {
+		return ended{}, nil
+	}
+	done, err := e.endAll(ctx, chain{
 		known: t, exact: true, reason: token.ReasonLeak, from: from, source: source, reach: token.ReachAccount,
 		queue: &Unfinished{t.ID, token.ReachAccount, token.ReasonLeak, from, e.parts.Clock.Now()},
 	}, token.ReachAccount)
+	if err == nil && over {
+		err = e.parts.Store.Mark(ctx, t, token.MarkBelow, e.parts.Clock.Now())
+	}
+	return done, err
 }
 
 // endAll ends a chain and what is below it.
@@ -203,6 +214,9 @@ func (e *Ender) endChain(ctx context.Context, c chain) (revoked []token.Token, b
 			return revoked, below, err
 		case err != nil:
 			return revoked, below, fmt.Errorf("revoke newest of family %s: %w", c.known.Family, err)
+		}
+		if c.exact && c.reason == token.ReasonRequest {
+			return revoked, below, nil // the tokens before it work to the end of their overlap
 		}
 		return revoked, below, e.revokeOverlaps(ctx, c, newest, &below, &revoked)
 	}

@@ -316,6 +316,15 @@ func (s *fakeStore) Children(_ context.Context, first token.ID) ([]token.Child, 
 	return s.children[first], nil
 }
 
+func (s *fakeStore) Mark(_ context.Context, t token.Token, mark string, _ time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t = s.tokens[t.ID]
+	t.Notices = append(t.Notices, mark)
+	s.tokens[t.ID] = t
+	return nil
+}
+
 type noQueue struct{}
 
 func (noQueue) AddEnding(context.Context, lifecycle.Unfinished) error { return nil }

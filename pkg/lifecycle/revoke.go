@@ -50,8 +50,8 @@ func NewRevoker(parts RevokerParts) (*Revoker, error) {
 type Reach int
 
 const (
-	// Own revokes the newest token of a chain with those in an overlap, and what the chain made for its own
-	// account by the route for that. A token that was rotated is revoked alone and leaves its successor
+	// Own revokes the newest token of a chain, and what the chain made for its own account by the route for
+	// that. A token that was rotated is revoked alone and leaves its successor
 	// working.
 	Own Reach = iota
 	// Alone revokes one token.

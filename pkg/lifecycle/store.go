@@ -52,6 +52,8 @@ type RevokeStore interface {
 	// token.MarkReported. first is false, and nothing is written, if that was done before. It returns
 	// fault.ErrNotFound without a record.
 	ReportToken(ctx context.Context, t token.Token, reported audit.Event) (first bool, err error)
+	// Mark adds a mark to the token's notices.
+	Mark(ctx context.Context, t token.Token, mark string, now time.Time) error
 	// RevokeEverything revokes all tokens of the owner, in one write.
 	RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error
 	// TokensOfOwner returns all tokens of an owner by ascending id.

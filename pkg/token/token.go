@@ -48,6 +48,8 @@ const (
 const (
 	// MarkReported says that the audit trail has the first report of a token that had been rotated.
 	MarkReported = "reported"
+	// MarkBelow says that a report has ended everything below the token's chain.
+	MarkBelow = "below"
 	// MarkLeaked says that everybody concerned was told of a report.
 	MarkLeaked = "leaked"
 )

@@ -403,3 +403,38 @@ func TestTheMailAboutALeakListsWhatTheTokenMade(t *testing.T) {
 		t.Errorf("%d mails", n)
 	}
 }
+
+// A countingClient counts requests.
+type countingClient struct {
+	dynamodb.HTTPClient
+	count *atomic.Int64
+}
+
+func (c countingClient) Do(r *http.Request) (*http.Response, error) {
+	c.count.Add(1)
+	return c.HTTPClient.Do(r)
+}
+
+// Breaks if anybody can make Latchkey look through what a token made again and again, by repeating its report.
+func TestARepeatedReportLooksAtNothingBelow(t *testing.T) {
+	t.Parallel()
+	var count atomic.Int64
+	through := localtest.Client(t)
+	w := localtest.Start(t, localtest.Options{Client: func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+		return through(append(options, func(o *dynamodb.Options) { o.HTTPClient = countingClient{o.HTTPClient, &count} })...)
+	}})
+	maker := makes(t, w, root.Bearer, "maker")
+	for range 5 {
+		makes(t, w, maker.Token, "child")
+	}
+	childless := makes(t, w, root.Bearer, "childless")
+	report := encode(t, map[string]any{"tokens": []string{maker.Token, childless.Token}})
+	for range 2 {
+		want(t, w, "", "POST", "/api/v4/token_leaks", report, http.StatusNoContent)
+	}
+	before := count.Load()
+	want(t, w, "", "POST", "/api/v4/token_leaks", report, http.StatusNoContent)
+	if asked := count.Load() - before; asked != 1 {
+		t.Errorf("%d requests to the table, want the one that looks the values up", asked)
+	}
+}
