@@ -203,7 +203,7 @@ func checkToken(r *attributes, tok token.Token) {
 	if rotated && (tok.Previous < tok.Family || tok.Previous >= tok.ID) {
 		r.fault("previous")
 	}
-	if child := tok.Parent != 0; child != (tok.Depth > 0) || child != (tok.ParentKind != "") || tok.Depth < 0 || tok.Depth > token.MaxDepth {
+	if child := tok.Parent != 0; child && (tok.Parent.Owner() < 1 || tok.Parent.Number() < 1) || child != (tok.Depth > 0) || child != (tok.ParentKind != "") || tok.Depth < 0 || tok.Depth > token.MaxDepth {
 		r.fault("parent")
 	}
 	if tok.RevokedAt.IsZero() != (tok.RevokedReason == "") {
