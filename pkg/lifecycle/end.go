@@ -162,6 +162,11 @@ func (e *Ender) finish(ctx context.Context, u Unfinished) error {
 		if t.RotatedAway() && t.RevokedIn(e.parts.Clock.Now(), 0) { // the rotation came before the report
 			return e.parts.Queue.EndingDone(ctx, u)
 		}
+	} else if u.Reach == token.ReachOwn && u.Reason == token.ReasonRequest {
+		c.exact = true
+		if t.RevokedAt.IsZero() || t.Superseded() { // the request revoked nothing
+			return e.parts.Queue.EndingDone(ctx, u)
+		}
 	} else if begun, err := e.begun(ctx, t); err != nil {
 		return err
 	} else if !begun {
