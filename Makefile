@@ -113,6 +113,7 @@ soak: tools ## large sizes and long random runs of the tests, in about ten minut
 	go test $(SOAK_FLAGS) ./infra/local/scantest -run 'TestLifetimeOfManyTokens|TestDeathAnywhere' -owners 1000 -nights 200 -seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestProductAgainstModel -rapid.checks 500 -rapid.seed $(SOAK_SEED)
 	go test $(SOAK_FLAGS) ./infra/local/e2e -dynamodb-local -rounds 5
+	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestNoChildSurvives -family-rounds 1000
 
 .PHONY: explain
 explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api METHOD=GET URL_PATH=/orders, and why not
