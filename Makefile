@@ -132,6 +132,7 @@ soak: tools ## large sizes, long random runs and load, in about ten minutes; SOA
 	go test $(SOAK_FLAGS) ./infra/local/e2e -dynamodb-local -rounds 5
 	go test $(SOAK_FLAGS) ./infra/local/upgradetest -large
 	go test $(SOAK_FLAGS) ./infra/local/loadtest -v -run TestLoad -clients $(SOAK_CLIENTS) -seconds $(SOAK_SECONDS) -seed $(SOAK_SEED)
+	go test $(SOAK_FLAGS) ./infra/local/e2e -run TestNoChildSurvives -family-rounds 1000
 
 .PHONY: explain
 explain: needs-build ## which rule opens a request, as in TOKEN_SCOPES=read_api METHOD=GET URL_PATH=/orders, and why not

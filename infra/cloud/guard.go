@@ -136,14 +136,19 @@ func (i oneItem) attributes() []string {
 func permissions(operation string, body []byte) ([]need, error) {
 	var request struct {
 		oneItem
-		IndexName     string
-		TransactItems []map[string]oneItem
+		IndexName                 string
+		ExpressionAttributeValues map[string]struct{ S string }
+		TransactItems             []map[string]oneItem
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
 		return nil, fmt.Errorf("read DynamoDB request: %w", err)
 	}
 	if operation != "TransactWriteItems" && operation != "TransactGetItems" {
-		return []need{request.need("dynamodb:"+operation, request.IndexName != "")}, nil
+		n := request.need("dynamodb:"+operation, request.IndexName != "")
+		if operation == "Query" { // its leading key is a value of the condition on the key
+			n.key = request.ExpressionAttributeValues[":pk"].S
+		}
+		return []need{n}, nil
 	}
 	var needed []need
 	for _, member := range request.TransactItems {

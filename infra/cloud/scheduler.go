@@ -52,6 +52,13 @@ func (s *scheduler) start(ctx context.Context, schedules []Schedule) {
 				if !s.wait(ctx, at) {
 					return
 				}
+				if schedule.Every > 0 {
+					if _, err := call(ctx, schedule.Function, s.functions[schedule.Function], cmp.Or(s.timeouts[schedule.Function], maxTimeout), newID(), []byte(`{}`)); err != nil {
+						s.log.Error("scheduled run failed", "function", schedule.Function, "reason", err.Error())
+					}
+					after = s.clock.Now()
+					continue
+				}
 				s.run(ctx, schedule.Function, at, encode(map[string]string{"time": at.Format(time.RFC3339)}))
 				after = s.clock.Now()
 			}

@@ -20,7 +20,7 @@ import (
 var bubble = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func TestScheduler(t *testing.T) {
-	schedules := []Schedule{{"expiring", time.Hour}, {"expired", 2 * time.Hour}}
+	schedules := []Schedule{{Function: "expiring", At: time.Hour}, {Function: "expired", At: 2 * time.Hour}}
 	// start returns what was invoked so far, as "function payload at instant".
 	start := func(t *testing.T, log *bytes.Buffer, behave func(nth int) (string, error)) func() []string {
 		var mu sync.Mutex

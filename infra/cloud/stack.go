@@ -351,6 +351,11 @@ func (s *stack) addFunction(r resource) error {
 				return errors.New("queue of an event cannot be resolved")
 			}
 			s.Mappings = append(s.Mappings, Mapping{queue, name, event.Properties.BatchSize})
+		case "ScheduleV2":
+			if event.Properties.Schedule != "rate(1 minute)" {
+				return fmt.Errorf("schedule %q of an event is not understood: only rate(1 minute) is", event.Properties.Schedule)
+			}
+			s.Schedules = append(s.Schedules, Schedule{Function: name, Every: time.Minute})
 		}
 	}
 	reservation := p.Reserved
@@ -425,7 +430,7 @@ func (s *stack) addSchedule(r resource) error {
 	if err != nil || offset >= 24*time.Hour || len(at[1]) == 2 && at[1] > "59" {
 		return fmt.Errorf("schedule %s names no time of a day", expression)
 	}
-	s.Schedules = append(s.Schedules, Schedule{machine.Function, offset})
+	s.Schedules = append(s.Schedules, Schedule{Function: machine.Function, At: offset})
 	return nil
 }
 

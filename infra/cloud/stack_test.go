@@ -110,7 +110,7 @@ func TestNestedTemplates(t *testing.T) {
 		if got, want := both.Machines(), map[string]string{first.ARN: "f", second.ARN: "g"}; !maps.Equal(got, want) || len(got) != 2 {
 			t.Errorf("machines %v, want %v", got, want)
 		}
-		if want := []Schedule{{"f", time.Hour}}; !slices.Equal(both.Schedules, want) {
+		if want := []Schedule{{Function: "f", At: time.Hour}}; !slices.Equal(both.Schedules, want) {
 			t.Errorf("schedules %v, want %v", both.Schedules, want)
 		}
 		if got := filepath.Base(filepath.Dir(first.File)); got != "below" {

@@ -45,6 +45,9 @@ func (f Function) GuardPlans(next aws.HTTPClient) aws.HTTPClient { return planGu
 
 // next returns the first time of the schedule after an instant.
 func (s Schedule) next(after time.Time) time.Time {
+	if s.Every > 0 {
+		return after.Add(s.Every)
+	}
 	year, month, day := after.UTC().Date()
 	at := time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Add(s.At)
 	if !at.After(after) {
@@ -143,11 +146,14 @@ func (m StateMachine) Definition() (string, error) {
 	return text, missing
 }
 
-// Schedule starts a function, through its state machine, at the same time every day.
+// Schedule starts a function, through its state machine, at the same time every day, or directly after each
+// span of time.
 type Schedule struct {
 	Function string
 	// At is the time since midnight UTC.
 	At time.Duration
+	// Every is how often it starts the function instead, without a state machine.
+	Every time.Duration
 }
 
 // GatewayResponse configures a reply that the gateway makes itself.
@@ -177,6 +183,7 @@ type resource struct {
 
 				Queue     yaml.Node `yaml:"Queue"`
 				BatchSize int       `yaml:"BatchSize"`
+				Schedule  string    `yaml:"ScheduleExpression"`
 			} `yaml:"Properties"`
 		} `yaml:"Events"`
 

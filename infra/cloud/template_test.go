@@ -15,12 +15,12 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "bounces", "directory", "expired", "expiring", "introspect", "issue", "leakmails", "leaks", "lifetime", "registry", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "bounces", "directory", "endings", "expired", "expiring", "introspect", "issue", "leakmails", "leaks", "lifetime", "registry", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
 	scans := []string{"expired", "expiring"}
-	longRunning := append(slices.Clone(scans), "lifetime", "leakmails")
+	longRunning := append(slices.Clone(scans), "lifetime", "leakmails", "endings")
 	t.Run("every function answers before the gateway gives up, scans before Lambda does", func(t *testing.T) {
 		for name, f := range template.Functions {
 			limit := integrationTimeout - time.Second
@@ -63,7 +63,7 @@ func TestProductTemplate(t *testing.T) {
 		}
 	})
 	// A function that could delete would make a fault in it unrecoverable. These end bots with their tokens, accounts and projects.
-	deleting := []string{"directory", "expired", "issue", "leaks", "lifetime", "revoke", "web"}
+	deleting := []string{"directory", "endings", "expired", "issue", "leaks", "lifetime", "revoke", "web"}
 	settings := Permission{Action: "dynamodb:DeleteItem", Keys: "SETTINGS"} // switches of features can be set again
 	posts := Permission{Action: "dynamodb:DeleteItem", Keys: "POST#*"}      // a post goes with its mail
 	planning := []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule", "iam:PassRole"}
@@ -90,7 +90,8 @@ func TestProductTemplate(t *testing.T) {
 		return slices.Compact(permissions)
 	}
 	ends := slices.Concat(within("UpdateItem", "TOKEN#*", "USER#*", "PROJECT#*", "FAMILY#*", "SEQUENCE"),
-		within("DeleteItem", "USER#*", "PROJECT#*", "USERNAME#*", "EMAIL#*"), within("PutItem", "AUDIT#*"))
+		within("DeleteItem", "USER#*", "PROJECT#*", "USERNAME#*", "EMAIL#*", "ENDING"), within("PutItem", "AUDIT#*", "ENDING"))
+	listsMade := within("Query", "FAMILY#*")
 	keepsPosts := append(within("UpdateItem", "MAILS#*"), posts, Permission{Action: "dynamodb:PutItem", Keys: "POST#*"})
 	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "last_used_at last_used_ips pk sk", Returns: "NONE"}
 	marks := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "notices pk sk", Returns: "NONE"}
@@ -110,6 +111,7 @@ func TestProductTemplate(t *testing.T) {
 			"web":       append(slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*", "SETTINGS")), settings),
 			"revoke":    slices.Concat(ends, within("DeleteItem", "PATH#*")), // deletes projects with their tokens
 			"leaks":     slices.Clone(ends),
+			"endings":   slices.Clone(ends),
 			"lifetime":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
 			"expired":   slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
 			"leakmails": append(slices.Concat(within("UpdateItem", "MAILS#*"), within("PutItem", "POST#held#*")), marks),
@@ -142,7 +144,7 @@ func TestProductTemplate(t *testing.T) {
 		for _, name := range scans {
 			got, want := slices.Clone(template.Functions[name].Permissions), slices.Clone(common)
 			if name == "expired" { // it removes bots, and writes that down
-				want = append(want, ends...)
+				want = slices.Concat(want, ends, listsMade)
 			}
 			if got, want = sorted(got), sorted(want); !slices.Equal(got, want) {
 				t.Errorf("%s may %v, want %v", name, got, want)
@@ -150,14 +152,15 @@ func TestProductTemplate(t *testing.T) {
 		}
 	})
 	t.Run("the lifetime run and reports of leaks end tokens and bots, and write the audit trail and nothing else that is new", func(t *testing.T) {
-		common := append(slices.Clone(ends), Permission{Action: "dynamodb:BatchGetItem"}, Permission{Action: "dynamodb:GetItem"})
+		common := append(slices.Concat(ends, listsMade), Permission{Action: "dynamodb:BatchGetItem"}, Permission{Action: "dynamodb:GetItem"})
 		// No function but the run sends mails, and no function but reports queues them.
 		for name, more := range map[string][]Permission{
 			"lifetime": slices.Concat(keepsPosts, within("UpdateItem", "SCAN#*"), []Permission{
 				{Action: "dynamodb:Query"}, {Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"},
 				{Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
 			}),
-			"leaks": {{Action: "sqs:SendMessage"}},
+			"leaks":   {{Action: "sqs:SendMessage"}},
+			"endings": within("Query", "ENDING"),
 		} {
 			got, want := sorted(slices.Clone(template.Functions[name].Permissions)), sorted(slices.Concat(common, more))
 			if !slices.Equal(got, want) {
@@ -218,7 +221,7 @@ func TestProductTemplate(t *testing.T) {
 		}
 	})
 	t.Run("scans start at one and two o'clock through their state machines", func(t *testing.T) {
-		want := []Schedule{{"expired", 2 * time.Hour}, {"expiring", time.Hour}}
+		want := []Schedule{{Function: "endings", Every: time.Minute}, {Function: "expired", At: 2 * time.Hour}, {Function: "expiring", At: time.Hour}}
 		if !slices.Equal(template.Schedules, want) {
 			t.Errorf("schedules = %v, want %v", template.Schedules, want)
 		}
@@ -249,7 +252,7 @@ func TestProductTemplateWithoutSender(t *testing.T) {
 	if url := template.Functions["leaks"].Environment["LEAK_QUEUE_URL"]; url != "" || len(template.Mappings) != 0 {
 		t.Errorf("reports are queued at %s, for %v", url, template.Mappings)
 	}
-	if len(template.Schedules) != 0 || len(template.StateMachines) != 1 || template.StateMachines["lifetime"].Function != "lifetime" {
+	if !slices.Equal(template.Schedules, []Schedule{{Function: "endings", Every: time.Minute}}) || len(template.StateMachines) != 1 || template.StateMachines["lifetime"].Function != "lifetime" {
 		t.Errorf("schedules %v, state machines %v", template.Schedules, template.StateMachines)
 	}
 }
@@ -436,7 +439,7 @@ Resources:
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := []Schedule{{"first", 24*time.Hour - time.Minute}}; !slices.Equal(got.Schedules, want) {
+		if want := []Schedule{{Function: "first", At: 24*time.Hour - time.Minute}}; !slices.Equal(got.Schedules, want) {
 			t.Errorf("schedules = %v, want %v", got.Schedules, want)
 		}
 		m := got.StateMachines["first"]

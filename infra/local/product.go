@@ -27,6 +27,7 @@ import (
 	"latchkey/pkg/compose"
 	"latchkey/pkg/compose/authorizer"
 	"latchkey/pkg/compose/bounces"
+	"latchkey/pkg/compose/endings"
 	"latchkey/pkg/compose/introspect"
 	"latchkey/pkg/compose/leakmails"
 	"latchkey/pkg/compose/leaks"
@@ -228,6 +229,9 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		return made(err, func() lambda.Handler {
 			return bounces.Deployment{Config: cfg, Source: source, Clock: p.Clock, Log: p.Log(name)}.Handler()
 		})
+	case "endings":
+		cfg, err := config.ReadEndings(p.Environ(function))
+		return made(err, func() lambda.Handler { return endings.Handler(cfg, source, p.Clock, p.Log(name)) })
 	case "leakmails":
 		cfg, err := config.ReadLeakMails(p.Environ(function))
 		mail := p.Mail(notify.Configure(""), func(o *sesv2.Options) { o.HTTPClient = function.GuardMail(o.HTTPClient) })

@@ -42,6 +42,12 @@ type Base struct {
 	Shards int `env:"SHARD_COUNT" envDefault:"16"`
 }
 
+// ReadEndings returns the variables of functions/endings.
+func ReadEndings(environ []string) (Base, error) {
+	c, err := parse[Base](environ)
+	return c, errors.Join(err, c.complete())
+}
+
 // PageURL returns the address of the page on which people manage their tokens.
 func (b Base) PageURL() string { return b.PublicURL + sweep.PagePath }
 

@@ -232,10 +232,12 @@ type revokedJSON struct {
 	UserID  int64 `json:"user_id,omitempty"`
 	// Successor is the newest token of the chain, if the token was rotated before.
 	Successor int64 `json:"successor_id,omitempty"`
+	// Children counts the working tokens that ended because the revoked one had made them.
+	Children int `json:"children_ended,omitempty"`
 }
 
 func revokedWire(r lifecycle.Revocation) revokedJSON {
-	return revokedJSON{Revoked: true, ID: int64(r.Token.ID), UserID: int64(r.Token.Owner), Successor: int64(r.Successor)}
+	return revokedJSON{Revoked: true, ID: int64(r.Token.ID), UserID: int64(r.Token.Owner), Successor: int64(r.Successor), Children: r.Children}
 }
 
 // RevokeConsole returns the console of revoke. revoke_token revokes a token by value or by id;

@@ -128,5 +128,7 @@ func (api *revokeAPI) revokeImpersonation(c *call) error {
 			unchangedSince = time.Time{}
 		}
 	}
-	return c.revoked(api.revoker.RevokeImpersonation(c.ctx, c.by, owner, id, unchangedSince, reach))
+	ctx, cancel := c.early()
+	defer cancel()
+	return c.revoked(api.revoker.RevokeImpersonation(ctx, c.by, owner, id, unchangedSince, reach))
 }

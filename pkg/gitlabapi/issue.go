@@ -283,7 +283,9 @@ func (api *issueAPI) reuse(c *call, refusal *verify.Refusal) error {
 	}
 	// The sender is unknown: anybody may have found the bearer.
 	nobody := c.nobodyWith(refusal.Token)
-	if err := api.revoker.RevokeFamily(c.ctx, nobody, refusal.Token); err != nil {
+	ctx, cancel := c.early()
+	defer cancel()
+	if err := api.revoker.RevokeFamily(ctx, nobody, refusal.Token); err != nil {
 		return err
 	}
 	c.noteRefusal(audit.OfToken(c.now, audit.By(nobody, audit.Reuse), refusal.Token, audit.Reused))

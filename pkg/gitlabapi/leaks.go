@@ -80,7 +80,7 @@ func (api *leaksAPI) report(c *call) error {
 	for _, t := range report.Replaced {
 		api.Log.Warn("rotated token reported", c.facts("token_id", int64(t.ID), "owner", int64(t.Owner))...)
 	}
-	api.Log.Info("leak reported", c.facts("count", len(values))...)
+	api.Log.Info("leak reported", c.facts("count", len(values), "children", report.Children)...)
 	if api.queue != nil && len(report.Untold) > 0 {
 		if err := api.queue.Add(c.ctx, report.Untold); err != nil {
 			failure = errors.Join(failure, fmt.Errorf("queue %d reported tokens: %w", len(report.Untold), err))

@@ -216,5 +216,7 @@ func (api *revokeAPI) revokeOfProject(c *call) error {
 	if err := c.fault(); err != nil {
 		return err
 	}
-	return c.revoked(api.revoker.RevokeOfProject(c.ctx, c.by, c.route.kind, c.path("project"), c.tokenID(), reach))
+	ctx, cancel := c.early()
+	defer cancel()
+	return c.revoked(api.revoker.RevokeOfProject(ctx, c.by, c.route.kind, c.path("project"), c.tokenID(), reach))
 }

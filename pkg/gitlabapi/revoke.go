@@ -2,6 +2,7 @@ package gitlabapi
 
 import (
 	"net/http"
+	"strconv"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/apigateway/proxy"
@@ -66,7 +67,9 @@ func (api *revokeAPI) revoke(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.revoked(api.revoker.Revoke(c.ctx, c.by, id, reach))
+	ctx, cancel := c.early()
+	defer cancel()
+	return c.revoked(api.revoker.Revoke(ctx, c.by, id, reach))
 }
 
 func (api *revokeAPI) revokeSelf(c *call) error {
@@ -74,11 +77,24 @@ func (api *revokeAPI) revokeSelf(c *call) error {
 	if err := c.fault(); err != nil {
 		return err
 	}
-	return c.revoked(api.revoker.RevokeSelf(c.ctx, c.by, reach))
+	ctx, cancel := c.early()
+	defer cancel()
+	return c.revoked(api.revoker.RevokeSelf(ctx, c.by, reach))
 }
 
-// reach reads whether a revocation reaches the whole family.
-func (b *binder) reach() lifecycle.Reach { return lifecycle.Reach(b.truth("family")) }
+// reach reads how far a revocation reaches.
+func (b *binder) reach() lifecycle.Reach {
+	switch family, keep := b.truth("family"), b.truth("keep_children"); {
+	case family && keep:
+		return lifecycle.Chain
+	case family:
+		return lifecycle.Family
+	case keep:
+		return lifecycle.Alone
+	default:
+		return lifecycle.Own
+	}
+}
 
 func (api *revokeAPI) revokeOwn(c *call) error { return api.revokeEverything(c, c.by.Account.ID) }
 
@@ -104,11 +120,16 @@ func (api *revokeAPI) revokeValue(c *call) error {
 	if err := c.fault(); err != nil {
 		return err
 	}
-	return c.revoked(api.revoker.RevokeValue(c.ctx, c.by, value, reach))
+	ctx, cancel := c.early()
+	defer cancel()
+	return c.revoked(api.revoker.RevokeValue(ctx, c.by, value, reach))
 }
 
 // successorHeader names the token that may still work after the revocation of one that was rotated.
 const successorHeader = "X-Latchkey-Successor"
+
+// childrenHeader says how many working tokens ended because the revoked one had made them.
+const childrenHeader = "X-Latchkey-Children-Ended"
 
 // revoked replies to a revocation, or with its error.
 func (c *call) revoked(done lifecycle.Revocation, err error) error {
@@ -118,8 +139,11 @@ func (c *call) revoked(done lifecycle.Revocation, err error) error {
 	if done.Successor != 0 {
 		c.header().Set(successorHeader, done.Successor.String())
 	}
+	if done.Below {
+		c.header().Set(childrenHeader, strconv.Itoa(done.Children))
+	}
 	id := done.Token.ID
 	c.api.Count("TokensRevoked", string(token.ReasonRequest))
-	c.api.Log.Info("token revoked", c.facts("token_id", int64(id), "owner", int64(id.Owner()))...)
+	c.api.Log.Info("token revoked", c.facts("token_id", int64(id), "owner", int64(id.Owner()), "children", done.Children)...)
 	return c.noContent()
 }

@@ -72,7 +72,21 @@ func (b *binder) filter() lifecycle.Filter {
 		ExpiresBefore:   b.day("expires_before"),
 		UnusedSince:     b.instant("unused_since"),
 		WithoutNetworks: b.oneOf("networks", "none") != "",
+		Parent:          b.parent(),
 	}
+}
+
+// parent reads the token whose children are wanted.
+func (b *binder) parent() token.ID {
+	given := b.text("parent_id")
+	if given == "" {
+		return 0
+	}
+	id, err := token.ParseID(given)
+	if err != nil {
+		b.reject("parent_id", "is invalid")
+	}
+	return id
 }
 
 func activeFilter(state string) *bool {

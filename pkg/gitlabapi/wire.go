@@ -29,7 +29,9 @@ type tokenJSON struct {
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
 	// SupersededUntil is present while the token works together with its successor.
 	SupersededUntil *string `json:"superseded_until,omitempty"`
-	Impersonation   *bool   `json:"impersonation,omitempty"`
+	// ParentID is present for a token that another one made, if the caller may see that one.
+	ParentID      int64 `json:"parent_id,omitempty"`
+	Impersonation *bool `json:"impersonation,omitempty"`
 	// Granular is false, because no token has fine-grained scopes.
 	Granular bool   `json:"granular"`
 	Token    string `json:"token,omitempty"`
@@ -43,7 +45,7 @@ func tokenWire(v lifecycle.View) tokenJSON {
 		Scopes: texts(t.Scopes), EffectiveScopes: texts(v.Scopes), UserID: int64(t.Owner),
 		LastUsedAt: optionalTimestamp(t.LastUsedAt), Active: v.Active,
 		ExpiresAt: optionalDay(t.ExpiresOn), LastUsedIPs: make([]string, len(t.LastUsedIPs)),
-		AllowedCIDRs: t.Networks.Texts(),
+		AllowedCIDRs: t.Networks.Texts(), ParentID: int64(v.Parent),
 	}
 	for i, address := range t.LastUsedIPs {
 		wire.LastUsedIPs[i] = address.String()

@@ -58,6 +58,7 @@ type fakeStore struct {
 	projects map[project.ID]project.Project
 	members  map[project.ID]map[account.ID]project.Member
 	bots     account.ID // how many there were
+	children map[token.ID][]token.Child
 
 	createToken func(token.Token, *secret.Use) (token.Token, error)
 	rotateToken func(old, next token.Token, use *secret.Use) (token.Token, error)
@@ -199,6 +200,7 @@ func (s *fakeStore) add(id account.ID, t token.Token, use *secret.Use) (token.To
 		s.uses[use.Handle] = *use
 	}
 	s.writes++
+	t.Maker = token.Maker{}
 	acct := s.accts[id]
 	t.ID, _ = token.NewID(acct.ID, acct.NextNumber)
 	if t.Family == 0 {
@@ -315,6 +317,27 @@ func (s *fakeStore) RevokeEverything(_ context.Context, id account.ID, revoked a
 	return nil
 }
 
+func (s *fakeStore) Children(_ context.Context, first token.ID) ([]token.Child, error) {
+	return s.children[first], nil
+}
+
+func (s *fakeStore) Mark(_ context.Context, t token.Token, mark string, _ time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t = s.tokens[t.ID]
+	t.Notices = append(t.Notices, mark)
+	s.tokens[t.ID] = t
+	return nil
+}
+
+type noQueue struct{}
+
+func (noQueue) AddEnding(context.Context, lifecycle.Unfinished) error { return nil }
+
+func (noQueue) EndingDone(context.Context, lifecycle.Unfinished) error { return nil }
+
+func (noQueue) Endings(context.Context, time.Time) ([]lifecycle.Unfinished, error) { return nil, nil }
+
 func (s *fakeStore) Newest(_ context.Context, first token.ID) (token.Token, error) {
 	if s.newest != nil {
 		return s.newest(first)
@@ -385,7 +408,7 @@ func (f *fixture) make(t testing.TB) {
 	s, p := f.fakeStore, f.parts
 	var errs [3]error
 	f.issuer, errs[0] = lifecycle.NewIssuer(p)
-	f.revoker, errs[1] = lifecycle.NewRevoker(lifecycle.RevokerParts{Store: s, Reader: s, Projects: s, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock})
+	f.revoker, errs[1] = lifecycle.NewRevoker(lifecycle.RevokerParts{Store: s, Reader: s, Projects: s, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock, Queue: noQueue{}})
 	f.lister, errs[2] = lifecycle.NewLister(lifecycle.ListerParts{Store: s, Reader: s, Projects: s, Scopes: p.Scopes, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock})
 	checkErr(t, errors.Join(errs[:]...), nil)
 }

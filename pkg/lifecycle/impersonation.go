@@ -29,7 +29,7 @@ func (l *Lister) GetImpersonation(ctx context.Context, by principal.Principal, o
 	if err != nil {
 		return View{}, err
 	}
-	return l.viewOf(t, l.parts.Clock.Now(), acct, by.Settings), nil
+	return l.viewOf(t, l.parts.Clock.Now(), acct, by), nil
 }
 
 // RevokeImpersonation revokes owner's impersonation token with this id. If the token has changed

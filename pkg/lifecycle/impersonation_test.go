@@ -22,11 +22,13 @@ func impersonates(by account.ID) func(*token.Token) {
 func TestAnImpersonationTokenIsMadeByAnAdministrator(t *testing.T) {
 	f := newFixture(t)
 	spec := lifecycle.Spec{Name: "n", Description: "d", Scopes: scope.Set{"api"}}
-	made, err := f.issuer.CreateImpersonation(t.Context(), f.callerOf(t, admin), owner, spec)
+	by := f.callerOf(t, admin)
+	made, err := f.issuer.CreateImpersonation(t.Context(), by, owner, spec)
 	checkErr(t, err, nil)
 	want := token.Token{
 		ID: made.Token.ID, Kind: token.Impersonation, Owner: owner, Name: "n", Description: "d", Scopes: spec.Scopes, CreatedAt: now,
 		CreatedBy: admin, ExpiresOn: today.AddDays(settings.MaxLifetimeDays), Family: made.Token.ID, Digest: f.parts.Pepper.Digest(made.Bearer), Generation: f.parts.Pepper.Generation(0),
+		Parent: by.Token.ID, ParentKind: token.Personal, Depth: 1,
 	}
 	if !reflect.DeepEqual(made.Token, want) || !strings.HasPrefix(made.Bearer.Reveal(), "lkimp_") {
 		t.Errorf("made %+v, want %+v", made.Token, want)

@@ -143,6 +143,9 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner ac
 	if !mayMake(by, kind, owner) {
 		return Issued{}, ErrImpersonated
 	}
+	if err := shallow(by.Token); err != nil {
+		return Issued{}, err
+	}
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err // whatever has changed since the first reply
 	}
@@ -164,7 +167,7 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner ac
 	if err := i.check(acct, spec, rules.latest); err != nil {
 		return Issued{}, err
 	}
-	return i.create(ctx, by, acct, kind, spec, rules)
+	return i.create(ctx, by, acct, kind, spec, rules, false)
 }
 
 // mayMake reports whether the presented token lets by receive the bearer of a new token of this
@@ -188,6 +191,9 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
 		return issued, err
 	}
+	if err := shallow(by.Token); err != nil {
+		return Issued{}, err
+	}
 	spec, err := i.confined(by, spec)
 	if err != nil {
 		return Issued{}, err
@@ -203,7 +209,28 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if err := i.check(by.Account, spec, rules.latest); err != nil {
 		return Issued{}, err
 	}
-	return i.create(ctx, by, by.Account, token.Personal, spec, rules)
+	return i.create(ctx, by, by.Account, token.Personal, spec, rules, by.Account.ID == by.Token.Owner)
+}
+
+// shallow returns token.ErrTooDeep if t may make no other token.
+func shallow(t token.Token) error {
+	if t.Depth >= token.MaxDepth {
+		return token.ErrTooDeep
+	}
+	return nil
+}
+
+// makerOf returns the presented token as the maker of what is asked for.
+func makerOf(by principal.Principal) token.Maker {
+	return token.Maker{ID: by.Token.ID, Family: by.Token.Family, Digest: by.Token.Digest}
+}
+
+// childOf places a new token below the presented one. Without one it is a root.
+func childOf(by principal.Principal, t token.Token) token.Token {
+	if by.Token.ID != 0 {
+		t.Parent, t.ParentKind, t.Depth, t.Maker = by.Token.ID, by.Token.Kind, by.Token.Depth+1, makerOf(by)
+	}
+	return t
 }
 
 // confined returns spec with the networks of the presented token unless it asks for others, and
@@ -386,7 +413,8 @@ func (i *Issuer) fresh(owner account.Account, by account.ID, kind token.Kind, sp
 	}
 }
 
-func (i *Issuer) create(ctx context.Context, by principal.Principal, owner account.Account, kind token.Kind, spec Spec, rules rules) (Issued, error) {
+// create makes a token. own says that by makes it for its own account by the route for that.
+func (i *Issuer) create(ctx context.Context, by principal.Principal, owner account.Account, kind token.Kind, spec Spec, rules rules, own bool) (Issued, error) {
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
@@ -395,7 +423,8 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 		if err != nil {
 			return Issued{}, err
 		}
-		t := i.fresh(owner, by.Asker(), kind, spec)
+		t := childOf(by, i.fresh(owner, by.Asker(), kind, spec))
+		t.Maker.Own = own
 		i.seal(&t, bearer)
 		t, err = i.parts.Store.CreateToken(ctx, owner, t, use, eventBy(by, t.CreatedAt, t, audit.Issued))
 		return i.issued(t, owner, bearer), err

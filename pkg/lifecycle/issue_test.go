@@ -35,6 +35,7 @@ func TestAnIssuedTokenIsWhatWasAskedFor(t *testing.T) {
 		ID: id, Family: id, Kind: token.Personal, Owner: owner, CreatedBy: admin, CreatedAt: now,
 		Name: "nightly-export", Description: "pulls usage figures", Scopes: scope.Set{"read_api", "self_rotate"},
 		ExpiresOn: today.AddDays(90), Digest: f.parts.Pepper.Digest(issued.Bearer), Generation: f.parts.Pepper.Generation(0),
+		Parent: by.Token.ID, ParentKind: token.Personal, Depth: 1,
 	}
 	if !reflect.DeepEqual(issued.Token, want) || !reflect.DeepEqual(f.tokens[id], want) {
 		t.Errorf("issued %+v, want %+v", issued.Token, want)

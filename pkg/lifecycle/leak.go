@@ -33,6 +33,8 @@ type LeakReport struct {
 	// Untold are the tokens about whose report somebody is still to be told, by ascending id. They
 	// include those of earlier reports.
 	Untold []token.ID
+	// Children counts the working tokens that ended because the reported ones had made them.
+	Children int
 }
 
 // ReportLeaked revokes every token whose bearer is among values. by may be anonymous, because
@@ -134,44 +136,46 @@ func (r *Revoker) reportLatest(ctx context.Context, t token.Token, from audit.Or
 
 // reportToken deals with one token of a report, as it was read.
 func (r *Revoker) reportToken(ctx context.Context, t token.Token, from audit.Origin, source string) (report LeakReport, err error) {
-	if slices.Contains(t.Notices, token.MarkLeaked) && t.RevokedIn(r.parts.Clock.Now(), 0) {
-		return report, nil
-	}
 	if err := ctx.Err(); err != nil {
 		return report, err // an attempt now could not find out whether it was committed
 	}
-	if !t.RevokedIn(r.parts.Clock.Now(), 0) {
+	done, err := r.ender.endLeaked(ctx, t, from, source)
+	report.Children = done.Children
+	report.Revoked = done.Revoked
+	if i := slices.IndexFunc(done.Revoked, func(r token.Token) bool { return r.ID == t.ID }); i >= 0 {
 		t.RevokedAt, t.RevokedReason = r.parts.Clock.Now(), token.ReasonLeak
-		switch err := r.parts.Store.RevokeToken(ctx, t, leakEvent(r.parts.Clock.Now(), t, from, audit.Revoked, source)); {
-		case errors.Is(err, fault.ErrNotFound): // clean-up has taken it meanwhile
-			return report, nil
-		case err != nil:
-			return report, err
-		}
-		report.Revoked = []token.Token{t}
+	}
+	switch {
+	case errors.Is(err, fault.ErrNotFound): // clean-up has taken it meanwhile
+		return report, nil
+	case err != nil && t.RevokedAt.IsZero():
+		return report, err
+	case slices.Contains(t.Notices, token.MarkLeaked):
+		return report, err
 	}
 	switch {
 	case t.Superseded():
-		first, err := r.parts.Store.ReportToken(ctx, t, leakEvent(r.parts.Clock.Now(), t, from, audit.Reported, source))
+		first, failure := r.parts.Store.ReportToken(ctx, t, leakEvent(r.parts.Clock.Now(), t, from, audit.Reported, source))
 		switch {
-		case errors.Is(err, fault.ErrNotFound):
-			return report, nil
-		case err != nil:
+		case errors.Is(failure, fault.ErrNotFound):
 			return report, err
+		case failure != nil:
+			return report, errors.Join(err, failure)
 		case first:
 			report.Replaced = []token.Token{t}
 		}
 	case t.RevokedReason != token.ReasonLeak:
-		return report, nil // somebody else revoked it earlier
+		return report, err // somebody else revoked it earlier
 	}
 	report.Untold = []token.ID{t.ID}
-	return report, nil
+	return report, err
 }
 
 func (r *LeakReport) add(part LeakReport) {
 	r.Revoked = append(r.Revoked, part.Revoked...)
 	r.Replaced = append(r.Replaced, part.Replaced...)
 	r.Untold = append(r.Untold, part.Untold...)
+	r.Children += part.Children
 }
 
 func (r *LeakReport) sort() {

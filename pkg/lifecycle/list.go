@@ -14,7 +14,6 @@ import (
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
-	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -44,6 +43,8 @@ func NewLister(parts ListerParts) (*Lister, error) {
 // A View is a token with its state at the time of the reply.
 type View struct {
 	Token token.Token
+	// Parent is the token that made it, or the first of its chain, if the caller may see that one.
+	Parent token.ID
 	// Scopes are its effective scopes.
 	Scopes  scope.Set
 	Active  bool
@@ -53,19 +54,29 @@ type View struct {
 }
 
 // viewOf returns t, which belongs to owner, with its state at now.
-func (l *Lister) viewOf(t token.Token, now time.Time, owner account.Account, p settings.Settings) View {
+func (l *Lister) viewOf(t token.Token, now time.Time, owner account.Account, by principal.Principal) View {
 	return View{
 		Token:   t,
+		Parent:  parentFor(by, t),
 		Scopes:  t.EffectiveScopes(l.parts.Scopes, owner),
-		Active:  t.StateAt(now, owner.TokensValidFrom, p) == token.Active,
+		Active:  t.StateAt(now, owner.TokensValidFrom, by.Settings) == token.Active,
 		Revoked: t.RevokedIn(now, owner.TokensValidFrom),
 	}
+}
+
+// parentFor returns the token that made t's chain if by may see that token, or 0.
+func parentFor(by principal.Principal, t token.Token) token.ID {
+	if t.Parent == 0 || !by.MayManage(token.Token{Owner: t.Parent.Owner(), Kind: t.ParentKind}) {
+		return 0
+	}
+	return t.Parent
 }
 
 // A Filter narrows a list. Zero fields do not narrow.
 type Filter struct {
 	Owner          account.ID
 	Kind           token.Kind // "" for every kind
+	Parent         token.ID   // that the caller may see
 	Active         *bool      // nil for both
 	Revoked        *bool
 	Search         string
@@ -124,7 +135,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 	if f.Owner == 0 {
 		top := newTop(s, offset+limit)
 		err := l.parts.Store.EveryToken(ctx, func(t token.Token, owner account.Account) {
-			if v := l.viewOf(t, now, owner, by.Settings); f.matches(v) {
+			if v := l.viewOf(t, now, owner, by); f.matches(v) {
 				top.add(v)
 			}
 		})
@@ -144,7 +155,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 		})
 		listing := Listing{Total: total, Views: make([]View, len(tokens))}
 		for i, t := range tokens {
-			listing.Views[i] = l.viewOf(t, now, owner, by.Settings)
+			listing.Views[i] = l.viewOf(t, now, owner, by)
 		}
 		return listing, err
 	}
@@ -154,7 +165,7 @@ func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s S
 	}
 	top := newTop(s, offset+limit)
 	for _, t := range tokens {
-		if v := l.viewOf(t, now, owner, by.Settings); by.MayManage(t) && f.matches(v) {
+		if v := l.viewOf(t, now, owner, by); by.MayManage(t) && f.matches(v) {
 			top.add(v)
 		}
 	}
@@ -189,7 +200,7 @@ func (l *Lister) Identify(ctx context.Context, by principal.Principal, value str
 
 // Self returns the presented token.
 func (l *Lister) Self(by principal.Principal) View {
-	return l.viewOf(by.Token, l.parts.Clock.Now(), by.Holder(), by.Settings)
+	return l.viewOf(by.Token, l.parts.Clock.Now(), by.Holder(), by)
 }
 
 func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token) (View, error) {
@@ -200,7 +211,7 @@ func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token
 			return View{}, err
 		}
 	}
-	return l.viewOf(t, l.parts.Clock.Now(), owner, by.Settings), nil
+	return l.viewOf(t, l.parts.Clock.Now(), owner, by), nil
 }
 
 func (f Filter) onlyOwner() bool { return f == Filter{Owner: f.Owner} }
@@ -215,6 +226,7 @@ func (f Filter) matches(v View) bool {
 	}
 	switch {
 	case f.Kind != "" && f.Kind != t.Kind,
+		f.Parent != 0 && f.Parent != v.Parent,
 		f.Active != nil && *f.Active != v.Active,
 		f.Revoked != nil && *f.Revoked != v.Revoked,
 		!within(t.CreatedAt, f.CreatedAfter, f.CreatedBefore),

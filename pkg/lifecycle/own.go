@@ -115,7 +115,7 @@ func (l *Lister) AllOwn(ctx context.Context, by principal.Principal) ([]View, er
 	var views []View
 	for _, t := range tokens {
 		if t.Kind == token.Personal {
-			views = append(views, l.viewOf(t, now, by.Account, by.Settings))
+			views = append(views, l.viewOf(t, now, by.Account, by))
 		}
 	}
 	return views, nil

@@ -13,7 +13,6 @@ import (
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
-	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -64,6 +63,9 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	if !access.AtLeast(spec.Level) {
 		return Issued{}, ErrOwnerLevel
 	}
+	if err := shallow(by.Token); err != nil {
+		return Issued{}, err
+	}
 	if spec.Spec, err = i.confined(by, spec.Spec); err != nil {
 		return Issued{}, err
 	}
@@ -80,7 +82,7 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 		return Issued{}, err
 	}
 	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (_ Issued, err error) {
-		t := i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec)
+		t := childOf(by, i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec))
 		t.Project, t.Level, t.Generation = access.Project.ID, spec.Level, i.parts.Pepper.Generation(0)
 		var bearer secret.Bearer
 		t, err = i.parts.Bots.CreateProjectToken(ctx, access.Project, bot, t, func(owner account.ID) (_ secret.Digest, use *secret.Use, err error) {
@@ -195,7 +197,7 @@ func (l *Lister) AllOfProject(ctx context.Context, by principal.Principal, kind 
 	now := l.parts.Clock.Now()
 	views := make([]View, len(tokens))
 	for i, t := range tokens {
-		views[i] = l.viewOfBot(t, now, bots[t.Owner], by.Settings)
+		views[i] = l.viewOfBot(t, now, bots[t.Owner], by)
 	}
 	return views, nil
 }
@@ -231,7 +233,7 @@ func (l *Lister) GetOfProject(ctx context.Context, by principal.Principal, kind 
 	if err != nil {
 		return View{}, err
 	}
-	return l.viewOfBot(t, l.parts.Clock.Now(), bot, by.Settings), nil
+	return l.viewOfBot(t, l.parts.Clock.Now(), bot, by), nil
 }
 
 func (l *Lister) manages(ctx context.Context, by principal.Principal, kind project.Kind, ref string) (principal.Access, error) {
@@ -243,8 +245,8 @@ func (l *Lister) manages(ctx context.Context, by principal.Principal, kind proje
 }
 
 // viewOfBot returns t with its state at now. bot is its owner or the ghost.
-func (l *Lister) viewOfBot(t token.Token, now time.Time, bot account.Account, p settings.Settings) View {
-	v := l.viewOf(t, now, bot, p)
+func (l *Lister) viewOfBot(t token.Token, now time.Time, bot account.Account, by principal.Principal) View {
+	v := l.viewOf(t, now, bot, by)
 	v.Gone = bot.ID != t.Owner
 	return v
 }

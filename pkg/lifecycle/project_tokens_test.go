@@ -55,6 +55,7 @@ func TestATokenOfAProjectHasABotOfItsOwn(t *testing.T) {
 				ID: made.Token.ID, Kind: token.KindIn(c.kind), Owner: firstBot, Name: "deploy", Description: "d", Scopes: scope.Set{"api"},
 				CreatedAt: now, CreatedBy: owner, ExpiresOn: today.AddDays(settings.MaxLifetimeDays), Family: made.Token.ID,
 				Project: c.id, Level: project.Maintainer, Digest: f.parts.Pepper.Digest(made.Bearer), Generation: f.parts.Pepper.Generation(0),
+				Parent: by.Token.ID, ParentKind: token.Personal, Depth: 1,
 			}
 			if !reflect.DeepEqual(made.Token, want) {
 				t.Errorf("made %+v, want %+v", made.Token, want)
@@ -274,6 +275,7 @@ func TestRotatingATokenOfAProject(t *testing.T) {
 		ID: made.Token.ID, Kind: token.Project, Owner: old.Owner, Name: "deploy", Description: "d", Scopes: old.Scopes,
 		CreatedAt: now, CreatedBy: owner, ExpiresOn: today.AddDays(7), Family: old.ID, Previous: old.ID,
 		Project: web, Level: project.Developer, Digest: f.parts.Pepper.Digest(made.Bearer), Generation: f.parts.Pepper.Generation(0),
+		Parent: old.Parent, ParentKind: token.Personal, Depth: 1,
 	}
 	if !reflect.DeepEqual(made.Token, want) || !strings.HasPrefix(made.Bearer.Reveal(), "lkprj_") {
 		t.Errorf("made %+v, want %+v", made.Token, want)

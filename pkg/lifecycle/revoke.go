@@ -19,7 +19,10 @@ import (
 
 // A Revoker revokes tokens. It is safe for concurrent use. Revoking a token
 // again is no error.
-type Revoker struct{ parts RevokerParts }
+type Revoker struct {
+	parts RevokerParts
+	ender *Ender
+}
 
 // RevokerParts hold the dependencies of a Revoker. All are required.
 type RevokerParts struct {
@@ -30,6 +33,8 @@ type RevokerParts struct {
 	Pepper   secret.Pepper
 	Format   secret.Format
 	Clock    clock.Clock
+	// Queue keeps what is to be ended until it has ended.
+	Queue EndingQueue
 }
 
 // NewRevoker returns a Revoker, or an error that names a missing part.
@@ -37,17 +42,25 @@ func NewRevoker(parts RevokerParts) (*Revoker, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
 	}
-	return &Revoker{parts}, nil
+	ender, err := NewEnder(EnderParts{Store: parts.Store, Reader: parts.Reader, Queue: parts.Queue, Clock: parts.Clock})
+	return &Revoker{parts, ender}, err
 }
 
 // A Reach says how far a revocation reaches.
-type Reach bool
+type Reach int
 
 const (
-	// Alone revokes one token. A token that was rotated leaves its successor working.
-	Alone Reach = false
-	// Family revokes every working token of the rotation chain.
-	Family Reach = true
+	// Own revokes the newest token of a chain, and what the chain made for its own account by the route for
+	// that. A token that was rotated is revoked alone and leaves its successor
+	// working.
+	Own Reach = iota
+	// Alone revokes one token.
+	Alone
+	// Family revokes every working token of the rotation chain, and everything that the chain made or
+	// rotated.
+	Family
+	// Chain revokes every working token of the rotation chain and nothing else.
+	Chain
 )
 
 // A Revocation is what a request to revoke one token did.
@@ -56,6 +69,10 @@ type Revocation struct {
 	// Successor is the newest token of the chain if Token was rotated before the request and the
 	// request did not reach its family, or 0. It may work.
 	Successor token.ID
+	// Below says that the request reached what the chain made, and Children counts the working tokens of
+	// other chains that it revoked.
+	Below    bool
+	Children int
 }
 
 // Revoke revokes the token with this id. A token that does not exist or is hidden from the caller
@@ -77,21 +94,36 @@ func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal, reach 
 	return r.end(ctx, by.Token, reach, audit.By(by, sourceOf(by, by.Token)))
 }
 
-// end revokes t, and with Family its chain, because somebody asked for it.
+// end revokes t, because somebody asked for it.
 func (r *Revoker) end(ctx context.Context, t token.Token, reach Reach, from audit.Origin) (Revocation, error) {
 	done := Revocation{Token: t}
-	if reach == Family {
-		return done, r.endFamily(ctx, t, token.ReasonRequest, from)
-	}
-	if t.Superseded() {
+	if t.Superseded() && (reach == Own || reach == Alone) {
 		// Look it up first: after the revocation, a fault would look as if nothing was revoked.
 		newest, err := r.parts.Store.Newest(ctx, t.Family)
 		if err != nil && !errors.Is(err, fault.ErrNotFound) {
 			return Revocation{}, fmt.Errorf("find newest of family %s: %w", t.Family, err)
 		}
 		done.Successor = newest.ID
+		reach = Alone
 	}
-	return done, r.revoke(ctx, t, token.ReasonRequest, from)
+	if reach == Alone {
+		return done, r.ender.revoke(ctx, t, token.ReasonRequest, from)
+	}
+	ended, err := r.ender.end(ctx, t, reach.below(), token.ReasonRequest, from)
+	done.Below, done.Children = reach != Chain, ended.Children
+	return done, err
+}
+
+// below returns how far the reach goes into what a chain made.
+func (r Reach) below() token.Reach {
+	switch r {
+	case Family:
+		return token.ReachAll
+	case Own:
+		return token.ReachOwn
+	default:
+		return token.ReachNone
+	}
 }
 
 // RevokeValue revokes the token whose bearer is value. Only administrators may. Errors:
@@ -105,7 +137,7 @@ func (r *Revoker) RevokeValue(ctx context.Context, by principal.Principal, value
 
 // RevokeValueByConsole is RevokeValue for an operator.
 func (r *Revoker) RevokeValueByConsole(ctx context.Context, requestID, value string) (Revocation, error) {
-	return r.revokeValue(ctx, principal.Console(requestID), value, Alone)
+	return r.revokeValue(ctx, principal.Console(requestID), value, Own)
 }
 
 func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value string, reach Reach) (Revocation, error) {
@@ -122,7 +154,7 @@ func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id toke
 	if err != nil {
 		return Revocation{}, err
 	}
-	return r.end(ctx, t, Alone, audit.By(principal.Console(requestID), audit.Console))
+	return r.end(ctx, t, Own, audit.By(principal.Console(requestID), audit.Console))
 }
 
 // ErrBot means that the account is a bot, whose tokens cannot be revoked in bulk. Revoking its one
@@ -180,69 +212,11 @@ func (r *Revoker) countWorking(ctx context.Context, by principal.Principal, owne
 }
 
 // RevokeFamily revokes the working tokens in the chain of a token that was presented for rotation
-// after its revocation. Either its owner or a thief holds a successor, and nobody can tell which.
-// by is the sender, as far as known.
+// after its revocation, and what the chain made for its own account. Either its owner or a thief holds
+// a successor, and nobody can tell which. by is the sender, as far as known.
 func (r *Revoker) RevokeFamily(ctx context.Context, by principal.Principal, presented token.Token) error {
-	return r.endFamily(ctx, presented, token.ReasonReuse, audit.By(by, audit.Reuse))
-}
-
-// endFamily revokes the working tokens in the chain of t: the newest one and those in an overlap.
-// If the chain rotates meanwhile, endFamily follows it to the newest token.
-func (r *Revoker) endFamily(ctx context.Context, t token.Token, reason token.Reason, from audit.Origin) error {
-	const tries = 8
-	for range tries {
-		newest, err := r.parts.Store.Newest(ctx, t.Family)
-		if errors.Is(err, fault.ErrNotFound) {
-			newest, err = t, nil // it was never rotated
-		}
-		switch {
-		case err != nil:
-			return fmt.Errorf("find newest of family %s: %w", t.Family, err)
-		case newest.Superseded():
-			continue // it was replaced between the two reads
-		case reason == token.ReasonReuse && (newest.ID <= t.ID || !newest.RevokedAt.IsZero()):
-			return r.revokeOverlaps(ctx, newest, reason, from) // a bearer that is reused was revoked
-		}
-		err = r.revoke(ctx, newest, reason, from)
-		switch {
-		case errors.Is(err, token.ErrSuperseded): // a rotation came first
-		case err != nil:
-			return fmt.Errorf("revoke newest of family %s: %w", t.Family, err)
-		default:
-			return r.revokeOverlaps(ctx, newest, reason, from)
-		}
-	}
-	return fault.ErrUnavailable
-}
-
-// revokeOverlaps revokes the tokens before newest that work in an overlap. They cannot rotate
-// again, so there will be no others. It stops at a token whose successor is older than the longest
-// overlap, because that token and all before it are revoked.
-func (r *Revoker) revokeOverlaps(ctx context.Context, newest token.Token, reason token.Reason, from audit.Origin) error {
-	for t := newest; t.Previous != 0 && r.parts.Clock.Now().Sub(t.CreatedAt) <= token.MaxOverlap; {
-		previous, err := r.parts.Reader.Token(ctx, t.Previous)
-		switch {
-		case errors.Is(err, fault.ErrNotFound):
-			return nil
-		case err != nil:
-			return fmt.Errorf("find token %s: %w", t.Previous, err)
-		}
-		if err := r.revoke(ctx, previous, reason, from); err != nil {
-			return fmt.Errorf("revoke token %s: %w", previous.ID, err)
-		}
-		t = previous
-	}
-	return nil
-}
-
-func (r *Revoker) revoke(ctx context.Context, t token.Token, reason token.Reason, from audit.Origin) error {
-	// A bot without a working token must go, whatever the cause.
-	withBot := t.Kind.OfProject() && !t.Superseded()
-	if t.RevokedIn(r.parts.Clock.Now(), 0) && !withBot {
-		return nil
-	}
-	t.RevokedAt, t.RevokedReason = r.parts.Clock.Now(), reason
-	return r.parts.Store.RevokeToken(ctx, t, audit.OfToken(t.RevokedAt, from, t, audit.Revoked))
+	_, err := r.ender.end(ctx, presented, token.ReachOwn, token.ReasonReuse, audit.By(by, audit.Reuse))
+	return err
 }
 
 // ErrNotOurs means that no token has this value, and that the value does not have the form of a

@@ -143,6 +143,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 			CreatedAt: now, CreatedBy: by.Asker(),
 			ExpiresOn: r.ExpiresOn,
 			Family:    old.Family, Previous: old.ID,
+			Parent: old.Parent, ParentKind: old.ParentKind, Depth: old.Depth, Maker: makerOf(by),
 			Project: old.Project, Level: old.Level, Networks: old.Networks,
 		}
 		i.seal(&next, bearer)
@@ -156,6 +157,9 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	})
 	if errors.Is(err, token.ErrSuperseded) {
 		return Issued{}, ErrAlreadyRotated
+	}
+	if errors.Is(err, token.ErrMakerEnded) {
+		return Issued{}, err
 	}
 	// A token whose bot was deleted meanwhile was revoked with it.
 	if errors.Is(err, token.ErrRevoked) || old.Kind.OfProject() && errors.Is(err, fault.ErrNotFound) {

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -43,13 +44,16 @@ type BotStore interface {
 type RevokeStore interface {
 	// RevokeToken writes RevokedAt and RevokedReason of t. A token that was revoked earlier keeps
 	// its own; that is no error. A token that was rotated since t was read stays as it is, and the
-	// error is token.ErrSuperseded. The bot of a project's or group's token is deleted with it, unless
+	// error is token.ErrSuperseded. If t is Childless and has made a token, it stays as well, and the error
+	// is token.ErrMade. The bot of a project's or group's token is deleted with it, unless
 	// the token has a successor. It returns fault.ErrNotFound without a record.
 	RevokeToken(ctx context.Context, t token.Token, revoked audit.Event) error
 	// ReportToken records the first report of a token that had been rotated, with the mark
 	// token.MarkReported. first is false, and nothing is written, if that was done before. It returns
 	// fault.ErrNotFound without a record.
 	ReportToken(ctx context.Context, t token.Token, reported audit.Event) (first bool, err error)
+	// Mark adds a mark to the token's notices.
+	Mark(ctx context.Context, t token.Token, mark string, now time.Time) error
 	// RevokeEverything revokes all tokens of the owner, in one write.
 	RevokeEverything(ctx context.Context, owner account.ID, revoked audit.Event) error
 	// TokensOfOwner returns all tokens of an owner by ascending id.
@@ -57,9 +61,20 @@ type RevokeStore interface {
 	// TokensByDigest returns the existing tokens, in any state and in no order, with consistent
 	// reads. The digests must differ.
 	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)
+	// Children returns what the chain that started with first made and rotated.
+	Children(ctx context.Context, first token.ID) ([]token.Child, error)
 	// Newest returns the newest token of a rotation chain, or fault.ErrNotFound for a token that
 	// was never rotated.
 	Newest(ctx context.Context, first token.ID) (token.Token, error)
+}
+
+// An EndingQueue keeps endings until they are finished, so that no crash leaves a child alive. A second
+// call of any method is safe.
+type EndingQueue interface {
+	AddEnding(ctx context.Context, e Unfinished) error
+	EndingDone(ctx context.Context, e Unfinished) error
+	// Endings returns those that were added before an instant.
+	Endings(ctx context.Context, before time.Time) ([]Unfinished, error)
 }
 
 // A TokenReader finds single tokens and accounts with consistent reads. Absence is
@@ -76,6 +91,10 @@ type ListStore interface {
 	TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error)
 	// PageOfOwner returns one page of them, and their total.
 	PageOfOwner(ctx context.Context, owner account.ID, page token.Page) ([]token.Token, int, error)
+	// TokensByDigest, Children and Newest are those of RevokeStore.
+	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)
+	Children(ctx context.Context, first token.ID) ([]token.Child, error)
+	Newest(ctx context.Context, first token.ID) (token.Token, error)
 	// EveryToken passes every token to each, in no order, with its owner, of whom it knows only the
 	// id, Admin and TokensValidFrom.
 	EveryToken(ctx context.Context, each func(token.Token, account.Account)) error

@@ -50,6 +50,8 @@ type row struct {
 	// Page is the address of the page about the token, or "" if it is the letter's PageURL.
 	Page     string
 	Rotation *rotation
+	// Made says which tokens it made that ended with it, and Working which of them work.
+	Made, Working string
 }
 
 // A rotation says in a row who rotated a reported token, and how to end what works in its place.
@@ -95,6 +97,7 @@ func letterOf(n sweep.Notice, publicURL string) letter {
 			r.Page = own
 		}
 		r.Rotation = rotationOf(t, publicURL)
+		r.Made, r.Working = madeOf(t.Made)
 		last.Rows = append(last.Rows, r)
 	}
 	if !l.Bots && len(reasons) == 1 {

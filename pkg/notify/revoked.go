@@ -2,9 +2,11 @@ package notify
 
 import (
 	"fmt"
+	"strings"
 
 	"latchkey/pkg/quote"
 	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
 )
 
 // revokedLead says that tokens were revoked because of the limit on lifetimes.
@@ -75,4 +77,28 @@ func rotationOf(t sweep.Token, publicURL string) *rotation {
 		}
 	}
 	return r
+}
+
+// madeOf says in a row what a token made.
+func madeOf(made *sweep.Made) (ended, working string) {
+	if made == nil {
+		return "", ""
+	}
+	list := func(ids []token.ID) string {
+		words := make([]string, len(ids))
+		for i, id := range ids {
+			words[i] = id.String()
+		}
+		return strings.Join(words, ", ")
+	}
+	if len(made.Ended) > 0 {
+		ended = plural(len(made.Ended), "token ", "tokens ") + list(made.Ended) + plural(len(made.Ended), ", which has ended", ", which have ended")
+	}
+	if len(made.Working) > 0 {
+		working = plural(len(made.Working), "token ", "tokens ") + list(made.Working) + ", which it made"
+	}
+	if made.More {
+		working = strings.TrimPrefix(working+"; and more, see the audit trail", "; ")
+	}
+	return ended, working
 }

@@ -45,6 +45,8 @@ func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bo
 			return token.Token{}, err
 		}
 		items := t.botItems(proj, bot, tok)
+		makerPosition := len(items)
+		items = append(items, t.makerItems(tok)...)
 		if use != nil {
 			items = append(items, t.putUse(*use))
 		}
@@ -54,6 +56,7 @@ func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bo
 		case err != nil:
 			return token.Token{}, err
 		case reasons == nil:
+			tok.Maker = token.Maker{}
 			return tok, nil
 		case failed(reasons, projectPosition):
 			return token.Token{}, fault.ErrNotFound
@@ -61,6 +64,8 @@ func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bo
 			return token.Token{}, fault.ErrTaken
 		case use != nil && failed(reasons, len(items)-1):
 			return token.Token{}, token.ErrKeyUsed
+		case tok.Maker.ID != 0 && failed(reasons, makerPosition):
+			return token.Token{}, token.ErrMakerEnded
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return token.Token{}, err

@@ -33,6 +33,8 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 		for _, digest := range without {
 			items = append(items, t.lacks(tokenKey(digest)))
 		}
+		makerPosition := len(items)
+		items = append(items, t.makerItems(tok)...)
 		if use != nil {
 			items = append(items, t.putUse(*use))
 		}
@@ -42,6 +44,7 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 		case err != nil:
 			return token.Token{}, err
 		case reasons == nil:
+			tok.Maker = token.Maker{}
 			return tok, nil
 		}
 		if owner, err = afterRefusal(reasons, owner); err != nil {
@@ -54,6 +57,9 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 		}
 		if use != nil && failed(reasons, len(items)-1) {
 			return token.Token{}, token.ErrKeyUsed
+		}
+		if tok.Maker.ID != 0 && failed(reasons, makerPosition) {
+			return token.Token{}, token.ErrMakerEnded
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return token.Token{}, err
@@ -112,7 +118,7 @@ func sameToken(stored, tok token.Token) bool {
 		stored.Description == tok.Description && slices.Equal(stored.Scopes, tok.Scopes) &&
 		stored.CreatedAt.Equal(tok.CreatedAt) && stored.CreatedBy == tok.CreatedBy &&
 		stored.ExpiresOn == tok.ExpiresOn && stored.Previous == tok.Previous &&
-		stored.Project == tok.Project && stored.Level == tok.Level &&
+		stored.Parent == tok.Parent && stored.Project == tok.Project && stored.Level == tok.Level &&
 		slices.Equal(stored.Networks, tok.Networks)
 }
 

@@ -50,6 +50,8 @@ func (t *Table) revokeWithBot(ctx context.Context, revoked token.Token, event au
 				return err
 			case earlier.Superseded():
 				return token.ErrSuperseded
+			case made(revoked, earlier):
+				return token.ErrMade
 			}
 			// The record is revoked and its bot still exists. No single request leaves that, so
 			// remove the bot without the condition on the record.

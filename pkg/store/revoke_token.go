@@ -48,8 +48,12 @@ func (t *Table) revokeAlone(ctx context.Context, revoked token.Token, event audi
 			return fault.ErrNotFound
 		default:
 			// It is already revoked, or malformed, which never works.
-			if earlier, err := readToken(reasons[0].Item); err == nil && lost(revoked, earlier) {
+			earlier, err := readToken(reasons[0].Item)
+			switch {
+			case err == nil && lost(revoked, earlier):
 				return token.ErrSuperseded
+			case err == nil && made(revoked, earlier):
+				return token.ErrMade
 			}
 			return nil
 		}
@@ -58,6 +62,11 @@ func (t *Table) revokeAlone(ctx context.Context, revoked token.Token, event audi
 
 // lost reports whether a token got a successor after it was read to be revoked.
 func lost(revoked, stored token.Token) bool { return stored.Superseded() && !revoked.Superseded() }
+
+// made reports whether a token that was to be revoked as a childless one has made another.
+func made(revoked, stored token.Token) bool {
+	return revoked.Childless && stored.Made && stored.RevokedAt.IsZero()
+}
 
 // ReportToken records the first report of a token that had been rotated: its mark, and the event.
 func (t *Table) ReportToken(ctx context.Context, reported token.Token, event audit.Event) (first bool, err error) {
@@ -82,9 +91,13 @@ func (t *Table) ReportToken(ctx context.Context, reported token.Token, event aud
 const unrevoked = "attribute_exists(pk) AND attribute_not_exists(revoked_at)"
 
 func (t *Table) revokeRecord(revoked token.Token) types.TransactWriteItem {
+	condition := unrevoked
+	if revoked.Childless {
+		condition += " AND attribute_not_exists(made)"
+	}
 	return t.update(tokenKey(revoked.Digest),
 		"SET revoked_at = :at, revoked_reason = :reason, delete_after = :delete REMOVE expiry_bucket, expiry_order",
-		unrevoked,
+		condition,
 		item{
 			":at":     epoch(revoked.RevokedAt),
 			":reason": text(string(revoked.RevokedReason)),

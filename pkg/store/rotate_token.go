@@ -46,6 +46,8 @@ func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, nex
 				t.put(projectPointerItem(next), absent, nil),
 				t.retireProjectPointer(replaced))
 		}
+		makerPosition, byAnother := len(items), next.Maker.ID != 0 && next.Maker.ID != old.ID
+		items = append(items, t.makerItems(next)...)
 		if use != nil {
 			items = append(items, t.putUse(*use))
 		}
@@ -55,6 +57,7 @@ func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, nex
 		case err != nil:
 			return token.Token{}, err
 		case reasons == nil:
+			next.Maker = token.Maker{}
 			return next, nil
 		}
 		if owner, err = afterRefusal(reasons, owner); err != nil {
@@ -62,6 +65,9 @@ func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, nex
 		}
 		if use != nil && failed(reasons, len(items)-1) {
 			return token.Token{}, token.ErrKeyUsed
+		}
+		if byAnother && failed(reasons, makerPosition) {
+			return token.Token{}, token.ErrMakerEnded
 		}
 		if failed(reasons, oldPosition) {
 			return token.Token{}, whyNotRotated(reasons[oldPosition].Item)

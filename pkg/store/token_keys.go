@@ -16,6 +16,8 @@ import (
 
 // Token record:    TOKEN#<digest> / TOKEN, the only mutable copy.
 // Family: FAMILY#<first tid> / CURRENT, the live token of a rotation chain.
+// Child: FAMILY#<first tid> / CHILD#<first tid of the child>, what the chain made; the same with
+//        #ROTATED behind it, what it rotated.
 
 const (
 	tokenPrefix = "TOKEN#"
@@ -28,11 +30,15 @@ func tokenKey(d secret.Digest) key { return keyOf(tokenPrefix+d.Key(), tokenSort
 
 // pointerSort pads ids to 16 digits, enough for 2^53, so that the order of keys is the order of
 // ids.
-func pointerSort(id token.ID) string { return fmt.Sprintf("%s%016d", tokenPrefix, int64(id)) }
+func pointerSort(id token.ID) string { return tokenPrefix + padded(id) }
+
+func padded(id token.ID) string { return fmt.Sprintf("%016d", int64(id)) }
 
 func pointerKey(id token.ID) key { return keyOf(accountPartition(id.Owner()), pointerSort(id)) }
 
-func familyKey(first token.ID) key { return keyOf("FAMILY#"+first.String(), "CURRENT") }
+func familyPartition(first token.ID) string { return "FAMILY#" + first.String() }
+
+func familyKey(first token.ID) key { return keyOf(familyPartition(first), "CURRENT") }
 
 // expiryBucket and expiryOrder place a token in the expiry index. Tokens of one owner that expire
 // on the same day are adjacent, and shards split a day evenly, so that no partition takes all
@@ -86,6 +92,11 @@ func (t *Table) tokenItem(tok token.Token) item {
 	if tok.Previous != 0 {
 		it["previous"] = number(int64(tok.Previous))
 	}
+	if tok.Parent != 0 {
+		it["parent"] = number(int64(tok.Parent))
+		it["parent_kind"] = text(string(tok.ParentKind))
+		it["depth"] = number(int64(tok.Depth))
+	}
 	if tok.Kind.OfProject() {
 		it["resource"] = number(int64(tok.Project))
 		it["level"] = number(int64(tok.Level))
@@ -121,6 +132,10 @@ func readToken(it item) (token.Token, error) {
 		Notices:       r.optionalSet("notices"),
 		Family:        token.ID(r.number("family")),
 		Previous:      token.ID(r.optionalNumber("previous")),
+		Parent:        token.ID(r.optionalNumber("parent")),
+		ParentKind:    token.Kind(r.optionalText("parent_kind")),
+		Depth:         int(r.optionalNumber("depth")),
+		Made:          r.flag("made"),
 		Project:       project.ID(r.optionalNumber("resource")),
 		Level:         project.Level(r.optionalNumber("level")),
 		Digest:        secret.DigestFromKey(strings.TrimPrefix(pk, tokenPrefix)),
@@ -191,6 +206,9 @@ func checkToken(r *attributes, tok token.Token) {
 	}
 	if rotated && (tok.Previous < tok.Family || tok.Previous >= tok.ID) {
 		r.fault("previous")
+	}
+	if child := tok.Parent != 0; child && (tok.Parent.Owner() < 1 || tok.Parent.Number() < 1) || child != (tok.Depth > 0) || child != (tok.ParentKind != "") || tok.Depth < 0 || tok.Depth > token.MaxDepth {
+		r.fault("parent")
 	}
 	if tok.RevokedAt.IsZero() != (tok.RevokedReason == "") {
 		r.fault("revoked_at")

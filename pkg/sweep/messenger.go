@@ -51,6 +51,8 @@ type Reports interface {
 	// Newest returns the newest token of a rotation chain, or fault.ErrNotFound for a token that
 	// was never rotated.
 	Newest(ctx context.Context, first token.ID) (token.Token, error)
+	// Children returns what a rotation chain made and rotated.
+	Children(ctx context.Context, first token.ID) ([]token.Child, error)
 	// Events passes the events of an entity between two instants, both included, to each until it
 	// returns false.
 	Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error
@@ -93,6 +95,7 @@ type reported struct {
 	token.Token
 	why      Kind
 	rotation *Rotation
+	made     *Made
 	recipients
 }
 
@@ -163,6 +166,11 @@ func (m *Messenger) reported(ctx context.Context, ids []token.ID) (tokens []*rep
 		return nil, err
 	}
 	for _, r := range tokens {
+		if r.why == Leaked && len(r.people) > 0 {
+			if r.made, err = m.made(ctx, r.Token); err != nil {
+				return nil, fmt.Errorf("find what token %s made: %w", r.ID, err)
+			}
+		}
 		if r.Superseded() && len(r.people) > 0 {
 			if r.rotation, err = m.rotation(ctx, r.Token); err != nil {
 				return nil, fmt.Errorf("find the rotation of token %s: %w", r.ID, err)
@@ -216,6 +224,59 @@ func recipientOf(t token.Token) account.ID {
 	default:
 		return t.Owner
 	}
+}
+
+// mostMade is how many chains a mail looks at for each token.
+const mostMade = 20
+
+// made finds what the chain of t made, and what is left of it. It returns nil for nothing.
+func (m *Messenger) made(ctx context.Context, t token.Token) (*Made, error) {
+	var made Made
+	seen := map[token.ID]bool{t.Family: true}
+	for queue := []token.ID{t.Family}; len(queue) > 0; queue = queue[1:] {
+		children, err := m.parts.Reports.Children(ctx, queue[0])
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range children {
+			switch {
+			case seen[c.Family]:
+				continue
+			case len(seen) > mostMade:
+				made.More = true
+				continue
+			}
+			seen[c.Family] = true
+			queue = append(queue, c.Family)
+			newest, err := m.newest(ctx, c.Family)
+			if err != nil {
+				return nil, err
+			}
+			if newest.ID != 0 && !newest.RevokedIn(m.parts.Clock.Now(), 0) {
+				made.Working = append(made.Working, newest.ID)
+			} else {
+				made.Ended = append(made.Ended, c.Family)
+			}
+		}
+	}
+	if len(seen) == 1 {
+		return nil, nil
+	}
+	return &made, nil
+}
+
+// newest returns the newest token of a chain, or the zero Token if clean-up has taken it.
+func (m *Messenger) newest(ctx context.Context, first token.ID) (newest token.Token, err error) {
+	newest, err = m.parts.Reports.Newest(ctx, first)
+	if !errors.Is(err, fault.ErrNotFound) {
+		return newest, err
+	}
+	err = m.parts.Reports.TokensByID(ctx, []token.ID{first}, func(t token.Token, err error) {
+		if err == nil {
+			newest = t
+		}
+	})
+	return newest, err
 }
 
 // rotation finds out who rotated t. The audit trail forgets it after a year.
@@ -340,6 +401,7 @@ func (m *Messenger) notice(to account.Account, tokens []*reported, last bool) No
 			}
 			t.Rotation = &rotation
 		}
+		t.Made = r.made
 		n.Tokens = append(n.Tokens, t)
 	}
 	return n

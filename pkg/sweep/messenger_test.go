@@ -26,6 +26,8 @@ type desk struct {
 	limit int
 	held  []string
 	trail []audit.Event
+
+	children map[token.ID][]token.Child
 }
 
 func newDesk(w *world) *desk { return &desk{world: w, taken: map[account.ID]int{}, limit: 10} }
@@ -46,6 +48,12 @@ func (d *desk) TokensByID(_ context.Context, ids []token.ID, each func(token.Tok
 		}
 	}
 	return err
+}
+
+// Children implements sweep.Reports.
+func (d *desk) Children(_ context.Context, first token.ID) (children []token.Child, err error) {
+	err = d.call("Children", func() { children = d.children[first] })
+	return children, err
 }
 
 // Newest implements sweep.Reports.

@@ -54,6 +54,16 @@ type Token struct {
 	Project project.Project
 	// Rotation says who rotated a reported token, or is nil.
 	Rotation *Rotation
+	// Made says what a reported token made, or is nil.
+	Made *Made
+}
+
+// Made says what the chain of a reported token made, or rotated, at any depth. The tokens are named by the
+// first of each chain, or by the one that works.
+type Made struct {
+	Ended, Working []token.ID
+	// More says that there are others.
+	More bool
 }
 
 // List is the path of the page that lists the token, below Latchkey's address. Only the list of its

@@ -41,12 +41,15 @@ const (
 	ReasonExpired Reason = "expired" // a bot was removed some time after its token expired
 	ReasonPolicy  Reason = "policy"  // it would have lived longer than administrators allow
 	ReasonLeak    Reason = "leak"    // somebody reported its bearer as found in public
+	ReasonParent  Reason = "parent"  // the token that made it ended
 )
 
 // The marks of reports of a token's bearer, in Token.Notices.
 const (
 	// MarkReported says that the audit trail has the first report of a token that had been rotated.
 	MarkReported = "reported"
+	// MarkBelow says that a report has ended everything below the token's chain.
+	MarkBelow = "below"
 	// MarkLeaked says that everybody concerned was told of a report.
 	MarkLeaked = "leaked"
 )
@@ -87,6 +90,17 @@ type Token struct {
 	Family ID
 	// Previous is the id of the token that this one replaced, or 0.
 	Previous ID
+	// Parent is the token that was presented to make the first token of the chain, or 0: the console
+	// and the page present none. ParentKind is its kind, and Depth how many tokens made each other
+	// above this one.
+	Parent     ID
+	ParentKind Kind
+	Depth      int
+	// Made says that the token has made or rotated another one. With Childless, revoking it requires that
+	// it has not; this is not stored.
+	Made, Childless bool
+	// Maker is the token that was presented to make this one. It is known only while that happens.
+	Maker Maker
 	// Project is the token's project or group, and Level its bot's level there; 0 for tokens of
 	// people.
 	Project project.ID

@@ -157,6 +157,9 @@ func (s *Site) adminToken(v *visit) error {
 	if err != nil && !tooFar {
 		return err
 	}
+	if err := s.withMade(v, view, &page.factSheet); err != nil {
+		return err
+	}
 	page.More = events.More || tooFar
 	for _, e := range events.Events {
 		page.Deeds = append(page.Deeds, adminDeedOf(v, e, events))
@@ -173,6 +176,9 @@ func (s *Site) adminAskRevoke(v *visit) error {
 	if view.Revoked {
 		return v.redirect(adminTokensPath + "/" + view.Token.ID.String())
 	}
+	if err := s.withMade(v, view, &page.factSheet); err != nil {
+		return err
+	}
 	return v.render(http.StatusOK, "admin_revoke", "Revoke this token?", page)
 }
 
@@ -181,8 +187,10 @@ func (s *Site) adminRevoke(v *visit) error {
 	if err != nil {
 		return err
 	}
-	reach := lifecycle.Reach(v.r.PostForm.Get("reach") == wholeChain)
-	done, err := s.parts.Revoker.Revoke(v.ctx, v.by, id, reach)
+	reach := reachOf(v)
+	ctx, cancel := v.early()
+	defer cancel()
+	done, err := s.parts.Revoker.Revoke(ctx, v.by, id, reach)
 	if err != nil {
 		return err
 	}

@@ -178,11 +178,13 @@ func (o owner) rotate(id token.ID, r lifecycle.Rotation) (lifecycle.Issued, erro
 }
 
 func (o owner) revoke(id token.ID, reach lifecycle.Reach) error {
+	ctx, cancel := o.v.early()
+	defer cancel()
 	var err error
 	if o.own() {
-		_, err = o.v.site.parts.Revoker.Revoke(o.v.ctx, o.v.by, id, reach)
+		_, err = o.v.site.parts.Revoker.Revoke(ctx, o.v.by, id, reach)
 	} else {
-		_, err = o.v.site.parts.Revoker.RevokeOfProject(o.v.ctx, o.v.by, o.Kind, o.ref, id, reach)
+		_, err = o.v.site.parts.Revoker.RevokeOfProject(ctx, o.v.by, o.Kind, o.ref, id, reach)
 	}
 	return err
 }

@@ -69,8 +69,8 @@ type frame struct {
 	Soon *soon
 	// Unreachable says why the person gets no mails, or is "".
 	Unreachable account.Unreachable
-	Now  time.Time
-	Page any
+	Now         time.Time
+	Page        any
 }
 
 // InAdmin reports whether the page is one for administrators.

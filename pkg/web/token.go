@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,17 +18,87 @@ type factSheet struct {
 	row
 	Active bool
 	// InAChain says that the token was rotated, or came from a rotation.
-	InAChain  bool
-	Scopes    []heldScope
+	InAChain bool
+	rotated  bool
+	Scopes   []heldScope
+	// Parent is the token that made it, or 0 if none did or the person may not see it.
+	Parent token.ID
+	// Made are the working tokens that its chain made, those first that end with it. MoreMade says that
+	// there are others.
+	Made      []madeRow
+	MoreMade  bool
 	Networks  []string
 	Addresses []string // of the last uses
 }
+
+// A madeRow is a token that the one on the page made or rotated.
+type madeRow struct {
+	ID   token.ID
+	Name string // "" if the person may not see the token
+	// Own says that the token stands in the person's own list.
+	Own     bool
+	What    string
+	Ends    bool
+	Rotated bool
+}
+
+// withMade adds what the chain of a token made.
+func (s *Site) withMade(v *visit, view lifecycle.View, f *factSheet) error {
+	made, more, err := s.parts.Lister.Made(v.ctx, v.by, view.Token)
+	if err != nil {
+		return err
+	}
+	f.Parent, f.MoreMade = view.Parent, more
+	for _, ends := range []bool{true, false} {
+		for _, m := range made {
+			if m.Ends != ends {
+				continue
+			}
+			row := madeRow{ID: m.Token.ID, Own: m.Token.Kind == token.Personal && m.Token.Owner == v.by.Account.ID, What: madeWords(m.Token), Ends: m.Ends, Rotated: m.Rotated}
+			if m.Seen {
+				row.Name = m.Token.Name
+			}
+			f.Made = append(f.Made, row)
+		}
+	}
+	return nil
+}
+
+// madeWords says what kind of token it is.
+func madeWords(t token.Token) string {
+	switch t.Kind {
+	case token.Project:
+		return fmt.Sprintf("a token of project %s", t.Project)
+	case token.Group:
+		return fmt.Sprintf("a token of group %s", t.Project)
+	case token.Impersonation:
+		return "an impersonation token"
+	default:
+		return "a personal token"
+	}
+}
+
+// Ending returns how many tokens end with this one, and Staying how many do not.
+func (f factSheet) Ending() (count int) {
+	for _, m := range f.Made {
+		if m.Ends {
+			count++
+		}
+	}
+	return count
+}
+
+// Superseded says that the token has a successor. What the chain made does not end with it.
+func (f factSheet) Superseded() bool { return f.rotated }
+
+// Staying is the number of tokens that it made and that live on.
+func (f factSheet) Staying() int { return len(f.Made) - f.Ending() }
 
 // factsOf returns the facts of a token. revoked is the event of its revocation, or nil.
 func (s *Site) factsOf(v *visit, view lifecycle.View, revoked *deed) factSheet {
 	t := view.Token
 	f := factSheet{
-		row: rowOf(view, v.now, revoked), Active: view.Active, InAChain: t.Superseded() || t.Previous != 0,
+		row: rowOf(view, v.now, revoked), Active: view.Active, InAChain: t.Superseded() || t.Previous != 0, rotated: t.Superseded(),
 		Scopes: s.held(view), Networks: t.Networks.Texts(),
 	}
 	for _, address := range t.LastUsedIPs {
@@ -71,6 +142,9 @@ func (s *Site) show(v *visit) error {
 		}
 	}
 	page.factSheet = s.factsOf(v, view, revoked)
+	if err := s.withMade(v, view, &page.factSheet); err != nil {
+		return err
+	}
 	if page.InAChain {
 		chain, err := o.chain(t.Family)
 		if err != nil {
@@ -140,6 +214,21 @@ type revokePage struct {
 // wholeChain is the value of the field reach that revokes every token of the rotation chain.
 const wholeChain = "family"
 
+// keepChildren is the value that leaves what the token made.
+const keepChildren = "alone"
+
+// reachOf returns how far the form wants a revocation to reach.
+func reachOf(v *visit) lifecycle.Reach {
+	switch v.r.PostForm.Get("reach") {
+	case wholeChain:
+		return lifecycle.Family
+	case keepChildren:
+		return lifecycle.Alone
+	default:
+		return lifecycle.Own
+	}
+}
+
 // askRevoke says what stops.
 func (s *Site) askRevoke(v *visit) error {
 	o, view, err := s.find(v)
@@ -149,9 +238,13 @@ func (s *Site) askRevoke(v *visit) error {
 	if view.Revoked {
 		return o.to(view.Token.ID, "")
 	}
-	return v.render(http.StatusOK, "revoke", "Revoke this token?", revokePage{
+	page := revokePage{
 		place: o.place, factSheet: s.factsOf(v, view, nil), Idle: view.In(lifecycle.Unused, v.now), Rotated: view.Token.Superseded(),
-	})
+	}
+	if err := s.withMade(v, view, &page.factSheet); err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "revoke", "Revoke this token?", page)
 }
 
 func (s *Site) revoke(v *visit) error {
@@ -159,7 +252,7 @@ func (s *Site) revoke(v *visit) error {
 	if err != nil {
 		return err
 	}
-	reach := lifecycle.Reach(v.r.PostForm.Get("reach") == wholeChain)
+	reach := reachOf(v)
 	if err := o.revoke(view.Token.ID, reach); err != nil {
 		return err
 	}

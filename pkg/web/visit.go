@@ -16,6 +16,17 @@ import (
 	"latchkey/pkg/principal"
 )
 
+// endMargin is the part of the function's time that is left after ending many tokens.
+const endMargin = 6 * time.Second
+
+// early returns the context of the visit until endMargin before the function's time is up.
+func (v *visit) early() (context.Context, context.CancelFunc) {
+	if deadline, set := v.ctx.Deadline(); set {
+		return context.WithDeadline(v.ctx, deadline.Add(-endMargin))
+	}
+	return v.ctx, func() {}
+}
+
 // A visit is one request of a browser: everything known about it, the means to reply, and the
 // content of its log line. The context carries only the deadline.
 type visit struct {

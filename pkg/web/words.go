@@ -122,6 +122,8 @@ func revocation(t token.Token, by *deed) (words, note string) {
 		return "Revoked by policy", "It would have worked longer than administrators allow."
 	case token.ReasonLeak:
 		return "Revoked: leaked", "Its value was found in public."
+	case token.ReasonParent:
+		return "Revoked: its maker ended", "The token that made it was revoked."
 	case token.ReasonExpired:
 		return "Expired", ""
 	}

@@ -38,6 +38,7 @@ func everything(r *reader) {
 	second := r.createFromALink()
 	third := r.rotate(first)
 	r.revoke(third)
+	r.endsWithIt()
 	r.list()
 	feed := r.subscribe()
 	r.manage()
@@ -187,6 +188,43 @@ func (r *reader) revoke(bearer string) {
 	r.sees("Revoked")
 	if r.works(bearer) {
 		r.Error("the revoked value works")
+	}
+}
+
+// endsWithIt looks at a token that made others, and revokes it with them.
+func (r *reader) endsWithIt() {
+	r.Helper()
+	maker := r.give(r.account("kim"), "machine", `"api"`, "2026-03-30")
+	made := func(bearer, name string) (id int64, value string) {
+		var token struct {
+			ID    int64
+			Token string
+		}
+		reply := r.w.Do(r, bearer, http.MethodPost, "/api/v4/user/personal_access_tokens", fmt.Sprintf(`{"name":%q,"scopes":["api"]}`, name))
+		if err := json.Unmarshal([]byte(reply.Body), &token); err != nil || reply.Status != http.StatusCreated {
+			r.Fatalf("make %s: %d", name, reply.Status)
+		}
+		r.w.Logs.Secret(token.Token)
+		return token.ID, token.Token
+	}
+	id, child := made(maker, "child of machine")
+	_, grandchild := made(child, "grandchild of machine")
+	r.open(fmt.Sprintf("%s/%d", listPath, id))
+	r.sees("Made by", "What it made", "grandchild of machine", "ends with it")
+	r.judge("token with a maker")
+	r.open(listPath)
+	r.press("“machine”")
+	r.sees("What it made", "child of machine")
+	r.press("Revoke…")
+	r.sees("Tokens that it made end with it", "child of machine", "grandchild of machine")
+	r.judge("revoke with children")
+	if !r.works(child) || !r.works(grandchild) {
+		r.Error("children end before the answer")
+	}
+	r.press("Revoke token")
+	r.sees("Revoked")
+	if r.works(maker) || r.works(child) || r.works(grandchild) {
+		r.Error("a child works after its maker was revoked")
 	}
 }
 

@@ -49,7 +49,10 @@ func TestQueriesOfTheRunbookFindWhatIsWritten(t *testing.T) {
 	written := deployedSource(t)
 	template, err := os.ReadFile(filepath.Join(root(t), "template.yaml"))
 	check(t, err)
-	written += string(template) // the access log's format
+	written += string(template)                                              // the access log's format
+	scans, err := os.ReadFile(filepath.Join(root(t), "infra", "scans.yaml")) // which gets the name as a parameter
+	check(t, err)
+	groups := string(template) + strings.ReplaceAll(string(scans), "${Deployment}", "${AWS::StackName}")
 	queries := 0
 	for _, b := range book.blocks {
 		if b.language != "text" {
@@ -78,7 +81,7 @@ func TestQueriesOfTheRunbookFindWhatIsWritten(t *testing.T) {
 		t.Errorf("%s has %d queries, fewer than alarms", runbook, queries)
 	}
 	for _, words := range regexp.MustCompile(`/latchkey/STACK/([a-z]+)`).FindAllStringSubmatch(book.content, -1) {
-		if !strings.Contains(string(template), "/latchkey/${AWS::StackName}/"+words[1]+"\n") {
+		if !strings.Contains(groups, "/latchkey/${AWS::StackName}/"+words[1]+"\n") {
 			t.Errorf("%s: there is no log group %s", runbook, words[0])
 		}
 	}

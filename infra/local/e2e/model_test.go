@@ -83,8 +83,11 @@ type machine struct {
 	line   *line
 	owners []*modelOwner
 	uses   map[string]modelUse // by who asked and the key
-	recent []*modelToken       // whose bearers are tried after each step
-	calls  []call              // the last ones
+	// made has the chains that a chain made for its own account, and depth how many made each other above one.
+	made   map[*[]*modelToken][]*[]*modelToken
+	depth  map[*[]*modelToken]int
+	recent []*modelToken // whose bearers are tried after each step
+	calls  []call        // the last ones
 	steps  int
 }
 
@@ -254,6 +257,13 @@ func (m *machine) attempt(c call, fault string) {
 			}
 		}
 		m.attempt(c, works)
+		// A token that has ended itself cannot go on; the product finishes by itself.
+		now := m.now()
+		defer m.world.Clock.Set(now) // the calls that are made again name days
+		m.world.Clock.Set(now.Add(2 * time.Minute))
+		if _, err := m.world.Functions["endings"].Invoke(m.t.Context(), []byte("{}")); err != nil {
+			m.Fatal(err)
+		}
 		return
 	}
 	status, body, made := c.apply()
@@ -351,6 +361,49 @@ func (m *machine) issue() {
 	m.do(c)
 }
 
+// issueOwn makes a token with another one of the same account.
+func (m *machine) issueOwn() {
+	t, expires := m.bearer(), m.day()
+	c := call{bearer: t.bearer, method: "POST", path: "/api/v4/user/personal_access_tokens", key: m.key()}
+	c.body = fmt.Sprintf(`{"name":"child","scopes":["api"],"expires_at":%q}`, expires)
+	c.apply = func() (int, string, *modelToken) {
+		m.touch(t)
+		now := m.now()
+		if status, body := t.presented(now); status != http.StatusOK {
+			return status, body, nil
+		}
+		if status, body, made, found := m.replay(c, http.StatusCreated); found {
+			return status, body, made
+		}
+		last := t.expires
+		if after := clock.DayOf(t.worksUntil).AddDays(1); t.superseded && last.After(after) {
+			last = after
+		}
+		switch {
+		case m.depth[t.chain] == 8:
+			return http.StatusBadRequest, "", nil
+		case !expires.After(clock.DayOf(now)), expires.After(last):
+			return http.StatusUnprocessableEntity, "", nil
+		}
+		status, body, child := m.make(c, http.StatusCreated, &modelToken{owner: t.owner, expires: expires})
+		m.made[t.chain] = append(m.made[t.chain], child.chain)
+		m.depth[child.chain] = m.depth[t.chain] + 1
+		return status, body, child
+	}
+	m.do(c)
+}
+
+// endMade ends what a chain made, and what that made.
+func (m *machine) endMade(chain *[]*modelToken) {
+	for _, child := range m.made[chain] {
+		for _, t := range *child {
+			t.end(m.now())
+			m.touch(t)
+		}
+		m.endMade(child)
+	}
+}
+
 // rotation draws the parameters of one.
 func (m *machine) rotation() (body string, expires clock.Day, overlap time.Duration) {
 	expires = m.day()
@@ -410,6 +463,7 @@ func (m *machine) rotateSelf() {
 				relative.end(now)
 				m.touch(relative)
 			}
+			m.endMade(t.chain)
 		}
 		return status, refusal, nil
 	}
@@ -419,12 +473,16 @@ func (m *machine) rotateSelf() {
 // revoke revokes a token as the administrator, or its family.
 func (m *machine) revoke() {
 	t := m.token()
-	family := rapid.SampledFrom([]string{"", "", "?family=true"}).Draw(m.T, "family")
+	family := rapid.SampledFrom([]string{"", "", "?family=true", "?keep_children=true", "?family=true&keep_children=true"}).Draw(m.T, "family")
 	m.do(call{
 		bearer: root.Bearer, method: "DELETE", path: fmt.Sprintf("/api/v4/personal_access_tokens/%d%s", t.id, family),
 		apply: func() (int, string, *modelToken) {
 			t.end(m.now())
-			if family != "" {
+			all := strings.Contains(family, "family")
+			if !strings.Contains(family, "keep") && (all || !t.superseded) {
+				m.endMade(t.chain)
+			}
+			if all {
 				for _, relative := range *t.chain {
 					relative.end(m.now())
 				}
@@ -446,6 +504,9 @@ func (m *machine) revokeSelf() {
 				return status, body, nil
 			}
 			t.end(m.now())
+			if !t.superseded {
+				m.endMade(t.chain)
+			}
 			return http.StatusNoContent, "", nil
 		},
 	})
@@ -577,7 +638,7 @@ func TestProductAgainstModel(t *testing.T) {
 	t.Cleanup(func() { t.Logf("%d runs, %d steps", runs, steps) })
 	rapid.Check(t, func(r *rapid.T) {
 		w.Clock.Set(localtest.Now)
-		m := &machine{T: r, t: t, world: second, places: []string{first.URL, second.URL}, line: l, uses: map[string]modelUse{}}
+		m := &machine{T: r, t: t, world: second, places: []string{first.URL, second.URL}, line: l, uses: map[string]modelUse{}, made: map[*[]*modelToken][]*[]*modelToken{}, depth: map[*[]*modelToken]int{}}
 		runs++
 		for _, name := range []string{"ada", "bob"} {
 			a := newAccount(t, w, fmt.Sprintf("%s-%d", name, runs))
@@ -593,6 +654,8 @@ func TestProductAgainstModel(t *testing.T) {
 			"rotate by itself":               step(m.rotateSelf),
 			"rotate by itself, more often":   step(m.rotateSelf),
 			"rotate by itself, most often":   step(m.rotateSelf),
+			"make":                           step(m.issueOwn),
+			"make, more often":               step(m.issueOwn),
 			"revoke":                         step(m.revoke),
 			"administer":                     step(m.administer),
 			"again":                          step(m.again),

@@ -193,7 +193,7 @@ var reserved = map[string][]string{
 	modulePath + "/pkg/gateway":                      {"introspect"},
 	"github.com/vektah/gqlparser/v2/parser":          {"introspect", "settings"},
 	modulePath + "/pkg/queue":                        {"leakmails", "leaks"},
-	modulePath + "/pkg/schedule":                     {"expired", "expiring", "lifetime"},
+	modulePath + "/pkg/schedule":                     {"endings", "expired", "expiring", "lifetime"},
 	modulePath + "/pkg/web":                          {"web"},
 	"github.com/coreos/go-oidc/v3/oidc":              {"web"},
 }
