@@ -92,7 +92,7 @@ func TestProductTemplate(t *testing.T) {
 	ends := slices.Concat(within("UpdateItem", "TOKEN#*", "USER#*", "PROJECT#*", "FAMILY#*", "SEQUENCE"),
 		within("DeleteItem", "USER#*", "PROJECT#*", "USERNAME#*", "EMAIL#*"), within("PutItem", "AUDIT#*"))
 	keepsPosts := append(within("UpdateItem", "MAILS#*"), posts, Permission{Action: "dynamodb:PutItem", Keys: "POST#*"})
-	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "last_used_at last_used_ips pk sk", Returns: "NONE"}
+	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "ends_on_use last_used_at last_used_ips pk sk taken_over_at until_used", Returns: "NONE"}
 	marks := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "notices pk sk", Returns: "NONE"}
 	// IAM cannot forbid an update to create an item. Breaks if a function that only checks bearers could make a
 	// record that lets one pass, or any function writes what another one owns.

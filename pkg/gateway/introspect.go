@@ -74,8 +74,8 @@ func introspectionOf(p principal.Principal, refused error) introspection {
 		Active: true, Scope: p.Scopes.String(), ClientID: p.Token.ID.String(), Username: p.Account.Username, TokenType: "Bearer",
 		IssuedAt: p.Token.CreatedAt.Unix(), Subject: p.Account.ID.String(), TokenKind: string(p.Token.Kind),
 	}
-	if !p.Token.ExpiresOn.IsZero() {
-		in.ExpiresAt = p.Token.ExpiresOn.Start().Unix()
+	if at := p.Token.ExpiresAt(); !at.IsZero() {
+		in.ExpiresAt = at.Unix()
 	}
 	switch p.Token.Kind {
 	case token.Project:

@@ -83,7 +83,7 @@ const unrevoked = "attribute_exists(pk) AND attribute_not_exists(revoked_at)"
 
 func (t *Table) revokeRecord(revoked token.Token) types.TransactWriteItem {
 	return t.update(tokenKey(revoked.Digest),
-		"SET revoked_at = :at, revoked_reason = :reason, delete_after = :delete REMOVE expiry_bucket, expiry_order",
+		"SET revoked_at = :at, revoked_reason = :reason, delete_after = :delete REMOVE expiry_bucket, expiry_order, until_used",
 		unrevoked,
 		item{
 			":at":     epoch(revoked.RevokedAt),

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
@@ -48,6 +49,8 @@ type fakeStore struct {
 	hints    []account.ID
 	marks    []mark
 	settings settings.Settings
+	ended    []audit.Event
+	endErr   error
 	reads    int // how often it was asked for the settings
 }
 
@@ -59,6 +62,11 @@ func (f *fakeStore) Check(ctx context.Context, digest secret.Digest, hint accoun
 	}
 	f.hints = append(f.hints, hint)
 	return f.check(ctx, digest, hint)
+}
+
+func (f *fakeStore) EndOverlap(_ context.Context, t token.Token, _ time.Time, ended audit.Event) error {
+	f.ended = append(f.ended, ended)
+	return f.endErr
 }
 
 func (f *fakeStore) MarkUsed(ctx context.Context, _ secret.Digest, at, before time.Time, from []netip.Addr) error {

@@ -173,11 +173,7 @@ func (v *visit) grant(by principal.Principal, held []registry.Access) error {
 
 // endOf returns when a JWT ends: at latest, or with the token's own end if that is sooner and known.
 func endOf(by principal.Principal, latest time.Time) time.Time {
-	ends := []time.Time{by.Token.WorksUntil}
-	if !by.Settings.ExpiryIgnored && !by.Token.ExpiresOn.IsZero() {
-		ends = append(ends, by.Token.ExpiresOn.Start())
-	}
-	for _, end := range ends {
+	for _, end := range []time.Time{by.Token.WorksUntil, by.Token.EndsUnder(by.Settings)} {
 		if !end.IsZero() && end.Before(latest) {
 			latest = end
 		}
