@@ -114,16 +114,15 @@ func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
 // life reads how many seconds a token is to live, for tokens that no whole day fits. It excludes a day.
 func (b *binder) life() time.Duration {
 	const name = "expires_in"
-	value, given := b.scalar(name)
-	if !given || value == "" {
-		return 0
-	}
-	if day, given := b.scalar("expires_at"); given && day != "" {
+	if b.params.has(name) && b.params.has("expires_at") {
 		b.reject(name, "and expires_at are mutually exclusive")
 		return 0
 	}
 	const least, most = int64(token.MinLife / time.Second), int64(token.MaxLife / time.Second)
-	seconds := b.integer(name, least)
+	seconds := b.integer(name, 0)
+	if !b.params.has(name) {
+		return 0
+	}
 	if seconds < least || seconds > most {
 		b.reject(name, fmt.Sprintf("has to be %d to %d", least, most))
 		return 0
@@ -241,8 +240,7 @@ func (api *issueAPI) rotateSelf(c *call) error {
 
 func (c *call) rotation() (lifecycle.Rotation, error) {
 	rotation := lifecycle.Rotation{ExpiresOn: c.day("expires_at"), UsualLife: true, Overlap: c.overlap("overlap_seconds")}
-	seconds, given := c.scalar("overlap_seconds")
-	given = given && seconds != ""
+	given := c.params.has("overlap_seconds")
 	switch kind, some := c.scalar("overlap"); {
 	case !some || kind == "":
 		rotation.UsualOverlap = !given
@@ -254,7 +252,7 @@ func (c *call) rotation() (lifecycle.Rotation, error) {
 		rotation.UntilUsed = true
 	}
 	// A successor never has a short life, and a parameter that was ignored would make one of a week.
-	if value, some := c.scalar("expires_in"); some && value != "" {
+	if c.params.has("expires_in") {
 		c.reject("expires_in", "is not supported by rotation: use expires_at")
 	}
 	if err := c.fault(); err != nil {
