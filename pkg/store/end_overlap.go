@@ -9,8 +9,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/pkg/audit"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/token"
 )
+
+// overlapReadBack is short, because a check waits for it.
+const overlapReadBack = 500 * time.Millisecond
 
 // EndOverlap ends the predecessor of next at an instant, because next was used. One transaction sets
 // taken_over_at, takes the mark from next and writes the event. A predecessor that was ended or deleted
@@ -32,7 +36,12 @@ func (t *Journal) EndOverlap(ctx context.Context, next token.Token, at time.Time
 		ConditionExpression: aws.String(marked), ExpressionAttributeValues: item{":previous": previous},
 	}}
 	reasons, err := t.transact(ctx, []types.TransactWriteItem{taken, used}, []audit.Event{ended},
-		func(context.Context) (bool, error) { return false, nil }) // the next check finds out
+		func(ctx context.Context) (bool, error) {
+			ctx, cancel := context.WithTimeout(ctx, overlapReadBack)
+			defer cancel()
+			stored, err := t.TokenByDigest(ctx, next.Digest)
+			return stored.EndsOnUse == (secret.Digest{}), err
+		})
 	if err != nil || !failed(reasons, 0) {
 		return err
 	}
