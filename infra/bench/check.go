@@ -22,6 +22,7 @@ import (
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/authorizer"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/config"
@@ -306,6 +307,8 @@ func (m memory) Check(_ context.Context, _ []secret.Digest, _ account.ID, set *s
 	}
 	return m.token, m.acct, nil
 }
+
+func (memory) EndOverlap(context.Context, token.Token, time.Time, audit.Event) error { return nil }
 
 func (memory) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
 	return nil

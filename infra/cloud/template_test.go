@@ -93,7 +93,7 @@ func TestProductTemplate(t *testing.T) {
 		within("DeleteItem", "USER#*", "PROJECT#*", "USERNAME#*", "EMAIL#*", "ENDING"), within("PutItem", "AUDIT#*", "ENDING"))
 	listsMade := within("Query", "FAMILY#*")
 	keepsPosts := append(within("UpdateItem", "MAILS#*"), posts, Permission{Action: "dynamodb:PutItem", Keys: "POST#*"})
-	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "last_used_at last_used_ips pk sk", Returns: "NONE"}
+	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "ends_on_use last_used_at last_used_ips pk sk taken_over_at until_used", Returns: "NONE"}
 	marks := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "notices pk sk", Returns: "NONE"}
 	returned := Permission{Action: "dynamodb:UpdateItem", Keys: "USER#*", Attributes: "email pk reachable_since sk unreachable unreachable_at", Returns: "NONE"}
 	// IAM cannot forbid an update to create an item. Breaks if a function that only checks bearers could make a

@@ -201,6 +201,8 @@ func changes(at time.Time, from audit.Origin, before, after settings.Application
 		{settings.Prefix, before.Prefix, after.Prefix},
 		{settings.LastUsedInterval, seconds(before.LastUsedInterval), seconds(after.LastUsedInterval)},
 		{settings.RotationWindow, seconds(before.RotationWindow), seconds(after.RotationWindow)},
+		{settings.RotationOverlap, seconds(before.RotationOverlap), seconds(after.RotationOverlap)},
+		{settings.RotationLifetime, before.LifetimeOfRotation(), after.LifetimeOfRotation()},
 		{settings.Retention, strconv.Itoa(before.RetentionDays), strconv.Itoa(after.RetentionDays)},
 	} {
 		if setting.from != setting.to {

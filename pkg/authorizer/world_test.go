@@ -186,6 +186,8 @@ func (m *memory) Check(_ context.Context, digests []secret.Digest, _ account.ID,
 	return *t, m.accounts[t.Owner], nil
 }
 
+func (*memory) EndOverlap(context.Context, token.Token, time.Time, audit.Event) error { return nil }
+
 func (*memory) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
 	return nil
 }

@@ -58,6 +58,8 @@ func (n *nothing) Record(_ context.Context, events ...audit.Event) error {
 	return nil
 }
 
+func (*nothing) EndOverlap(context.Context, token.Token, time.Time, audit.Event) error { return nil }
+
 func (*nothing) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {
 	return nil
 }

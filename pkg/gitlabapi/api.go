@@ -242,7 +242,7 @@ func (c *call) authenticate() (principal.Principal, error) {
 		return nobody, err
 	}
 	caller.Request, c.known = c.request, caller
-	if ends := caller.Token.ExpiresOn; !ends.IsZero() && ends.Start().Sub(c.now) < endsSoon {
+	if ends := caller.Token.ExpiresOn; caller.Token.Announced() && caller.Token.ExpiresAt().Sub(c.now) < endsSoon {
 		c.header().Set(expiresHeader, ends.String())
 	}
 	return caller, nil

@@ -26,6 +26,8 @@ type applicationSettingsJSON struct {
 	LastUsedInterval      int     `json:"last_used_interval_seconds"`
 	RetentionDays         int     `json:"inactive_resource_access_tokens_delete_after_days"`
 	RotationWindow        int     `json:"rotation_window_seconds"`
+	RotationOverlap       int     `json:"rotation_overlap_seconds"`
+	RotationLifetime      string  `json:"rotation_lifetime"`
 }
 
 func applicationSettingsWire(s settings.Application, now time.Time) applicationSettingsJSON {
@@ -34,7 +36,8 @@ func applicationSettingsWire(s settings.Application, now time.Time) applicationS
 		ExpiryRequired: !s.ExpiryOptional, ServiceExpiryRequired: !s.ExpiryOptional,
 		ExpiryEnforced: !s.ExpiryIgnored, Impersonation: !s.ImpersonationOff,
 		Prefix: s.Prefix, LastUsedInterval: int(s.LastUsedInterval.Seconds()), RetentionDays: s.RetentionDays,
-		RotationWindow: int(s.RotationWindow.Seconds()),
+		RotationWindow: int(s.RotationWindow.Seconds()), RotationOverlap: int(s.RotationOverlap.Seconds()),
+		RotationLifetime: s.LifetimeOfRotation(),
 	}
 	if s.LifetimeDays != 0 {
 		wire.Lifetime = &s.LifetimeDays
@@ -49,7 +52,7 @@ func applicationSettingsWire(s settings.Application, now time.Time) applicationS
 var settingNames = []string{
 	"max_personal_access_token_lifetime", "require_personal_access_token_expiry", "enforce_pat_expiration",
 	"personal_access_token_prefix", "impersonation_enabled", "last_used_interval_seconds",
-	"inactive_resource_access_tokens_delete_after_days", "rotation_window_seconds", "service_access_tokens_expiration_enforced", "disable_personal_access_tokens",
+	"inactive_resource_access_tokens_delete_after_days", "rotation_window_seconds", "rotation_overlap_seconds", "rotation_lifetime", "service_access_tokens_expiration_enforced", "disable_personal_access_tokens",
 }
 
 func (api *settingsAPI) applicationSettings(c *call) error {
@@ -135,6 +138,10 @@ func (b *binder) settingsChange() (settings.Change, error) {
 	}
 	change.LastUsedInterval = b.seconds("last_used_interval_seconds")
 	change.RotationWindow = b.seconds("rotation_window_seconds")
+	change.RotationOverlap = b.seconds("rotation_overlap_seconds")
+	if value, given := b.scalar("rotation_lifetime"); given && value != "" {
+		change.RotationLifetime = &value
+	}
 	b.boolean("service_access_tokens_expiration_enforced") // there are no service accounts
 	refused := b.pretended(honest)
 	if err := b.fault(); err != nil {

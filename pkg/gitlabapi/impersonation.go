@@ -58,6 +58,7 @@ func (api *issueAPI) createImpersonation(c *call) error {
 		Name:        c.line("name", c.required("name")),
 		Description: c.text("description"),
 		ExpiresOn:   c.day("expires_at"),
+		Life:        c.life(),
 		Networks:    c.networks("allowed_cidrs"),
 	}
 	for _, name := range c.texts("scopes") { // the use case refuses unknown names

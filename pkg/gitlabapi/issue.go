@@ -86,6 +86,7 @@ func (api *issueAPI) spec(c *call) (lifecycle.Spec, error) {
 		Description: c.text("description"),
 		Scopes:      c.scopes(api.issuer.Scopes()),
 		ExpiresOn:   c.day("expires_at"),
+		Life:        c.life(),
 		Networks:    c.networks("allowed_cidrs"),
 	}
 	return spec, c.specKey(&spec)
@@ -103,8 +104,30 @@ func (c *call) specKey(spec *lifecycle.Spec, more ...string) (err error) {
 		return err
 	}
 	parts := slices.Concat([]string{spec.Name, spec.Description, spec.Scopes.String()}, more, []string{spec.ExpiresOn.String()})
+	if spec.Life > 0 {
+		parts = append(parts, spec.Life.String())
+	}
 	spec.Key, err = c.key(append(parts, spec.Networks.Texts()...)...)
 	return err
+}
+
+// life reads how many seconds a token is to live, for tokens that no whole day fits. It excludes a day.
+func (b *binder) life() time.Duration {
+	const name = "expires_in"
+	if b.params.has(name) && b.params.has("expires_at") {
+		b.reject(name, "and expires_at are mutually exclusive")
+		return 0
+	}
+	const least, most = int64(token.MinLife / time.Second), int64(token.MaxLife / time.Second)
+	seconds := b.integer(name, 0)
+	if !b.params.has(name) {
+		return 0
+	}
+	if seconds < least || seconds > most {
+		b.reject(name, fmt.Sprintf("has to be %d to %d", least, most))
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // networks reads an optional list of addresses and CIDR blocks. It must not be empty.
@@ -216,7 +239,22 @@ func (api *issueAPI) rotateSelf(c *call) error {
 }
 
 func (c *call) rotation() (lifecycle.Rotation, error) {
-	rotation := lifecycle.Rotation{ExpiresOn: c.day("expires_at"), Overlap: c.overlap("overlap_seconds")}
+	rotation := lifecycle.Rotation{ExpiresOn: c.day("expires_at"), UsualLife: true, Overlap: c.overlap("overlap_seconds")}
+	given := c.params.has("overlap_seconds")
+	switch kind, some := c.scalar("overlap"); {
+	case !some || kind == "":
+		rotation.UsualOverlap = !given
+	case kind != untilUsed:
+		c.reject("overlap", "has to be "+untilUsed)
+	case given:
+		c.reject("overlap", "and overlap_seconds are mutually exclusive")
+	default:
+		rotation.UntilUsed = true
+	}
+	// A successor never has a short life, and a parameter that was ignored would make one of a week.
+	if c.params.has("expires_in") {
+		c.reject("expires_in", "is not supported by rotation: use expires_at")
+	}
 	if err := c.fault(); err != nil {
 		return lifecycle.Rotation{}, err
 	}
@@ -224,10 +262,16 @@ func (c *call) rotation() (lifecycle.Rotation, error) {
 	if rotation.Overlap > 0 { // keys from before overlaps existed still match
 		parts = append(parts, rotation.Overlap.String())
 	}
+	if rotation.UntilUsed {
+		parts = append(parts, untilUsed)
+	}
 	var err error
 	rotation.Key, err = c.key(parts...)
 	return rotation, err
 }
+
+// untilUsed is the overlap that ends with the first use of the new token.
+const untilUsed = "until_used"
 
 // overlap reads how long an old token works together with its successor.
 func (b *binder) overlap(name string) time.Duration {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
@@ -207,6 +208,10 @@ type panickingStore struct{ value any }
 
 func (p panickingStore) Check(context.Context, []secret.Digest, account.ID, *settings.Settings) (token.Token, account.Account, error) {
 	panic(p.value)
+}
+
+func (panickingStore) EndOverlap(context.Context, token.Token, time.Time, audit.Event) error {
+	return nil
 }
 
 func (panickingStore) MarkUsed(context.Context, secret.Digest, time.Time, time.Time, []netip.Addr) error {

@@ -125,7 +125,7 @@ func (api *issueAPI) createForProject(c *call) error {
 	spec.Description = c.text("description")
 	spec.Scopes = c.botScopes(api.issuer.Scopes())
 	spec.Level = c.level("access_level")
-	spec.ExpiresOn = c.day("expires_at")
+	spec.ExpiresOn, spec.Life = c.day("expires_at"), c.life()
 	spec.Networks = c.networks("allowed_cidrs")
 	if err := c.specKey(&spec.Spec, fmt.Sprint(spec.Level)); err != nil {
 		return err

@@ -161,6 +161,7 @@ var rows = []row{
 	{err: token.ErrOutOfNumbers, reply: message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
 	{err: token.ErrTooDeep, reply: failure(http.StatusBadRequest, fmt.Sprintf("The presented token may make no tokens: %d tokens that made each other stand in a row", token.MaxDepth+1))},
 	{err: lifecycle.ErrScopeBeyondCaller, reply: failure(http.StatusBadRequest, "scopes does not have a valid value")},
+	{err: lifecycle.ErrOutlives, reply: badRequest(outlives)},
 	{err: lifecycle.ErrNetworksBeyondCaller, reply: failure(http.StatusBadRequest, "allowed_cidrs has to lie within those of the presented token")},
 	{err: administration.ErrFeatureName, reply: failure(http.StatusBadRequest, "name is invalid")},
 	{err: administration.ErrUndefined, reply: badRequest("The feature has no definition. With force=true it is stored all the same.")},

@@ -24,14 +24,18 @@ type tokenJSON struct {
 	LastUsedAt      *string  `json:"last_used_at"`
 	Active          bool     `json:"active"`
 	ExpiresAt       *string  `json:"expires_at"`
-	LastUsedIPs     []string `json:"last_used_ips"`
+	// ExpiresAtTime is present for a token with a short life.
+	ExpiresAtTime *string  `json:"expires_at_time,omitempty"`
+	LastUsedIPs   []string `json:"last_used_ips"`
 	// AllowedCIDRs is absent for a token without networks.
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
 	// SupersededUntil is present while the token works together with its successor.
 	SupersededUntil *string `json:"superseded_until,omitempty"`
 	// ParentID is present for a token that another one made, if the caller may see that one.
-	ParentID      int64 `json:"parent_id,omitempty"`
-	Impersonation *bool `json:"impersonation,omitempty"`
+	ParentID int64 `json:"parent_id,omitempty"`
+	// SupersededUntilUsed is true while the first use of the successor would end that earlier.
+	SupersededUntilUsed bool  `json:"superseded_until_used,omitempty"`
+	Impersonation       *bool `json:"impersonation,omitempty"`
 	// Granular is false, because no token has fine-grained scopes.
 	Granular bool   `json:"granular"`
 	Token    string `json:"token,omitempty"`
@@ -47,11 +51,14 @@ func tokenWire(v lifecycle.View) tokenJSON {
 		ExpiresAt: optionalDay(t.ExpiresOn), LastUsedIPs: make([]string, len(t.LastUsedIPs)),
 		AllowedCIDRs: t.Networks.Texts(), ParentID: int64(v.Parent),
 	}
+	if t.Life > 0 {
+		wire.ExpiresAtTime = optionalTimestamp(t.ExpiresAt())
+	}
 	for i, address := range t.LastUsedIPs {
 		wire.LastUsedIPs[i] = address.String()
 	}
 	if v.Active {
-		wire.SupersededUntil = optionalTimestamp(t.WorksUntil)
+		wire.SupersededUntil, wire.SupersededUntilUsed = optionalTimestamp(t.WorksUntil), t.UntilUsed
 	}
 	return wire
 }

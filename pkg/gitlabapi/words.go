@@ -21,9 +21,13 @@ var sentences = []struct {
 	text string
 }{
 	{lifecycle.ErrAlreadyRevoked, "Token already revoked"},
+	{lifecycle.ErrShortLived, "A token made with expires_in cannot be rotated"},
+	{lifecycle.ErrOutlives, outlives},
 	{lifecycle.ErrLevelAbove, "Not eligible to rotate token with access level higher than the user"},
 	{lifecycle.ErrBot, "The account is a bot, whose token has to be revoked by itself"},
 }
+
+const outlives = "The token would end after the presented one, which was made with expires_in"
 
 // inSentence words the broken rules of a token, or returns "" for another error.
 func inSentence(err error) string {

@@ -80,6 +80,8 @@ type Spec struct {
 	Scopes      scope.Set
 	// ExpiresOn is the day from which it is expired; no day asks for the default.
 	ExpiresOn clock.Day
+	// Life asks for a short life of that many seconds instead, from token.MinLife to token.MaxLife.
+	Life time.Duration
 	// Networks are where it may be used. The default is the networks of the presented token, or
 	// everywhere where an administrator makes a token for an account.
 	Networks token.Networks
@@ -282,6 +284,7 @@ func (i *Issuer) CheckValue(ctx context.Context, value string) error {
 // rules are the limits for tokens made now.
 type rules struct {
 	settings.Settings
+	now   time.Time
 	today clock.Day
 	// latest is the last day on which a token may expire; no day is never.
 	latest clock.Day
@@ -293,7 +296,8 @@ func (i *Issuer) rules(ctx context.Context) (rules, error) {
 	if err != nil {
 		return rules{}, fmt.Errorf("read settings: %w", err)
 	}
-	r := rules{Settings: p, today: i.today()}
+	now := i.parts.Clock.Now()
+	r := rules{Settings: p, now: now.Truncate(time.Second), today: clock.DayOf(now)}
 	if latest, limited := p.Latest(r.today); limited {
 		r.latest = latest
 	}
@@ -302,7 +306,10 @@ func (i *Issuer) rules(ctx context.Context) (rules, error) {
 
 // withDefaults fills in the latest allowed day if none is requested.
 func (r rules) withDefaults(spec Spec) Spec {
-	if spec.ExpiresOn.IsZero() {
+	switch {
+	case spec.Life != 0:
+		spec.ExpiresOn = token.FirstDayFrom(r.now.Add(spec.Life))
+	case spec.ExpiresOn.IsZero():
 		spec.ExpiresOn = r.latest
 	}
 	return spec
@@ -376,7 +383,11 @@ func (i *Issuer) check(owner account.Account, spec Spec, latest clock.Day) error
 	if s, some := i.parts.Scopes.AdminOnly(spec.Scopes); some && !owner.Admin {
 		broken.Add("scopes", fault.AdminsOnly, s)
 	}
-	i.checkExpiry(&broken, spec.ExpiresOn, latest)
+	if spec.Life != 0 && (spec.Life < token.MinLife || spec.Life > token.MaxLife) {
+		broken.Add("expires_in", fault.OutOfRange, fault.Range{Least: int(token.MinLife.Seconds()), Most: int(token.MaxLife.Seconds())})
+	} else {
+		i.checkExpiry(&broken, spec.ExpiresOn, latest)
+	}
 	return unfit(broken)
 }
 
@@ -400,7 +411,7 @@ func (i *Issuer) checkExpiry(broken *fault.Breaches, on, latest clock.Day) {
 
 // fresh returns the requested token, without a bearer.
 func (i *Issuer) fresh(owner account.Account, by account.ID, kind token.Kind, spec Spec) token.Token {
-	return token.Token{
+	t := token.Token{
 		Kind:        kind,
 		Owner:       owner.ID,
 		Name:        spec.Name,
@@ -409,8 +420,13 @@ func (i *Issuer) fresh(owner account.Account, by account.ID, kind token.Kind, sp
 		CreatedAt:   i.parts.Clock.Now(),
 		CreatedBy:   by,
 		ExpiresOn:   spec.ExpiresOn,
+		Life:        spec.Life,
 		Networks:    spec.Networks,
 	}
+	if t.Life > 0 {
+		t.ExpiresOn = token.FirstDayFrom(t.ExpiresAt())
+	}
+	return t
 }
 
 // create makes a token. own says that by makes it for its own account by the route for that.
@@ -425,6 +441,9 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 		}
 		t := childOf(by, i.fresh(owner, by.Asker(), kind, spec))
 		t.Maker.Own = own
+		if err := withinLife(by, t); err != nil {
+			return Issued{}, err
+		}
 		i.seal(&t, bearer)
 		t, err = i.parts.Store.CreateToken(ctx, owner, t, use, eventBy(by, t.CreatedAt, t, audit.Issued))
 		return i.issued(t, owner, bearer), err
@@ -514,7 +533,7 @@ func (i *Issuer) Replay(ctx context.Context, caller token.Token, key Key) (Issue
 	}
 	t.LastUsedIPs = nil
 	t.LastUsedAt, t.RevokedAt, t.RevokedReason = time.Time{}, time.Time{}, ""
-	t.WorksUntil, t.SupersededAt = time.Time{}, time.Time{}
+	t.WorksUntil, t.SupersededAt, t.TakenOverAt, t.UntilUsed = time.Time{}, time.Time{}, time.Time{}, false
 	owner, err := ownerOf(ctx, i.parts.Reader, t)
 	return i.issued(t, owner, bearer), err
 }

@@ -278,7 +278,7 @@ func (s Sort) compare(a, b View) int {
 			case b.Token.ExpiresOn.After(a.Token.ExpiresOn):
 				return -1
 			}
-			return 0
+			return a.Token.ExpiresAt().Compare(b.Token.ExpiresAt())
 		case ByLastUse:
 			if x, y := a.Token.LastUsedAt, b.Token.LastUsedAt; x.IsZero() || y.IsZero() {
 				return cmp.Compare(unused(x), unused(y))

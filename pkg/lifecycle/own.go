@@ -35,7 +35,7 @@ func (v View) In(g Group, now time.Time) bool {
 	case Working:
 		return v.Active
 	case Ending:
-		return v.Active && !v.Token.Superseded() && !v.Token.ExpiresOn.IsZero() && v.Token.ExpiresOn.Start().Before(now.AddDate(0, 0, EndsSoon))
+		return v.Active && !v.Token.Superseded() && v.Token.Announced() && v.Token.ExpiresAt().Before(now.AddDate(0, 0, EndsSoon))
 	case Unused:
 		return v.Active && v.Token.CreatedAt.Before(long) && v.Token.LastUsedAt.Before(long)
 	case Ended:

@@ -19,10 +19,17 @@ type Rotation struct {
 	// ExpiresOn is the day from which it is expired. The default is a week, or never if expiry is
 	// optional.
 	ExpiresOn clock.Day
+	// UsualLife lets the settings decide about the default of ExpiresOn.
+	UsualLife bool
 	// Overlap is how long the old token works together with its successor, in whole seconds up to
 	// token.MaxOverlap; 0 revokes it at once.
 	Overlap time.Duration
-	Key     Key
+	// UsualOverlap takes the overlap of the settings instead.
+	UsualOverlap bool
+	// UntilUsed lets the old token work until the first successful check of its successor, at most
+	// for token.MaxOverlap, instead.
+	UntilUsed bool
+	Key       Key
 }
 
 // ErrAlreadyRevoked means that the token to rotate has been revoked.
@@ -35,6 +42,24 @@ var ErrAlreadyRotated = fmt.Errorf("%w: token already rotated", fault.ErrConflic
 
 // ErrWider means that the token to rotate has a scope or a network that the presented token lacks.
 var ErrWider = fmt.Errorf("%w: token wider than the caller's", fault.ErrForbidden)
+
+// ErrShortLived means that a token with a short life was to be rotated: a minute would become a week.
+var ErrShortLived = fmt.Errorf("%w: rotation of a token with a short life", fault.ErrInput)
+
+// ErrOutlives means that a token with a short life was used to request one that ends after it.
+var ErrOutlives = fmt.Errorf("%w: token outlives the caller's", fault.ErrInput)
+
+// withinLife returns ErrOutlives if the presented token has a short life and t, for its own account,
+// a project or a group, ends after it.
+func withinLife(by principal.Principal, t token.Token) error {
+	if by.Token.Life == 0 || t.Owner != by.Account.ID && t.Owner != by.Token.Owner && !t.Kind.OfProject() {
+		return nil
+	}
+	if at := t.ExpiresAt(); at.IsZero() || at.After(by.Token.ExpiresAt()) {
+		return ErrOutlives
+	}
+	return nil
+}
 
 // Rotate revokes the token with this id, at once or after an overlap, and issues its successor with
 // the same owner, kind, name, description, networks, project and level, and those of its scopes that
@@ -111,6 +136,8 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 		return Issued{}, ErrAlreadyRotated
 	case old.RevokedIn(now, owner.TokensValidFrom):
 		return Issued{}, ErrAlreadyRevoked
+	case old.Life > 0:
+		return Issued{}, ErrShortLived
 	}
 	rules, err := i.rules(ctx)
 	if err != nil {
@@ -120,7 +147,10 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 		return Issued{}, ErrImpersonationOff
 	}
 	if r.ExpiresOn.IsZero() {
-		r.ExpiresOn = rules.rotatedUntil()
+		r.ExpiresOn = rules.rotatedUntil(old, r.UsualLife)
+	}
+	if r.UsualOverlap {
+		r.Overlap = rules.RotationOverlap
 	}
 	var broken fault.Breaches
 	if len(scopes) == 0 {
@@ -147,7 +177,14 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 			Project: old.Project, Level: old.Level, Networks: old.Networks,
 		}
 		i.seal(&next, bearer)
-		if r.Overlap > 0 {
+		if err := withinLife(by, next); err != nil {
+			return Issued{}, err
+		}
+		switch {
+		case r.UntilUsed:
+			old.WorksUntil, old.UntilUsed = now.Add(token.MaxOverlap), true
+			next.EndsOnUse = old.Digest
+		case r.Overlap > 0:
 			old.WorksUntil = now.Add(r.Overlap)
 		}
 		rotated := eventBy(by, now, next, audit.Rotated)
@@ -168,15 +205,20 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	return issued, err
 }
 
-// rotatedUntil returns the default expiry day of a successor.
-func (r rules) rotatedUntil() clock.Day {
-	week := r.today.AddDays(rotationDays)
+// rotatedUntil returns the default expiry day of old's successor. With usual, the settings may give
+// it as many days as old was made for.
+func (r rules) rotatedUntil(old token.Token, usual bool) clock.Day {
+	until := r.today.AddDays(rotationDays)
 	switch {
+	case usual && r.RotationKeepsLife && old.ExpiresOn.IsZero():
+		return r.latest
+	case usual && r.RotationKeepsLife:
+		until = r.today.AddDays(clock.DayOf(old.CreatedAt).DaysUntil(old.ExpiresOn))
 	case r.latest.IsZero():
 		return clock.Day{}
-	case week.After(r.latest):
-		return r.latest
-	default:
-		return week
 	}
+	if until.After(r.latest) {
+		return r.latest
+	}
+	return until
 }

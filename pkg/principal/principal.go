@@ -80,11 +80,8 @@ func (p Principal) Asker() account.ID {
 // WorksUntil returns when the presented token stops working if nobody revokes it: at the end of its
 // overlap, or of its life while expiry counts. It is the zero time for a token that does not end.
 func (p Principal) WorksUntil() time.Time {
-	end := p.Token.WorksUntil
-	if p.Settings.ExpiryIgnored || p.Token.ExpiresOn.IsZero() {
-		return end
-	}
-	if expiry := p.Token.ExpiresOn.Start(); end.IsZero() || expiry.Before(end) {
+	end, expiry := p.Token.WorksUntil, p.Token.EndsUnder(p.Settings)
+	if end.IsZero() || !expiry.IsZero() && expiry.Before(end) {
 		return expiry
 	}
 	return end

@@ -53,6 +53,8 @@ type Change struct {
 	LastUsedInterval *time.Duration
 	RetentionDays    *int
 	RotationWindow   *time.Duration
+	RotationOverlap  *time.Duration
+	RotationLifetime *string // Week or Same
 }
 
 // RunAfter returns the run that a change of the limit to days requires, or none if no token can be
@@ -86,6 +88,12 @@ func (c Change) Check() error {
 	if w := c.RotationWindow; w != nil && (*w < 0 || *w > MaxRotationWindow) {
 		broken.Add(RotationWindow, fault.OutOfRange, fault.Range{Least: 0, Most: int(MaxRotationWindow.Seconds())})
 	}
+	if o := c.RotationOverlap; o != nil && (*o < 0 || *o > MaxRotationOverlap) {
+		broken.Add(RotationOverlap, fault.OutOfRange, fault.Range{Least: 0, Most: int(MaxRotationOverlap.Seconds())})
+	}
+	if l := c.RotationLifetime; l != nil && *l != Week && *l != Same {
+		broken.Add(RotationLifetime, fault.NotInList, nil)
+	}
 	return broken.Err()
 }
 
@@ -96,6 +104,10 @@ func (c Change) Apply(s Application) Application {
 	set(&s.LastUsedInterval, c.LastUsedInterval)
 	set(&s.RetentionDays, c.RetentionDays)
 	set(&s.RotationWindow, c.RotationWindow)
+	set(&s.RotationOverlap, c.RotationOverlap)
+	if l := c.RotationLifetime; l != nil {
+		s.RotationKeepsLife = *l == Same
+	}
 	unset := func(target, value *bool) {
 		if value != nil {
 			*target = !*value
@@ -117,7 +129,23 @@ const (
 	LastUsedInterval = "last_used_interval_seconds"
 	Retention        = "retention_days"
 	RotationWindow   = "rotation_window_seconds"
+	RotationOverlap  = "rotation_overlap_seconds"
+	RotationLifetime = "rotation_lifetime"
 )
+
+// The values of RotationLifetime.
+const (
+	Week = "week"
+	Same = "same"
+)
+
+// LifetimeOfRotation returns the value of RotationLifetime.
+func (s Settings) LifetimeOfRotation() string {
+	if s.RotationKeepsLife {
+		return Same
+	}
+	return Week
+}
 
 func set[T any](target, value *T) {
 	if value != nil {

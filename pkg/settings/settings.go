@@ -19,6 +19,8 @@ const (
 	MaxRetentionDays = 3650
 	// MaxRotationWindow is the longest rotation window.
 	MaxRotationWindow = time.Minute
+	// MaxRotationOverlap is the longest time that a token may work together with its successor.
+	MaxRotationOverlap = 24 * time.Hour
 )
 
 // Settings are the administrators' settings for every token. The zero Settings are the strictest,
@@ -35,6 +37,12 @@ type Settings struct {
 	// RotationWindow is how long after a rotation another use of the old bearer for rotation
 	// revokes nothing, in whole seconds up to MaxRotationWindow.
 	RotationWindow time.Duration
+	// RotationOverlap is how long a rotated token works together with its successor if the request
+	// does not say, in whole seconds up to MaxRotationOverlap.
+	RotationOverlap time.Duration
+	// RotationKeepsLife gives a successor as many days as its predecessor was made for, instead of a
+	// week, if the request names no day.
+	RotationKeepsLife bool
 	// Prefix is the prefix of new personal tokens.
 	Prefix string
 	// LastUsedInterval is how long a recorded use stays without an update, in whole seconds.

@@ -19,6 +19,7 @@ import (
 	"latchkey/pkg/fault"
 	"latchkey/pkg/feature"
 	"latchkey/pkg/project"
+	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
@@ -81,6 +82,25 @@ func audited() []write {
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.DeleteAccount(ctx, u, e) }, func(t *testing.T) {
 				_, err := f.Store.Account(t.Context(), u.ID)
 				wantErr(t, f, err, fault.ErrNotFound)
+			}
+		}},
+		write{"end overlap", "EndOverlap", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			owner := f.AddAccount(t)
+			old := f.AddToken(t, owner)
+			next := f.Successor(t, owner, old)
+			ending := storetest.Overlapping(old, token.MaxOverlap)
+			ending.UntilUsed, next.EndsOnUse = true, old.Digest
+			next, err := f.Store.RotateToken(t.Context(), f.Fresh(t, owner), ending, next, nil, storetest.Event)
+			wantErr(t, f, err, nil)
+			at := storetest.Now.Add(time.Hour)
+			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.EndOverlap(ctx, next, at, e) }, func(t *testing.T) {
+				got, err := f.Store.TokenByDigest(t.Context(), old.Digest)
+				wantErr(t, f, err, nil)
+				marked, err := f.Store.TokenByDigest(t.Context(), next.Digest)
+				wantErr(t, f, err, nil)
+				if !got.WorksUntil.Equal(at) || !got.TakenOverAt.Equal(at) || marked.EndsOnUse != (secret.Digest{}) {
+					t.Errorf("the old one works until %s, and the new one ends %v", got.WorksUntil, marked.EndsOnUse)
+				}
 			}
 		}},
 		write{"report token", "ReportToken", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {

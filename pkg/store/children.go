@@ -53,7 +53,7 @@ func (t *Table) makerItems(made token.Token) []types.TransactWriteItem {
 		return nil
 	}
 	items := []types.TransactWriteItem{t.update(tokenKey(made.Maker.Digest), "SET made = :true",
-		unrevoked+" AND (attribute_not_exists(works_until) OR works_until > :now)",
+		unrevoked+" AND (attribute_not_exists(works_until) OR works_until > :now AND attribute_not_exists(taken_over_at))",
 		item{":true": boolean(true), ":now": epoch(made.CreatedAt)})}
 	if made.Maker.Family != made.Family {
 		items = append(items, t.put(childItem(made), "", nil))

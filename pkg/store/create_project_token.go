@@ -23,6 +23,9 @@ func (t *Table) CreateProjectToken(ctx context.Context, proj project.Project, bo
 	if err := checkEvents(issued); err != nil {
 		return token.Token{}, err
 	}
+	if tok.Life > 0 {
+		t = t.retaining(ctx, tok.CreatedAt)
+	}
 	for attempt := 0; ; attempt++ {
 		last, err := t.LastAccountID(ctx)
 		if err != nil {

@@ -20,6 +20,9 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 	if err := checkEvents(issued); err != nil {
 		return token.Token{}, err
 	}
+	if tok.Life > 0 {
+		t = t.retaining(ctx, tok.CreatedAt)
+	}
 	for attempt := 0; ; attempt++ {
 		var err error
 		if tok, err = numbered(tok, owner); err != nil {
@@ -28,7 +31,7 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 		items := []types.TransactWriteItem{
 			t.bumpNumber(owner),
 			t.put(t.tokenItem(tok), absent, nil),
-			t.put(pointerItem(tok), absent, nil),
+			t.put(t.shortened(pointerItem(tok), tok), absent, nil),
 		}
 		for _, digest := range without {
 			items = append(items, t.lacks(tokenKey(digest)))
@@ -65,6 +68,14 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 			return token.Token{}, err
 		}
 	}
+}
+
+// shortened gives the pointer of a token with a short life that nobody announces its clean-up time.
+func (t *Table) shortened(pointer item, tok token.Token) item {
+	if tok.Life > 0 && !tok.Announced() {
+		pointer["delete_after"] = epoch(tok.ExpiresAt().Add(t.opts.Retention))
+	}
+	return pointer
 }
 
 // The positions of items in the transaction.
@@ -117,7 +128,7 @@ func sameToken(stored, tok token.Token) bool {
 	return stored.ID == tok.ID && stored.Kind == tok.Kind && stored.Name == tok.Name &&
 		stored.Description == tok.Description && slices.Equal(stored.Scopes, tok.Scopes) &&
 		stored.CreatedAt.Equal(tok.CreatedAt) && stored.CreatedBy == tok.CreatedBy &&
-		stored.ExpiresOn == tok.ExpiresOn && stored.Previous == tok.Previous &&
+		stored.ExpiresOn == tok.ExpiresOn && stored.Life == tok.Life && stored.Previous == tok.Previous &&
 		stored.Parent == tok.Parent && stored.Project == tok.Project && stored.Level == tok.Level &&
 		slices.Equal(stored.Networks, tok.Networks)
 }

@@ -96,7 +96,7 @@ func (t *Table) revokeRecord(revoked token.Token) types.TransactWriteItem {
 		condition += " AND attribute_not_exists(made)"
 	}
 	return t.update(tokenKey(revoked.Digest),
-		"SET revoked_at = :at, revoked_reason = :reason, delete_after = :delete REMOVE expiry_bucket, expiry_order",
+		"SET revoked_at = :at, revoked_reason = :reason, delete_after = :delete REMOVE expiry_bucket, expiry_order, until_used",
 		condition,
 		item{
 			":at":     epoch(revoked.RevokedAt),

@@ -89,15 +89,18 @@ func (t *Table) replaceRecord(replaced, next token.Token) types.TransactWriteIte
 	if replaced.WorksUntil.IsZero() {
 		return t.revokeLast(replaced)
 	}
-	return t.update(tokenKey(replaced.Digest),
-		"SET works_until = :at, superseded_at = :now, successor = :next, delete_after = :delete REMOVE expiry_bucket, expiry_order",
-		unrevoked+unreplaced,
-		item{
-			":at":     epoch(replaced.WorksUntil),
-			":now":    epoch(next.CreatedAt),
-			":next":   number(int64(next.ID)),
-			":delete": epoch(replaced.WorksUntil.Add(t.opts.Retention)),
-		})
+	set := "SET works_until = :at, superseded_at = :now, successor = :next, delete_after = :delete"
+	values := item{
+		":at":     epoch(replaced.WorksUntil),
+		":now":    epoch(next.CreatedAt),
+		":next":   number(int64(next.ID)),
+		":delete": epoch(replaced.WorksUntil.Add(t.opts.Retention)),
+	}
+	if replaced.UntilUsed {
+		set += ", until_used = :used"
+		values[":used"] = boolean(true)
+	}
+	return t.update(tokenKey(replaced.Digest), set+" REMOVE expiry_bucket, expiry_order", unrevoked+unreplaced, values)
 }
 
 // whyNotRotated returns the reason why a token could not be rotated.

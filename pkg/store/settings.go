@@ -68,15 +68,17 @@ func (t *Table) settingsItem(s settings.Application, before item) item {
 		"last_used_interval_seconds": {int64(p.LastUsedInterval.Seconds()), int64(d.LastUsedInterval.Seconds())},
 		"retention_days":             {int64(p.RetentionDays), int64(d.RetentionDays)},
 		"rotation_window_seconds":    {int64(p.RotationWindow.Seconds()), int64(d.RotationWindow.Seconds())},
+		"rotation_overlap_seconds":   {int64(p.RotationOverlap.Seconds()), int64(d.RotationOverlap.Seconds())},
 	} {
 		if _, kept := before[name]; kept || n[0] != n[1] {
 			it[name] = number(n[0])
 		}
 	}
 	for name, b := range map[string][2]bool{
-		"expiry_optional":   {p.ExpiryOptional, d.ExpiryOptional},
-		"expiry_ignored":    {p.ExpiryIgnored, d.ExpiryIgnored},
-		"impersonation_off": {p.ImpersonationOff, d.ImpersonationOff},
+		"expiry_optional":     {p.ExpiryOptional, d.ExpiryOptional},
+		"expiry_ignored":      {p.ExpiryIgnored, d.ExpiryIgnored},
+		"impersonation_off":   {p.ImpersonationOff, d.ImpersonationOff},
+		"rotation_keeps_life": {p.RotationKeepsLife, d.RotationKeepsLife},
 	} {
 		if _, kept := before[name]; kept || b[0] != b[1] {
 			it[name] = boolean(b[0])
@@ -118,6 +120,9 @@ func (t *Reader) readSettings(it item) (settings.Application, error) {
 	window := int(s.RotationWindow.Seconds())
 	integer(&window, "rotation_window_seconds", 0, int64(settings.MaxRotationWindow.Seconds()))
 	s.RotationWindow = time.Duration(window) * time.Second
+	overlap := int(s.RotationOverlap.Seconds())
+	integer(&overlap, "rotation_overlap_seconds", 0, int64(settings.MaxRotationOverlap.Seconds()))
+	s.RotationOverlap = time.Duration(overlap) * time.Second
 	var interval int
 	integer(&interval, "last_used_interval_seconds", 1, int64(settings.MaxLastUsedInterval.Seconds()))
 	if interval != 0 {
@@ -125,6 +130,7 @@ func (t *Reader) readSettings(it item) (settings.Application, error) {
 	}
 	for name, target := range map[string]*bool{
 		"expiry_optional": &s.ExpiryOptional, "expiry_ignored": &s.ExpiryIgnored, "impersonation_off": &s.ImpersonationOff,
+		"rotation_keeps_life": &s.RotationKeepsLife,
 	} {
 		if has(name) {
 			*target = r.flag(name)

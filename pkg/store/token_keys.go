@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
@@ -66,7 +67,7 @@ func shardOf(owner account.ID, shards int) int {
 // indexed reports whether a token is in the expiry index: it expires on a day, is not revoked, and
 // its expiry is announced.
 func indexed(t token.Token) bool {
-	return !t.ExpiresOn.IsZero() && t.RevokedFrom().IsZero() && t.Kind != token.Impersonation
+	return t.Announced() && t.RevokedFrom().IsZero() && t.Kind != token.Impersonation
 }
 
 func (t *Table) tokenItem(tok token.Token) item {
@@ -83,6 +84,14 @@ func (t *Table) tokenItem(tok token.Token) item {
 	it["created_by"] = number(int64(tok.CreatedBy))
 	it["family"] = number(int64(tok.Family))
 	it["expires_on"] = text(tok.ExpiresOn.String())
+	// The end is stored too, so that a record that lost its short life does not work until the day.
+	if tok.Life > 0 {
+		it["life_seconds"] = number(int64(tok.Life / time.Second))
+		it["expires_at"] = epoch(tok.ExpiresAt())
+	}
+	if tok.EndsOnUse != (secret.Digest{}) {
+		it["ends_on_use"] = text(tok.EndsOnUse.Key())
+	}
 	if tok.Description != "" {
 		it["description"] = text(tok.Description)
 	}
@@ -108,6 +117,15 @@ func (t *Table) tokenItem(tok token.Token) item {
 	if indexed(tok) {
 		it["expiry_bucket"] = text(expiryBucket(tok.ExpiresOn, tok.Owner, t.opts.Shards))
 		it["expiry_order"] = text(expiryOrder(tok.ID))
+	}
+	// Nobody hears that a life of less than a day ends, so clean-up needs no announcement.
+	if ends := tok.ExpiresAt().Add(t.opts.Retention); tok.Life > 0 && !tok.Announced() {
+		if tok.Kind.OfProject() {
+			it["expiry_bucket"] = text(removalBucket(clock.DayOf(ends), shardOf(tok.Owner, t.opts.Shards)))
+			it["expiry_order"] = text(expiryOrder(tok.ID))
+		} else {
+			it["delete_after"] = epoch(ends)
+		}
 	}
 	return it
 }
@@ -148,6 +166,16 @@ func readToken(it item) (token.Token, error) {
 		tok.Scopes[i] = scope.Scope(name)
 	}
 	tok.Networks = readNetworks(&r)
+	if _, there := it["until_used"]; there {
+		tok.UntilUsed = r.flag("until_used")
+	}
+	if previous := r.optionalText("ends_on_use"); previous != "" {
+		tok.EndsOnUse = secret.DigestFromKey(previous)
+	}
+	// It counts in an overlap only, so that a function that may write it ends nothing else.
+	if at := r.optionalInstant("taken_over_at"); !at.IsZero() && at.Before(tok.WorksUntil) {
+		tok.WorksUntil, tok.TakenOverAt = at, at
+	}
 	// "never" is stored, so that a record that lost its day does not become valid for ever.
 	if day := r.text("expires_on"); day != never {
 		on, err := clock.ParseDay(day)
@@ -156,6 +184,7 @@ func readToken(it item) (token.Token, error) {
 		}
 		tok.ExpiresOn = on
 	}
+	readLife(&r, &tok)
 	if !strings.HasPrefix(pk, tokenPrefix) {
 		r.fault("pk")
 	}
@@ -164,6 +193,18 @@ func readToken(it item) (token.Token, error) {
 		return token.Token{}, r.err
 	}
 	return tok, nil
+}
+
+// readLife refuses a record that lost half of its short life.
+func readLife(r *attributes, tok *token.Token) {
+	tok.Life = time.Duration(r.optionalNumber("life_seconds")) * time.Second
+	ends := r.optionalInstant("expires_at")
+	if tok.Life == 0 && ends.IsZero() {
+		return
+	}
+	if tok.Life < token.MinLife || tok.Life > token.MaxLife || !ends.Equal(tok.ExpiresAt()) || tok.ExpiresOn != token.FirstDayFrom(ends) {
+		r.fault("expires_at")
+	}
 }
 
 // readNetworks refuses a record that lost some or all of its networks, because it would allow more

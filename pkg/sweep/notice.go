@@ -85,7 +85,11 @@ func (t Token) Page(id token.ID) string {
 
 // shown returns the part of a token that a mail shows.
 func shown(t token.Token, why Kind, of project.Project) Token {
-	return Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: t.ExpiresOn, Kind: why, Project: of}
+	on := t.ExpiresOn
+	if t.Life > 0 {
+		on = clock.DayOf(t.ExpiresAt()) // it ends during this day
+	}
+	return Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: on, Kind: why, Project: of}
 }
 
 // A Mailer sends notices. It is safe for concurrent use.

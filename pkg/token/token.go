@@ -69,6 +69,9 @@ type Token struct {
 	// ExpiresOn is the UTC day from whose first second the token is expired. The zero Day means
 	// never.
 	ExpiresOn clock.Day
+	// Life is how long a token with a short life works from CreatedAt, in whole seconds; 0 for every
+	// other token. Its ExpiresOn is the first day that begins at or after its end. Compare ExpiresAt.
+	Life time.Duration
 	// RevokedAt is when the token itself was revoked, or the zero time.
 	RevokedAt     time.Time
 	RevokedReason Reason
@@ -78,6 +81,13 @@ type Token struct {
 	// SupersededAt is when a token with WorksUntil got its successor. Records from before there was
 	// a rotation window lack it.
 	SupersededAt time.Time
+	// UntilUsed says that the first successful check of its successor ends the token before WorksUntil.
+	UntilUsed bool
+	// TakenOverAt is when that check happened, or the zero time. WorksUntil is then no later.
+	TakenOverAt time.Time
+	// EndsOnUse is the digest of the predecessor that the first successful check of this token ends,
+	// or the zero Digest.
+	EndsOnUse secret.Digest
 	// Notices are the marks of announcements of its expiry and of reports of its bearer.
 	Notices []string
 	// LastUsedAt is the zero time for an unused token.
@@ -147,13 +157,55 @@ const (
 // expired.
 func (t Token) StateAt(now time.Time, validFrom int64, p settings.Settings) State {
 	switch {
-	case !p.ExpiryIgnored && !t.ExpiresOn.IsZero() && !now.Before(t.ExpiresOn.Start()):
+	case t.ExpiredIn(now, p):
 		return Expired
 	case t.RevokedIn(now, validFrom):
 		return Revoked
 	default:
 		return Active
 	}
+}
+
+// ExpiresAt returns the instant from which the token is expired, or the zero time for never.
+func (t Token) ExpiresAt() time.Time {
+	switch {
+	case t.Life > 0:
+		return t.CreatedAt.Truncate(time.Second).Add(t.Life).UTC()
+	case t.ExpiresOn.IsZero():
+		return time.Time{}
+	default:
+		return t.ExpiresOn.Start()
+	}
+}
+
+// EndsUnder returns ExpiresAt, or the zero time for a token whose expiry the settings ignore. A short
+// life always counts.
+func (t Token) EndsUnder(p settings.Settings) time.Time {
+	if p.ExpiryIgnored && t.Life == 0 {
+		return time.Time{}
+	}
+	return t.ExpiresAt()
+}
+
+// ExpiredIn reports whether the token is expired at now under the settings.
+func (t Token) ExpiredIn(now time.Time, p settings.Settings) bool {
+	at := t.EndsUnder(p)
+	return !at.IsZero() && !now.Before(at)
+}
+
+// Announced reports whether mails and headers announce the expiry of the token. Nobody needs to hear
+// that a life of less than a day ends.
+func (t Token) Announced() bool {
+	return !t.ExpiresOn.IsZero() && (t.Life == 0 || t.Life >= 24*time.Hour)
+}
+
+// FirstDayFrom returns the first UTC day that begins at or after an instant.
+func FirstDayFrom(at time.Time) clock.Day {
+	day := clock.DayOf(at)
+	if day.Start().Before(at) {
+		return day.AddDays(1)
+	}
+	return day
 }
 
 // RevokedIn reports whether the token is revoked at now, by itself or in bulk; see StateAt for
@@ -173,11 +225,15 @@ func (t Token) RotatedAway() bool {
 	return t.Superseded() && (t.RevokedAt.IsZero() || t.RevokedReason == ReasonRotated)
 }
 
-// RotatedWithin reports whether the token was rotated away less than window before now.
+// RotatedWithin reports whether the token was rotated away, or the first check of its successor ended
+// it, less than window before now.
 func (t Token) RotatedWithin(window time.Duration, now time.Time) bool {
 	at := t.SupersededAt
 	if t.RevokedReason == ReasonRotated {
 		at = t.RevokedAt
+	}
+	if !t.TakenOverAt.IsZero() {
+		at = t.TakenOverAt // nobody could foresee this end
 	}
 	return t.RotatedAway() && !at.IsZero() && now.Before(at.Add(window))
 }
@@ -208,4 +264,10 @@ func (t Token) EndsOn() clock.Day {
 const MaxLastUsedIPs = 5
 
 // MaxOverlap is the longest time that a token may work together with its successor.
-const MaxOverlap = 24 * time.Hour
+const MaxOverlap = settings.MaxRotationOverlap
+
+// The limits of a short life.
+const (
+	MinLife = time.Minute
+	MaxLife = 7 * 24 * time.Hour
+)

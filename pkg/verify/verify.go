@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
@@ -42,6 +43,9 @@ type Store interface {
 	// MarkUsed sets the record's last use to at, and its addresses to from, unless from is empty.
 	// If the last use is later than before, it changes nothing and returns nil.
 	MarkUsed(ctx context.Context, digest secret.Digest, at, before time.Time, from []netip.Addr) error
+	// EndOverlap ends the predecessor that t names in EndsOnUse, at an instant and with its event, and
+	// takes the mark from t. A second call is safe and ends nothing.
+	EndOverlap(ctx context.Context, t token.Token, at time.Time, ended audit.Event) error
 }
 
 // markTimeout bounds the write of a last use, which must not delay a request for longer.
@@ -144,7 +148,8 @@ func (r *Refusal) Unwrap() error { return r.Err }
 //
 // Verify records a use of every token that is neither expired nor revoked and whose networks
 // contain the address, at most once in the configured interval, or once a minute from addresses
-// that are new to the token. A failure to record it changes nothing.
+// that are new to the token. The first good use of a token that was rotated "until used" ends its
+// predecessor. A failure to record either changes nothing, and the next check tries again.
 func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (principal.Principal, error) {
 	if value == "" {
 		return principal.Principal{}, token.ErrMissing
@@ -199,7 +204,27 @@ func (v *Verifier) Verify(ctx context.Context, value string, from netip.Addr) (p
 	if err := acct.Usable(); err != nil {
 		return principal.Principal{}, &Refusal{t, acct, err}
 	}
+	v.endOverlap(ctx, t, now, from)
 	return principal.Principal{Account: acct, Token: t, Scopes: t.EffectiveScopes(v.parts.Scopes, acct), Settings: set}, nil
+}
+
+// endOverlap ends the predecessor of a token that is used for the first time. The predecessor ends by
+// itself after token.MaxOverlap.
+func (v *Verifier) endOverlap(ctx context.Context, t token.Token, now time.Time, from netip.Addr) {
+	if t.EndsOnUse == (secret.Digest{}) || !now.Before(t.CreatedAt.Add(token.MaxOverlap)) {
+		return
+	}
+	origin := audit.Origin{Author: t.Owner, Presented: t.ID, Source: audit.Self}
+	if from.IsValid() {
+		origin.Address = from.Unmap().WithZone("").String()
+	}
+	previous := t
+	previous.ID = t.Previous
+	ctx, cancel := context.WithTimeout(ctx, markTimeout)
+	defer cancel()
+	if err := v.parts.Store.EndOverlap(ctx, t, now, audit.OfToken(now, origin, previous, audit.Revoked)); err != nil && v.parts.Unmarked != nil {
+		v.parts.Unmarked(ctx, t.ID, err)
+	}
 }
 
 func (v *Verifier) markUsed(ctx context.Context, t token.Token, now time.Time, interval time.Duration, from netip.Addr) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
+	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
@@ -49,6 +50,8 @@ type fakeStore struct {
 	hints    []account.ID
 	marks    []mark
 	settings settings.Settings
+	ended    []audit.Event
+	endErr   error
 	reads    int // how often it was asked for the settings
 }
 
@@ -60,6 +63,11 @@ func (f *fakeStore) Check(ctx context.Context, digests []secret.Digest, hint acc
 	}
 	f.hints = append(f.hints, hint)
 	return f.check(ctx, digests, hint)
+}
+
+func (f *fakeStore) EndOverlap(_ context.Context, t token.Token, _ time.Time, ended audit.Event) error {
+	f.ended = append(f.ended, ended)
+	return f.endErr
 }
 
 func (f *fakeStore) MarkUsed(ctx context.Context, _ secret.Digest, at, before time.Time, from []netip.Addr) error {
@@ -475,5 +483,34 @@ func TestScopesCountWhileTheOwnerMayHoldThem(t *testing.T) {
 	}
 	if f.store.checks != 3 {
 		t.Errorf("%d checks, want 3: a cut costs no request", f.store.checks)
+	}
+}
+
+// Breaks if a failure to end a predecessor refuses its successor, or if every check tries to end one.
+func TestFirstUseEndsThePredecessor(t *testing.T) {
+	f := newFixture(t)
+	f.token.Previous, f.token.EndsOnUse, f.token.CreatedAt = f.token.ID-1, secret.DigestFromKey("predecessor"), noon
+	f.store.endErr = fault.ErrUnavailable
+	for range 2 {
+		if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(f.store.ended) != 2 || f.store.ended[0].Token != f.token.Previous || f.store.ended[0].Name != audit.TokenRevoked || len(f.unmarked) != 2 {
+		t.Errorf("ended %+v, reported %v", f.store.ended, f.unmarked)
+	}
+	f.clock.Set(noon.Add(token.MaxOverlap)) // it has ended by itself
+	f.token.ExpiresOn = clock.DayOf(noon).AddDays(9)
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil || len(f.store.ended) != 2 {
+		t.Errorf("after a day: %v, ended %d times", err, len(f.store.ended))
+	}
+	f.token.EndsOnUse = secret.Digest{}
+	f.clock.Set(noon)
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err != nil || len(f.store.ended) != 2 {
+		t.Errorf("without a mark: %v, ended %d times", err, len(f.store.ended))
+	}
+	f.token.EndsOnUse, f.token.RevokedAt, f.token.RevokedReason = secret.DigestFromKey("predecessor"), noon, token.ReasonRequest
+	if _, err := f.Verify(t.Context(), f.bearer, netip.Addr{}); err == nil || len(f.store.ended) != 2 {
+		t.Errorf("refused: %v, ended %d times", err, len(f.store.ended))
 	}
 }

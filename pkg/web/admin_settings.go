@@ -102,6 +102,11 @@ func settingFields(s settings.Application) []settingField {
 		{Name: settings.RotationWindow, Label: "How long a second rotation ends nothing", Unit: "seconds", Number: true, Most: seconds(settings.MaxRotationWindow),
 			Value: number(seconds(s.RotationWindow)),
 			Hint:  "Longer helps slow clients, and gives a thief who rotates a token that much time unnoticed."},
+		{Name: settings.RotationOverlap, Label: "How long a rotated token still works", Unit: "seconds", Number: true, Most: seconds(settings.MaxRotationOverlap),
+			Value: number(seconds(s.RotationOverlap)),
+			Hint:  "For rotations at the API that do not say. Clients that cannot ask for an overlap need it, and a stolen token works that much longer."},
+		{Name: settings.RotationLifetime, Label: "A rotated token keeps its lifetime", Switch: true, Value: is(s.RotationKeepsLife),
+			Hint: "For rotations at the API that name no day: the new token lasts as many days as the old one was made for. Without this, it lasts a week."},
 	}
 }
 
@@ -241,6 +246,14 @@ func setField(c *settings.Change, f settingField) bool {
 		c.RetentionDays = &n
 	case settings.RotationWindow:
 		c.RotationWindow = &length
+	case settings.RotationOverlap:
+		c.RotationOverlap = &length
+	case settings.RotationLifetime:
+		lifetime := settings.Week
+		if set {
+			lifetime = settings.Same
+		}
+		c.RotationLifetime, err = &lifetime, nil
 	}
 	return err == nil && n <= 1<<31-1 && n >= -1<<31
 }

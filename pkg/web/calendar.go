@@ -144,10 +144,10 @@ func (s *Site) calendar(v *visit, views []lifecycle.View) ([]byte, error) {
 	byDay := map[clock.Day][]lifecycle.View{}
 	var days []clock.Day
 	for _, view := range views {
-		on := view.Token.ExpiresOn
-		if !view.Active || on.IsZero() || view.Token.Superseded() {
+		if !view.Active || !view.Token.Announced() || view.Token.Superseded() {
 			continue
 		}
+		on := clock.DayOf(view.Token.ExpiresAt())
 		if byDay[on] == nil {
 			days = append(days, on)
 		}

@@ -67,6 +67,9 @@ func (f tokenForm) Summary() string {
 // until says until when a token with this choice works.
 func (f expiryField) until() string {
 	for _, p := range f.Presets {
+		if p.Checked && p.Life > 0 {
+			return "for " + p.Label
+		}
 		if p.Checked {
 			return "until " + dayWords(p.Day)
 		}
@@ -119,10 +122,50 @@ type preset struct {
 	Value, Label string
 	Day          clock.Day
 	Checked      bool
+	// Life is set instead of Day for a short life, which would end at Ends.
+	Life time.Duration
+	Ends time.Time
 }
 
 // At is the instant from which the token is expired.
-func (p preset) At() time.Time { return p.Day.Start() }
+func (p preset) At() time.Time {
+	if p.Life > 0 {
+		return p.Ends
+	}
+	return p.Day.Start()
+}
+
+// shortLives are the choices of a short life, for a token that is pasted somewhere once.
+var shortLives = []struct {
+	value, label string
+	life         time.Duration
+}{{"1h", "1 hour", time.Hour}, {"8h", "8 hours", 8 * time.Hour}}
+
+// withShort returns the field with the short lives in front, one of them chosen if choice says so.
+func (f expiryField) withShort(choice string, now time.Time) expiryField {
+	var short []preset
+	for _, s := range shortLives {
+		short = append(short, preset{Value: s.value, Label: s.label, Life: s.life, Ends: now.Add(s.life).Truncate(time.Second)})
+	}
+	f.Presets = append(short, f.Presets...)
+	if slices.ContainsFunc(short, func(p preset) bool { return p.Value == choice }) {
+		f.NeverChosen = false
+		for i := range f.Presets {
+			f.Presets[i].Checked = f.Presets[i].Value == choice
+		}
+	}
+	return f
+}
+
+// lifeOf returns the chosen short life of a form, or 0.
+func (v *visit) lifeOf() time.Duration {
+	for _, s := range shortLives {
+		if v.r.PostForm.Get("expires") == s.value {
+			return s.life
+		}
+	}
+	return 0
+}
 
 // The values of the choices that are no number of days.
 const (
@@ -150,12 +193,12 @@ func (v *visit) expiryChoices(choice, day string) expiryField {
 		slices.Sort(days)
 	}
 	for _, n := range days {
-		field.Presets = append(field.Presets, preset{strconv.Itoa(n), count(n, "day"), today.AddDays(n), false})
+		field.Presets = append(field.Presets, preset{Value: strconv.Itoa(n), Label: count(n, "day"), Day: today.AddDays(n)})
 	}
 	if limited {
 		n := today.DaysUntil(latest)
 		field.Last = latest.String()
-		field.Presets = append(field.Presets, preset{longest, fmt.Sprintf("%s, the longest allowed", count(n, "day")), latest, false})
+		field.Presets = append(field.Presets, preset{Value: longest, Label: fmt.Sprintf("%s, the longest allowed", count(n, "day")), Day: latest})
 	}
 	field.Day = day
 	switch {
@@ -269,7 +312,7 @@ func (s *Site) newToken(v *visit) error {
 		}
 	}
 	days := query.Get("expires_in_days")
-	form.Expiry = v.expiryChoices(days, "")
+	form.Expiry = v.expiryChoices(days, "").withShort("", v.now)
 	if days != "" && !slices.ContainsFunc(form.Expiry.Presets, func(p preset) bool { return p.Value == days && p.Checked }) {
 		ignore("the lifetime in days", days)
 	}
@@ -302,7 +345,7 @@ func (s *Site) duplicate(v *visit) error {
 	if !t.ExpiresOn.IsZero() {
 		lifetime = strconv.Itoa(clock.DayOf(t.CreatedAt).DaysUntil(t.ExpiresOn))
 	}
-	form.Expiry = v.expiryChoices(lifetime, "")
+	form.Expiry = v.expiryChoices(lifetime, "").withShort("", v.now)
 	for _, name := range t.Scopes {
 		if !s.mayHave(o.account(), name) {
 			form.Ignored = append(form.Ignored, "the scope "+shown(string(name)))
@@ -333,7 +376,7 @@ func (s *Site) create(v *visit) error {
 	given := v.r.PostForm
 	form := tokenForm{
 		place: o.place, Name: given.Get("name"), Description: given.Get("description"), Networks: given.Get("networks"), As: o.as(project.NoLevel),
-		Expiry: v.expiryChoices(given.Get("expires"), given.Get("expires_on")),
+		Expiry: v.expiryChoices(given.Get("expires"), given.Get("expires_on")).withShort(given.Get("expires"), v.now),
 	}
 	spec := lifecycle.ProjectSpec{Level: levelOfForm(given.Get(levelField))}
 	spec.Name, spec.Description = strings.TrimSpace(form.Name), strings.TrimSpace(form.Description)
@@ -349,7 +392,9 @@ func (s *Site) create(v *visit) error {
 			form.Broken = append(form.Broken, broken{"networks", fmt.Sprintf("The networks must be up to %d IPv4 or IPv6 addresses or blocks, such as 192.0.2.0/24.", token.MaxNetworks)})
 		}
 	}
-	if spec.ExpiresOn, err = v.expiryOf(); err != nil {
+	if spec.Life = v.lifeOf(); spec.Life > 0 {
+		err = nil
+	} else if spec.ExpiresOn, err = v.expiryOf(); err != nil {
 		form.Broken = append(form.Broken, broken{"expires", "Choose when the token ends. A day of your own has the form YYYY-MM-DD."})
 	}
 	if len(form.Broken) > 0 { // the other faults too, so that one look is enough

@@ -208,7 +208,7 @@ func (o owner) account() account.Account {
 // mayRotate reports whether a token can have a successor; see lifecycle.Issuer.Rotate and
 // RotateOfProject.
 func (o owner) mayRotate(view lifecycle.View) bool {
-	return !view.Revoked && !view.Token.Superseded() && (o.own() || o.access.AtLeast(view.Token.Level))
+	return !view.Revoked && !view.Token.Superseded() && view.Token.Life == 0 && (o.own() || o.access.AtLeast(view.Token.Level))
 }
 
 // maker names who made a token, if its event is on the page.

@@ -25,22 +25,26 @@ func (p rotatePage) Of(field string) string { return textOf(p.Broken, field) }
 
 // An overlap is how long the old token still works.
 type overlap struct {
-	Seconds     int
+	Value       string // in seconds, or untilUsed
 	Label, Hint string
 	Checked     bool
 }
 
+// untilUsed is the overlap that the first use of the new token ends.
+const untilUsed = "until_used"
+
 var overlaps = []overlap{
-	{0, "Not at all", "It stops at once. Right if it may have leaked.", false},
-	{15 * 60, "15 minutes", "Enough to change one place by hand.", false},
-	{60 * 60, "1 hour", "Enough for a few places.", false},
-	{24 * 60 * 60, "24 hours", "Enough for jobs that run once a day.", false},
+	{"0", "Not at all", "It stops at once. Right if it may have leaked.", false},
+	{untilUsed, "Until the new token is used", "At most 24 hours. Do not test the new token before every place has it.", false},
+	{"900", "15 minutes", "Enough to change one place by hand.", false},
+	{"3600", "1 hour", "Enough for a few places.", false},
+	{"86400", "24 hours", "Enough for jobs that run once a day.", false},
 }
 
 func overlapsWith(chosen string) []overlap {
 	list := slices.Clone(overlaps)
 	for i := range list {
-		list[i].Checked = strconv.Itoa(list[i].Seconds) == chosen
+		list[i].Checked = list[i].Value == chosen
 	}
 	return list
 }
@@ -95,9 +99,13 @@ func (s *Site) rotate(v *visit) error {
 	}
 	issued := lifecycle.Issued{}
 	if err = s.parts.Throttles.Create(v.by.Account.ID, v.now); err == nil {
-		issued, err = o.rotate(view.Token.ID, lifecycle.Rotation{
-			ExpiresOn: on, Overlap: time.Duration(page.Overlaps[chosen].Seconds) * time.Second,
-		})
+		rotation := lifecycle.Rotation{ExpiresOn: on}
+		if seconds, err := strconv.Atoi(page.Overlaps[chosen].Value); err == nil {
+			rotation.Overlap = time.Duration(seconds) * time.Second
+		} else {
+			rotation.UntilUsed = true
+		}
+		issued, err = o.rotate(view.Token.ID, rotation)
 	}
 	if err != nil {
 		return v.formAgain(err, "rotate", title, again)

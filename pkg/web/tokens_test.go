@@ -237,12 +237,12 @@ func TestPresets(t *testing.T) {
 		settled func(*testing.T, *world)
 		want    string
 	}{
-		{"without a limit", func(*testing.T, *world) {}, "7 30* 90 longest day"},
-		{"a limit of 30 days", limit(30), "7 longest* day"},
-		{"a limit of 31 days", limit(31), "7 30* longest day"},
-		{"a limit of a week", limit(7), "longest* day"},
-		{"a limit of a day", limit(1), "longest* day"},
-		{"an end is optional", optional, "7 30* 90 day never"},
+		{"without a limit", func(*testing.T, *world) {}, "1h 8h 7 30* 90 longest day"},
+		{"a limit of 30 days", limit(30), "1h 8h 7 longest* day"},
+		{"a limit of 31 days", limit(31), "1h 8h 7 30* longest day"},
+		{"a limit of a week", limit(7), "1h 8h longest* day"},
+		{"a limit of a day", limit(1), "1h 8h longest* day"},
+		{"an end is optional", optional, "1h 8h 7 30* 90 day never"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)

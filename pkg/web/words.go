@@ -84,23 +84,28 @@ const (
 func stateOf(v lifecycle.View, now time.Time, revoked *deed) state {
 	t := v.Token
 	end := never("never")
-	if !t.ExpiresOn.IsZero() {
-		end = until(t.ExpiresOn.Start(), now)
+	expires := t.ExpiresAt()
+	if !expires.IsZero() {
+		end = until(expires, now)
 	}
 	switch {
+	case v.Active && t.UntilUsed:
+		return state{"near", "Replaced", "It works until its successor is used for the first time, at the latest until then.", until(t.WorksUntil, now)}
 	case v.Active && !t.WorksUntil.IsZero():
 		return state{"near", "Replaced", "It works until its successor takes over.", until(t.WorksUntil, now)}
-	case v.Active && t.ExpiresOn.IsZero():
+	case v.Active && t.Life > 0:
+		return state{"soon", "Short life", "It ends on " + expires.Format("2006-01-02 at 15:04:05 UTC") + " and cannot be rotated.", end}
+	case v.Active && expires.IsZero():
 		return state{"good", "Active", "", end}
-	case v.Active && t.ExpiresOn.Start().Sub(now) < nearDays*24*time.Hour:
+	case v.Active && expires.Sub(now) < nearDays*24*time.Hour:
 		return state{"near", "Very soon", "", end}
-	case v.Active && t.ExpiresOn.Start().Sub(now) < soonDays*24*time.Hour:
+	case v.Active && expires.Sub(now) < soonDays*24*time.Hour:
 		return state{"soon", "Soon", "", end}
 	case v.Active:
 		return state{"good", "Active", "", end}
 	}
 	from := t.RevokedFrom()
-	if v.Revoked && (t.ExpiresOn.IsZero() || from.IsZero() || from.Before(t.ExpiresOn.Start())) {
+	if v.Revoked && (expires.IsZero() || from.IsZero() || from.Before(expires)) {
 		words, note := revocation(t, revoked)
 		at := never("")
 		if !from.IsZero() {

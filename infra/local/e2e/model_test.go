@@ -24,6 +24,7 @@ type modelToken struct {
 	bearer  string // "" for one whose reply was lost
 	owner   *modelOwner
 	expires clock.Day
+	dies    time.Time      // of one with a short life
 	chain   *[]*modelToken // all that were rotated from one, oldest first
 
 	ended      bool      // revoked, in whatever way but a rotation or in bulk
@@ -31,6 +32,10 @@ type modelToken struct {
 	superseded bool      // by a rotation
 	rotatedAt  time.Time // of a superseded one
 	worksUntil time.Time // of a superseded one
+	untilUsed  bool      // or until its successor is used
+	forgiven   time.Time // when its rotation window began, if that was not at rotatedAt
+
+	endsOnUse *modelToken // what its first use ends
 }
 
 type modelOwner struct {
@@ -52,7 +57,29 @@ func (t *modelToken) over(now time.Time) bool {
 }
 
 func (t *modelToken) revoked(now time.Time) bool { return t.inBulk || t.over(now) }
-func (t *modelToken) expired(now time.Time) bool { return !now.Before(t.expires.Start()) }
+func (t *modelToken) expired(now time.Time) bool {
+	if t.dies.IsZero() {
+		return !now.Before(t.expires.Start())
+	}
+	return !now.Before(t.dies)
+}
+
+// inWindow reports whether presenting a token that was rotated away is no reuse yet.
+func (t *modelToken) inWindow(now time.Time) bool {
+	from := t.rotatedAt
+	if !t.forgiven.IsZero() {
+		from = t.forgiven
+	}
+	return now.Before(from.Add(rotationWindow))
+}
+
+// use does what a good use of the token does to its predecessor.
+func (t *modelToken) use(now time.Time) {
+	old := t.endsOnUse
+	if t.endsOnUse = nil; old != nil && !old.over(now) {
+		old.worksUntil, old.forgiven = now, now
+	}
+}
 
 // presented is the reply to a request for the token itself.
 func (t *modelToken) presented(now time.Time) (status int, body string) {
@@ -214,7 +241,14 @@ func (c lineClient) Do(r *http.Request) (*http.Response, error) {
 
 // do makes a call while the engine has a fault. After a fault that the product
 // cannot hide from its client, the request is made again, as a client does.
+//
+// A use that ends a predecessor comes before, because it is tried once and may fail on its own.
 func (m *machine) do(c call) {
+	for _, t := range m.all() {
+		if t.bearer == c.bearer && t.endsOnUse != nil {
+			m.compareReply(t)
+		}
+	}
 	fault := rapid.SampledFrom([]string{works, works, works, works, works, lostRequest, lostReply, diesBefore, diesAfter}).Draw(m.T, "the engine")
 	m.attempt(c, fault)
 	m.calls = append(m.calls, c)
@@ -280,6 +314,9 @@ func (m *machine) attempt(c call, fault string) {
 	}
 	if made.bearer == "" { // the first reply was lost
 		made.bearer = got.Token
+	}
+	if dies := got.ExpiresAtTime; !made.dies.IsZero() && dies != made.dies.Format("2006-01-02T15:04:05.000Z") || made.dies.IsZero() && dies != "" {
+		m.Fatalf("%s %s: dies at %s, want %s", c.method, c.path, dies, made.dies)
 	}
 	if got.ID != made.id || got.Token != made.bearer || got.ExpiresAt != made.expires.String() || got.Revoked || !got.Active {
 		m.Fatalf("%s %s: %+v, want token %d until %s", c.method, c.path, got, made.id, made.expires)
@@ -393,6 +430,27 @@ func (m *machine) issueOwn() {
 	m.do(c)
 }
 
+// issueShort makes a token with a short life as the administrator.
+func (m *machine) issueShort() {
+	owner := m.owner()
+	seconds := rapid.SampledFrom([]int{60, 3600, 86400, 604800}).Draw(m.T, "life")
+	c := call{bearer: root.Bearer, method: "POST", path: fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", owner.ID), key: m.key()}
+	c.body = fmt.Sprintf(`{"name":"made","scopes":["api"],"expires_in":%d}`, seconds)
+	c.apply = func() (int, string, *modelToken) {
+		if status, body, made, found := m.replay(c, http.StatusCreated); found {
+			return status, body, made
+		}
+		if owner.blocked {
+			return http.StatusUnprocessableEntity, `{"message":"Not permitted to create"}`, nil
+		}
+		dies := m.now().Add(time.Duration(seconds) * time.Second)
+		return m.make(c, http.StatusCreated, &modelToken{owner: owner, dies: dies, expires: clock.DayOf(dies.Add(24*time.Hour - time.Second))})
+	}
+	m.do(c)
+}
+
+const shortLived = `{"message":"400 Bad request - A token made with expires_in cannot be rotated"}`
+
 // endMade ends what a chain made, and what that made.
 func (m *machine) endMade(chain *[]*modelToken) {
 	for _, child := range m.made[chain] {
@@ -407,14 +465,24 @@ func (m *machine) endMade(chain *[]*modelToken) {
 // rotation draws the parameters of one.
 func (m *machine) rotation() (body string, expires clock.Day, overlap time.Duration) {
 	expires = m.day()
-	seconds := rapid.SampledFrom([]int{0, 0, 1, 3600, 86400, 86400}).Draw(m.T, "overlap")
+	seconds := rapid.SampledFrom([]int{0, 0, 1, 3600, 86400, untilUsed, untilUsed}).Draw(m.T, "overlap")
+	if seconds == untilUsed {
+		return fmt.Sprintf(`{"expires_at":%q,"overlap":"until_used"}`, expires), expires, untilUsed
+	}
 	return fmt.Sprintf(`{"expires_at":%q,"overlap_seconds":%d}`, expires, seconds), expires, time.Duration(seconds) * time.Second
 }
 
+// untilUsed is the overlap that the first use of the successor ends.
+const untilUsed = -1
+
 // succeed gives t a successor.
 func (m *machine) succeed(c call, t *modelToken, expires clock.Day, overlap time.Duration) (int, string, *modelToken) {
+	next := &modelToken{owner: t.owner, expires: expires, chain: t.chain}
+	if overlap == untilUsed {
+		overlap, t.untilUsed, next.endsOnUse = 24*time.Hour, true, t
+	}
 	t.superseded, t.rotatedAt, t.worksUntil = true, m.now(), m.now().Add(overlap)
-	return m.make(c, http.StatusOK, &modelToken{owner: t.owner, expires: expires, chain: t.chain})
+	return m.make(c, http.StatusOK, next)
 }
 
 // rotate rotates a token as the administrator.
@@ -430,6 +498,8 @@ func (m *machine) rotate() {
 		switch {
 		case t.revoked(m.now()) || t.superseded:
 			return http.StatusBadRequest, `{"message":"400 Bad request - Token already revoked"}`, nil
+		case !t.dies.IsZero():
+			return http.StatusBadRequest, shortLived, nil
 		case t.owner.blocked:
 			return http.StatusBadRequest, `{"message":"400 Bad request - Not permitted to create"}`, nil
 		}
@@ -448,14 +518,19 @@ func (m *machine) rotateSelf() {
 		m.touch(t)
 		now := m.now()
 		status, refusal := t.presented(now)
+		if status == http.StatusOK {
+			t.use(now)
+		}
 		if good := status == http.StatusOK; good || t.superseded && !t.ended && !t.owner.blocked {
 			if status, body, made, found := m.replay(c, http.StatusOK); found {
 				return status, body, made
 			}
 		}
 		switch {
-		case status == http.StatusOK && t.superseded, refusal == revokedBody && t.superseded && !t.ended && now.Before(t.rotatedAt.Add(rotationWindow)):
+		case status == http.StatusOK && t.superseded, refusal == revokedBody && t.superseded && !t.ended && t.inWindow(now):
 			return http.StatusConflict, rotatedBody, nil
+		case status == http.StatusOK && !t.dies.IsZero():
+			return http.StatusBadRequest, shortLived, nil
 		case status == http.StatusOK:
 			return m.succeed(c, t, expires, overlap)
 		case refusal == revokedBody:
@@ -503,6 +578,7 @@ func (m *machine) revokeSelf() {
 			if status, body := t.presented(m.now()); status != http.StatusOK {
 				return status, body, nil
 			}
+			t.use(m.now())
 			t.end(m.now())
 			if !t.superseded {
 				m.endMade(t.chain)
@@ -544,7 +620,7 @@ func (m *machine) wait() {
 	now := m.now()
 	instants := []time.Time{now.Add(time.Second), now.Add(time.Hour), now.Add(23 * time.Hour), clock.DayOf(now).AddDays(1).Start()}
 	for _, t := range m.recent {
-		instants = append(instants, t.worksUntil, t.rotatedAt.Add(rotationWindow))
+		instants = append(instants, t.worksUntil, t.rotatedAt.Add(rotationWindow), t.forgiven.Add(rotationWindow), t.dies)
 	}
 	for _, instant := range slices.Clone(instants) {
 		instants = append(instants, instant.Add(-time.Second))
@@ -563,6 +639,7 @@ type listedToken struct {
 	ID              int64
 	Revoked, Active bool
 	SupersededUntil string `json:"superseded_until"`
+	UntilUsed       bool   `json:"superseded_until_used"`
 }
 
 func (m *machine) list(owner *modelOwner, state string) (tokens []listedToken) {
@@ -595,6 +672,7 @@ func (m *machine) compareList(owner *modelOwner, state string) {
 	for _, t := range owner.tokens {
 		l := listedToken{ID: t.id, Revoked: t.revoked(now), Active: !t.revoked(now) && !t.expired(now)}
 		if l.Active && t.superseded {
+			l.UntilUsed = t.untilUsed
 			l.SupersededUntil = t.worksUntil.Format("2006-01-02T15:04:05.000Z")
 		}
 		if state == "" || l.Active == (state == "active") {
@@ -612,6 +690,9 @@ func (m *machine) compareReply(t *modelToken) {
 	if reply.Status != status || body != "" && strings.TrimSpace(reply.Body) != body {
 		m.Fatalf("at %s token %d gets %d %s, want %d %s", m.now().Format(time.RFC3339), t.id, reply.Status, reply.Body, status, body)
 	}
+	if status == http.StatusOK {
+		t.use(m.now())
+	}
 }
 
 func (m *machine) compareAnswer(t *modelToken) {
@@ -620,10 +701,14 @@ func (m *machine) compareAnswer(t *modelToken) {
 	if err != nil || answer.allowed != (status == http.StatusOK) {
 		m.Fatalf("at %s the authorizer says of token %d: %s, %v", m.now().Format(time.RFC3339), t.id, answer.raw, err)
 	}
+	if answer.allowed {
+		t.use(m.now())
+	}
 }
 
-// Issue, rotation with and without overlap, by id and by itself, revocation of one and of all, blocks,
-// days that come, retries under a key, a pepper that changes, and an engine that dies: whatever comes after whatever, the
+// Issue, for days and for seconds, by people and by tokens, rotation with and without overlap, by id and by
+// itself, revocation of one and of all, blocks, days that come, retries under a key, a pepper that changes,
+// and an engine that dies: whatever comes after whatever, the
 // product is where a model of a few lines says. If this fails, a token works that was taken for ended,
 // or one has ended that its owner relies on.
 func TestProductAgainstModel(t *testing.T) {
@@ -650,6 +735,7 @@ func TestProductAgainstModel(t *testing.T) {
 		r.Repeat(map[string]func(*rapid.T){
 			"":                               step(m.compare),
 			"issue":                          step(m.issue),
+			"issue for seconds":              step(m.issueShort),
 			"rotate":                         step(m.rotate),
 			"rotate by itself":               step(m.rotateSelf),
 			"rotate by itself, more often":   step(m.rotateSelf),

@@ -41,15 +41,17 @@ type holder struct {
 
 // A personalToken is what tests read of a token's reply.
 type personalToken struct {
-	ID         int64    `json:"id"`
-	Name       string   `json:"name"`
-	Revoked    bool     `json:"revoked"`
-	Active     bool     `json:"active"`
-	Scopes     []string `json:"scopes"`
-	UserID     int64    `json:"user_id"`
-	ExpiresAt  string   `json:"expires_at"`
-	LastUsedAt string   `json:"last_used_at"`
-	Token      string   `json:"token"`
+	ID        int64    `json:"id"`
+	Name      string   `json:"name"`
+	Revoked   bool     `json:"revoked"`
+	Active    bool     `json:"active"`
+	Scopes    []string `json:"scopes"`
+	UserID    int64    `json:"user_id"`
+	ExpiresAt string   `json:"expires_at"`
+	// ExpiresAtTime is of a token with a short life.
+	ExpiresAtTime string `json:"expires_at_time"`
+	LastUsedAt    string `json:"last_used_at"`
+	Token         string `json:"token"`
 }
 
 // newAccount makes a user and a token with these scopes, api without any.
