@@ -69,7 +69,9 @@ func TestFirstAdministrator(t *testing.T) {
 		t.Fatal("no bearer is shown")
 	}
 	w.Logs.Secret(bearer)
-	shown, err := exec.CommandContext(t.Context(), "sh", "-c", line).Output()
+	command := exec.CommandContext(t.Context(), "sh", "-c", line)
+	command.Env = append(os.Environ(), "LATCHKEY_TOKEN="+bearer)
+	shown, err := command.Output()
 	if err != nil || !strings.Contains(string(shown), `"username":"ada"`) || !strings.Contains(string(shown), `"is_admin":true`) {
 		t.Errorf("the line %q shows %s, %v", strings.ReplaceAll(line, bearer, "…"), shown, err)
 	}

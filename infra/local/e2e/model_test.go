@@ -421,6 +421,8 @@ func (m *machine) issueOwn() {
 			return http.StatusBadRequest, "", nil
 		case !expires.After(clock.DayOf(now)), expires.After(last):
 			return http.StatusUnprocessableEntity, "", nil
+		case !t.dies.IsZero() && expires.Start().After(t.dies):
+			return http.StatusBadRequest, "", nil
 		}
 		status, body, child := m.make(c, http.StatusCreated, &modelToken{owner: t.owner, expires: expires})
 		m.made[t.chain] = append(m.made[t.chain], child.chain)
