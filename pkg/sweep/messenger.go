@@ -260,7 +260,7 @@ func (m *Messenger) made(ctx context.Context, t token.Token) (*Made, error) {
 		}
 	}
 	if len(seen) == 1 {
-		return nil, nil
+		return nil, nil //nolint:nilnil // a token that made nothing has nothing to tell
 	}
 	return &made, nil
 }

@@ -392,10 +392,10 @@ func (s *Site) create(v *visit) error {
 			form.Broken = append(form.Broken, broken{"networks", fmt.Sprintf("The networks must be up to %d IPv4 or IPv6 addresses or blocks, such as 192.0.2.0/24.", token.MaxNetworks)})
 		}
 	}
-	if spec.Life = v.lifeOf(); spec.Life > 0 {
-		err = nil
-	} else if spec.ExpiresOn, err = v.expiryOf(); err != nil {
-		form.Broken = append(form.Broken, broken{"expires", "Choose when the token ends. A day of your own has the form YYYY-MM-DD."})
+	if spec.Life = v.lifeOf(); spec.Life == 0 {
+		if spec.ExpiresOn, err = v.expiryOf(); err != nil {
+			form.Broken = append(form.Broken, broken{"expires", "Choose when the token ends. A day of your own has the form YYYY-MM-DD."})
+		}
 	}
 	if len(form.Broken) > 0 { // the other faults too, so that one look is enough
 		err = s.parts.Issuer.Check(v.ctx, o.account(), lifecycle.Spec{Name: spec.Name, Description: spec.Description, Scopes: spec.Scopes})

@@ -42,7 +42,7 @@ func TestPagesOfOtherSitesMayCallOnlyTheAPI(t *testing.T) {
 		"/api/v4/admin/token", "/api/v4/token_leaks", "/api/v4/version", "/api/graphql",
 	} {
 		t.Run("preflight of "+path, func(t *testing.T) {
-			got := ask(t, http.MethodOptions, path, preflight)
+			got := ask(t, http.MethodOptions, path, preflight) //nolint:bodyclose // closed when the test ends
 			if got.StatusCode != http.StatusNoContent || got.Header.Get("Access-Control-Allow-Origin") != "*" ||
 				!strings.Contains(got.Header.Get("Access-Control-Allow-Headers"), "Authorization") || !strings.Contains(got.Header.Get("Access-Control-Allow-Methods"), "DELETE") {
 				t.Errorf("status %d, headers %v", got.StatusCode, got.Header)
@@ -51,11 +51,11 @@ func TestPagesOfOtherSitesMayCallOnlyTheAPI(t *testing.T) {
 	}
 	for _, path := range []string{"/-/", "/-/personal_access_tokens", "/auth/nginx", "/oauth/introspect", "/", "/elsewhere"} {
 		t.Run("no preflight of "+path, func(t *testing.T) {
-			got := ask(t, http.MethodOptions, path, preflight)
+			got := ask(t, http.MethodOptions, path, preflight) //nolint:bodyclose // closed when the test ends
 			if value, allowed := got.Header["Access-Control-Allow-Origin"]; allowed {
 				t.Errorf("status %d for %s", got.StatusCode, value)
 			}
-			if value, allowed := ask(t, http.MethodGet, path, nil).Header["Access-Control-Allow-Origin"]; allowed {
+			if value, allowed := ask(t, http.MethodGet, path, nil).Header["Access-Control-Allow-Origin"]; allowed { //nolint:bodyclose // closed when the test ends
 				t.Errorf("answer for %s", value)
 			}
 		})
@@ -70,7 +70,7 @@ func TestPagesOfOtherSitesMayCallOnlyTheAPI(t *testing.T) {
 		{"another method", http.MethodOptions, "/api/v4/personal_access_tokens", root.Bearer, http.StatusMethodNotAllowed},
 	} {
 		t.Run("reply with "+c.name, func(t *testing.T) {
-			got := ask(t, c.method, c.path, map[string]string{"PRIVATE-TOKEN": c.bearer})
+			got := ask(t, c.method, c.path, map[string]string{"PRIVATE-TOKEN": c.bearer}) //nolint:bodyclose // closed when the test ends
 			if got.StatusCode != c.status || got.Header.Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(got.Header.Get("Access-Control-Expose-Headers"), "Link, ") {
 				t.Errorf("status %d, headers %v", got.StatusCode, got.Header)
 			}
