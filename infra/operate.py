@@ -41,10 +41,18 @@ def outputs(session: boto3.Session, stack: str) -> dict[str, str] | None:
     return values | {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
-def deploy(session: boto3.Session, config: dict, options: list[str]) -> int:
-    """Packages and deploys. Nothing is asked."""
+def deployed(session: boto3.Session, config: dict) -> dict[str, str]:
+    """Returns the parameters and outputs of the stack, or ends the program if there is none."""
+    found = outputs(session, config["stack_name"])
+    if found is None:
+        raise SystemExit(f"There is no stack {config['stack_name']}: run `make deploy` first.")
+    return found
+
+
+def deploy(session: boto3.Session, config: dict, options: list[str], *more: str) -> int:
+    """Packages and deploys, with more parameters than samconfig.toml has. Nothing is asked."""
     overrides = config.get("parameter_overrides", [])
-    overrides = overrides.split() if isinstance(overrides, str) else list(overrides)
+    overrides = [*(overrides.split() if isinstance(overrides, str) else overrides), *more]
     # The role with which API Gateway writes logs is one for the whole account and region. An account that
     # has one keeps it; a stack that has set it once goes on doing so.
     decided = any(override.startswith(f"{LOGGING}=") for override in overrides)
@@ -58,16 +66,13 @@ def deploy(session: boto3.Session, config: dict, options: list[str]) -> int:
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
-def administrator(session: boto3.Session, config: dict) -> int:
+def administrator(session: boto3.Session, config: dict, _options: list[str]) -> int:
     """Makes an administrator by a console payload, and shows the bearer, which nobody can show again."""
     username, email = os.environ.get("ADMIN") or "root", os.environ.get("EMAIL", "")
     if not email:
         print("Say whose address it is: make administrator EMAIL=you@example.com [ADMIN=root]", file=sys.stderr)
         return 2
-    found = outputs(session, config["stack_name"])
-    if found is None:
-        print(f"There is no stack {config['stack_name']}: run `make deploy` first.", file=sys.stderr)
-        return 1
+    found = deployed(session, config)
     payload = {"action": "create_administrator", "username": username, "email": email}
     reply = session.client("lambda").invoke(FunctionName=found["IssueFunctionName"], Payload=json.dumps(payload))
     made = json.loads(reply["Payload"].read())
@@ -110,19 +115,17 @@ def count(session: boto3.Session, function: str) -> dict[str, int]:
 
 def pepper(session: boto3.Session, config: dict, options: list[str]) -> int:
     """Makes one step of a change of the pepper: writes the secret, and deploys that version of it."""
-    step, found = os.environ.get("STEP", ""), outputs(session, config["stack_name"])
+    step = os.environ.get("STEP", "")
     if step not in ("add", "promote", "remove", "deploy"):
         print("Say which step: make pepper STEP=add, then promote, then remove. STEP=deploy repeats a deployment.", file=sys.stderr)
         return 2
-    if found is None:
-        print(f"There is no stack {config['stack_name']}: run `make deploy` first.", file=sys.stderr)
-        return 1
+    found = deployed(session, config)
     secrets, secret = session.client("secretsmanager"), found["PepperSecretArn"]
     current = secrets.get_secret_value(SecretId=secret)
-    held, version, deployed = generations(current["SecretString"]), current["VersionId"], found.get("PepperVersion", "")
+    held, version, running = generations(current["SecretString"]), current["VersionId"], found.get("PepperVersion", "")
     if step != "deploy":
         # Two steps in one deployment would make digests that functions of before do not look for.
-        if deployed not in ("", version) or (deployed == "" and len(held) > 1):
+        if running not in ("", version) or (running == "" and len(held) > 1):
             print("The last step has not been deployed: run make pepper STEP=deploy first.", file=sys.stderr)
             return 1
         if refusal := changed(session, found, held, step):
@@ -130,9 +133,7 @@ def pepper(session: boto3.Session, config: dict, options: list[str]) -> int:
             return 1
         text = held[0] if len(held) == 1 else json.dumps(held)
         version = secrets.put_secret_value(SecretId=secret, SecretString=text)["VersionId"]
-    overrides = config.get("parameter_overrides", [])
-    overrides = overrides.split() if isinstance(overrides, str) else list(overrides)
-    return deploy(session, config | {"parameter_overrides": [*overrides, f"PepperVersion={version}"]}, options)
+    return deploy(session, config, options, f"PepperVersion={version}")
 
 
 def changed(session: boto3.Session, found: dict[str, str], held: list[str], step: str) -> str | None:
@@ -158,9 +159,8 @@ def main() -> int:
     command, *options = sys.argv[1:]
     config = answers()
     session = boto3.Session(region_name=config.get("region"))
-    commands = {"deploy": deploy, "pepper": pepper}
     try:
-        return commands[command](session, config, options) if command in commands else administrator(session, config)
+        return {"deploy": deploy, "administrator": administrator, "pepper": pepper}[command](session, config, options)
     except (ClientError, BotoCoreError) as error:
         print(f"AWS: {error}", file=sys.stderr)
         return 1

@@ -225,12 +225,12 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		client := p.Queues.Client(sender.Configure(""), func(o *sqs.Options) { o.HTTPClient = function.GuardQueues(o.HTTPClient) })
 		return made(err, func() lambda.Handler { return leaks.Handler(d, leaks.Queue(cfg, client)) })
 	case "bounces":
-		cfg, err := config.ReadBounces(p.Environ(function))
+		cfg, err := config.ReadBase(p.Environ(function))
 		return made(err, func() lambda.Handler {
 			return bounces.Deployment{Config: cfg, Source: source, Clock: p.Clock, Log: p.Log(name)}.Handler()
 		})
 	case "endings":
-		cfg, err := config.ReadEndings(p.Environ(function))
+		cfg, err := config.ReadBase(p.Environ(function))
 		return made(err, func() lambda.Handler { return endings.Handler(cfg, source, p.Clock, p.Log(name)) })
 	case "leakmails":
 		cfg, err := config.ReadLeakMails(p.Environ(function))

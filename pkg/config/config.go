@@ -42,8 +42,8 @@ type Base struct {
 	Shards int `env:"SHARD_COUNT" envDefault:"16"`
 }
 
-// ReadEndings returns the variables of functions/endings.
-func ReadEndings(environ []string) (Base, error) {
+// ReadBase returns the variables of a function that needs no others.
+func ReadBase(environ []string) (Base, error) {
 	c, err := parse[Base](environ)
 	return c, errors.Join(err, c.complete())
 }

@@ -159,7 +159,7 @@ var rows = []row{
 	{err: token.ErrSuperseded, reply: message(http.StatusConflict, "409 Conflict: Token was rotated meanwhile. Nothing was revoked")},
 	{err: lifecycle.ErrKeyReused, reply: message(http.StatusUnprocessableEntity, "Idempotency-Key was used for another request")},
 	{err: token.ErrOutOfNumbers, reply: message(http.StatusUnprocessableEntity, "The owner has used up all token ids")},
-	{err: token.ErrTooDeep, reply: failure(http.StatusBadRequest, fmt.Sprintf("The presented token may make no tokens: %d tokens that made each other stand in a row", token.MaxDepth+1))},
+	{err: token.ErrTooDeep, reply: failure(http.StatusBadRequest, fmt.Sprintf("The presented token cannot make tokens: it is number %d of tokens that made each other", token.MaxDepth+1))},
 	{err: lifecycle.ErrScopeBeyondCaller, reply: failure(http.StatusBadRequest, "scopes does not have a valid value")},
 	{err: lifecycle.ErrOutlives, reply: badRequest(outlives)},
 	{err: lifecycle.ErrNetworksBeyondCaller, reply: failure(http.StatusBadRequest, "allowed_cidrs has to lie within those of the presented token")},

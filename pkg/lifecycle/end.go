@@ -87,7 +87,7 @@ func (e *Ender) end(ctx context.Context, t token.Token, reach token.Reach, reaso
 	if reach != token.ReachNone {
 		c.queue = &Unfinished{t.ID, reach, reason, from, e.parts.Clock.Now()}
 	}
-	return e.endAll(ctx, c, reach)
+	return e.endAll(ctx, c)
 }
 
 // endLeaked ends a reported token and everything below its chain that belongs to the same owner or to
@@ -106,7 +106,7 @@ func (e *Ender) endLeaked(ctx context.Context, t token.Token, from audit.Origin,
 	done, err := e.endAll(ctx, chain{
 		known: t, exact: true, reason: token.ReasonLeak, from: from, source: source, reach: token.ReachAccount,
 		queue: &Unfinished{t.ID, token.ReachAccount, token.ReasonLeak, from, e.parts.Clock.Now()},
-	}, token.ReachAccount)
+	})
 	if err == nil && over {
 		err = e.parts.Store.Mark(ctx, t, token.MarkBelow, e.parts.Clock.Now())
 	}
@@ -114,13 +114,13 @@ func (e *Ender) endLeaked(ctx context.Context, t token.Token, from audit.Origin,
 }
 
 // endAll ends a chain and what is below it.
-func (e *Ender) endAll(ctx context.Context, c chain, reach token.Reach) (ended, error) {
+func (e *Ender) endAll(ctx context.Context, c chain) (ended, error) {
 	revoked, below, err := e.endChain(ctx, c)
 	done := ended{Revoked: revoked}
-	if err != nil || !below || reach == token.ReachNone {
+	if err != nil || !below || c.reach == token.ReachNone {
 		return done, err
 	}
-	if err = e.endBelow(ctx, c, reach, &done); err == nil && c.queue != nil {
+	if err = e.endBelow(ctx, c, &done); err == nil && c.queue != nil {
 		err = e.parts.Queue.EndingDone(ctx, *c.queue)
 	}
 	return done, err
@@ -172,7 +172,7 @@ func (e *Ender) finish(ctx context.Context, u Unfinished) error {
 	} else if !begun {
 		return e.parts.Queue.EndingDone(ctx, u)
 	}
-	_, err = e.endAll(ctx, c, u.Reach)
+	_, err = e.endAll(ctx, c)
 	return err
 }
 
@@ -330,11 +330,11 @@ type node struct {
 	ended bool
 }
 
-// endBelow ends what the ended chain c made, within reach, level by level. Each chain ends before its
+// endBelow ends what the ended chain c made, within its reach, level by level. Each chain ends before its
 // children are listed, so it makes no others. It visits each chain once, because two tokens can rotate
 // each other. A chain that cannot be ended, or not before ctx ends, does not stop the others; the error
 // is then fault.ErrUnavailable.
-func (e *Ender) endBelow(ctx context.Context, c chain, reach token.Reach, done *ended) error {
+func (e *Ender) endBelow(ctx context.Context, c chain, done *ended) error {
 	var (
 		mu       sync.Mutex
 		failures []error
@@ -355,7 +355,7 @@ func (e *Ender) endBelow(ctx context.Context, c chain, reach token.Reach, done *
 					failures = append(failures, fmt.Errorf("chain %s: %w", n.child.Family, err))
 				}
 				for _, child := range children {
-					if !seen[child.Family] && reach.Ends(n.child.Family.Owner(), child) {
+					if !seen[child.Family] && c.reach.Ends(n.child.Family.Owner(), child) {
 						seen[child.Family] = true
 						next = append(next, node{child: child, parent: n.child.Family})
 					}

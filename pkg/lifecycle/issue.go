@@ -80,7 +80,7 @@ type Spec struct {
 	Scopes      scope.Set
 	// ExpiresOn is the day from which it is expired; no day asks for the default.
 	ExpiresOn clock.Day
-	// Life asks for a short life of that many seconds instead, from token.MinLife to token.MaxLife.
+	// Life asks for a short life instead, in whole seconds from token.MinLife to token.MaxLife.
 	Life time.Duration
 	// Networks are where it may be used. The default is the networks of the presented token, or
 	// everywhere where an administrator makes a token for an account.

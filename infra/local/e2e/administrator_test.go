@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/xml"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,20 +15,46 @@ import (
 	"latchkey/infra/local/localtest"
 )
 
-// operate runs infra/operate.py with boto3, for a stack with these outputs, on the local cloud.
-func operate(t *testing.T, w *localtest.World, stack map[string]string, environ ...string) (string, error) {
+// operate runs a command of infra/operate.py with boto3, for a stack with these outputs, on the local cloud.
+func operate(t *testing.T, w *localtest.World, command string, stack map[string]string, environ ...string) (string, error) {
 	t.Helper()
 	cloudformation := httptest.NewServer(stackAPI(stack))
 	defer cloudformation.Close()
 	root := localtest.Root(t)
-	run := exec.CommandContext(t.Context(), filepath.Join(root, ".tools", "venv", "bin", "python"), filepath.Join(root, "infra", "operate.py"), "administrator")
+	run := exec.CommandContext(t.Context(), python(t, root), filepath.Join(root, "infra", "operate.py"), command)
 	run.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true",
+		"PATH=" + os.Getenv("PATH"), "PYTHONPATH=" + packages(t, root), "PYTHONDONTWRITEBYTECODE=1", "HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_DEFAULT_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_MAX_ATTEMPTS=1",
 		"AWS_ENDPOINT_URL_LAMBDA=" + w.URL, "AWS_ENDPOINT_URL_CLOUDFORMATION=" + cloudformation.URL,
 	}, environ...)
 	out, err := run.CombinedOutput()
 	return string(out), err
+}
+
+// python returns a link to the interpreter of the tools, next to a `sam` that prints its arguments:
+// operate.py deploys with the one of its own folder.
+func python(t *testing.T, root string) string {
+	t.Helper()
+	real, err := filepath.EvalSymlinks(filepath.Join(root, ".tools", "venv", "bin", "python"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	link := filepath.Join(folder, "python")
+	if err := errors.Join(os.Symlink(real, link), os.WriteFile(filepath.Join(folder, "sam"), []byte("#!/bin/sh\necho sam \"$@\"\n"), 0o700)); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	return link
+}
+
+// packages returns the folder with the tools' packages for Python.
+func packages(t *testing.T, root string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(root, ".tools", "venv", "lib", "python3*", "site-packages"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("packages in %v, %v", found, err)
+	}
+	return found[0]
 }
 
 // stackAPI answers DescribeStacks of CloudFormation about one stack, or none if it has no outputs.
@@ -59,7 +86,7 @@ func TestFirstAdministrator(t *testing.T) {
 	t.Parallel()
 	w := localtest.Start(t, localtest.Options{})
 	stack := map[string]string{"IssueFunctionName": "issue", "ApiUrl": w.URL}
-	out, err := operate(t, w, stack, "EMAIL=ada@example.test", "ADMIN=ada")
+	out, err := operate(t, w, "administrator", stack, "EMAIL=ada@example.test", "ADMIN=ada")
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -87,7 +114,7 @@ func TestFirstAdministrator(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if out, err := operate(t, w, test.stack, test.environ...); err == nil || !strings.HasPrefix(out, test.says) || strings.Contains(out, "Traceback") {
+			if out, err := operate(t, w, "administrator", test.stack, test.environ...); err == nil || !strings.HasPrefix(out, test.says) || strings.Contains(out, "Traceback") {
 				t.Errorf("%v: %s", err, out)
 			}
 		})

@@ -1,8 +1,10 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -22,15 +24,7 @@ func peppers(tb testing.TB, keys ...string) string {
 // goes, and with it only the tokens that nobody has rotated.
 func TestThePepperChangesUnderLoad(t *testing.T) {
 	t.Parallel()
-	for name, options := range map[string]localtest.Options{
-		"in the embedded engine": {},
-		"in DynamoDB Local":      {Client: localtest.DynamoDBLocal(t)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			pepperChanges(t, localtest.Start(t, options))
-		})
-	}
+	inBothEngines(t, pepperChanges)
 }
 
 func pepperChanges(t *testing.T, w *localtest.World) {
@@ -124,6 +118,77 @@ func underLoad(t *testing.T, both [2]*localtest.World, name string) {
 			if allowed, err := ask(t.Context()); err != nil || allowed {
 				t.Errorf("%s: check %d after the end: %t %v", key, number, allowed, err)
 			}
+		}
+	}
+}
+
+// A secretAPI answers like Secrets Manager about one secret.
+type secretAPI struct {
+	value   string
+	version int
+}
+
+func (s *secretAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var given struct{ SecretString string }
+	_ = json.NewDecoder(r.Body).Decode(&given)
+	switch _, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); action {
+	case "GetRandomPassword":
+		_ = json.NewEncoder(w).Encode(map[string]string{"RandomPassword": newPepper})
+	case "PutSecretValue":
+		s.value, s.version = given.SecretString, s.version+1
+		fallthrough
+	case "GetSecretValue":
+		_ = json.NewEncoder(w).Encode(map[string]string{"SecretString": s.value, "VersionId": s.name()})
+	default:
+		w.WriteHeader(http.StatusBadRequest)
+	}
+}
+
+// name is as long as Secrets Manager's.
+func (s *secretAPI) name() string { return fmt.Sprintf("version-%024d", s.version) }
+
+// Breaks if an operator loses tokens by a step of a change of the pepper: one that comes before the last
+// one is deployed, or that removes a generation of tokens that work, because its name is derived wrongly.
+func TestStepsOfAChangeOfThePepper(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	held := &secretAPI{value: localtest.Pepper}
+	secrets := httptest.NewServer(held)
+	defer secrets.Close()
+	stack := map[string]string{"PepperSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pepper", "TokensFunctionName": "tokens"}
+	both := []string{localtest.Pepper, newPepper}
+	for _, step := range []struct {
+		name, step, force string
+		deployed          bool // the step before
+		refused           string
+		want              string // in the secret afterwards
+	}{
+		{"no step", "", "", true, "Say which step", localtest.Pepper},
+		{"nothing to promote", "promote", "", true, "one generation", localtest.Pepper},
+		{"nothing to remove", "remove", "", true, "one generation", localtest.Pepper},
+		{"add", "add", "", true, "", encode(t, both)},
+		{"promote before the deployment", "promote", "", false, "has not been deployed", encode(t, both)},
+		{"the deployment again", "deploy", "", false, "", encode(t, both)},
+		{"promote", "promote", "", true, "", encode(t, []string{newPepper, localtest.Pepper})},
+		{"remove before the deployment", "remove", "1", false, "has not been deployed", encode(t, []string{newPepper, localtest.Pepper})},
+		{"remove what a token needs", "remove", "", true, "1 working tokens", encode(t, []string{newPepper, localtest.Pepper})},
+		{"remove it all the same", "remove", "1", true, "", newPepper},
+	} {
+		if step.deployed && held.version > 0 {
+			stack["PepperVersion"] = held.name()
+		}
+		out, err := operate(t, w, "pepper", stack, "STEP="+step.step, "FORCE="+step.force, "AWS_ENDPOINT_URL_SECRETS_MANAGER="+secrets.URL)
+		spaced := strings.ReplaceAll(strings.ReplaceAll(held.value, `", "`, `","`), `, `, `,`)
+		switch {
+		case (err != nil) != (step.refused != "") || !strings.Contains(out, step.refused):
+			t.Errorf("%s: %v %s", step.name, err, out)
+		case step.refused == "" && !strings.Contains(out, "PepperVersion="+held.name()):
+			t.Errorf("%s deploys %s", step.name, out)
+		case spaced != step.want:
+			t.Errorf("%s leaves another list of generations", step.name)
+		}
+		if strings.Contains(out, localtest.Pepper) || strings.Contains(out, newPepper) {
+			t.Errorf("%s shows the pepper", step.name)
 		}
 	}
 }

@@ -101,15 +101,7 @@ func hammer(t *testing.T, checks []check, end func()) {
 // somebody who revoked a leaked token and saw the answer is still robbed with it.
 func TestNothingPassesOnceTheEndIsAnswered(t *testing.T) {
 	t.Parallel()
-	for name, options := range map[string]localtest.Options{
-		"in the embedded engine": {},
-		"in DynamoDB Local":      {Client: localtest.DynamoDBLocal(t)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			nothingPassesOnceTheEndIsAnswered(t, localtest.Start(t, options))
-		})
-	}
+	inBothEngines(t, nothingPassesOnceTheEndIsAnswered)
 }
 
 // rounds is how often each way is tried, each time with another account.

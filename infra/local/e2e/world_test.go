@@ -39,6 +39,20 @@ type holder struct {
 	Username, Bearer string
 }
 
+// inBothEngines runs a test in a world on the embedded engine, and in one on DynamoDB Local.
+func inBothEngines(t *testing.T, test func(*testing.T, *localtest.World)) {
+	t.Helper()
+	for name, options := range map[string]localtest.Options{
+		"in the embedded engine": {},
+		"in DynamoDB Local":      {Client: localtest.DynamoDBLocal(t)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, localtest.Start(t, options))
+		})
+	}
+}
+
 // A personalToken is what tests read of a token's reply.
 type personalToken struct {
 	ID        int64    `json:"id"`

@@ -19,7 +19,7 @@ const function = "bounces"
 
 // Main starts the function.
 func Main() {
-	compose.Start(function, config.ReadBounces, func(cfg config.Base, sdk compose.AWS) lambda.Handler {
+	compose.Start(function, config.ReadBase, func(cfg config.Base, sdk compose.AWS) lambda.Handler {
 		return Deployment{Config: cfg, Source: sdk.Source, Clock: clock.System{}, Log: telemetry.Logger(function)}.Handler()
 	})
 }

@@ -20,7 +20,7 @@ const function = "endings"
 
 // Main starts the function.
 func Main() {
-	compose.Start(function, config.ReadEndings, func(cfg config.Base, sdk compose.AWS) lambda.Handler {
+	compose.Start(function, config.ReadBase, func(cfg config.Base, sdk compose.AWS) lambda.Handler {
 		return Handler(cfg, sdk.Source, clock.System{}, telemetry.Logger(function))
 	})
 }
