@@ -194,7 +194,7 @@ func TestTokensMakeEachOtherInABoundedRow(t *testing.T) {
 		bearer = rotated(t, w, makes(t, w, bearer, fmt.Sprint(n)).Token, "").Token
 	}
 	got := w.Do(t, bearer, "POST", "/api/v4/user/personal_access_tokens", `{"name":"n","scopes":["api"]}`)
-	if got.Status != http.StatusBadRequest || !strings.Contains(got.Body, "9 tokens") {
+	if got.Status != http.StatusBadRequest || !strings.Contains(got.Body, "number 9 of tokens") {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
 }
