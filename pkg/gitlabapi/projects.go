@@ -106,12 +106,14 @@ func (api *directoryAPI) getProject(c *call) error {
 // updateProject changes a project or group. It ignores fields that only GitLab has, unless that would be
 // a lie.
 func (api *directoryAPI) updateProject(c *call) error {
-	change := directory.ProjectChange{Path: c.optional("path"), Visibility: c.optional("visibility")}
+	change := directory.ProjectChange{Path: c.optional("path")}
+	if visibility := c.oneOf("visibility", visibilities...); visibility != "" {
+		change.Visibility = &visibility
+	}
 	if name, given := c.scalar("name"); given {
 		c.line("name", name)
 		change.Name = &name
 	}
-	c.oneOf("visibility", visibilities...)
 	if description, given := c.scalar("description"); given {
 		change.Description = &description
 	}
