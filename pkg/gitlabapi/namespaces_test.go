@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
 // Clients of tokens look these up. Each request stands with what its reply contains.
@@ -105,6 +108,9 @@ func TestChangeOfAProject(t *testing.T) {
 		t.Helper()
 		return throughLambda(t, w, put(target, bearer, body))
 	}
+	if got := change(acme, "owner", `{"visibility":"public"}`); got.status != 200 {
+		t.Error(got)
+	}
 	got := change(web, "owner", `{"name":"Web site","description":"d","visibility":"public","path":"web","wiki_enabled":false}`)
 	if got.status != 200 || got.field(t, "name") != "Web site" || got.field(t, "description") != "d" || got.field(t, "visibility") != "public" {
 		t.Error(got)
@@ -153,6 +159,60 @@ func TestChangeOfAProject(t *testing.T) {
 	for _, text := range []string{"Changed name of project with id 3", "Changed description of project", "Changed visibility of project"} {
 		if !strings.Contains(events.body, text) {
 			t.Errorf("no %q in %s", text, events)
+		}
+	}
+}
+
+// As in GitLab, nothing is wider than the group that it lies in, at its creation and at each change.
+func TestVisibilityStaysWithinThatOfTheGroupAbove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	guarded(t, w) // everything in it is private
+	create := func(target, body string) request { return post("directory", target, "owner", body) }
+	of := func(target, visibility string) request {
+		return put(target, "owner", `{"visibility":"`+visibility+`"}`)
+	}
+	const sub, notes = groups + "/acme%2Fsub", projects + "/owner%2Fnotes"
+	for i, c := range []struct {
+		request
+		refusal string // "" for none
+	}{
+		{create(projects, `{"name":"wide","namespace_id":1,"visibility":"public"}`), "public is not allowed in a private group."},
+		{create(groups, `{"name":"wide","path":"wide","parent_id":1,"visibility":"internal"}`), "internal is not allowed since the parent group has a private visibility."},
+		{of(web, "internal"), "internal is not allowed in a private group."},
+		{of(sub, "public"), "public is not allowed since the parent group has a private visibility."},
+		{of(notes, "public"), ""}, // it lies in no group
+		{of(acme, "internal"), ""},
+		{of(sub, "public"), "public is not allowed since the parent group has a internal visibility."},
+		{of(sub, "internal"), ""},
+		{of(acme, "private"), "private is not allowed since there are sub-groups with higher visibility."},
+		{of(web, "internal"), ""},
+		{of(sub, "private"), ""},
+		{of(acme, "private"), "private is not allowed since this group contains projects with higher visibility."},
+		{put(acme, "owner", `{"visibility":"internal","description":"as before"}`), ""},
+		{of(acme, "public"), ""},
+		{create(projects, `{"name":"wide","namespace_id":1,"visibility":"public"}`), ""},
+		{create(groups, `{"name":"wide","path":"wider","parent_id":1,"visibility":"public"}`), ""},
+		{of(web, "private"), ""},
+	} {
+		before := w.snapshot(t)
+		got := throughLambda(t, w, c.request)
+		if refused := got.status == 400 && strings.TrimSpace(got.body) == `{"message":{"visibility_level":["`+c.refusal+`"]}}`; refused != (c.refusal != "") || !refused && got.status/100 != 2 {
+			t.Errorf("%d. %s %s: %s\nwant %q", i, c.target, c.json, got, c.refusal)
+		}
+		if c.refusal != "" && w.snapshot(t) != before {
+			t.Errorf("%d. refused and written", i)
+		}
+	}
+	// What is too wide from before can still be changed otherwise.
+	_, err := w.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName: aws.String(tableName), Key: attributes{"pk": text("PROJECT#1"), "sk": text("PROFILE")},
+		UpdateExpression: aws.String("SET visibility = :v"), ExpressionAttributeValues: attributes{":v": text("private")},
+	})
+	check(t, err)
+	for _, c := range []request{put(acme, "owner", `{"name":"n","visibility":"private"}`), put(groups+"/acme%2Fwider", "owner", `{"name":"n","visibility":"public"}`)} {
+		if got := throughLambda(t, w, c); got.status != 200 || got.field(t, "name") != "n" {
+			t.Errorf("%s: %s", c.target, got)
 		}
 	}
 }
