@@ -9,6 +9,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/directory"
+	"latchkey/pkg/scope"
 )
 
 // Clients of tokens look these up. Each request stands with what its reply contains.
@@ -160,6 +163,53 @@ func TestChangeOfAProject(t *testing.T) {
 		if !strings.Contains(events.body, text) {
 			t.Errorf("no %q in %s", text, events)
 		}
+	}
+}
+
+// Breaks if somebody who can make no group finds out names, or anybody those in a group that is hidden from them.
+func TestExistenceOfNamespaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	guarded(t, w)
+	w.user(t, "guest", func(c *directory.Candidate) { c.External = true })
+	w.user(t, "single", func(c *directory.Candidate) { c.NoGroups = true })
+	for _, name := range []string{"guest", "single"} {
+		w.issue(t, name, name, scope.API)
+	}
+	for _, path := range []string{"foreign1", strings.Repeat("n", 255)} {
+		if got := throughLambda(t, w, post("directory", groups, "root", `{"name":"n","path":"`+path+`"}`)); got.status != 201 {
+			t.Fatal(got)
+		}
+	}
+	const no = `{"exists":false,"suggests":[]}`
+	yes := func(suggests string) string { return `{"exists":true,"suggests":["` + suggests + `"]}` }
+	for _, c := range []struct{ target, bearer, want string }{
+		{"foreign/exists", "other", yes("foreign2")}, {"ACME/exists", "other", yes("ACME1")}, {"root/exists", "other", yes("root1")},
+		{"nothing/exists", "other", no}, {"sub/exists", "other", no}, {"web/exists", "owner", no}, {"1/exists", "owner", no},
+		{"acme%2Fsub/exists", "owner", no}, {"acme%2Fsub/exists", "other", no}, {"-bad/exists", "owner", no}, {"%20/exists", "owner", no},
+		{"project_3_bot/exists", "other", `{"exists":true,"suggests":[]}`}, {"project_9_bot/exists", "other", `{"exists":true,"suggests":[]}`},
+		{"ghost/exists", "other", yes("ghost1")}, {strings.Repeat("n", 255) + "/exists", "other", `{"exists":true,"suggests":[]}`},
+		{strings.Repeat("n", 256) + "/exists", "other", no},
+		{"sub/exists?parent_id=1", "owner", yes("sub1")}, {"web/exists?parent_id=1", "owner", yes("web1")}, {"tool/exists?parent_id=1", "owner", no},
+		{"acme/exists?parent_id=", "owner", yes("acme1")}, {"acme/exists?parent_id=0", "owner", no}, {"acme/exists?parent_id=-1", "owner", no},
+		{"sub/exists?parent_id=1", "other", no}, {"sub/exists?parent_id=3", "owner", no}, {"sub/exists?parent_id=99", "root", no},
+		{"sub/exists?parent_id=1", "root", yes("sub1")}, {"sub/exists?parent_id=1", "of web", no}, {"sub/exists?parent_id=1", "of acme", yes("sub1")},
+		{"foreign/exists", "guest", no}, {"other/exists", "guest", no}, {"guest/exists", "guest", yes("guest1")},
+		{"foreign/exists", "single", no}, {"single/exists", "single", yes("single1")},
+		{"foreign/exists", "of web", no}, {"owner/exists", "of web", no}, {"acme/exists", "of acme", yes("acme1")}, {"foreign/exists", "of acme", no},
+	} {
+		got := throughLambda(t, w, get("directory", "/api/v4/namespaces/"+c.target, c.bearer))
+		if got.status != 200 || strings.TrimSpace(got.body) != c.want {
+			t.Errorf("%s as %s: %s\nwant %s", c.target, c.bearer, got, c.want)
+		}
+	}
+	for target, status := range map[string]int{"acme/exists?parent_id=x": 400, "acme/exists?parentId=1": 400} {
+		if got := throughLambda(t, w, get("directory", "/api/v4/namespaces/"+target, "owner")); got.status != status {
+			t.Errorf("%s: %s", target, got)
+		}
+	}
+	if got := throughLambda(t, w, get("directory", "/api/v4/namespaces/acme/exists", "profile")); got.status != 403 {
+		t.Error(got)
 	}
 }
 
