@@ -253,7 +253,7 @@ func (c *call) rotation() (lifecycle.Rotation, error) {
 		rotation.UntilUsed = true
 	}
 	// A successor never has a short life, and a parameter that was ignored would make one of a week.
-	if c.params.has("expires_in") {
+	if c.text("expires_in") != "" {
 		c.reject("expires_in", "is not supported by rotation: use expires_at")
 	}
 	if err := c.fault(); err != nil {
