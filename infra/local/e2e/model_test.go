@@ -157,6 +157,7 @@ func (m *machine) add(t *modelToken) *modelToken {
 	t.made = clock.DayOf(m.now())
 	if t.chain == nil {
 		t.chain = &[]*modelToken{}
+		m.depth[t.chain] = 1 // the administrator's token made it, unless it is a child
 	}
 	*t.chain = append(*t.chain, t)
 	m.touch(t)
