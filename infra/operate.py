@@ -53,17 +53,35 @@ def deploy(session: boto3.Session, config: dict, options: list[str], *more: str)
     """Packages and deploys, with more parameters than samconfig.toml has. Nothing is asked."""
     overrides = config.get("parameter_overrides", [])
     overrides = [*(overrides.split() if isinstance(overrides, str) else overrides), *more]
-    # The role with which API Gateway writes logs is one for the whole account and region. An account that
-    # has one keeps it; a stack that has set it once goes on doing so.
+    # A stack that has set the role once goes on doing so.
     decided = any(override.startswith(f"{LOGGING}=") for override in overrides)
-    if not decided and outputs(session, config["stack_name"]) is None:
-        if role := session.client("apigateway").get_account().get("cloudwatchRoleArn"):
-            print(f"The account's API Gateway logs with the role {role}, which stays: {LOGGING}=false.")
-            overrides.append(f"{LOGGING}=false")
+    if not decided and outputs(session, config["stack_name"]) is None and (answer := logging(session)):
+        overrides.append(f"{LOGGING}={answer}")
     command = [str(Path(sys.executable).parent / "sam"), "deploy", "--template-file", "template.yaml", *options]
     if overrides:
         command += ["--parameter-overrides", *overrides]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def logging(session: boto3.Session) -> str | None:
+    """Answers who sets the role with which API Gateway writes logs, or None for the stack, and says so.
+
+    There is one role for the whole account and region, so an account that has one keeps it. Whoever may not set it
+    gets a stage without access logs, because the deployment would fail.
+    """
+    client = session.client("apigateway")
+    try:
+        if role := client.get_account().get("cloudwatchRoleArn"):
+            print(f"The account's API Gateway logs with the role {role}, which stays: {LOGGING}=false.")
+            return "false"
+        client.update_account(patchOperations=[])  # changes nothing, and needs the permission
+    except ClientError as error:
+        if "AccessDenied" in error.response["Error"]["Code"]:
+            print(f"You may not set the role with which the account's API Gateway logs. The stage gets no access logs: {LOGGING}=none.")
+            return "none"
+        if error.operation_name != "UpdateAccount":
+            raise
+    return None
 
 
 def administrator(session: boto3.Session, config: dict, _options: list[str]) -> int:
@@ -82,7 +100,7 @@ def administrator(session: boto3.Session, config: dict, _options: list[str]) -> 
     bearer, url = made["token"]["token"], (found.get("PublicUrl") or found["ApiUrl"]).rstrip("/")
     print(f"{username} is an administrator. The bearer is shown this once; keep it as you keep a password:\n")
     print(f"  {bearer}\n\nPaste it behind this command, so that no command line and no history holds it:\n")
-    print("  read -rs LATCHKEY_TOKEN\n\nTry it:\n")
+    print("  stty -echo; read -r LATCHKEY_TOKEN; stty echo\n\nTry it:\n")
     print(f'  curl -H "PRIVATE-TOKEN: $LATCHKEY_TOKEN" {url}/api/v4/user\n\nProve the deployment:\n')
     print(f'  URL={url} TOKEN="$LATCHKEY_TOKEN" make smoke')
     return 0

@@ -163,6 +163,10 @@ func (g *gateway) find(path string) (*apiResource, map[string]string) {
 	return nil, nil
 }
 
+// ErrorType is the header that only the gateway's own replies have. Here it has the type of the gateway response, in AWS
+// the name of an exception.
+const ErrorType = "X-Amzn-Errortype"
+
 // exchange is one request on its way through the gateway.
 type exchange struct {
 	g         *gateway
@@ -559,6 +563,7 @@ func (x *exchange) refuse(w http.ResponseWriter, fault *gatewayFault) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set(ErrorType, fault.kind)
 	for name, value := range shape.Headers {
 		if literal, ok := strings.CutPrefix(value, "'"); ok {
 			value = strings.TrimSuffix(literal, "'")

@@ -30,20 +30,23 @@ func TestDeploy(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		role   string // of the account
+		denied string // a method for which the account's setting is out of bounds
 		exists bool   // the stack
 		given  string // in samconfig.toml
 		wants  string // ManageApiLogging of the change set: a value, "kept", or "" for the template's default
 	}{
-		"first deployment in an account without a role": {"", false, "", ""},
-		"first deployment in an account with a role":    {"arn:aws:iam::123456789012:role/others", false, "", "false"},
-		"a role, and an answer":                         {"arn:aws:iam::123456789012:role/others", false, `"ManageApiLogging=true",`, "true"},
-		"a later deployment":                            {"arn:aws:iam::123456789012:role/latchkey", true, "", "kept"},
+		"first deployment in an account without a role": {"", "", false, "", ""},
+		"first deployment in an account with a role":    {"arn:aws:iam::123456789012:role/others", "", false, "", "false"},
+		"first deployment by somebody who may not look": {"", http.MethodGet, false, "", "none"},
+		"first deployment by somebody who may not set":  {"", http.MethodPatch, false, "", "none"},
+		"a role, and an answer":                         {"arn:aws:iam::123456789012:role/others", "", false, `"ManageApiLogging=true",`, "true"},
+		"a later deployment":                            {"arn:aws:iam::123456789012:role/latchkey", "", true, "", "kept"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			root, folder := localtest.Root(t), t.TempDir()
 			packages := copyProject(t, root, folder, test.given)
-			account := &account{role: test.role, exists: test.exists, uploads: map[string]bool{}}
+			account := &account{role: test.role, denied: test.denied, exists: test.exists, uploads: map[string]bool{}}
 			server := httptest.NewServer(account)
 			defer server.Close()
 			command := exec.CommandContext(t.Context(), filepath.Join(root, ".tools", "sam", "bin", "python"), filepath.Join(folder, "infra", "operate.py"), "deploy")
@@ -145,6 +148,7 @@ func copyProject(t *testing.T, root, folder, given string) (packages [][]byte) {
 // An account stands for the parts of AWS that a deployment asks. It deploys nothing.
 type account struct {
 	role   string
+	denied string
 	exists bool
 
 	mu                sync.Mutex
@@ -159,7 +163,10 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case r.Method == http.MethodGet && r.URL.Path == "/account":
+	case r.URL.Path == "/account" && r.Method == a.denied:
+		w.Header().Set("X-Amzn-Errortype", "AccessDeniedException")
+		w.WriteHeader(http.StatusForbidden)
+	case r.URL.Path == "/account":
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"cloudwatchRoleArn":%q}`, a.role)
 	case r.Method == http.MethodPut:

@@ -15,25 +15,17 @@ import (
 	"latchkey/infra/local/localtest"
 )
 
-const (
-	noOwnKey = "AWS's own key encrypts it; a customer's key is not offered, because every function would need it for every check"
-	noQueue  = "nothing calls it asynchronously: API Gateway and Step Functions wait for the answer, the queue of leakmails has its own dead letters, and failed events of bounces go to UnrecordedReturns (AWS::Lambda::EventInvokeConfig)"
-)
+const noQueue = "nothing waits in vain: API Gateway and Step Functions wait for the answer, endings runs again a minute later, the queue of leakmails has its own dead letters, and failed events of bounces go to UnrecordedReturns (AWS::Lambda::EventInvokeConfig)"
 
-// exceptions are the checks that resources may fail, each with its reason. The keys are of the form CHECK TYPE.
+// exceptions are the checks that resources may fail, each with its reason. What is encrypted with the key of KmsKeyArn, if
+// there is one, passes: checkov reads no conditions. The keys are of the form CHECK TYPE.
 var exceptions = map[string]string{
-	"CKV_AWS_116 AWS::Lambda::Function":       noQueue,
-	"CKV_AWS_117 AWS::Lambda::Function":       "it calls only public endpoints of AWS, and a VPC would cost a NAT gateway or endpoints, and start time",
-	"CKV_AWS_115 AWS::Lambda::Function":       "the state machine's ScanConcurrency bounds the scans, a FIFO queue with one message group bounds leakmails, and bounces has as many events as mails come back",
-	"CKV_AWS_173 AWS::Lambda::Function":       noOwnKey,
-	"CKV_AWS_119 AWS::DynamoDB::Table":        noOwnKey,
-	"CKV_AWS_149 AWS::SecretsManager::Secret": noOwnKey,
-	"CKV_AWS_158 AWS::Logs::LogGroup":         "CloudWatch encrypts all logs; these hold no bearer, digest or mail address",
-	"CKV_AWS_27 AWS::SQS::Queue":              "SQS encrypts it with its own key (SqsManagedSseEnabled), which the check does not know",
-	"CKV_AWS_26 AWS::SNS::Topic":              "CloudWatch cannot publish with the account's default key; alarms name functions and queues only",
-	"CKV_AWS_73 AWS::ApiGateway::Stage":       "tracing costs money and no alarm needs it; the parameter Tracing switches it on",
-	"CKV_AWS_76 AWS::ApiGateway::Stage":       "it has access logs unless ManageApiLogging is none; the check does not read conditions",
-	"CKV_AWS_120 AWS::ApiGateway::Stage":      "an answer depends on the bearer and may be out of date in the next moment, so no cache may keep it",
+	"CKV_AWS_116 AWS::Lambda::Function":  noQueue,
+	"CKV_AWS_117 AWS::Lambda::Function":  "it calls only public endpoints of AWS, and a VPC would cost a NAT gateway or endpoints, and start time",
+	"CKV_AWS_115 AWS::Lambda::Function":  "the state machine's ScanConcurrency bounds the scans, a FIFO queue with one message group bounds leakmails, and bounces has as many events as mails come back",
+	"CKV_AWS_73 AWS::ApiGateway::Stage":  "tracing costs money and no alarm needs it; the parameter Tracing switches it on",
+	"CKV_AWS_76 AWS::ApiGateway::Stage":  "it has access logs unless ManageApiLogging is none; the check does not read conditions",
+	"CKV_AWS_120 AWS::ApiGateway::Stage": "an answer depends on the bearer and may be out of date in the next moment, so no cache may keep it",
 }
 
 type failure struct {

@@ -136,6 +136,11 @@ func (e estimate) table(checks ...float64) string {
 			return lambda(shards, a("billed time of a shard, ms")) + table(shards*a("read units of a shard"), shards*a("write units of a shard")) +
 				logs(shards*a("bytes of Lambda's own log lines, a call")) + shards*a("transitions of a shard")/million*p("Step Functions, a million transitions")
 		}},
+		{"endings: Lambda, table, logs, metrics", func(float64) float64 {
+			runs := a("runs of endings in a month")
+			return lambda(runs, a("billed time of a run of endings, ms")) + table(runs*a("read units of a run of endings"), 0) +
+				logs(runs*a("bytes of Latchkey's log lines, a run of endings")) + a("metrics of endings")*p("CloudWatch metric, a month")
+		}},
 		{"mails", func(n float64) float64 { return busy(n, a("mails")/million*p("SES, a million mails")) }},
 		{"table: storage and recovery", func(float64) float64 {
 			return a("table, GB") * p("DynamoDB storage and point-in-time recovery, a GB")
@@ -148,6 +153,7 @@ func (e estimate) table(checks ...float64) string {
 		{"metrics of Latchkey", func(n float64) float64 { return busy(n, a("metrics of Latchkey")*p("CloudWatch metric, a month")) }},
 	}
 	options := []item{
+		{"a key of your own, if there is one", func(float64) float64 { return p("KMS key, a month") }},
 		{"tracing, if it is on", func(n float64) float64 {
 			first := min(n, a("seconds in a month"))
 			return (first + (n-first)*a("traces in a hundred, beyond one a second")/100) / million * p("X-Ray, a million traces")

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"latchkey/infra/cloud"
 	"latchkey/infra/local/localtest"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/store/storetest"
@@ -203,7 +204,7 @@ func (l *load) send(tb testing.TB, c call) reply {
 	if response.StatusCode == http.StatusServiceUnavailable && response.Header.Get("Retry-After") == "" && strings.HasPrefix(c.path, "/api/") {
 		l.wrong = append(l.wrong, kind+" without Retry-After")
 	}
-	if response.StatusCode == http.StatusInternalServerError && strings.HasSuffix(string(body), "\n") && !strings.HasPrefix(c.path, "/sample/") {
+	if response.StatusCode == http.StatusInternalServerError && response.Header.Get(cloud.ErrorType) == "" && !strings.HasPrefix(c.path, "/sample/") {
 		l.wrong = append(l.wrong, kind+": from the function, and not from a gateway whose account runs too many")
 	}
 	return reply{response.StatusCode, response.Header.Get("X-Auth-Reason"), body}
