@@ -17,14 +17,14 @@ import (
 
 const (
 	noOwnKey = "AWS's own key encrypts it; a customer's key is not offered, because every function would need it for every check"
-	noQueue  = "nothing calls it asynchronously: API Gateway and Step Functions wait for the answer, the queue of leakmails has its own dead letters, and failed events of bounces go to UnrecordedReturns (AWS::Lambda::EventInvokeConfig)"
+	noQueue  = "nothing calls it asynchronously: API Gateway and Step Functions wait for the answer, the queue of leakmails has its own dead letters, failed events of bounces go to UnrecordedReturns (AWS::Lambda::EventInvokeConfig), and what events gives up goes to UnsentEvents (AWS::Lambda::EventSourceMapping)"
 )
 
 // exceptions are the checks that resources may fail, each with its reason. The keys are of the form CHECK TYPE.
 var exceptions = map[string]string{
 	"CKV_AWS_116 AWS::Lambda::Function":       noQueue,
 	"CKV_AWS_117 AWS::Lambda::Function":       "it calls only public endpoints of AWS, and a VPC would cost a NAT gateway or endpoints, and start time",
-	"CKV_AWS_115 AWS::Lambda::Function":       "the state machine's ScanConcurrency bounds the scans, a FIFO queue with one message group bounds leakmails, and bounces has as many events as mails come back",
+	"CKV_AWS_115 AWS::Lambda::Function":       "the state machine's ScanConcurrency bounds the scans, a FIFO queue with one message group bounds leakmails, bounces has as many events as mails come back, and events has one execution for each shard of the stream",
 	"CKV_AWS_173 AWS::Lambda::Function":       noOwnKey,
 	"CKV_AWS_119 AWS::DynamoDB::Table":        noOwnKey,
 	"CKV_AWS_149 AWS::SecretsManager::Secret": noOwnKey,
