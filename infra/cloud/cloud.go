@@ -51,6 +51,8 @@ type Options struct {
 	Plans *Plans
 	// Queues are the queues whose messages are delivered, by Clock; nil for none.
 	Queues *Queues
+	// Streams delivers the records of the table's stream; nil for none.
+	Streams *Streams
 	// Concurrency is how many functions the account may run at a time, with the reservations and the
 	// throttles of methods that the template has. 0 imitates none of these limits.
 	Concurrency int
@@ -146,6 +148,9 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 	}
 	if options.Queues != nil {
 		c.scheduler.startQueues(scheduled, options.Queues)
+	}
+	if options.Streams != nil {
+		c.scheduler.startStreams(scheduled, options.Streams)
 	}
 	go func() { c.served <- c.server.Serve(listener) }()
 	return c, nil

@@ -22,14 +22,9 @@ type guard struct {
 }
 
 func (g guard) Do(r *http.Request) (*http.Response, error) {
-	var body []byte
-	if r.Body != nil {
-		var err error
-		if body, err = io.ReadAll(r.Body); err != nil {
-			return nil, err
-		}
-		r = r.Clone(r.Context())
-		r.Body = io.NopCloser(bytes.NewReader(body))
+	body, r, err := peek(r)
+	if err != nil {
+		return nil, err
 	}
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	needed, err := permissions(operation, body)
@@ -43,6 +38,20 @@ func (g guard) Do(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return g.next.Do(r)
+}
+
+// peek returns the body of a request, and the request with its body unread.
+func peek(r *http.Request) ([]byte, *http.Request, error) {
+	if r.Body == nil {
+		return nil, r, nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, r, nil
 }
 
 type mailGuard struct {

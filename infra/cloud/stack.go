@@ -57,7 +57,8 @@ type templateSource struct {
 
 var understood = []string{
 	"AWS::Serverless::Function", "AWS::Serverless::Api", "AWS::Serverless::StateMachine", "AWS::Scheduler::Schedule",
-	"AWS::IAM::ManagedPolicy", "AWS::IAM::Role", "AWS::SQS::Queue", "AWS::CloudFormation::Stack", "AWS::Serverless::Application",
+	"AWS::IAM::ManagedPolicy", "AWS::IAM::Role", "AWS::SQS::Queue", "AWS::Lambda::EventSourceMapping", "AWS::CloudFormation::Stack",
+	"AWS::Serverless::Application",
 }
 
 // open parses a template. given are the values of its parameters, nil for values that only a
@@ -209,6 +210,8 @@ func (s *stack) deploy(id string, r resource) error {
 		return s.addSchedule(r)
 	case "AWS::SQS::Queue":
 		return s.addQueue(id, r)
+	case "AWS::Lambda::EventSourceMapping":
+		return s.addStream(r)
 	case "AWS::CloudFormation::Stack", "AWS::Serverless::Application":
 		if nested := s.nest(id); nested != nil {
 			return nested.read()

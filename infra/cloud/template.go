@@ -69,6 +69,8 @@ type Template struct {
 	Schedules        []Schedule
 	Queues           map[string]Queue // by ARN
 	Mappings         []Mapping
+	// Stream passes the records of the table's stream to a function; it has none without one.
+	Stream StreamMapping
 	// Throttles are the limits of methods, and of all others under the path /* and the method *.
 	Throttles []MethodThrottle
 }
@@ -101,6 +103,8 @@ type Permission struct {
 	Returns string
 	// Log is the log group of an action of CloudWatch Logs.
 	Log string
+	// Source is the only source of events (events:source), "" for any.
+	Source string
 }
 
 // A MethodThrottle limits the requests to a method of a path, or to each method of each path: Rate a
@@ -216,6 +220,24 @@ type resource struct {
 			MaxReceiveCount  int       `yaml:"maxReceiveCount"`
 		} `yaml:"RedrivePolicy"`
 
+		FunctionName      yaml.Node `yaml:"FunctionName"`
+		StartingPosition  string    `yaml:"StartingPosition"`
+		BatchSize         int       `yaml:"BatchSize"`
+		RetryAttempts     int       `yaml:"MaximumRetryAttempts"`
+		RecordAge         int       `yaml:"MaximumRecordAgeInSeconds"`
+		Bisect            bool      `yaml:"BisectBatchOnFunctionError"`
+		ResponseTypes     []string  `yaml:"FunctionResponseTypes"`
+		DestinationConfig struct {
+			OnFailure struct {
+				Destination yaml.Node `yaml:"Destination"`
+			} `yaml:"OnFailure"`
+		} `yaml:"DestinationConfig"`
+		FilterCriteria struct {
+			Filters []struct {
+				Pattern string `yaml:"Pattern"`
+			} `yaml:"Filters"`
+		} `yaml:"FilterCriteria"`
+
 		MethodSettings []struct {
 			ResourcePath         string    `yaml:"ResourcePath"`
 			HTTPMethod           string    `yaml:"HttpMethod"`
@@ -268,6 +290,7 @@ func (d grants) permissions(s *stack) ([]Permission, error) {
 			Keys:       condition("ForAllValues:StringLike", "dynamodb:LeadingKeys"),
 			Attributes: condition("ForAllValues:StringEquals", "dynamodb:Attributes"),
 			Returns:    condition("StringEqualsIfExists", "dynamodb:ReturnValues"),
+			Source:     condition("StringEquals", "events:source"),
 		}
 		for _, limit.Action = range scalars(&statement.Action) {
 			for _, resource := range scalars(&statement.Resource) {

@@ -15,13 +15,13 @@ func TestProductTemplate(t *testing.T) {
 	template := productTemplate(t)
 	t.Run("every function is named after its folder", func(t *testing.T) {
 		got := slices.Sorted(maps.Keys(template.Functions))
-		if want := []string{"authorizer", "bounces", "directory", "endings", "expired", "expiring", "introspect", "issue", "leakmails", "leaks", "lifetime", "registry", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
+		if want := []string{"authorizer", "bounces", "directory", "endings", "events", "expired", "expiring", "introspect", "issue", "leakmails", "leaks", "lifetime", "registry", "revoke", "settings", "tokens", "web"}; !slices.Equal(got, want) {
 			t.Errorf("functions = %v, want %v", got, want)
 		}
 	})
 	scans := []string{"expired", "expiring"}
 	scansAndLifetime := append(slices.Clone(scans), "lifetime")
-	longRunning := append(slices.Clone(scansAndLifetime), "leakmails", "endings")
+	longRunning := append(slices.Clone(scansAndLifetime), "leakmails", "endings", "events")
 	t.Run("every function answers before the gateway gives up, scans before Lambda does", func(t *testing.T) {
 		for name, f := range template.Functions {
 			limit := integrationTimeout - time.Second
@@ -71,8 +71,9 @@ func TestProductTemplate(t *testing.T) {
 	t.Run("no other function may delete items", func(t *testing.T) {
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {
-				mail := slices.Contains(longRunning, name) && strings.HasPrefix(p.Action, "ses:") || (name == "leaks" || name == "bounces") && p.Action == "sqs:SendMessage" ||
-					name == "leakmails" && slices.Contains([]string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}, p.Action)
+				mail := slices.Contains(longRunning, name) && strings.HasPrefix(p.Action, "ses:") || (name == "leaks" || name == "bounces" || name == "events") && p.Action == "sqs:SendMessage" ||
+					name == "leakmails" && slices.Contains([]string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}, p.Action) ||
+					name == "events" && p == Permission{Action: "events:PutEvents", Source: "latchkey"}
 				logs := slices.Contains([]string{"logs:CreateLogStream", "logs:PutLogEvents"}, p.Action) && p.Log == "/latchkey/latchkey/"+name+":*"
 				plans := (name == "settings" || name == "web") && slices.Contains(planning, p.Action)
 				deletes := !plans && strings.Contains(p.Action, "Delete") && (p.Action != "dynamodb:DeleteItem" || p.Keys == "" || !slices.Contains(deleting, name)) && p != settings && p != posts && !mail
@@ -262,6 +263,33 @@ func TestProductTemplateWithoutSender(t *testing.T) {
 	}
 	if !slices.Equal(template.Schedules, []Schedule{{Function: "endings", Every: time.Minute}}) || len(template.StateMachines) != 1 || template.StateMachines["lifetime"].Function != "lifetime" {
 		t.Errorf("schedules %v, state machines %v", template.Schedules, template.StateMachines)
+	}
+}
+
+// Nothing is told to other systems without a bus, and with one the function may put its own events on that.
+func TestProductTemplateWithoutABus(t *testing.T) {
+	without, err := ReadTemplate(templateFile(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, deployed := without.Functions["events"]; deployed || without.Stream.Function != "" {
+		t.Errorf("events is deployed, for %+v", without.Stream)
+	}
+	with := productTemplate(t)
+	m := with.Stream
+	if m.Function != "events" || !m.Partial || !m.Bisect || m.Age != 12*time.Hour || with.Queues[m.DeadLetters].URL == "" {
+		t.Errorf("the mapping is %+v", m)
+	}
+	for pk, want := range map[string]bool{"TOKEN#x": true, "USER#1": false, "AUDIT#USER#1": false, "FAMILY#1": false} {
+		for name, changed := range map[string]bool{"INSERT": want, "MODIFY": want, "REMOVE": false} {
+			record := map[string]any{"eventName": name, "dynamodb": map[string]any{"Keys": map[string]any{"pk": map[string]any{"S": pk}}}}
+			if got := slices.ContainsFunc(m.Filters, func(p Pattern) bool { return p.Matches(record) }); got != changed {
+				t.Errorf("%s of %s passes the filter: %t", name, pk, got)
+			}
+		}
+	}
+	if got := with.Functions["events"].Environment; got["EVENT_BUS"] != "default" || len(with.Functions["events"].Deployment) != 0 {
+		t.Errorf("environment %v", got)
 	}
 }
 

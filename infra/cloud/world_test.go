@@ -77,7 +77,7 @@ func productTemplate(t *testing.T) *Template {
 	t.Helper()
 	template, err := ReadTemplate(templateFile(t), map[string]string{
 		"Stage": "test", "SenderAddress": "latchkey@example.test", "OidcIssuer": "https://login.example.test", "OidcClientId": "latchkey",
-		"RegistryService": "container_registry",
+		"RegistryService": "container_registry", "EventBus": "default",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	awsscheduler "github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -28,6 +29,7 @@ import (
 	"latchkey/pkg/compose/authorizer"
 	"latchkey/pkg/compose/bounces"
 	"latchkey/pkg/compose/endings"
+	"latchkey/pkg/compose/events"
 	"latchkey/pkg/compose/introspect"
 	"latchkey/pkg/compose/leakmails"
 	"latchkey/pkg/compose/leaks"
@@ -42,6 +44,7 @@ import (
 	"latchkey/pkg/planner"
 	"latchkey/pkg/queue/sender"
 	"latchkey/pkg/store"
+	"latchkey/pkg/stream/bus"
 	"latchkey/pkg/sweep"
 )
 
@@ -64,8 +67,10 @@ type Product struct {
 	Plans *cloud.Plans
 	// Queues keep the ids of reported tokens; see NewQueues.
 	Queues *cloud.Queues
+	// Bus keeps the events about tokens for other systems.
+	Bus *cloud.Bus
 	// Scheduled makes Run run the template's schedules and the plans, and deliver the messages of the
-	// queues.
+	// queues and the records of the table's stream.
 	Scheduled bool
 	// Concurrency imitates the limits of an account; see cloud.Options.
 	Concurrency int
@@ -126,7 +131,7 @@ const RegistryService = "container_registry"
 func Parameters() map[string]string {
 	return map[string]string{
 		"SenderAddress": Sender, "OidcIssuer": "https://login.example.test", "OidcClientId": identities.ClientID, "CreateAccounts": "true",
-		"RegistryService": RegistryService,
+		"RegistryService": RegistryService, "EventBus": "default",
 	}
 }
 
@@ -229,6 +234,10 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 		return made(err, func() lambda.Handler {
 			return bounces.Deployment{Config: cfg, Source: source, Clock: p.Clock, Log: p.Log(name)}.Handler()
 		})
+	case "events":
+		cfg, err := config.ReadEvents(p.Environ(function))
+		client := p.Bus.Client(bus.Configure(""), func(o *eventbridge.Options) { o.HTTPClient = function.GuardEvents(o.HTTPClient) })
+		return made(err, func() lambda.Handler { return events.Handler(cfg, client, p.Clock, p.Log(name)) })
 	case "endings":
 		cfg, err := config.ReadBase(p.Environ(function))
 		return made(err, func() lambda.Handler { return endings.Handler(cfg, source, p.Clock, p.Log(name)) })
@@ -248,6 +257,11 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 	cfg, err := config.Read(p.Environ(function))
 	d.Config = cfg
 	return made(err, func() lambda.Handler { return build(d) })
+}
+
+// Streams returns what delivers the records of the table's stream to its function, beginning with the first.
+func (p Product) Streams() *cloud.Streams {
+	return cloud.NewStreams(p.Template, p.Client(), p.Table, p.Queues, p.Clock)
 }
 
 func made(err error, build func() lambda.Handler) (lambda.Handler, error) {
@@ -282,6 +296,7 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slo
 	}
 	if p.Scheduled {
 		options.Schedules, options.Plans, options.Queues = p.Template.Schedules, p.Plans, p.Queues
+		options.Streams = p.Streams()
 	}
 	return cloud.Start(ctx, options)
 }

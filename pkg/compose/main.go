@@ -39,6 +39,15 @@ func Main(function string, build func(Deployment) lambda.Handler) {
 // an event has. If the configuration is invalid, one log line names every fault, and the process exits.
 // Whatever else ends the start is one such line too, and so is every error of an invocation.
 func Start[C any](function string, read func(environ []string) (C, error), build func(C, AWS) lambda.Handler) {
+	start(function, read, build, store.Connect)
+}
+
+// StartWithoutTable is Start for a function that neither reads nor writes the table.
+func StartWithoutTable[C any](function string, read func(environ []string) (C, error), build func(C, aws.Config) lambda.Handler) {
+	start(function, read, func(cfg C, sdk AWS) lambda.Handler { return build(cfg, sdk.Config) }, func(*dynamodb.Client) {})
+}
+
+func start[C any](function string, read func(environ []string) (C, error), build func(C, AWS) lambda.Handler, connect func(*dynamodb.Client)) {
 	log := telemetry.Logger(function)
 	telemetry.CaptureStandardLog(log)
 	defer func() {
@@ -57,7 +66,7 @@ func Start[C any](function string, read func(environ []string) (C, error), build
 	go func() {
 		defer close(connected)
 		if missing == nil {
-			store.Connect(table)
+			connect(table)
 		}
 	}()
 	cfg, err := read(os.Environ())

@@ -253,3 +253,14 @@ func TestIdentitySource(t *testing.T) {
 		}
 	}
 }
+
+// Breaks if the function starts without a bus, and then fails at its first event.
+func TestEventsNeedABus(t *testing.T) {
+	cfg, err := config.ReadEvents([]string{"EVENT_BUS=tokens", "STAGE=test", "EVENTBRIDGE_ENDPOINT=http://127.0.0.1:1"})
+	if want := (config.Events{Stage: "test", Bus: "tokens", Endpoint: "http://127.0.0.1:1"}); err != nil || cfg != want {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	if _, err := config.ReadEvents([]string{"EVENT_BUS="}); err == nil || !strings.Contains(err.Error(), "EVENT_BUS") {
+		t.Errorf("without a bus: %v", err)
+	}
+}

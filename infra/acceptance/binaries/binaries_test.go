@@ -112,6 +112,7 @@ func deploy(t *testing.T, template *cloud.Template, folder, name string) *deploy
 			"SES_ENDPOINT=" + behind(t, function.GuardMail(inProcess{mails.API()})),
 			"SCHEDULER_ENDPOINT=" + behind(t, function.GuardPlans(inProcess{plans})),
 			"SQS_ENDPOINT=" + behind(t, function.GuardQueues(inProcess{queues})),
+			"EVENTBRIDGE_ENDPOINT=" + behind(t, function.GuardEvents(inProcess{cloud.NewBus(1)})),
 		}, account...)...)
 	}
 	d.environ = environ(template.Functions[name])

@@ -118,6 +118,13 @@ func routes(found map[string]string, api string, body map[string]any) {
 	}
 }
 
+// Breaks if the rule that docs/events.md shows is refused when somebody deploys it.
+func TestHook(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	output(t, nil, filepath.Join(root, ".tools", "venv", "bin", "cfn-lint"), filepath.Join(root, "infra", "snippets", "hook.yaml"))
+}
+
 // TestCDK synthesizes the snippet and checks the template that comes out.
 func TestCDK(t *testing.T) {
 	t.Parallel()

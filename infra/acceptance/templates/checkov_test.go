@@ -15,14 +15,14 @@ import (
 	"latchkey/infra/local/localtest"
 )
 
-const noQueue = "nothing waits in vain: API Gateway and Step Functions wait for the answer, endings runs again a minute later, the queue of leakmails has its own dead letters, and failed events of bounces go to UnrecordedReturns (AWS::Lambda::EventInvokeConfig)"
+const noQueue = "nothing waits in vain: API Gateway and Step Functions wait for the answer, endings runs again a minute later, the queue of leakmails has its own dead letters, failed events of bounces go to UnrecordedReturns (AWS::Lambda::EventInvokeConfig), and what events gives up goes to UnsentEvents (AWS::Lambda::EventSourceMapping)"
 
 // exceptions are the checks that resources may fail, each with its reason. What is encrypted with the key of KmsKeyArn, if
 // there is one, passes: checkov reads no conditions. The keys are of the form CHECK TYPE.
 var exceptions = map[string]string{
 	"CKV_AWS_116 AWS::Lambda::Function":  noQueue,
 	"CKV_AWS_117 AWS::Lambda::Function":  "it calls only public endpoints of AWS, and a VPC would cost a NAT gateway or endpoints, and start time",
-	"CKV_AWS_115 AWS::Lambda::Function":  "the state machine's ScanConcurrency bounds the scans, a FIFO queue with one message group bounds leakmails, and bounces has as many events as mails come back",
+	"CKV_AWS_115 AWS::Lambda::Function":  "the state machine's ScanConcurrency bounds the scans, a FIFO queue with one message group bounds leakmails, bounces has as many events as mails come back, and events has one execution for each shard of the stream",
 	"CKV_AWS_73 AWS::ApiGateway::Stage":  "tracing costs money and no alarm needs it; the parameter Tracing switches it on",
 	"CKV_AWS_76 AWS::ApiGateway::Stage":  "it has access logs unless ManageApiLogging is none; the check does not read conditions",
 	"CKV_AWS_120 AWS::ApiGateway::Stage": "an answer depends on the bearer and may be out of date in the next moment, so no cache may keep it",

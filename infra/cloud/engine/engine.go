@@ -6,9 +6,9 @@
 //
 // It promises the data plane as Latchkey uses it: consistent reads, conditions, update expressions,
 // transactions with every cancellation reason and client request tokens, sparse indexes with their
-// projection, and paging by count and by the 1 MB limit. It refuses everything else with an error
+// projection, paging by count and by the 1 MB limit, and the table's stream. It refuses everything else with an error
 // that names the embedded engine, and never ignores a parameter. Its tests also run against
-// DynamoDB Local, and compare random histories reply by reply. It has no throughput limits, streams
+// DynamoDB Local, and compare random histories reply by reply. It has no throughput limits
 // or backups, and does not delete by time to live, which may lag for days in DynamoDB. Error types
 // are DynamoDB's; the messages are its own. All methods are safe for concurrent use.
 package engine
@@ -116,7 +116,7 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *Engine) answer(target string, body []byte) (status int, reply []byte) {
-	out, err := e.call(strings.TrimPrefix(target, targetPrefix), body)
+	out, err := e.call(strings.TrimPrefix(strings.TrimPrefix(target, targetPrefix), streamTarget), body)
 	if err != nil {
 		fault := new(apiError)
 		if !errors.As(err, &fault) {
@@ -161,6 +161,12 @@ func (e *Engine) call(operation string, body []byte) (any, error) {
 		return shared(e, body, e.query)
 	case "Scan":
 		return shared(e, body, e.scan)
+	case "DescribeStream":
+		return shared(e, body, e.describeStream)
+	case "GetShardIterator":
+		return shared(e, body, e.getShardIterator)
+	case "GetRecords":
+		return shared(e, body, e.getRecords)
 	}
 	return nil, &apiError{Type: "UnknownOperationException", Message: fmt.Sprintf("the embedded engine does not support the operation %q", operation)}
 }

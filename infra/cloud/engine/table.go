@@ -15,6 +15,7 @@ type table struct {
 	ttl     string // attribute name; empty when off
 	items   *collection
 	indexes map[string]*collection
+	stream  *stream // nil for none
 }
 
 // collection keeps items in the order of their keys, in a tree that a clone shares until one of

@@ -12,6 +12,7 @@ type createTableInput struct {
 	KeySchema              []keyElement
 	GlobalSecondaryIndexes []indexDefinition
 	BillingMode            string
+	StreamSpecification    streamSpecification
 }
 
 type attributeDefinition struct{ AttributeName, AttributeType string }
@@ -42,6 +43,7 @@ type tableDescription struct {
 	AttributeDefinitions   []attributeDefinition
 	KeySchema              []keyElement
 	GlobalSecondaryIndexes []indexDescription `json:",omitempty"`
+	LatestStreamArn        string             `json:",omitempty"`
 }
 
 type indexDescription struct {
@@ -61,12 +63,17 @@ func (e *Engine) createTable(in createTableInput) (tableReply, error) {
 		return tableReply{}, &apiError{Type: "ResourceInUseException", Message: "Table already exists: " + in.TableName}
 	case in.BillingMode != "PAY_PER_REQUEST":
 		return tableReply{}, invalid("the embedded engine supports BillingMode PAY_PER_REQUEST only")
+	case in.StreamSpecification.StreamEnabled && in.StreamSpecification.StreamViewType != viewType:
+		return tableReply{}, invalid("the embedded engine supports StreamViewType %s only", viewType)
 	}
 	key, err := in.keyPair(in.KeySchema)
 	if err != nil {
 		return tableReply{}, err
 	}
 	t := &table{created: in, items: newCollection(key, key), indexes: map[string]*collection{}}
+	if in.StreamSpecification.StreamEnabled {
+		t.stream = newStream(in.TableName)
+	}
 	used := t.items.keyNames()
 	for _, definition := range in.GlobalSecondaryIndexes {
 		indexKey, err := in.keyPair(definition.KeySchema)
@@ -118,12 +125,15 @@ func (t *table) describe() *tableDescription {
 	for _, definition := range t.created.GlobalSecondaryIndexes {
 		d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, indexDescription{definition, "ACTIVE"})
 	}
+	if t.stream != nil {
+		d.LatestStreamArn = t.stream.arn
+	}
 	return d
 }
 
 func (t *table) clone() *table {
 	copied := *t
-	copied.items, copied.indexes = t.items.clone(), maps.Clone(t.indexes)
+	copied.items, copied.indexes, copied.stream = t.items.clone(), maps.Clone(t.indexes), t.stream.clone()
 	for name, index := range t.indexes {
 		copied.indexes[name] = index.clone()
 	}

@@ -84,7 +84,7 @@ func (e *Engine) transactWriteItems(in transactWriteInput) (done struct{}, err e
 		return done, err
 	}
 	for _, p := range plans {
-		p.commit()
+		e.commit(p)
 	}
 	if in.ClientRequestToken != "" {
 		for token, earlier := range e.tokens {

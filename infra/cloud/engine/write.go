@@ -97,7 +97,12 @@ func (p *plan) run(verb string, w write) error {
 	return nil
 }
 
-func (p *plan) commit() { p.table.store(p.before, p.after) }
+func (e *Engine) commit(p *plan) {
+	p.table.store(p.before, p.after)
+	if p.table.stream != nil {
+		p.table.stream.note(e.clock.Now(), p.before, p.after)
+	}
+}
 
 func (p *plan) oldItem(onFailure string) item {
 	if onFailure == "ALL_OLD" {
@@ -129,7 +134,7 @@ func (e *Engine) single(verb string, in write) (done struct{}, err error) {
 	if err := p.run(verb, in); err != nil {
 		return done, err
 	}
-	p.commit()
+	e.commit(p)
 	return done, nil
 }
 
@@ -175,7 +180,7 @@ func (e *Engine) batchWriteItem(in batchWriteInput) (out batchWriteReply, err er
 		return out, invalid("a BatchWriteItem call must have 1 to %d items", limit)
 	}
 	for _, p := range plans {
-		p.commit()
+		e.commit(p)
 	}
 	return out, nil
 }

@@ -2,7 +2,7 @@
 // deploys, so that the local cloud and the tests cannot drift from production.
 //
 // Start with Path and Create. Create applies only what DynamoDB's data plane can observe: keys, the
-// index and the TTL attribute. Backups, encryption and tags have no effect on a local engine.
+// index, the stream and the TTL attribute. Backups, encryption and tags have no effect on a local engine.
 package tabledef
 
 import (
@@ -46,6 +46,9 @@ type definition struct {
 			NonKeyAttributes []string `yaml:"NonKeyAttributes"`
 		} `yaml:"Projection"`
 	} `yaml:"GlobalSecondaryIndexes"`
+	StreamSpecification struct {
+		StreamViewType string `yaml:"StreamViewType"`
+	} `yaml:"StreamSpecification"`
 	TimeToLiveSpecification struct {
 		AttributeName string `yaml:"AttributeName"`
 		Enabled       bool   `yaml:"Enabled"`
@@ -128,6 +131,9 @@ func (d definition) createInput(tableName string) *dynamodb.CreateTableInput {
 		TableName:   &tableName,
 		BillingMode: types.BillingMode(d.BillingMode),
 		KeySchema:   d.KeySchema.elements(),
+	}
+	if view := d.StreamSpecification.StreamViewType; view != "" {
+		in.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewType(view)}
 	}
 	for _, a := range d.AttributeDefinitions {
 		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{

@@ -34,6 +34,11 @@ func TestProductTable(t *testing.T) {
 			t.Errorf("index = %+v", index)
 		}
 	})
+	t.Run("the stream has what a change was before and after", func(t *testing.T) {
+		if s := in.StreamSpecification; s == nil || s.StreamViewType != "NEW_AND_OLD_IMAGES" {
+			t.Errorf("stream = %+v", s)
+		}
+	})
 	t.Run("clean-up is by delete_after", func(t *testing.T) {
 		if ttl := def.TimeToLiveSpecification; !ttl.Enabled || ttl.AttributeName != "delete_after" {
 			t.Errorf("time to live = %+v", ttl)

@@ -16,7 +16,8 @@ import (
 // dimensionsOfAWS are those under which the services write a metric (CloudWatch pages of their guides).
 var dimensionsOfAWS = map[string]string{
 	"AWS/Lambda Invocations": "FunctionName", "AWS/Lambda Errors": "FunctionName", "AWS/Lambda Throttles": "FunctionName", "AWS/Lambda Duration": "FunctionName",
-	"AWS/ApiGateway Count": "ApiName Stage", "AWS/ApiGateway 4XXError": "ApiName Stage", "AWS/ApiGateway 5XXError": "ApiName Stage", "AWS/ApiGateway Latency": "ApiName Stage",
+	"AWS/Lambda IteratorAge": "FunctionName",
+	"AWS/ApiGateway Count":   "ApiName Stage", "AWS/ApiGateway 4XXError": "ApiName Stage", "AWS/ApiGateway 5XXError": "ApiName Stage", "AWS/ApiGateway Latency": "ApiName Stage",
 	"AWS/DynamoDB ConsumedReadCapacityUnits": "TableName", "AWS/DynamoDB ConsumedWriteCapacityUnits": "TableName",
 	"AWS/DynamoDB ReadThrottleEvents": "TableName", "AWS/DynamoDB WriteThrottleEvents": "TableName",
 	"AWS/SES Reputation.BounceRate": "", "AWS/SES Reputation.ComplaintRate": "",

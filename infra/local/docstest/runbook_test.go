@@ -52,7 +52,9 @@ func TestQueriesOfTheRunbookFindWhatIsWritten(t *testing.T) {
 	written += string(template)                                              // the access log's format
 	scans, err := os.ReadFile(filepath.Join(root(t), "infra", "scans.yaml")) // which gets the name as a parameter
 	check(t, err)
-	groups := strings.NewReplacer("${Deployment}", "${AWS::StackName}", `"`, "\n").Replace(string(template) + string(scans))
+	events, err := os.ReadFile(filepath.Join(root(t), "infra", "events.yaml")) // the same
+	check(t, err)
+	groups := strings.NewReplacer("${Deployment}", "${AWS::StackName}", `"`, "\n").Replace(string(template) + string(scans) + string(events))
 	queries := 0
 	for _, b := range book.blocks {
 		if b.language != "text" {

@@ -3,7 +3,8 @@
 //
 // Start with Start. A World promises isolation: each has its own table, listener, clock and logs.
 // At the end of the test it searches all logs for bearers, digests and mail addresses that Latchkey
-// issued or received, and fails if it finds one.
+// issued or received, and fails if it finds one. It also delivers the table's stream, holds each event
+// for other systems to its schema, and searches the events, too.
 //
 // The table is in the embedded engine, which costs a test next to nothing. The tests of pkg/store
 // hold that engine to DynamoDB Local. A test binary with the flag -dynamodb-local has all its Worlds
@@ -58,8 +59,8 @@ const Pepper = "pepperpepperpepperpepperpepperpepperpepperpepper"
 // Signature is an Authorization for the Invoke API.
 const Signature = "AWS4-HMAC-SHA256 local"
 
-// mailsKept is more than any test sends.
-const mailsKept = 100_000
+// mailsKept is more than any test sends, and eventsKept more than any has.
+const mailsKept, eventsKept = 100_000, 100_000
 
 // A World is a running Latchkey.
 type World struct {
@@ -81,8 +82,11 @@ type World struct {
 	Plans *cloud.Plans
 	// Queues hold the messages that Latchkey has sent. Deliver them with RunQueues.
 	Queues *cloud.Queues
+	// Bus holds the events about tokens for other systems. Deliver them with RunStream.
+	Bus *cloud.Bus
 
 	product local.Product
+	streams *cloud.Streams
 }
 
 var onDynamoDBLocal = flag.Bool("dynamodb-local", false, "keep the tables of worlds in DynamoDB Local, not in the embedded engine")
@@ -149,7 +153,7 @@ func Start(tb testing.TB, o Options) *World {
 	w := &World{Clock: clock.NewFake(Now), Logs: telemetrytest.NewLogs(tb), Table: "t" + rand.Text()}
 	embedded, beginning := engine.New(), begun.Load()
 	ordinary := o.Client == nil && o.Random == nil && len(o.Parameters) == 0 && !*onDynamoDBLocal
-	copied := ordinary && beginning != nil
+	copied, checked := ordinary && beginning != nil, o.Client == nil
 	if ordinary {
 		w.Table = "latchkey"
 	}
@@ -169,11 +173,12 @@ func Start(tb testing.TB, o Options) *World {
 	w.Logs.Secret(AdminBearer)
 	w.Mailbox = mailbox.New(w.Clock, mailsKept)
 	w.Plans, w.Queues = cloud.NewPlans(template.Machines()), cloud.NewQueues(template, w.Clock)
+	w.Bus = cloud.NewBus(eventsKept)
 	if o.Mail == nil {
 		o.Mail = w.Mailbox.Client
 	}
 	product := local.Product{
-		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Plans: w.Plans, Queues: w.Queues, Concurrency: o.Concurrency, Pepper: Pepper,
+		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Plans: w.Plans, Queues: w.Queues, Bus: w.Bus, Concurrency: o.Concurrency, Pepper: Pepper,
 		Clock: w.Clock, Random: o.Random,
 		Log: func(function string) *slog.Logger { return telemetry.NewLogger(w.Logs, function) },
 	}
@@ -188,9 +193,12 @@ func Start(tb testing.TB, o Options) *World {
 	check(tb, err)
 	w.Cloud, err = product.Run(tb.Context(), listener, slog.New(slog.NewJSONHandler(w.Logs, nil)))
 	check(tb, err)
-	w.product = product
+	w.product, w.streams = product, product.Streams()
 	tb.Cleanup(func() {
 		check(tb, w.Cloud.Close())
+		if checked { // not through clients that a test lets fail
+			w.checkEvents(tb)
+		}
 		_, _ = w.Engine.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &w.Table})
 	})
 	if !copied {
@@ -277,6 +285,22 @@ func (w *World) RunPlans(tb testing.TB) (replies []string) {
 func (w *World) RunQueues(tb testing.TB) (delivered, failed int) {
 	tb.Helper()
 	return w.Queues.Deliver(tb.Context(), w.Functions, nil)
+}
+
+// ReplayStream delivers all records from the first, as after a failure that lost how far the mapping was.
+func (w *World) ReplayStream(tb testing.TB) (delivered, failed int) {
+	tb.Helper()
+	w.streams = w.product.Streams()
+	return w.RunStream(tb)
+}
+
+// RunStream delivers the records of the table's stream, as the event source mapping would, and returns how
+// many were delivered and how many deliveries failed.
+func (w *World) RunStream(tb testing.TB) (delivered, failed int) {
+	tb.Helper()
+	delivered, failed, err := w.streams.Deliver(tb.Context(), w.Functions, nil)
+	check(tb, err)
+	return delivered, failed
 }
 
 // A Reply is an HTTP reply whose body has been read.

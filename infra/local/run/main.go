@@ -76,8 +76,8 @@ func command(ctx context.Context, args []string) error {
 }
 
 const (
-	// mailsKept is how many mails the mailbox page shows.
-	mailsKept = 500
+	// mailsKept is how many mails the mailbox page shows, and eventsKept how many events the bus keeps.
+	mailsKept, eventsKept = 500, 500
 	// quiet is how long a start may take before the screen shows a message.
 	quiet = time.Second
 	// answersWithin is how long another engine may take to answer at all.
@@ -150,11 +150,12 @@ func assemble(s options, template *cloud.Template, url string, file, shown io.Wr
 	box := mailbox.New(clock.System{}, mailsKept)
 	product := local.Product{
 		Template: template, Table: "latchkey", PublicURL: url, SampleBackend: s.backend,
-		Mail: box.Client, Plans: cloud.NewPlans(template.Machines()), Queues: cloud.NewQueues(template, clock.System{}), Scheduled: true,
+		Mail: box.Client, Plans: cloud.NewPlans(template.Machines()), Queues: cloud.NewQueues(template, clock.System{}), Bus: cloud.NewBus(eventsKept), Scheduled: true,
 		Pages: map[string]http.Handler{mailbox.PagesPath: box.Pages(), mailbox.APIPath: cloud.Signed(box.API())},
 		Hosts: s.hosts,
 		Clock: clock.System{}, Random: rand.Reader,
 	}
+	product.Pages[cloud.EventsPath] = product.Bus.Page()
 	log := func(function string, screen slog.Handler) *slog.Logger {
 		return slog.New(slog.NewMultiHandler(telemetry.NewLogger(file, function).Handler(), screen))
 	}

@@ -98,6 +98,7 @@ func (h screenHandler) Handle(_ context.Context, record slog.Record) error {
 	}
 	switch {
 	case e.get("_aws") != "": // a metric
+	case e.message == "events put": // after each change, whose line is there
 	case e.message == "request served":
 		h.print(e.at, h.request(e))
 	case e.message == "scan finished":

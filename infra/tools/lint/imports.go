@@ -30,7 +30,7 @@ var layers = map[string]layer{
 	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase, "registry": useCase,
 	"apigateway": shared, "explain": shared, "graphql": shared, "invocation": shared, "quote": shared, "throttle": shared,
 	"authorizer": adapter, "gateway": adapter, "gitlabapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
-	"schedule": adapter, "planner": adapter, "queue": adapter, "bounces": adapter,
+	"schedule": adapter, "planner": adapter, "queue": adapter, "bounces": adapter, "stream": adapter,
 	"compose": wiring,
 }
 
@@ -122,6 +122,7 @@ var restricted = []struct {
 	{"github.com/aws/aws-sdk-go-v2/service/sesv2", []string{"pkg/notify"}},
 	{"github.com/aws/aws-sdk-go-v2/service/scheduler", []string{"pkg/planner"}},
 	{"github.com/aws/aws-sdk-go-v2/service/sqs", []string{"pkg/queue/sender"}},
+	{"github.com/aws/aws-sdk-go-v2/service/eventbridge", []string{"pkg/stream/bus"}},
 	{"github.com/aws/aws-lambda-go/events", []string{"pkg/apigateway", "pkg/authorizer", "pkg/gitlabapi"}},
 }
 
@@ -184,18 +185,20 @@ func mayBeDeployed(name string) bool {
 // reserved lists packages that only some functions may link. In the others they would slow every
 // cold start.
 var reserved = map[string][]string{
-	"github.com/aws/aws-sdk-go-v2/service/sesv2":     {"expired", "expiring", "leakmails", "lifetime"},
-	"github.com/aws/aws-sdk-go-v2/service/scheduler": {"settings", "web"},
-	"github.com/aws/aws-sdk-go-v2/service/sqs":       {"leaks"},
-	modulePath + "/pkg/gitlabapi":                    {"directory", "issue", "leaks", "revoke", "settings", "tokens"},
-	modulePath + "/pkg/bounces":                      {"bounces"},
-	modulePath + "/pkg/authorizer":                   {"authorizer"},
-	modulePath + "/pkg/gateway":                      {"introspect"},
-	"github.com/vektah/gqlparser/v2/parser":          {"introspect", "settings"},
-	modulePath + "/pkg/queue":                        {"leakmails", "leaks"},
-	modulePath + "/pkg/schedule":                     {"endings", "expired", "expiring", "lifetime"},
-	modulePath + "/pkg/web":                          {"web"},
-	"github.com/coreos/go-oidc/v3/oidc":              {"web"},
+	"github.com/aws/aws-sdk-go-v2/service/sesv2":       {"expired", "expiring", "leakmails", "lifetime"},
+	"github.com/aws/aws-sdk-go-v2/service/scheduler":   {"settings", "web"},
+	"github.com/aws/aws-sdk-go-v2/service/sqs":         {"leaks"},
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge": {"events"},
+	modulePath + "/pkg/gitlabapi":                      {"directory", "issue", "leaks", "revoke", "settings", "tokens"},
+	modulePath + "/pkg/bounces":                        {"bounces"},
+	modulePath + "/pkg/stream":                         {"events"},
+	modulePath + "/pkg/authorizer":                     {"authorizer"},
+	modulePath + "/pkg/gateway":                        {"introspect"},
+	"github.com/vektah/gqlparser/v2/parser":            {"introspect", "settings"},
+	modulePath + "/pkg/queue":                          {"leakmails", "leaks"},
+	modulePath + "/pkg/schedule":                       {"endings", "expired", "expiring", "lifetime"},
+	modulePath + "/pkg/web":                            {"web"},
+	"github.com/coreos/go-oidc/v3/oidc":                {"web"},
 }
 
 // reachableModules asks the go command which packages each function links, directly or not.

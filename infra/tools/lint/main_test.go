@@ -261,6 +261,7 @@ var cases = []struct {
 	{"a function with a sample event", sampleEvents, map[string]string{
 		"functions/issue/main.go":               "package main",
 		"events/issue/name-is-missing-400.json": "{}",
+		"events/schemas/token.created.json":     "{}",
 	}, nil},
 	{"a function without sample events", sampleEvents, map[string]string{
 		"functions/issue/main.go": "package main",

@@ -1,0 +1,53 @@
+package stream
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
+)
+
+// decide returns what a write of a token record means to other systems; kind is "" for nothing. before is
+// nil for a new record. A write of Latchkey never means two things.
+func decide(before *token.Token, after token.Token) (kind Type, noticeDays int) {
+	if before == nil {
+		if after.Previous != 0 {
+			return Rotated, 0
+		}
+		return Created, 0
+	}
+	if before.RevokedReason != after.RevokedReason {
+		switch after.RevokedReason {
+		case token.ReasonReuse:
+			return Reused, 0
+		case token.ReasonLeak:
+			return Leaked, 0
+		case token.ReasonExpired: // the bot of an expired token was removed, which nobody waits for
+			return "", 0
+		}
+		return Revoked, 0
+	}
+	if !after.RevokedFrom().Equal(before.RevokedFrom()) { // an overlap begins, or ends early
+		return Revoked, 0
+	}
+	for _, mark := range after.Notices {
+		if slices.Contains(before.Notices, mark) {
+			continue
+		}
+		if days, expiring := strings.CutPrefix(mark, string(sweep.Expiring)+"-"); expiring {
+			n, err := strconv.Atoi(days)
+			if err == nil {
+				return Expiring, n
+			}
+		}
+		switch mark {
+		case string(sweep.Expired):
+			return Expired, 0
+		case token.MarkReported:
+			return Leaked, 0
+		}
+	}
+	return "", 0
+}
