@@ -580,6 +580,7 @@ var (
 	anyBearer    = regexp.MustCompile(`(lkpat_|lkprj_|lkimp_)[0-9A-Za-z]{36}\b`)
 	anyRequestID = regexp.MustCompile(`(?m)^X-Request-Id: .+$`)
 	anyEventID   = regexp.MustCompile(`"id":[0-9]{15,16}\b`)
+	anyCursor    = regexp.MustCompile(`cursor=[\w-]+`)
 	anyRevision  = regexp.MustCompile(`"revision":"[^"]*"`)
 )
 
@@ -596,6 +597,7 @@ func (r response) String() string {
 	b.WriteString("\n" + r.body)
 	text := anyBearer.ReplaceAllString(b.String(), "$1<36 letters and digits>")
 	text = anyEventID.ReplaceAllString(text, `"id":<event id>`)
+	text = anyCursor.ReplaceAllString(text, "cursor=<cursor>")
 	text = anyRevision.ReplaceAllString(text, `"revision":"<revision>"`)
 	return anyRequestID.ReplaceAllString(text, "X-Request-Id: <request id>")
 }

@@ -117,10 +117,6 @@ type Listing struct {
 	Total int
 }
 
-// MaxOffset is the highest offset of a page. Deeper pages of a sorted list would need memory for
-// all tokens before them.
-const MaxOffset = 50_000
-
 // List returns limit tokens from offset on. Administrators see every token, others their own except
 // impersonation tokens; other owners are fault.ErrNotFound. An administrator's unfiltered list
 // reads the whole table.

@@ -57,12 +57,12 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 	return []read{
 		{"events", func(ctx context.Context, s *store.Table) (any, error) {
 			var events []audit.Event
-			err := s.Events(ctx, audit.AccountEntity(owner.ID), storetest.Now, storetest.Now, collect(&events))
+			err := s.Events(ctx, audit.AccountEntity(owner.ID), audit.Period{From: storetest.Now, To: storetest.Now}, collect(&events))
 			return events, err
 		}},
 		{"every event", func(ctx context.Context, s *store.Table) (any, error) {
 			var events []audit.Event
-			err := s.EveryEvent(ctx, storetest.Now, storetest.Now, collect(&events))
+			err := s.EveryEvent(ctx, audit.Period{From: storetest.Now, To: storetest.Now}, collect(&events))
 			return events, err
 		}},
 		{"event", func(ctx context.Context, s *store.Table) (any, error) { return s.Event(ctx, trail[0].ID) }},

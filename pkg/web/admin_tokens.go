@@ -2,11 +2,11 @@ package web
 
 import (
 	"cmp"
-	"errors"
 	"net/http"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
@@ -152,15 +152,14 @@ func (s *Site) adminToken(v *visit) error {
 		return err
 	}
 	const deeds = 50
-	events, err := s.parts.Trail.Every(v.ctx, v.by, trail.Query{Token: view.Token.ID, From: view.Token.CreatedAt, Limit: deeds})
-	tooFar := errors.Is(err, trail.ErrTooFar) // the page is worth having without them
-	if err != nil && !tooFar {
+	events, err := s.parts.Trail.Every(v.ctx, v.by, trail.Query{Token: view.Token.ID, From: view.Token.CreatedAt, Want: listing.ByNumber(0, deeds)})
+	if err != nil {
 		return err
 	}
 	if err := s.withMade(v, view, &page.factSheet); err != nil {
 		return err
 	}
-	page.More = events.More || tooFar
+	page.More = events.Next != ""
 	for _, e := range events.Events {
 		page.Deeds = append(page.Deeds, adminDeedOf(v, e, events))
 	}

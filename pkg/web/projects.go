@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"latchkey/pkg/directory"
-	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 )
 
@@ -82,7 +82,7 @@ type pager struct{ number, size int }
 // pagerOf reads the parameter page; anything but a page that there can be is the first.
 func pagerOf(query url.Values, size int) pager {
 	number, err := strconv.Atoi(query.Get("page"))
-	if err != nil || number < 1 || number > lifecycle.MaxOffset/size {
+	if err != nil || number < 1 || number > listing.MaxOffset/size {
 		number = 1
 	}
 	return pager{number, size}
