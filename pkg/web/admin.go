@@ -253,15 +253,15 @@ func (v *visit) person(q *query, name string) (account.ID, error) {
 	if strings.Trim(value, "0123456789") == "" {
 		return account.ID(q.number(name)), nil
 	}
-	found, _, err := v.site.parts.Directory.List(v.ctx, v.by, directory.Filter{Username: value}, directory.Sort{}, 0, 1)
+	found, err := v.site.parts.Directory.List(v.ctx, v.by, directory.Filter{Username: value}, directory.Sort{}, listing.ByNumber(0, 1))
 	if err != nil {
 		return 0, err
 	}
-	if len(found) == 0 {
+	if len(found.Entries) == 0 {
 		q.wrong(name, "Nobody has this username.")
 		return 0, nil
 	}
-	return found[0].ID, nil
+	return found.Entries[0].ID, nil
 }
 
 // listStatus is the status of a list: what is wrong with a filter is the request's fault.

@@ -8,15 +8,16 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/token"
 )
 
 // An adminUsersPage lists accounts.
 type adminUsersPage struct {
-	Query        *query
-	Rows         []userRow
-	Total        int
-	Before, Next string
+	Query       *query
+	Rows        []userRow
+	Total       int
+	First, Next string // links, or ""
 }
 
 // A userRow is an account in a list.
@@ -78,18 +79,21 @@ func (s *Site) adminUsers(v *visit) error {
 		filter.External = true
 	}
 	order := userOrders[q.choice("sort", "created_desc", "created_asc", "name_asc", "name_desc", "username_asc", "username_desc")]
-	offset := q.offset()
-	page := adminUsersPage{Query: q}
+	want := v.want(q)
+	page := adminUsersPage{Query: q, Total: listing.Uncounted}
 	if len(q.Broken) == 0 {
-		accts, total, err := s.parts.Directory.List(v.ctx, v.by, filter, order, offset, perPage)
-		if err != nil {
+		part, err := s.parts.Directory.List(v.ctx, v.by, filter, order, want)
+		switch {
+		case errors.Is(err, listing.ErrOrder):
+			q.wrong("sort", "There are too many accounts for this order. Choose newest or oldest first.")
+		case err != nil:
 			return err
 		}
-		for _, acct := range accts {
+		for _, acct := range part.Entries {
 			page.Rows = append(page.Rows, userRowOf(acct, v))
 		}
-		page.Total = total
-		page.Before, page.Next = v.pages(q, offset, offset+len(accts) < total)
+		page.Total = part.Total
+		page.First, page.Next = v.around(q, part.Next)
 	}
 	return v.render(listStatus(q), "admin_users", "Users", page)
 }
