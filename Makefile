@@ -118,7 +118,7 @@ smoke: needs-build ## prove a deployment from outside; reads URL (https://tokens
 	@go run ./infra/tools/smoke # in the environment, because others on the machine can read arguments
 
 .PHONY: bench
-bench: tools $(PROXIES)/.installed ## measure checks, leak reports, lists, scans and lifetime runs
+bench: tools $(PROXIES)/.installed ## measure checks, leak reports, lists, pages of administrators, scans and lifetime runs
 	go run ./infra/bench
 
 # What takes longer than anybody waits for before a push. Each command shows its seed.

@@ -154,6 +154,27 @@ func (l *Loader) Tokens(ctx context.Context, tokens iter.Seq[token.Token]) error
 	})
 }
 
+// Listed adds the entries of a crowd's tokens in the lists of all tokens.
+func (l *Loader) Listed(ctx context.Context, c Crowd) error {
+	const shards = 8 // store.directoryShards
+	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
+		for tok := range c.Tokens() {
+			id, shard := fmt.Sprintf("%016d", int64(tok.ID)), (int64(tok.Owner)+tok.ID.Number())%shards
+			for order, place := range map[string]string{
+				"ID":      id,
+				"CREATED": fmt.Sprintf("%012d#%s", tok.CreatedAt.Unix(), id),
+				"EXPIRES": fmt.Sprintf("%012d#%s", tok.ExpiresAt().Unix(), id),
+			} {
+				it := keyOf(fmt.Sprintf("DIRECTORY#%s#%02d", order, shard), place)
+				it["digest"] = S(tok.Digest.Key())
+				if !yield(it) {
+					return
+				}
+			}
+		}
+	})
+}
+
 // Walkable adds the items to find a crowd's tokens by owner. The crowd must have the highest ids in
 // its table.
 func (l *Loader) Walkable(ctx context.Context, c Crowd) error {
