@@ -90,7 +90,9 @@ func TestProductTemplate(t *testing.T) {
 		return slices.Compact(permissions)
 	}
 	ends := slices.Concat(within("UpdateItem", "TOKEN#*", "USER#*", "PROJECT#*", "FAMILY#*", "SEQUENCE"),
-		within("DeleteItem", "USER#*", "PROJECT#*", "USERNAME#*", "EMAIL#*", "ENDING"), within("PutItem", "AUDIT#*", "ENDING"))
+		within("DeleteItem", "USER#*", "PROJECT#*", "USERNAME#*", "EMAIL#*", "ENDING"), within("PutItem", "AUDIT#*", "ENDING"),
+		[]Permission{{Action: "dynamodb:UpdateItem", Keys: "DIRECTORY#*", Attributes: "delete_after pk sk"}})
+	fills := Permission{Action: "dynamodb:UpdateItem", Keys: "DIRECTORY#*", Attributes: "delete_after digest pk sk"}
 	listsMade := within("Query", "FAMILY#*")
 	keepsPosts := append(within("UpdateItem", "MAILS#*"), posts, Permission{Action: "dynamodb:PutItem", Keys: "POST#*"})
 	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "ends_on_use last_used_at last_used_ips pk sk taken_over_at until_used", Returns: "NONE"}
@@ -107,8 +109,8 @@ func TestProductTemplate(t *testing.T) {
 			"settings":   append(within("PutItem", "AUDIT#*", "SETTINGS"), recordsUse, settings),
 			"directory": slices.Concat(within("PutItem", "AUDIT#*", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"), []Permission{recordsUse},
 				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
-			"issue":     slices.Concat(ends, within("DeleteItem", "IDENTITY#*"), within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
-			"web":       append(slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*", "SETTINGS")), settings),
+			"issue":     append(slices.Concat(ends, within("DeleteItem", "IDENTITY#*"), within("PutItem", "TOKEN#*", "DIRECTORY#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")), fills),
+			"web":       append(slices.Concat(ends, within("PutItem", "TOKEN#*", "DIRECTORY#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*", "SETTINGS")), settings),
 			"revoke":    slices.Concat(ends, within("DeleteItem", "PATH#*")), // deletes projects with their tokens
 			"leaks":     slices.Clone(ends),
 			"endings":   slices.Clone(ends),

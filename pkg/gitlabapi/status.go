@@ -167,6 +167,7 @@ var rows = []row{
 	{err: administration.ErrFeatureName, reply: failure(http.StatusBadRequest, "name is invalid")},
 	{err: administration.ErrUndefined, reply: badRequest("The feature has no definition. With force=true it is stored all the same.")},
 	{err: administration.ErrTooManyTargets, reply: badRequest(fmt.Sprintf("At most %d targets can be changed at once", administration.MaxTargets))},
+	{err: lifecycle.ErrNoPlaces, reply: failure(http.StatusMethodNotAllowed, "Keyset pagination is not yet available for this type of request")},
 	{err: listing.ErrCursor, reply: badCursor},
 	{err: listing.ErrPlace, reply: badCursor},
 	{err: listing.ErrDeep, reply: failure(http.StatusMethodNotAllowed, fmt.Sprintf(

@@ -180,7 +180,7 @@ func audited() []write {
 }
 
 // bookkeeping are the writes that change nobody's rights and have no event.
-var bookkeeping = []string{"MarkUsed", "Mark", "Acquire", "Save", "SetFinished", "Record", "Post", "Unpost", "TakeMail", "AddEnding", "EndingDone"}
+var bookkeeping = []string{"MarkUsed", "Mark", "Acquire", "Save", "SetFinished", "Record", "Post", "Unpost", "TakeMail", "AddEnding", "EndingDone", "EnterTokens", "CompleteDirectory"}
 
 // Breaks if somebody adds a write whose event nobody asks for, or if one takes an
 // event that does not say what happened.

@@ -9,7 +9,6 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/listing"
-	"latchkey/pkg/token"
 )
 
 // An adminUsersPage lists accounts.
@@ -126,14 +125,13 @@ func (s *Site) adminUser(v *visit) error {
 const maxShownNote = 2000
 
 func (s *Site) showUser(v *visit, acct account.Account, status int, refused string) error {
-	working := true
-	tokens, err := s.parts.Lister.List(v.ctx, v.by, lifecycle.Filter{Owner: acct.ID, Active: &working}, lifecycle.Sort{}, 0, 1)
+	working, err := s.parts.Lister.WorkingOf(v.ctx, v.by, acct.ID)
 	if err != nil {
 		return err
 	}
 	page := adminUserPage{
 		userRow: userRowOf(acct, v), Email: acct.Email, Note: acct.Note, Issuer: acct.Identity.Issuer, CreatedBy: "an operator or the first sign-in",
-		Working: tokens.Total, Self: acct.ID == v.by.Account.ID, Refused: refused,
+		Working: len(working), Self: acct.ID == v.by.Account.ID, Refused: refused,
 		Unreachable: acct.Unreachable, UnreachableAt: before(acct.UnreachableAt, v.now),
 	}
 	if runes := []rune(page.Note); len(runes) > maxShownNote {
@@ -241,13 +239,12 @@ func (s *Site) endable(v *visit) (account.Account, error) {
 
 func (s *Site) adminRevokeAllForm(v *visit, acct account.Account, status int, page adminRevokeAllPage) error {
 	const names = 20
-	working := true
-	listing, err := s.parts.Lister.List(v.ctx, v.by, lifecycle.Filter{Owner: acct.ID, Active: &working}, lifecycle.Sort{By: lifecycle.ByLastUse, Descending: true}, 0, token.MaxNumber)
+	working, err := s.parts.Lister.WorkingOf(v.ctx, v.by, acct.ID)
 	if err != nil {
 		return err
 	}
-	page.userRow, page.Working = userRowOf(acct, v), listing.Total
-	for _, view := range usedLast(listing.Views, names) {
+	page.userRow, page.Working = userRowOf(acct, v), len(working)
+	for _, view := range working[:min(names, len(working))] {
 		page.Names = append(page.Names, rowOf(view, v.now, nil))
 	}
 	return v.render(status, "admin_revoke_all", "Revoke everything?", page)
