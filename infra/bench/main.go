@@ -26,6 +26,7 @@ func main() {
 		{"refusals", refusals},
 		{"leaks", leaks},
 		{"lists", lists},
+		{"admin", adminPages},
 		{"scans", scans},
 		{"lifetimes", lifetimes},
 	}

@@ -99,7 +99,7 @@ func TestProductTemplate(t *testing.T) {
 		slices.SortFunc(out, func(a, b Permission) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		return slices.Compact(out)
 	}
-	ends := slices.Concat(within("UpdateItem", "TOKEN#*", "USER#*", "PROJECT#*", "FAMILY#*", "SEQUENCE"),
+	ends := slices.Concat(within("UpdateItem", "TOKEN#*", "DIRECTORY#*", "USER#*", "PROJECT#*", "FAMILY#*", "SEQUENCE"),
 		within("DeleteItem", "USER#*", "PROJECT#*", "USERNAME#*", "EMAIL#*", "ENDING"), within("PutItem", "AUDIT#*", "ENDING"))
 	uses := slices.Concat(within("PutItem", "AUDIT#*"), within("UpdateItem", "TOKEN#*"))
 	sweeps := slices.Concat(within("UpdateItem", "MAILS#*", "SCAN#*"), within("PutItem", "POST#*"), within("DeleteItem", "POST#*"))
@@ -115,8 +115,8 @@ func TestProductTemplate(t *testing.T) {
 			"settings":   slices.Concat(uses, within("PutItem", "SETTINGS"), within("DeleteItem", "SETTINGS")),
 			"directory": slices.Concat(uses, within("PutItem", "USER#*", "USERNAME#*", "EMAIL#*", "PROJECT#*", "PATH#*"),
 				within("UpdateItem", "USER#*", "SEQUENCE"), within("DeleteItem", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
-			"issue":     slices.Concat(ends, within("DeleteItem", "IDENTITY#*"), within("PutItem", "TOKEN#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
-			"web":       slices.Concat(ends, within("PutItem", "TOKEN#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*", "SETTINGS"), within("DeleteItem", "SETTINGS")),
+			"issue":     slices.Concat(ends, within("DeleteItem", "IDENTITY#*"), within("PutItem", "TOKEN#*", "DIRECTORY#*", "FAMILY#*", "IDEMPOTENCY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*")),
+			"web":       slices.Concat(ends, within("PutItem", "TOKEN#*", "DIRECTORY#*", "FAMILY#*", "USER#*", "USERNAME#*", "EMAIL#*", "IDENTITY#*", "PROJECT#*", "SETTINGS"), within("DeleteItem", "SETTINGS")),
 			"revoke":    slices.Concat(ends, within("DeleteItem", "PATH#*")), // deletes projects with their tokens
 			"leaks":     ends,
 			"endings":   ends,

@@ -273,9 +273,18 @@ func By(by principal.Principal, source Source) Origin {
 	return from
 }
 
+// A Period is the part of a trail between two instants, both included.
+type Period struct {
+	From, To time.Time
+	// Behind is the Place of the event at which the part before ended, or "".
+	Behind string
+}
+
 // An Event is one thing that happened.
 type Event struct {
-	ID     int64 // see IDs
+	ID int64 // see IDs
+	// Place is its place in the trail, which a store assigns: unlike ID, no other event has it.
+	Place  string
 	At     time.Time
 	Name   Name
 	Entity Entity

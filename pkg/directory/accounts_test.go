@@ -10,6 +10,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 )
 
@@ -213,12 +214,12 @@ func TestTheGhostIsThereForAdministrators(t *testing.T) {
 	}
 	_, err = d.Get(t.Context(), s.caller(2), account.GhostID)
 	wantErr(t, err, fault.ErrNotFound)
-	list, total, err := d.List(t.Context(), s.caller(1), directory.Filter{Username: strings.ToUpper("ghost")}, directory.Sort{}, 0, 20)
-	if err != nil || total != 1 || list[0] != account.Ghost() {
-		t.Errorf("%+v, %v", list, err)
+	part, err := d.List(t.Context(), s.caller(1), directory.Filter{Username: strings.ToUpper("ghost")}, directory.Sort{}, listing.ByNumber(0, 20))
+	if err != nil || part.Total != 1 || part.Entries[0] != account.Ghost() {
+		t.Errorf("%+v, %v", part, err)
 	}
-	if list, _, _ = d.List(t.Context(), s.caller(1), directory.Filter{}, directory.Sort{}, 0, 20); len(list) != 2 {
-		t.Errorf("the ghost is in the list: %+v", list)
+	if part, _ = d.List(t.Context(), s.caller(1), directory.Filter{}, directory.Sort{}, listing.ByNumber(0, 20)); len(part.Entries) != 2 {
+		t.Errorf("the ghost is in the list: %+v", part)
 	}
 }
 
@@ -237,7 +238,8 @@ func TestNotes(t *testing.T) {
 				t.Errorf("%d sees the note %q of %d, %v, want %q", by, got.Note, id, err, note)
 			}
 		}
-		listed, _, err := d.List(t.Context(), s.caller(by), directory.Filter{}, directory.Sort{}, 0, 20)
+		part, err := d.List(t.Context(), s.caller(by), directory.Filter{}, directory.Sort{}, listing.ByNumber(0, 20))
+		listed := part.Entries
 		for _, got := range listed {
 			if err != nil || got.Note != want[got.ID] {
 				t.Errorf("%d sees the note %q of %d in the list, %v, want %q", by, got.Note, got.ID, err, want[got.ID])

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 )
 
@@ -53,9 +55,11 @@ type AccountStore interface {
 
 // A Reader finds accounts with consistent reads.
 type Reader interface {
-	// Account and AccountByName return fault.ErrNotFound for an unknown account.
+	// Account, AccountByName and AccountByEmail return fault.ErrNotFound for an unknown account.
 	Account(ctx context.Context, id account.ID) (account.Account, error)
 	AccountByName(ctx context.Context, username string) (account.Account, error)
+	// AccountByEmail finds in any case, too.
+	AccountByEmail(ctx context.Context, email string) (account.Account, error)
 	// Accounts passes the existing accounts to each, in no order.
 	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
 	// Notes passes the notes of those accounts that have one to each, in no order. The methods above
@@ -324,128 +328,208 @@ const (
 	ByID SortKey = iota
 	ByName
 	ByUsername
+	// ByCreated is the same as ByID, because ids ascend with creation.
 	ByCreated
 )
 
-// List returns limit accounts from offset on, and the number of matches. Administrators see all
-// accounts with their notes, others only their own. Without a filter and an order it reads only the accounts of the
-// page.
-func (d *Finder) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) ([]account.Account, int, error) {
+// List returns a part of the accounts. Administrators see all of them with their notes, others only
+// themselves. In the orders by id and by creation it reads about as many accounts as the part has, or as
+// many as a part may examine; in other orders it reads all. Errors: listing.ErrPlace, listing.ErrDeep,
+// listing.ErrOrder.
+func (d *Finder) List(ctx context.Context, by principal.Principal, f Filter, s Sort, want listing.Want) (listing.Part[account.Account], error) {
 	if !by.Account.Admin {
-		accts := []account.Account{by.Account}
-		if !f.matches(by.Account, false) {
-			accts = nil
+		var accts []account.Account
+		if f.matches(by.Account, false) {
+			accts = append(accts, by.Account)
 		}
-		return accts[min(offset, len(accts)):], len(accts), nil
+		return sorted(accts, s.order(), s.place, want)
 	}
-	accts, total, err := d.listAll(ctx, f, s, offset, limit)
+	part, err := d.listAll(ctx, f, s, want)
 	if err == nil {
-		err = d.addNotes(ctx, accts)
+		err = d.addNotes(ctx, part.Entries)
 	}
-	return accts, total, err
+	return part, err
 }
 
-func (d *Finder) listAll(ctx context.Context, f Filter, s Sort, offset, limit int) ([]account.Account, int, error) {
+func (d *Finder) listAll(ctx context.Context, f Filter, s Sort, want listing.Want) (listing.Part[account.Account], error) {
+	none := listing.Part[account.Account]{}
 	if address, rule := mailAddress(f.Email); rule == "" {
 		f.Email = address
 	}
 	f.mail = mailSearch(f.Search)
 	if f.Username != "" {
-		acct, err := d.find.Reader.AccountByName(ctx, f.Username)
-		if strings.EqualFold(f.Username, account.Ghost().Username) {
-			acct, err = account.Ghost(), nil
+		accts, err := d.named(ctx, f)
+		if err != nil {
+			return none, err
 		}
-		switch {
-		case errors.Is(err, fault.ErrNotFound):
-			return nil, 0, nil
-		case err != nil:
-			return nil, 0, err
-		case !f.matches(acct, true):
-			return nil, 0, nil
-		}
-		return []account.Account{acct}[min(offset, 1):], 1, nil
+		return sorted(accts, s.order(), s.place, want)
 	}
 	last, live, err := d.find.Reader.CountAccounts(ctx)
 	if err != nil {
-		return nil, 0, err
+		return none, err
 	}
-	if f == (Filter{}) && s.By == ByID {
-		accts, err := d.pageOfAccounts(ctx, s, last, live == int(last), offset, limit)
-		return accts, live, err
+	list := d.accountsByID(int64(last), f, s)
+	switch {
+	case s.By == ByName || s.By == ByUsername:
+		if last > listing.MaxByNumber {
+			return none, listing.ErrOrder
+		}
+		all, err := list.every(ctx)
+		if err != nil {
+			return none, err
+		}
+		return sorted(all, s.order(), s.place, want)
+	case f == Filter{}:
+		return d.pageOfAccounts(ctx, list, live, want)
+	case f.Search != "" && s == Sort{}:
+		return d.searched(ctx, list, f, want)
+	case !f.CreatedAfter.IsZero() || !f.CreatedBefore.IsZero():
+		return d.created(ctx, list, f, want)
+	default:
+		return list.part(ctx, s.place, want)
 	}
-	accts, err := d.read(ctx, 1, int(last), f)
-	if err != nil {
-		return nil, 0, err
-	}
-	total := len(accts)
-	slices.SortFunc(accts, s.compare)
-	if f.Search != "" && s == (Sort{}) {
-		slices.SortStableFunc(accts, func(a, b account.Account) int { return cmp.Compare(f.distance(a), f.distance(b)) })
-	}
-	return accts[min(offset, len(accts)):min(offset+limit, len(accts))], total, nil
 }
 
-// chunk is how many accounts a walk over ids reads in one request (DynamoDB: BatchGetItem takes 100
-// keys).
-const chunk = 100
-
-// pageOfAccounts returns limit accounts from offset on, in the order of ids. Without gaps it knows
-// the ids of the page. If accounts were deleted, it walks from the end at which the page counting
-// starts.
-func (d *Finder) pageOfAccounts(ctx context.Context, s Sort, last account.ID, gapless bool, offset, limit int) ([]account.Account, error) {
-	passed, skip := 0, offset // ids passed, accounts still to skip
-	if gapless {
-		passed, skip = min(offset, int(last)), 0
+// named returns the account with the username of the filter if it matches.
+func (d *Finder) named(ctx context.Context, f Filter) ([]account.Account, error) {
+	acct, err := d.find.Reader.AccountByName(ctx, f.Username)
+	if strings.EqualFold(f.Username, account.Ghost().Username) {
+		acct, err = account.Ghost(), nil
 	}
-	var accts []account.Account
-	for len(accts) < skip+limit && passed < int(last) {
-		count := min(chunk, int(last)-passed)
-		if gapless {
-			count = min(limit, int(last)-passed)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !f.matches(acct, true):
+		return nil, nil
+	}
+	return []account.Account{acct}, nil
+}
+
+// accountsByID returns the list of the accounts that match, in the order of ids. Ids ascend with creation.
+func (d *Finder) accountsByID(last int64, f Filter, s Sort) byID[account.Account] {
+	return byID[account.Account]{
+		last: last, ascending: s.Ascending,
+		read: func(ctx context.Context, ids []int64) (map[int64]account.Account, error) {
+			found := make(map[int64]account.Account, len(ids))
+			err := d.find.Reader.Accounts(ctx, each(ids, func(id int64) account.ID { return account.ID(id) }), func(u account.Account) { found[int64(u.ID)] = u })
+			return found, err
+		},
+		matches: func(u account.Account) bool { return f.matches(u, true) },
+	}
+}
+
+func each[A, B any](in []A, f func(A) B) []B {
+	out := make([]B, len(in))
+	for i, a := range in {
+		out[i] = f(a)
+	}
+	return out
+}
+
+// pageOfAccounts returns a part of all accounts, whose number is counted. If none was deleted, it knows the
+// ids of a part by number.
+func (d *Finder) pageOfAccounts(ctx context.Context, list byID[account.Account], live int, want listing.Want) (listing.Part[account.Account], error) {
+	behind, err := placeOf(want.Place)
+	if err != nil {
+		return listing.Part[account.Account]{}, err
+	}
+	start, skipped := list.start(behind), want
+	if live == int(list.last) && !want.ByPlace {
+		skipped.Offset = 0
+		start += int64(want.Offset)
+		if !list.ascending {
+			start = list.last - int64(want.Offset)
 		}
-		first := last - account.ID(passed+count) + 1
-		if s.Ascending {
-			first = account.ID(passed) + 1
+	}
+	picker := listing.NewPicker[account.Account](skipped)
+	rest, err := list.walk(ctx, start, picker, true)
+	if err != nil {
+		return listing.Part[account.Account]{}, err
+	}
+	if !want.ByPlace {
+		rest = picker.Full() && want.Offset+want.Limit < live
+	}
+	part, err := picker.Part(rest)
+	part.Total = live
+	return part, err
+}
+
+// exactly is the key of the places of accounts that a search names exactly. They lie in front of all others.
+const exactly = "="
+
+// searched returns a part of the accounts that match a search, those first that it names exactly. In a long
+// list these are found by their username and address only, because nothing finds a name without reading all.
+func (d *Finder) searched(ctx context.Context, list byID[account.Account], f Filter, want listing.Want) (listing.Part[account.Account], error) {
+	at := func(u account.Account) place {
+		if f.exact(u) {
+			return place{exactly, int64(u.ID)}
 		}
-		passed += count
-		some, err := d.read(ctx, first, count, Filter{})
+		return place{"~", int64(u.ID)} // behind them
+	}
+	none := listing.Part[account.Account]{}
+	if list.last <= listing.MaxByPlace {
+		all, err := list.every(ctx)
 		if err != nil {
+			return none, err
+		}
+		return sorted(all, order{idDescending: true}, at, want)
+	}
+	behind, err := placeOf(want.Place)
+	if err != nil {
+		return none, err
+	}
+	first, err := d.exact(ctx, f)
+	if err != nil {
+		return none, err
+	}
+	picker := listing.NewPicker[account.Account](want)
+	start := list.last
+	if behind.key == exactly || want.Place == "" {
+		for _, u := range first {
+			if here := (place{exactly, int64(u.ID)}); want.Place == "" || behind.id > here.id {
+				if !picker.Take(u, here.String(), true) {
+					return picker.Part(true)
+				}
+			}
+		}
+	} else {
+		start = list.start(behind)
+	}
+	list.matches = func(u account.Account) bool {
+		return f.matches(u, true) && !slices.ContainsFunc(first, func(e account.Account) bool { return e.ID == u.ID })
+	}
+	rest := true
+	if !want.ByPlace || !picker.Full() {
+		if rest, err = list.walk(ctx, start, picker, want.ByPlace); err != nil {
+			return none, err
+		}
+	}
+	return picker.Part(rest && want.ByPlace)
+}
+
+// exact returns the matching accounts whose username or address is the search, by descending id.
+func (d *Finder) exact(ctx context.Context, f Filter) ([]account.Account, error) {
+	found := map[account.ID]account.Account{}
+	for _, find := range []func() (account.Account, error){
+		func() (account.Account, error) { return d.find.Reader.AccountByName(ctx, f.Search) },
+		func() (account.Account, error) { return d.find.Reader.AccountByEmail(ctx, f.mail) },
+	} {
+		switch u, err := find(); {
+		case err == nil && f.matches(u, true):
+			found[u.ID] = u
+		case err != nil && !errors.Is(err, fault.ErrNotFound):
 			return nil, err
 		}
-		slices.SortFunc(some, s.compare)
-		accts = append(accts, some...)
-		if drop := min(skip, len(accts)); drop > 0 {
-			accts, skip = accts[drop:], skip-drop
-		}
-		if gapless {
-			break
-		}
 	}
-	return accts[:min(limit, len(accts))], nil
+	return slices.SortedFunc(maps.Values(found), func(a, b account.Account) int { return cmp.Compare(b.ID, a.ID) }), nil
 }
 
-// read returns the matching accounts among count ids from first on.
-func (d *Finder) read(ctx context.Context, first account.ID, count int, f Filter) ([]account.Account, error) {
-	ids := make([]account.ID, count)
-	for i := range ids {
-		ids[i] = first + account.ID(i)
-	}
-	var accts []account.Account
-	err := d.find.Reader.Accounts(ctx, ids, func(u account.Account) {
-		if f.matches(u, true) {
-			accts = append(accts, u)
-		}
-	})
-	return accts, err
-}
-
-// distance is 0 for an account that the search names exactly. Such an account comes first unless
-// another order is requested.
-func (f Filter) distance(u account.Account) int {
-	if strings.EqualFold(f.Search, u.Username) || strings.EqualFold(f.Search, u.Name) || strings.EqualFold(f.mail, u.Email) {
-		return 0
-	}
-	return 1
+// exact reports whether the search names an account exactly. Such an account comes first unless another
+// order is requested.
+func (f Filter) exact(u account.Account) bool {
+	return strings.EqualFold(f.Search, u.Username) || strings.EqualFold(f.Search, u.Name) || strings.EqualFold(f.mail, u.Email)
 }
 
 func (f Filter) matches(u account.Account, admin bool) bool {
@@ -469,19 +553,16 @@ func (f Filter) matches(u account.Account, admin bool) bool {
 	return true
 }
 
-func (s Sort) compare(a, b account.Account) int {
-	var order int
+func (s Sort) order() order { return order{keyDescending: !s.Ascending, idDescending: !s.Ascending} }
+
+// place returns the place of an account in this order.
+func (s Sort) place(u account.Account) place {
 	switch s.By {
 	case ByName:
-		order = cmp.Compare(a.Name, b.Name)
+		return place{u.Name, int64(u.ID)}
 	case ByUsername:
-		order = cmp.Compare(strings.ToLower(a.Username), strings.ToLower(b.Username))
-	case ByCreated:
-		order = a.CreatedAt.Compare(b.CreatedAt)
+		return place{strings.ToLower(u.Username), int64(u.ID)}
+	default:
+		return place{id: int64(u.ID)}
 	}
-	order = cmp.Or(order, cmp.Compare(a.ID, b.ID))
-	if s.Ascending {
-		return order
-	}
-	return -order
 }

@@ -25,6 +25,8 @@ type MemberReader interface {
 	Members(ctx context.Context, pid project.ID) ([]project.Member, error)
 	// Memberships returns the direct memberships of an account, by ascending project id.
 	Memberships(ctx context.Context, acct account.ID) ([]project.Member, error)
+	// MembershipsIn returns those of them that are in some projects, in no order.
+	MembershipsIn(ctx context.Context, acct account.ID, ids []project.ID) ([]project.Member, error)
 }
 
 // A MemberStore changes memberships together with the events, all or nothing.

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 )
@@ -66,41 +67,133 @@ type NamespaceFilter struct {
 	TopLevel bool
 }
 
-// ListNamespaces returns limit namespaces from offset on, and their number: the caller's own and the
-// groups that the caller reaches, for administrators all accounts and groups. Accounts come first, each
-// by ascending id. For an administrator it reads every account, project and group.
-func (d *Finder) ListNamespaces(ctx context.Context, by principal.Principal, f NamespaceFilter, offset, limit int) ([]NamespaceView, int, error) {
-	accts := []account.Account{by.Account}
+// ListNamespaces returns a part of the namespaces: the caller's own and the groups that the caller reaches,
+// for administrators all accounts and groups. Accounts come first, each by ascending id. For an
+// administrator it reads about as many accounts, projects and groups as the part has, or as many as a part
+// may examine. Errors: listing.ErrPlace, listing.ErrDeep.
+func (d *Finder) ListNamespaces(ctx context.Context, by principal.Principal, f NamespaceFilter, want listing.Want) (listing.Part[NamespaceView], error) {
+	none := listing.Part[NamespaceView]{}
 	if by.Account.Admin && !f.Owned {
-		_, live, err := d.find.Reader.CountAccounts(ctx)
-		if err != nil {
-			return nil, 0, err
-		}
-		if accts, _, err = d.listAll(ctx, Filter{NotBots: true}, Sort{Ascending: true}, 0, live); err != nil {
-			return nil, 0, err
-		}
+		return d.everyNamespace(ctx, f, want)
 	}
 	var found []NamespaceView
-	for _, acct := range accts {
-		if !acct.Bot && (contains(acct.Username, f.Search) || contains(acct.Name, f.Search)) {
-			found = append(found, NamespaceView{Owner: acct})
-		}
+	if f.matchesAccount(by.Account) {
+		found = append(found, NamespaceView{Owner: by.Account})
 	}
 	filter := ProjectFilter{Kind: project.KindGroup, TopLevel: f.TopLevel}
 	if f.Owned {
 		filter.MinLevel = project.Owner
 	}
 	const every = 1 << 31
-	groups, _, err := d.ListProjects(ctx, by, filter, ProjectSort{Ascending: true}, 0, every)
+	groups, err := d.ListProjects(ctx, by, filter, ProjectSort{Ascending: true}, listing.ByNumber(0, every))
 	if err != nil {
-		return nil, 0, err
+		return none, err
 	}
-	for _, group := range groups {
-		if contains(group.FullPath(), f.Search) || contains(group.Project.Name, f.Search) {
+	for _, group := range groups.Entries {
+		if f.matchesGroup(group.Project) {
 			found = append(found, NamespaceView{Group: group})
 		}
 	}
-	return found[min(offset, len(found)):min(offset+limit, len(found))], len(found), nil
+	return sorted(found, order{}, NamespaceView.place, want)
+}
+
+// Keys of places in a list of namespaces.
+const (
+	accountKey = "account"
+	groupKey   = "group" // behind it
+)
+
+func (v NamespaceView) place() place {
+	if v.Owner.ID != 0 {
+		return place{accountKey, int64(v.Owner.ID)}
+	}
+	return place{groupKey, int64(v.Group.Project.ID)}
+}
+
+func (f NamespaceFilter) matchesAccount(acct account.Account) bool {
+	return !acct.Bot && (contains(acct.Username, f.Search) || contains(acct.Name, f.Search))
+}
+
+func (f NamespaceFilter) matchesGroup(group project.Project) bool {
+	return group.Kind == project.KindGroup && (!f.TopLevel || group.Parent() == 0) && (contains(group.FullPath, f.Search) || contains(group.Name, f.Search))
+}
+
+// everyNamespace is ListNamespaces for administrators.
+func (d *Finder) everyNamespace(ctx context.Context, f NamespaceFilter, want listing.Want) (listing.Part[NamespaceView], error) {
+	none := listing.Part[NamespaceView]{}
+	lastAccount, _, err := d.find.Reader.CountAccounts(ctx)
+	if err != nil {
+		return none, err
+	}
+	lastProject, err := d.find.Projects.LastProjectID(ctx)
+	if err != nil {
+		return none, err
+	}
+	behind, err := placeOf(want.Place)
+	if err != nil {
+		return none, err
+	}
+	accts := as(d.accountsByID(int64(lastAccount), Filter{}, Sort{Ascending: true}), func(acct account.Account) NamespaceView { return NamespaceView{Owner: acct} })
+	accts.key, accts.matches = accountKey, func(v NamespaceView) bool { return f.matchesAccount(v.Owner) }
+	groups := as(d.projectsByID(int64(lastProject), ProjectFilter{}, ProjectSort{Ascending: true}), func(proj project.Project) NamespaceView { return NamespaceView{Group: View{Project: proj}} })
+	groups.key, groups.matches = groupKey, func(v NamespaceView) bool { return f.matchesGroup(v.Group.Project) }
+
+	var part listing.Part[NamespaceView]
+	if accts.last+groups.last <= listing.MaxByPlace && !want.ByPlace {
+		part, err = wholly(ctx, want, accts, groups)
+	} else {
+		picker := listing.NewPicker[NamespaceView](want)
+		rest := false
+		for _, list := range []byID[NamespaceView]{accts, groups} {
+			if behind.key > list.key {
+				continue
+			}
+			if rest, err = list.walk(ctx, list.start(behind), picker, want.ByPlace); err != nil {
+				return none, err
+			}
+			behind = place{}
+			if rest {
+				break
+			}
+		}
+		part, err = picker.Part(rest && want.ByPlace)
+	}
+	if err != nil {
+		return none, err
+	}
+	return d.withGroups(ctx, part)
+}
+
+// wholly returns a part of short lists, which lie one behind the other.
+func wholly(ctx context.Context, want listing.Want, lists ...byID[NamespaceView]) (listing.Part[NamespaceView], error) {
+	var all []NamespaceView
+	for _, list := range lists {
+		some, err := list.every(ctx)
+		if err != nil {
+			return listing.Part[NamespaceView]{}, err
+		}
+		all = append(all, some...)
+	}
+	return sorted(all, order{}, NamespaceView.place, want)
+}
+
+// withGroups adds the details of the groups of a part.
+func (d *Finder) withGroups(ctx context.Context, part listing.Part[NamespaceView]) (listing.Part[NamespaceView], error) {
+	var groups []project.Project
+	for _, v := range part.Entries {
+		if v.Owner.ID == 0 {
+			groups = append(groups, v.Group.Project)
+		}
+	}
+	views, err := d.views(ctx, groups, nil)
+	if err != nil {
+		return listing.Part[NamespaceView]{}, err
+	}
+	part.Entries = slices.DeleteFunc(part.Entries, func(v NamespaceView) bool { return v.Owner.ID == 0 })
+	for _, view := range views {
+		part.Entries = append(part.Entries, NamespaceView{Group: view})
+	}
+	return part, nil
 }
 
 func contains(text, search string) bool {

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 )
@@ -95,16 +97,27 @@ func (l levels) of(proj project.Project) project.Level { return max(l[proj.ID], 
 
 func (d *Finder) levelsOf(ctx context.Context, acct account.ID) (levels, error) {
 	members, err := d.find.Projects.Memberships(ctx, acct)
-	if err != nil {
-		return nil, err
+	return d.levelsFrom(members), err
+}
+
+// levelsIn returns the levels that an account has in some projects and in the groups above them.
+func (d *Finder) levelsIn(ctx context.Context, acct account.ID, projects []project.Project) (levels, error) {
+	var ids []project.ID
+	for _, proj := range projects {
+		ids = append(append(ids, proj.ID), proj.Ancestors...)
 	}
+	members, err := d.find.Projects.MembershipsIn(ctx, acct, unique(ids))
+	return d.levelsFrom(members), err
+}
+
+func (d *Finder) levelsFrom(members []project.Member) levels {
 	now, l := d.find.Clock.Now(), levels{}
 	for _, m := range members {
 		if level := m.LevelAt(now); level != project.NoLevel {
 			l[m.Project] = level
 		}
 	}
-	return l, nil
+	return l
 }
 
 // GetProject returns the project or group ref, an id or a full path. Errors are those of
@@ -273,68 +286,142 @@ const (
 	ProjectsByID ProjectSortKey = iota
 	ProjectsByName
 	ProjectsByPath
+	// ProjectsByCreation is the same as ProjectsByID, because ids ascend with creation.
 	ProjectsByCreation
 	// ProjectsBySimilarity puts the closest matches of a search first, and is ProjectsByID without one.
 	ProjectsBySimilarity
+	// ProjectsByNameOrID is by name, or by id if there are too many to put them in order.
+	ProjectsByNameOrID
 )
 
-func (s ProjectSort) compare(a, b project.Project) int {
-	var order int
-	switch s.By {
-	case ProjectsByName:
-		order = cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
-	case ProjectsByPath:
-		order = cmp.Compare(strings.ToLower(a.Path), strings.ToLower(b.Path))
-	case ProjectsByCreation:
-		order = a.CreatedAt.Compare(b.CreatedAt)
-	}
-	order = cmp.Or(order, cmp.Compare(a.ID, b.ID))
-	if s.Ascending {
-		return order
-	}
-	return -order
+func (s ProjectSort) order() order {
+	return order{keyDescending: !s.Ascending && s.By != ProjectsBySimilarity, idDescending: !s.Ascending}
 }
 
-// ListProjects returns limit projects or groups from offset on, and the number of matches.
-// Administrators see all, others those of which they are members, directly or through a group
-// above. The list for an administrator reads every project and group; the list for others reads the
-// caller's memberships and everything in their groups.
-func (d *Finder) ListProjects(ctx context.Context, by principal.Principal, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+// place returns where a project stands in this order of a filtered list.
+func (s ProjectSort) place(f ProjectFilter) func(project.Project) place {
+	return func(proj project.Project) place {
+		at := place{id: int64(proj.ID)}
+		switch s.By {
+		case ProjectsByName, ProjectsByNameOrID:
+			at.key = strings.ToLower(proj.Name)
+		case ProjectsByPath:
+			at.key = strings.ToLower(proj.Path)
+		case ProjectsBySimilarity:
+			if f.Search != "" {
+				at.key = strconv.Itoa(f.distance(proj))
+			}
+		}
+		return at
+	}
+}
+
+// ordersAll reports whether all projects have to be read to put them in this order.
+func (s ProjectSort) ordersAll(f ProjectFilter) bool {
+	return s.By == ProjectsByName || s.By == ProjectsByPath || s.By == ProjectsBySimilarity && f.Search != ""
+}
+
+// ListProjects returns a part of the projects or groups. Administrators see all, others those of which they
+// are members, directly or through a group above. In the orders by id and by creation, the list for an
+// administrator reads about as many as the part has, or as many as a part may examine; in other orders it
+// reads every project and group. The list for others reads the caller's memberships and everything in their
+// groups. Errors: listing.ErrPlace, listing.ErrDeep, listing.ErrOrder.
+func (d *Finder) ListProjects(ctx context.Context, by principal.Principal, f ProjectFilter, s ProjectSort, want listing.Want) (listing.Part[View], error) {
+	if by.Account.Admin && !f.Mine && f.MinLevel == project.NoLevel {
+		return d.listEvery(ctx, by, f, s, want)
+	}
 	l, err := d.levelsOf(ctx, by.Account.ID)
 	if err != nil {
-		return nil, 0, err
+		return listing.Part[View]{}, err
 	}
-	find := d.reachable
-	if by.Account.Admin && !f.Mine && f.MinLevel == project.NoLevel {
-		find = d.every
-	}
-	projects, err := find(ctx, by, l)
+	projects, err := d.reachable(ctx, by, l)
 	if err != nil {
-		return nil, 0, err
+		return listing.Part[View]{}, err
 	}
-	return d.page(ctx, projects, l, f, s, offset, limit)
+	return d.page(ctx, projects, l, f, s, want)
+}
+
+// listEvery is ListProjects for administrators.
+func (d *Finder) listEvery(ctx context.Context, by principal.Principal, f ProjectFilter, s ProjectSort, want listing.Want) (listing.Part[View], error) {
+	last, err := d.find.Projects.LastProjectID(ctx)
+	if err != nil {
+		return listing.Part[View]{}, err
+	}
+	if s.By == ProjectsByNameOrID {
+		s.By = ProjectsByName
+		if last > listing.MaxByNumber {
+			s.By = ProjectsByID
+		}
+	}
+	list, at := d.projectsByID(int64(last), f, s), s.place(f)
+	var part listing.Part[project.Project]
+	switch {
+	case !s.ordersAll(f):
+		part, err = list.part(ctx, at, want)
+	case last > listing.MaxByNumber:
+		err = listing.ErrOrder
+	default:
+		var all []project.Project
+		if all, err = list.every(ctx); err == nil {
+			part, err = sorted(all, s.order(), at, want)
+		}
+	}
+	if err != nil {
+		return listing.Part[View]{}, err
+	}
+	l, err := d.levelsIn(ctx, by.Account.ID, part.Entries)
+	if err != nil {
+		return listing.Part[View]{}, err
+	}
+	return d.viewed(ctx, part, l)
+}
+
+// projectsByID returns the list of the projects and groups that match, in the order of ids.
+func (d *Finder) projectsByID(last int64, f ProjectFilter, s ProjectSort) byID[project.Project] {
+	list := byID[project.Project]{
+		last: last, ascending: s.Ascending,
+		read: func(ctx context.Context, ids []int64) (map[int64]project.Project, error) {
+			found := make(map[int64]project.Project, len(ids))
+			err := d.find.Projects.ProjectsByID(ctx, each(ids, func(id int64) project.ID { return project.ID(id) }), func(proj project.Project) { found[int64(proj.ID)] = proj })
+			return found, err
+		},
+		matches: func(proj project.Project) bool { return f.matches(proj, nil) },
+	}
+	if f.Before != 0 {
+		list.last = min(last, int64(f.Before)-1)
+	}
+	if f.After != 0 {
+		list.first = int64(f.After)
+	}
+	return list
+}
+
+// viewed turns a part of the projects into one of their views.
+func (d *Finder) viewed(ctx context.Context, part listing.Part[project.Project], l levels) (listing.Part[View], error) {
+	views, err := d.views(ctx, part.Entries, l)
+	return listing.Part[View]{Entries: views, Next: part.Next, Total: part.Total}, err
 }
 
 // ListInGroup is ListProjects for the direct children of a group. Errors are those of
 // principal.FindAccess for the group.
-func (d *Finder) ListInGroup(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+func (d *Finder) ListInGroup(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, want listing.Want) (listing.Part[View], error) {
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, ref, d.find.Clock.Now())
 	if err != nil {
-		return nil, 0, err
+		return listing.Part[View]{}, err
 	}
 	ids, err := d.find.Projects.InGroup(ctx, access.Project.ID)
 	if err != nil {
-		return nil, 0, err
+		return listing.Part[View]{}, err
 	}
-	return d.listOf(ctx, by, ids, f, s, offset, limit)
+	return d.listOf(ctx, by, ids, f, s, want)
 }
 
 // ListBelow is ListInGroup for everything in a group, however deep. It makes one request for each group,
 // and one for each hundred projects.
-func (d *Finder) ListBelow(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+func (d *Finder) ListBelow(ctx context.Context, by principal.Principal, ref string, f ProjectFilter, s ProjectSort, want listing.Want) (listing.Part[View], error) {
 	access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, ref, d.find.Clock.Now())
 	if err != nil {
-		return nil, 0, err
+		return listing.Part[View]{}, err
 	}
 	var ids []project.ID
 	for groups := []project.ID{access.Project.ID}; len(groups) > 0; {
@@ -342,7 +429,7 @@ func (d *Finder) ListBelow(ctx context.Context, by principal.Principal, ref stri
 		for _, group := range groups {
 			children, err := d.find.Projects.InGroup(ctx, group)
 			if err != nil {
-				return nil, 0, err
+				return listing.Part[View]{}, err
 			}
 			below = append(below, children...)
 		}
@@ -350,30 +437,30 @@ func (d *Finder) ListBelow(ctx context.Context, by principal.Principal, ref stri
 		leaves := map[project.ID]bool{}
 		err := d.find.Projects.ProjectsByID(ctx, below, func(proj project.Project) { leaves[proj.ID] = proj.Kind == project.KindProject })
 		if err != nil {
-			return nil, 0, err
+			return listing.Part[View]{}, err
 		}
 		groups = slices.DeleteFunc(below, func(id project.ID) bool { return leaves[id] })
 	}
-	return d.listOf(ctx, by, ids, f, s, offset, limit)
+	return d.listOf(ctx, by, ids, f, s, want)
 }
 
 // ListOfAccount is ListProjects for the projects in an account's namespace. Other people's accounts
 // are fault.ErrNotFound; for an administrator only missing ones are.
-func (d *Finder) ListOfAccount(ctx context.Context, by principal.Principal, owner account.ID, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+func (d *Finder) ListOfAccount(ctx context.Context, by principal.Principal, owner account.ID, f ProjectFilter, s ProjectSort, want listing.Want) (listing.Part[View], error) {
 	if _, err := d.Get(ctx, by, owner); err != nil {
-		return nil, 0, err
+		return listing.Part[View]{}, err
 	}
 	ids, err := d.find.Projects.InAccount(ctx, owner)
 	if err != nil {
-		return nil, 0, err
+		return listing.Part[View]{}, err
 	}
-	return d.listOf(ctx, by, ids, f, s, offset, limit)
+	return d.listOf(ctx, by, ids, f, s, want)
 }
 
-func (d *Finder) listOf(ctx context.Context, by principal.Principal, ids []project.ID, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
+func (d *Finder) listOf(ctx context.Context, by principal.Principal, ids []project.ID, f ProjectFilter, s ProjectSort, want listing.Want) (listing.Part[View], error) {
 	l, err := d.levelsOf(ctx, by.Account.ID)
 	if err != nil {
-		return nil, 0, err
+		return listing.Part[View]{}, err
 	}
 	var projects []project.Project
 	err = d.find.Projects.ProjectsByID(ctx, ids, func(proj project.Project) {
@@ -383,21 +470,18 @@ func (d *Finder) listOf(ctx context.Context, by principal.Principal, ids []proje
 		}
 	})
 	if err != nil {
-		return nil, 0, err
+		return listing.Part[View]{}, err
 	}
-	return d.page(ctx, projects, l, f, s, offset, limit)
+	return d.page(ctx, projects, l, f, s, want)
 }
 
-// Associations are the groups and projects that a token reaches: one page of each, and their
-// totals.
-type Associations struct {
-	Groups, Projects           []View
-	GroupsTotal, ProjectsTotal int
-}
+// Associations are the groups and projects that a token reaches, or those whose tokens somebody manages: a
+// part of each.
+type Associations struct{ Groups, Projects listing.Part[View] }
 
 // Associations returns what the presented token reaches with the level least or higher, groups by
 // name and projects by descending id.
-func (d *Finder) Associations(ctx context.Context, by principal.Principal, least project.Level, offset, limit int) (Associations, error) {
+func (d *Finder) Associations(ctx context.Context, by principal.Principal, least project.Level, want listing.Want) (Associations, error) {
 	holder := principal.Principal{Account: by.Holder(), Token: by.Token}
 	l, err := d.levelsOf(ctx, holder.Account.ID)
 	if err != nil {
@@ -409,74 +493,33 @@ func (d *Finder) Associations(ctx context.Context, by principal.Principal, least
 	}
 	var a Associations
 	groups := ProjectFilter{Kind: project.KindGroup, MinLevel: least}
-	if a.Groups, a.GroupsTotal, err = d.page(ctx, projects, l, groups, ProjectSort{By: ProjectsByName, Ascending: true}, offset, limit); err != nil {
+	if a.Groups, err = d.page(ctx, slices.Clone(projects), l, groups, ProjectSort{By: ProjectsByName, Ascending: true}, want); err != nil {
 		return Associations{}, err
 	}
 	single := ProjectFilter{Kind: project.KindProject, MinLevel: least}
-	a.Projects, a.ProjectsTotal, err = d.page(ctx, projects, l, single, ProjectSort{}, offset, limit)
+	a.Projects, err = d.page(ctx, projects, l, single, ProjectSort{}, want)
 	return a, err
 }
 
-// Managed returns the groups and projects whose tokens the caller may manage, by name: one page of each
-// with the words of search, and their totals. For an administrator these are all.
-func (d *Finder) Managed(ctx context.Context, by principal.Principal, search string, offset, limit int) (Associations, error) {
-	l, err := d.levelsOf(ctx, by.Account.ID)
-	if err != nil {
-		return Associations{}, err
+// Managed returns a part of the groups or projects whose tokens the caller may manage and that have the
+// words of search. For an administrator these are all. They come by name, or by id if there are too many to
+// put them in order.
+func (d *Finder) Managed(ctx context.Context, by principal.Principal, kind project.Kind, search string, want listing.Want) (listing.Part[View], error) {
+	f := ProjectFilter{Kind: kind, Search: search}
+	if !by.Account.Admin {
+		f.MinLevel = kind.ManageLevel()
 	}
-	find := d.reachable
-	if by.Account.Admin {
-		find = d.every
-	}
-	projects, err := find(ctx, by, l)
-	if err != nil {
-		return Associations{}, err
-	}
-	list := func(kind project.Kind) ([]View, int, error) {
-		f := ProjectFilter{Kind: kind, Search: search, MinLevel: kind.ManageLevel()}
-		if by.Account.Admin {
-			f.MinLevel = project.NoLevel
-		}
-		return d.page(ctx, projects, l, f, ProjectSort{By: ProjectsByName, Ascending: true}, offset, limit)
-	}
-	var a Associations
-	if a.Groups, a.GroupsTotal, err = list(project.KindGroup); err != nil {
-		return Associations{}, err
-	}
-	a.Projects, a.ProjectsTotal, err = list(project.KindProject)
-	return a, err
+	return d.ListProjects(ctx, by, f, ProjectSort{By: ProjectsByNameOrID, Ascending: true}, want)
 }
 
-// page returns the views of a page of the matching projects.
-func (d *Finder) page(ctx context.Context, projects []project.Project, l levels, f ProjectFilter, s ProjectSort, offset, limit int) ([]View, int, error) {
-	var matching []project.Project
-	for _, proj := range projects {
-		if f.matches(proj, l) {
-			matching = append(matching, proj)
-		}
-	}
-	slices.SortFunc(matching, s.compare)
-	if s.By == ProjectsBySimilarity && f.Search != "" {
-		slices.SortStableFunc(matching, func(a, b project.Project) int { return cmp.Compare(f.distance(a), f.distance(b)) })
-	}
-	total := len(matching)
-	views, err := d.views(ctx, matching[min(offset, total):min(offset+limit, total)], l)
-	return views, total, err
-}
-
-// every returns all projects and groups.
-func (d *Finder) every(ctx context.Context, _ principal.Principal, _ levels) ([]project.Project, error) {
-	last, err := d.find.Projects.LastProjectID(ctx)
+// page returns a part of the matching projects as views.
+func (d *Finder) page(ctx context.Context, projects []project.Project, l levels, f ProjectFilter, s ProjectSort, want listing.Want) (listing.Part[View], error) {
+	matching := slices.DeleteFunc(projects, func(proj project.Project) bool { return !f.matches(proj, l) })
+	part, err := sorted(matching, s.order(), s.place(f), want)
 	if err != nil {
-		return nil, err
+		return listing.Part[View]{}, err
 	}
-	ids := make([]project.ID, last)
-	for i := range ids {
-		ids[i] = project.ID(i + 1)
-	}
-	projects := make([]project.Project, 0, last)
-	err = d.find.Projects.ProjectsByID(ctx, ids, func(proj project.Project) { projects = append(projects, proj) })
-	return projects, err
+	return d.viewed(ctx, part, l)
 }
 
 // reachable returns the projects of which an account is a member, and everything below its groups.

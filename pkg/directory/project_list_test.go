@@ -13,6 +13,7 @@ import (
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/store"
@@ -134,7 +135,8 @@ func TestDepthOfGroups(t *testing.T) {
 		if err != nil || len(view.Above) != 20 || view.Inherited != project.Owner || strings.Count(view.FullPath(), "/") != 20 {
 			t.Errorf("%+v, %v", view, err)
 		}
-		listed, total, err := d.ListProjects(t.Context(), by, directory.ProjectFilter{Kind: project.KindProject}, directory.ProjectSort{}, 0, 10)
+		part, err := d.ListProjects(t.Context(), by, directory.ProjectFilter{Kind: project.KindProject}, directory.ProjectSort{}, listing.ByNumber(0, 10))
+		listed, total := part.Entries, part.Total
 		if err != nil || total != 1 || len(listed) != 1 {
 			t.Errorf("%d of %d listed, %v", len(listed), total, err)
 		}
@@ -182,7 +184,8 @@ func TestProjectsOfAGroupAreReadInBatches(t *testing.T) {
 		}
 	}
 	counted.groups = 0
-	views, total, err := d.ListBelow(t.Context(), by, "acme", directory.ProjectFilter{Kind: project.KindProject}, directory.ProjectSort{}, 0, 1)
+	part, err := d.ListBelow(t.Context(), by, "acme", directory.ProjectFilter{Kind: project.KindProject}, directory.ProjectSort{}, listing.ByNumber(0, 1))
+	views, total := part.Entries, part.Total
 	if err != nil || len(views) != 1 || total != projects {
 		t.Fatalf("%d of %d, %v", len(views), total, err)
 	}

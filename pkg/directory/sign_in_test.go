@@ -73,7 +73,7 @@ func person(subject, email string) directory.Person {
 
 func (l *lobby) events(t *testing.T, id account.ID) (names []audit.Name) {
 	t.Helper()
-	must(t, l.table.Events(t.Context(), audit.AccountEntity(id), now.AddDate(-1, 0, 0), now.AddDate(1, 0, 0), func(e audit.Event) bool {
+	must(t, l.table.Events(t.Context(), audit.AccountEntity(id), audit.Period{From: now.AddDate(-1, 0, 0), To: now.AddDate(1, 0, 0)}, func(e audit.Event) bool {
 		names = append(names, e.Name)
 		return true
 	}))
@@ -164,7 +164,7 @@ func TestRefusalsDoNotFloodTheTrail(t *testing.T) {
 	l.wantRefusal(t, person("2", "root@example.test"), directory.ErrOperatorLinks)
 	for who, id := range map[string]account.ID{"ann": l.ann.ID, "root": l.root.ID} {
 		count := 0
-		must(t, l.table.Events(t.Context(), audit.AccountEntity(id), now.AddDate(-1, 0, 0), now.AddDate(1, 0, 0), func(e audit.Event) bool {
+		must(t, l.table.Events(t.Context(), audit.AccountEntity(id), audit.Period{From: now.AddDate(-1, 0, 0), To: now.AddDate(1, 0, 0)}, func(e audit.Event) bool {
 			if e.Name == audit.SignInRefused {
 				count++
 			}

@@ -2,6 +2,7 @@ package gitlabapi
 
 import (
 	"latchkey/pkg/directory"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 )
 
@@ -13,12 +14,12 @@ func (api *tokensAPI) associations(c *call) error {
 	if err := c.faultWith(page); err != nil {
 		return err
 	}
-	reached, err := api.directory.Associations(c.ctx, c.by, least, page.offset(), page.perPage)
+	reached, err := api.directory.Associations(c.ctx, c.by, least, listing.ByNumber(page.offset(), page.perPage))
 	if err != nil {
 		return err
 	}
-	return c.page(page, reached.ProjectsTotal, associationsJSON{
-		Groups: each(reached.Groups, c.associatedGroupWire), Projects: each(reached.Projects, c.associatedProjectWire),
+	return c.page(page, reached.Projects.Total, associationsJSON{
+		Groups: each(reached.Groups.Entries, c.associatedGroupWire), Projects: each(reached.Projects.Entries, c.associatedProjectWire),
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
@@ -138,7 +139,6 @@ func (b *binder) trailQuery() (trail.Query, paging) {
 		From: b.instant("created_after"), To: b.instant("created_before"),
 		Token:  token.ID(b.atLeastOne("token_id")),
 		Author: b.author(), Name: audit.Name(b.text("event_name")),
-		Offset: page.offset(), Limit: page.perPage,
 	}, page
 }
 
@@ -167,17 +167,17 @@ func (api *settingsAPI) listAuditEvents(c *call) error {
 	if q.EntityID = c.atLeastOne("entity_id"); q.EntityID != 0 && q.Type == "" {
 		c.reject("entity_type", "is missing")
 	}
-	return c.auditEvents(page, func() (trail.Page, error) { return api.trail.Every(c.ctx, c.by, q) })
+	return c.auditEvents(page, q, func(q trail.Query) (trail.Page, error) { return api.trail.Every(c.ctx, c.by, q) })
 }
 
 func (api *settingsAPI) listOwnAuditEvents(c *call) error {
 	q, page := c.trailQuery()
-	return c.auditEvents(page, func() (trail.Page, error) { return api.trail.Own(c.ctx, c.by, q) })
+	return c.auditEvents(page, q, func(q trail.Query) (trail.Page, error) { return api.trail.Own(c.ctx, c.by, q) })
 }
 
 func (api *settingsAPI) listAuditEventsOfUser(c *call) error {
 	q, page := c.trailQuery()
-	return c.auditEvents(page, func() (trail.Page, error) {
+	return c.auditEvents(page, q, func(q trail.Query) (trail.Page, error) {
 		id, err := account.ParseID(c.path("user_id"))
 		if err != nil {
 			return trail.Page{}, err
@@ -188,21 +188,22 @@ func (api *settingsAPI) listAuditEventsOfUser(c *call) error {
 
 func (api *settingsAPI) listAuditEventsOf(c *call) error {
 	q, page := c.trailQuery()
-	return c.auditEvents(page, func() (trail.Page, error) {
+	return c.auditEvents(page, q, func(q trail.Query) (trail.Page, error) {
 		return api.trail.OfProject(c.ctx, c.by, c.route.kind, c.path("project"), q)
 	})
 }
 
 // auditEvents replies with a page of list.
-func (c *call) auditEvents(p paging, list func() (trail.Page, error)) error {
-	if err := c.faultWith(p); err != nil {
+func (c *call) auditEvents(p paging, q trail.Query, list func(trail.Query) (trail.Page, error)) error {
+	var err error
+	if q.Want, err = c.want(p); err != nil {
 		return err
 	}
-	page, err := list()
+	page, err := list(q)
 	if err != nil {
 		return err
 	}
-	return c.openPage(p, page.More, each(page.Events, func(e audit.Event) auditEventJSON { return auditEventWire(e, page) }))
+	return c.part(p, listing.Uncounted, page.Next, each(page.Events, func(e audit.Event) auditEventJSON { return auditEventWire(e, page) }))
 }
 
 func (api *settingsAPI) getAuditEvent(c *call) error {

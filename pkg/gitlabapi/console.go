@@ -61,9 +61,14 @@ type administratorJSON struct {
 // IssueConsole returns the console of issue. create_administrator makes an administrator's account
 // and a token for it, with all scopes that an administrator's script needs by default. create_token
 // makes a token for a username, with an optional value of the operator's choice. link_identity lets an
-// identity of the page's provider sign in as a username, and unlink_identity undoes that.
-func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Directory, signIns *directory.SignIns) Console {
+// identity of the page's provider sign in as a username, and unlink_identity undoes that. fill_directory enters
+// the tokens of an earlier release into the lists of administrators.
+func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Directory, signIns *directory.SignIns, filler *lifecycle.Filler) Console {
 	return func(ctx context.Context, by principal.Principal, raw json.RawMessage) (any, error) {
+		var fill fillPayload
+		if err := strict(raw, &fill); err == nil && fill.Action == "fill_directory" {
+			return api.fillByConsole(ctx, filler, fill)
+		}
 		var p issuePayload
 		if err := strict(raw, &p); err != nil {
 			return nil, err
@@ -83,9 +88,44 @@ func IssueConsole(api *API, issuer *lifecycle.Issuer, accounts *directory.Direct
 		case "unlink_identity":
 			return api.unlinkByConsole(ctx, by, signIns, p)
 		default:
-			return nil, fmt.Errorf("%w (action is create_administrator, create_token, link_identity or unlink_identity)", ErrEvent)
+			return nil, fmt.Errorf("%w (action is create_administrator, create_token, link_identity, unlink_identity or fill_directory)", ErrEvent)
 		}
 	}
+}
+
+// A fillPayload is the console payload fill_directory of issue. Check only asks whether there is anything to do,
+// and After is the number that the call before has answered.
+type fillPayload struct {
+	Action string `json:"action"`
+	Check  bool   `json:"check"`
+	After  int64  `json:"after"`
+}
+
+type filledJSON struct {
+	Entered int `json:"entered"`
+	// After is for the next call. It is absent once the directory is complete.
+	After int64 `json:"after,omitempty"`
+	Done  bool  `json:"done"`
+}
+
+func (api *API) fillByConsole(ctx context.Context, filler *lifecycle.Filler, p fillPayload) (any, error) {
+	if p.After < 0 || p.After > int64(account.MaxID)<<22+token.MaxNumber || p.Check && p.After != 0 {
+		return nil, fmt.Errorf("%w (fill_directory takes either check or after, the number that the call before has answered)", ErrEvent)
+	}
+	if p.Check {
+		complete, err := filler.Complete(ctx)
+		return filledJSON{Done: complete}, consoleError(p.Action, err)
+	}
+	filled, err := filler.Fill(ctx, token.ID(p.After))
+	if err != nil {
+		return nil, consoleError(p.Action, err)
+	}
+	api.Log.Info("directory filled", "count", filled.Entered, "last", int64(filled.Last), "done", filled.Done, "source", "console")
+	told := filledJSON{Entered: filled.Entered, After: int64(filled.Last), Done: filled.Done}
+	if filled.Done {
+		told.After = 0
+	}
+	return told, nil
 }
 
 // linkByConsole lets an identity of a provider sign in as the account of a username.

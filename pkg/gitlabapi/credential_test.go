@@ -106,7 +106,7 @@ func TestLinksShowNoBearer(t *testing.T) {
 		r.function, r.method = "tokens", "GET"
 		got := throughBoth(t, w, r)
 		link := got.header.Get("Link")
-		if got.status != 200 || !strings.Contains(link, `page=2&per_page=1&state=active>; rel="next"`) {
+		if got.status != 200 || !strings.Contains(link, `&pagination=keyset&per_page=1&state=active>; rel="next"`) {
 			t.Errorf("%s", got)
 		}
 		if strings.Contains(got.String(), bearer) || strings.Contains(link, "_token=") {

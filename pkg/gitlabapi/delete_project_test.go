@@ -101,7 +101,7 @@ func (w *world) wantDeleted(tb testing.TB, when string) {
 		}
 	}
 	counts := map[audit.Name]int{}
-	check(tb, w.table.EveryEvent(tb.Context(), now.AddDate(0, 0, -1), now.AddDate(0, 0, 1), func(e audit.Event) bool {
+	check(tb, w.table.EveryEvent(tb.Context(), audit.Period{From: now.AddDate(0, 0, -1), To: now.AddDate(0, 0, 1)}, func(e audit.Event) bool {
 		counts[e.Name]++
 		return true
 	}))

@@ -98,7 +98,8 @@ func (api *directoryAPI) list(c *call) error {
 		Ascending: c.oneOf("sort", "asc", "desc") == "asc",
 	}
 	page := c.paging()
-	if err := c.faultWith(page); err != nil {
+	want, err := c.want(page)
+	if err != nil {
 		return err
 	}
 	if c.by.Account.Admin {
@@ -109,20 +110,20 @@ func (api *directoryAPI) list(c *call) error {
 		return fault.ErrForbidden
 	}
 	if c.by.Account.Admin && (identity || twoFactor) { // no account has either, because people sign in elsewhere
-		return c.page(page, 0, []userJSON{})
+		return c.part(page, 0, "", []userJSON{})
 	}
-	accounts, total, err := api.directory.List(c.ctx, c.by, filter, order, page.offset(), page.perPage)
+	part, err := api.directory.List(c.ctx, c.by, filter, order, want)
 	if err != nil {
 		return err
 	}
 	var authors map[account.ID]account.Account
 	if c.by.Account.Admin {
-		ids := each(accounts, func(acct account.Account) account.ID { return acct.CreatedBy })
+		ids := each(part.Entries, func(acct account.Account) account.ID { return acct.CreatedBy })
 		if authors, err = api.directory.Authors(c.ctx, ids...); err != nil {
 			return err
 		}
 	}
-	return c.page(page, total, each(accounts, func(acct account.Account) userJSON {
+	return c.part(page, part.Total, part.Next, each(part.Entries, func(acct account.Account) userJSON {
 		acct.Note = start(acct.Note, maxListedNote)
 		wire := c.userWire(acct, c.by.Account.Admin)
 		if c.by.Account.Admin {

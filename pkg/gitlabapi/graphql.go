@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"latchkey/pkg/directory"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 )
@@ -97,8 +98,8 @@ func globalID(kind string, id int64) string {
 
 // countGroups returns how many groups the caller reaches.
 func (api *settingsAPI) countGroups(ctx context.Context, c *call) (int, error) {
-	_, total, err := api.finder.ListProjects(ctx, c.by, directory.ProjectFilter{Kind: project.KindGroup, Mine: true}, directory.ProjectSort{}, 0, 0)
-	return total, err
+	groups, err := api.finder.ListProjects(ctx, c.by, directory.ProjectFilter{Kind: project.KindGroup, Mine: true}, directory.ProjectSort{}, listing.Want{})
+	return groups.Total, err
 }
 
 // inGraphQL returns a refusal with what clients of GraphQL read in addition.

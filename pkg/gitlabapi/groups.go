@@ -72,8 +72,10 @@ func (c *call) groups(list projectList) error {
 	if c.truth("owned") {
 		filter.MinLevel = project.Owner
 	}
-	order := directory.ProjectSort{By: directory.ProjectsByName, Ascending: c.oneOf("sort", "asc", "desc") != "desc"}
+	order := directory.ProjectSort{By: directory.ProjectsByNameOrID, Ascending: c.oneOf("sort", "asc", "desc") != "desc"}
 	switch c.oneOf("order_by", "name", "path", "id", "similarity") {
+	case "name":
+		order.By = directory.ProjectsByName
 	case "similarity":
 		order.By = directory.ProjectsBySimilarity
 	case "path":
@@ -82,14 +84,15 @@ func (c *call) groups(list projectList) error {
 		order.By = directory.ProjectsByID
 	}
 	page := c.paging()
-	if err := c.faultWith(page); err != nil {
-		return err
-	}
-	views, total, err := list(c.ctx, c.by, filter, order, page.offset(), page.perPage)
+	want, err := c.want(page)
 	if err != nil {
 		return err
 	}
-	return c.page(page, total, each(views, c.groupWire))
+	part, err := list(c.ctx, c.by, filter, order, want)
+	if err != nil {
+		return err
+	}
+	return c.part(page, part.Total, part.Next, each(part.Entries, c.groupWire))
 }
 
 // organization is the id of the only organization, in GitLab's terms.

@@ -83,22 +83,22 @@ func (api *issueAPI) createImpersonation(c *call) error {
 func (api *tokensAPI) listImpersonation(c *call) error {
 	state := c.oneOf("state", "all", "active", "inactive")
 	page := c.paging()
-	if err := c.faultWith(page); err != nil {
+	want, err := c.want(page)
+	if err != nil {
 		return err
 	}
 	filter := lifecycle.Filter{Kind: token.Impersonation}
 	if state != "all" {
 		filter.Active = activeFilter(state)
 	}
-	var err error
 	if filter.Owner, err = account.ParseID(c.path("user_id")); err != nil {
 		return err
 	}
-	listing, err := api.lister.List(c.ctx, c.by, filter, lifecycle.Sort{}, page.offset(), page.perPage)
+	part, err := api.lister.List(c.ctx, c.by, filter, lifecycle.Sort{}, want)
 	if err != nil {
 		return err
 	}
-	return c.page(page, listing.Total, each(listing.Views, func(v lifecycle.View) tokenJSON { return impersonationWire(tokenWire(v)) }))
+	return c.tokens(page, part, func(v lifecycle.View) tokenJSON { return impersonationWire(tokenWire(v)) })
 }
 
 func (api *tokensAPI) getImpersonation(c *call) error {

@@ -406,7 +406,7 @@ func TestReportsAreRecorded(t *testing.T) {
 		t.Fatalf("%s", got)
 	}
 	var events []audit.Event
-	check(t, w.table.Events(t.Context(), audit.AccountEntity(w.users["owner"].ID), now, now, func(e audit.Event) bool {
+	check(t, w.table.Events(t.Context(), audit.AccountEntity(w.users["owner"].ID), audit.Period{From: now, To: now}, func(e audit.Event) bool {
 		events = append(events, e)
 		return true
 	}))
@@ -416,7 +416,7 @@ func TestReportsAreRecorded(t *testing.T) {
 		Origin: audit.Origin{RequestID: "11111111-2222-4333-8444-555555555555", Address: "192.0.2.1", Source: audit.Leak},
 	}
 	if len(events) == 1 {
-		want.ID = events[0].ID
+		want.ID, want.Place = events[0].ID, events[0].Place
 	}
 	if len(events) != 1 || events[0] != want {
 		t.Errorf("recorded %+v, want %+v", events, want)

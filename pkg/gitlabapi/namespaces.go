@@ -25,14 +25,15 @@ func (api *directoryAPI) namespaceRoutes() []route {
 func (api *directoryAPI) listNamespaces(c *call) error {
 	filter := directory.NamespaceFilter{Search: c.text("search"), Owned: c.truth("owned_only"), TopLevel: c.truth("top_level_only")}
 	page := c.paging()
-	if err := c.faultWith(page); err != nil {
-		return err
-	}
-	views, total, err := api.directory.ListNamespaces(c.ctx, c.by, filter, page.offset(), page.perPage)
+	want, err := c.want(page)
 	if err != nil {
 		return err
 	}
-	return c.page(page, total, each(views, c.namespaceOf))
+	part, err := api.directory.ListNamespaces(c.ctx, c.by, filter, want)
+	if err != nil {
+		return err
+	}
+	return c.part(page, part.Total, part.Next, each(part.Entries, c.namespaceOf))
 }
 
 func (api *directoryAPI) getNamespace(c *call) error {

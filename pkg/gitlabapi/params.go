@@ -360,6 +360,7 @@ func (p params) secret(name string) (string, error) {
 type binder struct {
 	params params
 	faults []string
+	bound  []string // the names that were read
 }
 
 // fault returns all faults as one error, or nil.
@@ -375,6 +376,7 @@ func (b *binder) reject(name, problem string) { b.faults = append(b.faults, name
 // scalar returns the text of a parameter that has one value, and whether it is given. The same value
 // again counts once, because some clients repeat their parameters. Null counts as absent.
 func (b *binder) scalar(name string) (text string, given bool) {
+	b.bound = append(b.bound, name)
 	if b.params.misspelled(name) {
 		b.reject(name, string(misspelt))
 		return "", false
@@ -456,6 +458,7 @@ func (b *binder) line(name, value string) string {
 // name[], or the values of one repeated without brackets, for which listed is false. It refuses two
 // lists, because picking one or both would be a guess.
 func (b *binder) elements(name string) (elements []any, listed bool) {
+	b.bound = append(b.bound, name)
 	if b.params.misspelled(name) {
 		b.reject(name, string(misspelt))
 		return nil, false

@@ -150,7 +150,7 @@ func checkValues(t *testing.T, p params) []error {
 		t.Errorf("page %+v", page)
 	}
 	_, secretErr := p.secret("private_token")
-	return []error{b.faultWith(paging{1, 1}), secretErr}
+	return []error{b.faultWith(paging{page: 1, perPage: 1}), secretErr}
 }
 
 func sameParams(a, b params) bool { return reflect.DeepEqual(a, b) }

@@ -196,11 +196,11 @@ func (api *tokensAPI) listOfProject(c *call) error {
 	if err := c.faultWith(page); err != nil {
 		return err
 	}
-	listing, err := api.lister.ListOfProject(c.ctx, c.by, c.route.kind, c.path("project"), filter, order, page.offset(), page.perPage)
+	part, err := api.lister.ListOfProject(c.ctx, c.by, c.route.kind, c.path("project"), filter, order, page.offset(), page.perPage)
 	if err != nil {
 		return err
 	}
-	return c.page(page, listing.Total, each(listing.Views, projectTokenWire))
+	return c.page(page, part.Total, each(part.Entries, projectTokenWire))
 }
 
 func (api *tokensAPI) getOfProject(c *call) error {

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 )
@@ -149,30 +150,30 @@ func (api *directoryAPI) listProjectsInGroup(c *call) error {
 
 // belowGroup lists what lies in the group in the path, however deep.
 func (api *directoryAPI) belowGroup(c *call) projectList {
-	return func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error) {
-		return api.directory.ListBelow(ctx, by, c.path("id"), f, s, offset, limit)
+	return func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, want listing.Want) (listing.Part[directory.View], error) {
+		return api.directory.ListBelow(ctx, by, c.path("id"), f, s, want)
 	}
 }
 
 // inGroup lists what lies in the group in the path.
 func (api *directoryAPI) inGroup(c *call) projectList {
-	return func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error) {
-		return api.directory.ListInGroup(ctx, by, c.path("id"), f, s, offset, limit)
+	return func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, want listing.Want) (listing.Part[directory.View], error) {
+		return api.directory.ListInGroup(ctx, by, c.path("id"), f, s, want)
 	}
 }
 
 func (api *directoryAPI) listProjectsOfUser(c *call) error {
-	return c.projects(func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error) {
+	return c.projects(func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, want listing.Want) (listing.Part[directory.View], error) {
 		id, err := account.ParseID(c.path("user_id"))
 		if err != nil {
-			return nil, 0, err
+			return listing.Part[directory.View]{}, err
 		}
-		return api.directory.ListOfAccount(ctx, by, id, f, s, offset, limit)
+		return api.directory.ListOfAccount(ctx, by, id, f, s, want)
 	})
 }
 
-// A projectList returns a page of projects or groups, and how many there are.
-type projectList func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, offset, limit int) ([]directory.View, int, error)
+// A projectList returns a part of the projects or groups.
+type projectList func(ctx context.Context, by principal.Principal, f directory.ProjectFilter, s directory.ProjectSort, want listing.Want) (listing.Part[directory.View], error)
 
 // projects replies with a page of list.
 func (c *call) projects(list projectList) error {
@@ -194,14 +195,15 @@ func (c *call) projects(list projectList) error {
 		Ascending: c.oneOf("sort", "asc", "desc") == "asc",
 	}
 	page := c.paging()
-	if err := c.faultWith(page); err != nil {
-		return err
-	}
-	views, total, err := list(c.ctx, c.by, filter, order, page.offset(), page.perPage)
+	want, err := c.want(page)
 	if err != nil {
 		return err
 	}
-	return c.page(page, total, each(views, c.projectWire))
+	part, err := list(c.ctx, c.by, filter, order, want)
+	if err != nil {
+		return err
+	}
+	return c.part(page, part.Total, part.Next, each(part.Entries, c.projectWire))
 }
 
 // level returns an optional level by GitLab's number, or NoLevel.

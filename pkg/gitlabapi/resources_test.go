@@ -16,6 +16,7 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
@@ -363,7 +364,8 @@ func TestListsShowWhatCanBeReached(t *testing.T) {
 	for _, name := range []string{"root", "owner", "other", "bot", "guest", "expired"} {
 		by := principal.Principal{Account: w.users[name]}
 		for _, kind := range []project.Kind{project.KindProject, project.KindGroup} {
-			listed, total, err := w.accounts.ListProjects(t.Context(), by, directory.ProjectFilter{Kind: kind}, directory.ProjectSort{Ascending: true}, 0, 100)
+			part, err := w.accounts.ListProjects(t.Context(), by, directory.ProjectFilter{Kind: kind}, directory.ProjectSort{Ascending: true}, listing.ByNumber(0, 100))
+			listed, total := part.Entries, part.Total
 			check(t, err)
 			var reached []directory.View
 			for id := 1; id <= foreignID+1; id++ {

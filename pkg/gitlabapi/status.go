@@ -12,11 +12,11 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/throttle"
 	"latchkey/pkg/token"
-	"latchkey/pkg/trail"
 )
 
 // ofKind returns the reply to an error that has no row in the tables.
@@ -90,6 +90,9 @@ var (
 	broken      = message(http.StatusInternalServerError, "500 Internal Server Error")
 	unavailable = message(http.StatusServiceUnavailable, "503 Service Unavailable")
 
+	badCursor = failure(http.StatusBadRequest,
+		"cursor is invalid: take it from the next link of the same list, with the same filters and the same order")
+
 	revokedToken = invalidToken("Token was revoked. You have to re-authorize from the user.")
 	userNotFound = message(http.StatusNotFound, "404 User Not Found")
 	notFound     = message(http.StatusNotFound, "404 Not found") // where GitLab looks up by key
@@ -146,8 +149,6 @@ var rows = []row{
 	in(lifecycle.ErrNoImpersonation, "404 Impersonation Token Not Found"),
 	{err: directory.ErrAnotherPath, reply: badRequest("`full_path` is incorrect. Enter the complete path.")},
 	{err: lifecycle.ErrNotOfProject, reply: message(http.StatusMethodNotAllowed, "405 Method Not Allowed")},
-	{err: trail.ErrTooFar, reply: failure(http.StatusMethodNotAllowed,
-		"Too many audit events to look through. Narrow the list with created_after and created_before.")},
 	in(account.ErrEmailTaken, "Email has already been taken"),
 	in(account.ErrUsernameTaken, "Username has already been taken"),
 	in(directory.ErrMemberExists, "Member already exists"),
@@ -166,6 +167,13 @@ var rows = []row{
 	{err: administration.ErrFeatureName, reply: failure(http.StatusBadRequest, "name is invalid")},
 	{err: administration.ErrUndefined, reply: badRequest("The feature has no definition. With force=true it is stored all the same.")},
 	{err: administration.ErrTooManyTargets, reply: badRequest(fmt.Sprintf("At most %d targets can be changed at once", administration.MaxTargets))},
+	{err: lifecycle.ErrNoPlaces, reply: failure(http.StatusMethodNotAllowed, "Keyset pagination is not yet available for this type of request")},
+	{err: listing.ErrCursor, reply: badCursor},
+	{err: listing.ErrPlace, reply: badCursor},
+	{err: listing.ErrDeep, reply: failure(http.StatusMethodNotAllowed, fmt.Sprintf(
+		"The page lies behind more than %d entries to look through. Follow the next link of page 1, or narrow the list with filters.", listing.MaxByNumber))},
+	{err: listing.ErrOrder, reply: failure(http.StatusMethodNotAllowed, fmt.Sprintf(
+		"The list has more than %d entries to put in this order. Order it by id, or narrow the list with filters.", listing.MaxByNumber))},
 	{err: fault.ErrInput, say: inSentences},
 }
 
@@ -279,7 +287,9 @@ var (
 	errAnonymousUsers   = &wireError{"anonymous list of users", message(http.StatusForbidden, "403 Forbidden - Not authorized to access /api/v4/users")}
 	errAnonymousUser    = &wireError{"anonymous look at a user", message(http.StatusForbidden, "403 Forbidden - Not authorized!")}
 	errOffset           = &wireError{"page beyond the last offset", failure(http.StatusMethodNotAllowed,
-		fmt.Sprintf("Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", lifecycle.MaxOffset))}
+		fmt.Sprintf("Offset pagination has a maximum allowed offset of %d. Narrow the list with filters.", listing.MaxOffset))}
+	errOffsetKeyset = &wireError{"page beyond the last offset, of a list with cursors", failure(http.StatusMethodNotAllowed,
+		fmt.Sprintf("Offset pagination has a maximum allowed offset of %d. Remaining records can be retrieved using keyset pagination.", listing.MaxOffset))}
 )
 
 // errBadRequest returns an error that the client reads as it is.

@@ -9,6 +9,7 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/token"
 )
 
@@ -43,7 +44,8 @@ func (api *tokensAPI) list(c *call) error {
 	filter.Owner = owner
 	order := sortOf(c.text("sort"))
 	page := c.paging()
-	if err := c.faultWith(page); err != nil {
+	want, err := c.want(page)
+	if err != nil {
 		return err
 	}
 	// An administrator's empty user_id does not mean everybody, because scripts
@@ -51,11 +53,20 @@ func (api *tokensAPI) list(c *call) error {
 	if value, given := c.scalar("user_id"); given && filter.Owner < 1 && (value != "" || c.by.Account.Admin) {
 		return fault.ErrNotFound
 	}
-	listing, err := api.lister.List(c.ctx, c.by, filter, order, page.offset(), page.perPage)
+	part, err := api.lister.List(c.ctx, c.by, filter, order, want)
 	if err != nil {
 		return err
 	}
-	return c.page(page, listing.Total, each(listing.Views, tokenWire))
+	return c.tokens(page, part, tokenWire)
+}
+
+// tokens replies with a part of a list of tokens. One in an order without places has pages by number only.
+func (c *call) tokens(p paging, part listing.Part[lifecycle.View], wire func(lifecycle.View) tokenJSON) error {
+	items := each(part.Entries, wire)
+	if part.Next == "" && part.Total != listing.Uncounted {
+		return c.page(p, part.Total, items)
+	}
+	return c.part(p, part.Total, part.Next, items)
 }
 
 // filter reads the filters that every list of tokens has.

@@ -316,6 +316,12 @@ func (w *world) end(tb testing.TB, name string) {
 func (w *world) expire(tb testing.TB, name string) {
 	tb.Helper()
 	w.set(tb, name, "expires_on", clock.DayOf(now).String())
+	id := w.tokens[name].ID
+	_, err := w.client.UpdateItem(tb.Context(), &dynamodb.UpdateItemInput{
+		TableName: aws.String(tableName), UpdateExpression: aws.String("REMOVE ends_at"), // the record has it too
+		Key: map[string]types.AttributeValue{"pk": storetest.S("USER#" + id.Owner().String()), "sk": storetest.S(fmt.Sprintf("TOKEN#%016d", int64(id)))},
+	})
+	check(tb, err)
 }
 
 // set writes an attribute of a token's record past the store.
@@ -375,7 +381,8 @@ func (w *world) functions() map[string]proxy.Handler {
 
 func (w *world) consoles() map[string]lambda.Handler {
 	return map[string]lambda.Handler{
-		"issue":  gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts, w.signIns)),
+		"issue": gitlabapi.Lambda(w.function("issue"), gitlabapi.IssueConsole(w.api("issue"), w.issuer, w.accounts, w.signIns,
+			made(lifecycle.NewFiller(lifecycle.FillerParts{Store: w.table, Clock: w.clock})))),
 		"revoke": gitlabapi.Lambda(w.function("revoke"), gitlabapi.RevokeConsole(w.api("revoke"), w.revoker, w.accounts.Finder)),
 		"tokens": gitlabapi.Lambda(w.function("tokens"), gitlabapi.TokensConsole(made(lifecycle.NewExaminer(lifecycle.ExaminerParts{
 			Reader: w.table, Settings: w.table, Scopes: w.catalog, Clock: w.clock,
@@ -580,6 +587,7 @@ var (
 	anyBearer    = regexp.MustCompile(`(lkpat_|lkprj_|lkimp_)[0-9A-Za-z]{36}\b`)
 	anyRequestID = regexp.MustCompile(`(?m)^X-Request-Id: .+$`)
 	anyEventID   = regexp.MustCompile(`"id":[0-9]{15,16}\b`)
+	anyCursor    = regexp.MustCompile(`cursor=[\w-]+`)
 	anyRevision  = regexp.MustCompile(`"revision":"[^"]*"`)
 )
 
@@ -596,6 +604,7 @@ func (r response) String() string {
 	b.WriteString("\n" + r.body)
 	text := anyBearer.ReplaceAllString(b.String(), "$1<36 letters and digits>")
 	text = anyEventID.ReplaceAllString(text, `"id":<event id>`)
+	text = anyCursor.ReplaceAllString(text, "cursor=<cursor>")
 	text = anyRevision.ReplaceAllString(text, `"revision":"<revision>"`)
 	return anyRequestID.ReplaceAllString(text, "X-Request-Id: <request id>")
 }

@@ -56,9 +56,17 @@ const (
 	censusChunk = 100
 	// censusWorkers is how many accounts are read at a time.
 	censusWorkers = 16
-	// censusReserve is the time that a call leaves for its answer.
-	censusReserve = 5 * time.Second
+	// answerReserve is the time that a call of a console leaves for its answer.
+	answerReserve = 5 * time.Second
 )
+
+// withReserve returns a context that ends earlier than ctx, so that there is time for an answer.
+func withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, limited := ctx.Deadline(); limited {
+		return context.WithDeadline(ctx, end.Add(-answerReserve))
+	}
+	return ctx, func() {}
+}
 
 // Count counts the tokens that work, of the accounts after the given one. A token of a blocked account
 // counts, because it works again when the account does. Five seconds before ctx ends, Count stops and
@@ -73,12 +81,8 @@ func (c *Census) Count(ctx context.Context, after account.ID) (Count, error) {
 		return Count{}, fmt.Errorf("find last account: %w", err)
 	}
 	count := Count{Working: map[secret.Generation]int{}, Last: after}
-	enough := ctx
-	if end, limited := ctx.Deadline(); limited {
-		var cancel context.CancelFunc
-		enough, cancel = context.WithDeadline(ctx, end.Add(-censusReserve))
-		defer cancel()
-	}
+	enough, cancel := withReserve(ctx)
+	defer cancel()
 	var mu sync.Mutex
 	for count.Last < highest {
 		if enough.Err() != nil && count.Last > after {

@@ -70,7 +70,8 @@ type fakeStore struct {
 	lookup         func() []token.Token // what is found, instead of what there is
 	events         []audit.Event        // of all changes
 	newest         func(token.ID) (token.Token, error)
-	pageOfOwner    func(account.ID, token.Page)
+	walked         func(account.ID, token.Walk)
+	incomplete     bool // an earlier release has written the table
 
 	createProjectToken func(mint func(account.ID) (secret.Digest, *secret.Use, error)) (token.Token, error)
 }

@@ -9,6 +9,7 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/settings"
@@ -143,10 +144,10 @@ func TestImpersonationTokensAreFoundUnderTheirOwnerOnly(t *testing.T) {
 			}
 		})
 	}
-	listing, err := f.lister.List(t.Context(), root, lifecycle.Filter{Owner: owner, Kind: token.Impersonation}, lifecycle.Sort{}, 0, 20)
+	part, err := f.lister.List(t.Context(), root, lifecycle.Filter{Owner: owner, Kind: token.Impersonation}, lifecycle.Sort{}, listing.ByNumber(0, 20))
 	checkErr(t, err, nil)
-	if listing.Total != 1 || listing.Views[0].Token.ID != imp.ID {
-		t.Errorf("listing = %+v", listing)
+	if part.Total != 1 || part.Entries[0].Token.ID != imp.ID {
+		t.Errorf("part = %+v", part)
 	}
 }
 

@@ -3,7 +3,9 @@ package lifecycle
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -11,6 +13,7 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -110,66 +113,235 @@ const (
 	ByName
 )
 
-// A Listing is one page of a list.
-type Listing struct {
-	Views []View
-	// Total is the number of matches.
-	Total int
-}
+// ErrNoPlaces means that a list by place was asked for in an order that has no places.
+var ErrNoPlaces = fmt.Errorf("%w: order without places", fault.ErrInput)
 
-// MaxOffset is the highest offset of a page. Deeper pages of a sorted list would need memory for
-// all tokens before them.
-const MaxOffset = 50_000
+// countedTokens is how many tokens of one owner are read to count the matches of a filter. As many cost what
+// other lists cost at most.
+const countedTokens = listing.MaxByPlace
 
-// List returns limit tokens from offset on. Administrators see every token, others their own except
-// impersonation tokens; other owners are fault.ErrNotFound. An administrator's unfiltered list
-// reads the whole table.
-func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s Sort, offset, limit int) (Listing, error) {
+// List returns a part of the tokens. Administrators see every token, others their own except impersonation
+// tokens; other owners are fault.ErrNotFound.
+//
+// By id, creation and expiry, a part by place costs what it holds, and a part by number also what comes
+// before. If other filters than owner, kind and the dates of the order narrow the list, it reads tokens up
+// to listing.MaxByPlace or listing.MaxByNumber. In the other orders it reads all of them, up to
+// listing.MaxByNumber. Until the directory of an earlier release is complete, an administrator's list reads
+// the whole table.
+//
+// Errors: ErrNoPlaces, listing.ErrPlace, listing.ErrDeep, listing.ErrOrder.
+func (l *Lister) List(ctx context.Context, by principal.Principal, f Filter, s Sort, want listing.Want) (listing.Part[View], error) {
 	if !by.Account.Admin {
 		if f.Owner != 0 && f.Owner != by.Account.ID {
-			return Listing{}, fault.ErrNotFound
+			return listing.Part[View]{}, fault.ErrNotFound
 		}
 		f.Owner = by.Account.ID
 	}
-	now := l.parts.Clock.Now()
+	order, kept := s.order(), s.Kept()
+	if want.ByPlace && !kept {
+		return listing.Part[View]{}, ErrNoPlaces
+	}
+	w := token.Walk{Order: order, Descending: s.Descending, Created: f.created(), Ends: f.ends(), Now: l.parts.Clock.Now()}
+	if want.Place != "" {
+		place, err := parsePlace(want.Place)
+		if err != nil {
+			return listing.Part[View]{}, err
+		}
+		w.After = &place
+	}
+	r := &reading{lister: l, by: by, filter: f, sort: s, want: want}
 	if f.Owner == 0 {
-		top := newTop(s, offset+limit)
-		err := l.parts.Store.EveryToken(ctx, func(t token.Token, owner account.Account) {
-			if v := l.viewOf(t, now, owner, by); f.matches(v) {
-				top.add(v)
+		complete, err := l.parts.Store.DirectoryComplete(ctx)
+		if err != nil {
+			return listing.Part[View]{}, err
+		}
+		if !complete {
+			return r.scan(ctx, w, kept)
+		}
+		r.tokens = l.parts.Store.WalkTokens
+		r.plain = f.onlyDates(order)
+	} else {
+		owner := by.Account
+		if f.Owner != by.Account.ID {
+			var err error
+			if owner, err = l.parts.Reader.Account(ctx, f.Owner); err != nil {
+				return listing.Part[View]{}, err
 			}
-		})
-		return top.page(offset), err
+		}
+		r.tokens = func(ctx context.Context, w token.Walk, each func(token.Token, account.Account) bool) (token.Walked, error) {
+			return l.parts.Store.WalkOwner(ctx, owner.ID, w, func(t token.Token) bool { return each(t, owner) })
+		}
+		w.Kind, w.WithoutImpersonation = f.Kind, !by.Account.Admin
+		w.Count = !want.ByPlace
+		r.plain = f.onlyWalked()
 	}
+	if !kept {
+		return r.whole(ctx, w)
+	}
+	return r.part(ctx, w)
+}
 
-	owner := by.Account
-	if f.Owner != by.Account.ID {
-		var err error
-		if owner, err = l.parts.Reader.Account(ctx, f.Owner); err != nil {
-			return Listing{}, err
-		}
+// Kept reports whether tokens are kept in the order, so that its lists have places.
+func (s Sort) Kept() bool { return s.By == ByID || s.By == ByCreated || s.By == ByExpiry }
+
+// order returns the order in which a walk reads tokens that are sorted so.
+func (s Sort) order() token.Order {
+	switch s.By {
+	case ByCreated:
+		return token.ByCreation
+	case ByExpiry:
+		return token.ByExpiry
+	default:
+		return token.ByID
 	}
-	if s.By == ByID && f.onlyOwner() {
-		tokens, total, err := l.parts.Store.PageOfOwner(ctx, owner.ID, token.Page{
-			Offset: offset, Limit: limit, Descending: s.Descending, WithoutImpersonation: !by.Account.Admin,
-		})
-		listing := Listing{Total: total, Views: make([]View, len(tokens))}
-		for i, t := range tokens {
-			listing.Views[i] = l.viewOf(t, now, owner, by)
-		}
-		return listing, err
+}
+
+// A reading reads a part of a list.
+type reading struct {
+	lister *Lister
+	by     principal.Principal
+	filter Filter
+	sort   Sort
+	want   listing.Want
+	// tokens walks through what is listed.
+	tokens func(context.Context, token.Walk, func(token.Token, account.Account) bool) (token.Walked, error)
+	// plain says that the walk passes only what matches, so that nothing has to be read to be skipped.
+	plain bool
+}
+
+// part reads a part in an order in which tokens are kept.
+func (r *reading) part(ctx context.Context, w token.Walk) (listing.Part[View], error) {
+	w.First, w.Limit = maxFirst, listing.MaxByNumber
+	if r.want.ByPlace {
+		w.Limit = listing.MaxByPlace
 	}
-	tokens, err := l.parts.Store.TokensOfOwner(ctx, owner.ID)
+	skip := r.want.Offset
+	switch {
+	case r.plain && r.want.ByPlace:
+		w.First = r.want.Limit
+	case r.plain:
+		w.First, w.Limit = r.want.Limit, r.want.Limit
+		w.Skip, skip = skip, 0
+	}
+	exact := w.Count && !r.plain // while it is cheap
+	part := listing.Part[View]{Total: listing.Uncounted}
+	seen, matches := 0, 0
+	walked, err := r.tokens(ctx, w, func(t token.Token, owner account.Account) bool {
+		seen++
+		if v := r.lister.viewOf(t, w.Now, owner, r.by); r.filter.matches(v) {
+			if matches++; matches > skip && len(part.Entries) < r.want.Limit {
+				part.Entries = append(part.Entries, v)
+			}
+		}
+		return len(part.Entries) < r.want.Limit || exact && seen < countedTokens
+	})
 	if err != nil {
-		return Listing{}, err
+		return listing.Part[View]{}, err
 	}
-	top := newTop(s, offset+limit)
-	for _, t := range tokens {
-		if v := l.viewOf(t, now, owner, by); by.MayManage(t) && f.matches(v) {
+	full := len(part.Entries) == r.want.Limit
+	if !full && walked.More && skip > 0 {
+		return listing.Part[View]{}, listing.ErrDeep
+	}
+	last := walked.Last
+	if full {
+		last = w.Order.PlaceOf(part.Entries[r.want.Limit-1].Token)
+	}
+	if walked.More || matches > skip+len(part.Entries) {
+		part.Next = placeText(last)
+	}
+	switch {
+	case r.want.ByPlace:
+	case r.plain && walked.Counted:
+		part.Total = walked.Total
+	case !r.plain && !walked.More:
+		part.Total = matches
+	}
+	return part, nil
+}
+
+// maxFirst is how many tokens a list reads first that has to look at them (DynamoDB: BatchGetItem takes 100
+// keys).
+const maxFirst = 100
+
+// whole reads everything and sorts it.
+func (r *reading) whole(ctx context.Context, w token.Walk) (listing.Part[View], error) {
+	w.First, w.Limit = maxFirst, listing.MaxByNumber
+	top := newTop(r.sort, r.want.Offset+r.want.Limit)
+	walked, err := r.tokens(ctx, w, func(t token.Token, owner account.Account) bool {
+		if v := r.lister.viewOf(t, w.Now, owner, r.by); r.filter.matches(v) {
 			top.add(v)
 		}
+		return true
+	})
+	if err == nil && walked.More {
+		err = listing.ErrOrder
 	}
-	return top.page(offset), nil
+	return top.page(r.want.Offset), err
+}
+
+// scan reads the whole table, for lists whose directory is not complete.
+func (r *reading) scan(ctx context.Context, w token.Walk, kept bool) (listing.Part[View], error) {
+	top := newTop(r.sort, r.want.Offset+r.want.Limit+1)
+	err := r.lister.parts.Store.EveryToken(ctx, func(t token.Token, owner account.Account) {
+		if v := r.lister.viewOf(t, w.Now, owner, r.by); r.filter.matches(v) && w.Behind(w.Order.PlaceOf(t)) {
+			top.add(v)
+		}
+	})
+	part := top.page(r.want.Offset)
+	if len(part.Entries) > r.want.Limit {
+		part.Entries = part.Entries[:r.want.Limit]
+		if kept {
+			part.Next = placeText(w.Order.PlaceOf(part.Entries[r.want.Limit-1].Token))
+		}
+	}
+	if r.want.ByPlace {
+		part.Total = listing.Uncounted
+	}
+	return part, err
+}
+
+// placeText is the text of a place: its second and its id.
+func placeText(p token.Place) string {
+	return strconv.FormatInt(p.At, 10) + "." + p.ID.String()
+}
+
+// parsePlace accepts the one spelling of a place that placeText writes.
+func parsePlace(text string) (token.Place, error) {
+	at, id, _ := strings.Cut(text, ".")
+	second, err := strconv.ParseInt(at, 10, 64)
+	number, idErr := token.ParseID(id)
+	p := token.Place{At: second, ID: number}
+	if err != nil || idErr != nil || second < 0 || second > token.Unending || placeText(p) != text {
+		return token.Place{}, listing.ErrPlace
+	}
+	return p, nil
+}
+
+// WorkingOf returns all tokens of an account that work, for an administrator: those that were used last come
+// first, and those that were never used last. Errors: fault.ErrForbidden, fault.ErrNotFound.
+func (l *Lister) WorkingOf(ctx context.Context, by principal.Principal, id account.ID) ([]View, error) {
+	if !by.Account.Admin {
+		return nil, fault.ErrForbidden
+	}
+	owner, err := l.parts.Reader.Account(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := l.parts.Store.TokensOfOwner(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	now := l.parts.Clock.Now()
+	var views []View
+	for _, t := range tokens {
+		if v := l.viewOf(t, now, owner, by); v.Active {
+			views = append(views, v)
+		}
+	}
+	slices.SortFunc(views, func(a, b View) int {
+		return cmp.Or(b.Token.LastUsedAt.Compare(a.Token.LastUsedAt), cmp.Compare(b.Token.ID, a.Token.ID))
+	})
+	return views, nil
 }
 
 // Get returns one token. A token that does not exist or is hidden from the caller is
@@ -214,7 +386,56 @@ func (l *Lister) view(ctx context.Context, by principal.Principal, t token.Token
 	return l.viewOf(t, l.parts.Clock.Now(), owner, by), nil
 }
 
-func (f Filter) onlyOwner() bool { return f == Filter{Owner: f.Owner} }
+// created returns the seconds of creation that the filter lets pass.
+func (f Filter) created() token.Span {
+	if f.CreatedAfter.IsZero() && f.CreatedBefore.IsZero() {
+		return token.Span{}
+	}
+	span := token.Span{From: 1, To: token.Unending}
+	if !f.CreatedAfter.IsZero() {
+		span.From = max(1, f.CreatedAfter.Add(time.Second-1).Unix()) // a fraction of a second is after its start
+	}
+	if !f.CreatedBefore.IsZero() {
+		span.To = f.CreatedBefore.Unix()
+	}
+	return span
+}
+
+// ends returns the seconds of the end that the filter lets pass. A short life ends within the day before the
+// one on which it counts as expired.
+func (f Filter) ends() token.Span {
+	if f.ExpiresAfter.IsZero() && f.ExpiresBefore.IsZero() {
+		return token.Span{}
+	}
+	span := token.Span{From: 1, To: token.Unending - 1}
+	if !f.ExpiresAfter.IsZero() {
+		span.From = max(1, f.ExpiresAfter.AddDays(-1).Start().Unix()+1)
+	}
+	if !f.ExpiresBefore.IsZero() {
+		span.To = f.ExpiresBefore.AddDays(-1).Start().Unix()
+	}
+	return span
+}
+
+// onlyWalked reports whether a walk through an owner's tokens passes only what the filter lets pass.
+func (f Filter) onlyWalked() bool {
+	return f == Filter{
+		Owner: f.Owner, Kind: f.Kind,
+		CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore, ExpiresAfter: f.ExpiresAfter, ExpiresBefore: f.ExpiresBefore,
+	}
+}
+
+// onlyDates reports whether a walk through all tokens passes only what the filter lets pass.
+func (f Filter) onlyDates(o token.Order) bool {
+	switch o {
+	case token.ByCreation:
+		return f == Filter{CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore}
+	case token.ByExpiry:
+		return f == Filter{ExpiresAfter: f.ExpiresAfter, ExpiresBefore: f.ExpiresBefore}
+	default:
+		return f == Filter{}
+	}
+}
 
 func (f Filter) matches(v View) bool {
 	t := v.Token
@@ -327,7 +548,7 @@ func (t *top) cut() {
 	t.views = t.views[:min(t.n, len(t.views))]
 }
 
-func (t *top) page(offset int) Listing {
+func (t *top) page(offset int) listing.Part[View] {
 	t.cut()
-	return Listing{Views: t.views[min(offset, len(t.views)):], Total: t.total}
+	return listing.Part[View]{Entries: t.views[min(offset, len(t.views)):], Total: t.total}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
 )
@@ -30,20 +32,55 @@ func (s *fakeStore) TokensOfOwner(_ context.Context, id account.ID) ([]token.Tok
 	return slices.DeleteFunc(s.sorted(), func(t token.Token) bool { return t.Owner != id }), nil
 }
 
-func (s *fakeStore) PageOfOwner(ctx context.Context, id account.ID, page token.Page) ([]token.Token, int, error) {
-	if s.pageOfOwner != nil {
-		s.pageOfOwner(id, page)
-	}
+func (s *fakeStore) WalkOwner(ctx context.Context, id account.ID, w token.Walk, each func(token.Token) bool) (token.Walked, error) {
 	tokens, err := s.TokensOfOwner(ctx, id)
-	if page.WithoutImpersonation {
-		tokens = slices.DeleteFunc(tokens, func(t token.Token) bool { return t.Kind == token.Impersonation })
+	tokens = slices.DeleteFunc(tokens, func(t token.Token) bool { return !w.Passes(t.Kind) })
+	walked := s.walk(id, tokens, w, func(t token.Token, _ account.Account) bool { return each(t) })
+	walked.Counted = walked.Counted || w.Count
+	return walked, err
+}
+
+func (s *fakeStore) WalkTokens(_ context.Context, w token.Walk, each func(token.Token, account.Account) bool) (token.Walked, error) {
+	switch w.Order { // entries know one date
+	case token.ByID:
+		w.Created, w.Ends = token.Span{}, token.Span{}
+	case token.ByCreation:
+		w.Ends = token.Span{}
+	case token.ByExpiry:
+		w.Created = token.Span{}
 	}
-	if page.Descending {
+	return s.walk(0, s.sorted(), w, each), nil
+}
+
+func (s *fakeStore) walk(id account.ID, tokens []token.Token, w token.Walk, each func(token.Token, account.Account) bool) token.Walked {
+	if s.walked != nil {
+		s.walked(id, w)
+	}
+	tokens = slices.DeleteFunc(tokens, func(t token.Token) bool {
+		return !w.Created.Holds(token.ByCreation.PlaceOf(t).At) || !w.Ends.Holds(token.ByExpiry.PlaceOf(t).At)
+	})
+	slices.SortFunc(tokens, func(a, b token.Token) int { return w.Order.PlaceOf(a).Compare(w.Order.PlaceOf(b)) })
+	if w.Descending {
 		slices.Reverse(tokens)
 	}
-	from := min(page.Offset, len(tokens))
-	return tokens[from:min(from+page.Limit, len(tokens))], len(tokens), err
+	walked := token.Walked{Total: len(tokens)}
+	tokens = slices.DeleteFunc(tokens, func(t token.Token) bool { return !w.Behind(w.Order.PlaceOf(t)) })
+	tokens = tokens[min(w.Skip, len(tokens)):]
+	for n, t := range tokens {
+		if walked.More = n == w.Limit; walked.More {
+			return walked
+		}
+		walked.Last = w.Order.PlaceOf(t)
+		if !each(t, s.accts[t.Owner]) {
+			walked.More = n+1 < len(tokens)
+			break
+		}
+	}
+	walked.Counted = !walked.More && w.After == nil
+	return walked
 }
+
+func (s *fakeStore) DirectoryComplete(context.Context) (bool, error) { return !s.incomplete, nil }
 
 func (s *fakeStore) EveryToken(_ context.Context, each func(token.Token, account.Account)) error {
 	for _, t := range s.tokens { // in the order of a map: none
@@ -137,11 +174,11 @@ func TestFilters(t *testing.T) {
 			// Sorted by name to go past the shortcut, and by id to take it.
 			for _, by := range []lifecycle.SortKey{lifecycle.ByName, lifecycle.ByID} {
 				for _, who := range []account.Account{f.accts[owner], f.accts[admin]} {
-					listing, err := f.lister.List(t.Context(), principal.Principal{Account: who}, test.filter, lifecycle.Sort{By: by}, 0, 20)
+					part, err := f.lister.List(t.Context(), principal.Principal{Account: who}, test.filter, lifecycle.Sort{By: by}, listing.ByNumber(0, 20))
 					checkErr(t, err, nil)
 					want := map[bool]int{true: 1, false: 0}[test.want]
-					if len(listing.Views) != want || listing.Total != want || want == 1 && listing.Views[0].Token.ID != tok.ID {
-						t.Errorf("sort %d, admin %t: %d views of %d, want %d", by, who.Admin, len(listing.Views), listing.Total, want)
+					if len(part.Entries) != want || part.Total != want || want == 1 && part.Entries[0].Token.ID != tok.ID {
+						t.Errorf("sort %d, admin %t: %d views of %d, want %d", by, who.Admin, len(part.Entries), part.Total, want)
 					}
 				}
 			}
@@ -177,11 +214,11 @@ func TestOrder(t *testing.T) {
 				if descending { // nulls first, and ids break ties downwards too
 					slices.Reverse(want)
 				}
-				listing, err := f.lister.List(t.Context(), principal.Principal{Account: f.accts[who]}, lifecycle.Filter{},
-					lifecycle.Sort{By: test.by, Descending: descending}, 0, 20)
+				part, err := f.lister.List(t.Context(), principal.Principal{Account: f.accts[who]}, lifecycle.Filter{},
+					lifecycle.Sort{By: test.by, Descending: descending}, listing.ByNumber(0, 20))
 				checkErr(t, err, nil)
 				var got []string
-				for _, v := range listing.Views {
+				for _, v := range part.Entries {
 					got = append(got, fmt.Sprint(v.Token.ID.Number()))
 				}
 				if !slices.Equal(got, want) {
@@ -224,11 +261,11 @@ func TestWhoSeesWhat(t *testing.T) {
 		for _, by := range []lifecycle.SortKey{lifecycle.ByID, lifecycle.ByName} {
 			for _, search := range []string{"", "given"} {
 				test.filter.Search = search
-				listing, err := f.lister.List(t.Context(), principal.Principal{Account: f.accts[test.by]}, test.filter, lifecycle.Sort{By: by}, 0, 20)
-				if !errors.Is(err, test.err) || len(listing.Views) != test.want || listing.Total != test.want {
-					t.Errorf("%s: %d of %d, %v, want %d, %v", test.name, len(listing.Views), listing.Total, err, test.want, test.err)
+				part, err := f.lister.List(t.Context(), principal.Principal{Account: f.accts[test.by]}, test.filter, lifecycle.Sort{By: by}, listing.ByNumber(0, 20))
+				if !errors.Is(err, test.err) || len(part.Entries) != test.want || part.Total != test.want {
+					t.Errorf("%s: %d of %d, %v, want %d, %v", test.name, len(part.Entries), part.Total, err, test.want, test.err)
 				}
-				for _, v := range listing.Views {
+				for _, v := range part.Entries {
 					if test.by != admin && (v.Token.Owner != test.by || v.Token.Kind == token.Impersonation) {
 						t.Errorf("%s: sees %+v", test.name, v.Token)
 					}
@@ -272,10 +309,7 @@ func wanted(f *fixture, by principal.Principal, filter lifecycle.Filter, s lifec
 		case lifecycle.ByCreated:
 			return stamp(v.Token.CreatedAt)
 		case lifecycle.ByExpiry:
-			if v.Token.ExpiresOn.IsZero() {
-				return absent
-			}
-			return v.Token.ExpiresOn.String()
+			return stamp(v.Token.ExpiresAt())
 		case lifecycle.ByLastUse:
 			return stamp(v.Token.LastUsedAt)
 		case lifecycle.ByName:
@@ -333,15 +367,23 @@ func TestAPageIsAPartOfTheWholeList(t *testing.T) {
 		if by.Account.Admin {
 			filter.Owner = rapid.SampledFrom([]account.ID{0, admin, owner, other}).Draw(r, "of owner")
 		}
+		f.incomplete = rapid.Bool().Draw(r, "written by an earlier release")
 		s := lifecycle.Sort{By: rapid.SampledFrom([]lifecycle.SortKey{lifecycle.ByID, lifecycle.ByCreated, lifecycle.ByExpiry, lifecycle.ByLastUse, lifecycle.ByName}).Draw(r, "by"),
 			Descending: rapid.Bool().Draw(r, "descending")}
 		offset, limit := rapid.IntRange(0, 30).Draw(r, "offset"), rapid.IntRange(1, 10).Draw(r, "limit")
 
 		whole := wanted(f, by, filter, s)
-		listing, err := f.lister.List(t.Context(), by, filter, s, offset, limit)
+		part, err := f.lister.List(t.Context(), by, filter, s, listing.ByNumber(offset, limit))
 		want := whole[min(offset, len(whole)):min(offset+limit, len(whole))]
-		if err != nil || listing.Total != len(whole) || ids(listing.Views) != ids(want) {
-			r.Fatalf("List() = %s of %d, %v\nwant %s of %d", ids(listing.Views), listing.Total, err, ids(want), len(whole))
+		// What nobody has counted has more pages.
+		if total := part.Total; err != nil || ids(part.Entries) != ids(want) || total != len(whole) && (total != listing.Uncounted || part.Next == "") {
+			r.Fatalf("List() = %s of %d, %v\nwant %s of %d", ids(part.Entries), part.Total, err, ids(want), len(whole))
+		}
+		if s.By != lifecycle.ByLastUse && s.By != lifecycle.ByName {
+			got, err := follow(t.Context(), f, by, filter, s, limit)
+			if err != nil || ids(got) != ids(whole) {
+				r.Fatalf("by place: %s, %v\nwant %s", ids(got), err, ids(whole))
+			}
 		}
 	})
 }
@@ -368,29 +410,155 @@ func TestAPageOfManyTokensHoldsTheFirstOfThem(t *testing.T) {
 			whole := wanted(f, by, lifecycle.Filter{}, s)
 			for _, page := range [][2]int{{0, 1}, {0, 2}, {0, 20}, {1, 1}, {7, 5}, {20, 20}, {100, 20}, {110, 20}, {119, 1}, {120, 20}, {500, 20}} {
 				offset, limit := page[0], page[1]
-				listing, err := f.lister.List(t.Context(), by, lifecycle.Filter{}, s, offset, limit)
+				part, err := f.lister.List(t.Context(), by, lifecycle.Filter{}, s, listing.ByNumber(offset, limit))
 				checkErr(t, err, nil)
 				want := whole[min(offset, len(whole)):min(offset+limit, len(whole))]
-				if listing.Total != len(whole) || ids(listing.Views) != ids(want) {
-					t.Errorf("%+v from %d: %s of %d\nwant %s of %d", s, offset, ids(listing.Views), listing.Total, ids(want), len(whole))
+				if part.Total != len(whole) && (part.Total != listing.Uncounted || part.Next == "") || ids(part.Entries) != ids(want) {
+					t.Errorf("%+v from %d: %s of %d\nwant %s of %d", s, offset, ids(part.Entries), part.Total, ids(want), len(whole))
 				}
 			}
 		}
 	}
 }
 
-// A plain list of one owner must not read all that the owner ever had.
+// follow returns a whole list by place.
+func follow(ctx context.Context, f *fixture, by principal.Principal, filter lifecycle.Filter, s lifecycle.Sort, limit int) (views []lifecycle.View, err error) {
+	want := listing.Want{Limit: limit, ByPlace: true}
+	for {
+		part, err := f.lister.List(ctx, by, filter, s, want)
+		if err != nil || part.Total != listing.Uncounted || len(part.Entries) > limit {
+			return views, cmp.Or(err, errors.New("a part that is too long or counted"))
+		}
+		views = append(views, part.Entries...)
+		if want.Place = part.Next; want.Place == "" {
+			return views, nil
+		}
+	}
+}
+
+// Breaks if a plain list reads more records than its page has, or pays for pages that lie before it.
 func TestAPlainListReadsOnlyItsPage(t *testing.T) {
 	f := newFixture(t)
-	f.give(t, owner, nil)
-	var got []token.Page
-	f.pageOfOwner = func(_ account.ID, page token.Page) { got = append(got, page) }
-	for _, who := range []account.ID{owner, admin} {
-		_, err := f.lister.List(t.Context(), principal.Principal{Account: f.accts[who]}, lifecycle.Filter{Owner: owner}, lifecycle.Sort{Descending: true}, 40, 20)
+	made := f.give(t, owner, nil)
+	var got token.Walk
+	f.walked = func(_ account.ID, w token.Walk) { got = w }
+	first := listing.ByNumber(40, 20)
+	behind := listing.Want{Limit: 20, ByPlace: true, Place: "0." + made.ID.String()}
+	created, ends := lifecycle.Filter{CreatedAfter: noon.Add(time.Nanosecond), CreatedBefore: noon}, lifecycle.Filter{ExpiresAfter: tomorrow, ExpiresBefore: tomorrow}
+	dates := token.Span{From: noon.Unix() + 1, To: noon.Unix()}
+	days := token.Span{From: today.Start().Unix() + 1, To: today.Start().Unix()}
+	ofOwner := func(f lifecycle.Filter) lifecycle.Filter { f.Owner = owner; return f }
+	for name, c := range map[string]struct {
+		by     account.ID
+		filter lifecycle.Filter
+		sort   lifecycle.Sort
+		want   listing.Want
+		walk   token.Walk
+	}{
+		"of oneself":              {owner, lifecycle.Filter{}, lifecycle.Sort{Descending: true}, first, token.Walk{Skip: 40, Limit: 20, Descending: true, WithoutImpersonation: true, Count: true}},
+		"of somebody":             {admin, ofOwner(lifecycle.Filter{}), lifecycle.Sort{}, first, token.Walk{Skip: 40, Limit: 20, Count: true}},
+		"of one kind":             {admin, lifecycle.Filter{Owner: owner, Kind: token.Impersonation}, lifecycle.Sort{}, first, token.Walk{Skip: 40, Limit: 20, Count: true, Kind: token.Impersonation}},
+		"of somebody, by place":   {admin, ofOwner(lifecycle.Filter{}), lifecycle.Sort{}, behind, token.Walk{Limit: listing.MaxByPlace, After: &token.Place{ID: made.ID}}},
+		"of somebody, with dates": {admin, ofOwner(created), lifecycle.Sort{By: lifecycle.ByExpiry}, first, token.Walk{Order: token.ByExpiry, Skip: 40, Limit: 20, Count: true, Created: dates}},
+		"of all":                  {admin, lifecycle.Filter{}, lifecycle.Sort{}, first, token.Walk{Skip: 40, Limit: 20}},
+		"of all, by place":        {admin, lifecycle.Filter{}, lifecycle.Sort{}, behind, token.Walk{Limit: listing.MaxByPlace, After: &token.Place{ID: made.ID}}},
+		"of all, by creation":     {admin, created, lifecycle.Sort{By: lifecycle.ByCreated}, first, token.Walk{Order: token.ByCreation, Skip: 40, Limit: 20, Created: dates}},
+		"of all, by expiry":       {admin, ends, lifecycle.Sort{By: lifecycle.ByExpiry}, first, token.Walk{Order: token.ByExpiry, Skip: 40, Limit: 20, Ends: days}},
+	} {
+		_, err := f.lister.List(t.Context(), principal.Principal{Account: f.accts[c.by]}, c.filter, c.sort, c.want)
 		checkErr(t, err, nil)
+		c.walk.First, c.walk.Now = 20, now
+		if !reflect.DeepEqual(got, c.walk) {
+			t.Errorf("%s: %+v, want %+v", name, got, c.walk)
+		}
 	}
-	want := []token.Page{{Offset: 40, Limit: 20, Descending: true, WithoutImpersonation: true}, {Offset: 40, Limit: 20, Descending: true}}
-	if !slices.Equal(got, want) {
-		t.Errorf("pages %+v, want %+v", got, want)
+}
+
+// Breaks if a list with filters reads without a bound, or says that it has ended when it has only stopped.
+func TestAListWithFiltersReadsSoMuch(t *testing.T) {
+	f := newFixture(t)
+	const many = listing.MaxByNumber + 500
+	for n := range many {
+		id, err := token.NewID(owner, int64(n)+1)
+		checkErr(t, err, nil)
+		name := "other"
+		if n == 3 || n == 1500 || n == many-1 {
+			name = "wanted"
+		}
+		f.tokens[id] = token.Token{ID: id, Owner: owner, Kind: token.Personal, Name: name, CreatedAt: noon}
 	}
+	for _, by := range []account.ID{owner, admin} {
+		who := principal.Principal{Account: f.accts[by]}
+		list := func(filter lifecycle.Filter, s lifecycle.Sort, want listing.Want) (listing.Part[lifecycle.View], error) {
+			return f.lister.List(t.Context(), who, filter, s, want)
+		}
+		wanted := lifecycle.Filter{Search: "wanted"}
+		seen, parts := 0, 0
+		for want := (listing.Want{Limit: 20, ByPlace: true}); parts == 0 || want.Place != ""; parts++ {
+			part, err := list(wanted, lifecycle.Sort{}, want)
+			checkErr(t, err, nil)
+			seen += len(part.Entries)
+			want.Place = part.Next
+		}
+		if seen != 3 || parts != 11 {
+			t.Errorf("%d tokens in %d parts by place, want 3 in 11", seen, parts)
+		}
+		part, err := list(wanted, lifecycle.Sort{}, listing.ByNumber(0, 20))
+		checkErr(t, err, nil)
+		if len(part.Entries) != 2 || part.Next == "" || part.Total != listing.Uncounted {
+			t.Errorf("page 1: %d tokens, next %q, total %d", len(part.Entries), part.Next, part.Total)
+		}
+		part, err = list(wanted, lifecycle.Sort{}, listing.Want{Limit: 20, ByPlace: true, Place: part.Next})
+		checkErr(t, err, nil)
+		if len(part.Entries) != 1 || part.Next != "" {
+			t.Errorf("what follows: %d tokens, next %q", len(part.Entries), part.Next)
+		}
+		_, err = list(wanted, lifecycle.Sort{}, listing.ByNumber(20, 20))
+		checkErr(t, err, listing.ErrDeep)
+		for _, key := range []lifecycle.SortKey{lifecycle.ByName, lifecycle.ByLastUse} {
+			_, err = list(lifecycle.Filter{}, lifecycle.Sort{By: key}, listing.ByNumber(0, 20))
+			checkErr(t, err, listing.ErrOrder)
+			_, err = list(lifecycle.Filter{}, lifecycle.Sort{By: key}, listing.Want{Limit: 20, ByPlace: true})
+			checkErr(t, err, lifecycle.ErrNoPlaces)
+		}
+		page, err := list(lifecycle.Filter{}, lifecycle.Sort{}, listing.ByNumber(many-1, 20))
+		checkErr(t, err, nil)
+		if len(page.Entries) != 1 || page.Total != many {
+			t.Errorf("the last page without filters: %d of %d", len(page.Entries), page.Total)
+		}
+	}
+}
+
+// Breaks if a made-up place is an error of the server, or has two spellings.
+func TestPlacesHaveOneSpelling(t *testing.T) {
+	f := newFixture(t)
+	who := principal.Principal{Account: f.accts[admin]}
+	for _, place := range []string{"0", ".", "0.", "0.0", "0.4194304", "x.4194305", "00.4194305", "+0.4194305", "-1.4194305", "0.4194305.", "1000000000000.4194305", "0.9007199254740993"} {
+		_, err := f.lister.List(t.Context(), who, lifecycle.Filter{}, lifecycle.Sort{}, listing.Want{Limit: 20, ByPlace: true, Place: place})
+		if !errors.Is(err, listing.ErrPlace) {
+			t.Errorf("place %q: %v", place, err)
+		}
+	}
+}
+
+// Breaks if somebody counts the tokens of others, or one that has ended counts as working.
+func TestWorkingTokensOfSomebody(t *testing.T) {
+	f := newFixture(t)
+	f.give(t, owner, func(tok *token.Token) { tok.RevokedAt = now })
+	unused := f.give(t, owner, nil)
+	older := f.give(t, owner, func(tok *token.Token) { tok.LastUsedAt = noon.Add(-time.Hour) })
+	newer := f.give(t, owner, func(tok *token.Token) { tok.LastUsedAt = noon })
+	views, err := f.lister.WorkingOf(t.Context(), principal.Principal{Account: f.accts[admin]}, owner)
+	checkErr(t, err, nil)
+	var got []token.ID
+	for _, v := range views {
+		got = append(got, v.Token.ID)
+	}
+	if want := []token.ID{newer.ID, older.ID, unused.ID}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	_, err = f.lister.WorkingOf(t.Context(), principal.Principal{Account: f.accts[owner]}, owner)
+	checkErr(t, err, fault.ErrForbidden)
+	_, err = f.lister.WorkingOf(t.Context(), principal.Principal{Account: f.accts[admin]}, 99)
+	checkErr(t, err, fault.ErrNotFound)
 }

@@ -10,6 +10,7 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
@@ -160,12 +161,12 @@ func (i *Issuer) RotateSelfOfProject(ctx context.Context, by principal.Principal
 	return i.RotateSelf(ctx, by, r)
 }
 
-// ListOfProject returns limit tokens of a project from offset on. Errors: those of
-// principal.FindAccess; ErrNotManager.
-func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, f Filter, s Sort, offset, limit int) (Listing, error) {
+// ListOfProject returns a part by number of a project's tokens. Errors: those of principal.FindAccess;
+// ErrNotManager.
+func (l *Lister) ListOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, f Filter, s Sort, offset, limit int) (listing.Part[View], error) {
 	views, err := l.AllOfProject(ctx, by, kind, ref)
 	if err != nil {
-		return Listing{}, err
+		return listing.Part[View]{}, err
 	}
 	top := newTop(s, offset+limit)
 	for _, v := range views {

@@ -13,6 +13,7 @@ import (
 	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
@@ -395,20 +396,20 @@ func TestListingAndGettingTokensOfAProject(t *testing.T) {
 	for i := range wants {
 		wants[i].Scopes = scope.Set{"api"}
 	}
-	list := func(filter lifecycle.Filter, s lifecycle.Sort, offset, limit int) lifecycle.Listing {
+	list := func(filter lifecycle.Filter, s lifecycle.Sort, offset, limit int) listing.Part[lifecycle.View] {
 		t.Helper()
-		listing, err := f.lister.ListOfProject(t.Context(), by, project.KindProject, "acme/web", filter, s, offset, limit)
+		part, err := f.lister.ListOfProject(t.Context(), by, project.KindProject, "acme/web", filter, s, offset, limit)
 		checkErr(t, err, nil)
-		return listing
+		return part
 	}
-	if got := list(lifecycle.Filter{}, lifecycle.Sort{}, 0, 20); !reflect.DeepEqual(got, lifecycle.Listing{Views: wants, Total: 4}) {
+	if got := list(lifecycle.Filter{}, lifecycle.Sort{}, 0, 20); !reflect.DeepEqual(got, listing.Part[lifecycle.View]{Entries: wants, Total: 4}) {
 		t.Errorf("list %+v", got)
 	}
-	if got := list(lifecycle.Filter{}, lifecycle.Sort{Descending: true}, 1, 2); !reflect.DeepEqual(got, lifecycle.Listing{Views: []lifecycle.View{wants[2], wants[1]}, Total: 4}) {
+	if got := list(lifecycle.Filter{}, lifecycle.Sort{Descending: true}, 1, 2); !reflect.DeepEqual(got, listing.Part[lifecycle.View]{Entries: []lifecycle.View{wants[2], wants[1]}, Total: 4}) {
 		t.Errorf("second page %+v", got)
 	}
 	active := true
-	if got := list(lifecycle.Filter{Active: &active}, lifecycle.Sort{}, 0, 20); !reflect.DeepEqual(got, lifecycle.Listing{Views: wants[:1], Total: 1}) {
+	if got := list(lifecycle.Filter{Active: &active}, lifecycle.Sort{}, 0, 20); !reflect.DeepEqual(got, listing.Part[lifecycle.View]{Entries: wants[:1], Total: 1}) {
 		t.Errorf("active ones %+v", got)
 	}
 	for _, want := range wants {

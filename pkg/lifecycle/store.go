@@ -89,8 +89,12 @@ type TokenReader interface {
 type ListStore interface {
 	// TokensOfOwner returns all tokens of an owner by ascending id.
 	TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error)
-	// PageOfOwner returns one page of them, and their total.
-	PageOfOwner(ctx context.Context, owner account.ID, page token.Page) ([]token.Token, int, error)
+	// WalkOwner passes them to each, until it returns false.
+	WalkOwner(ctx context.Context, owner account.ID, w token.Walk, each func(token.Token) bool) (token.Walked, error)
+	// WalkTokens does the same with the tokens of all owners, of whom it knows only the id, Admin and
+	// TokensValidFrom. It may miss tokens until DirectoryComplete says that it misses none.
+	WalkTokens(ctx context.Context, w token.Walk, each func(token.Token, account.Account) bool) (token.Walked, error)
+	DirectoryComplete(ctx context.Context) (bool, error)
 	// TokensByDigest, Children and Newest are those of RevokeStore.
 	TokensByDigest(ctx context.Context, digests []secret.Digest) ([]token.Token, error)
 	Children(ctx context.Context, first token.ID) ([]token.Child, error)

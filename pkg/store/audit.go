@@ -34,10 +34,10 @@ func (t *Journal) Record(ctx context.Context, events ...audit.Event) error {
 // auditPage is how many events one request reads.
 const auditPage = 100
 
-// Events passes the events of an entity between the instants from and to, both included, newest
-// first, until each returns false. It skips malformed events.
-func (t *Reader) Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error {
-	walk := t.walkEvents(auditPartition(entity), from, to)
+// Events passes the events of an entity in a period, newest first, until each returns false. It skips
+// malformed events.
+func (t *Reader) Events(ctx context.Context, entity audit.Entity, in audit.Period, each func(audit.Event) bool) error {
+	walk := t.walkEvents(auditPartition(entity), in)
 	for {
 		e, more, err := walk.next(ctx)
 		if err != nil || !more || !each(e) {
@@ -48,12 +48,12 @@ func (t *Reader) Events(ctx context.Context, entity audit.Entity, from, to time.
 
 // EveryEvent does the same for the events of all entities. It first reads from all shards
 // concurrently, then continues with the shards that have the newest events.
-func (t *Reader) EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
+func (t *Reader) EveryEvent(ctx context.Context, in audit.Period, each func(audit.Event) bool) error {
 	walks := make([]*eventWalk, auditShards)
 	errs := make([]error, auditShards)
 	var reading sync.WaitGroup
 	for i := range walks {
-		walks[i] = t.walkEvents(auditShardPartition(i), from, to)
+		walks[i] = t.walkEvents(auditShardPartition(i), in)
 		reading.Go(func() { errs[i] = walks[i].step(ctx) })
 	}
 	reading.Wait()
@@ -78,25 +78,30 @@ func (t *Reader) EveryEvent(ctx context.Context, from, to time.Time, each func(a
 
 // An eventWalk iterates over the events of a partition, newest first.
 type eventWalk struct {
-	table *Reader
-	pages *dynamodb.QueryPaginator // nil for an empty range
-	page  []item
-	head  audit.Event // the current event
-	over  bool        // whether the walk has ended
+	table  *Reader
+	pages  *dynamodb.QueryPaginator // nil for an empty range
+	behind string                   // the place to start behind, or ""
+	page   []item
+	head   audit.Event // the current event
+	over   bool        // whether the walk has ended
 }
 
-func (t *Reader) walkEvents(partition string, from, to time.Time) *eventWalk {
-	first, end := audit.FirstID(from.Add(time.Second-1)), audit.FirstID(to.Add(time.Second)) // a fraction of a second is after its start
+func (t *Reader) walkEvents(partition string, in audit.Period) *eventWalk {
+	// A fraction of a second is after its start.
+	first, end := auditSort(audit.FirstID(in.From.Add(time.Second-1))), auditSort(audit.FirstID(in.To.Add(time.Second)))
+	if in.Behind != "" {
+		end = min(end, in.Behind)
+	}
 	if first > end {
 		return &eventWalk{table: t} // the engine refuses an empty range
 	}
-	return &eventWalk{table: t, pages: dynamodb.NewQueryPaginator(querier(t.client.Query), &dynamodb.QueryInput{
+	return &eventWalk{table: t, behind: in.Behind, pages: dynamodb.NewQueryPaginator(querier(t.client.Query), &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
 		ExpressionAttributeValues: item{
 			":pk":   text(partition),
-			":from": text(auditSort(first)),
-			":to":   text(auditSort(end)),
+			":from": text(first),
+			":to":   text(end),
 		},
 		ConsistentRead:   aws.Bool(true),
 		ScanIndexForward: aws.Bool(false),
@@ -117,10 +122,12 @@ func (w *eventWalk) next(ctx context.Context) (e audit.Event, more bool, err err
 		for len(w.page) > 0 {
 			e, err := readEvent(w.page[0])
 			w.page = w.page[1:]
-			if err == nil {
+			switch {
+			case err != nil:
+				w.table.passOver(err)
+			case w.behind == "" || e.Place < w.behind: // the engine's range includes its ends
 				return e, true, nil
 			}
-			w.table.passOver(err)
 		}
 		if w.pages == nil || !w.pages.HasMorePages() {
 			return audit.Event{}, false, nil

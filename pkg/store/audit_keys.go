@@ -88,6 +88,7 @@ func readEvent(it item) (audit.Event, error) {
 	}
 	e := audit.Event{
 		ID:     id,
+		Place:  r.text("sk"),
 		At:     r.instant("at"),
 		Name:   audit.Name(r.text("name")),
 		Entity: audit.Entity{Type: r.entityType("entity_type"), ID: r.number("entity_id")},

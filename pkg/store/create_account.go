@@ -46,6 +46,9 @@ func (t *Table) CreateAccount(ctx context.Context, u account.Account, created au
 		if u.Note != "" {
 			items = append(items, t.put(noteItem(u.ID, u.Note), absent, nil))
 		}
+		if u.ID == 1 { // no token can be older than the first account
+			items = append(items, t.put(directoryCompleteItem(u.CreatedAt), "", nil))
+		}
 		reasons, err := t.transact(ctx, items, []audit.Event{created}, func(ctx context.Context) (bool, error) {
 			stored, err := t.Account(ctx, u.ID)
 			return sameAccount(stored, u) && stored.Identity == u.Identity, err

@@ -32,8 +32,9 @@ func TestCreateAccount(t *testing.T) {
 			"EMAIL#" + strings.ToLower(u.Email) + " / EMAIL": map[string]any{
 				"pk": "EMAIL#" + strings.ToLower(u.Email), "sk": "EMAIL", "uid": 1,
 			},
-			"USER#1 / NOTE":   map[string]any{"pk": "USER#1", "sk": "NOTE", "note": "on leave"},
-			"SEQUENCE / USER": map[string]any{"pk": "SEQUENCE", "sk": "USER", "last": 1},
+			"USER#1 / NOTE":               map[string]any{"pk": "USER#1", "sk": "NOTE", "note": "on leave"},
+			"SEQUENCE / USER":             map[string]any{"pk": "SEQUENCE", "sk": "USER", "last": 1},
+			"DIRECTORY#TOKENS / COMPLETE": map[string]any{"pk": "DIRECTORY#TOKENS", "sk": "COMPLETE", "at": int(storetest.Now.Unix())},
 		})
 	})
 

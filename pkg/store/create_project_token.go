@@ -99,7 +99,7 @@ func (t *Table) botItems(proj project.Project, bot account.Account, tok token.To
 	} {
 		items = append(items, t.put(it, absent, nil))
 	}
-	return append(items, t.takeAccountID(bot.ID))
+	return append(append(items, t.takeAccountID(bot.ID)), t.enter(tok)...)
 }
 
 const (

@@ -13,7 +13,7 @@ import (
 	"latchkey/pkg/token"
 )
 
-// CreateToken makes a token. It writes record, pointer, the owner's next number and the use of the
+// CreateToken makes a token. It writes record, pointer, entries, the owner's next number and the use of the
 // idempotency key together, and requires that no token has a digest of without: those of a chosen
 // value under other generations of the pepper.
 func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok token.Token, use *secret.Use, issued audit.Event, without ...secret.Digest) (token.Token, error) {
@@ -33,6 +33,8 @@ func (t *Table) CreateToken(ctx context.Context, owner account.Account, tok toke
 			t.put(t.tokenItem(tok), absent, nil),
 			t.put(t.shortened(pointerItem(tok), tok), absent, nil),
 		}
+		items = append(items, t.enter(tok)...)
+		withoutPosition := len(items)
 		for _, digest := range without {
 			items = append(items, t.lacks(tokenKey(digest)))
 		}
@@ -82,8 +84,6 @@ func (t *Table) shortened(pointer item, tok token.Token) item {
 const (
 	ownerPosition  = 0
 	recordPosition = 1
-	// withoutPosition is that of the first digest that must not exist, in CreateToken.
-	withoutPosition = 3
 )
 
 func numbered(tok token.Token, owner account.Account) (token.Token, error) {

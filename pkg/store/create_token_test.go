@@ -46,6 +46,7 @@ func TestCreateToken(t *testing.T) {
 		})
 		wantEqual(t, "pointer", f.Item(t, "USER#"+owner.ID.String(), fmt.Sprintf("TOKEN#%016d", tok.ID)), map[string]any{
 			"pk": "USER#" + owner.ID.String(), "sk": fmt.Sprintf("TOKEN#%016d", tok.ID), "digest": tok.Digest.Key(),
+			"created_at": int(storetest.Now.Unix()), "ends_at": int(tok.ExpiresAt().Unix()),
 		})
 	})
 

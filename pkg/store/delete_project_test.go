@@ -95,7 +95,7 @@ func TestDismissMembers(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 	events, levels := 0, 0
-	wantErr(t, f, f.Store.Events(t.Context(), dismissed.Entity, storetest.Now.AddDate(0, 0, -1), storetest.Now.AddDate(0, 0, 1), func(e audit.Event) bool {
+	wantErr(t, f, f.Store.Events(t.Context(), dismissed.Entity, audit.Period{From: storetest.Now.AddDate(0, 0, -1), To: storetest.Now.AddDate(0, 0, 1)}, func(e audit.Event) bool {
 		if e.Name == audit.MemberRemoved {
 			events++
 			if e.Target != "" && e.Change == "level" && e.From == "30" {

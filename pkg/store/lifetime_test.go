@@ -228,7 +228,7 @@ func TestRevocationWithItsEvent(t *testing.T) {
 		wantErr(t, f, f.Store.RevokeToken(t.Context(), ended, revoked), nil)
 	}
 	var events []audit.Event
-	wantErr(t, f, f.Store.Events(t.Context(), entity, ended.RevokedAt, ended.RevokedAt, func(e audit.Event) bool {
+	wantErr(t, f, f.Store.Events(t.Context(), entity, audit.Period{From: ended.RevokedAt, To: ended.RevokedAt}, func(e audit.Event) bool {
 		events = append(events, e)
 		return true
 	}), nil)

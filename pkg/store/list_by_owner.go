@@ -23,55 +23,44 @@ func (t *Reader) TokensOfOwner(ctx context.Context, owner account.ID) ([]token.T
 	return t.recordsOf(ctx, pointers)
 }
 
-// PageOfOwner returns limit tokens of an owner from offset on, by id, and the total. It reads all
-// pointers and only the records of the page.
-func (t *Reader) PageOfOwner(ctx context.Context, owner account.ID, q token.Page) ([]token.Token, int, error) {
-	pointers, err := t.pointers(ctx, accountPartition(owner))
-	if err != nil {
-		return nil, 0, err
-	}
-	if q.WithoutImpersonation {
-		pointers = slices.DeleteFunc(pointers, func(p pointer) bool { return p.kind == token.Impersonation })
-	}
-	if q.Descending {
-		slices.Reverse(pointers)
-	}
-	start := min(q.Offset, len(pointers))
-	tokens, err := t.recordsOf(ctx, pointers[start:min(start+q.Limit, len(pointers))])
-	if q.Descending {
-		slices.Reverse(tokens)
-	}
-	return tokens, len(pointers), err
-}
-
 // pointers returns the pointers of one partition, an owner's or a project's.
 func (t *Reader) pointers(ctx context.Context, partition string) ([]pointer, error) {
+	items, err := t.pointerItems(ctx, partition, "digest, kind") // the records have the ids
+	if err != nil {
+		return nil, err
+	}
+	var pointers []pointer
+	for _, it := range items {
+		p, err := readPointer(it)
+		if err != nil {
+			t.passOver(err)
+			continue
+		}
+		pointers = append(pointers, p)
+	}
+	return pointers, nil
+}
+
+// pointerItems returns these attributes of the pointers of one partition.
+func (t *Reader) pointerItems(ctx context.Context, partition, attributes string) ([]item, error) {
 	pages := dynamodb.NewQueryPaginator(querier(t.client.Query), &dynamodb.QueryInput{
 		TableName:              &t.name,
 		KeyConditionExpression: aws.String("pk = :pk AND begins_with(sk, :sk)"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{
 			":pk": text(partition), ":sk": text(tokenPrefix),
 		},
-		// The keys are not needed: the partition is known, and the records have the ids.
-		ProjectionExpression: aws.String("digest, kind"),
+		ProjectionExpression: &attributes,
 		ConsistentRead:       aws.Bool(true),
 	})
-	var pointers []pointer
+	var items []item
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, translate(err)
 		}
-		for _, it := range page.Items {
-			p, err := readPointer(it)
-			if err != nil {
-				t.passOver(err)
-				continue
-			}
-			pointers = append(pointers, p)
-		}
+		items = append(items, page.Items...)
 	}
-	return pointers, nil
+	return items, nil
 }
 
 // recordsOf reads the records of pointers, by ascending id.

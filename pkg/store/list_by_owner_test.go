@@ -66,46 +66,47 @@ func TestTokensOfOwner(t *testing.T) {
 
 	for _, c := range []struct {
 		name  string
-		page  token.Page
+		walk  token.Walk
 		want  []token.Token
 		total int
 	}{
-		{"the first page", token.Page{Limit: 20}, tokens[:20], 250},
-		{"a page in the middle", token.Page{Offset: 120, Limit: 20}, tokens[120:140], 250},
-		{"the last page is short", token.Page{Offset: 240, Limit: 20}, tokens[240:], 250},
-		{"a page that starts at the end is empty", token.Page{Offset: 250, Limit: 20}, nil, 250},
-		{"a page beyond the end is empty", token.Page{Offset: 1000, Limit: 20}, nil, 250},
-		{"a page of no tokens still counts them", token.Page{}, nil, 250},
-		{"the largest page", token.Page{Limit: 100}, tokens[:100], 250},
-		{"the first page backwards", token.Page{Limit: 20, Descending: true}, backwards[:20], 250},
-		{"a page in the middle backwards", token.Page{Offset: 95, Limit: 20, Descending: true}, backwards[95:115], 250},
-		{"the last page backwards is short", token.Page{Offset: 245, Limit: 20, Descending: true}, backwards[245:], 250},
-		{"a page without impersonation tokens", token.Page{Offset: 10, Limit: 20, WithoutImpersonation: true}, people[10:30], 200},
-		{"a page backwards without impersonation tokens", token.Page{Offset: 190, Limit: 20, Descending: true, WithoutImpersonation: true}, peopleBackwards[190:], 200},
+		{"the first page", token.Walk{Limit: 20}, tokens[:20], 250},
+		{"a page in the middle", token.Walk{Skip: 120, Limit: 20}, tokens[120:140], 250},
+		{"the last page is short", token.Walk{Skip: 240, Limit: 20}, tokens[240:], 250},
+		{"a page that starts at the end is empty", token.Walk{Skip: 250, Limit: 20}, nil, 250},
+		{"a page beyond the end is empty", token.Walk{Skip: 1000, Limit: 20}, nil, 250},
+		{"the largest page", token.Walk{Limit: 100}, tokens[:100], 250},
+		{"the first page backwards", token.Walk{Limit: 20, Descending: true}, backwards[:20], 250},
+		{"a page in the middle backwards", token.Walk{Skip: 95, Limit: 20, Descending: true}, backwards[95:115], 250},
+		{"the last page backwards is short", token.Walk{Skip: 245, Limit: 20, Descending: true}, backwards[245:], 250},
+		{"a page without impersonation tokens", token.Walk{Skip: 10, Limit: 20, WithoutImpersonation: true}, people[10:30], 200},
+		{"a page backwards without impersonation tokens", token.Walk{Skip: 190, Limit: 20, Descending: true, WithoutImpersonation: true}, peopleBackwards[190:], 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, total, err := f.Store.PageOfOwner(t.Context(), owner.ID, c.page)
+			c.walk.First, c.walk.Count = c.walk.Limit, true
+			var got []token.Token
+			walked, err := f.Store.WalkOwner(t.Context(), owner.ID, c.walk, func(tok token.Token) bool { got = append(got, tok); return true })
 			wantErr(t, f, err, nil)
 			if len(got) != 0 || len(c.want) != 0 {
 				wantEqual(t, "page", got, c.want)
 			}
-			wantEqual(t, "total", total, c.total)
+			wantEqual(t, "total", walked.Total, c.total)
 		})
 	}
 
-	t.Run("a page reads its own records only", func(t *testing.T) {
-		proxy.Reset()
-		_, _, err := through.PageOfOwner(t.Context(), owner.ID, token.Page{Offset: 40, Limit: 20})
-		wantErr(t, f, err, nil)
-		wantEqual(t, "requests", proxy.Counts(), map[string]int{"Query": 1, "BatchGetItem": 1})
+	t.Run("a page reads its own records only, and by place its own pointers only", func(t *testing.T) {
+		for _, w := range []token.Walk{{Skip: 40, First: 20, Limit: 20, Count: true}, {After: &token.Place{ID: tokens[39].ID}, First: 20, Limit: 20}} {
+			proxy.Reset()
+			_, err := through.WalkOwner(t.Context(), owner.ID, w, func(token.Token) bool { return true })
+			wantErr(t, f, err, nil)
+			wantEqual(t, "requests", proxy.Counts(), map[string]int{"Query": 1, "BatchGetItem": 1})
+		}
 	})
 
 	t.Run("an owner without tokens has an empty list", func(t *testing.T) {
-		got, total, err := f.Store.PageOfOwner(t.Context(), f.AddAccount(t).ID, token.Page{Limit: 20})
+		walked, err := f.Store.WalkOwner(t.Context(), f.AddAccount(t).ID, token.Walk{First: 20, Limit: 20, Count: true}, func(token.Token) bool { t.Error("there is one"); return true })
 		wantErr(t, f, err, nil)
-		if len(got) != 0 || total != 0 {
-			t.Errorf("%d tokens of %d", len(got), total)
-		}
+		wantEqual(t, "walked", walked, token.Walked{Counted: true})
 	})
 
 	t.Run("pointers whose record clean-up has taken are passed over", func(t *testing.T) {

@@ -31,6 +31,16 @@ func (t *Reader) Memberships(ctx context.Context, acct account.ID) ([]project.Me
 	if err != nil {
 		return nil, err
 	}
+	members, err := t.MembershipsIn(ctx, acct, ids)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(members, func(a, b project.Member) int { return cmp.Compare(a.Project, b.Project) })
+	return members, nil
+}
+
+// MembershipsIn returns the direct memberships of an account in some projects, in no order.
+func (t *Reader) MembershipsIn(ctx context.Context, acct account.ID, ids []project.ID) ([]project.Member, error) {
 	keys := make([]key, len(ids))
 	for i, id := range ids {
 		keys[i] = memberKey(id, acct)
@@ -39,9 +49,7 @@ func (t *Reader) Memberships(ctx context.Context, acct account.ID) ([]project.Me
 	if err != nil {
 		return nil, err
 	}
-	members := t.readMembers(items)
-	slices.SortFunc(members, func(a, b project.Member) int { return cmp.Compare(a.Project, b.Project) })
-	return members, nil
+	return t.readMembers(items), nil
 }
 
 func (t *Reader) readMembers(items []item) []project.Member {

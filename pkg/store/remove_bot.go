@@ -110,7 +110,7 @@ func (t *Table) revokedWithBot(ctx context.Context, revoked token.Token) (bool, 
 
 // retirements set the clean-up time of all items of a revoked token.
 func (t *Table) retirements(revoked token.Token) []types.TransactWriteItem {
-	items := []types.TransactWriteItem{t.retirePointer(revoked)}
+	items := append(t.retireEntries(revoked, revoked.RevokedAt), t.retirePointer(revoked))
 	if revoked.Kind.OfProject() {
 		items = append(items, t.retireProjectPointer(revoked))
 	}

@@ -46,7 +46,7 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 
-	t.Run("record and pointers are dated and nothing else is left", func(t *testing.T) {
+	t.Run("record, pointers and entries are dated and nothing else is left", func(t *testing.T) {
 		proj := f.AddProject(t, project.KindProject)
 		before := f.Snapshot(t)
 		ended := storetest.Revoked(f.AddBot(t, proj))
@@ -58,6 +58,9 @@ func TestRevokeTokenOfAProject(t *testing.T) {
 			func() (string, string) { return recordKey(ended.Digest) },
 			func() (string, string) { return pointerKey(ended.ID) },
 			func() (string, string) { return projectPointerKey(proj.ID, ended.ID) },
+			func() (string, string) { return entryKey(token.ByID, ended) },
+			func() (string, string) { return entryKey(token.ByCreation, ended) },
+			func() (string, string) { return entryKey(token.ByExpiry, ended) },
 		} {
 			pk, sk := key()
 			name := pk + " / " + sk

@@ -31,33 +31,25 @@ func (t *Table) revokeAlone(ctx context.Context, revoked token.Token, event audi
 	if revoked.Superseded() {
 		record = t.revokeRecord(revoked)
 	}
-	items := append([]types.TransactWriteItem{record}, t.retirements(revoked)...)
-	for {
-		reasons, err := t.transact(ctx, items, []audit.Event{event}, func(ctx context.Context) (bool, error) {
-			stored, err := t.TokenByDigest(ctx, revoked.Digest)
-			return !stored.RevokedAt.IsZero() && !lost(revoked, stored), err
-		})
-		switch {
-		case err != nil || reasons == nil:
-			return err
-		case !failed(reasons, 0):
-			// The pointer or the family is damaged. They only serve clean-up and lookup, so revoke
-			// the token without them.
-			items = items[:1]
-		case len(reasons[0].Item) == 0:
-			return fault.ErrNotFound
-		default:
-			// It is already revoked, or malformed, which never works.
-			earlier, err := readToken(reasons[0].Item)
-			switch {
-			case err == nil && lost(revoked, earlier):
-				return token.ErrSuperseded
-			case err == nil && made(revoked, earlier):
-				return token.ErrMade
-			}
-			return nil
-		}
+	reasons, err := t.transactLeaving(ctx, []types.TransactWriteItem{record}, t.retirements(revoked), event, func(ctx context.Context) (bool, error) {
+		stored, err := t.TokenByDigest(ctx, revoked.Digest)
+		return !stored.RevokedAt.IsZero() && !lost(revoked, stored), err
+	})
+	switch {
+	case err != nil || reasons == nil:
+		return err
+	case len(reasons[0].Item) == 0:
+		return fault.ErrNotFound
 	}
+	// It is already revoked, or malformed, which never works.
+	earlier, err := readToken(reasons[0].Item)
+	switch {
+	case err == nil && lost(revoked, earlier):
+		return token.ErrSuperseded
+	case err == nil && made(revoked, earlier):
+		return token.ErrMade
+	}
+	return nil
 }
 
 // lost reports whether a token got a successor after it was read to be revoked.

@@ -31,6 +31,7 @@ func TestRevokeToken(t *testing.T) {
 		pk, sk = pointerKey(ended.ID)
 		wantEqual(t, "pointer", f.Item(t, pk, sk), map[string]any{
 			"pk": pk, "sk": sk, "digest": ended.Digest.Key(), "delete_after": deleteAfter,
+			"created_at": int(storetest.Now.Unix()), "ends_at": int(ended.ExpiresAt().Unix()),
 		})
 		wantEqual(t, "index", f.Indexed(t, bucketOf(owner.ID, "2031-05-13")), []string{orderOf(stays.ID)})
 		got, err := f.Store.Token(t.Context(), stays.ID)

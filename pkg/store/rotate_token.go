@@ -46,6 +46,7 @@ func (t *Table) RotateToken(ctx context.Context, owner account.Account, old, nex
 				t.put(projectPointerItem(next), absent, nil),
 				t.retireProjectPointer(replaced))
 		}
+		items = append(append(items, t.enter(next)...), t.retireEntries(replaced, replaced.RevokedFrom())...)
 		makerPosition, byAnother := len(items), next.Maker.ID != 0 && next.Maker.ID != old.ID
 		items = append(items, t.makerItems(next)...)
 		if use != nil {

@@ -113,7 +113,7 @@ func TestSaveSettingsOverOthers(t *testing.T) {
 			}
 			// The change and its events are one.
 			var events []string
-			wantErr(t, f, f.Store.Events(t.Context(), audit.Entity{Type: audit.Instance, ID: 1}, storetest.Now, storetest.Now, func(e audit.Event) bool {
+			wantErr(t, f, f.Store.Events(t.Context(), audit.Entity{Type: audit.Instance, ID: 1}, audit.Period{From: storetest.Now, To: storetest.Now}, func(e audit.Event) bool {
 				events = append(events, e.Target)
 				return true
 			}), nil)

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -60,6 +61,8 @@ type Reader struct {
 	client calls
 	name   string
 	opts   Options
+	// complete remembers that the directory of tokens is complete; see DirectoryComplete.
+	complete *atomic.Bool
 }
 
 // A Journal is a Reader that also records last uses and the events that belong to no change.
@@ -109,7 +112,7 @@ func Open(client *dynamodb.Client, name string, opts Options) *Table {
 
 // OpenJournal is Open for functions that change nothing but last uses.
 func OpenJournal(client *dynamodb.Client, name string, opts Options) *Journal {
-	return &Journal{Reader: Reader{client: callsOf(client), name: name, opts: opts}, events: audit.NewIDs(), instant: clock.Instant}
+	return &Journal{Reader: Reader{client: callsOf(client), name: name, opts: opts, complete: &atomic.Bool{}}, events: audit.NewIDs(), instant: clock.Instant}
 }
 
 const maxBatchGet = 100 // BatchGetItem: 100 items

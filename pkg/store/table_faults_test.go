@@ -57,12 +57,12 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 	return []read{
 		{"events", func(ctx context.Context, s *store.Table) (any, error) {
 			var events []audit.Event
-			err := s.Events(ctx, audit.AccountEntity(owner.ID), storetest.Now, storetest.Now, collect(&events))
+			err := s.Events(ctx, audit.AccountEntity(owner.ID), audit.Period{From: storetest.Now, To: storetest.Now}, collect(&events))
 			return events, err
 		}},
 		{"every event", func(ctx context.Context, s *store.Table) (any, error) {
 			var events []audit.Event
-			err := s.EveryEvent(ctx, storetest.Now, storetest.Now, collect(&events))
+			err := s.EveryEvent(ctx, audit.Period{From: storetest.Now, To: storetest.Now}, collect(&events))
 			return events, err
 		}},
 		{"event", func(ctx context.Context, s *store.Table) (any, error) { return s.Event(ctx, trail[0].ID) }},
@@ -89,9 +89,22 @@ func reads(t *testing.T, f *storetest.Fixture) []read {
 		{"last user id", func(ctx context.Context, s *store.Table) (any, error) { return s.LastAccountID(ctx) }},
 		{"tokens of owner", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfOwner(ctx, owner.ID) }},
 		{"page of owner", func(ctx context.Context, s *store.Table) (any, error) {
-			page, _, err := s.PageOfOwner(ctx, owner.ID, token.Page{Limit: 20})
+			var page []token.Token
+			_, err := s.WalkOwner(ctx, owner.ID, token.Walk{First: 20, Limit: 20, Count: true, Now: storetest.Now}, func(tok token.Token) bool {
+				page = append(page, tok)
+				return true
+			})
 			return page, err
 		}},
+		{"page of all tokens", func(ctx context.Context, s *store.Table) (any, error) {
+			var page []token.Token
+			_, err := s.WalkTokens(ctx, token.Walk{First: 20, Limit: 20, Now: storetest.Now}, func(tok token.Token, _ account.Account) bool {
+				page = append(page, tok)
+				return true
+			})
+			return page, err
+		}},
+		{"whether the directory is complete", func(ctx context.Context, s *store.Table) (any, error) { return s.DirectoryComplete(ctx) }},
 		{"tokens of project", func(ctx context.Context, s *store.Table) (any, error) { return s.TokensOfProject(ctx, ofBot.Project) }},
 		{"settings", func(ctx context.Context, s *store.Table) (any, error) { return s.Settings(ctx) }},
 		{"settings of tokens", func(ctx context.Context, s *store.Table) (any, error) { return s.TokenSettings(ctx) }},

@@ -264,6 +264,9 @@ func checkToken(r *attributes, tok token.Token) {
 func pointerItem(tok token.Token) item {
 	it := pointerKey(tok.ID)
 	it["digest"] = text(tok.Digest.Key())
+	// They put the tokens of an owner in order without their records.
+	it["created_at"] = epoch(tok.CreatedAt)
+	it["ends_at"] = number(token.ByExpiry.PlaceOf(tok).At)
 	if tok.Kind != token.Personal {
 		it["kind"] = text(string(tok.Kind))
 	}
@@ -287,4 +290,12 @@ func readPointer(it item) (pointer, error) {
 		p.kind = token.Personal
 	}
 	return p, r.err
+}
+
+// pointerDates reads the seconds of a token's creation and end. A pointer that an earlier release wrote has
+// none, and one that is damaged counts as such: its record has them too.
+func pointerDates(it item) (created, ends int64, there bool) {
+	r := attributes{item: it}
+	created, ends = r.number("created_at"), r.number("ends_at")
+	return created, ends, r.err == nil && 0 < created && created < token.Unending && 0 < ends && ends <= token.Unending
 }

@@ -115,14 +115,14 @@ func (t *Journal) put(it item, condition string, values item) types.TransactWrit
 	return types.TransactWriteItem{Put: put}
 }
 
-// update changes an item. If the condition fails, the engine returns the existing item.
+// update changes an item. If there is a condition and it fails, the engine returns the existing item.
 func (t *Table) update(k key, expression, condition string, values item) types.TransactWriteItem {
-	return types.TransactWriteItem{Update: &types.Update{
-		TableName: &t.name, Key: k,
-		UpdateExpression: &expression, ConditionExpression: &condition,
-		ExpressionAttributeValues:           values,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}}
+	update := &types.Update{TableName: &t.name, Key: k, UpdateExpression: &expression, ExpressionAttributeValues: values}
+	if condition != "" {
+		update.ConditionExpression = &condition
+		update.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
+	}
+	return types.TransactWriteItem{Update: update}
 }
 
 const absent = "attribute_not_exists(pk)"

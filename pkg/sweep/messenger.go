@@ -63,7 +63,7 @@ type Reports interface {
 	Children(ctx context.Context, first token.ID) ([]token.Child, error)
 	// Events passes the events of an entity between two instants, both included, to each until it
 	// returns false.
-	Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error
+	Events(ctx context.Context, entity audit.Entity, in audit.Period, each func(audit.Event) bool) error
 }
 
 // The kinds of notices about reports. They are no scans; a Messenger sends them.
@@ -327,7 +327,7 @@ func (m *Messenger) rotation(ctx context.Context, t token.Token) (*Rotation, err
 		return found, err
 	}
 	name := audit.NameOf(t.Kind, audit.Rotated)
-	err = m.parts.Reports.Events(ctx, audit.TokenEntity(t), found.At, found.At, func(e audit.Event) bool {
+	err = m.parts.Reports.Events(ctx, audit.TokenEntity(t), audit.Period{From: found.At, To: found.At}, func(e audit.Event) bool {
 		if e.Name != name || e.Previous != t.ID {
 			return true
 		}

@@ -80,10 +80,10 @@ func (d *desk) Newest(_ context.Context, first token.ID) (newest token.Token, er
 }
 
 // Events implements sweep.Reports.
-func (d *desk) Events(_ context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error {
+func (d *desk) Events(_ context.Context, entity audit.Entity, in audit.Period, each func(audit.Event) bool) error {
 	return d.call("Events", func() {
 		for _, e := range d.trail {
-			if e.Entity == entity && !e.At.Before(from) && !e.At.After(to) && !each(e) {
+			if e.Entity == entity && !e.At.Before(in.From) && !e.At.After(in.To) && !each(e) {
 				return
 			}
 		}

@@ -1,8 +1,7 @@
 // Package trail reads the audit trail for callers who may see it.
 //
 // Start with Trail. The package promises that nobody sees events of other people's accounts,
-// projects and groups, and that a list that would have to examine too many events is an error. It
-// writes no changes.
+// projects and groups. It writes no changes.
 package trail
 
 import (
@@ -15,6 +14,7 @@ import (
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/project"
 	"latchkey/pkg/token"
@@ -22,11 +22,11 @@ import (
 
 // A Store reads the audit events, with consistent reads.
 type Store interface {
-	// Events passes the events of an entity between two instants, both included, to each, newest
-	// first, until each returns false.
-	Events(ctx context.Context, entity audit.Entity, from, to time.Time, each func(audit.Event) bool) error
+	// Events passes the events of an entity in a period to each, newest first, until each returns
+	// false.
+	Events(ctx context.Context, entity audit.Entity, in audit.Period, each func(audit.Event) bool) error
 	// EveryEvent does the same for the events of all entities.
-	EveryEvent(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error
+	EveryEvent(ctx context.Context, in audit.Period, each func(audit.Event) bool) error
 	// Event returns one event. Absence is fault.ErrNotFound.
 	Event(ctx context.Context, id int64) (audit.Event, error)
 }
@@ -66,9 +66,9 @@ type Query struct {
 	// Token is the token of the event.
 	Token token.ID
 	// Author is the account that the request ran as, or Nobody.
-	Author        account.ID
-	Name          audit.Name
-	Offset, Limit int
+	Author account.ID
+	Name   audit.Name
+	Want   listing.Want
 }
 
 // Nobody is the author of events that no account caused.
@@ -80,18 +80,11 @@ func (q Query) meets(e audit.Event) bool {
 	return author && (q.Token == 0 || e.Is(q.Token)) && (q.Name == "" || q.Name == e.Name)
 }
 
-// maxExamined is how many events one list examines: enough for the last possible page if every
-// event matches.
-const maxExamined = 50_200
-
-// ErrTooFar means that a list would have to examine too many events. A shorter period helps.
-var ErrTooFar = errors.New("too many events to look through")
-
 // A Page is a part of a list, newest first.
 type Page struct {
 	Events []audit.Event
-	// More says that further events follow.
-	More bool
+	// Next is the place behind the page, or "" if no event follows.
+	Next string
 	// Accounts are the authors and the accounts that the events are about. The ghost stands for
 	// deleted ones.
 	Accounts map[account.ID]account.Account
@@ -100,7 +93,7 @@ type Page struct {
 }
 
 // Every lists the events of all entities. Only administrators may. Errors: fault.ErrForbidden,
-// ErrTooFar.
+// listing.ErrDeep, listing.ErrPlace.
 func (t *Trail) Every(ctx context.Context, by principal.Principal, q Query) (Page, error) {
 	if !by.Account.Admin {
 		return Page{}, fault.ErrForbidden
@@ -134,7 +127,7 @@ func (t *Trail) entityOf(ctx context.Context, id token.ID) (audit.Entity, error)
 }
 
 // OfAccount lists the events of an account, which may be deleted. Only administrators may. Errors:
-// fault.ErrForbidden, fault.ErrNotFound for an account that never existed, ErrTooFar.
+// fault.ErrForbidden, fault.ErrNotFound for an account that never existed, listing.ErrDeep, listing.ErrPlace.
 func (t *Trail) OfAccount(ctx context.Context, by principal.Principal, id account.ID, q Query) (Page, error) {
 	if !by.Account.Admin {
 		return Page{}, fault.ErrForbidden
@@ -147,7 +140,7 @@ func (t *Trail) OfAccount(ctx context.Context, by principal.Principal, id accoun
 }
 
 // Own lists the events of the caller's account. It leaves out events and counts of impersonation
-// tokens, and the addresses of other people's requests. Errors: ErrTooFar.
+// tokens, and the addresses of other people's requests. Errors: listing.ErrDeep, listing.ErrPlace.
 func (t *Trail) Own(ctx context.Context, by principal.Principal, q Query) (Page, error) {
 	page, err := t.list(ctx, q, func(e audit.Event) bool { return !e.Name.OfImpersonation() }, t.of(audit.AccountEntity(by.Account.ID)))
 	hideOthers(by, page)
@@ -159,7 +152,7 @@ func (t *Trail) Own(ctx context.Context, by principal.Principal, q Query) (Page,
 
 // OfProject lists the events of the project or group ref, for callers who manage its tokens. Only
 // administrators see the addresses of other people's requests. Errors: those of
-// principal.FindAccess; fault.ErrForbidden for other members; ErrTooFar.
+// principal.FindAccess; fault.ErrForbidden for other members; listing.ErrDeep, listing.ErrPlace.
 func (t *Trail) OfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, q Query) (Page, error) {
 	proj, err := t.manages(ctx, by, kind, ref)
 	if err != nil {
@@ -235,51 +228,44 @@ func (t *Trail) get(ctx context.Context, id int64, mine func(audit.Event) bool) 
 func (t *Trail) oldest() time.Time { return t.parts.Clock.Now().Add(-audit.Life) }
 
 // A walk passes events to each; see Store.
-type walk func(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error
+type walk func(ctx context.Context, in audit.Period, each func(audit.Event) bool) error
 
 func (t *Trail) of(entity audit.Entity) walk {
-	return func(ctx context.Context, from, to time.Time, each func(audit.Event) bool) error {
-		return t.parts.Store.Events(ctx, entity, from, to, each)
+	return func(ctx context.Context, in audit.Period, each func(audit.Event) bool) error {
+		return t.parts.Store.Events(ctx, entity, in, each)
 	}
 }
 
-// list returns the page of q. It stops at the first event of the next page.
+// maxPlace is the length of the longest place, in bytes.
+const maxPlace = 64
+
+// list returns the page of q.
 func (t *Trail) list(ctx context.Context, q Query, matches func(audit.Event) bool, walk walk) (Page, error) {
+	if len(q.Want.Place) > maxPlace {
+		return Page{}, listing.ErrPlace
+	}
 	// Clocks differ a little, and the latest events must be in the list.
 	const skew = time.Hour
-	from, to := t.oldest().Add(time.Second), t.parts.Clock.Now().Add(skew)
-	if q.From.After(from) {
-		from = q.From
+	in := audit.Period{From: t.oldest().Add(time.Second), To: t.parts.Clock.Now().Add(skew), Behind: q.Want.Place}
+	if q.From.After(in.From) {
+		in.From = q.From
 	}
-	if !q.To.IsZero() && q.To.Before(to) {
-		to = q.To
+	if !q.To.IsZero() && q.To.Before(in.To) {
+		in.To = q.To
 	}
-	page := Page{}
-	if to.Before(from) {
-		return page, nil
+	if in.To.Before(in.From) {
+		return Page{}, nil
 	}
-	examined, passed, tooFar := 0, 0, false
-	err := walk(ctx, from, to, func(e audit.Event) bool {
-		switch {
-		case !q.meets(e), !matches(e):
-		case passed < q.Offset:
-			passed++
-		case len(page.Events) == q.Limit:
-			page.More = true
-			return false
-		default:
-			page.Events = append(page.Events, e)
-		}
-		examined++
-		tooFar = examined >= maxExamined
-		return !tooFar
-	})
-	switch {
-	case err != nil:
+	picker := listing.NewPicker[audit.Event](q.Want)
+	err := walk(ctx, in, func(e audit.Event) bool { return picker.Take(e, e.Place, q.meets(e) && matches(e)) })
+	if err != nil {
 		return Page{}, fmt.Errorf("read audit trail: %w", err)
-	case tooFar:
-		return Page{}, ErrTooFar
 	}
+	part, err := picker.Part(false)
+	if err != nil {
+		return Page{}, err
+	}
+	page := Page{Events: part.Entries, Next: part.Next}
 	return page, t.look(ctx, &page)
 }
 

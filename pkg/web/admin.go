@@ -10,7 +10,7 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/directory"
-	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 )
 
 // adminPath is the start of every page for administrators. For others, and for methods that a page
@@ -168,7 +168,7 @@ func (q *query) offset() int {
 		return 0
 	}
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 || n > lifecycle.MaxOffset/perPage+1 {
+	if err != nil || n < 1 || n > listing.MaxOffset/perPage+1 {
 		q.wrong("page", "There is no such page. Narrow the list.")
 		return 0
 	}
@@ -189,7 +189,46 @@ func (v *visit) pages(q *query, offset int, more bool) (before, next string) {
 	return before, next
 }
 
-// linkQuery returns a query without empty parameters, and with one parameter changed.
+// cursorField is the parameter that names where a page of a list starts.
+const cursorField = "cursor"
+
+// want returns the part of a list that the query asks for: the first one, or the one behind a cursor.
+func (v *visit) want(q *query) listing.Want {
+	cursor := q.text(cursorField)
+	if cursor == "" {
+		return listing.ByNumber(0, perPage)
+	}
+	place, err := listing.PlaceOf(cursor, v.listed(q)...)
+	if err != nil {
+		q.wrong(cursorField, "The list has no such page. Start again.")
+	}
+	return listing.Want{Limit: perPage, ByPlace: true, Place: place}
+}
+
+// listed returns what a cursor belongs to: the path and the filters.
+func (v *visit) listed(q *query) []string {
+	filters := url.Values{}
+	for name := range q.Values {
+		if value := q.Get(name); value != "" && name != cursorField {
+			filters.Set(name, value)
+		}
+	}
+	return []string{v.r.URL.Path, filters.Encode()}
+}
+
+// around returns the links to the first part of a list and to the one that starts at a place, or "".
+func (v *visit) around(q *query, next string) (first, behind string) {
+	path := v.base + v.r.URL.Path + "?"
+	if q.text(cursorField) != "" {
+		first = path + linkQuery(q.Values, cursorField, "")
+	}
+	if next != "" {
+		behind = path + linkQuery(q.Values, cursorField, listing.Cursor(next, v.listed(q)...))
+	}
+	return first, behind
+}
+
+// linkQuery returns a query without empty parameters, and with one parameter changed, or without it.
 func linkQuery(values url.Values, name, value string) string {
 	changed := url.Values{}
 	for n := range values {
@@ -198,6 +237,9 @@ func linkQuery(values url.Values, name, value string) string {
 		}
 	}
 	changed.Set(name, value)
+	if value == "" {
+		changed.Del(name)
+	}
 	return changed.Encode()
 }
 
@@ -211,15 +253,15 @@ func (v *visit) person(q *query, name string) (account.ID, error) {
 	if strings.Trim(value, "0123456789") == "" {
 		return account.ID(q.number(name)), nil
 	}
-	found, _, err := v.site.parts.Directory.List(v.ctx, v.by, directory.Filter{Username: value}, directory.Sort{}, 0, 1)
+	found, err := v.site.parts.Directory.List(v.ctx, v.by, directory.Filter{Username: value}, directory.Sort{}, listing.ByNumber(0, 1))
 	if err != nil {
 		return 0, err
 	}
-	if len(found) == 0 {
+	if len(found.Entries) == 0 {
 		q.wrong(name, "Nobody has this username.")
 		return 0, nil
 	}
-	return found[0].ID, nil
+	return found.Entries[0].ID, nil
 }
 
 // listStatus is the status of a list: what is wrong with a filter is the request's fault.

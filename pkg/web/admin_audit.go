@@ -3,7 +3,6 @@ package web
 import (
 	"bytes"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
@@ -19,14 +19,12 @@ import (
 
 // An auditPage lists audit events.
 type auditPage struct {
-	Query        *query
-	Deeds        []adminDeed
-	Before, Next string
+	Query       *query
+	Deeds       []adminDeed
+	First, Next string // links, or ""
 	// CSV is the link to the same events as a file, which has Most rows at most.
 	CSV  string
 	Most int
-	// TooFar says that a list would have to look at too many events.
-	TooFar bool
 }
 
 // An adminDeed is an event in words, with what only administrators see.
@@ -136,28 +134,27 @@ func (s *Site) adminAudit(v *visit) error {
 	if err != nil {
 		return err
 	}
-	wanted.Offset, wanted.Limit = q.offset(), perPage
-	page := auditPage{Query: q, Most: maxCSVRows, CSV: v.base + adminCSVPath + "?" + linkQuery(q.Values, "page", "1")}
-	status := listStatus(q)
-	if status == http.StatusOK {
+	wanted.Want = v.want(q)
+	page := auditPage{Query: q, Most: maxCSVRows, CSV: v.base + adminCSVPath + "?" + linkQuery(q.Values, cursorField, "")}
+	if len(q.Broken) == 0 {
 		events, err := s.parts.Trail.Every(v.ctx, v.by, wanted)
-		switch {
-		case errors.Is(err, trail.ErrTooFar):
-			page.TooFar, status = true, http.StatusUnprocessableEntity
-		case err != nil:
+		if err != nil {
 			return err
 		}
 		for _, e := range events.Events {
 			page.Deeds = append(page.Deeds, adminDeedOf(v, e, events))
 		}
-		page.Before, page.Next = v.pages(q, wanted.Offset, events.More)
+		page.First, page.Next = v.around(q, events.Next)
 	}
-	return v.render(status, "admin_audit", "Audit trail", page)
+	return v.render(listStatus(q), "admin_audit", "Audit trail", page)
 }
 
 // maxCSVRows is how many events one file has. A reply of a function may have 6 MB (Lambda quotas),
 // and three texts of an event may have 255 characters of four bytes each.
 const maxCSVRows = 1000
+
+// maxCSVParts is how many parts of the trail one file looks through. A part may have few events that match.
+const maxCSVParts = 10
 
 var csvColumns = []string{
 	"id", "created_at", "event_name", "entity_type", "entity_id", "entity", "author_id", "author", "sudo_by", "token_id", "previous_token_id",
@@ -171,38 +168,34 @@ func (s *Site) adminAuditCSV(v *visit) error {
 	if err != nil {
 		return err
 	}
-	part := 1
-	if text := q.text("page"); text != "" {
-		if part, err = strconv.Atoi(text); err != nil || part < 1 || part > 50 {
-			return errUnreadable
-		}
-	}
+	wanted.Want = v.want(q)
 	if len(q.Broken) > 0 {
 		return errUnreadable
 	}
-	wanted.Offset, wanted.Limit = (part-1)*maxCSVRows, maxCSVRows
-	events, err := s.parts.Trail.Every(v.ctx, v.by, wanted)
-	if errors.Is(err, trail.ErrTooFar) {
-		v.err = err
-		page := refusal{http.StatusUnprocessableEntity, "Too many events to look through", "Go back, and narrow the list by a period."}
-		return v.render(page.status, "refusal", page.Title, page)
-	}
-	if err != nil {
-		return err
-	}
-	var file bytes.Buffer
-	w := csv.NewWriter(&file)
-	w.UseCRLF = true
+	continued := wanted.Want.ByPlace
+	wanted.Want.ByPlace = true
 	rows := [][]string{csvColumns}
-	for _, e := range events.Events {
-		rows = append(rows, csvRow(e, events))
+	next := ""
+	for range maxCSVParts {
+		wanted.Want.Limit = maxCSVRows + 1 - len(rows)
+		events, err := s.parts.Trail.Every(v.ctx, v.by, wanted)
+		if err != nil {
+			return err
+		}
+		for _, e := range events.Events {
+			rows = append(rows, csvRow(e, events))
+		}
+		next, wanted.Want.Place = events.Next, events.Next
+		if next == "" || len(rows) > maxCSVRows {
+			break
+		}
 	}
-	if events.More {
-		next := v.base + adminCSVPath + "?" + linkQuery(q.Values, "page", strconv.Itoa(part+1))
-		v.header().Set("Link", "<"+next+`>; rel="next"`)
+	if next != "" {
+		cursor := listing.Cursor(next, v.listed(q)...)
+		v.header().Set("Link", "<"+v.base+adminCSVPath+"?"+linkQuery(q.Values, cursorField, cursor)+`>; rel="next"`)
 		cut := make([]string, len(csvColumns))
 		cut[0] = "cut"
-		cut[2] = fmt.Sprintf("This file ends after %d events, and there are older ones. Get page=%d, or a shorter period.", maxCSVRows, part+1)
+		cut[2] = fmt.Sprintf("This file ends here, and there are older events. Add cursor=%s to its address, or choose a shorter period.", cursor)
 		rows = append(rows, cut)
 	}
 	for _, r := range rows {
@@ -210,12 +203,15 @@ func (s *Site) adminAuditCSV(v *visit) error {
 			r[i] = cell(r[i])
 		}
 	}
+	var file bytes.Buffer
+	w := csv.NewWriter(&file)
+	w.UseCRLF = true
 	if err := w.WriteAll(rows); err != nil {
 		return err
 	}
 	name := "latchkey-audit-" + v.now.UTC().Format("20060102T150405Z")
-	if part > 1 || events.More {
-		name += fmt.Sprintf("-part-%d", part)
+	if continued || next != "" {
+		name += "-part"
 	}
 	v.header().Set("Content-Disposition", `attachment; filename="`+name+`.csv"`)
 	return v.write(http.StatusOK, "text/csv; charset=utf-8; header=present", file.Bytes())

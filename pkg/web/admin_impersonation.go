@@ -14,10 +14,10 @@ import (
 // An impersonationsPage lists the impersonation tokens of one account.
 type impersonationsPage struct {
 	userRow
-	Query        *query
-	Rows         []ownedRow
-	Total        int
-	Before, Next string
+	Query *query
+	Rows  []ownedRow
+	Total int
+	around
 	// Off says that administrators have switched impersonation off.
 	Off bool
 }
@@ -29,18 +29,18 @@ func (s *Site) adminImpersonations(v *visit) error {
 	}
 	q := v.query()
 	filter := lifecycle.Filter{Owner: acct.ID, Kind: token.Impersonation, Active: activeOf(q.choice("state", "active", "inactive"))}
-	offset := q.offset()
+	want, order := v.want(q), lifecycle.Sort{Descending: true}
 	page := impersonationsPage{userRow: userRowOf(acct, v), Query: q, Off: v.by.Settings.ImpersonationOff}
 	if len(q.Broken) == 0 {
-		listing, err := s.parts.Lister.List(v.ctx, v.by, filter, lifecycle.Sort{Descending: true}, offset, perPage)
+		part, err := s.parts.Lister.List(v.ctx, v.by, filter, order, want)
 		if err != nil {
 			return err
 		}
-		if page.Rows, err = s.owned(v, listing.Views); err != nil {
+		if page.Rows, err = s.owned(v, part.Entries); err != nil {
 			return err
 		}
-		page.Total = listing.Total
-		page.Before, page.Next = v.pages(q, offset, offset+len(listing.Views) < listing.Total)
+		page.Total = part.Total
+		page.around = aroundOf(v, q, want, order, part)
 	}
 	return v.render(listStatus(q), "admin_impersonations", "Impersonation tokens", page)
 }

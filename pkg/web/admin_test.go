@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -19,6 +20,7 @@ import (
 	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
@@ -55,7 +57,7 @@ func (w *world) account(tb testing.TB, who string) account.Account {
 // happened are the names of all events, the newest first.
 func (w *world) happened(tb testing.TB) (names []audit.Name) {
 	tb.Helper()
-	page, err := w.site.parts.Trail.Every(tb.Context(), w.as(tb, "root"), trail.Query{Limit: 1000})
+	page, err := w.site.parts.Trail.Every(tb.Context(), w.as(tb, "root"), trail.Query{Want: listing.ByNumber(0, 1000)})
 	check(tb, err)
 	for _, e := range page.Events {
 		names = append(names, e.Name)
@@ -307,18 +309,17 @@ func TestACutFileSaysSo(t *testing.T) {
 		t.Fatalf("only %d events", all)
 	}
 	last := list[len(list)-1]
-	if last[0] != "cut" || !strings.Contains(last[2], "page=2") || !strings.Contains(got.header.Get("Link"), "page=2") || !strings.Contains(got.header.Get("Content-Disposition"), "-part-1") {
-		t.Errorf("the last row is %v, Link %q", last, got.header.Get("Link"))
+	next := regexp.MustCompile(`\?(cursor=[\w-]+)>; rel="next"`).FindStringSubmatch(got.header.Get("Link"))
+	if next == nil {
+		t.Fatalf("Link %q", got.header.Get("Link"))
 	}
-	if !strings.Contains(got.header.Get("Link"), `rel="next"`) {
-		t.Errorf("Link %q", got.header.Get("Link"))
+	if last[0] != "cut" || !strings.Contains(last[2], next[1]) || !strings.Contains(got.header.Get("Content-Disposition"), "-part.csv") {
+		t.Errorf("the last row is %v, %s", last, got.header.Get("Content-Disposition"))
 	}
-	for _, page := range []string{"0", "51", "x"} {
-		if got := root.get(t, adminCSVPath+"?page="+page); got.status != http.StatusBadRequest {
-			t.Errorf("part %s: %d", page, got.status)
-		}
+	if got := root.get(t, adminCSVPath+"?cursor=x"); got.status != http.StatusBadRequest {
+		t.Errorf("another cursor: %d", got.status)
 	}
-	rest, _ := rows("?page=2")
+	rest, _ := rows("?" + next[1])
 	if len(rest) != 1+all-maxCSVRows || rest[len(rest)-1][0] == "cut" {
 		t.Errorf("%d rows in the second part, of %d events", len(rest)-1, all)
 	}
@@ -326,7 +327,7 @@ func TestACutFileSaysSo(t *testing.T) {
 
 func (w *world) happenedAll(tb testing.TB) []audit.Event {
 	tb.Helper()
-	page, err := w.site.parts.Trail.Every(tb.Context(), w.as(tb, "root"), trail.Query{Limit: 5000})
+	page, err := w.site.parts.Trail.Every(tb.Context(), w.as(tb, "root"), trail.Query{Want: listing.ByNumber(0, 5000)})
 	check(tb, err)
 	return page.Events
 }
@@ -408,9 +409,8 @@ func TestRevokeEverythingOfSomebody(t *testing.T) {
 	if acct.SessionNumber != 1 || own.Token.ID == shadow.Token.ID {
 		t.Errorf("sessions go on: %+v", acct)
 	}
-	working := true
-	if left := made(w.site.parts.Lister.List(t.Context(), w.as(t, "root"), lifecycle.Filter{Owner: acct.ID, Active: &working}, lifecycle.Sort{}, 0, 10)); left.Total != 0 {
-		t.Errorf("%d tokens work", left.Total)
+	if left := made(w.site.parts.Lister.WorkingOf(t.Context(), w.as(t, "root"), acct.ID)); len(left) != 0 {
+		t.Errorf("%d tokens work", len(left))
 	}
 	if got := root.get(t, w.userAt("root", "/revoke_all")); got.header.Get("Location") != tokensPath+"/revoke_all" {
 		t.Errorf("one's own: %d to %s", got.status, got.header.Get("Location"))
@@ -517,7 +517,7 @@ func TestAllTokens(t *testing.T) {
 		"?sort=created_asc":                "of ann, of bob, shadow of bob",
 		"?sort=updated_asc":                "of ann, of bob, shadow of bob",
 		"?sort=updated_desc":               "shadow of bob, of bob, of ann",
-		"?page=2":                          "",
+		"?sort=name_asc&page=2":            "",
 	} {
 		var got []string
 		for _, m := range regexp.MustCompile(`<th scope="row"><a [^>]*>“([^”]*)”`).FindAllStringSubmatch(root.page(t, adminTokensPath+query), -1) {
@@ -539,7 +539,7 @@ func TestAllTokens(t *testing.T) {
 			t.Errorf("%s: a token with networks is listed: %t, want %t", query, !want, want)
 		}
 	}
-	for _, query := range []string{"?owner=nobody", "?state=x", "?created_after=x", "?expires_after=x", "?unused_since=x", "?networks=x", "?sort=x", "?page=0", "?page=100000"} {
+	for _, query := range []string{"?owner=nobody", "?state=x", "?created_after=x", "?expires_after=x", "?unused_since=x", "?networks=x", "?sort=x", "?cursor=x", "?sort=name_asc&page=0", "?sort=name_asc&page=100000"} {
 		if got := root.get(t, adminTokensPath+query); got.status != http.StatusUnprocessableEntity || strings.Contains(got.body, "“of ann”") {
 			t.Errorf("%s: %d", query, got.status)
 		}
@@ -775,21 +775,21 @@ func TestAuditTrailPage(t *testing.T) {
 	w.set(t, settings.Change{Impersonation: &no})
 	for query, want := range map[string]int{
 		"": 6, "?event_name=user_blocked": 1, "?author_id=ann": 1, "?author_id=1": 2, "?author_id=-1": 3, "?entity_type=User&entity_id=3": 2,
-		"?entity_type=Gitlab::Audit::InstanceScope": 1, "?token_id=" + id.String(): 1, "?created_after=2026-03-19T09:00": 0, "?created_before=2026-03-19T09:00": 6, "?page=2": 0,
+		"?entity_type=Gitlab::Audit::InstanceScope": 1, "?token_id=" + id.String(): 1, "?created_after=2026-03-19T09:00": 0, "?created_before=2026-03-19T09:00": 6,
 	} {
 		page := root.page(t, adminAuditPath+query)
 		if got := strings.Count(page, `<td data-label="When">`); got != want {
 			t.Errorf("%s: %d events, want %d", query, got, want)
 		}
-		rows := made(csv.NewReader(strings.NewReader(root.get(t, adminCSVPath+strings.ReplaceAll(query, "?page=2", "")).body)).ReadAll())
-		if query != "?page=2" && len(rows) != want+1 {
+		rows := made(csv.NewReader(strings.NewReader(root.get(t, adminCSVPath+query).body)).ReadAll())
+		if len(rows) != want+1 {
 			t.Errorf("%s: %d rows, want %d", query, len(rows)-1, want)
 		}
 	}
 	if page := text(root.page(t, adminAuditPath)); !strings.Contains(page, "192.0.2.7") || !strings.Contains(page, "“true” → “false”") || !strings.Contains(page, "@root") {
 		t.Errorf("%s", page)
 	}
-	for _, query := range []string{"?author_id=nobody", "?entity_id=3", "?entity_type=x", "?token_id=x", "?created_after=x", "?page=x"} {
+	for _, query := range []string{"?author_id=nobody", "?entity_id=3", "?entity_type=x", "?token_id=x", "?created_after=x", "?cursor=x"} {
 		if got := root.get(t, adminAuditPath+query); got.status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d", query, got.status)
 		}
@@ -861,7 +861,7 @@ func TestTheBannerIsOnEveryPage(t *testing.T) {
 
 func TestSizesOfPagesOfAdministrators(t *testing.T) {
 	w := newWorld(t)
-	for i := range 100 {
+	for i := range 103 {
 		issued, err := w.issuer.CreateForSelf(t.Context(), w.as(t, "ann"), lifecycle.Spec{
 			Name: fmt.Sprintf("nightly export of the shop's orders, %d", i), Scopes: scope.Set{"read_api", "read_repository", "write_repository"},
 		})
@@ -881,6 +881,20 @@ func TestSizesOfPagesOfAdministrators(t *testing.T) {
 			t.Errorf("%s has %d bytes", target, len(page))
 		}
 		t.Logf("%s: %d bytes", target, len(page))
+	}
+
+	// The rest of the tokens lies behind a cursor, which names this list only.
+	next := regexp.MustCompile(`<a href="([^"]*cursor=[^"]*)" rel="next">`).FindStringSubmatch(root.page(t, adminTokensPath))
+	if next == nil {
+		t.Fatal("there is no next page")
+	}
+	behind := html.UnescapeString(next[1])
+	page := root.page(t, behind)
+	if rows := strings.Count(page, "<tr>"); rows < 2 || rows > 100 || !strings.Contains(page, `rel="first"`) || strings.Contains(page, `rel="next"`) {
+		t.Errorf("behind the cursor: %d rows", rows)
+	}
+	if got := root.get(t, behind+"&sort=id_desc"); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("the cursor of another list: %d", got.status)
 	}
 }
 

@@ -3,10 +3,12 @@ package web
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
@@ -14,10 +16,23 @@ import (
 
 // An adminTokensPage lists tokens of all people.
 type adminTokensPage struct {
-	Query        *query
-	Rows         []ownedRow
-	Total        int
-	Before, Next string
+	Query *query
+	Rows  []ownedRow
+	Total int // or listing.Uncounted
+	around
+}
+
+// An around has the links from one page of a list of tokens to others, or "".
+type around struct{ First, Before, Next string }
+
+// aroundOf returns the links of a part of a list: by cursors if it has places, and otherwise by numbers.
+func aroundOf(v *visit, q *query, want listing.Want, s lifecycle.Sort, part listing.Part[lifecycle.View]) (a around) {
+	if s.Kept() {
+		a.First, a.Next = v.around(q, part.Next)
+	} else {
+		a.Before, a.Next = v.pages(q, want.Offset, want.Offset+len(part.Entries) < part.Total)
+	}
+	return a
 }
 
 // An ownedRow is a token in a list of several owners.
@@ -68,18 +83,25 @@ func (s *Site) adminTokens(v *visit) error {
 	case "updated_asc", "updated_desc": // as in the API: only its creation changes a token
 		order = lifecycle.Sort{By: lifecycle.ByCreated, Descending: sorted == "updated_desc"}
 	}
-	offset := q.offset()
+	want := v.want(q)
+	if !order.Kept() {
+		want = listing.ByNumber(q.offset(), perPage)
+	}
 	page := adminTokensPage{Query: q}
 	if len(q.Broken) == 0 {
-		listing, err := s.parts.Lister.List(v.ctx, v.by, filter, order, offset, perPage)
+		part, err := s.parts.Lister.List(v.ctx, v.by, filter, order, want)
+		if errors.Is(err, listing.ErrOrder) {
+			q.wrong("sort", fmt.Sprintf("There are more than %d tokens to put in this order. Choose another, or an owner.", listing.MaxByNumber))
+			return v.render(listStatus(q), "admin_tokens", "All tokens", page)
+		}
 		if err != nil {
 			return err
 		}
-		if page.Rows, err = s.owned(v, listing.Views); err != nil {
+		if page.Rows, err = s.owned(v, part.Entries); err != nil {
 			return err
 		}
-		page.Total = listing.Total
-		page.Before, page.Next = v.pages(q, offset, offset+len(listing.Views) < listing.Total)
+		page.Total = part.Total
+		page.around = aroundOf(v, q, want, order, part)
 	}
 	return v.render(listStatus(q), "admin_tokens", "All tokens", page)
 }
@@ -152,15 +174,14 @@ func (s *Site) adminToken(v *visit) error {
 		return err
 	}
 	const deeds = 50
-	events, err := s.parts.Trail.Every(v.ctx, v.by, trail.Query{Token: view.Token.ID, From: view.Token.CreatedAt, Limit: deeds})
-	tooFar := errors.Is(err, trail.ErrTooFar) // the page is worth having without them
-	if err != nil && !tooFar {
+	events, err := s.parts.Trail.Every(v.ctx, v.by, trail.Query{Token: view.Token.ID, From: view.Token.CreatedAt, Want: listing.ByNumber(0, deeds)})
+	if err != nil {
 		return err
 	}
 	if err := s.withMade(v, view, &page.factSheet); err != nil {
 		return err
 	}
-	page.More = events.More || tooFar
+	page.More = events.Next != ""
 	for _, e := range events.Events {
 		page.Deeds = append(page.Deeds, adminDeedOf(v, e, events))
 	}

@@ -8,15 +8,15 @@ import (
 	"latchkey/pkg/account"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/lifecycle"
-	"latchkey/pkg/token"
+	"latchkey/pkg/listing"
 )
 
 // An adminUsersPage lists accounts.
 type adminUsersPage struct {
-	Query        *query
-	Rows         []userRow
-	Total        int
-	Before, Next string
+	Query       *query
+	Rows        []userRow
+	Total       int
+	First, Next string // links, or ""
 }
 
 // A userRow is an account in a list.
@@ -78,18 +78,21 @@ func (s *Site) adminUsers(v *visit) error {
 		filter.External = true
 	}
 	order := userOrders[q.choice("sort", "created_desc", "created_asc", "name_asc", "name_desc", "username_asc", "username_desc")]
-	offset := q.offset()
-	page := adminUsersPage{Query: q}
+	want := v.want(q)
+	page := adminUsersPage{Query: q, Total: listing.Uncounted}
 	if len(q.Broken) == 0 {
-		accts, total, err := s.parts.Directory.List(v.ctx, v.by, filter, order, offset, perPage)
-		if err != nil {
+		part, err := s.parts.Directory.List(v.ctx, v.by, filter, order, want)
+		switch {
+		case errors.Is(err, listing.ErrOrder):
+			q.wrong("sort", "There are too many accounts for this order. Choose newest or oldest first.")
+		case err != nil:
 			return err
 		}
-		for _, acct := range accts {
+		for _, acct := range part.Entries {
 			page.Rows = append(page.Rows, userRowOf(acct, v))
 		}
-		page.Total = total
-		page.Before, page.Next = v.pages(q, offset, offset+len(accts) < total)
+		page.Total = part.Total
+		page.First, page.Next = v.around(q, part.Next)
 	}
 	return v.render(listStatus(q), "admin_users", "Users", page)
 }
@@ -122,14 +125,13 @@ func (s *Site) adminUser(v *visit) error {
 const maxShownNote = 2000
 
 func (s *Site) showUser(v *visit, acct account.Account, status int, refused string) error {
-	working := true
-	tokens, err := s.parts.Lister.List(v.ctx, v.by, lifecycle.Filter{Owner: acct.ID, Active: &working}, lifecycle.Sort{}, 0, 1)
+	working, err := s.parts.Lister.WorkingOf(v.ctx, v.by, acct.ID)
 	if err != nil {
 		return err
 	}
 	page := adminUserPage{
 		userRow: userRowOf(acct, v), Email: acct.Email, Note: acct.Note, Issuer: acct.Identity.Issuer, CreatedBy: "an operator or the first sign-in",
-		Working: tokens.Total, Self: acct.ID == v.by.Account.ID, Refused: refused,
+		Working: len(working), Self: acct.ID == v.by.Account.ID, Refused: refused,
 		Unreachable: acct.Unreachable, UnreachableAt: before(acct.UnreachableAt, v.now),
 	}
 	if runes := []rune(page.Note); len(runes) > maxShownNote {
@@ -237,13 +239,12 @@ func (s *Site) endable(v *visit) (account.Account, error) {
 
 func (s *Site) adminRevokeAllForm(v *visit, acct account.Account, status int, page adminRevokeAllPage) error {
 	const names = 20
-	working := true
-	listing, err := s.parts.Lister.List(v.ctx, v.by, lifecycle.Filter{Owner: acct.ID, Active: &working}, lifecycle.Sort{By: lifecycle.ByLastUse, Descending: true}, 0, token.MaxNumber)
+	working, err := s.parts.Lister.WorkingOf(v.ctx, v.by, acct.ID)
 	if err != nil {
 		return err
 	}
-	page.userRow, page.Working = userRowOf(acct, v), listing.Total
-	for _, view := range usedLast(listing.Views, names) {
+	page.userRow, page.Working = userRowOf(acct, v), len(working)
+	for _, view := range working[:min(names, len(working))] {
 		page.Names = append(page.Names, rowOf(view, v.now, nil))
 	}
 	return v.render(status, "admin_revoke_all", "Revoke everything?", page)

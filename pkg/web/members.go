@@ -3,12 +3,15 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/project"
 )
 
@@ -103,4 +106,36 @@ func (s *Site) tokensOfBots(v *visit, kind project.Kind, ref string) (tokens map
 		tokens[view.Token.Owner] = view
 	}
 	return tokens, true, nil
+}
+
+// A pager finds the pages of a list that is counted through.
+type pager struct{ number, size int }
+
+// pagerOf reads the parameter page; anything but a page that there can be is the first.
+func pagerOf(query url.Values, size int) pager {
+	number, err := strconv.Atoi(query.Get("page"))
+	if err != nil || number < 1 || number > listing.MaxOffset/size {
+		number = 1
+	}
+	return pager{number, size}
+}
+
+func (p pager) offset() int { return (p.number - 1) * p.size }
+
+// links are those to the first and the next page of a list with total rows, or "".
+func (p pager) links(path, search string, total int) (first, next string) {
+	link := func(number int) string {
+		q := url.Values{"page": {strconv.Itoa(number)}}
+		if search != "" {
+			q.Set("search", search)
+		}
+		return path + "?" + q.Encode()
+	}
+	if p.number > 1 {
+		first = link(1)
+	}
+	if total > p.number*p.size {
+		next = link(p.number + 1)
+	}
+	return first, next
 }

@@ -3,10 +3,8 @@ package web
 import (
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"latchkey/pkg/directory"
-	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/project"
 )
 
@@ -32,13 +30,14 @@ const perManagedPage = 50
 type managedPage struct {
 	Path             string
 	Search           string
+	Query            *query
 	Groups, Projects managedList
-	Next, First      string // links, or ""
 }
 
 type managedList struct {
-	Rows  []managedRow
-	Total int
+	Rows        []managedRow
+	Total       int
+	First, Next string // links, or ""
 }
 
 type managedRow struct {
@@ -48,19 +47,33 @@ type managedRow struct {
 	Tokens, Members string // links
 }
 
-// managed lists where the person may manage tokens.
+// managed lists where the person may manage tokens. Each list has pages of its own; behind the first page of
+// one, the other is left out.
 func (s *Site) managed(v *visit) error {
-	query := v.r.URL.Query()
-	page := managedPage{Path: v.base + managedPath, Search: query.Get("search")}
-	pages := pagerOf(query, perManagedPage)
-	found, err := s.parts.Finder.Managed(v.ctx, v.by, page.Search, pages.offset(), perManagedPage)
-	if err != nil {
-		return err
+	q := v.query()
+	page := managedPage{Path: v.base + managedPath, Search: q.text("search"), Query: q}
+	for kind, list := range map[project.Kind]*managedList{project.KindGroup: &page.Groups, project.KindProject: &page.Projects} {
+		if only := q.text("kind"); only != "" && only != string(kind) {
+			continue
+		}
+		within := &query{Values: url.Values{"search": {page.Search}, "kind": {string(kind)}, cursorField: {q.text(cursorField)}}}
+		want := v.want(within)
+		q.Broken = append(q.Broken, within.Broken...)
+		if len(q.Broken) > 0 {
+			break
+		}
+		want.Limit = perManagedPage
+		found, err := s.parts.Finder.Managed(v.ctx, v.by, kind, page.Search, want)
+		if err != nil {
+			return err
+		}
+		*list = managedList{Rows: v.managedRows(found.Entries), Total: found.Total}
+		_, list.Next = v.around(within, found.Next)
+		if want.ByPlace {
+			list.First = page.Path + "?" + linkQuery(url.Values{"search": {page.Search}}, cursorField, "")
+		}
 	}
-	page.Groups = managedList{v.managedRows(found.Groups), found.GroupsTotal}
-	page.Projects = managedList{v.managedRows(found.Projects), found.ProjectsTotal}
-	page.First, page.Next = pages.links(page.Path, page.Search, max(found.GroupsTotal, found.ProjectsTotal))
-	return v.render(http.StatusOK, "projects", "Projects and groups", page)
+	return v.render(listStatus(q), "projects", "Projects and groups", page)
 }
 
 func (v *visit) managedRows(views []directory.View) (rows []managedRow) {
@@ -74,36 +87,4 @@ func (v *visit) managedRows(views []directory.View) (rows []managedRow) {
 		rows = append(rows, r)
 	}
 	return rows
-}
-
-// A pager finds the pages of a list that is counted through.
-type pager struct{ number, size int }
-
-// pagerOf reads the parameter page; anything but a page that there can be is the first.
-func pagerOf(query url.Values, size int) pager {
-	number, err := strconv.Atoi(query.Get("page"))
-	if err != nil || number < 1 || number > lifecycle.MaxOffset/size {
-		number = 1
-	}
-	return pager{number, size}
-}
-
-func (p pager) offset() int { return (p.number - 1) * p.size }
-
-// links are those to the first and the next page of a list with total rows, or "".
-func (p pager) links(path, search string, total int) (first, next string) {
-	link := func(number int) string {
-		q := url.Values{"page": {strconv.Itoa(number)}}
-		if search != "" {
-			q.Set("search", search)
-		}
-		return path + "?" + q.Encode()
-	}
-	if p.number > 1 {
-		first = link(1)
-	}
-	if total > p.number*p.size {
-		next = link(p.number + 1)
-	}
-	return first, next
 }

@@ -1,13 +1,13 @@
 package web
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
@@ -145,12 +145,11 @@ func (s *Site) show(v *visit) error {
 	}
 	t := view.Token
 	const deeds = 50
-	events, err := o.events(trail.Query{Token: t.ID, From: t.CreatedAt, Limit: deeds})
-	tooFar := errors.Is(err, trail.ErrTooFar) // the page is worth having without them
-	if err != nil && !tooFar {
+	events, err := o.events(trail.Query{Token: t.ID, From: t.CreatedAt, Want: listing.ByNumber(0, deeds)})
+	if err != nil {
 		return err
 	}
-	page := tokenPage{place: o.place, MayRotate: o.mayRotate(view), CreatedBy: o.maker(t, events), More: events.More || tooFar}
+	page := tokenPage{place: o.place, MayRotate: o.mayRotate(view), CreatedBy: o.maker(t, events), More: events.Next != ""}
 	var revoked *deed
 	for _, e := range events.Events {
 		d := v.deedOf(e, events)

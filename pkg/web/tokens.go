@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/listing"
 	"latchkey/pkg/token"
 	"latchkey/pkg/trail"
 )
@@ -224,7 +224,7 @@ func rowOf(view lifecycle.View, now time.Time, revoked *deed) row {
 func (s *Site) revocations(o owner, views []lifecycle.View) (map[token.ID]*deed, error) {
 	const most = 500
 	found := map[token.ID]*deed{}
-	query := trail.Query{Name: audit.NameOf(o.tokenKind(), audit.Revoked), Limit: most}
+	query := trail.Query{Name: audit.NameOf(o.tokenKind(), audit.Revoked), Want: listing.ByNumber(0, most)}
 	for _, view := range views {
 		if at := view.Token.RevokedAt; view.Token.RevokedReason == token.ReasonRequest {
 			if query.From.IsZero() || at.Before(query.From) {
@@ -239,9 +239,6 @@ func (s *Site) revocations(o owner, views []lifecycle.View) (map[token.ID]*deed,
 		return found, nil
 	}
 	events, err := o.events(query)
-	if errors.Is(err, trail.ErrTooFar) {
-		return found, nil // the list is worth having without the names
-	}
 	if err != nil {
 		return nil, err
 	}

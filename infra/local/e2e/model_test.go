@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -730,6 +732,48 @@ func (m *machine) compare() {
 	}
 }
 
+// compareEverything compares a list of all tokens, which is read by cursors in small parts. The world has the
+// tokens of earlier runs too.
+func (m *machine) compareEverything() {
+	orders := []string{"id_asc", "id_desc", "created_asc", "created_desc", "expires_asc", "expires_desc"}
+	order := orders[m.steps%len(orders)]
+	places := map[int64]string{}
+	for _, owner := range m.owners {
+		for _, t := range owner.tokens {
+			places[t.id] = ""
+		}
+	}
+	ours, before := 0, ""
+	for path := "/api/v4/personal_access_tokens?pagination=keyset&per_page=40&sort=" + order; path != ""; {
+		reply := m.world.Do(m.t, root.Bearer, "GET", path, "")
+		var tokens []struct {
+			ID            int64
+			CreatedAt     string `json:"created_at"`
+			ExpiresAt     string `json:"expires_at"`
+			ExpiresAtTime string `json:"expires_at_time"`
+		}
+		decode(m.t, reply.Body, &tokens)
+		for _, t := range tokens {
+			place := map[string]string{"id": "", "created": t.CreatedAt, "expires": cmp.Or(t.ExpiresAtTime, t.ExpiresAt+"T00:00:00.000Z")}[strings.Split(order, "_")[0]]
+			place = fmt.Sprintf("%s#%016d", place, t.ID)
+			if later := place > before; before != "" && later != strings.HasSuffix(order, "_asc") {
+				m.Fatalf("%s: %s comes behind %s", order, place, before)
+			}
+			if before = place; slices.Contains(slices.Collect(maps.Keys(places)), t.ID) {
+				ours++
+			}
+		}
+		path = ""
+		if _, link, some := strings.Cut(reply.Header.Get("Link"), "/api/v4/"); some {
+			link, _, _ = strings.Cut(link, ">")
+			path = "/api/v4/" + link
+		}
+	}
+	if ours != len(places) {
+		m.Fatalf("%s: %d of %d tokens", order, ours, len(places))
+	}
+}
+
 // compareList compares the list of one owner, of a state or "" for every one.
 func (m *machine) compareList(owner *modelOwner, state string) {
 	now := m.now()
@@ -823,6 +867,7 @@ func TestProductAgainstModel(t *testing.T) {
 				m.compareList(owner, state)
 			}
 		}
+		m.compareEverything()
 		for _, t := range m.recent {
 			if t.bearer != "" {
 				m.compareReply(t)

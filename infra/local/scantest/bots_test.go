@@ -273,7 +273,7 @@ func (n *botNight) wantEvents(t *testing.T) {
 	t.Helper()
 	for _, bot := range n.bots {
 		var events []audit.Event
-		err := n.store.Events(t.Context(), audit.TokenEntity(bot), scanAt, scanAt.AddDate(1, 0, 0), func(e audit.Event) bool {
+		err := n.store.Events(t.Context(), audit.TokenEntity(bot), audit.Period{From: scanAt, To: scanAt.AddDate(1, 0, 0)}, func(e audit.Event) bool {
 			if e.Token == bot.ID {
 				events = append(events, e)
 			}

@@ -25,7 +25,7 @@ const (
 // layers defines the direction of imports. A package imports only packages of lower layers, and a
 // domain package also other domain packages. Every package below pkg needs an entry.
 var layers = map[string]layer{
-	"fault": domain, "clock": domain, "secret": domain, "scope": domain, "exactjson": domain, "account": domain, "project": domain,
+	"fault": domain, "clock": domain, "secret": domain, "scope": domain, "exactjson": domain, "listing": domain, "account": domain, "project": domain,
 	"settings": domain, "feature": domain, "token": domain, "principal": domain, "audit": domain,
 	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase, "registry": useCase,
 	"apigateway": shared, "explain": shared, "graphql": shared, "invocation": shared, "quote": shared, "throttle": shared,

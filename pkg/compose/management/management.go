@@ -17,7 +17,7 @@ import (
 func Issue(d compose.Deployment) lambda.Handler {
 	api, table := API(d), d.Table()
 	issuer := tokens.Issuer(d, table)
-	return gitlabapi.Lambda(gitlabapi.Issue(api, issuer, tokens.Revoker(d, table)), gitlabapi.IssueConsole(api, issuer, accounts(d, table), signIns(d, table)))
+	return gitlabapi.Lambda(gitlabapi.Issue(api, issuer, tokens.Revoker(d, table)), gitlabapi.IssueConsole(api, issuer, accounts(d, table), signIns(d, table), tokens.Filler(d, table)))
 }
 
 // Revoke returns the handler of functions/revoke.

@@ -1,5 +1,5 @@
 // Package tokens builds the use cases of tokens for the functions of the API and for the page. Start
-// with Issuer, Revoker, Lister, Examiner and Census.
+// with Issuer, Revoker, Lister, Examiner, Census and Filler.
 package tokens
 
 import (
@@ -43,4 +43,9 @@ func Examiner(d compose.Deployment, table *store.Reader) *lifecycle.Examiner {
 // Census returns the use case that counts tokens by the generation of their pepper.
 func Census(d compose.Deployment, table *store.Reader) *lifecycle.Census {
 	return compose.Must(lifecycle.NewCensus(lifecycle.CensusParts{Store: table, Settings: table, Clock: d.Clock}))
+}
+
+// Filler returns the use case that enters tokens of earlier releases into the directory.
+func Filler(d compose.Deployment, table *store.Table) *lifecycle.Filler {
+	return compose.Must(lifecycle.NewFiller(lifecycle.FillerParts{Store: table, Clock: d.Clock}))
 }

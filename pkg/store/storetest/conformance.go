@@ -106,7 +106,7 @@ func tellsAbsence(t *testing.T, f *Fixture) {
 		}
 	}
 	want(t, f, f.Store.MarkUsed(ctx, stranger.Digest, Now, Now, nil), nil)
-	same(t, "items", len(f.Snapshot(t)), 4) // profile, username, address, counter
+	same(t, "items", len(f.Snapshot(t)), 5) // profile, username, address, counter, and that the directory is complete
 }
 
 func second[A, B any](_ A, _ B, err error) error { return err }
@@ -310,12 +310,23 @@ func listsInOrder(t *testing.T, f *Fixture) {
 	got, err := f.Store.TokensOfOwner(t.Context(), owner.ID)
 	want(t, f, err, nil)
 	same(t, "list", got, tokens)
-	page, total, err := f.Store.PageOfOwner(t.Context(), owner.ID, token.Page{Offset: 10, Limit: 5, Descending: true})
-	want(t, f, err, nil)
 	wanted := slices.Clone(tokens[115:120])
 	slices.Reverse(wanted)
-	same(t, "page", page, wanted)
-	same(t, "total", total, len(tokens))
+	for _, order := range token.Orders {
+		w := token.Walk{Order: order, Descending: true, Skip: 10, First: 5, Limit: 5, Count: true, Now: Now}
+		var page []token.Token
+		walked, err := f.Store.WalkOwner(t.Context(), owner.ID, w, func(tok token.Token) bool { page = append(page, tok); return true })
+		want(t, f, err, nil)
+		same(t, "page", page, wanted)
+		same(t, "walked", walked, token.Walked{Last: order.PlaceOf(wanted[4]), More: true, Total: len(tokens), Counted: true})
+
+		w.Skip, w.Count, page = 0, false, nil
+		w.After = &token.Place{At: order.PlaceOf(tokens[0]).At, ID: tokens[120].ID}
+		walked, err = f.Store.WalkTokens(t.Context(), w, func(tok token.Token, _ account.Account) bool { page = append(page, tok); return true })
+		want(t, f, err, nil)
+		same(t, "page of all tokens", page, wanted)
+		same(t, "walked", walked, token.Walked{Last: order.PlaceOf(wanted[4]), More: true, Total: 5})
+	}
 }
 
 func movesStates(t *testing.T, f *Fixture) {

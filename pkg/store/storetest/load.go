@@ -17,20 +17,22 @@ import (
 	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
+	"latchkey/pkg/project"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/store"
 	"latchkey/pkg/token"
 )
 
-// A Loader fills a table with thousands of records and profiles, in batches. It copies items that
-// the store wrote and replaces what differs. It writes no pointers, usernames or counters, because
-// daily scans read none; see Walkable.
+// A Loader fills a table with thousands of records, profiles and projects, in batches. It copies items that
+// the store wrote and replaces what differs. It writes no pointers, usernames, paths or counters, because
+// daily scans read none; see Walkable and Counted.
 type Loader struct {
-	client          *dynamodb.Client
-	table           string
-	shards          int
-	record, profile map[string]types.AttributeValue // written by the store
+	client *dynamodb.Client
+	table  string
+	shards int
+	// Written by the store.
+	record, profile, project map[string]types.AttributeValue
 }
 
 const (
@@ -64,6 +66,12 @@ func NewLoader(ctx context.Context, client *dynamodb.Client, table string, shard
 	if err != nil {
 		return nil, err
 	}
+	proj, err := s.CreateProject(ctx, project.Project{
+		Kind: project.KindGroup, Name: "group", Path: "group", FullPath: "group", Visibility: "private", CreatedAt: Now,
+	}, 0, Event)
+	if err != nil {
+		return nil, err
+	}
 	get := func(pk, sk string) map[string]types.AttributeValue {
 		out, getErr := example.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String(name), Key: keyOf(pk, sk)})
 		if getErr != nil {
@@ -73,18 +81,51 @@ func NewLoader(ctx context.Context, client *dynamodb.Client, table string, shard
 		return out.Item
 	}
 	l.record = get("TOKEN#"+tok.Digest.Key(), "TOKEN")
+	l.project = get("PROJECT#"+proj.ID.String(), "PROFILE")
 	l.profile = get("USER#"+acct.ID.String(), "PROFILE")
 	return l, err
 }
 
-// Accounts writes profiles of accounts that differ only in id, name, address and next number.
+// Accounts writes profiles of accounts that differ only in id, name, address, creation and next number.
 func (l *Loader) Accounts(ctx context.Context, accts iter.Seq[account.Account]) error {
 	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
 		for u := range accts {
 			it := maps.Clone(l.profile)
 			it["pk"] = S("USER#" + u.ID.String())
 			it["username"], it["name"], it["email"] = S(u.Username), S(u.Name), S(u.Email)
-			it["next_number"] = N(fmt.Sprint(u.NextNumber))
+			it["next_number"], it["created_at"] = N(fmt.Sprint(u.NextNumber)), N(fmt.Sprint(u.CreatedAt.Unix()))
+			if !yield(it) {
+				return
+			}
+		}
+	})
+}
+
+// Projects writes projects and groups that differ only in id, kind, name and owner. A project needs an owner, and a
+// group has none.
+func (l *Loader) Projects(ctx context.Context, projects iter.Seq[project.Project]) error {
+	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
+		for proj := range projects {
+			it := maps.Clone(l.project)
+			it["pk"], it["kind"] = S("PROJECT#"+proj.ID.String()), S(string(proj.Kind))
+			it["name"], it["path"], it["full_path"] = S(proj.Name), S(proj.Name), S(proj.Name)
+			if proj.Owner != 0 {
+				it["owner"] = N(proj.Owner.String())
+				delete(it, "full_path")
+			}
+			if !yield(it) {
+				return
+			}
+		}
+	})
+}
+
+// Counted sets the highest ids of accounts and projects, so that lists find everything up to them.
+func (l *Loader) Counted(ctx context.Context, lastAccount account.ID, lastProject project.ID) error {
+	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
+		for kind, last := range map[string]int64{"USER": int64(lastAccount), "PROJECT": int64(lastProject)} {
+			it := keyOf("SEQUENCE", kind)
+			it["last"] = N(fmt.Sprint(last))
 			if !yield(it) {
 				return
 			}
@@ -108,6 +149,27 @@ func (l *Loader) Tokens(ctx context.Context, tokens iter.Seq[token.Token]) error
 			it["expiry_order"] = S(fmt.Sprintf("%010d#%016d", int64(owner), int64(tok.ID)))
 			if !yield(it) {
 				return
+			}
+		}
+	})
+}
+
+// Listed adds the entries of a crowd's tokens in the lists of all tokens.
+func (l *Loader) Listed(ctx context.Context, c Crowd) error {
+	const shards = 8 // store.directoryShards
+	return l.load(ctx, func(yield func(map[string]types.AttributeValue) bool) {
+		for tok := range c.Tokens() {
+			id, shard := fmt.Sprintf("%016d", int64(tok.ID)), (int64(tok.Owner)+tok.ID.Number())%shards
+			for order, place := range map[string]string{
+				"ID":      id,
+				"CREATED": fmt.Sprintf("%012d#%s", tok.CreatedAt.Unix(), id),
+				"EXPIRES": fmt.Sprintf("%012d#%s", tok.ExpiresAt().Unix(), id),
+			} {
+				it := keyOf(fmt.Sprintf("DIRECTORY#%s#%02d", order, shard), place)
+				it["digest"] = S(tok.Digest.Key())
+				if !yield(it) {
+					return
+				}
 			}
 		}
 	})
