@@ -32,14 +32,14 @@ func (g guard) Do(r *http.Request) (*http.Response, error) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	needed, err := permissions(operation, body)
+	needed, err := permissions(operation, body, g.function.Environment["OLD_TABLE"])
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range needed {
 		if !slices.ContainsFunc(g.function.Permissions, p.coveredBy) {
-			return denied(r, "application/x-amz-json-1.0", fmt.Sprintf("function %s is not authorized to perform: %s (on an index: %t, key %s, attributes %s)",
-				g.function.Name, p.action, p.index, p.key, p.attributes)), nil
+			return denied(r, "application/x-amz-json-1.0", fmt.Sprintf("function %s is not authorized to perform: %s (on an index: %t, on the old table: %t, key %s, attributes %s)",
+				g.function.Name, p.action, p.index, p.old, p.key, p.attributes)), nil
 		}
 	}
 	return g.next.Do(r)
@@ -79,6 +79,7 @@ func mailOperation(r *http.Request) string {
 type need struct {
 	action string
 	index  bool
+	old    bool   // on the table of OLD_TABLE
 	key    string // partition key of the item, if the request names one
 	// attributes are those that the request names, in order.
 	attributes []string
@@ -86,7 +87,7 @@ type need struct {
 }
 
 func (n need) coveredBy(p Permission) bool {
-	if n.action != p.Action || n.index != p.Index || p.Returns != "" && n.returns != p.Returns {
+	if n.action != p.Action || n.index != p.Index || n.old != p.Old || p.Returns != "" && n.returns != p.Returns {
 		return false
 	}
 	allowed := strings.Fields(p.Attributes)
@@ -100,6 +101,7 @@ func (n need) coveredBy(p Permission) bool {
 // oneItem is the part of a request that is about an item: a new item as a whole, or the key of an
 // existing one and what is done with it.
 type oneItem struct {
+	TableName                             string
 	Item, Key                             map[string]struct{ S string }
 	UpdateExpression, ConditionExpression string
 	ExpressionAttributeNames              map[string]string
@@ -107,7 +109,7 @@ type oneItem struct {
 }
 
 func (i oneItem) need(action string, index bool) need {
-	return need{action, index, cmp.Or(i.Item["pk"].S, i.Key["pk"].S), i.attributes(), cmp.Or(i.ReturnValues, "NONE")}
+	return need{action, index, false, cmp.Or(i.Item["pk"].S, i.Key["pk"].S), i.attributes(), cmp.Or(i.ReturnValues, "NONE")}
 }
 
 // word matches what can be a name in an expression, with the parenthesis of a function.
@@ -133,12 +135,14 @@ func (i oneItem) attributes() []string {
 
 // permissions returns the actions that IAM checks. A transaction requires the permissions of its
 // members ("IAM policies and transactions", DynamoDB developer guide).
-func permissions(operation string, body []byte) ([]need, error) {
+// old is the name of the table of before a restore, or "".
+func permissions(operation string, body []byte, old string) ([]need, error) {
 	var request struct {
 		oneItem
 		IndexName                 string
 		ExpressionAttributeValues map[string]struct{ S string }
 		TransactItems             []map[string]oneItem
+		RequestItems              map[string]any // of a batch, by table
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
 		return nil, fmt.Errorf("read DynamoDB request: %w", err)
@@ -148,13 +152,17 @@ func permissions(operation string, body []byte) ([]need, error) {
 		if operation == "Query" { // its leading key is a value of the condition on the key
 			n.key = request.ExpressionAttributeValues[":pk"].S
 		}
+		_, batch := request.RequestItems[old]
+		n.old = old != "" && (batch || request.TableName == old)
 		return []need{n}, nil
 	}
 	var needed []need
 	for _, member := range request.TransactItems {
 		for kind, part := range member {
 			action := "dynamodb:" + kind + "Item" // Put, Update, Delete, ConditionCheck, Get
-			needed = append(needed, part.need(action, false))
+			n := part.need(action, false)
+			n.old = old != "" && part.TableName == old
+			needed = append(needed, n)
 		}
 	}
 	return needed, nil

@@ -62,10 +62,33 @@ func TestNoFunctionMayDoEverything(t *testing.T) {
 	}
 }
 
+// Breaks if a function may read the table of before a restore without being told to, or anything but
+// lifetime may, or even write there.
+func TestOnlyLifetimeReadsAnOldTable(t *testing.T) {
+	t.Parallel()
+	for old, want := range map[string][]string{"": nil, "latchkey-old": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"}} {
+		template, err := ReadTemplate(templateFile(t), map[string]string{"OldTable": old})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, f := range template.Functions {
+			var got []string
+			for _, p := range f.Permissions {
+				if p.Old {
+					got = append(got, p.Action)
+				}
+			}
+			if slices.Sort(got); name == "lifetime" && !slices.Equal(got, want) || name != "lifetime" && len(got) > 0 {
+				t.Errorf("with the old table %q, %s may %v there", old, name, got)
+			}
+		}
+	}
+}
+
 // everything has a value for each parameter without which functions would not be deployed.
 var everything = map[string]string{
 	"OidcIssuer": "https://login.example.test", "OidcClientId": "page", "SenderAddress": "tokens@example.test",
-	"PublicUrl": "https://tokens.example.test", "RegistryService": "registry.example.test",
+	"PublicUrl": "https://tokens.example.test", "RegistryService": "registry.example.test", "OldTable": "latchkey-old",
 }
 
 // permissionTable has a row for each function and what it may do, with the keys in which it may.
@@ -78,8 +101,11 @@ func permissionTable(t *Template) string {
 		for _, p := range t.Functions[name].Permissions {
 			service, action, _ := strings.Cut(p.Action, ":")
 			object := map[string]string{"dynamodb": "table", "sqs": "queue", "ses": "mail", "scheduler": "plans", "iam": "role of plans"}[service]
-			if p.Index {
+			switch {
+			case p.Index:
 				object = "index"
+			case p.Old:
+				object = "old table"
 			}
 			at := right{cmp.Or(object, service), action, p.Attributes}
 			if !slices.Contains(keys[at], p.Keys) {
@@ -91,7 +117,7 @@ func permissionTable(t *Template) string {
 			slices.Sort(patterns)
 			each := "any"
 			switch {
-			case at.object != "table" && at.object != "index":
+			case !slices.Contains([]string{"table", "index", "old table"}, at.object):
 				each = "–"
 			case !slices.Contains(patterns, ""):
 				each = "`" + strings.Join(patterns, "` `") + "`"

@@ -373,6 +373,19 @@ func (s *stack) addFunction(r resource) error {
 
 // policy returns the permissions of an inline policy, or of a managed one that a template defines.
 func (s *stack) policy(n *yaml.Node) ([]Permission, error) {
+	if n.Tag == "!If" && len(n.Content) == 3 {
+		switch yes, known := s.holds(n.Content[0].Value); {
+		case !known:
+			return nil, fmt.Errorf("condition %s cannot be resolved", n.Content[0].Value)
+		case yes:
+			n = n.Content[1]
+		default:
+			n = n.Content[2]
+		}
+		if n.Value == "AWS::NoValue" {
+			return nil, nil
+		}
+	}
 	if arn, known := s.resolve(n); known {
 		allowed, ours := s.policies[arn]
 		if !ours {

@@ -91,6 +91,8 @@ type Function struct {
 type Permission struct {
 	Action string
 	Index  bool
+	// Old says that the table is not the function's own but that of the variable OLD_TABLE.
+	Old bool
 	// Keys is a pattern for partition keys (dynamodb:LeadingKeys), "" for any.
 	Keys string
 	// Attributes are the only attributes that a request may name (dynamodb:Attributes), in order and
@@ -269,7 +271,7 @@ func (d grants) permissions() ([]Permission, error) {
 		for _, action := range scalars(&statement.Action) {
 			for _, resource := range scalars(&statement.Resource) {
 				for _, limit.Keys = range keys {
-					limit.Action, limit.Index = action, strings.Contains(resource, "/index/")
+					limit.Action, limit.Index, limit.Old = action, strings.Contains(resource, "/index/"), strings.HasSuffix(resource, "/${OldTable}")
 					out = append(out, limit)
 				}
 			}

@@ -95,6 +95,7 @@ func TestProductTemplate(t *testing.T) {
 	keepsPosts := append(within("UpdateItem", "MAILS#*"), posts, Permission{Action: "dynamodb:PutItem", Keys: "POST#*"})
 	recordsUse := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "ends_on_use last_used_at last_used_ips pk sk taken_over_at until_used", Returns: "NONE"}
 	marks := Permission{Action: "dynamodb:UpdateItem", Keys: "TOKEN#*", Attributes: "notices pk sk", Returns: "NONE"}
+	tightens := Permission{Action: "dynamodb:UpdateItem", Keys: "SETTINGS", Attributes: "expiry_ignored impersonation_off pk revision sessions_from sk tokens_from", Returns: "NONE"}
 	returned := Permission{Action: "dynamodb:UpdateItem", Keys: "USER#*", Attributes: "email pk reachable_since sk unreachable unreachable_at", Returns: "NONE"}
 	// IAM cannot forbid an update to create an item. Breaks if a function that only checks bearers could make a
 	// record that lets one pass, or any function writes what another one owns.
@@ -112,7 +113,7 @@ func TestProductTemplate(t *testing.T) {
 			"revoke":    slices.Concat(ends, within("DeleteItem", "PATH#*")), // deletes projects with their tokens
 			"leaks":     slices.Clone(ends),
 			"endings":   slices.Clone(ends),
-			"lifetime":  slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
+			"lifetime":  append(slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*"), within("DeleteItem", "IDENTITY#*")), tightens),
 			"expired":   slices.Concat(ends, keepsPosts, within("UpdateItem", "SCAN#*")),
 			"leakmails": append(slices.Concat(within("UpdateItem", "MAILS#*"), within("PutItem", "POST#held#*")), marks),
 			"bounces":   append(within("PutItem", "AUDIT#*"), returned),
@@ -155,7 +156,7 @@ func TestProductTemplate(t *testing.T) {
 		common := append(slices.Concat(ends, listsMade), Permission{Action: "dynamodb:BatchGetItem"}, Permission{Action: "dynamodb:GetItem"})
 		// No function but the run sends mails, and no function but reports queues them.
 		for name, more := range map[string][]Permission{
-			"lifetime": slices.Concat(keepsPosts, within("UpdateItem", "SCAN#*"), []Permission{
+			"lifetime": slices.Concat(keepsPosts, within("UpdateItem", "SCAN#*"), within("DeleteItem", "IDENTITY#*"), []Permission{tightens,
 				{Action: "dynamodb:Query"}, {Action: "ses:GetAccount"}, {Action: "ses:GetConfigurationSet"},
 				{Action: "ses:GetEmailIdentity"}, {Action: "ses:SendEmail"},
 			}),

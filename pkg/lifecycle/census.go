@@ -2,20 +2,19 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
-// A Census counts tokens for an operator. It is safe for concurrent use.
+// A Census counts tokens. It is safe for concurrent use.
 type Census struct{ parts CensusParts }
 
 // CensusParts hold the dependencies of a Census. All are required.
@@ -27,12 +26,13 @@ type CensusParts struct {
 
 // A CensusStore reads what a Census counts.
 type CensusStore interface {
-	// CountAccounts returns the highest assigned id, or 0, and the number of accounts.
-	CountAccounts(ctx context.Context) (last account.ID, accts int, err error)
-	// Accounts passes the existing accounts of ids to each, in no order.
-	Accounts(ctx context.Context, ids []account.ID, each func(account.Account)) error
-	// TokensOfOwner returns every token of an owner, including the newest.
-	TokensOfOwner(ctx context.Context, owner account.ID) ([]token.Token, error)
+	// EachAccount passes the existing accounts after the given one to each, several at a time and in no
+	// exact order, and ends before ctx does. It returns the last account up to which all are done, and
+	// whether there are no others. The first error ends it.
+	EachAccount(ctx context.Context, after account.ID, each func(context.Context, account.Account) error) (last account.ID, done bool, err error)
+	// PageOfTokens returns the next tokens of an owner by ascending id, and the next page. page and
+	// next are "" for the first page and after the last. It skips unreadable tokens.
+	PageOfTokens(ctx context.Context, owner account.ID, page string) (tokens []token.Token, next string, err error)
 }
 
 // NewCensus returns a Census, or an error that names a missing part.
@@ -51,70 +51,97 @@ type Count struct {
 	Done bool
 }
 
-const (
-	// censusChunk is how many accounts are counted together (DynamoDB: BatchGetItem takes 100 keys).
-	censusChunk = 100
-	// censusWorkers is how many accounts are read at a time.
-	censusWorkers = 16
-	// censusReserve is the time that a call leaves for its answer.
-	censusReserve = 5 * time.Second
-)
-
 // Count counts the tokens that work, of the accounts after the given one. A token of a blocked account
 // counts, because it works again when the account does. Five seconds before ctx ends, Count stops and
 // returns what it has, for a next call that starts after Last.
 func (c *Census) Count(ctx context.Context, after account.ID) (Count, error) {
+	set, err := c.settings(ctx)
+	if err != nil {
+		return Count{}, err
+	}
+	count := Count{Working: map[secret.Generation]int{}}
+	count.Last, count.Done, err = c.each(ctx, after, set, func(t token.Token) error {
+		count.Working[t.Generation]++
+		return nil
+	})
+	return count, err
+}
+
+// An Excess is how many working tokens of each kind would work longer than a limit allows.
+type Excess struct {
+	Beyond map[token.Kind]int
+	// Last is the highest account that was counted. Done says that there are no others.
+	Last account.ID
+	Done bool
+}
+
+// Total returns the number of all kinds.
+func (e Excess) Total() (total int) {
+	for _, n := range e.Beyond {
+		total += n
+	}
+	return total
+}
+
+// errEnough ends a count that may not go on.
+var errEnough = errors.New("enough")
+
+// Beyond counts the tokens that a lifetime run would revoke whose limit has latest as its last day, of
+// the accounts after the given one. It stops in time as Count does, and once it has counted most of
+// them, unless most is 0.
+func (c *Census) Beyond(ctx context.Context, latest clock.Day, after account.ID, most int) (Excess, error) {
+	set, err := c.settings(ctx)
+	if err != nil {
+		return Excess{}, err
+	}
+	set.ExpiryIgnored = true // a run revokes expired tokens, too, and none ends before its limit
+	excess, total := Excess{Beyond: map[token.Kind]int{}}, 0
+	excess.Last, excess.Done, err = c.each(ctx, after, set, func(t token.Token) error {
+		if !t.Outlives(latest) {
+			return nil
+		}
+		if most > 0 && total == most {
+			return errEnough
+		}
+		total++
+		excess.Beyond[t.Kind]++
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return excess, err
+}
+
+func (c *Census) settings(ctx context.Context) (settings.Settings, error) {
 	set, err := c.parts.Settings.TokenSettings(ctx)
 	if err != nil {
-		return Count{}, fmt.Errorf("read settings: %w", err)
+		return set, fmt.Errorf("read settings: %w", err)
 	}
-	highest, _, err := c.parts.Store.CountAccounts(ctx)
-	if err != nil {
-		return Count{}, fmt.Errorf("find last account: %w", err)
-	}
-	count := Count{Working: map[secret.Generation]int{}, Last: after}
-	enough := ctx
-	if end, limited := ctx.Deadline(); limited {
-		var cancel context.CancelFunc
-		enough, cancel = context.WithDeadline(ctx, end.Add(-censusReserve))
-		defer cancel()
-	}
+	return set, nil
+}
+
+// each passes the working tokens of the accounts after the given one to count, one at a time.
+func (c *Census) each(ctx context.Context, after account.ID, set settings.Settings, count func(token.Token) error) (last account.ID, done bool, err error) {
 	var mu sync.Mutex
-	for count.Last < highest {
-		if enough.Err() != nil && count.Last > after {
-			return count, nil
-		}
-		ids := make([]account.ID, 0, censusChunk)
-		for id := count.Last + 1; id <= highest && len(ids) < censusChunk; id++ {
-			ids = append(ids, id)
-		}
-		var owners []account.Account
-		if err := c.parts.Store.Accounts(ctx, ids, func(a account.Account) { owners = append(owners, a) }); err != nil {
-			return Count{}, fmt.Errorf("read accounts: %w", err)
-		}
-		group, within := errgroup.WithContext(ctx)
-		group.SetLimit(censusWorkers)
-		for _, owner := range owners {
-			group.Go(func() error {
-				tokens, err := c.parts.Store.TokensOfOwner(within, owner.ID)
-				if err != nil {
-					return fmt.Errorf("read tokens of account %s: %w", owner.ID, err)
+	return c.parts.Store.EachAccount(ctx, after, func(ctx context.Context, owner account.Account) error {
+		for page, more := "", true; more; more = page != "" {
+			tokens, next, err := c.parts.Store.PageOfTokens(ctx, owner.ID, page)
+			if err != nil {
+				return fmt.Errorf("read tokens: %w", err)
+			}
+			mu.Lock()
+			for _, t := range tokens {
+				if err == nil && t.StateAt(c.parts.Clock.Now(), owner.TokensValidFrom, set) == token.Active {
+					err = count(t)
 				}
-				mu.Lock()
-				defer mu.Unlock()
-				for _, t := range tokens {
-					if t.StateAt(c.parts.Clock.Now(), owner.TokensValidFrom, set) == token.Active {
-						count.Working[t.Generation]++
-					}
-				}
-				return nil
-			})
+			}
+			mu.Unlock()
+			if err != nil {
+				return err
+			}
+			page = next
 		}
-		if err := group.Wait(); err != nil {
-			return Count{}, err
-		}
-		count.Last = ids[len(ids)-1]
-	}
-	count.Done = true
-	return count, nil
+		return nil
+	})
 }

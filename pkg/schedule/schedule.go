@@ -5,8 +5,9 @@
 // "tokens": n, "mails": n, "failed": n}`; without a shard, all shards are scanned. tokens counts
 // the revoked tokens or, in a scan that revokes none, the announced ones. The package promises one
 // log line and one set of metrics for each run, zeros included, and an error type for each cause
-// that the state machine branches on. Endings serves a schedule of its own. The package decides
-// nothing about tokens.
+// that the state machine branches on. Operator adds the console payloads of
+// the lifetime function, and Endings serves a schedule of its own. The package decides nothing about
+// tokens.
 package schedule
 
 import (
