@@ -67,36 +67,22 @@ func (c *Census) Count(ctx context.Context, after account.ID) (Count, error) {
 	return count, err
 }
 
-// An Excess is how many working tokens of each kind would work longer than a limit allows.
-type Excess struct {
-	Beyond map[token.Kind]int
-	// Last is the highest account that was counted. Done says that there are no others.
-	Last account.ID
-	Done bool
-}
-
-// Total returns the number of all kinds.
-func (e Excess) Total() (total int) {
-	for _, n := range e.Beyond {
-		total += n
-	}
-	return total
-}
-
 // errEnough ends a count that may not go on.
 var errEnough = errors.New("enough")
 
-// Beyond counts the tokens that a lifetime run would revoke whose limit has latest as its last day, of
-// the accounts after the given one. It stops in time as Count does, and once it has counted most of
-// them, unless most is 0.
-func (c *Census) Beyond(ctx context.Context, latest clock.Day, after account.ID, most int) (Excess, error) {
+// Beyond counts by kind the tokens that a lifetime run would revoke whose limit has latest as its last
+// day, of the accounts after the given one. It returns the last account up to which all are counted, and
+// whether there are no others. It stops in time as Count does, and once it has counted most of them, unless
+// most is 0.
+func (c *Census) Beyond(ctx context.Context, latest clock.Day, after account.ID, most int) (beyond map[token.Kind]int, last account.ID, done bool, err error) {
 	set, err := c.settings(ctx)
 	if err != nil {
-		return Excess{}, err
+		return nil, after, false, err
 	}
-	set.ExpiryIgnored = true // a run revokes expired tokens, too, and none ends before its limit
-	excess, total := Excess{Beyond: map[token.Kind]int{}}, 0
-	excess.Last, excess.Done, err = c.each(ctx, after, set, func(t token.Token) error {
+	set.ExpiryIgnored = true // a run revokes expired tokens, too
+	total := 0
+	beyond = map[token.Kind]int{}
+	last, done, err = c.each(ctx, after, set, func(t token.Token) error {
 		if !t.Outlives(latest) {
 			return nil
 		}
@@ -104,13 +90,13 @@ func (c *Census) Beyond(ctx context.Context, latest clock.Day, after account.ID,
 			return errEnough
 		}
 		total++
-		excess.Beyond[t.Kind]++
+		beyond[t.Kind]++
 		return nil
 	})
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	return excess, err
+	return beyond, last, done, err
 }
 
 func (c *Census) settings(ctx context.Context) (settings.Settings, error) {

@@ -29,7 +29,7 @@ type Restorer interface {
 
 // A Counter counts tokens; see lifecycle.Census.
 type Counter interface {
-	Beyond(ctx context.Context, latest clock.Day, after account.ID, most int) (lifecycle.Excess, error)
+	Beyond(ctx context.Context, latest clock.Day, after account.ID, most int) (beyond map[token.Kind]int, last account.ID, done bool, err error)
 }
 
 var (
@@ -209,9 +209,6 @@ func (o operated) countBeyond(ctx context.Context, after account.ID, days int) (
 		return nil, &invocation.Error{Type: "InputInvalid", Message: fmt.Sprintf("max_personal_access_token_lifetime must be a whole number between 1 and %d", settings.MaxLifetimeDays)}
 	}
 	latest := clock.DayOf(o.Clock.Now().Add(settings.Grace)).AddDays(days) // of the run, if the limit changed now
-	e, err := o.Counter.Beyond(ctx, latest, after, 0)
-	if err != nil {
-		return nil, err
-	}
-	return beyondJSON{e.Beyond[token.Personal], e.Beyond[token.Impersonation], e.Beyond[token.Project], e.Beyond[token.Group], walkedTo(e.Last, e.Done)}, nil
+	n, last, done, err := o.Counter.Beyond(ctx, latest, after, 0)
+	return beyondJSON{n[token.Personal], n[token.Impersonation], n[token.Project], n[token.Group], walkedTo(last, done)}, err
 }

@@ -15,6 +15,7 @@ import (
 // An adminTokensPage lists tokens of all people.
 type adminTokensPage struct {
 	Query        *query
+	Tiles        []tile
 	Rows         []ownedRow
 	Total        int
 	Before, Next string
@@ -69,7 +70,7 @@ func (s *Site) adminTokens(v *visit) error {
 		order = lifecycle.Sort{By: lifecycle.ByCreated, Descending: sorted == "updated_desc"}
 	}
 	offset := q.offset()
-	page := adminTokensPage{Query: q}
+	page := adminTokensPage{Query: q, Tiles: v.worries(q)}
 	if len(q.Broken) == 0 {
 		listing, err := s.parts.Lister.List(v.ctx, v.by, filter, order, offset, perPage)
 		if err != nil {
