@@ -113,6 +113,10 @@ administrator: $(SAM)/.installed ## make the first administrator of the deployme
 pepper: $(SAM)/.installed ## one step of a change of the pepper: STEP=add, promote or remove
 	@STEP='$(STEP)' FORCE='$(FORCE)' $(SAM)/bin/python infra/operate.py pepper
 
+.PHONY: restore
+restore: $(SAM)/.installed ## end what a restored table has brought back: STEP=compare or carry-over with RESTORED_TO, or STEP=count or end
+	@STEP='$(STEP)' RESTORED_TO='$(RESTORED_TO)' MADE_BEFORE='$(MADE_BEFORE)' $(SAM)/bin/python infra/operate.py restore
+
 .PHONY: smoke
 smoke: needs-build ## prove a deployment from outside; reads URL (https://tokens.example.com) and TOKEN (an administrator's bearer) from the environment
 	@go run ./infra/tools/smoke # in the environment, because others on the machine can read arguments

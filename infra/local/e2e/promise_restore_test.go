@@ -236,3 +236,34 @@ func TestEverythingEndsAfterARestore(t *testing.T) {
 		}
 	})
 }
+
+// Breaks if an operator is told that something has ended when it was only counted, or cannot go on after a
+// failure.
+func TestStepsOfARestore(t *testing.T) {
+	t.Parallel()
+	r := newRestored(t, localtest.Start(t, localtest.Options{}))
+	stack := map[string]string{"LifetimeFunctionName": "lifetime"}
+	for _, step := range []struct {
+		environ []string
+		refused bool
+		says    []string
+	}{
+		{[]string{"STEP=carry-over"}, true, []string{"Say which step", "RESTORED_TO"}},
+		{[]string{"STEP=carry-over", "RESTORED_TO=yesterday"}, true, []string{"restored_to must be the instant"}},
+		{[]string{"STEP=compare", "RESTORED_TO=" + r.second}, false, []string{"Nothing was changed", "tokens: 4", "users deleted: 1"}},
+		{[]string{"STEP=carry-over", "RESTORED_TO=" + r.second}, false, []string{"This has ended", "tokens: 4", "users deleted: 1"}},
+		{[]string{"STEP=count"}, false, []string{"Nothing was changed", "bots: 1"}},
+		{[]string{"STEP=end"}, false, []string{"This has ended", "bots: 1", "made at 2026-03-19T08:0"}},
+		{[]string{"STEP=end", "MADE_BEFORE=2026-03-19T08:04:00Z"}, false, []string{"tokens: 0", "made at 2026-03-19T08:04:00Z"}},
+	} {
+		out, err := operate(t, r.now, "restore", stack, step.environ...)
+		if (err != nil) != step.refused {
+			t.Errorf("%v: %v %s", step.environ, err, out)
+		}
+		for _, says := range step.says {
+			if !strings.Contains(out, says) {
+				t.Errorf("%v does not say %q: %s", step.environ, says, out)
+			}
+		}
+	}
+}
