@@ -42,6 +42,11 @@ func TestAddressesThatGetMail(t *testing.T) {
 		"ann@\u212aelvin.example":                     "", // would become kelvin.example
 		"ann@b\u00fccher。example":                     "",
 		"ann@192.0.2.1":                               "",
+		"ann@192.0.2":                                 "",
+		"ann@192.000.002.001":                         "",
+		"ann@300.0.2.1":                               "",
+		"ann@example.123":                             "",
+		"ann@1.2.example":                             "ann@1.2.example",
 		"ann@localhost":                               "",
 		"ann..other@example.test":                     "",
 		".ann@example.test":                           "",

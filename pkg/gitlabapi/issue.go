@@ -119,8 +119,9 @@ func (b *binder) life() time.Duration {
 		return 0
 	}
 	const least, most = int64(token.MinLife / time.Second), int64(token.MaxLife / time.Second)
+	before := len(b.faults)
 	seconds := b.integer(name, 0)
-	if !b.params.has(name) {
+	if !b.params.has(name) || len(b.faults) > before {
 		return 0
 	}
 	if seconds < least || seconds > most {

@@ -44,6 +44,28 @@ func TestWhatALaterMissesIsTheError(t *testing.T) {
 	}
 }
 
+// Breaks if a client reads one field for another, because two fields have one place in the answer.
+func TestTwoFieldsInOnePlace(t *testing.T) {
+	user := graphql.Object{"__typename": "User", "id": 2, "name": "n"}
+	query := graphql.Object{"__typename": "Query", "me": user, "you": user}
+	for document, conflict := range map[string]string{
+		"{me{a:id a:name}}":                             "Field 'a' has a field conflict: id or name?",
+		"{me{id name:id}}":                              "",
+		"{me{name:id name}}":                            "Field 'name' has a field conflict: id or name?",
+		"{me{id} me:you{id}}":                           "Field 'me' has a field conflict: me or you?",
+		"{a:me{id} a:__typename}":                       "Field 'a' has a field conflict: me or __typename?",
+		"{me{...f a:id}} fragment f on User{a:name}":    "Field 'a' has a field conflict: name or id?",
+		"{me{a:id}me{a:name}}":                          "Field 'a' has a field conflict: id or name?",
+		"{me{a:id a:id ...f}} fragment f on User{a:id}": "",
+		"{me{a:id} you{a:name} all:me{a:name}}":         "",
+	} {
+		_, err := graphql.Answer(t.Context(), document, "", query)
+		if (conflict == "") != (err == nil) || err != nil && err.Error() != conflict {
+			t.Errorf("%s: %v, want %q", document, err, conflict)
+		}
+	}
+}
+
 // Breaks if the size of an answer grows without end. Each limit is tried at it and one above it.
 func TestAnswersEnd(t *testing.T) {
 	deepest := graphql.Object{"__typename": "T", "x": 1}

@@ -733,6 +733,12 @@ func TestLookUpsThroughTheGoClient(t *testing.T) {
 	if got := must[*gitlab.Namespace](t)(owner.Namespaces.GetNamespace("olive")); got.ID != list[0].ID && got.Kind != "user" {
 		t.Errorf("namespace %+v", got)
 	}
+	for path, want := range map[string]string{groupPath: groupPath + "1", "olive": "olive1", "nothing": ""} {
+		got := must[*gitlab.NamespaceExistance](t)(owner.Namespaces.NamespaceExists(path, nil))
+		if got.Exists != (want != "") || strings.Join(got.Suggests, " ") != want {
+			t.Errorf("existence of %s: %+v", path, got)
+		}
+	}
 	if got := must[*gitlab.ImportStatus](t)(owner.ProjectImportExport.ImportStatus(projectPath)); got.ImportStatus != "none" {
 		t.Errorf("import %+v", got)
 	}

@@ -118,6 +118,7 @@ def _():
     equal([u.username for u in web.users.list(get_all=True)], ["root"])
     equal([n.full_path for n in root.namespaces.list(search="low", get_all=True)], ["top/low"])
     equal(root.namespaces.get("ann").kind, "user")
+    equal((root.namespaces.exists("top").suggests, root.namespaces.exists("new").exists), (["top1"], False))
     equal(web.imports.get().import_status, "none")
     equal((web.deploytokens.list(get_all=True), top.deploytokens.list(get_all=True)), ([], []))
     me = root.users.get(1)
