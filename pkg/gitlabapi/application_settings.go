@@ -139,7 +139,8 @@ func (b *binder) pretended(honest map[string]string) error {
 		lie := false
 		switch {
 		case slices.ContainsFunc(b.params[name], isList):
-			lie = b.params.has(name)
+			elements, _ := b.elements(name)
+			lie = len(elements) > 0
 		case only == "true" || only == "false":
 			truth := b.boolean(name)
 			lie = truth != nil && strconv.FormatBool(*truth) != only

@@ -42,6 +42,9 @@ func TestSpellingsOfParameters(t *testing.T) {
 	same := form("name=n&scopes[]=api")
 	same.target += "?scopes[]=api"
 	const badDay, badTime = "expires_at is invalid (write a day as YYYY-MM-DD)", "created_after is invalid (write a time as YYYY-MM-DDThh:mm:ssZ, or a day as YYYY-MM-DD)"
+	flag := func(text string) request {
+		return request{function: "settings", method: "POST", target: featurePath, bearer: "root", form: text}
+	}
 	const strange = "name of a parameter is not ASCII"
 	const twice, granular = "is given more than once", "granular_scopes is not supported: use scopes"
 	for name, c := range map[string]struct {
@@ -146,6 +149,17 @@ func TestSpellingsOfParameters(t *testing.T) {
 		"a life that is no number":                    {form("name=n&scopes[]=api&expires_in=6e1"), "expires_in is invalid"},
 		"a visibility as a list":                      {request{function: "directory", method: "PUT", target: "/api/v4/groups/1", bearer: "root", form: "visibility[]=private"}, "visibility is invalid"},
 		"no limit, and one in capitals":               {request{function: "settings", method: "PUT", target: "/api/v4/application/settings", bearer: "root", form: "max_personal_access_token_lifetime=&Max_Personal_Access_Token_Lifetime=30"}, "max_personal_access_token_lifetime is misspelled"},
+		"a flag for an empty project":                 {flag("value=false&project="), "project is empty"},
+		"a life of a rotation, camel":                 {request{function: "issue", method: "POST", target: "/api/v4/personal_access_tokens/self/rotate", bearer: "owner", form: "expiresIn=60"}, "expires_in is misspelled"},
+		"events of an author in capitals":             {request{function: "settings", method: "GET", target: "/api/v4/audit_events?author_id=-1&Author_Id=2", bearer: "root"}, "author_id is misspelled"},
+		"a flag for null":                             {request{function: "settings", method: "POST", target: featurePath, bearer: "root", json: `{"value":false,"group":null}`}, "group is empty"},
+		"a flag for an empty group and more":          {flag("value=false&group=&user=&project="), "user is empty"},
+		"a flag for an empty kind that is none here":  {flag("value=false&runner="), "runner is empty"},
+		"a flag as the Go client sends it":            {flag("value=true&key=&feature_group=&user=&group=&namespace=&project=&repository=&force=false"), ""},
+		"a flag for one and an empty other":           {flag("value=true&project=&user=owner"), ""},
+		"a flag for a project in capitals":            {flag("value=false&Project=acme/web"), "project is misspelled"},
+		"a flag for a runner in capitals":             {flag("value=false&Runner=7"), "runner is misspelled"},
+		"a flag for a list of runners":                {flag("value=false&runner[]=7"), "runner is invalid"},
 		"no limit twice":                              {request{function: "settings", method: "PUT", target: "/api/v4/application/settings", bearer: "root", form: "max_personal_access_token_lifetime=&max_personal_access_token_lifetime="}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -136,6 +136,13 @@ def _():
     refused(404, "404 group Access Token Not Found", low.access_tokens.delete, 999)
     ann = root.users.list(username="ann", get_all=True)[0]
     equal(ann.personal_access_tokens.create({"name": "am", "scopes": ["admin_mode"]}).scopes, ["admin_mode"])
+    brief = ann.personal_access_tokens.create({"name": "brief", "scopes": ["api"], "expires_in": 3600})
+    equal((brief.expires_at, brief.expires_at_time), ("2026-03-20", "2026-03-19T09:00:00.000Z"))
+    refused(400, "expires_in cannot be rotated", root.personal_access_tokens.rotate, brief.id)
+    old = ann.personal_access_tokens.create({"name": "old", "scopes": ["api"]})
+    equal(root.personal_access_tokens.get(old.id).parent_id, root.personal_access_tokens.get("self").id)
+    root.personal_access_tokens.rotate(old.id, overlap="until_used")
+    equal(root.personal_access_tokens.get(old.id).superseded_until_used, True)
 
 
 @check
