@@ -117,6 +117,10 @@ pepper: $(SAM)/.installed ## one step of a change of the pepper: STEP=add, promo
 directory: $(SAM)/.installed ## enter every token into the lists of administrators; make deploy does it once
 	@$(SAM)/bin/python infra/operate.py directory
 
+.PHONY: restore
+restore: $(SAM)/.installed ## end what a restored table has brought back: STEP=compare or carry-over with RESTORED_TO, or STEP=count or end
+	@STEP='$(STEP)' RESTORED_TO='$(RESTORED_TO)' MADE_BEFORE='$(MADE_BEFORE)' $(SAM)/bin/python infra/operate.py restore
+
 .PHONY: smoke
 smoke: needs-build ## prove a deployment from outside; reads URL (https://tokens.example.com) and TOKEN (an administrator's bearer) from the environment
 	@go run ./infra/tools/smoke # in the environment, because others on the machine can read arguments

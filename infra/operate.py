@@ -1,5 +1,5 @@
-"""Deploys Latchkey, makes its first administrator, changes the pepper, and fills the directory of tokens:
-`make deploy`, `make administrator`, `make pepper`, `make directory`.
+"""Deploys Latchkey, makes its first administrator, changes the pepper, fills the directory of tokens, and ends what a
+restored table has brought back: `make deploy`, `make administrator`, `make pepper`, `make directory`, `make restore`.
 
 Needs aws-sam-cli, which brings boto3. Credentials and region come from where every tool of AWS takes
 them. Answers to what `sam deploy` would ask stand in samconfig.toml.
@@ -17,6 +17,7 @@ import tomllib
 from pathlib import Path
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,16 +152,55 @@ def deploy_and_fill(session: boto3.Session, config: dict, options: list[str]) ->
     return deploy(session, config, options) or directory(session, config, ["--once"])
 
 
+def walk(client, function: str, payload: dict):
+    """Yields the replies of a function to a console payload that takes several calls."""
+    while True:
+        reply = client.invoke(FunctionName=function, Payload=json.dumps(payload))
+        told = json.loads(reply["Payload"].read())
+        if "FunctionError" in reply:
+            raise SystemExit(f"{function}: {told.get('errorMessage')}")
+        yield told
+        if not told.get("after"):
+            return
+        payload = payload | {name: told[name] for name in ("after", "made_before") if name in told}
+
+
 def count(session: boto3.Session, function: str) -> dict[str, int]:
     """Returns how many tokens work, by the name of their generation; "" is from before there were names."""
-    payload, total = {"action": "count_by_pepper"}, {}
-    while True:
-        counted = console(session, function, payload, "The tokens were not counted")
+    total = {}
+    for counted in walk(session.client("lambda"), function, {"action": "count_by_pepper"}):
         for name, working in (counted["working"] | {"": counted["unnamed"]}).items():
             total[name] = total.get(name, 0) + working
-        if not counted.get("after"):
-            return total
-        payload["after"] = counted["after"]
+    return total
+
+
+def restore(session: boto3.Session, config: dict, _options: list[str]) -> int:
+    """Ends what a restored table has brought back, or counts it."""
+    step, restored_to, made_before = (os.environ.get(name, "") for name in ("STEP", "RESTORED_TO", "MADE_BEFORE"))
+    counts = step in ("compare", "count")
+    if step in ("compare", "carry-over") and restored_to:
+        payload = {"action": "carry_over", "restored_to": restored_to, "count": counts}
+    elif step in ("count", "end"):
+        payload = {"action": "end_every_token", "count": counts} | ({"made_before": made_before} if made_before else {})
+    else:
+        print("Say which step: make restore STEP=compare RESTORED_TO=2026-03-19T08:00:00Z, then STEP=carry-over with the same;", file=sys.stderr)
+        print("or, without the old table, STEP=count, then STEP=end.", file=sys.stderr)
+        return 2
+    # One call lasts as long as the function may run. A second one beside it would do no harm and not help.
+    client = session.client("lambda", config=Config(read_timeout=910, retries={"max_attempts": 0}))
+    total = {}
+    for told in walk(client, deployed(session, config)["LifetimeFunctionName"], payload):
+        for name, value in told.items():
+            if isinstance(value, int) and name not in ("after", "done"):
+                total[name] = total.get(name, 0) + value
+        print(f"… as far as user {told['after']}" if told.get("after") else "Done.", file=sys.stderr)
+        made_before = told.get("made_before", "")
+    print("Nothing was changed. This would end:" if counts else "This has ended:")
+    for name, value in total.items():
+        print(f"  {name.replace('_', ' ')}: {value}")
+    if made_before and not counts:
+        print(f"A token works from now on if it was made at {made_before} or later.")
+    return 0
 
 
 def pepper(session: boto3.Session, config: dict, options: list[str]) -> int:
@@ -210,7 +250,7 @@ def main() -> int:
     config = answers()
     session = boto3.Session(region_name=config.get("region"))
     try:
-        return {"deploy": deploy_and_fill, "administrator": administrator, "pepper": pepper, "directory": directory}[command](session, config, options)
+        return {"deploy": deploy_and_fill, "administrator": administrator, "pepper": pepper, "directory": directory, "restore": restore}[command](session, config, options)
     except (ClientError, BotoCoreError) as error:
         print(f"AWS: {error}", file=sys.stderr)
         return 1

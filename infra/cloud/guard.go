@@ -27,14 +27,14 @@ func (g guard) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	needed, err := permissions(operation, body)
+	needed, err := permissions(operation, body, g.function.Environment["OLD_TABLE"])
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range needed {
 		if !slices.ContainsFunc(g.function.Permissions, p.coveredBy) {
-			return denied(r, "application/x-amz-json-1.0", fmt.Sprintf("function %s is not authorized to perform: %s (on an index: %t, keys %s, attributes %s)",
-				g.function.Name, p.action, p.index, p.keys, p.attributes)), nil
+			return denied(r, "application/x-amz-json-1.0", fmt.Sprintf("function %s is not authorized to perform: %s (on an index: %t, on the old table: %t, keys %s, attributes %s)",
+				g.function.Name, p.action, p.index, p.old, p.keys, p.attributes)), nil
 		}
 	}
 	return g.next.Do(r)
@@ -88,6 +88,7 @@ func mailOperation(r *http.Request) string {
 type need struct {
 	action string
 	index  bool
+	old    bool // on the table of OLD_TABLE
 	// keys are the partition keys of items. A BatchGetItem has several, which one statement has to cover.
 	keys []string
 	// attributes are those that the request names, in order.
@@ -96,7 +97,7 @@ type need struct {
 }
 
 func (n need) coveredBy(p Permission) bool {
-	if n.action != p.Action || n.index != p.Index || p.Returns != "" && n.returns != p.Returns {
+	if n.action != p.Action || n.index != p.Index || n.old != p.Old || p.Returns != "" && n.returns != p.Returns {
 		return false
 	}
 	allowed := strings.Fields(p.Attributes)
@@ -115,6 +116,7 @@ func (n need) coveredBy(p Permission) bool {
 // oneItem is the part of a request that is about an item: a new item as a whole, or the key of an
 // existing one and what is done with it.
 type oneItem struct {
+	TableName                             string
 	Item, Key                             map[string]struct{ S string }
 	UpdateExpression, ConditionExpression string
 	ExpressionAttributeNames              map[string]string
@@ -122,7 +124,7 @@ type oneItem struct {
 }
 
 func (i oneItem) need(action string, index bool) need {
-	return need{action, index, []string{cmp.Or(i.Item["pk"].S, i.Key["pk"].S)}, i.attributes(), cmp.Or(i.ReturnValues, "NONE")}
+	return need{action, index, false, []string{cmp.Or(i.Item["pk"].S, i.Key["pk"].S)}, i.attributes(), cmp.Or(i.ReturnValues, "NONE")}
 }
 
 // word matches what can be a name in an expression, with the parenthesis of a function.
@@ -150,8 +152,9 @@ func (i oneItem) attributes() []string {
 var ofPartition = regexp.MustCompile(`\b(?:pk|expiry_bucket) = (:\w+)`)
 
 // permissions returns the actions that IAM checks. A transaction requires the permissions of its
-// members ("IAM policies and transactions", DynamoDB developer guide).
-func permissions(operation string, body []byte) ([]need, error) {
+// members ("IAM policies and transactions", DynamoDB developer guide). old is the name of the table of before a
+// restore, or "".
+func permissions(operation string, body []byte, old string) ([]need, error) {
 	var request struct {
 		oneItem
 		IndexName                 string
@@ -170,7 +173,8 @@ func permissions(operation string, body []byte) ([]need, error) {
 	case "TransactWriteItems", "TransactGetItems":
 	case "BatchGetItem":
 		batch := need{action: "dynamodb:BatchGetItem"}
-		for _, table := range request.RequestItems {
+		for name, table := range request.RequestItems {
+			batch.old = old != "" && name == old
 			for _, key := range table.Keys {
 				batch.keys = append(batch.keys, key["pk"].S)
 			}
@@ -181,12 +185,15 @@ func permissions(operation string, body []byte) ([]need, error) {
 		if value := ofPartition.FindStringSubmatch(request.KeyConditionExpression); value != nil {
 			n.keys = []string{request.ExpressionAttributeValues[value[1]].S}
 		}
+		n.old = old != "" && request.TableName == old
 		return []need{n}, nil
 	}
 	for _, member := range request.TransactItems {
 		for kind, part := range member {
 			action := "dynamodb:" + kind + "Item" // Put, Update, Delete, ConditionCheck, Get
-			needed = append(needed, part.need(action, false))
+			n := part.need(action, false)
+			n.old = old != "" && part.TableName == old
+			needed = append(needed, n)
 		}
 	}
 	return needed, nil

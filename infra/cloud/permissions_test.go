@@ -65,10 +65,36 @@ func TestNoFunctionMayDoEverything(t *testing.T) {
 	}
 }
 
+// Breaks if a function may read the table of before a restore without being told to, or anything but
+// lifetime may, or even write there.
+func TestOnlyLifetimeReadsAnOldTable(t *testing.T) {
+	t.Parallel()
+	for old, want := range map[string][]string{"": nil, "latchkey-old": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"}} {
+		template, err := ReadTemplate(templateFile(t), map[string]string{"OldTable": old})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, f := range template.Functions {
+			var got []string
+			for _, p := range f.Permissions {
+				if p.Old {
+					got = append(got, p.Action)
+				}
+				if old == "" && name == "lifetime" && strings.Contains(p.Attributes, "state") {
+					t.Errorf("without an old table, %s may change states", name)
+				}
+			}
+			if slices.Sort(got); name == "lifetime" && !slices.Equal(got, want) || name != "lifetime" && len(got) > 0 {
+				t.Errorf("with the old table %q, %s may %v there", old, name, got)
+			}
+		}
+	}
+}
+
 // everything has a value for each parameter without which functions would not be deployed.
 var everything = map[string]string{
 	"OidcIssuer": "https://login.example.test", "OidcClientId": "page", "SenderAddress": "tokens@example.test",
-	"PublicUrl": "https://tokens.example.test", "RegistryService": "registry.example.test", "EventBus": "default",
+	"PublicUrl": "https://tokens.example.test", "RegistryService": "registry.example.test", "EventBus": "default", "OldTable": "latchkey-old",
 }
 
 // permissionTable has a row for each function and what it may do, with the keys in which it may.
@@ -84,8 +110,11 @@ func permissionTable(t *Template) string {
 			if slices.Contains(ofStreams, p.Action) {
 				object = "stream"
 			}
-			if p.Index {
+			switch {
+			case p.Index:
 				object = "index"
+			case p.Old:
+				object = "old table"
 			}
 			at := right{cmp.Or(object, service), action, p.Attributes}
 			keys[at] = append(keys[at], p.Keys)
@@ -94,7 +123,7 @@ func permissionTable(t *Template) string {
 		for at, patterns := range keys {
 			each := "any"
 			switch {
-			case at.object != "table" && at.object != "index":
+			case !slices.Contains([]string{"table", "index", "old table"}, at.object):
 				each = "–"
 			case !slices.Contains(patterns, ""):
 				one := slices.Compact(slices.Sorted(strings.FieldsSeq(strings.Join(patterns, " "))))

@@ -93,6 +93,8 @@ type Function struct {
 type Permission struct {
 	Action string
 	Index  bool
+	// Old says that the table is not the function's own but that of the variable OLD_TABLE.
+	Old bool
 	// Keys are patterns for partition keys (dynamodb:LeadingKeys), in order and with spaces between them, ""
 	// for any.
 	Keys string
@@ -294,7 +296,7 @@ func (d grants) permissions(s *stack) ([]Permission, error) {
 		}
 		for _, limit.Action = range scalars(&statement.Action) {
 			for _, resource := range scalars(&statement.Resource) {
-				limit.Index = strings.Contains(resource, "/index/")
+				limit.Index, limit.Old = strings.Contains(resource, "/index/"), strings.HasSuffix(resource, "/${OldTable}")
 				if strings.HasPrefix(limit.Action, "logs:") {
 					resource, _ := s.resolve(&statement.Resource)
 					_, limit.Log, _ = strings.Cut(resource, ":log-group:")

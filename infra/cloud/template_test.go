@@ -120,7 +120,7 @@ func TestProductTemplate(t *testing.T) {
 			"revoke":    slices.Concat(ends, within("DeleteItem", "PATH#*")), // deletes projects with their tokens
 			"leaks":     ends,
 			"endings":   ends,
-			"lifetime":  slices.Concat(ends, sweeps),
+			"lifetime":  slices.Concat(ends, sweeps, within("UpdateItem", "SETTINGS")),
 			"expired":   slices.Concat(ends, sweeps),
 			"expiring":  slices.Concat(within("UpdateItem", "TOKEN#*"), sweeps),
 			"leakmails": slices.Concat(within("UpdateItem", "MAILS#*", "TOKEN#*"), within("PutItem", "POST#held#*")),
@@ -136,7 +136,7 @@ func TestProductTemplate(t *testing.T) {
 	t.Run("updates name only what the function changes", func(t *testing.T) {
 		owners := map[string][]string{
 			"admin": {"directory"}, "email": {"bounces", "directory", "issue", "web"}, "state": {"directory", "issue", "web"}, "identity_subject": {"issue", "web"},
-			"tokens_valid_from": {"issue", "revoke", "web"}, "expires_on": {"issue", "web"}, "scopes": nil,
+			"tokens_valid_from": {"issue", "lifetime", "revoke", "web"}, "expires_on": {"issue", "web"}, "scopes": nil,
 		}
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {

@@ -53,14 +53,16 @@ func (s Session) EndsAt() time.Time {
 	return end
 }
 
-// Check returns nil while the session is good at now for the account as it is now. Errors:
-// ErrSessionEnded, or a child of ErrInactive.
-func (s Session) Check(a Account, now time.Time) error {
+// Check returns nil while the session is good at now for the account as it is now. Sessions that began
+// before from are over. Errors: ErrSessionEnded, or a child of ErrInactive.
+func (s Session) Check(a Account, now, from time.Time) error {
 	switch {
 	case s.Account == 0 || s.Account != a.ID || a.Bot:
 		return fmt.Errorf("%w: of another account", ErrSessionEnded)
 	case !now.Before(s.EndsAt()):
 		return fmt.Errorf("%w: too old", ErrSessionEnded)
+	case s.SignedInAt.Before(from):
+		return fmt.Errorf("%w: with all others", ErrSessionEnded)
 	case s.Number != a.SessionNumber:
 		return fmt.Errorf("%w: signed out", ErrSessionEnded)
 	default:

@@ -9,11 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/settings"
+	"latchkey/pkg/token"
 )
 
 // A SettingsStore keeps the settings. Reads are strongly consistent.
@@ -33,6 +35,13 @@ type Planner interface {
 	Cancel(ctx context.Context, at time.Time) error
 }
 
+// A Counter counts tokens.
+type Counter interface {
+	// Beyond counts by kind the tokens that a lifetime run would revoke whose limit has latest as its last
+	// day, of the accounts after the given one, up to most. done is false if there are others.
+	Beyond(ctx context.Context, latest clock.Day, after account.ID, most int) (beyond map[token.Kind]int, last account.ID, done bool, err error)
+}
+
 // An Administration reads and changes the settings. It is safe for concurrent use.
 type Administration struct{ parts Parts }
 
@@ -40,6 +49,7 @@ type Administration struct{ parts Parts }
 type Parts struct {
 	Store   SettingsStore
 	Planner Planner
+	Counter Counter
 	Clock   clock.Clock
 	// Reserved are the deployment's prefixes outside the settings.
 	Reserved []string
@@ -67,17 +77,48 @@ func (a *Administration) Settings(ctx context.Context, by principal.Principal) (
 // ErrChanged means that the settings have changed since the revision on which a change is based.
 var ErrChanged = fmt.Errorf("%w: settings", fault.ErrConflict)
 
-// Preview returns the settings as they are, and as Update would make them now. It changes and plans
-// nothing. Errors are those of Update.
-func (a *Administration) Preview(ctx context.Context, by principal.Principal, change settings.Change) (before, after settings.Application, err error) {
-	if before, err = a.Settings(ctx, by); err != nil {
-		return before, before, err
+// MostCounted is how many tokens an Effect counts.
+const MostCounted = 10_000
+
+// An Effect is what a change of the settings would do.
+type Effect struct {
+	// Before are the settings as they are, and After as Update would make them now.
+	Before, After settings.Application
+	// Revokes counts, by kind, the tokens that the run planned in After would revoke if it started now.
+	Revokes map[token.Kind]int
+	// More says that there are more, because it has counted MostCounted or the time was up.
+	More bool
+}
+
+// Total returns the number of tokens of all kinds.
+func (e Effect) Total() (total int) {
+	for _, n := range e.Revokes {
+		total += n
+	}
+	return total
+}
+
+// Preview returns what Update would do. It changes and plans nothing. Errors are those of Update.
+func (a *Administration) Preview(ctx context.Context, by principal.Principal, change settings.Change) (Effect, error) {
+	before, err := a.Settings(ctx, by)
+	if err != nil {
+		return Effect{}, err
 	}
 	if err := change.Check(); err != nil {
-		return before, before, err
+		return Effect{}, err
 	}
-	after, err = a.apply(before, change)
-	return before, after, err
+	after, err := a.apply(before, change)
+	effect := Effect{Before: before, After: after, Revokes: map[token.Kind]int{}}
+	if err != nil || after.ExpiryIgnored || !after.Run.At.After(a.parts.Clock.Now()) {
+		return effect, err
+	}
+	latest, _ := after.Latest(clock.DayOf(after.Run.At)) // there is one, because there is a run
+	revokes, _, all, err := a.parts.Counter.Beyond(ctx, latest, 0, MostCounted)
+	if err != nil {
+		return effect, fmt.Errorf("count tokens beyond the limit: %w", err)
+	}
+	effect.Revokes, effect.More = revokes, !all
+	return effect, nil
 }
 
 // saveTries is how often a change is tried when others change the settings at the same time.

@@ -17,6 +17,7 @@ import (
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/settings"
+	"latchkey/pkg/token"
 )
 
 var start = time.Date(2031, 5, 6, 22, 30, 0, 0, time.UTC)
@@ -47,7 +48,7 @@ func newDesk(t *testing.T) *desk {
 	d := &desk{clock: clock.NewFake(start), fail: map[string]error{}}
 	d.stored.Settings = settings.Settings{Prefix: "lkpat_", LastUsedInterval: 24 * time.Hour, RetentionDays: 90}
 	d.make(t, administration.Parts{
-		Store: d, Planner: d, Clock: d.clock, Reserved: []string{"lkpat_", "lkprj_", "lkimp_"},
+		Store: d, Planner: d, Counter: d, Clock: d.clock, Reserved: []string{"lkpat_", "lkprj_", "lkimp_"},
 		Uncancelled: func(_ context.Context, err error) { d.uncancelled = append(d.uncancelled, err) },
 	})
 	return d
@@ -83,6 +84,12 @@ func (d *desk) SaveSettings(_ context.Context, s settings.Application, changed [
 	d.stored = s
 	d.events = append(d.events, changed...)
 	return nil
+}
+
+// Beyond implements administration.Counter.
+func (d *desk) Beyond(_ context.Context, latest clock.Day, _ account.ID, most int) (map[token.Kind]int, account.ID, bool, error) {
+	d.calls = append(d.calls, fmt.Sprintf("count beyond %s up to %d", latest, most))
+	return map[token.Kind]int{token.Personal: 3}, 7, false, d.fail["count"]
 }
 
 // Plan implements administration.Planner.
@@ -448,3 +455,44 @@ func TestPrefixes(t *testing.T) {
 }
 
 func days(n int) settings.Change { return settings.Change{LifetimeDays: &n} }
+
+// Breaks if a preview saves or plans something, counts for nothing, or says that a run ends less than it does.
+func TestPreviewOfALimit(t *testing.T) {
+	thirty, forty, none := 30, 40, 0
+	for name, test := range map[string]struct {
+		before func(*desk)
+		days   *int
+		calls  []string
+		total  int
+	}{
+		"lower":                        {nil, &thirty, []string{"count beyond 2031-06-06 up to 10000"}, 3},
+		"no lower":                     {func(d *desk) { d.stored.LifetimeDays = 30 }, &forty, nil, 0},
+		"none":                         {func(d *desk) { d.stored.LifetimeDays = 30 }, &none, nil, 0},
+		"the planned one":              {func(d *desk) { d.stored.LifetimeDays, d.stored.Run.At = 30, start.Add(time.Hour) }, &thirty, []string{"count beyond 2031-06-05 up to 10000"}, 3},
+		"one whose run is over":        {func(d *desk) { d.stored.LifetimeDays, d.stored.Run.At = 30, start.Add(-time.Hour) }, &thirty, nil, 0},
+		"while expiry is not enforced": {func(d *desk) { d.stored.ExpiryIgnored = true }, &thirty, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			if test.before != nil {
+				test.before(d)
+			}
+			stored := d.stored
+			effect, err := d.Preview(t.Context(), admin, settings.Change{LifetimeDays: test.days})
+			if err != nil || effect.Total() != test.total || effect.More != (test.total > 0) || effect.After.LifetimeDays != *test.days {
+				t.Errorf("%+v, %v", effect, err)
+			}
+			if !slices.Equal(d.calls, test.calls) || !reflect.DeepEqual(d.stored, stored) {
+				t.Errorf("calls %v, stored %+v", d.calls, d.stored)
+			}
+		})
+	}
+	d := newDesk(t)
+	if _, err := d.Preview(t.Context(), nobody, settings.Change{LifetimeDays: &thirty}); !errors.Is(err, fault.ErrForbidden) || len(d.calls) > 0 {
+		t.Errorf("nobody: %v %v", err, d.calls)
+	}
+	d.fail["count"] = fault.ErrUnavailable
+	if _, err := d.Preview(t.Context(), admin, settings.Change{LifetimeDays: &thirty}); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("without a table: %v", err)
+	}
+}

@@ -7,6 +7,7 @@
 package clock
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -27,6 +28,15 @@ func (System) Now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 // Instant returns the machine's instant in UTC with its fractions of a second. It only orders what
 // happens within a second. No decision may depend on it.
 func Instant() time.Time { return time.Now().UTC() }
+
+// Early returns a context that ends reserve before ctx does, so that time is left to answer or to write
+// something down. Without an end of ctx it has none.
+func Early(ctx context.Context, reserve time.Duration) (context.Context, context.CancelFunc) {
+	if end, limited := ctx.Deadline(); limited {
+		return context.WithDeadline(ctx, end.Add(-reserve))
+	}
+	return context.WithCancel(ctx)
+}
 
 // Fake is a clock that stands still until a test moves it. Make one with NewFake.
 type Fake struct {

@@ -73,7 +73,7 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 		Sealer: Must(web.NewSealer(strings.Repeat("k", web.MinCookieKeyLength))), Clock: now, Throttles: throttle.Unlimited(),
 		Log: slog.New(slog.DiscardHandler), Count: func(string, string) {},
 	}, web.NewEntrance)
-	refuses(t, administration.Parts{Store: table, Planner: &planner.Planner{}, Clock: now, Reserved: []string{"lkpat_"}}, administration.New)
+	refuses(t, administration.Parts{Store: table, Planner: &planner.Planner{}, Counter: Must(lifecycle.NewCensus(lifecycle.CensusParts{Store: &table.Reader, Settings: &table.Reader, Clock: now})), Clock: now, Reserved: []string{"lkpat_"}}, administration.New)
 	refuses(t, administration.FeaturesParts{Store: table, Reader: table, Finder: table, Clock: now}, administration.NewFeatures)
 	type gateParts struct{ Reader administration.SwitchReader }
 	refuses(t, gateParts{table}, func(p gateParts) (*administration.Gate, error) { return administration.NewGate(p.Reader) })

@@ -16,7 +16,7 @@ func TestLifetimeWithoutMails(t *testing.T) {
 	if _, err := config.ReadScan(enough("SENDER_ADDRESS=")); err == nil {
 		t.Error("a scan without a sender can start")
 	}
-	for _, wrong := range []string{"SENDER_ADDRESS=nobody", "SCAN_WORKERS=0", "PUBLIC_URL="} {
+	for _, wrong := range []string{"SENDER_ADDRESS=nobody", "SCAN_WORKERS=0", "PUBLIC_URL=", "OLD_TABLE=latchkey"} {
 		name, _, _ := strings.Cut(wrong, "=")
 		if _, err := config.ReadLifetime(enough(wrong)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", wrong, err)

@@ -26,6 +26,8 @@ type Scan struct {
 	Workers int `env:"SCAN_WORKERS" envDefault:"8"`
 	// DailyMails is how many mails about tokens of projects and groups a person gets in a day.
 	DailyMails int `env:"DAILY_MAILS" envDefault:"10"`
+	// OldTable is the table that the lifetime function compares a restored one with, or "".
+	OldTable string `env:"OLD_TABLE"`
 	// AnyTime accepts events with any time, for tests by hand.
 	AnyTime bool `env:"SCAN_ANY_TIME"`
 }
@@ -54,6 +56,7 @@ func readScan(environ []string) (Scan, error) {
 	list.fault(c.Concurrency < 1 || c.Concurrency > maxShards, "SCAN_CONCURRENCY is outside 1 to %d", maxShards)
 	list.fault(c.Workers < 1 || c.Workers > maxParallel, "SCAN_WORKERS is outside 1 to %d", maxParallel)
 	list.fault(c.DailyMails < 1, "DAILY_MAILS is below 1")
+	list.fault(c.OldTable != "" && c.OldTable == c.Table, "OLD_TABLE is the table itself")
 	list.fault(c.PublicURL == "", "PUBLIC_URL is missing: mails link to the token page")
 	return c, errors.Join(list...)
 }

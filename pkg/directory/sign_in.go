@@ -290,7 +290,7 @@ func (s *SignIns) Resume(ctx context.Context, session account.Session, request p
 	case err != nil:
 		return principal.Principal{}, fmt.Errorf("resume session: %w", err)
 	}
-	if err := session.Check(acct, now); err != nil {
+	if err := session.Check(acct, now, set.SessionsFrom); err != nil {
 		return principal.Principal{}, err
 	}
 	return principal.Visitor(acct, set, request), nil

@@ -439,15 +439,29 @@ func TestSessionOfAnotherAccountIsOver(t *testing.T) {
 		"another": {ID: 8, State: account.Active}, "none": {}, "a bot": {ID: 7, State: account.Active, Bot: true},
 		"one with a higher number": {ID: 7, State: account.Active, SessionNumber: 1},
 	} {
-		if err := session.Check(acct, now); !errors.Is(err, account.ErrSessionEnded) {
+		if err := session.Check(acct, now, time.Time{}); !errors.Is(err, account.ErrSessionEnded) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := session.Check(account.Account{ID: 7, State: account.Blocked}, now); !errors.Is(err, account.ErrBlocked) {
+	if err := session.Check(account.Account{ID: 7, State: account.Blocked}, now, time.Time{}); !errors.Is(err, account.ErrBlocked) {
 		t.Errorf("blocked: %v", err)
 	}
-	if err := (account.Session{}).Check(account.Account{State: account.Active}, now); !errors.Is(err, account.ErrSessionEnded) {
+	if err := (account.Session{}).Check(account.Account{State: account.Active}, now, time.Time{}); !errors.Is(err, account.ErrSessionEnded) {
 		t.Errorf("the zero session: %v", err)
+	}
+}
+
+// Breaks if a cookie from before a restore opens an account that the restored table gives to somebody else.
+func TestASessionFromBeforeAnInstantIsOver(t *testing.T) {
+	acct := account.Account{ID: 7, State: account.Active}
+	session := account.NewSession(acct, now)
+	for _, from := range []time.Time{now.Add(-time.Second), now} {
+		if err := session.Check(acct, now, from); err != nil {
+			t.Errorf("from %s on: %v", from, err)
+		}
+	}
+	if err := session.Check(acct, now, now.Add(time.Second)); !errors.Is(err, account.ErrSessionEnded) {
+		t.Errorf("from a second later on: %v", err)
 	}
 }
 
@@ -458,7 +472,7 @@ func TestRenewals(t *testing.T) {
 	if _, due := session.Renewed(now.Add(5*time.Minute - time.Second)); due {
 		t.Error("renewed too early")
 	}
-	for session.Check(acct, at) == nil {
+	for session.Check(acct, at, now) == nil {
 		at = at.Add(5 * time.Minute)
 		renewed, due := session.Renewed(at)
 		if !due {

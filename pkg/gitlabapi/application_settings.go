@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/pkg/settings"
+	"latchkey/pkg/token"
 )
 
 // applicationSettingsJSON holds the settings on the wire, under GitLab's names if GitLab has the
@@ -61,6 +62,43 @@ func (api *settingsAPI) applicationSettings(c *call) error {
 		return err
 	}
 	return c.json(http.StatusOK, applicationSettingsWire(s, c.now))
+}
+
+// previewJSON says what a limit on lifetimes would do.
+type previewJSON struct {
+	Lifetime          *int        `json:"max_personal_access_token_lifetime"`
+	LifetimeAppliesAt *string     `json:"max_personal_access_token_lifetime_applies_at"`
+	Revokes           revokesJSON `json:"revokes"`
+	// AtLeast says that there are more tokens than were counted.
+	AtLeast bool `json:"at_least"`
+}
+
+// revokesJSON counts tokens by kind.
+type revokesJSON struct {
+	Personal      int `json:"personal"`
+	Impersonation int `json:"impersonation"`
+	Project       int `json:"project"`
+	Group         int `json:"group"`
+}
+
+func (api *settingsAPI) previewLifetime(c *call) error {
+	const lifetime = "max_personal_access_token_lifetime"
+	if !c.params.given(lifetime) {
+		return paramError(lifetime + " is missing")
+	}
+	change := settings.Change{LifetimeDays: c.days(lifetime)}
+	if err := c.fault(); err != nil {
+		return err
+	}
+	effect, err := api.administration.Preview(c.ctx, c.by, change)
+	if err != nil {
+		return err
+	}
+	after, n := applicationSettingsWire(effect.After, c.now), effect.Revokes
+	return c.json(http.StatusOK, previewJSON{
+		Lifetime: after.Lifetime, LifetimeAppliesAt: after.LifetimeAppliesAt,
+		Revokes: revokesJSON{n[token.Personal], n[token.Impersonation], n[token.Project], n[token.Group]}, AtLeast: effect.More,
+	})
 }
 
 func (api *settingsAPI) updateApplicationSettings(c *call) error {

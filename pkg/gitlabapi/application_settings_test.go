@@ -15,7 +15,10 @@ import (
 	"latchkey/pkg/settings"
 )
 
-const settingsPath = "/api/v4/application/settings"
+const (
+	settingsPath = "/api/v4/application/settings"
+	previewPath  = settingsPath + "/preview?max_personal_access_token_lifetime="
+)
 
 func putSettings(bearer, body string) request {
 	return request{function: "settings", method: "PUT", target: settingsPath, bearer: bearer, json: body}
@@ -53,6 +56,17 @@ func settingsCases() []replyCase {
 		{"settings while the engine is away", get("settings", settingsPath, "root"), func(_ testing.TB, w *world) {
 			w.breakEngine(func(string) bool { return true })
 		}},
+		{"preview of a limit", get("settings", previewPath+"7", "root"), nil},
+		{"preview of a limit that is no lower", get("settings", previewPath+"40", "root"), limited},
+		{"preview of no limit", get("settings", previewPath, "root"), limited},
+		{"preview while expiry is not enforced", get("settings", previewPath+"7", "root"), func(tb testing.TB, w *world) {
+			w.setting(tb, settings.Change{ExpiryEnforced: ptr(false)})
+		}},
+		{"preview of nothing", get("settings", settingsPath+"/preview", "root"), nil},
+		{"preview of a limit that cannot be", get("settings", previewPath+"366", "root"), nil},
+		{"preview of a limit that is no number", get("settings", previewPath+"long", "root"), nil},
+		{"preview as nobody special", get("settings", previewPath+"7", "owner"), nil},
+		{"preview with a reading scope", get("settings", previewPath+"7", "root reading"), nil},
 		{"change every setting", putSettings("root", everything), nil},
 		{"change settings as nobody special", putSettings("owner", `{"max_personal_access_token_lifetime":30}`), nil},
 		{"change settings without a credential", putSettings("", `{"max_personal_access_token_lifetime":30}`), nil},

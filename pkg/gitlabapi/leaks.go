@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/pkg/apigateway/proxy"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/token"
 )
@@ -31,10 +32,7 @@ const endMargin = 6 * time.Second
 // early returns the context of a call until endMargin before the function's time is up. Without the time
 // of a function it has no end.
 func (c *call) early() (context.Context, context.CancelFunc) {
-	if deadline, set := c.ctx.Deadline(); set {
-		return context.WithDeadline(c.ctx, deadline.Add(-endMargin))
-	}
-	return c.ctx, func() {}
+	return clock.Early(c.ctx, endMargin)
 }
 
 // A LeakQueue passes the ids of reported tokens to the function that tells people. It holds them

@@ -44,6 +44,7 @@ func (api *settingsAPI) routes() []route {
 		{method: "POST", path: "/features/{name}", handle: api.setFeature, adminOnly: true, words: []row{{err: fault.ErrInput, say: noTarget}}},
 		{method: "DELETE", path: "/features/{name}", handle: api.clearFeature, adminOnly: true},
 		{method: "GET", path: "/application/settings", handle: api.applicationSettings, adminOnly: true},
+		{method: "GET", path: "/application/settings/preview", handle: api.previewLifetime, adminOnly: true},
 		{method: "PUT", path: "/application/settings", handle: api.updateApplicationSettings, adminOnly: true},
 	}, append(api.auditRoutes(), api.graphqlRoutes()...)...)
 }

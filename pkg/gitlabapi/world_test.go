@@ -242,7 +242,7 @@ func (w *world) connect(client *dynamodb.Client) {
 }
 
 func (w *world) administering() administration.Parts {
-	return administration.Parts{Store: w.table, Planner: w.planner, Clock: w.clock, Reserved: w.format.Prefixes}
+	return administration.Parts{Store: w.table, Planner: w.planner, Counter: made(lifecycle.NewCensus(lifecycle.CensusParts{Store: w.table, Settings: w.table, Clock: w.clock})), Clock: w.clock, Reserved: w.format.Prefixes}
 }
 
 // verifierOn returns a verifier that asks another store.

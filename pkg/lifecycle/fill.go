@@ -57,8 +57,12 @@ func (f *Filler) Complete(ctx context.Context) (bool, error) {
 	return f.parts.Store.DirectoryComplete(ctx)
 }
 
-// fillChunk is how many owners are filled at a time.
-const fillChunk = 16
+const (
+	// fillChunk is how many owners are filled at a time.
+	fillChunk = 16
+	// fillReserve is the time that a call leaves for what is in hand, and for the answer.
+	fillReserve = 5 * time.Second
+)
 
 // Fill enters the tokens behind an id, and notes at the end that the directory is complete. Five seconds
 // before ctx ends, Fill stops, for a next call that starts behind Last. All functions must be of a release
@@ -68,7 +72,7 @@ func (f *Filler) Fill(ctx context.Context, after token.ID) (Filled, error) {
 	if err != nil {
 		return Filled{}, fmt.Errorf("find last account: %w", err)
 	}
-	enough, cancel := withReserve(ctx)
+	enough, cancel := clock.Early(ctx, fillReserve)
 	defer cancel()
 	filled := Filled{Last: after}
 	for first := max(after.Owner(), 1); first <= highest; first += fillChunk {

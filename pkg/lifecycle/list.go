@@ -63,7 +63,7 @@ func (l *Lister) viewOf(t token.Token, now time.Time, owner account.Account, by 
 		Parent:  parentFor(by, t),
 		Scopes:  t.EffectiveScopes(l.parts.Scopes, owner),
 		Active:  t.StateAt(now, owner.TokensValidFrom, by.Settings) == token.Active,
-		Revoked: t.RevokedIn(now, owner.TokensValidFrom),
+		Revoked: t.RevokedUnder(now, owner.TokensValidFrom, by.Settings),
 	}
 }
 

@@ -193,13 +193,13 @@ func (r *Revoker) revokeEverything(ctx context.Context, by principal.Principal, 
 	return r.parts.Store.RevokeEverything(ctx, owner.ID, event)
 }
 
-// countTimeout bounds the time for which counting delays a revocation.
-const countTimeout = time.Second
+// countReserve is the part of the function's time that counting leaves for the revocation.
+const countReserve = 20 * time.Second
 
 // countWorking returns how many tokens of owner work, for the audit trail, or 0 if it cannot be
 // found out in time. Revoking never depends on it.
 func (r *Revoker) countWorking(ctx context.Context, by principal.Principal, owner account.Account) (count int) {
-	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	ctx, cancel := clock.Early(ctx, countReserve)
 	defer cancel()
 	tokens, err := r.parts.Store.TokensOfOwner(ctx, owner.ID)
 	if err != nil {

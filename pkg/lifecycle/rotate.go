@@ -131,18 +131,18 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	if (old.Owner == by.Token.Owner || old.Kind.OfProject()) && i.within(by, scopes, old.Networks) != nil {
 		return Issued{}, ErrWider
 	}
+	rules, err := i.rules(ctx)
+	if err != nil {
+		return Issued{}, err
+	}
 	now := i.parts.Clock.Now()
 	switch {
 	case old.RotatedAway():
 		return Issued{}, ErrAlreadyRotated
-	case old.RevokedIn(now, owner.TokensValidFrom):
+	case old.RevokedUnder(now, owner.TokensValidFrom, rules.Settings):
 		return Issued{}, ErrAlreadyRevoked
 	case old.Life > 0:
 		return Issued{}, ErrShortLived
-	}
-	rules, err := i.rules(ctx)
-	if err != nil {
-		return Issued{}, err
 	}
 	if old.Kind == token.Impersonation && rules.ImpersonationOff {
 		return Issued{}, ErrImpersonationOff

@@ -83,11 +83,8 @@ const reserve = 15 * time.Second
 // types: MessageInvalid, TableUnavailable, MailUnsent.
 func Lambda(log *slog.Logger, count func(metric, code string), messenger Messenger) lambda.Handler {
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
-		if deadline, bounded := ctx.Deadline(); bounded {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
-			defer cancel()
-		}
+		ctx, cancel := clock.Early(ctx, reserve)
+		defer cancel()
 		var e event
 		if err := json.Unmarshal(raw, &e); err != nil || len(e.Records) == 0 {
 			return nil, typed(ErrMessage)

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
+	"latchkey/pkg/clock"
 	"latchkey/pkg/invocation"
 	"latchkey/pkg/lifecycle"
 )
@@ -28,11 +29,8 @@ const endingReserve = 6 * time.Second
 // something to do. Its error has the type EndingsUnfinished; the next run goes on.
 func Endings(log *slog.Logger, metrics Metrics, finisher Finisher) lambda.Handler {
 	return invocation.Handler(func(ctx context.Context, _ json.RawMessage) (any, error) {
-		if deadline, bounded := ctx.Deadline(); bounded {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, deadline.Add(-endingReserve))
-			defer cancel()
-		}
+		ctx, cancel := clock.Early(ctx, endingReserve)
+		defer cancel()
 		finished, err := finisher.Finish(ctx)
 		failed := 0
 		if err != nil {

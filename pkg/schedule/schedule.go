@@ -5,8 +5,9 @@
 // "tokens": n, "mails": n, "failed": n}`; without a shard, all shards are scanned. tokens counts
 // the revoked tokens or, in a scan that revokes none, the announced ones. The package promises one
 // log line and one set of metrics for each run, zeros included, and an error type for each cause
-// that the state machine branches on. Endings serves a schedule of its own. The package decides
-// nothing about tokens.
+// that the state machine branches on. Operator adds the console payloads of
+// the lifetime function, and Endings serves a schedule of its own. The package decides nothing about
+// tokens.
 package schedule
 
 import (
@@ -63,7 +64,7 @@ func Lambda(log *slog.Logger, metrics Metrics, scan Scan) lambda.Handler {
 			log.Error("scan event malformed", "reason", err.Error())
 			return nil, typed(err)
 		}
-		stop, cancel := stopContext(ctx)
+		stop, cancel := clock.Early(ctx, reserve)
 		defer cancel()
 		watch := clock.StartStopwatch()
 		result, err := scan.Run(ctx, stop, e)
@@ -98,14 +99,6 @@ func parse(raw json.RawMessage) (sweep.Event, error) {
 		return sweep.Event{}, errors.Join(sweep.ErrTime, errEvent)
 	}
 	return sweep.Event{Time: at.UTC(), Shard: e.Shard}, nil
-}
-
-// stopContext returns a context that ends reserve before ctx's deadline.
-func stopContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	if deadline, bounded := ctx.Deadline(); bounded {
-		return context.WithDeadline(ctx, deadline.Add(-reserve))
-	}
-	return context.WithCancel(ctx)
 }
 
 func report(log *slog.Logger, metrics Metrics, e sweep.Event, result sweep.Result, took time.Duration, err error) {

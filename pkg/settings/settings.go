@@ -49,6 +49,10 @@ type Settings struct {
 	LastUsedInterval time.Duration
 	// RetentionDays is how long an inactive token, and the bot of an expired one, is kept.
 	RetentionDays int
+	// TokensFrom is the instant before which every token that was made is revoked, and SessionsFrom the
+	// one before which every session that began is over. Both are in whole seconds, and the zero time
+	// until an operator ends what a restored table had brought back.
+	TokensFrom, SessionsFrom time.Time
 }
 
 // Latest returns the last day on which a token made today may expire, if there is one.

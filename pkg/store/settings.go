@@ -90,6 +90,12 @@ func (t *Table) settingsItem(s settings.Application, before item) item {
 	if len(s.Prefixes) > 0 {
 		it["prefixes"] = &types.AttributeValueMemberSS{Value: s.Prefixes}
 	}
+	if !p.TokensFrom.IsZero() {
+		it["tokens_from"] = epoch(p.TokensFrom)
+	}
+	if !p.SessionsFrom.IsZero() {
+		it["sessions_from"] = epoch(p.SessionsFrom)
+	}
 	if !s.Run.At.IsZero() {
 		it["run_at"] = epoch(s.Run.At)
 		it["run_before"] = number(int64(s.Run.Before))
@@ -139,6 +145,7 @@ func (t *Reader) readSettings(it item) (settings.Application, error) {
 	if has("prefix") {
 		s.Prefix = r.text("prefix")
 	}
+	s.TokensFrom, s.SessionsFrom = r.optionalInstant("tokens_from"), r.optionalInstant("sessions_from")
 	s.Prefixes = slices.Sorted(slices.Values(r.optionalSet("prefixes")))
 	s.Run = settings.Run{At: r.optionalInstant("run_at")}
 	integer(&s.Run.Before, "run_before", 0, settings.MaxLifetimeDays)

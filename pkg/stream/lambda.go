@@ -78,11 +78,8 @@ type failure struct {
 // EventInvalid. An event that could not be put is no error: the reply asks for its record again.
 func Lambda(log *slog.Logger, put func(values map[string]float64), read Reader, bus Bus) lambda.Handler {
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
-		if deadline, bounded := ctx.Deadline(); bounded {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
-			defer cancel()
-		}
+		ctx, cancel := clock.Early(ctx, reserve)
+		defer cancel()
 		watch := clock.StartStopwatch()
 		records, err := parse(raw)
 		if err != nil {

@@ -222,10 +222,9 @@ func (r *revocation) goesOn(ctx context.Context) bool {
 	return !r.over()
 }
 
-// beyond reports whether t works and would work longer than allowed. A rotated token would not,
-// because its overlap ends within a day, the shortest limit.
+// beyond reports whether t works and would work longer than allowed.
 func (r *revocation) beyond(t token.Token, owner account.Account) bool {
-	return !t.Superseded() && !t.RevokedIn(r.Clock.Now(), owner.TokensValidFrom) && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(r.latest))
+	return t.Outlives(r.latest) && !t.RevokedIn(r.Clock.Now(), owner.TokensValidFrom)
 }
 
 // token revokes t. A record that was deleted meanwhile needs no revocation, nor does a token

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate" // token bucket for the mails; maintained by the Go team
+
+	"latchkey/pkg/clock"
 )
 
 // A pacer keeps to the account's send rate, which it requests before the first mail. It slows down
@@ -45,11 +47,8 @@ func (p *pacer) turn(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRate, err)
 	}
-	if deadline, bounded := ctx.Deadline(); bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-markMargin))
-		defer cancel()
-	}
+	ctx, cancel := clock.Early(ctx, markMargin)
+	defer cancel()
 	if limiter.Wait(ctx) != nil {
 		return errNoTime
 	}

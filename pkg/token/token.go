@@ -162,7 +162,7 @@ func (t Token) StateAt(now time.Time, validFrom int64, p settings.Settings) Stat
 	switch {
 	case t.ExpiredIn(now, p):
 		return Expired
-	case t.RevokedIn(now, validFrom):
+	case t.RevokedUnder(now, validFrom, p):
 		return Revoked
 	default:
 		return Active
@@ -217,6 +217,18 @@ func FirstDayFrom(at time.Time) clock.Day {
 func (t Token) RevokedIn(now time.Time, validFrom int64) bool {
 	return !t.RevokedAt.IsZero() || t.ID.Number() < validFrom ||
 		!t.WorksUntil.IsZero() && !now.Before(t.WorksUntil)
+}
+
+// RevokedUnder reports whether the token is revoked at now, by itself, in bulk, or with every token from
+// before an instant in the settings.
+func (t Token) RevokedUnder(now time.Time, validFrom int64, p settings.Settings) bool {
+	return t.RevokedIn(now, validFrom) || t.CreatedAt.Before(p.TokensFrom)
+}
+
+// Outlives reports whether the token works longer than the last day of a limit allows, unless it is
+// revoked. A token that was rotated does not, because its overlap ends within a day, the shortest limit.
+func (t Token) Outlives(latest clock.Day) bool {
+	return !t.Superseded() && (t.ExpiresOn.IsZero() || t.ExpiresOn.After(latest))
 }
 
 // Superseded reports whether a successor replaced the token, even if the token still works in its

@@ -13,6 +13,7 @@ import (
 	"latchkey/pkg/fault"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
+	"latchkey/pkg/token"
 )
 
 // A settingsPage is the form for the settings.
@@ -67,6 +68,10 @@ type lifetimeChange struct {
 	CallsOff bool
 	// Ignored says that expiry is not enforced, so that the run will do nothing.
 	Ignored bool
+	// Revokes says how many tokens the run would revoke if it started now, such as "3 tokens".
+	Revokes string
+	// Kinds are the numbers of each kind in words, of those that there are.
+	Kinds []string
 }
 
 // settingFields are all settings, with their values as the form shows them.
@@ -163,10 +168,11 @@ func (s *Site) adminSaveSettings(v *visit) error {
 	if len(page.Broken) > 0 {
 		return again(http.StatusUnprocessableEntity)
 	}
-	before, after, err := s.parts.Settings.Preview(v.ctx, v.by, change)
-	limited := err == nil && before.LifetimeDays != after.LifetimeDays
+	effect, err := s.parts.Settings.Preview(v.ctx, v.by, change)
+	after := effect.After
+	limited := err == nil && effect.Before.LifetimeDays != after.LifetimeDays
 	if limited && given.Get("confirmed") != strconv.Itoa(after.LifetimeDays) {
-		page.Confirm = lifetimeChangeOf(before, after, v.now)
+		page.Confirm = lifetimeChangeOf(effect, v.now)
 		page.Fields = settingFieldsFor(page.Fields, given)
 		return v.render(http.StatusOK, "admin_settings_confirm", "Change the longest lifetime?", page)
 	}
@@ -258,11 +264,28 @@ func setField(c *settings.Change, f settingField) bool {
 	return err == nil && n <= 1<<31-1 && n >= -1<<31
 }
 
-func lifetimeChangeOf(before, after settings.Application, now time.Time) *lifetimeChange {
+func lifetimeChangeOf(effect administration.Effect, now time.Time) *lifetimeChange {
+	before, after := effect.Before, effect.After
 	c := &lifetimeChange{Days: after.LifetimeDays, Back: after.Run.Before, CallsOff: before.Run.At.After(now), Ignored: after.ExpiryIgnored}
 	if !after.Run.At.IsZero() {
 		c.Run = until(after.Run.At, now)
 		c.Latest, _ = after.Latest(clock.DayOf(after.Run.At))
+	}
+	switch total := effect.Total(); {
+	case effect.More:
+		c.Revokes = "at least " + count(total, "token")
+	case total == 0:
+		c.Revokes = "no token"
+	default:
+		c.Revokes = count(total, "token")
+	}
+	for _, kind := range []struct {
+		kind  token.Kind
+		words string
+	}{{token.Personal, "personal"}, {token.Impersonation, "for impersonation"}, {token.Project, "of projects"}, {token.Group, "of groups"}} {
+		if n := effect.Revokes[kind.kind]; n > 0 {
+			c.Kinds = append(c.Kinds, fmt.Sprintf("%d %s", n, kind.words))
+		}
 	}
 	return c
 }

@@ -650,13 +650,16 @@ func TestSettingsForm(t *testing.T) {
 func TestALimitIsConfirmed(t *testing.T) {
 	w := newWorld(t)
 	root := w.signIn("root")
+	for _, days := range []int{30, 31, 60} { // the first of them is within the limit when the run starts
+		w.issue(t, "ann", fmt.Sprintf("for %d days", days), days)
+	}
 	form := formOf(root.page(t, adminSettingsPath))
 	form.Set(settings.Lifetime, "30")
 	asked := root.send(t, http.MethodPost, adminSettingsPath, form)
 	if asked.status != http.StatusOK || w.stored(t).LifetimeDays != 0 {
 		t.Fatalf("not asked: %d", asked.status)
 	}
-	for _, want := range []string{"Limit lifetimes to 30 days?", "2026-03-19 11:00 UTC", "later than 2026-04-18 at 00:00 UTC", "Taking the limit away before that calls the run off"} {
+	for _, want := range []string{"Limit lifetimes to 30 days?", "2026-03-19 11:00 UTC", "later than 2026-04-18 at 00:00 UTC", "Taking the limit away before that calls the run off", "If it started now, it would revoke 2 tokens", "2 personal"} {
 		if !strings.Contains(text(asked.body), want) {
 			t.Errorf("the question does not say %q: %s", want, text(asked.body))
 		}
@@ -966,6 +969,45 @@ func TestWhatNobodyDidHasWords(t *testing.T) {
 	for _, source := range []audit.Source{audit.Policy, audit.Reuse, audit.Leak, audit.Mail, audit.Console, audit.Provider} {
 		if got := authorOf(audit.Event{Origin: audit.Origin{Source: source}}, trail.Page{}); got == "somebody unknown" {
 			t.Errorf("%s: %s", source, got)
+		}
+	}
+}
+
+// Breaks if a tile shows other tokens than it says, or a token that is new as one that nobody uses.
+func TestTilesOfTokensToLookAt(t *testing.T) {
+	w := newWorld(t)
+	root := w.signIn("root")
+	networks, err := token.ParseNetworks([]string{"192.0.2.0/24"})
+	check(t, err)
+	issue := func(name string, days int, networks token.Networks) {
+		_, err := w.issuer.CreateForSelf(t.Context(), w.as(t, "ann"), lifecycle.Spec{
+			Name: name, Scopes: scope.Set{scope.ReadAPI}, ExpiresOn: clock.DayOf(w.clock.Now()).AddDays(days), Networks: networks,
+		})
+		check(t, err)
+	}
+	w.clock.Set(now.AddDate(0, 0, -91))
+	issue("old and unused", 191, networks)
+	w.clock.Set(now)
+	issue("new and open", 100, nil)
+	issue("new and ending", 14, networks)
+	issue("ending a day later", 15, networks)
+	names := []string{"old and unused", "new and open", "new and ending", "ending a day later"}
+	page := root.page(t, adminTokensPath)
+	for label, wanted := range map[string][]string{
+		"Works from anywhere": {"new and open"}, "Unused": {"old and unused"}, "Ends soon": {"new and ending"}, "Everything": names,
+	} {
+		tile := regexp.MustCompile(`<a class="tile [a-z]+" href="([^"]+)"[^>]*><span>` + label + `<`).FindStringSubmatch(page)
+		if tile == nil {
+			t.Fatalf("no tile %s in %s", label, page)
+		}
+		list := root.page(t, html.UnescapeString(tile[1]))
+		for _, name := range names {
+			if shown := strings.Contains(list, name); shown != slices.Contains(wanted, name) {
+				t.Errorf("%s: %s is shown: %t", label, name, shown)
+			}
+		}
+		if current := regexp.MustCompile(`aria-current="true"><span>([^<]+)`).FindStringSubmatch(list); current == nil || current[1] != label {
+			t.Errorf("behind %s, the current tile is %v", label, current)
 		}
 	}
 }

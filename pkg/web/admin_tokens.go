@@ -17,6 +17,7 @@ import (
 // An adminTokensPage lists tokens of all people.
 type adminTokensPage struct {
 	Query *query
+	Tiles []tile
 	Rows  []ownedRow
 	Total int // or listing.Uncounted
 	around
@@ -87,7 +88,7 @@ func (s *Site) adminTokens(v *visit) error {
 	if !order.Kept() {
 		want = listing.ByNumber(q.offset(), perPage)
 	}
-	page := adminTokensPage{Query: q}
+	page := adminTokensPage{Query: q, Tiles: v.worries(q)}
 	if len(q.Broken) == 0 {
 		part, err := s.parts.Lister.List(v.ctx, v.by, filter, order, want)
 		if errors.Is(err, listing.ErrOrder) {

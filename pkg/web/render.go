@@ -22,7 +22,7 @@ var templateFiles embed.FS
 var templates = parseTemplates()
 
 func parseTemplates() map[string]*template.Template {
-	shared := template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/admin.html"))
+	shared := template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/admin.html", "templates/worries.html"))
 	entries, err := templateFiles.ReadDir("templates")
 	if err != nil {
 		panic(err) // the files are part of the program
@@ -30,7 +30,7 @@ func parseTemplates() map[string]*template.Template {
 	pages := map[string]*template.Template{}
 	for _, entry := range entries {
 		name := strings.TrimSuffix(entry.Name(), path.Ext(entry.Name()))
-		if name != "layout" && name != "parts" && name != "admin" {
+		if name != "layout" && name != "parts" && name != "admin" && name != "worries" {
 			pages[name] = template.Must(template.Must(shared.Clone()).ParseFS(templateFiles, "templates/"+entry.Name()))
 		}
 	}

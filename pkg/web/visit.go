@@ -21,10 +21,7 @@ const endMargin = 6 * time.Second
 
 // early returns the context of the visit until endMargin before the function's time is up.
 func (v *visit) early() (context.Context, context.CancelFunc) {
-	if deadline, set := v.ctx.Deadline(); set {
-		return context.WithDeadline(v.ctx, deadline.Add(-endMargin))
-	}
-	return v.ctx, func() {}
+	return clock.Early(v.ctx, endMargin)
 }
 
 // A visit is one request of a browser: everything known about it, the means to reply, and the

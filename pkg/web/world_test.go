@@ -119,7 +119,7 @@ func newWorld(tb testing.TB, change ...func(*Parts)) *world {
 	}))
 	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: pepper, Format: format, Clock: w.clock, Queue: w.table, Settings: w.table}))
 	w.accounts = made(directory.New(made(directory.NewFinder(directory.FinderParts{Reader: w.table, Projects: w.table, Clock: w.clock})), w.table))
-	w.settings = made(administration.New(administration.Parts{Store: w.table, Planner: planner{}, Clock: w.clock, Reserved: format.Prefixes}))
+	w.settings = made(administration.New(administration.Parts{Store: w.table, Planner: planner{}, Counter: made(lifecycle.NewCensus(lifecycle.CensusParts{Store: w.table, Settings: w.table, Clock: w.clock})), Clock: w.clock, Reserved: format.Prefixes}))
 	parts := Parts{
 		Log: telemetry.NewLogger(w.logs, "web"), Clock: w.clock, PublicURL: siteURL, Visitors: visitors{w}, Door: door{},
 		Sealer: made(NewSealer("a key for cookies, of 32 letters or so")), Issuer: w.issuer, Revoker: w.revoker,

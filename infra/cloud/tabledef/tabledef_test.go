@@ -1,12 +1,16 @@
 package tabledef
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 func TestProductTable(t *testing.T) {
@@ -73,5 +77,37 @@ func TestUnusableFilesAreErrors(t *testing.T) {
 				t.Error("no error")
 			}
 		})
+	}
+}
+
+// Breaks if a table that an operator imports lacks a key or the index, so that scans find nothing.
+func TestImportMakesTheSameTable(t *testing.T) {
+	t.Parallel()
+	path, err := Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	def, err := read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(filepath.Dir(path), "import.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got types.TableCreationParameters
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	want := def.createInput(aws.ToString(got.TableName))
+	for name, pair := range map[string][2]any{
+		"attributes": {got.AttributeDefinitions, want.AttributeDefinitions}, "keys": {got.KeySchema, want.KeySchema},
+		"index": {got.GlobalSecondaryIndexes, want.GlobalSecondaryIndexes}, "billing": {got.BillingMode, want.BillingMode},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%s: infra/import.json has %+v, and infra/table.yaml %+v", name, pair[0], pair[1])
+		}
 	}
 }

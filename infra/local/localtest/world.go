@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
@@ -217,6 +218,13 @@ func (w *World) Beside(tb testing.TB, pepper string) *World {
 	tb.Helper()
 	other := *w
 	other.product.Pepper = pepper
+	return other.start(tb)
+}
+
+// start starts the functions of a World that differs from a running one.
+func (w World) start(tb testing.TB) *World {
+	tb.Helper()
+	other := &w
 	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	check(tb, err)
 	other.URL = "http://" + listener.Addr().String()
@@ -225,7 +233,38 @@ func (w *World) Beside(tb testing.TB, pepper string) *World {
 	other.Cloud, err = other.product.Run(tb.Context(), listener, slog.New(slog.NewJSONHandler(w.Logs, nil)))
 	check(tb, err)
 	tb.Cleanup(func() { check(tb, other.Cloud.Close()) })
-	return &other
+	return other
+}
+
+// Copy copies the table as it is now, as a restore does, and returns the name of the copy.
+func (w *World) Copy(tb testing.TB) (table string) {
+	tb.Helper()
+	copied := *w
+	copied.product.Table = "t" + rand.Text()
+	check(tb, copied.product.CreateTable(tb.Context()))
+	pages := dynamodb.NewScanPaginator(w.Engine, &dynamodb.ScanInput{TableName: &w.Table, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(tb.Context())
+		check(tb, err)
+		for _, item := range page.Items {
+			_, err := w.Engine.PutItem(tb.Context(), &dynamodb.PutItemInput{TableName: &copied.product.Table, Item: item})
+			check(tb, err)
+		}
+	}
+	tb.Cleanup(func() {
+		_, _ = w.Engine.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &copied.product.Table})
+	})
+	return copied.product.Table
+}
+
+// Restored starts Latchkey on a Copy, with the table of w as the old one.
+func (w *World) Restored(tb testing.TB, table string) *World {
+	tb.Helper()
+	other := *w
+	template, err := readTemplate(map[string]string{"OldTable": w.Table})
+	check(tb, err)
+	other.Table, other.product.Table, other.product.Template = table, table, template
+	return other.start(tb)
 }
 
 var templates sync.Map // by parameters; nobody changes one

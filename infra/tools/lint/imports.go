@@ -27,7 +27,7 @@ const (
 var layers = map[string]layer{
 	"fault": domain, "clock": domain, "secret": domain, "scope": domain, "exactjson": domain, "listing": domain, "account": domain, "project": domain,
 	"settings": domain, "feature": domain, "token": domain, "principal": domain, "audit": domain,
-	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase, "registry": useCase,
+	"verify": useCase, "lifecycle": useCase, "directory": useCase, "administration": useCase, "trail": useCase, "sweep": useCase, "registry": useCase, "restore": useCase,
 	"apigateway": shared, "explain": shared, "graphql": shared, "invocation": shared, "quote": shared, "throttle": shared,
 	"authorizer": adapter, "gateway": adapter, "gitlabapi": adapter, "web": adapter, "store": adapter, "notify": adapter, "telemetry": adapter, "config": adapter,
 	"schedule": adapter, "planner": adapter, "queue": adapter, "bounces": adapter, "stream": adapter,

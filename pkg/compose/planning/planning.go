@@ -11,6 +11,7 @@ import (
 
 	"latchkey/pkg/administration"
 	"latchkey/pkg/compose"
+	"latchkey/pkg/compose/tokens"
 	"latchkey/pkg/config"
 	"latchkey/pkg/planner"
 	"latchkey/pkg/store"
@@ -29,7 +30,7 @@ func Planner(cfg config.Plans, client *scheduler.Client) *planner.Planner {
 // Administration returns the use case that changes settings.
 func Administration(d compose.Deployment, table *store.Table, planner administration.Planner) *administration.Administration {
 	return compose.Must(administration.New(administration.Parts{
-		Store: table, Planner: planner, Clock: d.Clock, Reserved: d.Config.Format().Prefixes,
+		Store: table, Planner: planner, Counter: tokens.Census(d, &table.Reader), Clock: d.Clock, Reserved: d.Config.Format().Prefixes,
 		Uncancelled: func(_ context.Context, err error) {
 			d.Log.Warn("planned run not called off", "reason", err.Error())
 		},

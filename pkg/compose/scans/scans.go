@@ -10,8 +10,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
 	"latchkey/pkg/clock"
+	"latchkey/pkg/compose"
 	"latchkey/pkg/config"
+	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/notify"
+	"latchkey/pkg/restore"
 	"latchkey/pkg/schedule"
 	"latchkey/pkg/store"
 	"latchkey/pkg/sweep"
@@ -53,5 +56,23 @@ func (d Deployment) Handler(kind sweep.Kind) lambda.Handler {
 		panic(err) // a function with a missing part must not start
 	}
 	metrics := telemetry.Metrics{Log: log, Stage: cfg.Stage, Function: string(kind), Now: d.Clock.Now}
-	return schedule.Lambda(log, metrics, scanner)
+	scan := schedule.Lambda(log, metrics, scanner)
+	if kind != sweep.Lifetime {
+		return scan
+	}
+	return d.operator(table, log).Lambda(scan)
+}
+
+// operator returns what serves an operator's payloads.
+func (d Deployment) operator(table *store.Table, log *slog.Logger) schedule.Operator {
+	parts := restore.Parts{Reader: &table.Reader, Store: table, Clock: d.Clock}
+	if d.Config.OldTable != "" {
+		old := d.Source.Journal(d.Config.OldTable, store.Options{Shards: d.Config.Shards})
+		parts.Old = &old.Reader
+	}
+	return schedule.Operator{
+		Restorer: compose.Must(restore.New(parts)),
+		Counter:  compose.Must(lifecycle.NewCensus(lifecycle.CensusParts{Store: &table.Reader, Settings: &table.Reader, Clock: d.Clock})),
+		Clock:    d.Clock, Log: log,
+	}
 }
