@@ -113,6 +113,10 @@ administrator: $(SAM)/.installed ## make the first administrator of the deployme
 pepper: $(SAM)/.installed ## one step of a change of the pepper: STEP=add, promote or remove
 	@STEP='$(STEP)' FORCE='$(FORCE)' $(SAM)/bin/python infra/operate.py pepper
 
+.PHONY: directory
+directory: $(SAM)/.installed ## enter every token into the lists of administrators; make deploy does it once
+	@$(SAM)/bin/python infra/operate.py directory
+
 .PHONY: smoke
 smoke: needs-build ## prove a deployment from outside; reads URL (https://tokens.example.com) and TOKEN (an administrator's bearer) from the environment
 	@go run ./infra/tools/smoke # in the environment, because others on the machine can read arguments

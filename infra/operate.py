@@ -1,5 +1,5 @@
-"""Deploys Latchkey, makes its first administrator, and changes the pepper: `make deploy`, `make administrator`,
-`make pepper`.
+"""Deploys Latchkey, makes its first administrator, changes the pepper, and fills the directory of tokens:
+`make deploy`, `make administrator`, `make pepper`, `make directory`.
 
 Needs aws-sam-cli, which brings boto3. Credentials and region come from where every tool of AWS takes
 them. Answers to what `sam deploy` would ask stand in samconfig.toml.
@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 ROOT = Path(__file__).resolve().parent.parent
 LOGGING = "ManageApiLogging"
 MAX_GENERATIONS = 3
+# How long a call of a function of the release before may still run after a deployment, in seconds.
+LAST_CALLS = int(os.environ.get("LAST_CALLS", "30"))
 
 
 def answers() -> dict:
@@ -74,11 +77,7 @@ def administrator(session: boto3.Session, config: dict, _options: list[str]) -> 
         return 2
     found = deployed(session, config)
     payload = {"action": "create_administrator", "username": username, "email": email}
-    reply = session.client("lambda").invoke(FunctionName=found["IssueFunctionName"], Payload=json.dumps(payload))
-    made = json.loads(reply["Payload"].read())
-    if "FunctionError" in reply:
-        print(f"No administrator was made: {made.get('errorMessage')}", file=sys.stderr)
-        return 1
+    made = console(session, found["IssueFunctionName"], payload, "No administrator was made")
     bearer, url = made["token"]["token"], (found.get("PublicUrl") or found["ApiUrl"]).rstrip("/")
     print(f"{username} is an administrator. The bearer is shown this once; keep it as you keep a password:\n")
     print(f"  {bearer}\n\nPaste it behind this command, so that no command line and no history holds it:\n")
@@ -98,14 +97,47 @@ def name_of(key: str) -> str:
     return base64.urlsafe_b64encode(hmac.new(key.encode(), b"\0generation", hashlib.sha256).digest()[:6]).decode()
 
 
+def console(session: boto3.Session, function: str, payload: dict, failure: str) -> dict:
+    """Returns the answer to a console payload, or ends the program with the words for a failure."""
+    reply = session.client("lambda").invoke(FunctionName=function, Payload=json.dumps(payload))
+    answer = json.loads(reply["Payload"].read())
+    if "FunctionError" in reply:
+        raise SystemExit(f"{failure}: {answer.get('errorMessage')}")
+    return answer
+
+
+def directory(session: boto3.Session, config: dict, options: list[str]) -> int:
+    """Enters the tokens of an earlier release into the directory, from which administrators' lists are read.
+
+    After a deployment ("--once") it does nothing if the directory is complete.
+    """
+    function, failure = deployed(session, config)["IssueFunctionName"], "The directory was not filled"
+    payload, entered = {"action": "fill_directory"}, 0
+    if "--once" in options:
+        if console(session, function, payload | {"check": True}, failure)["done"]:
+            return 0
+        print("The directory of tokens is being filled. Everything works meanwhile.")
+        time.sleep(LAST_CALLS)  # functions of the release before may still make tokens
+    while True:
+        filled = console(session, function, payload, failure)
+        entered += filled["entered"]
+        if filled["done"]:
+            print(f"The directory is complete: {entered} tokens were entered.")
+            return 0
+        print(f"{entered} tokens are entered.")
+        payload["after"] = filled["after"]
+
+
+def deploy_and_fill(session: boto3.Session, config: dict, options: list[str]) -> int:
+    """Deploys, and then fills the directory if an earlier release has written the table."""
+    return deploy(session, config, options) or directory(session, config, ["--once"])
+
+
 def count(session: boto3.Session, function: str) -> dict[str, int]:
     """Returns how many tokens work, by the name of their generation; "" is from before there were names."""
-    client, payload, total = session.client("lambda"), {"action": "count_by_pepper"}, {}
+    payload, total = {"action": "count_by_pepper"}, {}
     while True:
-        reply = client.invoke(FunctionName=function, Payload=json.dumps(payload))
-        counted = json.loads(reply["Payload"].read())
-        if "FunctionError" in reply:
-            raise SystemExit(f"The tokens were not counted: {counted.get('errorMessage')}")
+        counted = console(session, function, payload, "The tokens were not counted")
         for name, working in (counted["working"] | {"": counted["unnamed"]}).items():
             total[name] = total.get(name, 0) + working
         if not counted.get("after"):
@@ -160,7 +192,7 @@ def main() -> int:
     config = answers()
     session = boto3.Session(region_name=config.get("region"))
     try:
-        return {"deploy": deploy, "administrator": administrator, "pepper": pepper}[command](session, config, options)
+        return {"deploy": deploy_and_fill, "administrator": administrator, "pepper": pepper, "directory": directory}[command](session, config, options)
     except (ClientError, BotoCoreError) as error:
         print(f"AWS: {error}", file=sys.stderr)
         return 1

@@ -64,7 +64,7 @@ type listed struct {
 // Breaks if an upgrade loses a token, ends one, lets an ended one pass, or forgets whom to warn.
 func TestTablesOfEarlierReleases(t *testing.T) {
 	t.Parallel()
-	for file, tokens := range map[string]int{"0.1-500.json.gz": 500, "0.1-10000.json.gz": 10_000} {
+	for file, tokens := range map[string]int{"0.1-500.json.gz": 500, "0.1-10000.json.gz": 10_000, "0.2-500.json.gz": 500, "0.2-10000.json.gz": 10_000} {
 		if tokens > 500 && !*large {
 			continue
 		}
@@ -75,11 +75,7 @@ func TestTablesOfEarlierReleases(t *testing.T) {
 				write(t, path, tokens)
 			}
 			old := read(t, path)
-			s := start(t)
-			for batch := range slices.Chunk(old.Items, 25) {
-				s.call("BatchWriteItem", map[string]any{"RequestItems": map[string]any{s.Table: puts(batch)}})
-			}
-			s.Clock.Set(servedAt)
+			s := serve(t, old)
 			if len(old.Answers) < tokens {
 				t.Errorf("%d answers for %d tokens", len(old.Answers), tokens)
 			}
@@ -108,6 +104,19 @@ func TestTablesOfEarlierReleases(t *testing.T) {
 	}
 }
 
+// serve starts a Latchkey on an old table. It makes other bearers than the one that wrote the table.
+func serve(t *testing.T, old release) *served {
+	t.Helper()
+	s := start(t, 2)
+	for batch := range slices.Chunk(old.Items, 25) {
+		s.call("BatchWriteItem", map[string]any{"RequestItems": map[string]any{s.Table: puts(batch)}})
+	}
+	// What this release has put into a new table is not in an old one.
+	s.call("DeleteItem", map[string]any{"TableName": s.Table, "Key": map[string]any{"pk": map[string]string{"S": "DIRECTORY#TOKENS"}, "sk": map[string]string{"S": "COMPLETE"}}})
+	s.Clock.Set(servedAt)
+	return s
+}
+
 func puts(items []json.RawMessage) (requests []any) {
 	for _, item := range items {
 		requests = append(requests, map[string]any{"PutRequest": map[string]any{"Item": item}})
@@ -122,10 +131,11 @@ type served struct {
 	engine *engine.Engine
 }
 
-func start(t *testing.T) *served {
+// start starts a Latchkey. The bearers that it makes follow from the seed.
+func start(t *testing.T, seed byte) *served {
 	t.Helper()
 	e := engine.New()
-	return &served{localtest.Start(t, localtest.Options{Client: e.Client, Random: rand.NewChaCha8([32]byte{1})}), t, e}
+	return &served{localtest.Start(t, localtest.Options{Client: e.Client, Random: rand.NewChaCha8([32]byte{seed})}), t, e}
 }
 
 // call makes a raw request to the engine.
@@ -207,7 +217,7 @@ type made struct {
 // write makes a table with tokens in every state, asks for everything, and writes both.
 func write(t *testing.T, path string, tokens int) {
 	t.Helper()
-	s := start(t)
+	s := start(t, 1)
 	release := release{Lists: map[string][]listed{}, Mails: map[string][]string{}}
 	keep := func(m made) made {
 		release.Answers = append(release.Answers, answer{Bearer: m.Token})
