@@ -67,6 +67,27 @@ type policyStatement struct {
 	Effect   string    `json:"Effect"`
 	Action   oneOrMany `json:"Action"`
 	Resource oneOrMany `json:"Resource"`
+	// Condition has operators, each with keys and their values.
+	Condition map[string]map[string]oneOrMany `json:"Condition"`
+}
+
+// holds reports whether the conditions of a statement hold. The gateway knows only those by time.
+func (s policyStatement) holds(now time.Time) (bool, error) {
+	for operator, keys := range s.Condition {
+		for key, values := range keys {
+			if operator != "DateGreaterThanEquals" || key != "aws:CurrentTime" || len(values) != 1 {
+				return false, errAuthorizerAnswer
+			}
+			at, err := time.Parse(time.RFC3339, values[0])
+			if err != nil {
+				return false, errAuthorizerAnswer
+			}
+			if now.Before(at) {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
 }
 
 type oneOrMany []string
@@ -115,7 +136,7 @@ func (a *Authorizer) decide(x *exchange) (map[string]any, error) {
 	x.authorizer = out
 	switch {
 	case !a.Simple:
-		return out, answer.PolicyDocument.check(a.resource(x))
+		return out, answer.PolicyDocument.check(a.resource(x), x.g.Clock.Now())
 	case !*answer.IsAuthorized:
 		return out, errForbidden
 	}
@@ -251,10 +272,14 @@ func (answer authorizerAnswer) forBackend() (map[string]any, error) {
 
 // check evaluates a policy for one method. A matching deny wins; without a matching allow the
 // request is denied.
-func (p policyDocument) check(methodARN string) error {
+func (p policyDocument) check(methodARN string, now time.Time) error {
 	allowed := false
 	for _, s := range p.Statement {
-		applies := slices.ContainsFunc(s.Action, func(action string) bool { return glob(strings.ToLower(action), "execute-api:invoke") }) &&
+		holds, err := s.holds(now)
+		if err != nil {
+			return err
+		}
+		applies := holds && slices.ContainsFunc(s.Action, func(action string) bool { return glob(strings.ToLower(action), "execute-api:invoke") }) &&
 			slices.ContainsFunc(s.Resource, func(resource string) bool { return glob(resource, methodARN) })
 		switch {
 		case !applies:

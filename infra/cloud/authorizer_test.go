@@ -24,6 +24,11 @@ func statement(effect, resource string) string {
 	return `{"Effect":"` + effect + `","Action":"execute-api:Invoke","Resource":"` + resource + `"}`
 }
 
+// from denies everything at an instant, in the way of an operator.
+func from(instant, operator string) string {
+	return strings.TrimSuffix(statement("Deny", "*"), "}") + `,"Condition":{"` + operator + `":{"aws:CurrentTime":"` + instant + `"}}}`
+}
+
 func TestAuthorizerDecisions(t *testing.T) {
 	denied, deniedExplicitly := `{"Message":"User is not authorized to access this resource"}`, `{"Message":"User is not authorized to access this resource with an explicit deny"}`
 	failed := `{"message":"Internal server error"}`
@@ -35,21 +40,24 @@ func TestAuthorizerDecisions(t *testing.T) {
 		status     int
 		body       string
 	}{
-		"allow":                          {answering(policy(statement("Allow", anyMethod))), 200, "backend"},
-		"allow for this path":            {answering(policy(statement("Allow", "arn:aws:execute-api:eu-central-1:000000000000:api1/prod/GET/x/a%2Fb"))), 200, "backend"},
-		"allow with one character open":  {answering(policy(statement("Allow", "arn:aws:execute-api:*:*:api1/prod/GE?/x/*"))), 200, "backend"},
-		"list of resources and actions":  {answering(policy(`{"Effect":"Allow","Action":["execute-api:*"],"Resource":["nothing","` + anyMethod + `"]}`)), 200, "backend"},
-		"allow for another method":       {answering(policy(statement("Allow", "arn:aws:execute-api:*:*:api1/prod/POST/*"))), 403, denied},
-		"allow for the decoded spelling": {answering(policy(statement("Allow", "arn:aws:execute-api:*:*:api1/prod/GET/x/a/b"))), 403, denied},
-		"another action":                 {answering(policy(`{"Effect":"Allow","Action":"s3:*","Resource":"*"}`)), 403, denied},
-		"deny beats allow":               {answering(policy(statement("Allow", anyMethod) + "," + statement("Deny", anyMethod))), 403, deniedExplicitly},
-		"the error Unauthorized":         {fail("Unauthorized"), 401, `{"message":"Unauthorized"}`},
-		"any other error":                {fail("unauthorized"), 500, failed},
-		"panic":                          {handlerFunc(func(context.Context, []byte) ([]byte, error) { panic("x") }), 500, failed},
-		"not a policy":                   {answering(`{"isAuthorized":true}`), 500, failed},
-		"no principal":                   {answering(strings.Replace(policy(statement("Allow", anyMethod)), `"7"`, `""`, 1)), 500, failed},
-		"nested context":                 {answering(strings.Replace(policy(statement("Allow", anyMethod)), `"n":3`, `"n":[3]`, 1)), 500, failed},
-		"no JSON":                        {answering("x"), 500, failed},
+		"allow":                            {answering(policy(statement("Allow", anyMethod))), 200, "backend"},
+		"allow for this path":              {answering(policy(statement("Allow", "arn:aws:execute-api:eu-central-1:000000000000:api1/prod/GET/x/a%2Fb"))), 200, "backend"},
+		"allow with one character open":    {answering(policy(statement("Allow", "arn:aws:execute-api:*:*:api1/prod/GE?/x/*"))), 200, "backend"},
+		"list of resources and actions":    {answering(policy(`{"Effect":"Allow","Action":["execute-api:*"],"Resource":["nothing","` + anyMethod + `"]}`)), 200, "backend"},
+		"allow for another method":         {answering(policy(statement("Allow", "arn:aws:execute-api:*:*:api1/prod/POST/*"))), 403, denied},
+		"allow for the decoded spelling":   {answering(policy(statement("Allow", "arn:aws:execute-api:*:*:api1/prod/GET/x/a/b"))), 403, denied},
+		"another action":                   {answering(policy(`{"Effect":"Allow","Action":"s3:*","Resource":"*"}`)), 403, denied},
+		"deny beats allow":                 {answering(policy(statement("Allow", anyMethod) + "," + statement("Deny", anyMethod))), 403, deniedExplicitly},
+		"deny from an instant in the past": {answering(policy(statement("Allow", anyMethod) + "," + from("2000-01-01T00:00:00Z", "DateGreaterThanEquals"))), 403, deniedExplicitly},
+		"deny from an instant to come":     {answering(policy(statement("Allow", anyMethod) + "," + from("9999-01-01T00:00:00Z", "DateGreaterThanEquals"))), 200, "backend"},
+		"another condition":                {answering(policy(statement("Allow", anyMethod) + "," + from("9999-01-01T00:00:00Z", "DateLessThan"))), 500, failed},
+		"the error Unauthorized":           {fail("Unauthorized"), 401, `{"message":"Unauthorized"}`},
+		"any other error":                  {fail("unauthorized"), 500, failed},
+		"panic":                            {handlerFunc(func(context.Context, []byte) ([]byte, error) { panic("x") }), 500, failed},
+		"not a policy":                     {answering(`{"isAuthorized":true}`), 500, failed},
+		"no principal":                     {answering(strings.Replace(policy(statement("Allow", anyMethod)), `"7"`, `""`, 1)), 500, failed},
+		"nested context":                   {answering(strings.Replace(policy(statement("Allow", anyMethod)), `"n":3`, `"n":[3]`, 1)), 500, failed},
+		"no JSON":                          {answering("x"), 500, failed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			api := testAPI(map[string]handler{"f": answering(`{"statusCode":200,"body":"backend"}`)}, Route{"ANY", "/{proxy+}", "f"})

@@ -38,8 +38,8 @@ func (g guard) Do(r *http.Request) (*http.Response, error) {
 	}
 	for _, p := range needed {
 		if !slices.ContainsFunc(g.function.Permissions, p.coveredBy) {
-			return denied(r, "application/x-amz-json-1.0", fmt.Sprintf("function %s is not authorized to perform: %s (on an index: %t, key %s, attributes %s)",
-				g.function.Name, p.action, p.index, p.key, p.attributes)), nil
+			return denied(r, "application/x-amz-json-1.0", fmt.Sprintf("function %s is not authorized to perform: %s (on an index: %t, keys %s, attributes %s)",
+				g.function.Name, p.action, p.index, p.keys, p.attributes)), nil
 		}
 	}
 	return g.next.Do(r)
@@ -79,7 +79,8 @@ func mailOperation(r *http.Request) string {
 type need struct {
 	action string
 	index  bool
-	key    string // partition key of the item, if the request names one
+	// keys are the partition keys of items. A BatchGetItem has several, which one statement has to cover.
+	keys []string
 	// attributes are those that the request names, in order.
 	attributes []string
 	returns    string // ReturnValues
@@ -93,8 +94,13 @@ func (n need) coveredBy(p Permission) bool {
 	if p.Attributes != "" && slices.ContainsFunc(n.attributes, func(name string) bool { return !slices.Contains(allowed, name) }) {
 		return false
 	}
-	prefix, open := strings.CutSuffix(p.Keys, "*")
-	return p.Keys == "" || n.key == p.Keys || open && strings.HasPrefix(n.key, prefix)
+	patterns := strings.Fields(p.Keys)
+	return p.Keys == "" || !slices.ContainsFunc(n.keys, func(key string) bool {
+		return !slices.ContainsFunc(patterns, func(pattern string) bool {
+			prefix, open := strings.CutSuffix(pattern, "*")
+			return key == pattern || open && strings.HasPrefix(key, prefix)
+		})
+	})
 }
 
 // oneItem is the part of a request that is about an item: a new item as a whole, or the key of an
@@ -107,7 +113,7 @@ type oneItem struct {
 }
 
 func (i oneItem) need(action string, index bool) need {
-	return need{action, index, cmp.Or(i.Item["pk"].S, i.Key["pk"].S), i.attributes(), cmp.Or(i.ReturnValues, "NONE")}
+	return need{action, index, []string{cmp.Or(i.Item["pk"].S, i.Key["pk"].S)}, i.attributes(), cmp.Or(i.ReturnValues, "NONE")}
 }
 
 // word matches what can be a name in an expression, with the parenthesis of a function.
@@ -131,6 +137,9 @@ func (i oneItem) attributes() []string {
 	return slices.Compact(names)
 }
 
+// ofPartition matches the part of a query's condition that names the partition, which IAM takes for the leading key.
+var ofPartition = regexp.MustCompile(`\b(?:pk|expiry_bucket) = (:\w+)`)
+
 // permissions returns the actions that IAM checks. A transaction requires the permissions of its
 // members ("IAM policies and transactions", DynamoDB developer guide).
 func permissions(operation string, body []byte) ([]need, error) {
@@ -139,18 +148,32 @@ func permissions(operation string, body []byte) ([]need, error) {
 		IndexName                 string
 		ExpressionAttributeValues map[string]struct{ S string }
 		TransactItems             []map[string]oneItem
+		KeyConditionExpression    string
+		RequestItems              map[string]struct {
+			Keys []map[string]struct{ S string }
+		}
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
 		return nil, fmt.Errorf("read DynamoDB request: %w", err)
 	}
-	if operation != "TransactWriteItems" && operation != "TransactGetItems" {
+	var needed []need
+	switch operation {
+	case "TransactWriteItems", "TransactGetItems":
+	case "BatchGetItem":
+		batch := need{action: "dynamodb:BatchGetItem"}
+		for _, table := range request.RequestItems {
+			for _, key := range table.Keys {
+				batch.keys = append(batch.keys, key["pk"].S)
+			}
+		}
+		return []need{batch}, nil
+	default:
 		n := request.need("dynamodb:"+operation, request.IndexName != "")
-		if operation == "Query" { // its leading key is a value of the condition on the key
-			n.key = request.ExpressionAttributeValues[":pk"].S
+		if value := ofPartition.FindStringSubmatch(request.KeyConditionExpression); value != nil {
+			n.keys = []string{request.ExpressionAttributeValues[value[1]].S}
 		}
 		return []need{n}, nil
 	}
-	var needed []need
 	for _, member := range request.TransactItems {
 		for kind, part := range member {
 			action := "dynamodb:" + kind + "Item" // Put, Update, Delete, ConditionCheck, Get

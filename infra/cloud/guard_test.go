@@ -87,6 +87,17 @@ func TestGuard(t *testing.T) {
 		}}}})
 		return err
 	}
+	batch := func(c *dynamodb.Client) error {
+		other := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "q"}, "sk": key["sk"]}
+		_, err := c.BatchGetItem(t.Context(), &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{"guarded": {Keys: []map[string]types.AttributeValue{key, other}}}})
+		return err
+	}
+	read := func(keys ...string) (allowed []Permission) {
+		for _, patterns := range keys {
+			allowed = append(allowed, Permission{Action: "dynamodb:BatchGetItem", Keys: patterns}, Permission{Action: "dynamodb:Query", Keys: patterns})
+		}
+		return allowed
+	}
 	uses := []Permission{{Action: "dynamodb:UpdateItem", Keys: "p*", Attributes: "pk sk used", Returns: "NONE"}}
 	for name, test := range map[string]struct {
 		allowed []Permission
@@ -113,7 +124,13 @@ func TestGuard(t *testing.T) {
 		"update that tests another attribute":               {uses, usedOnly("SET used = :v", "attribute_not_exists(id)", ""), true},
 		"update of a part of another attribute":             {uses, usedOnly("SET id.used = :v", "attribute_not_exists(pk)", ""), true},
 		"update within a transaction of another attribute":  {uses, transactUpdate, true},
-		"nothing allowed":                                   {nil, transact, true},
+		"query of a partition of a permission":              {read("o p"), query(nil), false},
+		"query outside the partitions of a permission":      {read("o* q"), query(nil), true},
+		"batch within the partitions of a permission":       {read("o p* q"), batch, false},
+		"batch partly outside them":                         {read("p"), batch, true},
+		// IAM asks whether one statement allows the request.
+		"batch within the partitions of two permissions": {read("p", "q"), batch, true},
+		"nothing allowed": {nil, transact, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := e.Client(func(o *dynamodb.Options) {

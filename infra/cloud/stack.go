@@ -28,8 +28,9 @@ type stack struct {
 // reader is the state that the stacks of one template share.
 type reader struct {
 	*Template
-	policies map[string][]Permission // the permissions of managed policies, by ARN
-	faults   error                   // in nested templates that were opened for their outputs
+	policies map[string][]Permission                 // the permissions of managed policies, by ARN
+	roles    map[string]func() ([]Permission, error) // those of roles, by ARN
+	faults   error                                   // in nested templates that were opened for their outputs
 }
 
 type templateSource struct {
@@ -56,7 +57,7 @@ type templateSource struct {
 
 var understood = []string{
 	"AWS::Serverless::Function", "AWS::Serverless::Api", "AWS::Serverless::StateMachine", "AWS::Scheduler::Schedule",
-	"AWS::IAM::ManagedPolicy", "AWS::SQS::Queue", "AWS::CloudFormation::Stack", "AWS::Serverless::Application",
+	"AWS::IAM::ManagedPolicy", "AWS::IAM::Role", "AWS::SQS::Queue", "AWS::CloudFormation::Stack", "AWS::Serverless::Application",
 }
 
 // open parses a template. given are the values of its parameters, nil for values that only a
@@ -67,7 +68,12 @@ func (r *reader) open(name, file string, given map[string]*string) (*stack, erro
 		return nil, err
 	}
 	s := &stack{reader: r, name: name, file: file, parameters: map[string]string{}, resources: map[string]resource{}, nested: map[string]*stack{}}
-	if err := yaml.Unmarshal(raw, &s.source); err != nil {
+	var document yaml.Node
+	if err := yaml.Unmarshal(raw, &document); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	expand(&document)
+	if err := document.Decode(&s.source); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for parameter := range given {
@@ -126,16 +132,49 @@ func (s *stack) add(id string, node *yaml.Node) error {
 		return err
 	}
 	s.resources[id] = r
-	if r.Type != "AWS::IAM::ManagedPolicy" {
-		return nil
+	switch r.Type {
+	case "AWS::IAM::ManagedPolicy":
+		allowed, err := r.Properties.PolicyDocument.permissions(s)
+		s.policies[s.policyARN(id)] = allowed
+		return err
+	case "AWS::IAM::Role":
+		s.roles[s.roleARN(id)] = func() ([]Permission, error) { return s.role(r) }
 	}
-	allowed, err := r.Properties.PolicyDocument.permissions()
-	s.policies[s.policyARN(id)] = allowed
-	return err
+	return nil
 }
 
-func (s *stack) policyARN(id string) string {
-	return ARN("iam", "policy/"+s.name+"-"+id)
+func (s *stack) policyARN(id string) string { return ARN("iam", "policy/"+s.name+"-"+id) }
+
+func (s *stack) roleARN(id string) string { return ARN("iam", "role/"+s.name+"-"+id) }
+
+// role returns what a role may do by its own policies and by managed ones, which a template has to define.
+func (s *stack) role(r resource) ([]Permission, error) {
+	var all []Permission
+	for _, policy := range r.Properties.Policies {
+		var inline struct {
+			Document grants `yaml:"PolicyDocument"`
+		}
+		if err := policy.Decode(&inline); err != nil {
+			return nil, err
+		}
+		allowed, err := inline.Document.permissions(s)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, allowed...)
+	}
+	for _, node := range r.Properties.ManagedPolicyArns {
+		arn, known := s.resolve(&node)
+		if !known { // AWS::NoValue
+			continue
+		}
+		allowed, ours := s.policies[arn]
+		if !ours {
+			return nil, fmt.Errorf("policy %s is in no template", arn)
+		}
+		all = append(all, allowed...)
+	}
+	return all, nil
 }
 
 // read adds the stack's resources to the template.
@@ -271,6 +310,8 @@ func (s *stack) attribute(name string) (string, bool) {
 	switch output, isOutput := strings.CutPrefix(attribute, "Outputs."); {
 	case r.Type == "AWS::Serverless::Function" && attribute == "Arn":
 		return functionARN(r.function()), true
+	case r.Type == "AWS::IAM::Role" && attribute == "Arn":
+		return s.roleARN(id), true
 	case r.Type == "AWS::SQS::Queue" && attribute == "Arn":
 		return ARN("sqs", s.name+"-"+id), true
 	case isOutput:
@@ -334,12 +375,19 @@ func (s *stack) addFunction(r resource) error {
 		}
 	}
 	slices.Sort(f.Deployment)
-	for _, policy := range p.Policies {
-		allowed, err := s.policy(&policy)
-		if err != nil {
+	if len(p.Policies) > 0 {
+		return errors.New("a function with policies and no role gets policies of AWS, too, whose resource is *")
+	}
+	if !p.Role.IsZero() {
+		arn, _ := s.resolve(&p.Role)
+		role, ours := s.roles[arn]
+		if !ours {
+			return fmt.Errorf("role %q is in no template", arn)
+		}
+		var err error
+		if f.Permissions, err = role(); err != nil {
 			return err
 		}
-		f.Permissions = append(f.Permissions, allowed...)
 	}
 	for _, event := range p.Events {
 		switch event.Type {
@@ -369,22 +417,6 @@ func (s *stack) addFunction(r resource) error {
 	}
 	s.Functions[name] = f
 	return nil
-}
-
-// policy returns the permissions of an inline policy, or of a managed one that a template defines.
-func (s *stack) policy(n *yaml.Node) ([]Permission, error) {
-	if arn, known := s.resolve(n); known {
-		allowed, ours := s.policies[arn]
-		if !ours {
-			return nil, fmt.Errorf("policy %s is in no template", arn)
-		}
-		return allowed, nil
-	}
-	var inline grants
-	if err := n.Decode(&inline); err != nil {
-		return nil, err
-	}
-	return inline.permissions()
 }
 
 // machine fills in the substitutions that resolve knows. One of them is the ARN of the machine's

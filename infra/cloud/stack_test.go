@@ -47,7 +47,12 @@ Resources:
     Properties:
       CodeUri: build/f/
       Environment: { Variables: { RUN: !GetAtt First.Outputs.Arn, MAIL: !If [Mails, !Ref Mail, none], OTHER: !GetAtt Shared.Outputs.Bucket } }
-      Policies: [{ Statement: [{ Effect: Allow, Action: a:Own, Resource: "*" }] }, !GetAtt Shared.Outputs.Policy]
+      Role: !GetAtt Role.Arn
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      Policies: [{ PolicyName: own, PolicyDocument: { Statement: [{ Effect: Allow, Action: a:Own, Resource: "*" }] } }]
+      ManagedPolicyArns: [!GetAtt Shared.Outputs.Policy, !If [Mails, !Ref AWS::NoValue, !Ref AWS::NoValue]]
   G: { Type: AWS::Serverless::Function, Properties: { CodeUri: build/g/ } }
 `
 	shared = `
@@ -137,7 +142,7 @@ func TestNestedTemplates(t *testing.T) {
 			t.Errorf("with a mail address !If gives %q", got)
 		}
 	})
-	t.Run("a managed policy allows what it says, to those who have it", func(t *testing.T) {
+	t.Run("a role allows what its own and managed policies say, to the function that has it", func(t *testing.T) {
 		if got, want := one.Functions["f"].Permissions, []Permission{{Action: "a:Own"}, {Action: "a:One"}, {Action: "a:Two"}}; !slices.Equal(got, want) {
 			t.Errorf("f may %v, want %v", got, want)
 		}

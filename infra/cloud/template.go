@@ -91,13 +91,16 @@ type Function struct {
 type Permission struct {
 	Action string
 	Index  bool
-	// Keys is a pattern for partition keys (dynamodb:LeadingKeys), "" for any.
+	// Keys are patterns for partition keys (dynamodb:LeadingKeys), in order and with spaces between them, ""
+	// for any.
 	Keys string
 	// Attributes are the only attributes that a request may name (dynamodb:Attributes), in order and
 	// with spaces between them, "" for any.
 	Attributes string
 	// Returns is the only value of dynamodb:ReturnValues, "" for any.
 	Returns string
+	// Log is the log group of an action of CloudWatch Logs.
+	Log string
 }
 
 // A MethodThrottle limits the requests to a method of a path, or to each method of each path: Rate a
@@ -173,7 +176,9 @@ type resource struct {
 	Properties struct {
 		functionProperties `yaml:",inline"`
 		CodeURI            string      `yaml:"CodeUri"`
+		Role               yaml.Node   `yaml:"Role"`
 		Policies           []yaml.Node `yaml:"Policies"`
+		ManagedPolicyArns  []yaml.Node `yaml:"ManagedPolicyArns"`
 		PolicyDocument     grants      `yaml:"PolicyDocument"`
 		Events             map[string]struct {
 			Type       string `yaml:"Type"`
@@ -248,30 +253,30 @@ type grants struct {
 	} `yaml:"Statement"`
 }
 
-func (d grants) permissions() ([]Permission, error) {
+// permissions evaluates the statements with the values that s knows.
+func (d grants) permissions(s *stack) ([]Permission, error) {
 	var out []Permission
 	for _, statement := range d.Statement {
 		if statement.Effect != "Allow" {
 			return nil, fmt.Errorf("policy effect %s is not supported", statement.Effect)
 		}
-		condition := func(operator, key string) []string {
+		condition := func(operator, key string) string {
 			value := statement.Condition[operator][key]
-			return slices.Sorted(slices.Values(scalars(&value)))
+			return strings.Join(slices.Sorted(slices.Values(scalars(&value))), " ")
 		}
 		limit := Permission{
-			Attributes: strings.Join(condition("ForAllValues:StringEquals", "dynamodb:Attributes"), " "),
-			Returns:    strings.Join(condition("StringEqualsIfExists", "dynamodb:ReturnValues"), " "),
+			Keys:       condition("ForAllValues:StringLike", "dynamodb:LeadingKeys"),
+			Attributes: condition("ForAllValues:StringEquals", "dynamodb:Attributes"),
+			Returns:    condition("StringEqualsIfExists", "dynamodb:ReturnValues"),
 		}
-		keys := condition("ForAllValues:StringLike", "dynamodb:LeadingKeys")
-		if len(keys) == 0 {
-			keys = []string{""}
-		}
-		for _, action := range scalars(&statement.Action) {
+		for _, limit.Action = range scalars(&statement.Action) {
 			for _, resource := range scalars(&statement.Resource) {
-				for _, limit.Keys = range keys {
-					limit.Action, limit.Index = action, strings.Contains(resource, "/index/")
-					out = append(out, limit)
+				limit.Index = strings.Contains(resource, "/index/")
+				if strings.HasPrefix(limit.Action, "logs:") {
+					resource, _ := s.resolve(&statement.Resource)
+					_, limit.Log, _ = strings.Cut(resource, ":log-group:")
 				}
+				out = append(out, limit)
 			}
 		}
 	}
@@ -292,7 +297,7 @@ func ReadTemplate(file string, parameters map[string]string) (*Template, error) 
 	for name, value := range parameters {
 		given[name] = &value
 	}
-	reader := &reader{Template: t, policies: map[string][]Permission{}}
+	reader := &reader{Template: t, policies: map[string][]Permission{}, roles: map[string]func() ([]Permission, error){}}
 	s, err := reader.open("latchkey", file, given)
 	if err == nil {
 		err = s.read()
@@ -316,6 +321,17 @@ var daily = regexp.MustCompile(`^cron\((\d{1,2}) (\d{1,2}) \* \* \? \*\)$`)
 // scheduledInput is the only supported input of a schedule. EventBridge Scheduler fills it in; so
 // does scheduler.
 const scheduledInput = `{"time":"<aws.scheduler.scheduled-time>"}`
+
+// expand puts what an alias stands for in its place, as SAM does when it packages a template.
+func expand(n *yaml.Node) {
+	for i, child := range n.Content {
+		if child.Kind == yaml.AliasNode {
+			n.Content[i] = child.Alias
+		} else {
+			expand(child)
+		}
+	}
+}
 
 func scalars(n *yaml.Node) []string {
 	if n.Kind == yaml.ScalarNode {

@@ -31,9 +31,13 @@ func (a *Authorizer) answer(simple bool, route gatewayRoute, caller principal.Pr
 	if err != nil {
 		return nil, err
 	}
-	return events.APIGatewayCustomAuthorizerResponse{
+	response := events.APIGatewayCustomAuthorizerResponse{
 		PrincipalID: caller.Account.ID.String(), PolicyDocument: policy, Context: a.explained(route, caller, reason),
-	}, nil
+	}
+	if end := caller.WorksUntil(); a.parts.Kept.keeps() && !end.IsZero() && end.Before(a.parts.Clock.Now().Add(maxKept)) {
+		return endingAt(response, route.api, end), nil
+	}
+	return response, nil
 }
 
 // simply returns a simple response for a good bearer. It has no policy, so it answers this request

@@ -3,6 +3,7 @@ package authorizer
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -93,6 +94,42 @@ func denyEverything(api string) events.APIGatewayCustomAuthorizerPolicy {
 	return events.APIGatewayCustomAuthorizerPolicy{
 		Version: policyVersion, Statement: []events.IAMPolicyStatement{statement("Deny", []string{api + "/*"})},
 	}
+}
+
+// maxKept is the longest time for which API Gateway keeps an answer (API Gateway quotas, "Lambda authorizer
+// cache TTL").
+const maxKept = time.Hour
+
+// An endingResponse is the answer for a token that ends while a gateway keeps it. The library's types know no
+// conditions.
+type endingResponse struct {
+	PrincipalID    string         `json:"principalId"`
+	PolicyDocument endingPolicy   `json:"policyDocument"`
+	Context        map[string]any `json:"context,omitempty"`
+}
+
+type endingPolicy struct {
+	Version   string
+	Statement []any
+}
+
+type endingStatement struct {
+	events.IAMPolicyStatement
+	Condition map[string]map[string]string
+}
+
+// endingAt returns an answer that denies everything from an instant on, because a gateway looks at a kept
+// policy for every request. A denial that a gateway did not understand would change nothing.
+func endingAt(response events.APIGatewayCustomAuthorizerResponse, api string, end time.Time) endingResponse {
+	policy := endingPolicy{Version: response.PolicyDocument.Version}
+	for _, s := range response.PolicyDocument.Statement {
+		policy.Statement = append(policy.Statement, s)
+	}
+	policy.Statement = append(policy.Statement, endingStatement{
+		statement("Deny", []string{api + "/*"}),
+		map[string]map[string]string{"DateGreaterThanEquals": {"aws:CurrentTime": end.UTC().Format(time.RFC3339)}},
+	})
+	return endingResponse{response.PrincipalID, policy, response.Context}
 }
 
 // without returns a copy of policy that also denies one resource.

@@ -55,7 +55,7 @@ func TestNothingIsMadeWithoutItsParts(t *testing.T) {
 		Store: table, Reader: table, Projects: table, Bots: table, Gate: Must(administration.NewGate(table)), Scopes: scope.GitLab(),
 		Pepper: pepper, Format: format, Settings: table, ImpersonationPrefix: "i", ProjectPrefix: "p", Clock: now, Random: rand.Reader,
 	}, lifecycle.NewIssuer)
-	refuses(t, lifecycle.RevokerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now, Queue: table}, lifecycle.NewRevoker)
+	refuses(t, lifecycle.RevokerParts{Store: table, Reader: table, Projects: table, Pepper: pepper, Format: format, Clock: now, Queue: table, Settings: table}, lifecycle.NewRevoker)
 	refuses(t, lifecycle.ListerParts{Store: table, Reader: table, Projects: table, Scopes: scope.GitLab(), Pepper: pepper, Format: format, Clock: now}, lifecycle.NewLister)
 	refuses(t, lifecycle.ExaminerParts{Reader: table, Settings: table, Scopes: scope.GitLab(), Clock: now}, lifecycle.NewExaminer)
 	finder := directory.FinderParts{Reader: table, Projects: table, Clock: now}

@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"net/netip"
 	"strings"
 	"unicode"
 
@@ -90,10 +89,11 @@ func international(domain string) bool {
 }
 
 // isDomain reports whether a text is a domain of letters, digits and hyphens (RFC 5321 section 4.1.2) with
-// a dot, without which SES sends nothing. An address in place of a domain is none, because no mail goes
-// there.
+// a dot, without which SES sends nothing. The last label of a domain is never a number (RFC 3696 section 2),
+// so an IPv4 address in any spelling is none.
 func isDomain(domain string) bool {
-	if !strings.Contains(domain, ".") {
+	top := strings.LastIndexByte(domain, '.')
+	if top < 0 || strings.Trim(domain[top:], ".0123456789") == "" {
 		return false
 	}
 	for label := range strings.SplitSeq(domain, ".") {
@@ -104,6 +104,5 @@ func isDomain(domain string) bool {
 			return false
 		}
 	}
-	_, err := netip.ParseAddr(domain)
-	return err != nil
+	return true
 }

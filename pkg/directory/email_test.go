@@ -2,6 +2,8 @@ package directory_test
 
 import (
 	"errors"
+	"net"
+	"net/mail"
 	"strings"
 	"testing"
 
@@ -43,6 +45,11 @@ func TestAddressesThatGetMail(t *testing.T) {
 		"ann@\u212aelvin.example":                     "", // would become kelvin.example
 		"ann@b\u00fccher。example":                     "",
 		"ann@192.0.2.1":                               "",
+		"ann@192.0.2":                                 "",
+		"ann@192.000.002.001":                         "",
+		"ann@300.0.2.1":                               "",
+		"ann@example.123":                             "",
+		"ann@1.2.example":                             "ann@1.2.example",
 		"ann@localhost":                               "",
 		"ann..other@example.test":                     "",
 		".ann@example.test":                           "",
@@ -118,4 +125,33 @@ func TestAnInternationalAddressIsFound(t *testing.T) {
 			t.Errorf("%q finds %d accounts: %v, want %d", search, total, err, want)
 		}
 	}
+}
+
+// An address that is kept is one that mail can have in its path, and is kept as it is when it is given again.
+func FuzzAddresses(f *testing.F) {
+	for _, seed := range []string{
+		"Ann.Other+x@Example.test", "ann@b\u00fccher.example", "ann@xn--bcher-kva.example", "ann@192.000.002.001", "\"ann\"@example.test", "ann@\u0661.example",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, given string) {
+		keep := func(address string) (string, error) {
+			d, s := newDirectory(t)
+			c := candidate()
+			c.Email = address
+			acct, err := d.Create(t.Context(), s.caller(1), c)
+			return acct.Email, err
+		}
+		kept, err := keep(given)
+		if err != nil {
+			return
+		}
+		if again, err := keep(kept); err != nil || again != kept {
+			t.Errorf("%q is kept as %q, and that as %q, %v", given, kept, again, err)
+		}
+		if parsed, err := mail.ParseAddress(kept); err != nil || parsed.Address != kept || len(kept) > 254 ||
+			strings.ContainsFunc(kept, func(r rune) bool { return r <= ' ' || r > '~' }) || net.ParseIP(kept[strings.Index(kept, "@")+1:]) != nil {
+			t.Errorf("%q is kept as %q, %v", given, kept, err)
+		}
+	})
 }

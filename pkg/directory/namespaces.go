@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"latchkey/pkg/account"
@@ -219,6 +220,63 @@ func (d *Finder) GetNamespace(ctx context.Context, by principal.Principal, ref s
 		return NamespaceView{}, asNoNamespace(cmp.Or(err, ErrNoNamespace))
 	}
 	return NamespaceView{Owner: acct}, nil
+}
+
+// maxSuggestions is how many other names are tried for one that is taken.
+const maxSuggestions = 20
+
+// NameTaken reports whether no group can get a path in a group, or with 0 at the root, and if so suggests
+// another one, or "". To somebody who may make no group at the root it tells no more than GetNamespace, and a
+// group that is hidden from the caller looks empty.
+func (d *Finder) NameTaken(ctx context.Context, by principal.Principal, path string, in project.ID) (taken bool, free string, err error) {
+	above := ""
+	if in != 0 {
+		access, err := principal.FindAccess(ctx, d.find.Projects, by, project.KindGroup, in.String(), d.find.Clock.Now())
+		if err != nil {
+			return false, "", unlessMissing(err)
+		}
+		above = access.Project.FullPath + "/"
+	}
+	if taken, err = d.nameTaken(ctx, by, above, path); !taken || err != nil {
+		return false, "", err
+	}
+	for n := range maxSuggestions {
+		free = path + strconv.Itoa(n+1)
+		if len(free) > maxNameLength {
+			break
+		}
+		if again, err := d.nameTaken(ctx, by, above, free); !again || err != nil {
+			return true, free, err
+		}
+	}
+	return true, "", nil
+}
+
+// nameTaken reports whether no group can get a path below above, which is "" or ends in a slash.
+func (d *Finder) nameTaken(ctx context.Context, by principal.Principal, above, path string) (bool, error) {
+	if !validUsername(path) || len(path) > maxNameLength { // nothing has it
+		return false, nil
+	}
+	if above == "" && reservedPath(path) {
+		return true, nil
+	}
+	if above == "" && (!mayMake(by) || by.Account.NoGroups) {
+		_, err := d.GetNamespace(ctx, by, path, 0)
+		return err == nil, unlessMissing(err)
+	}
+	_, err := d.find.Projects.ProjectByPath(ctx, above+path)
+	if above == "" && errors.Is(err, fault.ErrNotFound) { // usernames are there too
+		_, err = d.find.Reader.AccountByName(ctx, path)
+	}
+	return err == nil, unlessMissing(err)
+}
+
+// unlessMissing returns err, or nil for something that is missing.
+func unlessMissing(err error) error {
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 func asNoNamespace(err error) error {

@@ -122,6 +122,9 @@ func (d *Directory) make(ctx context.Context, by principal.Principal, proj proje
 		return View{}, fault.ErrNotFound // a group above was deleted meanwhile
 	}
 	view := views[0]
+	if err := d.checkVisibility(ctx, view); err != nil {
+		return View{}, err
+	}
 	view.Project, err = d.store.CreateProject(ctx, proj, owner, made(proj.CreatedAt, by, view, owner))
 	switch {
 	case errors.Is(err, project.ErrPathTaken):

@@ -1,8 +1,10 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"latchkey/pkg/audit"
@@ -54,10 +56,48 @@ func (d *Directory) updateProject(ctx context.Context, by principal.Principal, k
 	if err != nil {
 		return View{}, err
 	}
+	if after.Visibility != before.Visibility {
+		if err := d.checkVisibility(ctx, view); err != nil {
+			return View{}, err
+		}
+	}
 	if events := projectChanges(now, by, view, before); len(events) > 0 {
 		err = d.store.UpdateProject(ctx, before, after, events)
 	}
 	return view, err
+}
+
+// A Clash is the limit of the rules fault.TooWide and fault.TooNarrow of a visibility.
+type Clash struct {
+	Visibility string
+	// Above is the visibility of the group above, for one that is too wide.
+	Above string
+	// Kind is that of the project, for a visibility that is too narrow that of something in it.
+	Kind project.Kind
+}
+
+// checkVisibility refuses a project that is wider than the group that it lies in, and a group that is
+// narrower than something in it. As visibility grants nothing, a concurrent change may come in between.
+func (d *Finder) checkVisibility(ctx context.Context, view View) error {
+	proj := view.Project
+	if n := len(view.Above); n > 0 && project.Wider(proj.Visibility, view.Above[n-1].Visibility) {
+		return fault.Breaches{{Field: "visibility", Rule: fault.TooWide, Limit: Clash{proj.Visibility, view.Above[n-1].Visibility, proj.Kind}}}
+	}
+	if proj.Kind != project.KindGroup || proj.ID == 0 { // nothing lies in a new group
+		return nil
+	}
+	children, err := d.find.Projects.InGroup(ctx, proj.ID)
+	if err != nil {
+		return err
+	}
+	var broken fault.Breaches
+	err = d.find.Projects.ProjectsByID(ctx, children, func(child project.Project) {
+		clash := fault.Breach{Field: "visibility", Rule: fault.TooNarrow, Limit: Clash{Visibility: proj.Visibility, Kind: child.Kind}}
+		if project.Wider(child.Visibility, proj.Visibility) && !slices.Contains(broken, clash) {
+			broken = append(broken, clash)
+		}
+	})
+	return cmp.Or(err, broken.Err())
 }
 
 // projectChanges returns the events of a changed project, one for each attribute. They leave out

@@ -33,6 +33,8 @@ const (
 	OutOfRange Rule = "out of range"
 	TooDeep    Rule = "too deep"
 	Fixed      Rule = "fixed"
+	TooWide    Rule = "too wide"   // Limit says for what
+	TooNarrow  Rule = "too narrow" // Limit says for what
 	TooMany    Rule = "too many"
 	StartOf    Rule = "start of an earlier one"
 )

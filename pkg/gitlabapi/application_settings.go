@@ -101,7 +101,8 @@ func (b *binder) pretended(honest map[string]string) error {
 		lie := false
 		switch {
 		case slices.ContainsFunc(b.params[name], isList):
-			lie = b.params.has(name)
+			elements, _ := b.elements(name)
+			lie = len(elements) > 0
 		case only == "true" || only == "false":
 			truth := b.boolean(name)
 			lie = truth != nil && strconv.FormatBool(*truth) != only
@@ -153,11 +154,12 @@ func (b *binder) settingsChange() (settings.Change, error) {
 // days returns an optional number of days. Null, 0 and an empty text all mean
 // none, because the official Go client cannot send null.
 func (b *binder) days(name string) *int {
-	values := b.params[name]
-	if len(values) == 1 && (values[0] == nil || values[0] == "") {
+	before := len(b.faults)
+	n := b.positive(name)
+	if n == nil && len(b.params[name]) > 0 && len(b.faults) == before {
 		return new(int)
 	}
-	return b.positive(name)
+	return n
 }
 
 // seconds returns an optional length of time.

@@ -145,7 +145,7 @@ func (b *binder) trailQuery() (trail.Query, paging) {
 // author returns the optional account whose events are wanted.
 func (b *binder) author() account.ID {
 	const name = "author_id"
-	if given := b.params[name]; len(given) == 1 && given[0] == strconv.Itoa(nobody) {
+	if given := b.params[name]; len(given) == 1 && given[0] == strconv.Itoa(nobody) && !b.params.misspelled(name) {
 		return trail.Nobody
 	}
 	return account.ID(b.atLeastOne(name))
@@ -155,7 +155,7 @@ func (b *binder) author() account.ID {
 func (b *binder) atLeastOne(name string) int64 {
 	before := len(b.faults)
 	n := b.integer(name, 0)
-	if value, given := b.scalar(name); given && value != "" && len(b.faults) == before && n < 1 {
+	if len(b.faults) == before && b.text(name) != "" && n < 1 {
 		b.reject(name, "does not have a valid value")
 	}
 	return max(n, 0)

@@ -34,6 +34,7 @@ type issuePayload struct {
 	Description  string   `json:"description"`
 	Scopes       []string `json:"scopes"`
 	ExpiresAt    string   `json:"expires_at"`
+	ExpiresIn    *int64   `json:"expires_in"` // in seconds, instead of ExpiresAt
 	Value        string   `json:"value"`
 	AllowedCIDRs []string `json:"allowed_cidrs"`
 
@@ -236,6 +237,14 @@ func readSpec(issuer *lifecycle.Issuer, p issuePayload) (lifecycle.Spec, error) 
 	if p.ExpiresAt != "" {
 		if spec.ExpiresOn, err = clock.ParseDay(p.ExpiresAt); err != nil {
 			return spec, fmt.Errorf("expires_at: %w", err)
+		}
+	}
+	if p.ExpiresIn != nil {
+		if p.ExpiresAt != "" {
+			return spec, errors.New("expires_in and expires_at are mutually exclusive")
+		}
+		if spec.Life, err = lifeOf(*p.ExpiresIn); err != nil {
+			return spec, fmt.Errorf("expires_in: %w", err)
 		}
 	}
 	if p.Value != "" {

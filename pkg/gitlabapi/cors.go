@@ -5,11 +5,12 @@ import (
 	"strings"
 )
 
-// GitLab lets the pages of every site call /api/* and read these headers. A browser sends no cookie with such a
+// GitLab lets the pages of every site call /api/* and read its headers; Latchkey's own are added. A browser sends no cookie with such a
 // call and a cookie opens nothing below /api, so a page can do only what its own bearer can.
 // `Access-Control-Allow-Credentials` is never set.
 const (
-	exposedHeaders = "Link, Retry-After, X-Latchkey-Token-Expires, X-Next-Page, X-Page, X-Per-Page, X-Prev-Page, X-Request-Id, X-Total, X-Total-Pages"
+	exposedHeaders = "Link, Retry-After, " + childrenHeader + ", " + successorHeader + ", " + expiresHeader +
+		", X-Next-Page, X-Page, X-Per-Page, X-Prev-Page, X-Request-Id, X-Total, X-Total-Pages"
 	// `*` covers every header but Authorization (Fetch, "CORS-preflight fetch").
 	allowedHeaders = "*, Authorization"
 	allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

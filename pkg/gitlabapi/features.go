@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"latchkey/pkg/administration"
@@ -91,6 +92,7 @@ func (api *settingsAPI) setFeature(c *call) error {
 		Namespaces: c.names("namespace"), Projects: c.names("project"),
 	}
 	c.exclusive("key", targetParameters...)
+	c.emptyTarget()
 	force := c.truth("force")
 	if err := c.fault(); err != nil {
 		return err
@@ -146,12 +148,27 @@ func (b *binder) unsupportedTarget() string {
 		switch name {
 		case "user", "group", "namespace", "project":
 		default:
-			if b.params.has(name) {
+			if b.text(name) != "" {
 				return name
 			}
 		}
 	}
 	return ""
+}
+
+// clientTargets are the targets that the Go client sends always, most of them empty.
+var clientTargets = []string{"feature_group", "user", "group", "namespace", "project", "repository"}
+
+// emptyTarget rejects an empty target if nothing else is named: a script whose variable is unset must not
+// switch for everybody.
+func (b *binder) emptyTarget() {
+	missing := func(name string) bool { return !b.params.given(name) }
+	if len(b.faults) > 0 || slices.ContainsFunc(targetParameters, b.params.has) || !slices.ContainsFunc(clientTargets, missing) {
+		return
+	}
+	if i := slices.IndexFunc(targetParameters, b.params.given); i >= 0 {
+		b.reject(targetParameters[i], "is empty")
+	}
 }
 
 // featureValue returns the value of a feature. A number is a percentage, except 0, which means off.

@@ -22,7 +22,7 @@ func (api *directoryAPI) groupRoutes() []route {
 func (api *directoryAPI) createGroup(c *call) error {
 	candidate := directory.GroupCandidate{
 		Name: c.line("name", c.required("name")), Path: c.line("path", c.required("path")),
-		Description: c.text("description"), Visibility: c.oneOf("visibility", visibilities...),
+		Description: c.text("description"), Visibility: c.oneOf("visibility", project.Visibilities...),
 		Parent: c.projectID("parent_id"),
 	}
 	refused := c.pretended(honestGroup)
@@ -60,7 +60,7 @@ func (api *directoryAPI) listDescendants(c *call) error { return c.groups(api.be
 // groups replies with a page of list.
 func (c *call) groups(list projectList) error {
 	filter := directory.ProjectFilter{
-		Kind: project.KindGroup, Search: c.text("search"), Visibility: c.oneOf("visibility", visibilities...),
+		Kind: project.KindGroup, Search: c.text("search"), Visibility: c.oneOf("visibility", project.Visibilities...),
 		MinLevel: c.level("min_access_level"), TopLevel: c.truth("top_level_only"),
 	}
 	for _, id := range c.ids("skip_groups") {

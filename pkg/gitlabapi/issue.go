@@ -118,16 +118,25 @@ func (b *binder) life() time.Duration {
 		b.reject(name, "and expires_at are mutually exclusive")
 		return 0
 	}
-	const least, most = int64(token.MinLife / time.Second), int64(token.MaxLife / time.Second)
+	before := len(b.faults)
 	seconds := b.integer(name, 0)
-	if !b.params.has(name) {
+	if !b.params.has(name) || len(b.faults) > before {
 		return 0
 	}
+	life, err := lifeOf(seconds)
+	if err != nil {
+		b.reject(name, err.Error())
+	}
+	return life
+}
+
+// lifeOf returns a short life of some seconds.
+func lifeOf(seconds int64) (time.Duration, error) {
+	const least, most = int64(token.MinLife / time.Second), int64(token.MaxLife / time.Second)
 	if seconds < least || seconds > most {
-		b.reject(name, fmt.Sprintf("has to be %d to %d", least, most))
-		return 0
+		return 0, fmt.Errorf("has to be %d to %d", least, most)
 	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(seconds) * time.Second, nil
 }
 
 // networks reads an optional list of addresses and CIDR blocks. It must not be empty.
@@ -252,7 +261,7 @@ func (c *call) rotation() (lifecycle.Rotation, error) {
 		rotation.UntilUsed = true
 	}
 	// A successor never has a short life, and a parameter that was ignored would make one of a week.
-	if c.params.has("expires_in") {
+	if c.text("expires_in") != "" {
 		c.reject("expires_in", "is not supported by rotation: use expires_at")
 	}
 	if err := c.fault(); err != nil {

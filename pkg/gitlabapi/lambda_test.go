@@ -132,6 +132,11 @@ func TestPayloadsThatAreNothing(t *testing.T) {
 		`{"action":"create_token","username":"blocked","name":"n","scopes":["api"]}`,
 		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"expires_at":"2026-03-19"}`,
 		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"value":"canary-too-short"}`,
+		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"expires_in":59}`,
+		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"expires_in":0}`,
+		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"expires_in":604801}`,
+		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"expires_in":"60"}`,
+		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"expires_in":60,"expires_at":"2026-04-01"}`,
 		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"value":"canary with spaces in it"}`,
 		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"value":"lkpat_canary-canary-canary"}`,
 		`{"action":"create_token","username":"owner","name":"n","scopes":["api"],"value":"` + w.bearers["other"] + `"}`,
@@ -194,6 +199,14 @@ func TestConsole(t *testing.T) {
 	check(t, err)
 	if done := call("revoke", `{"action":"revoke_token","id":`+string(id)+`}`); done["user_id"] != 2.0 || works(made["token"].(string)) {
 		t.Errorf("revoked by id: %v", done)
+	}
+	made = call("issue", `{"action":"create_token","username":"owner","name":"n","scopes":["api"],"expires_in":60}`)
+	if at := w.clock.Now().Truncate(time.Second).Add(time.Minute); made["expires_at_time"] != at.Format("2006-01-02T15:04:05.000Z") || !works(made["token"].(string)) {
+		t.Errorf("token for a minute: %v", made)
+	}
+	w.clock.Advance(time.Minute)
+	if works(made["token"].(string)) {
+		t.Error("a token for a minute works after it")
 	}
 	if done := call("revoke", `{"action":"revoke_everything","username":"owner"}`); done["user_id"] != 2.0 || works(w.bearers["owner"]) || works(w.bearers["reading"]) {
 		t.Errorf("revoked everything: %v", done)

@@ -17,6 +17,7 @@ func (api *directoryAPI) namespaceRoutes() []route {
 	return []route{
 		{method: "GET", path: "/namespaces", handle: api.listNamespaces},
 		{method: "GET", path: "/namespaces/{id}", handle: api.getNamespace},
+		{method: "GET", path: "/namespaces/{id}/exists", handle: api.namespaceExists},
 		{method: "GET", path: "/users/{user_id}/memberships", handle: api.listMemberships, adminOnly: true, words: []row{noUser}},
 	}
 }
@@ -45,6 +46,31 @@ func (api *directoryAPI) getNamespace(c *call) error {
 		return err
 	}
 	return c.json(http.StatusOK, c.namespaceOf(view))
+}
+
+// existenceJSON says whether a path is taken, and names others that are not.
+type existenceJSON struct {
+	Exists   bool     `json:"exists"`
+	Suggests []string `json:"suggests"`
+}
+
+func (api *directoryAPI) namespaceExists(c *call) error {
+	parent := c.projectID("parent_id")
+	if err := c.fault(); err != nil {
+		return err
+	}
+	wire := existenceJSON{Suggests: []string{}}
+	if parent == 0 && c.params.has("parent_id") { // nothing has such a parent
+		return c.json(http.StatusOK, wire)
+	}
+	taken, free, err := api.directory.NameTaken(c.ctx, c.by, c.path("id"), parent)
+	if err != nil {
+		return err
+	}
+	if wire.Exists = taken; free != "" {
+		wire.Suggests = append(wire.Suggests, free)
+	}
+	return c.json(http.StatusOK, wire)
 }
 
 func (s site) namespaceOf(v directory.NamespaceView) namespaceJSON {

@@ -6,6 +6,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"latchkey/pkg/directory"
+	"latchkey/pkg/scope"
 )
 
 // Clients of tokens look these up. Each request stands with what its reply contains.
@@ -105,6 +111,9 @@ func TestChangeOfAProject(t *testing.T) {
 		t.Helper()
 		return throughLambda(t, w, put(target, bearer, body))
 	}
+	if got := change(acme, "owner", `{"visibility":"public"}`); got.status != 200 {
+		t.Error(got)
+	}
 	got := change(web, "owner", `{"name":"Web site","description":"d","visibility":"public","path":"web","wiki_enabled":false}`)
 	if got.status != 200 || got.field(t, "name") != "Web site" || got.field(t, "description") != "d" || got.field(t, "visibility") != "public" {
 		t.Error(got)
@@ -153,6 +162,107 @@ func TestChangeOfAProject(t *testing.T) {
 	for _, text := range []string{"Changed name of project with id 3", "Changed description of project", "Changed visibility of project"} {
 		if !strings.Contains(events.body, text) {
 			t.Errorf("no %q in %s", text, events)
+		}
+	}
+}
+
+// Breaks if somebody who can make no group finds out names, or anybody those in a group that is hidden from them.
+func TestExistenceOfNamespaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	guarded(t, w)
+	w.user(t, "guest", func(c *directory.Candidate) { c.External = true })
+	w.user(t, "single", func(c *directory.Candidate) { c.NoGroups = true })
+	for _, name := range []string{"guest", "single"} {
+		w.issue(t, name, name, scope.API)
+	}
+	for _, path := range []string{"foreign1", strings.Repeat("n", 255)} {
+		if got := throughLambda(t, w, post("directory", groups, "root", `{"name":"n","path":"`+path+`"}`)); got.status != 201 {
+			t.Fatal(got)
+		}
+	}
+	const no = `{"exists":false,"suggests":[]}`
+	yes := func(suggests string) string { return `{"exists":true,"suggests":["` + suggests + `"]}` }
+	for _, c := range []struct{ target, bearer, want string }{
+		{"foreign/exists", "other", yes("foreign2")}, {"ACME/exists", "other", yes("ACME1")}, {"root/exists", "other", yes("root1")},
+		{"nothing/exists", "other", no}, {"sub/exists", "other", no}, {"web/exists", "owner", no}, {"1/exists", "owner", no},
+		{"acme%2Fsub/exists", "owner", no}, {"acme%2Fsub/exists", "other", no}, {"-bad/exists", "owner", no}, {"%20/exists", "owner", no},
+		{"project_3_bot/exists", "other", `{"exists":true,"suggests":[]}`}, {"project_9_bot/exists", "other", `{"exists":true,"suggests":[]}`},
+		{"ghost/exists", "other", yes("ghost1")}, {strings.Repeat("n", 255) + "/exists", "other", `{"exists":true,"suggests":[]}`},
+		{strings.Repeat("n", 256) + "/exists", "other", no},
+		{"sub/exists?parent_id=1", "owner", yes("sub1")}, {"web/exists?parent_id=1", "owner", yes("web1")}, {"tool/exists?parent_id=1", "owner", no},
+		{"acme/exists?parent_id=", "owner", yes("acme1")}, {"acme/exists?parent_id=0", "owner", no}, {"acme/exists?parent_id=-1", "owner", no},
+		{"sub/exists?parent_id=1", "other", no}, {"sub/exists?parent_id=3", "owner", no}, {"sub/exists?parent_id=99", "root", no},
+		{"sub/exists?parent_id=1", "root", yes("sub1")}, {"sub/exists?parent_id=1", "of web", no}, {"sub/exists?parent_id=1", "of acme", yes("sub1")},
+		{"foreign/exists", "guest", no}, {"other/exists", "guest", no}, {"guest/exists", "guest", yes("guest1")},
+		{"foreign/exists", "single", no}, {"single/exists", "single", yes("single1")},
+		{"foreign/exists", "of web", no}, {"owner/exists", "of web", no}, {"acme/exists", "of acme", yes("acme1")}, {"foreign/exists", "of acme", no},
+	} {
+		got := throughLambda(t, w, get("directory", "/api/v4/namespaces/"+c.target, c.bearer))
+		if got.status != 200 || strings.TrimSpace(got.body) != c.want {
+			t.Errorf("%s as %s: %s\nwant %s", c.target, c.bearer, got, c.want)
+		}
+	}
+	for target, status := range map[string]int{"acme/exists?parent_id=x": 400, "acme/exists?parentId=1": 400} {
+		if got := throughLambda(t, w, get("directory", "/api/v4/namespaces/"+target, "owner")); got.status != status {
+			t.Errorf("%s: %s", target, got)
+		}
+	}
+	if got := throughLambda(t, w, get("directory", "/api/v4/namespaces/acme/exists", "profile")); got.status != 403 {
+		t.Error(got)
+	}
+}
+
+// As in GitLab, nothing is wider than the group that it lies in, at its creation and at each change.
+func TestVisibilityStaysWithinThatOfTheGroupAbove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	guarded(t, w) // everything in it is private
+	create := func(target, body string) request { return post("directory", target, "owner", body) }
+	of := func(target, visibility string) request {
+		return put(target, "owner", `{"visibility":"`+visibility+`"}`)
+	}
+	const sub, notes = groups + "/acme%2Fsub", projects + "/owner%2Fnotes"
+	for i, c := range []struct {
+		request
+		refusal string // "" for none
+	}{
+		{create(projects, `{"name":"wide","namespace_id":1,"visibility":"public"}`), "public is not allowed in a private group."},
+		{create(groups, `{"name":"wide","path":"wide","parent_id":1,"visibility":"internal"}`), "internal is not allowed since the parent group has a private visibility."},
+		{of(web, "internal"), "internal is not allowed in a private group."},
+		{of(sub, "public"), "public is not allowed since the parent group has a private visibility."},
+		{of(notes, "public"), ""}, // it lies in no group
+		{of(acme, "internal"), ""},
+		{of(sub, "public"), "public is not allowed since the parent group has a internal visibility."},
+		{of(sub, "internal"), ""},
+		{of(acme, "private"), "private is not allowed since there are sub-groups with higher visibility."},
+		{of(web, "internal"), ""},
+		{of(sub, "private"), ""},
+		{of(acme, "private"), "private is not allowed since this group contains projects with higher visibility."},
+		{put(acme, "owner", `{"visibility":"internal","description":"as before"}`), ""},
+		{of(acme, "public"), ""},
+		{create(projects, `{"name":"wide","namespace_id":1,"visibility":"public"}`), ""},
+		{create(groups, `{"name":"wide","path":"wider","parent_id":1,"visibility":"public"}`), ""},
+		{of(web, "private"), ""},
+	} {
+		before := w.snapshot(t)
+		got := throughLambda(t, w, c.request)
+		if refused := got.status == 400 && strings.TrimSpace(got.body) == `{"message":{"visibility_level":["`+c.refusal+`"]}}`; refused != (c.refusal != "") || !refused && got.status/100 != 2 {
+			t.Errorf("%d. %s %s: %s\nwant %q", i, c.target, c.json, got, c.refusal)
+		}
+		if c.refusal != "" && w.snapshot(t) != before {
+			t.Errorf("%d. refused and written", i)
+		}
+	}
+	// What is too wide from before can still be changed otherwise.
+	_, err := w.client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName: aws.String(tableName), Key: attributes{"pk": text("PROJECT#1"), "sk": text("PROFILE")},
+		UpdateExpression: aws.String("SET visibility = :v"), ExpressionAttributeValues: attributes{":v": text("private")},
+	})
+	check(t, err)
+	for _, c := range []request{put(acme, "owner", `{"name":"n","visibility":"private"}`), put(groups+"/acme%2Fwider", "owner", `{"name":"n","visibility":"public"}`)} {
+		if got := throughLambda(t, w, c); got.status != 200 || got.field(t, "name") != "n" {
+			t.Errorf("%s: %s", c.target, got)
 		}
 	}
 }

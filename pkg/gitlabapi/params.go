@@ -19,6 +19,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"latchkey/pkg/apigateway"
 	"latchkey/pkg/clock"
 )
 
@@ -37,26 +38,41 @@ func (f *paramFault) Error() string { return f.text }
 
 func (f *paramFault) reply(*call) *reply { return failure(http.StatusBadRequest, f.text) }
 
-// An unsupportedType is the content type of a body that is not read.
-type unsupportedType struct{ contentType string }
+// An unsupportedBody has a header, content-type or content-encoding, whose value means that the body is not read.
+type unsupportedBody struct{ header, value string }
 
-// Error leaves the type out, because a client can write anything into it.
-func (u *unsupportedType) Error() string { return "content type of the body is not supported" }
+// Error leaves the value out, because a client can write anything into it.
+func (u *unsupportedBody) Error() string { return u.header + " of the body is not supported" }
 
-func (u *unsupportedType) reply(*call) *reply {
-	return failure(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided content-type '%s' is not supported.", u.contentType))
+func (u *unsupportedBody) reply(*call) *reply {
+	return failure(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided %s '%s' is not supported.", u.header, u.value))
 }
 
 // read reads the parameters of the query and then of the body, which has at most maxBody bytes. If
 // it fails, the parameters up to the fault are available.
+//
+// It never passes over a part of a request that it cannot read, because that part may ask for sudo. So it
+// reads the body of a GET too, and refuses names that are not ASCII: no parameter has one, and to the eye
+// they can be like one.
 func (c *call) read(maxBody int64) error {
-	p, r := params{}, c.r
+	p := params{}
 	c.params = p
-	query, err := parseForm(r.URL.RawQuery)
+	query, err := parseForm(c.r.URL.RawQuery)
 	p.add(formParams(query))
 	if err != nil {
 		return paramError("query is invalid")
 	}
+	if err := c.readBody(maxBody); err != nil {
+		return err
+	}
+	if len(p[notASCII]) > 0 {
+		return paramError("name of a parameter is not ASCII")
+	}
+	return nil
+}
+
+func (c *call) readBody(maxBody int64) error {
+	p, r := c.params, c.r
 	if r.Body == nil {
 		return nil
 	}
@@ -75,8 +91,14 @@ func (c *call) read(maxBody int64) error {
 		return tooLarge
 	}
 	c.body = body
-	if len(bytes.TrimSpace(body)) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
+	if len(bytes.TrimSpace(body)) == 0 {
 		return nil
+	}
+	if _, err := apigateway.OnlyHeader(r.Header, "Content-Type"); err != nil {
+		return err
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return &unsupportedBody{"content-encoding", printableHeader(encoding)}
 	}
 	switch media {
 	case "application/json":
@@ -89,9 +111,12 @@ func (c *call) read(maxBody int64) error {
 		p.add(formParams(form))
 		return nil
 	case multipartForm:
+		if !bytes.Contains(body, []byte("--"+attributes["boundary"])) { // everything would stand before the first part
+			return paramError("body is invalid")
+		}
 		return p.addMultipart(multipart.NewReader(bytes.NewReader(body), attributes["boundary"]), maxBody)
 	default:
-		return &unsupportedType{printableType(contentType)}
+		return &unsupportedBody{"content-type", printableHeader(contentType)}
 	}
 }
 
@@ -120,20 +145,27 @@ func (p params) named(name string) (parameter, brackets string) {
 		parameter, brackets = name[:i], name[i:]
 	}
 	p[spellings(parameter)] = append(p[spellings(parameter)], parameter)
+	if strings.ContainsFunc(parameter, func(r rune) bool { return r > unicode.MaxASCII }) {
+		p[notASCII] = append(p[notASCII], parameter)
+	}
 	return parameter, brackets
 }
 
 // noted starts the entries that hold the spellings of a parameter, and nothing that a client means.
 const noted = "\x00"
 
-// spellings returns the entry that all spellings of a parameter share.
+// notASCII is the entry of all names that are not ASCII. No parameter has its spelling.
+const notASCII = noted + "-"
+
+// spellings returns the entry that all spellings of a parameter share. Only letters and digits count: a
+// script may leave a quote or a space in a name.
 func spellings(parameter string) string {
 	return noted + strings.Map(func(r rune) rune {
-		if strings.ContainsRune("-_[] \t\r\n\x00", r) {
-			return -1
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return r
 		}
-		return unicode.ToLower(unicode.ToUpper(r)) // as JSON readers fold names, the long s included
-	}, parameter)
+		return -1
+	}, strings.ToLower(parameter))
 }
 
 // misspelled reports whether the request has another spelling of a parameter that is about to be read.
@@ -224,24 +256,25 @@ func (p params) addMultipart(reader *multipart.Reader, maxBody int64) error {
 		if left -= int64(len(name) + len(value)); left < 0 {
 			return paramError(fmt.Sprintf("body is too large (maximum is %d bytes)", maxBody))
 		}
-		if name != "" {
-			form[name] = append(form[name], string(value))
+		if name == "" { // it may have one that cannot be read
+			return paramError("body is invalid")
 		}
+		form[name] = append(form[name], string(value))
 	}
 	p.add(formParams(form))
 	p.add(files)
 	return nil
 }
 
-// printableType returns a content type only if a reply can safely repeat it.
-func printableType(contentType string) string {
+// printableHeader returns as much of a header as a reply can safely repeat.
+func printableHeader(value string) string {
 	const longest = 100
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return -1
 		}
 		return r
-	}, contentType[:min(len(contentType), longest)])
+	}, value[:min(len(value), longest)])
 }
 
 // addJSON reads an object, or the null that some clients send instead of no body.

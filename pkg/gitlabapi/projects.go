@@ -48,9 +48,6 @@ func (b *binder) namespace(name string) (directory.Namespace, error) {
 	}
 }
 
-// visibilities are GitLab's. Latchkey stores and shows them, and they grant nothing.
-var visibilities = []string{"private", "internal", "public"}
-
 // createProjectFor serves POST /projects/user/{user_id}, see call.normalise.
 func (api *directoryAPI) createProjectFor(c *call) error {
 	owner, err := account.ParseID(c.path("user_id"))
@@ -67,7 +64,7 @@ func (api *directoryAPI) createProjectFor(c *call) error {
 func (api *directoryAPI) createProject(c *call) error {
 	candidate := directory.ProjectCandidate{
 		Name: c.line("name", c.text("name")), Path: c.line("path", c.text("path")),
-		Description: c.text("description"), Visibility: c.oneOf("visibility", visibilities...),
+		Description: c.text("description"), Visibility: c.oneOf("visibility", project.Visibilities...),
 	}
 	if !c.params.has("name") && !c.params.has("path") {
 		c.faults = append(c.faults, "name, path are missing, at least one parameter must be provided")
@@ -107,12 +104,14 @@ func (api *directoryAPI) getProject(c *call) error {
 // updateProject changes a project or group. It ignores fields that only GitLab has, unless that would be
 // a lie.
 func (api *directoryAPI) updateProject(c *call) error {
-	change := directory.ProjectChange{Path: c.optional("path"), Visibility: c.optional("visibility")}
+	change := directory.ProjectChange{Path: c.optional("path")}
+	if visibility := c.oneOf("visibility", project.Visibilities...); visibility != "" {
+		change.Visibility = &visibility
+	}
 	if name, given := c.scalar("name"); given {
 		c.line("name", name)
 		change.Name = &name
 	}
-	c.oneOf("visibility", visibilities...)
 	if description, given := c.scalar("description"); given {
 		change.Description = &description
 	}
@@ -179,7 +178,7 @@ type projectList func(ctx context.Context, by principal.Principal, f directory.P
 // projects replies with a page of list.
 func (c *call) projects(list projectList) error {
 	filter := directory.ProjectFilter{
-		Kind: project.KindProject, Search: c.text("search"), Visibility: c.oneOf("visibility", visibilities...),
+		Kind: project.KindProject, Search: c.text("search"), Visibility: c.oneOf("visibility", project.Visibilities...),
 		Mine: c.truth("membership"), MinLevel: c.level("min_access_level"),
 		After: c.projectID("id_after"), Before: c.projectID("id_before"),
 		Nothing: c.truth("archived"), // no project ever is archived

@@ -56,7 +56,7 @@ var team = stage(func(tb testing.TB, w *world) {
 	group("owner", "sub", acmeID)
 	proj(directory.ProjectCandidate{Name: "Web", Path: "web", Description: "the site", Namespace: directory.Namespace{Group: acmeID}})
 	proj(directory.ProjectCandidate{Name: "Notes", Path: "notes", Visibility: "public"})
-	proj(directory.ProjectCandidate{Name: "a Tool", Namespace: directory.Namespace{Group: subID}, Visibility: "internal"})
+	proj(directory.ProjectCandidate{Name: "a Tool", Namespace: directory.Namespace{Group: subID}})
 	group("root", "foreign", 0)
 
 	bot, err := w.table.CreateAccount(ctx, account.Account{
@@ -313,7 +313,7 @@ func TestFiltersAndOrdersOfProjects(t *testing.T) {
 		{"owner", projects + "?search=tool+web", nil},
 		{"owner", projects + "?search=acme", nil},
 		{"owner", projects + "?visibility=public", []int{notesID}},
-		{"owner", projects + "?visibility=internal", []int{toolID}},
+		{"owner", projects + "?visibility=private", []int{toolID, webID}},
 		{"owner", projects + "?archived=true", nil},
 		{"owner", projects + "?archived=false", []int{toolID, notesID, webID}},
 		{"owner", projects + "?id_after=3", []int{toolID, notesID}},

@@ -119,37 +119,3 @@ func TestShortLife(t *testing.T) {
 	w.clock.Advance(time.Second)
 	w.wantWorking(t, map[string]bool{"job": false})
 }
-
-// The calls of docs/rotation.md, with the retries of clients that lost a reply. Breaks if a recipe
-// ends its own family as reuse.
-func TestRotationRecipes(t *testing.T) {
-	prefix, overlap := "glpat-", time.Hour
-	for name, rotate := range map[string]request{
-		"AWS Secrets Manager by itself":     selfRotation("secret", `{"expires_at":"2026-04-20"}`),
-		"Terraform, Vault, OpenBao or glab": post("issue", everyToken+"/ID/rotate", "root", `{"expires_at":"2026-04-20"}`),
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.setting(t, settings.Change{Prefix: &prefix, RotationOverlap: &overlap})
-			made := throughLambda(t, w, post("issue", forOwner, "root", `{"name":"secret","scopes":["api"],"expires_at":"2026-04-10"}`))
-			w.learn(t, "secret", made)
-			if !strings.HasPrefix(w.bearers["secret"], prefix) {
-				t.Fatal("it has another prefix")
-			}
-			r := rotate
-			r.target = strings.Replace(r.target, "ID", strings.Split(strings.SplitN(made.body, `"id":`, 2)[1], ",")[0], 1)
-			w.wantWorking(t, map[string]bool{"secret": true}) // the call before
-			rotated := throughLambda(t, w, r)
-			w.learn(t, "next", rotated)
-			for _, after := range []time.Duration{0, time.Minute, 30 * time.Minute} { // a step that is repeated
-				w.clock.Advance(after)
-				if got := throughLambda(t, w, r); got.status != 409 && got.status != 400 {
-					t.Errorf("repeated: %s", got)
-				}
-			}
-			w.wantWorking(t, map[string]bool{"secret": true, "next": true}) // the test of the new one
-			w.clock.Advance(overlap)
-			w.wantWorking(t, map[string]bool{"secret": false, "next": true})
-		})
-	}
-}

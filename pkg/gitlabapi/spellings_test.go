@@ -1,6 +1,7 @@
 package gitlabapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -41,6 +42,10 @@ func TestSpellingsOfParameters(t *testing.T) {
 	same := form("name=n&scopes[]=api")
 	same.target += "?scopes[]=api"
 	const badDay, badTime = "expires_at is invalid (write a day as YYYY-MM-DD)", "created_after is invalid (write a time as YYYY-MM-DDThh:mm:ssZ, or a day as YYYY-MM-DD)"
+	flag := func(text string) request {
+		return request{function: "settings", method: "POST", target: featurePath, bearer: "root", form: text}
+	}
+	const strange = "name of a parameter is not ASCII"
 	const twice, granular = "is given more than once", "granular_scopes is not supported: use scopes"
 	for name, c := range map[string]struct {
 		request
@@ -110,7 +115,22 @@ func TestSpellingsOfParameters(t *testing.T) {
 		"no granular scopes in a form":                {form("name=n&scopes[]=api&granular_scopes="), granular},
 		"a camel's day":                               {object(`{"name":"n","scopes":["api"],"expiresAt":"2026-06-02"}`), "expires_at is misspelled"},
 		"a day with a dash":                           {form("name=n&scopes[]=api&expires-at=2026-06-02"), "expires_at is misspelled"},
-		"a day with a long s":                         {object(`{"name":"n","\u017fcopes":["api"],"scopes":["api"]}`), "scopes is misspelled"},
+		"scopes with a long s":                        {object(`{"name":"n","\u017fcopes":["api"],"scopes":["api"]}`), strange},
+		"sudo with a Cyrillic o":                      {query("sud%D0%BE=2"), strange},
+		"sudo in wide letters":                        {query("%EF%BD%93udo=2"), strange},
+		"sudo behind a byte order mark":               {form("%EF%BB%BFsudo=2&name=n&scopes[]=api"), "sudo is misspelled"},
+		"sudo with a space of no width":               {object(`{"name":"n","scopes":["api"],"\u200bsudo":"root"}`), "sudo is misspelled"},
+		"sudo with half a character":                  {object(`{"name":"n","scopes":["api"],"\ud800sudo":"root"}`), "sudo is misspelled"},
+		"sudo with a byte that is none of UTF-8":      {query("%FFsudo=2"), "sudo is misspelled"},
+		"sudo of a file, Cyrillic":                    {upload([]string{"sud\u043e", "2", "a.txt"}), strange},
+		"sudo in quotes":                              {query("%22sudo%22=2"), "sudo is misspelled"},
+		"sudo with a dot":                             {query("sudo.=2"), "sudo is misspelled"},
+		"sudo with a vertical tab":                    {query("sudo%0B=2"), "sudo is misspelled"},
+		"sudo in the body of a GET":                   {request{function: "tokens", method: "GET", target: "/api/v4/personal_access_tokens", form: "SUDO=2"}, "sudo is misspelled"},
+		"sudo in an object of a GET":                  {request{function: "tokens", method: "GET", target: "/api/v4/personal_access_tokens", json: `{"sudo":["2"]}`}, "sudo is invalid"},
+		"a filter in the body of a GET":               {request{function: "tokens", method: "GET", target: "/api/v4/personal_access_tokens", bearer: "owner", form: "state=gone"}, "state does not have a valid value"},
+		"a GET with an object of nothing":             {request{function: "tokens", method: "GET", target: "/api/v4/personal_access_tokens", bearer: "owner", json: "{}"}, ""},
+		"a GET with null":                             {request{function: "tokens", method: "GET", target: "/api/v4/personal_access_tokens", bearer: "owner", json: "null"}, ""},
 		"a filter in capitals":                        {query("State=active"), "state is misspelled"},
 		"a file in capitals":                          {upload([]string{"Scopes", "api", "a.txt"}), "scopes is misspelled"},
 		"the path of a group to delete":               {request{function: "revoke", method: "DELETE", target: "/api/v4/groups/1", bearer: "root", form: "Full_Path=wrong"}, "full_path is misspelled"},
@@ -124,6 +144,23 @@ func TestSpellingsOfParameters(t *testing.T) {
 		"a bearer of OAuth as a list":                 {request{function: "tokens", method: "GET", target: "/api/v4/personal_access_tokens?access_token[]=x"}, "access_token is invalid"},
 		"granular scopes of an impersonation token":   {request{function: "issue", method: "POST", target: "/api/v4/users/2/impersonation_tokens", bearer: "root", form: "name=n&scopes[]=api&granular_scopes[][access]=user"}, granular},
 		"granular scopes of a project's token":        {request{function: "issue", method: "POST", target: "/api/v4/projects/2/access_tokens", bearer: "root", form: "name=n&scopes[]=api&granular_scopes[][access]=user"}, granular},
+		"what no request reads in Cyrillic":           {query("%D0%B0=2"), strange},
+		"a key of an object in Cyrillic":              {form("name=n&scopes[]=api&user[%D0%B0]=2"), ""},
+		"a life that is no number":                    {form("name=n&scopes[]=api&expires_in=6e1"), "expires_in is invalid"},
+		"a visibility as a list":                      {request{function: "directory", method: "PUT", target: "/api/v4/groups/1", bearer: "root", form: "visibility[]=private"}, "visibility is invalid"},
+		"no limit, and one in capitals":               {request{function: "settings", method: "PUT", target: "/api/v4/application/settings", bearer: "root", form: "max_personal_access_token_lifetime=&Max_Personal_Access_Token_Lifetime=30"}, "max_personal_access_token_lifetime is misspelled"},
+		"a flag for an empty project":                 {flag("value=false&project="), "project is empty"},
+		"a life of a rotation, camel":                 {request{function: "issue", method: "POST", target: "/api/v4/personal_access_tokens/self/rotate", bearer: "owner", form: "expiresIn=60"}, "expires_in is misspelled"},
+		"events of an author in capitals":             {request{function: "settings", method: "GET", target: "/api/v4/audit_events?author_id=-1&Author_Id=2", bearer: "root"}, "author_id is misspelled"},
+		"a flag for null":                             {request{function: "settings", method: "POST", target: featurePath, bearer: "root", json: `{"value":false,"group":null}`}, "group is empty"},
+		"a flag for an empty group and more":          {flag("value=false&group=&user=&project="), "user is empty"},
+		"a flag for an empty kind that is none here":  {flag("value=false&runner="), "runner is empty"},
+		"a flag as the Go client sends it":            {flag("value=true&key=&feature_group=&user=&group=&namespace=&project=&repository=&force=false"), ""},
+		"a flag for one and an empty other":           {flag("value=true&project=&user=owner"), ""},
+		"a flag for a project in capitals":            {flag("value=false&Project=acme/web"), "project is misspelled"},
+		"a flag for a runner in capitals":             {flag("value=false&Runner=7"), "runner is misspelled"},
+		"a flag for a list of runners":                {flag("value=false&runner[]=7"), "runner is invalid"},
+		"no limit twice":                              {request{function: "settings", method: "PUT", target: "/api/v4/application/settings", bearer: "root", form: "max_personal_access_token_lifetime=&max_personal_access_token_lifetime="}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,6 +175,47 @@ func TestSpellingsOfParameters(t *testing.T) {
 					t.Errorf("%d %s", got.status, got.body)
 				case c.refusal != "" && (got.status != http.StatusBadRequest || strings.TrimSpace(got.body) != `{"error":"`+c.refusal+`"}`):
 					t.Errorf("%d %s, want %q", got.status, got.body, c.refusal)
+				}
+			}
+		})
+	}
+}
+
+// Breaks if a part of a form, or a whole body, is passed over because it cannot be read: a request without
+// its sudo, its day or its networks does something other than meant.
+func TestBodiesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	part := func(disposition string) string {
+		return "--line\r\n" + disposition + "\r\n\r\n2\r\n--line--\r\n"
+	}
+	const form, files, sudo = "application/x-www-form-urlencoded", "multipart/form-data; boundary=line", `Content-Disposition: form-data; name="sudo"`
+	const invalid = `400 {"error":"body is invalid"}`
+	for name, c := range map[string]struct {
+		body   string
+		header http.Header
+		want   string
+	}{
+		"a part whose name is given twice":   {part(sudo + `; name="x"`), header("Content-Type", files), invalid},
+		"a part that is an attachment":       {part(`Content-Disposition: attachment; name="sudo"`), header("Content-Type", files), invalid},
+		"a part without a disposition":       {part("Content-Type: text/plain"), header("Content-Type", files), invalid},
+		"a part with a quote that is open":   {part(`Content-Disposition: form-data; name="sudo`), header("Content-Type", files), invalid},
+		"a part without a name":              {part(`Content-Disposition: form-data; name=""`), header("Content-Type", files), invalid},
+		"another boundary":                   {part(sudo), header("Content-Type", "multipart/form-data; boundary=other"), invalid},
+		"no boundary":                        {part(sudo), header("Content-Type", "multipart/form-data"), invalid},
+		"a form without parts":               {"--line--\r\n", header("Content-Type", files), "200 "},
+		"two types":                          {"sudo=2", http.Header{"Content-Type": {form, "application/json"}}, `400 {"error":"header CONTENT-TYPE is given more than once"}`},
+		"a compressed form":                  {"sudo=2", http.Header{"Content-Type": {form}, "Content-Encoding": {"br"}}, `415 {"error":"The provided content-encoding 'br' is not supported."}`},
+		"a form that says it is not":         {"sudo=2", http.Header{"Content-Type": {form}, "Content-Encoding": {"Identity"}}, `200 {"id":2,`},
+		"a body of a GET of an unknown type": {"sudo=2", header("Content-Type", "text/plain"), `415 {"error":"The provided content-type 'text/plain' is not supported."}`},
+		"a body of a GET":                    {"sudo=2", header("Content-Type", form), `200 {"id":2,`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			for _, door := range []func(testing.TB, *world, request) response{throughHTTP, throughLambdaInBase64} {
+				got := door(t, w, request{function: "directory", method: "GET", target: "/api/v4/user", bearer: "root", body: c.body, header: c.header})
+				if text := fmt.Sprintf("%d %s", got.status, got.body); !strings.HasPrefix(text, c.want) {
+					t.Errorf("%s, want %s", text, c.want)
 				}
 			}
 		})

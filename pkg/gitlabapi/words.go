@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"latchkey/pkg/directory"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/lifecycle"
+	"latchkey/pkg/project"
 	"latchkey/pkg/secret"
 	"latchkey/pkg/settings"
 )
@@ -72,6 +74,9 @@ func byField(broken fault.Breaches, words func(fault.Breach) string) map[string]
 	fields := map[string][]string{}
 	for _, b := range broken {
 		field := wireName(b.Field)
+		if b.Field == "visibility" {
+			field = "visibility_level" // GitLab's name in errors only
+		}
 		fields[field] = append(fields[field], words(b))
 	}
 	return fields
@@ -125,6 +130,20 @@ func tokenWords(b fault.Breach) string {
 	}
 }
 
+// clashWords words why a visibility is not allowed.
+func clashWords(c directory.Clash) string {
+	switch {
+	case c.Above != "" && c.Kind == project.KindGroup:
+		return "since the parent group has a " + c.Above + " visibility."
+	case c.Above != "":
+		return "in a " + c.Above + " group."
+	case c.Kind == project.KindGroup:
+		return "since there are sub-groups with higher visibility."
+	default:
+		return "since this group contains projects with higher visibility."
+	}
+}
+
 // words words a broken rule.
 func words(b fault.Breach) string {
 	switch b.Rule {
@@ -148,6 +167,9 @@ func words(b fault.Breach) string {
 		return fmt.Sprintf("must be before %s", b.Limit)
 	case fault.Fixed:
 		return "cannot be changed"
+	case fault.TooWide, fault.TooNarrow:
+		clash, _ := b.Limit.(directory.Clash)
+		return clash.Visibility + " is not allowed " + clashWords(clash)
 	case fault.StartOf:
 		return "is the start of an earlier one, whose tokens would be refused"
 	case fault.TooMany:

@@ -228,7 +228,7 @@ func (w *world) connect(client *dynamodb.Client) {
 		Settings: w.table, ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: w.clock, Random: w.random,
 	}
 	w.issuer = made(lifecycle.NewIssuer(w.issuing))
-	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock, Queue: w.table}))
+	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: w.pepper, Format: w.format, Clock: w.clock, Queue: w.table, Settings: w.table}))
 	w.lister = made(lifecycle.NewLister(lifecycle.ListerParts{Store: w.table, Reader: w.table, Projects: w.table, Scopes: scope.GitLab(), Pepper: w.pepper, Format: w.format, Clock: w.clock}))
 	w.signIns = made(directory.NewSignIns(directory.SignInParts{Store: w.table, Reader: w.table, Trail: trail.NewNotes(w.table), Clock: w.clock}))
 	w.accounts = made(directory.New(made(directory.NewFinder(directory.FinderParts{Reader: w.table, Projects: w.table, Clock: w.clock})), w.table))

@@ -50,20 +50,24 @@ func Answer(ctx context.Context, document, operation string, query Object) (map[
 	case len(wanted.Directives) > 0:
 		return nil, problem("Directives are not supported")
 	}
-	a := answer{ctx: ctx, fragments: parsed.Fragments, left: maxSelected}
+	a := answer{ctx: ctx, fragments: parsed.Fragments, left: maxSelected, fields: map[string]string{}}
 	data := map[string]any{}
-	return data, a.selectInto(data, wanted.SelectionSet, query, 0)
+	return data, a.selectInto(data, wanted.SelectionSet, query, "", 0)
 }
 
 type answer struct {
 	ctx       context.Context //nolint:containedctx // an answer is one call
 	fragments ast.FragmentDefinitionList
 	left      int
+	// fields are the names of the fields by their places in the answer. Two fields cannot have one place
+	// (GraphQL section 5.3.2).
+	fields map[string]string
 }
 
 var errTooLarge = problem("The query is too large")
 
-func (a *answer) selectInto(data map[string]any, set ast.SelectionSet, from Object, depth int) error {
+// selectInto selects fields of from into data, whose place in the answer is at.
+func (a *answer) selectInto(data map[string]any, set ast.SelectionSet, from Object, at string, depth int) error {
 	if depth > maxDepth {
 		return errTooLarge
 	}
@@ -74,9 +78,9 @@ func (a *answer) selectInto(data map[string]any, set ast.SelectionSet, from Obje
 		var err error
 		switch s := selection.(type) {
 		case *ast.Field:
-			err = a.field(data, s, from, depth)
+			err = a.field(data, s, from, at, depth)
 		case *ast.InlineFragment:
-			err = a.fragment(data, s.TypeCondition, s.Directives, s.SelectionSet, from, depth)
+			err = a.fragment(data, s.TypeCondition, s.Directives, s.SelectionSet, from, at, depth)
 		case *ast.FragmentSpread:
 			definition := a.fragments.ForName(s.Name)
 			if definition == nil {
@@ -85,7 +89,7 @@ func (a *answer) selectInto(data map[string]any, set ast.SelectionSet, from Obje
 			if len(s.Directives) > 0 {
 				return problem("Directives are not supported")
 			}
-			err = a.fragment(data, definition.TypeCondition, definition.Directives, definition.SelectionSet, from, depth)
+			err = a.fragment(data, definition.TypeCondition, definition.Directives, definition.SelectionSet, from, at, depth)
 		}
 		if err != nil {
 			return err
@@ -94,19 +98,21 @@ func (a *answer) selectInto(data map[string]any, set ast.SelectionSet, from Obje
 	return nil
 }
 
-func (a *answer) fragment(data map[string]any, on string, directives ast.DirectiveList, set ast.SelectionSet, from Object, depth int) error {
+func (a *answer) fragment(data map[string]any, on string, directives ast.DirectiveList, set ast.SelectionSet, from Object, at string, depth int) error {
 	switch {
 	case len(directives) > 0:
 		return problem("Directives are not supported")
 	case on != "" && on != from["__typename"]:
 		return problem("Fragment on another type than %s", from["__typename"])
 	default:
-		return a.selectInto(data, set, from, depth+1)
+		return a.selectInto(data, set, from, at, depth+1)
 	}
 }
 
-func (a *answer) field(data map[string]any, f *ast.Field, from Object, depth int) error {
+func (a *answer) field(data map[string]any, f *ast.Field, from Object, at string, depth int) error {
 	value, some := from[f.Name]
+	at += "." + f.Alias
+	earlier, again := a.fields[at]
 	switch {
 	case len(f.Directives) > 0:
 		return problem("Directives are not supported")
@@ -114,7 +120,10 @@ func (a *answer) field(data map[string]any, f *ast.Field, from Object, depth int
 		return problem("Field '%s' doesn't exist on type '%s'", f.Name, from["__typename"])
 	case len(f.Arguments) > 0:
 		return problem("Field '%s' doesn't accept arguments", f.Name)
+	case again && earlier != f.Name:
+		return problem("Field '%s' has a field conflict: %s or %s?", f.Alias, earlier, f.Name)
 	}
+	a.fields[at] = f.Name
 	if later, some := value.(Later); some {
 		var err error
 		if value, err = later(a.ctx); err != nil {
@@ -132,12 +141,12 @@ func (a *answer) field(data map[string]any, f *ast.Field, from Object, depth int
 		data[f.Alias] = value
 		return nil
 	}
-	below, again := data[f.Alias].(map[string]any) // the same field twice is one
-	if !again {
+	below, there := data[f.Alias].(map[string]any) // the same field twice is one
+	if !there {
 		below = map[string]any{}
 		data[f.Alias] = below
 	}
-	return a.selectInto(below, f.SelectionSet, object, depth+1)
+	return a.selectInto(below, f.SelectionSet, object, at, depth+1)
 }
 
 // ErrorOf returns the Problem in err, or nil.

@@ -28,7 +28,9 @@ type EnderParts struct {
 	Store  RevokeStore
 	Reader TokenReader
 	Queue  EndingQueue
-	Clock  clock.Clock
+	// Settings say whether expired tokens work.
+	Settings SettingsReader
+	Clock    clock.Clock
 }
 
 // NewEnder returns an Ender, or an error that names a missing part.
@@ -266,17 +268,24 @@ func (e *Ender) left(ctx context.Context, owner account.ID, reach token.Reach, c
 	if err != nil {
 		return nil, err
 	}
+	var newest []token.Token
 	for _, t := range tokens {
 		if t.Superseded() {
-			newest, err := e.parts.Store.Newest(ctx, t.Family)
+			known, err := e.parts.Store.Newest(ctx, t.Family)
 			if err != nil && !errors.Is(err, fault.ErrNotFound) {
 				return nil, err
 			}
-			t = newest
+			t = known
 		}
-		if t.ID != 0 && !t.RevokedIn(e.parts.Clock.Now(), 0) && e.unexpired([]token.Token{t}) == 1 {
-			left = append(left, t.ID)
+		if t.ID != 0 && !t.RevokedIn(e.parts.Clock.Now(), 0) {
+			newest = append(newest, t)
 		}
+	}
+	if newest, err = e.working(ctx, newest); err != nil {
+		return nil, err
+	}
+	for _, t := range newest {
+		left = append(left, t.ID)
 	}
 	slices.Sort(left)
 	left = slices.Compact(left)
@@ -338,6 +347,7 @@ func (e *Ender) endBelow(ctx context.Context, c chain, done *ended) error {
 	var (
 		mu       sync.Mutex
 		failures []error
+		worked   []token.Token
 		seen     = map[token.ID]bool{c.known.Family: true}
 		level    = []node{{child: token.Child{Family: c.known.Family}, parent: c.known.ID, ended: true}}
 	)
@@ -350,7 +360,7 @@ func (e *Ender) endBelow(ctx context.Context, c chain, done *ended) error {
 				revoked, children, err := e.endNode(ctx, c, n)
 				mu.Lock()
 				defer mu.Unlock()
-				done.Children += e.unexpired(revoked)
+				worked = append(worked, revoked...)
 				if err != nil {
 					failures = append(failures, fmt.Errorf("chain %s: %w", n.child.Family, err))
 				}
@@ -365,6 +375,10 @@ func (e *Ender) endBelow(ctx context.Context, c chain, done *ended) error {
 		}
 		_ = group.Wait() // failures has all errors, and Wait only the first
 		level = next
+	}
+	done.Children = len(worked)
+	if known, err := e.working(ctx, worked); err == nil { // a number that is too high must not undo an answer
+		done.Children = len(known)
 	}
 	if len(failures) > 0 {
 		const told = 5
@@ -395,14 +409,30 @@ func (e *Ender) endNode(ctx context.Context, c chain, n node) (revoked []token.T
 	return revoked, children, err
 }
 
-// unexpired counts tokens that had not expired.
-func (e *Ender) unexpired(tokens []token.Token) (count int) {
+// working returns those of tokens that work, or worked until they were revoked by themselves: they have not
+// expired, and were not revoked with all others of their account.
+func (e *Ender) working(ctx context.Context, tokens []token.Token) (working []token.Token, err error) {
+	if len(tokens) == 0 {
+		return nil, nil
+	}
+	set, err := e.parts.Settings.TokenSettings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, validFrom := e.parts.Clock.Now(), map[account.ID]int64{}
 	for _, t := range tokens {
-		if t.ExpiresOn.IsZero() || e.parts.Clock.Now().Before(t.ExpiresOn.Start()) {
-			count++
+		if _, known := validFrom[t.Owner]; !known && !t.Kind.OfProject() { // a bot's are never revoked in bulk
+			owner, err := ownerOf(ctx, e.parts.Reader, t)
+			if err != nil {
+				return nil, err
+			}
+			validFrom[t.Owner] = owner.TokensValidFrom
+		}
+		if !t.ExpiredIn(now, set) && t.ID.Number() >= validFrom[t.Owner] {
+			working = append(working, t)
 		}
 	}
-	return count
+	return working, nil
 }
 
 // revoke revokes one token.

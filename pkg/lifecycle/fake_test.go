@@ -409,7 +409,7 @@ func (f *fixture) make(t testing.TB) {
 	s, p := f.fakeStore, f.parts
 	var errs [3]error
 	f.issuer, errs[0] = lifecycle.NewIssuer(p)
-	f.revoker, errs[1] = lifecycle.NewRevoker(lifecycle.RevokerParts{Store: s, Reader: s, Projects: s, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock, Queue: noQueue{}})
+	f.revoker, errs[1] = lifecycle.NewRevoker(lifecycle.RevokerParts{Store: s, Reader: s, Projects: s, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock, Queue: noQueue{}, Settings: s})
 	f.lister, errs[2] = lifecycle.NewLister(lifecycle.ListerParts{Store: s, Reader: s, Projects: s, Scopes: p.Scopes, Pepper: p.Pepper, Format: p.Format, Clock: p.Clock})
 	checkErr(t, errors.Join(errs[:]...), nil)
 }

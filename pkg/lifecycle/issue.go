@@ -441,7 +441,7 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 		}
 		t := childOf(by, i.fresh(owner, by.Asker(), kind, spec))
 		t.Maker.Own = own
-		if err := withinLife(by, t); err != nil {
+		if err := withinLife(by, t, rules.Settings); err != nil {
 			return Issued{}, err
 		}
 		i.seal(&t, bearer)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
@@ -63,8 +62,8 @@ type Selected struct {
 	// More says that another page follows.
 	More   bool
 	Counts map[Group]int
-	// First is the end that comes next in the group Ending, or no day.
-	First clock.Day
+	// First is the end that comes next in the group Ending, or the zero time.
+	First time.Time
 }
 
 // ListOwn lists the caller's own personal tokens, also for an administrator.
@@ -88,8 +87,8 @@ func (s Selection) from(views []View, now time.Time) Selected {
 				selected.Counts[g]++
 			}
 		}
-		if v.In(Ending, now) && selected.First.After(v.Token.ExpiresOn) {
-			selected.First = v.Token.ExpiresOn
+		if end := v.Token.ExpiresAt(); v.In(Ending, now) && (selected.First.IsZero() || end.Before(selected.First)) {
+			selected.First = end
 		}
 		if v.In(s.Group, now) && matchesSearch(v.Token.Name, s.Search) {
 			matches = append(matches, v)

@@ -85,7 +85,7 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (_ Issued, err error) {
 		t := childOf(by, i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec))
 		t.Project, t.Level, t.Generation = access.Project.ID, spec.Level, i.parts.Pepper.Generation(0)
-		if err := withinLife(by, t); err != nil {
+		if err := withinLife(by, t, rules.Settings); err != nil {
 			return Issued{}, err
 		}
 		var bearer secret.Bearer

@@ -35,6 +35,8 @@ type RevokerParts struct {
 	Clock    clock.Clock
 	// Queue keeps what is to be ended until it has ended.
 	Queue EndingQueue
+	// Settings say whether expired tokens work.
+	Settings SettingsReader
 }
 
 // NewRevoker returns a Revoker, or an error that names a missing part.
@@ -42,7 +44,7 @@ func NewRevoker(parts RevokerParts) (*Revoker, error) {
 	if err := fault.Missing(parts); err != nil {
 		return nil, err
 	}
-	ender, err := NewEnder(EnderParts{Store: parts.Store, Reader: parts.Reader, Queue: parts.Queue, Clock: parts.Clock})
+	ender, err := NewEnder(EnderParts{Store: parts.Store, Reader: parts.Reader, Queue: parts.Queue, Settings: parts.Settings, Clock: parts.Clock})
 	return &Revoker{parts, ender}, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -50,12 +51,12 @@ var ErrShortLived = fmt.Errorf("%w: rotation of a token with a short life", faul
 var ErrOutlives = fmt.Errorf("%w: token outlives the caller's", fault.ErrInput)
 
 // withinLife returns ErrOutlives if the presented token has a short life and t, for its own account,
-// a project or a group, ends after it.
-func withinLife(by principal.Principal, t token.Token) error {
+// a project or a group, ends after it. A day does not end t while p ignores expiry.
+func withinLife(by principal.Principal, t token.Token, p settings.Settings) error {
 	if by.Token.Life == 0 || t.Owner != by.Account.ID && t.Owner != by.Token.Owner && !t.Kind.OfProject() {
 		return nil
 	}
-	if at := t.ExpiresAt(); at.IsZero() || at.After(by.Token.ExpiresAt()) {
+	if at := t.EndsUnder(p); at.IsZero() || at.After(by.Token.ExpiresAt()) {
 		return ErrOutlives
 	}
 	return nil
@@ -177,7 +178,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 			Project: old.Project, Level: old.Level, Networks: old.Networks,
 		}
 		i.seal(&next, bearer)
-		if err := withinLife(by, next); err != nil {
+		if err := withinLife(by, next, rules.Settings); err != nil {
 			return Issued{}, err
 		}
 		switch {

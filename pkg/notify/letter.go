@@ -128,7 +128,7 @@ func rowOf(n sweep.Notice, t sweep.Token) row {
 		ID:       t.ID.String(),
 		Scopes:   strings.ReplaceAll(t.Scopes.String(), " ", ", "),
 		LastUsed: "never",
-		Day:      t.ExpiresOn.String(),
+		Day:      dayOf(t),
 		When:     when(n.Today, t.ExpiresOn),
 	}
 	if r.Name == unnamed {
@@ -275,18 +275,44 @@ func lead(n sweep.Notice) string {
 	case reasons[0] == sweep.Lifetime:
 		return revokedLead(n)
 	case reasons[0] == sweep.Expired && n.Total == 1:
-		return what + " has expired. It stopped working at the start of its date, 00:00 UTC."
+		return what + " has expired. It stopped working at " + instant(n) + "."
 	case reasons[0] == sweep.Expired:
-		return what + " have expired. Each stopped working at the start of its date, 00:00 UTC."
-	case n.Total == 1 && stopped:
-		return what + " expires today. It stopped working at the start of its date, 00:00 UTC."
+		return what + " have expired. Each stopped working at " + instant(n) + "."
+	case n.Total == 1 && stopped && !short(n):
+		return what + " expires today. It stopped working at " + instant(n) + "."
 	case n.Total == 1:
-		return what + " expires soon. It stops working at the start of its date, 00:00 UTC."
-	case stopped:
-		return what + " expire soon. Each stops working at the start of its date, 00:00 UTC; those of today have stopped already."
+		return what + " expires soon. It stops working at " + instant(n) + "."
+	case stopped && !short(n):
+		return what + " expire soon. Each stops working at " + instant(n) + "; those of today have stopped already."
 	default:
-		return what + " expire soon. Each stops working at the start of its date, 00:00 UTC."
+		return what + " expire soon. Each stops working at " + instant(n) + "."
 	}
+}
+
+// short reports whether one of the listed tokens has a short life. It ends during its day.
+func short(n sweep.Notice) bool {
+	return slices.ContainsFunc(n.Tokens, func(t sweep.Token) bool { return !t.EndsAt.IsZero() })
+}
+
+// instant says at which time of its day a token ends.
+func instant(n sweep.Notice) string {
+	const start = "the start of its date, 00:00 UTC"
+	switch {
+	case !short(n):
+		return start
+	case n.Total == 1:
+		return "the time below"
+	default:
+		return start + ", or at the time beside its date"
+	}
+}
+
+// dayOf is the day of a row, with the time if the token ends during the day.
+func dayOf(t sweep.Token) string {
+	if t.EndsAt.IsZero() {
+		return t.ExpiresOn.String()
+	}
+	return t.EndsAt.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
 // whose says in which way the recipient has to do with the tokens.

@@ -7,6 +7,7 @@ package project
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"latchkey/pkg/account"
@@ -25,7 +26,7 @@ type Project struct {
 	// namespace, because its path starts with the account's current username.
 	FullPath    string
 	Description string
-	Visibility  string // private, internal or public; it grants nothing
+	Visibility  string // one of Visibilities; it grants nothing
 	// Ancestors are the groups above it, outermost first.
 	Ancestors []ID
 	// Owner is the account of its namespace, or 0.
@@ -34,6 +35,14 @@ type Project struct {
 	CreatedBy account.ID
 	// Closing says that it is being deleted: nothing new may be put into it.
 	Closing bool
+}
+
+// Visibilities are the visibilities, the narrowest first.
+var Visibilities = []string{"private", "internal", "public"}
+
+// Wider reports whether one visibility is wider than another.
+func Wider(one, other string) bool {
+	return slices.Index(Visibilities, one) > slices.Index(Visibilities, other)
 }
 
 // Parent returns the group that the project lies in, or 0.

@@ -17,7 +17,8 @@ import (
 const overlapReadBack = 500 * time.Millisecond
 
 // EndOverlap ends the predecessor of next at an instant, because next was used. One transaction sets
-// taken_over_at, takes the mark from next and writes the event. A predecessor that was ended or deleted
+// taken_over_at and turns until_used over, so that a record that lost one of the two is refused, takes the mark
+// from next and writes the event. A predecessor that was ended or deleted
 // before has no event, and next just loses its mark.
 //
 // It names no attribute that revokes: whoever checks bearers may call it, and must be able neither to
@@ -26,9 +27,9 @@ func (t *Journal) EndOverlap(ctx context.Context, next token.Token, at time.Time
 	previous := text(next.EndsOnUse.Key())
 	taken := types.TransactWriteItem{Update: &types.Update{
 		TableName: &t.name, Key: tokenKey(next.EndsOnUse),
-		UpdateExpression:          aws.String("SET taken_over_at = :at"),
+		UpdateExpression:          aws.String("SET taken_over_at = :at, until_used = :over"),
 		ConditionExpression:       aws.String("attribute_exists(pk) AND until_used = :used AND attribute_not_exists(taken_over_at)"),
-		ExpressionAttributeValues: item{":at": epoch(at), ":used": boolean(true)},
+		ExpressionAttributeValues: item{":at": epoch(at), ":used": boolean(true), ":over": boolean(false)},
 	}}
 	const unmark, marked = "REMOVE ends_on_use", "ends_on_use = :previous"
 	used := types.TransactWriteItem{Update: &types.Update{

@@ -166,8 +166,9 @@ func readToken(it item) (token.Token, error) {
 		tok.Scopes[i] = scope.Scope(name)
 	}
 	tok.Networks = readNetworks(&r)
-	if _, there := it["until_used"]; there {
-		tok.UntilUsed = r.flag("until_used")
+	_, until := it["until_used"]
+	if tok.UntilUsed = r.flag("until_used"); until && !tok.UntilUsed && r.optionalInstant("taken_over_at").IsZero() {
+		r.fault("taken_over_at")
 	}
 	if previous := r.optionalText("ends_on_use"); previous != "" {
 		tok.EndsOnUse = secret.DigestFromKey(previous)
@@ -226,9 +227,7 @@ func checkToken(r *attributes, tok token.Token) {
 	if tok.Owner < 1 || tok.Owner > account.MaxID || tok.ID.Number() < 1 {
 		r.fault("id")
 	}
-	switch tok.Kind {
-	case token.Personal, token.Impersonation, token.Project, token.Group:
-	default:
+	if !slices.Contains(token.Kinds, tok.Kind) {
 		r.fault("kind")
 	}
 	if tok.Kind.OfProject() != (tok.Project != 0) || tok.Project < 0 || tok.Project > account.MaxID {
@@ -248,7 +247,7 @@ func checkToken(r *attributes, tok token.Token) {
 	if rotated && (tok.Previous < tok.Family || tok.Previous >= tok.ID) {
 		r.fault("previous")
 	}
-	if child := tok.Parent != 0; child && (tok.Parent.Owner() < 1 || tok.Parent.Number() < 1) || child != (tok.Depth > 0) || child != (tok.ParentKind != "") || tok.Depth < 0 || tok.Depth > token.MaxDepth {
+	if child := tok.Parent != 0; child && (tok.Parent.Owner() < 1 || tok.Parent.Number() < 1) || child != (tok.Depth > 0) || child != slices.Contains(token.Kinds, tok.ParentKind) || !child && tok.ParentKind != "" || tok.Depth < 0 || tok.Depth > token.MaxDepth {
 		r.fault("parent")
 	}
 	if tok.RevokedAt.IsZero() != (tok.RevokedReason == "") {

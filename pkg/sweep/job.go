@@ -91,6 +91,8 @@ type attempt struct {
 	earlier  Counts    // of earlier attempts
 	firstDay clock.Day // of a daily scan
 	left     error     // wraps undone
+	// expiryIgnored says of the removal of bots that expired tokens work.
+	expiryIgnored bool
 
 	mu          sync.Mutex // guards the fields that workers change
 	until       time.Time  // end of the lease

@@ -15,6 +15,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/token"
 )
 
@@ -30,6 +31,8 @@ type MessengerParts struct {
 	Records  Records
 	Reports  Reports
 	Projects Projects
+	// Settings say whether expired tokens work.
+	Settings Settings
 	// Allowance limits the mails about tokens of projects and groups to DailyMails for a person and
 	// day. Posts keeps what is beyond it for the next Expiring scan.
 	Allowance  Allowance
@@ -41,6 +44,11 @@ type MessengerParts struct {
 	Workers int
 	// Malformed receives the errors of unreadable records.
 	Malformed func(error)
+}
+
+// Settings reads the administrators' settings for every token, with consistent reads.
+type Settings interface {
+	TokenSettings(ctx context.Context) (settings.Settings, error)
 }
 
 // Reports finds reported tokens, and who rotated them, with consistent reads.
@@ -252,9 +260,12 @@ func (m *Messenger) made(ctx context.Context, t token.Token) (*Made, error) {
 			if err != nil {
 				return nil, err
 			}
-			if newest.ID != 0 && !newest.RevokedIn(m.parts.Clock.Now(), 0) {
+			switch works, err := m.works(ctx, newest); {
+			case err != nil:
+				return nil, err
+			case works:
 				made.Working = append(made.Working, newest.ID)
-			} else {
+			default:
 				made.Ended = append(made.Ended, c.Family)
 			}
 		}
@@ -263,6 +274,24 @@ func (m *Messenger) made(ctx context.Context, t token.Token) (*Made, error) {
 		return nil, nil //nolint:nilnil // a token that made nothing has nothing to tell
 	}
 	return &made, nil
+}
+
+// works reports whether a token has not ended. One whose owner is blocked has not: it may work again.
+func (m *Messenger) works(ctx context.Context, t token.Token) (bool, error) {
+	now := m.parts.Clock.Now()
+	if t.ID == 0 || t.RevokedIn(now, 0) {
+		return false, nil
+	}
+	set, err := m.parts.Settings.TokenSettings(ctx)
+	if err != nil {
+		return false, err
+	}
+	owners, err := m.finder.profiles(ctx, []account.ID{t.Owner})
+	if err != nil {
+		return false, err
+	}
+	owner, known := owners[t.Owner]
+	return known && t.StateAt(now, owner.TokensValidFrom, set) == token.Active, nil
 }
 
 // newest returns the newest token of a chain, or the zero Token if clean-up has taken it.
@@ -287,7 +316,11 @@ func (m *Messenger) rotation(ctx context.Context, t token.Token) (*Rotation, err
 	case errors.Is(err, fault.ErrNotFound), errors.Is(err, fault.ErrCorrupt):
 	case err != nil:
 		return nil, err
-	case !newest.RevokedIn(m.parts.Clock.Now(), 0):
+	}
+	switch works, err := m.works(ctx, newest); {
+	case err != nil:
+		return nil, err
+	case works:
 		found.Newest = newest.ID
 	}
 	if found.At, err = m.rotatedAt(ctx, t, newest); err != nil || found.At.IsZero() {

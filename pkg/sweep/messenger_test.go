@@ -15,6 +15,7 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/project"
+	"latchkey/pkg/settings"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
@@ -28,6 +29,13 @@ type desk struct {
 	trail []audit.Event
 
 	children map[token.ID][]token.Child
+	settings settings.Settings
+}
+
+// TokenSettings implements sweep.Settings.
+func (d *desk) TokenSettings(context.Context) (set settings.Settings, err error) {
+	err = d.call("TokenSettings", func() { set = d.settings })
+	return set, err
 }
 
 func newDesk(w *world) *desk { return &desk{world: w, taken: map[account.ID]int{}, limit: 10} }
@@ -109,7 +117,7 @@ func (d *desk) Post(_ context.Context, box sweep.Box, p sweep.Post, _ time.Time)
 
 func (d *desk) parts() sweep.MessengerParts {
 	return sweep.MessengerParts{
-		Records: d, Reports: d, Projects: d, Allowance: d, DailyMails: d.limit, Posts: d, Mailer: d, Clock: d, Workers: 2, Malformed: func(error) {},
+		Records: d, Reports: d, Projects: d, Settings: d, Allowance: d, DailyMails: d.limit, Posts: d, Mailer: d, Clock: d, Workers: 2, Malformed: func(error) {},
 	}
 }
 
@@ -255,6 +263,49 @@ func TestLeaksAreAnnounced(t *testing.T) {
 					t.Errorf("notice %+v", n)
 				}
 			}
+		})
+	}
+}
+
+// Breaks if a mail calls a token working that has ended, by its second, its day, or with all others, or the reverse.
+func TestWhatALeakedTokenMadeIsCalledWorkingOnlyWhileItWorks(t *testing.T) {
+	t.Parallel()
+	for ignored, working := range map[bool]string{false: "brief lasting", true: "brief lasting over"} {
+		eachWorld(t, fmt.Sprint("expired tokens work: ", ignored), func(t *testing.T, w *world) {
+			d := newDesk(w)
+			d.settings.ExpiryIgnored = ignored
+			now := d.Now()
+			id := w.leaked(5)
+			add := func(name string, changes ...func(*token.Token)) {
+				child := w.add(5, day("2031-06-01"), append(changes, named(name))...)
+				w.change(id, func(tok *token.Token) { tok.Made = true })
+				if d.children == nil {
+					d.children = map[token.ID][]token.Child{}
+				}
+				d.children[id] = append(d.children[id], token.Child{Family: child, Digest: digestOf(child), Kind: token.Personal})
+			}
+			life := func(left time.Duration) func(*token.Token) {
+				return func(tok *token.Token) {
+					tok.CreatedAt, tok.Life = now.Add(left-time.Hour), time.Hour
+					tok.ExpiresOn = token.FirstDayFrom(tok.ExpiresAt())
+				}
+			}
+			add("in bulk")
+			w.changeAccount(5, func(u *account.Account) { u.TokensValidFrom = u.NextNumber })
+			add("dead", life(0))
+			add("brief", life(time.Second))
+			add("lasting")
+			add("over", func(tok *token.Token) { tok.ExpiresOn = today })
+			add("revoked", func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = now, token.ReasonParent })
+			_, err := d.tell(t, id)
+			wantErr(t, err, nil)
+			var names []string
+			for _, n := range w.mails[0].Tokens[0].Made.Working {
+				names = append(names, w.tokens[digestOf(n)].Name)
+			}
+			slices.Sort(names)
+			want(t, "working", strings.Join(names, " "), working)
+			want(t, "ended", len(w.mails[0].Tokens[0].Made.Ended), 6-len(names))
 		})
 	}
 }

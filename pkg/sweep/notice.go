@@ -47,6 +47,8 @@ type Token struct {
 	Scopes     scope.Set
 	LastUsedAt time.Time // zero for never
 	ExpiresOn  clock.Day // no day is never, only for the kinds Lifetime, Leaked and Replaced
+	// EndsAt is when a token with a short life ends, during the day ExpiresOn; zero for every other token.
+	EndsAt time.Time
 	// Kind says why the token is in the mail; "" for the notice's Kind.
 	Kind Kind
 	// Project is the project or group of a bot's token; none for a person's. Its FullPath starts
@@ -85,11 +87,12 @@ func (t Token) Page(id token.ID) string {
 
 // shown returns the part of a token that a mail shows.
 func shown(t token.Token, why Kind, of project.Project) Token {
-	on := t.ExpiresOn
+	told := Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: t.ExpiresOn, Kind: why, Project: of}
 	if t.Life > 0 {
-		on = clock.DayOf(t.ExpiresAt()) // it ends during this day
+		told.EndsAt = t.ExpiresAt()
+		told.ExpiresOn = clock.DayOf(told.EndsAt)
 	}
-	return Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, LastUsedAt: t.LastUsedAt, ExpiresOn: on, Kind: why, Project: of}
+	return told
 }
 
 // A Mailer sends notices. It is safe for concurrent use.

@@ -28,9 +28,9 @@ type Enforcement interface {
 // removeBots removes the bots whose tokens expired long enough ago. A removed bot leaves the index,
 // so the next attempt continues without a cursor.
 func (a *attempt) removeBots(ctx context.Context) error {
-	ignored, err := a.Enforcement.ExpiryIgnored(ctx)
-	if err != nil || ignored {
-		return err // their tokens still work
+	var err error
+	if a.expiryIgnored, err = a.Enforcement.ExpiryIgnored(ctx); err != nil {
+		return err
 	}
 	for day := a.firstDay.AddDays(-removalLookBack); !day.After(a.job.Day); day = day.AddDays(1) {
 		q := Query{Day: day, Shard: a.job.Shard, Bots: true}
@@ -100,7 +100,7 @@ func (a *attempt) removable(ctx context.Context, batch []Entry) (tokens []token.
 			a.counts.skip(malformed, 1)
 			return
 		}
-		if reason := notRemoved(t, ids[t.Digest], a.job.Day); reason != "" {
+		if reason := notRemoved(t, ids[t.Digest], a.job.Day, a.expiryIgnored); reason != "" {
 			a.counts.skip(reason, 1)
 			return
 		}
@@ -113,12 +113,16 @@ func (a *attempt) removable(ctx context.Context, batch []Entry) (tokens []token.
 
 // notRemoved returns why the bot of an index entry stays, or "". Its day was set when the expiry
 // was announced; later changes of the retention do not move it.
-func notRemoved(t token.Token, id token.ID, today clock.Day) string {
+//
+// A token with a short life has ended also while expiry is ignored; the others still work.
+func notRemoved(t token.Token, id token.ID, today clock.Day, expiryIgnored bool) string {
 	switch {
 	case !t.RevokedAt.IsZero(): // rotated, for example: the bot has another token
 		return revoked
 	case t.ID != id, !t.Kind.OfProject(), t.ExpiresOn.IsZero(), t.ExpiresOn.After(today):
 		return moved
+	case expiryIgnored && t.Life == 0:
+		return ignored
 	default:
 		return ""
 	}

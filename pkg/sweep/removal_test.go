@@ -102,6 +102,31 @@ func TestNoBotIsRemovedWhileExpiryIsNotEnforced(t *testing.T) {
 	})
 }
 
+// Breaks if the bot of a token with a short life stays for ever where expired tokens work.
+func TestTheBotOfAShortLifeIsRemovedAlsoWhileExpiryIsNotEnforced(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		lasting := staff(w, today)
+		brief := w.addBotOf(bot+1, own, today)
+		w.change(brief, func(tok *token.Token) {
+			tok.CreatedAt = today.Start().Add(-36 * time.Hour)
+			tok.Life = 24 * time.Hour
+		})
+		w.scanAt(t, atOne)
+		scan := func(days int) sweep.Counts {
+			s := w.scanner(sweep.Expired, func(s *sweep.Setup) { s.Enforcement, s.AnyTime = ignoring{}, true })
+			result, err := s.Run(t.Context(), t.Context(), sweep.Event{Time: atOne.AddDate(0, 0, days)})
+			wantErr(t, err, nil)
+			return result.Counts
+		}
+		want(t, "removed a day before", scan(89).BotsRemoved, 0)
+		counts := scan(90)
+		want(t, "removed", counts.BotsRemoved, 1)
+		want(t, "skipped", counts.Skipped["expiry_ignored"], 1)
+		want(t, "reason", w.tokens[digestOf(brief)].RevokedReason, token.ReasonExpired)
+		want(t, "the other one", w.tokens[digestOf(lasting)].RevokedReason, "")
+	})
+}
+
 // What is not as the index says keeps its bot, and is counted under its reason.
 func TestBotsThatStay(t *testing.T) {
 	t.Parallel()

@@ -260,6 +260,7 @@ const (
 	noRecipient = "no_recipient"
 	heldBack    = "held_back"
 	unreachable = "unreachable"
+	ignored     = "expiry_ignored"
 )
 
 // skip counts n tokens skipped for reason, unless it is "".

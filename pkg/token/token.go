@@ -27,6 +27,9 @@ const (
 	Group Kind = "group"
 )
 
+// Kinds are all of them.
+var Kinds = []Kind{Personal, Impersonation, Project, Group}
+
 // OfProject reports whether tokens of this kind belong to a project or group.
 func (k Kind) OfProject() bool { return k == Project || k == Group }
 

@@ -202,9 +202,13 @@ func (s *Site) event(v *visit, day clock.Day, views []lifecycle.View) *ical.Even
 	}
 	event.Props.SetText(ical.PropSummary, title)
 	var text strings.Builder
-	text.WriteString("From 00:00 UTC of this day on:\n")
+	text.WriteString("From 00:00 UTC of this day on, or from the time behind its name:\n")
 	for _, view := range views {
-		fmt.Fprintf(&text, "%s, %s\n", shown(view.Token.Name), view.Token.Scopes)
+		name := shown(view.Token.Name)
+		if view.Token.Life > 0 {
+			name += view.Token.ExpiresAt().Format(" at 15:04:05 UTC")
+		}
+		fmt.Fprintf(&text, "%s, %s\n", name, view.Token.Scopes)
 	}
 	event.Props.SetText(ical.PropDescription, text.String())
 	link := &url.URL{}

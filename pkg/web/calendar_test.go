@@ -177,6 +177,43 @@ func TestAFeedWithoutEnds(t *testing.T) {
 	}
 }
 
+// Breaks if people are told another day or time than that at which a token with a short life ends.
+func TestWhenAShortLifeEnds(t *testing.T) {
+	w := newWorld(t)
+	brief := made(w.issuer.CreateForSelf(t.Context(), w.as(t, "ann"), lifecycle.Spec{Name: "brief", Scopes: scope.Set{"read_api"}, Life: time.Hour}))
+	days := made(w.issuer.CreateForSelf(t.Context(), w.as(t, "ann"), lifecycle.Spec{Name: "for days", Scopes: scope.Set{"read_api"}, Life: 30*time.Hour + time.Second}))
+	w.secrets = append(w.secrets, brief.Bearer.Reveal(), days.Bearer.Reveal())
+	ends := days.Token.ExpiresAt()
+	drawn := w.signIn("ann").page(t, endsPath)
+	page := text(drawn)
+	for _, part := range []string{
+		brief.Token.ExpiresAt().Format("Monday, 2006-01-02") + " in 60 minutes “brief” at " + brief.Token.ExpiresAt().Format("15:04:05 UTC"),
+		ends.Format("Monday, 2006-01-02") + " in 30 hours “for days” at " + ends.Format("15:04:05 UTC"),
+	} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page does not say %q: %s", part, page)
+		}
+	}
+	if title := "“for days” ends on " + ends.Format("2006-01-02 at 15:04:05 UTC"); !strings.Contains(drawn, title) {
+		t.Errorf("the drawing does not say %q", title)
+	}
+	if list := text(w.signIn("ann").page(t, tokensPath)); !strings.Contains(list, "A token of yours ends within 14 days , the first in 30 hours") {
+		t.Errorf("the banner says: %s", list)
+	}
+	feed := w.signIn("").get(t, feedTarget(w.feedToken(t, "ann")))
+	all := events(t, feed.body)
+	if len(all) != 2 { // and the feed's own
+		t.Fatalf("%d events: %s", len(all), feed.body)
+	}
+	start, err := all[0].DateTimeStart(time.UTC)
+	check(t, err)
+	description, err := all[0].Props.Text(ical.PropDescription)
+	check(t, err)
+	if start.Format("2006-01-02") != ends.Format("2006-01-02") || !strings.Contains(description, "“for days” at "+ends.Format("15:04:05 UTC")) {
+		t.Errorf("%s: %s", start, description)
+	}
+}
+
 func TestWhatEndsWhen(t *testing.T) {
 	w := newWorld(t)
 	optional(t, w)

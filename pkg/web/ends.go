@@ -92,14 +92,19 @@ func (s *Site) endsOf(v *visit, views []lifecycle.View) endsPage {
 		if isFeed(view.Token.Scopes) {
 			page.Feeds = append(page.Feeds, r)
 		}
-		switch on := view.Token.ExpiresOn; {
-		case on.IsZero():
+		if view.Token.ExpiresOn.IsZero() {
 			page.Endless++
+			continue
+		}
+		switch on := clock.DayOf(view.Token.ExpiresAt()); {
 		case on.After(page.Through):
 			page.Later++
 		default:
-			if byDay[on] == nil {
-				byDay[on] = &endDay{Day: on, When: until(on.Start(), v.now), Mark: r.State.Mark}
+			if day := byDay[on]; day == nil || r.State.End.At.Before(day.When.At) {
+				if day == nil {
+					byDay[on] = &endDay{Day: on}
+				}
+				byDay[on].When, byDay[on].Mark = r.State.End, r.State.Mark
 			}
 			byDay[on].Rows = append(byDay[on].Rows, r)
 		}
@@ -110,6 +115,23 @@ func (s *Site) endsOf(v *visit, views []lifecycle.View) endsPage {
 	slices.SortFunc(page.Days, func(a, b endDay) int { return cmp.Compare(a.At().Unix(), b.At().Unix()) })
 	page.Chart = drawEnds(today, page.Days)
 	return page
+}
+
+// TimeOfEnd is the time at which a token with a short life ends, or "": all others end at 00:00 UTC.
+func (r row) TimeOfEnd() string {
+	if end := r.State.End.At; !end.Equal(clock.DayOf(end).Start()) {
+		return end.Format("15:04:05 UTC")
+	}
+	return ""
+}
+
+// endWords is when a token ends.
+func (r row) endWords() string {
+	day := clock.DayOf(r.State.End.At)
+	if at := r.TimeOfEnd(); at != "" {
+		return day.String() + " at " + at
+	}
+	return dayWords(day)
 }
 
 // drawEnds draws the days from today on.
@@ -136,7 +158,7 @@ func drawEnds(today clock.Day, days []endDay) chart {
 	for _, day := range days {
 		tokens += len(day.Rows)
 		for i, r := range day.Rows {
-			m := mark{X: x(day.Day), Y: c.Base - 10 - i*chartRow, Mark: day.Mark, Title: shown(r.Name) + " ends on " + dayWords(day.Day)}
+			m := mark{X: x(day.Day), Y: c.Base - 10 - i*chartRow, Mark: day.Mark, Title: shown(r.Name) + " ends on " + r.endWords()}
 			if i == chartMost-1 && len(day.Rows) > chartMost {
 				m.Mark, m.Title = "more", count(len(day.Rows)-i, "further token")
 				c.Marks = append(c.Marks, m)

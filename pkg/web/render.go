@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
-	"latchkey/pkg/clock"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/quote"
 )
@@ -139,9 +138,9 @@ func (v *visit) endsSoon(status int) *soon {
 }
 
 // knowSoon keeps what the banner says, for a page that has counted anyway.
-func (v *visit) knowSoon(count int, first clock.Day) {
+func (v *visit) knowSoon(count int, first time.Time) {
 	v.soonKnown = true
 	if count > 0 {
-		v.soon = &soon{count, until(first.Start(), v.now), "yours", v.base + tokensPath}
+		v.soon = &soon{count, until(first, v.now), "yours", v.base + tokensPath}
 	}
 }

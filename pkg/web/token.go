@@ -21,8 +21,10 @@ type factSheet struct {
 	InAChain bool
 	rotated  bool
 	Scopes   []heldScope
-	// Parent is the token that made it, or 0 if none did or the person may not see it.
-	Parent token.ID
+	// Parent is the token that made it, or 0 if none did or the person may not see it. ParentLink is its page,
+	// or "".
+	Parent     token.ID
+	ParentLink string
 	// Made are the working tokens that its chain made, those first that end with it. MoreMade says that
 	// there are others.
 	Made      []madeRow
@@ -35,8 +37,8 @@ type factSheet struct {
 type madeRow struct {
 	ID   token.ID
 	Name string // "" if the person may not see the token
-	// Own says that the token stands in the person's own list.
-	Own     bool
+	// Link is the page of the token, or "".
+	Link    string
 	What    string
 	Ends    bool
 	Rotated bool
@@ -49,12 +51,15 @@ func (s *Site) withMade(v *visit, view lifecycle.View, f *factSheet) error {
 		return err
 	}
 	f.Parent, f.MoreMade = view.Parent, more
+	if view.Parent != 0 {
+		f.ParentLink = v.pageOf(view.Parent, view.Token.ParentKind)
+	}
 	for _, ends := range []bool{true, false} {
 		for _, m := range made {
 			if m.Ends != ends {
 				continue
 			}
-			row := madeRow{ID: m.Token.ID, Own: m.Token.Kind == token.Personal && m.Token.Owner == v.by.Account.ID, What: madeWords(m.Token), Ends: m.Ends, Rotated: m.Rotated}
+			row := madeRow{ID: m.Token.ID, Link: v.pageOf(m.Token.ID, m.Token.Kind), What: madeWords(m.Token), Ends: m.Ends, Rotated: m.Rotated}
 			if m.Seen {
 				row.Name = m.Token.Name
 			}
@@ -62,6 +67,18 @@ func (s *Site) withMade(v *visit, view lifecycle.View, f *factSheet) error {
 		}
 	}
 	return nil
+}
+
+// pageOf returns the page about a token, among the pages of administrators or among the person's own, or "".
+func (v *visit) pageOf(id token.ID, kind token.Kind) string {
+	switch {
+	case v.route.admin:
+		return v.base + adminTokensPath + "/" + id.String()
+	case kind == token.Personal && id.Owner() == v.by.Account.ID:
+		return v.base + tokensPath + "/" + id.String()
+	default:
+		return ""
+	}
 }
 
 // madeWords says what kind of token it is.
@@ -206,26 +223,20 @@ func (s *Site) created(v *visit) error {
 type revokePage struct {
 	factSheet
 	place
-	Idle    bool // not used for a long time
-	Rotated bool // it has a successor, which may work
+	Idle      bool // not used for a long time
+	Rotated   bool // it has a successor, which may work
+	MayRotate bool
 }
 
 // wholeChain is the value of the field reach that revokes every token of the rotation chain.
 const wholeChain = "family"
 
-// keepChildren is the value that leaves what the token made.
-const keepChildren = "alone"
-
 // reachOf returns how far the form wants a revocation to reach.
 func reachOf(v *visit) lifecycle.Reach {
-	switch v.r.PostForm.Get("reach") {
-	case wholeChain:
+	if v.r.PostForm.Get("reach") == wholeChain {
 		return lifecycle.Family
-	case keepChildren:
-		return lifecycle.Alone
-	default:
-		return lifecycle.Own
 	}
+	return lifecycle.Own
 }
 
 // askRevoke says what stops.
@@ -238,7 +249,7 @@ func (s *Site) askRevoke(v *visit) error {
 		return o.to(view.Token.ID, "")
 	}
 	page := revokePage{
-		place: o.place, factSheet: s.factsOf(v, view, nil), Idle: view.In(lifecycle.Unused, v.now), Rotated: view.Token.Superseded(),
+		place: o.place, factSheet: s.factsOf(v, view, nil), Idle: view.In(lifecycle.Unused, v.now), Rotated: view.Token.Superseded(), MayRotate: o.mayRotate(view),
 	}
 	if err := s.withMade(v, view, &page.factSheet); err != nil {
 		return err

@@ -174,7 +174,7 @@ func (s *Site) list(v *visit) error {
 	if n := found.Counts[lifecycle.Ending]; o.own() {
 		v.knowSoon(n, found.First) // the banner of every page
 	} else if n > 0 {
-		page.Soon = &soon{n, until(found.First.Start(), v.now), "this " + string(o.Kind), o.Path}
+		page.Soon = &soon{n, until(found.First, v.now), "this " + string(o.Kind), o.Path}
 	}
 	return v.render(http.StatusOK, "tokens", o.Heading(), page)
 }

@@ -90,7 +90,7 @@ func stateOf(v lifecycle.View, now time.Time, revoked *deed) state {
 	}
 	switch {
 	case v.Active && t.UntilUsed:
-		return state{"near", "Replaced", "It works until its successor is used for the first time, at the latest until then.", until(t.WorksUntil, now)}
+		return state{"near", "Replaced", "It works until its successor is used for the first time, and no longer than that.", until(t.WorksUntil, now)}
 	case v.Active && !t.WorksUntil.IsZero():
 		return state{"near", "Replaced", "It works until its successor takes over.", until(t.WorksUntil, now)}
 	case v.Active && t.Life > 0:

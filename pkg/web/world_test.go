@@ -117,7 +117,7 @@ func newWorld(tb testing.TB, change ...func(*Parts)) *world {
 		Gate: made(administration.NewGate(w.table)), Settings: w.table,
 		ImpersonationPrefix: "lkimp_", ProjectPrefix: "lkprj_", Clock: w.clock, Random: rand.Reader,
 	}))
-	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: pepper, Format: format, Clock: w.clock, Queue: w.table}))
+	w.revoker = made(lifecycle.NewRevoker(lifecycle.RevokerParts{Store: w.table, Reader: w.table, Projects: w.table, Pepper: pepper, Format: format, Clock: w.clock, Queue: w.table, Settings: w.table}))
 	w.accounts = made(directory.New(made(directory.NewFinder(directory.FinderParts{Reader: w.table, Projects: w.table, Clock: w.clock})), w.table))
 	w.settings = made(administration.New(administration.Parts{Store: w.table, Planner: planner{}, Clock: w.clock, Reserved: format.Prefixes}))
 	parts := Parts{

@@ -212,6 +212,8 @@ func (r *reader) endsWithIt() {
 	r.open(fmt.Sprintf("%s/%d", listPath, id))
 	r.sees("Made by", "What it made", "grandchild of machine", "ends with it")
 	r.judge("token with a maker")
+	r.untilUsed()
+	r.brief()
 	r.open(listPath)
 	r.press("“machine”")
 	r.sees("What it made", "child of machine")
@@ -225,6 +227,51 @@ func (r *reader) endsWithIt() {
 	r.sees("Revoked")
 	if r.works(maker) || r.works(child) || r.works(grandchild) {
 		r.Error("a child works after its maker was revoked")
+	}
+}
+
+// untilUsed rotates a token that goes on working until the new one is used.
+func (r *reader) untilUsed() {
+	r.Helper()
+	old := r.give(r.account("kim"), "printer", `"read_api"`, "2026-04-20")
+	var self struct{ ID int64 }
+	r.must(json.Unmarshal([]byte(r.w.Do(r, old, http.MethodGet, selfPath, "").Body), &self))
+	id := self.ID
+	r.open(listPath)
+	r.press("“printer”")
+	r.press("Rotate")
+	r.tick("overlap", "until_used")
+	r.press("Rotate token")
+	next := r.taken()
+	r.open(fmt.Sprintf("%s/%d", listPath, id))
+	r.sees("Its rotations", "until its successor is used for the first time")
+	r.judge("token until its successor is used")
+	if !r.works(old) || !r.works(next) || r.works(old) {
+		r.Error("the old value does not end with the use of the new one")
+	}
+}
+
+// brief looks at a token that works for minutes.
+func (r *reader) brief() {
+	r.Helper()
+	var token struct {
+		ID    int64
+		Token string
+	}
+	r.post("/api/v4/users/"+r.account("kim")+"/personal_access_tokens", `{"name":"job 4711","scopes":["api"],"expires_in":3605}`, &token)
+	r.w.Logs.Secret(token.Token)
+	ends := r.w.Clock.Now().Truncate(time.Second).Add(3605 * time.Second)
+	r.open(fmt.Sprintf("%s/%d", listPath, token.ID))
+	r.sees("Short life", ends.Format("15:04:05 UTC"), "cannot be rotated")
+	r.judge("token with a short life")
+	r.press("Revoke…")
+	r.seesNot("rotate the token")
+	r.judge("revoke of a short life")
+	r.open("/-/user_settings/token_calendar")
+	r.sees("job 4711", "at "+ends.Format("15:04:05 UTC"))
+	r.judge("calendar with a short life")
+	if !r.works(token.Token) {
+		r.Error("it does not work in its life")
 	}
 }
 

@@ -208,3 +208,80 @@ func searched(tb testing.TB, title, expression string) metric {
 	}
 	return m
 }
+
+// Breaks if a function is added whose failures or refused starts wake nobody.
+func TestEveryFunctionHasAlarmsOnErrorsAndThrottles(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(root(t), "infra", "*.yaml"))
+	check(t, err)
+	type place struct{ file, name string }
+	watched, functions := map[string][]place{}, map[place][]place{} // by metric; what stands for a function in the templates
+	for _, file := range append(files, filepath.Join(root(t), "template.yaml")) {
+		source, err := os.ReadFile(file)
+		check(t, err)
+		var template struct {
+			Resources map[string]struct {
+				Type       string    `yaml:"Type"`
+				Properties yaml.Node `yaml:"Properties"`
+			} `yaml:"Resources"`
+		}
+		check(t, yaml.Unmarshal(source, &template))
+		for id, resource := range template.Resources {
+			switch resource.Type {
+			case "AWS::CloudWatch::Alarm":
+				texts := scalars(&resource.Properties)
+				for _, metric := range []string{"Errors", "Throttles", "ExecutionsFailed"} {
+					if slices.Contains(texts, metric) {
+						for _, text := range texts {
+							watched[metric] = append(watched[metric], place{file, text})
+						}
+					}
+				}
+			case "AWS::Serverless::Function":
+				functions[place{file, id}] = append(functions[place{file, id}], place{file, id})
+			case "AWS::CloudFormation::Stack":
+				var stack struct {
+					TemplateURL string               `yaml:"TemplateURL"`
+					Parameters  map[string]yaml.Node `yaml:"Parameters"`
+				}
+				check(t, resource.Properties.Decode(&stack))
+				for parameter, value := range stack.Parameters {
+					for _, text := range scalars(&value) {
+						at := place{file, strings.TrimSuffix(text, ".Arn")}
+						functions[at] = append(functions[at], place{filepath.Join(filepath.Dir(file), stack.TemplateURL), parameter})
+					}
+				}
+			}
+		}
+	}
+	scan := filepath.Join(root(t), "infra", "scan.yaml")
+	found := 0
+	for function, places := range functions {
+		if !slices.Contains(places, function) { // another parameter of a nested template
+			continue
+		}
+		found++
+		has := func(metric string) bool {
+			return slices.ContainsFunc(places, func(p place) bool { return slices.Contains(watched[metric], p) })
+		}
+		// The failures of a scan are those of its state machine.
+		drives := slices.Contains(places, place{scan, "FunctionArn"}) && slices.Contains(watched["ExecutionsFailed"], place{scan, "Machine"})
+		if !has("Errors") && !drives || !has("Throttles") {
+			t.Errorf("%s: errors are watched: %t, throttles: %t", function.name, has("Errors") || drives, has("Throttles"))
+		}
+	}
+	if want, err := filepath.Glob(filepath.Join(root(t), "functions", "*")); err != nil || found != len(want) {
+		t.Errorf("%d functions in the templates, %d in the repository: %v", found, len(want), err)
+	}
+}
+
+// scalars returns the texts below a node. What a function such as !Split takes apart stays whole.
+func scalars(n *yaml.Node) (texts []string) {
+	if n.Kind == yaml.ScalarNode {
+		return []string{n.Value}
+	}
+	for _, child := range n.Content {
+		texts = append(texts, scalars(child)...)
+	}
+	return texts
+}

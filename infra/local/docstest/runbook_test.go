@@ -52,7 +52,7 @@ func TestQueriesOfTheRunbookFindWhatIsWritten(t *testing.T) {
 	written += string(template)                                              // the access log's format
 	scans, err := os.ReadFile(filepath.Join(root(t), "infra", "scans.yaml")) // which gets the name as a parameter
 	check(t, err)
-	groups := string(template) + strings.ReplaceAll(string(scans), "${Deployment}", "${AWS::StackName}")
+	groups := strings.NewReplacer("${Deployment}", "${AWS::StackName}", `"`, "\n").Replace(string(template) + string(scans))
 	queries := 0
 	for _, b := range book.blocks {
 		if b.language != "text" {

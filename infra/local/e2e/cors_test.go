@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +77,39 @@ func TestPagesOfOtherSitesMayCallOnlyTheAPI(t *testing.T) {
 				t.Errorf("status %d, headers %v", got.StatusCode, got.Header)
 			}
 		})
+	}
+}
+
+// Breaks if a page of another site gets a reply with a header that its script cannot read.
+func TestPagesOfOtherSitesReadEveryHeader(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	anna := newAccount(t, w, "anna")
+	old := newToken(t, w, anna.ID, "old", dayOf(w, 20))
+	next := rotated(t, w, old.Token, "")
+	for _, path := range []string{
+		"GET /api/v4/personal_access_tokens/self", "GET /api/v4/personal_access_tokens?per_page=1",
+		fmt.Sprintf("DELETE /api/v4/personal_access_tokens/%d", old.ID), fmt.Sprintf("DELETE /api/v4/personal_access_tokens/%d", next.ID),
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		request, err := http.NewRequestWithContext(t.Context(), method, w.URL+path, nil)
+		noError(t, err)
+		request.Header.Set("Origin", "https://app.example.test")
+		request.Header.Set("PRIVATE-TOKEN", map[string]string{"GET": next.Token, "DELETE": root.Bearer}[method])
+		got := w.Send(t, request)
+		exposed := strings.Split(got.Header.Get("Access-Control-Expose-Headers"), ", ")
+		own := 0
+		for name := range got.Header {
+			if !strings.HasPrefix(name, "X-") && name != "Link" && name != "Retry-After" || name == "X-Content-Type-Options" || strings.HasPrefix(name, "X-Amzn-") {
+				continue // for browsers, or the gateway's
+			}
+			if own++; !slices.Contains(exposed, name) {
+				t.Errorf("%s %s: nobody can read %s", method, path, name)
+			}
+		}
+		if got.Status >= 300 || own < 2 {
+			t.Errorf("%s %s: %d with %d headers of its own", method, path, got.Status, own)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ func TestJavaScriptClient(t *testing.T) {
 	t.Parallel()
 	sections := map[string][]string{
 		"personal": {
-			"create", "create by somebody who may not", "create against the rules",
+			"create", "create with fields of Latchkey's own", "create by somebody who may not", "create against the rules",
 			"show one", "show oneself", "show oneself with an Authorization header", "show in camel case", "show what is not there",
 			"refuse bearers that are none",
 			"list page by page", "list with filters", "list one's own only",

@@ -594,11 +594,15 @@ func TestDirectoryThroughTheGoClient(t *testing.T) {
 			}
 		},
 		"EditProject": func(t *testing.T) {
-			got := project(maintainer.Projects.EditProject(projectPath, &gitlab.EditProjectOptions{Description: gitlab.Ptr("a; b"), Visibility: gitlab.Ptr(gitlab.PublicVisibility)}))
+			change := &gitlab.EditProjectOptions{Description: gitlab.Ptr("a; b"), Visibility: gitlab.Ptr(gitlab.PublicVisibility)}
+			_, response, err := maintainer.Projects.EditProject(projectPath, change)
+			refused(t, http.StatusBadRequest, response, err) // its group is private
+			must[*gitlab.Group](t)(client(t, p.World, p.owner.Bearer).Groups.UpdateGroup(groupPath, &gitlab.UpdateGroupOptions{Visibility: gitlab.Ptr(gitlab.PublicVisibility)}))
+			got := project(maintainer.Projects.EditProject(projectPath, change))
 			if got.Description != "a; b" || got.Visibility != gitlab.PublicVisibility || got.Name != "Web" || got.SharedWithGroups == nil {
 				t.Errorf("got %+v", got)
 			}
-			_, response, err := client(t, p.World, p.developer.Bearer).Projects.EditProject(projectPath, &gitlab.EditProjectOptions{Name: gitlab.Ptr("x")})
+			_, response, err = client(t, p.World, p.developer.Bearer).Projects.EditProject(projectPath, &gitlab.EditProjectOptions{Name: gitlab.Ptr("x")})
 			refused(t, http.StatusForbidden, response, err)
 		},
 		"UploadAvatar": func(t *testing.T) { // accepted and ignored
@@ -732,6 +736,12 @@ func TestLookUpsThroughTheGoClient(t *testing.T) {
 	}
 	if got := must[*gitlab.Namespace](t)(owner.Namespaces.GetNamespace("olive")); got.ID != list[0].ID && got.Kind != "user" {
 		t.Errorf("namespace %+v", got)
+	}
+	for path, want := range map[string]string{groupPath: groupPath + "1", "olive": "olive1", "nothing": ""} {
+		got := must[*gitlab.NamespaceExistance](t)(owner.Namespaces.NamespaceExists(path, nil))
+		if got.Exists != (want != "") || strings.Join(got.Suggests, " ") != want {
+			t.Errorf("existence of %s: %+v", path, got)
+		}
 	}
 	if got := must[*gitlab.ImportStatus](t)(owner.ProjectImportExport.ImportStatus(projectPath)); got.ImportStatus != "none" {
 		t.Errorf("import %+v", got)

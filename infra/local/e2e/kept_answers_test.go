@@ -136,6 +136,40 @@ func TestAdvisedCachesOpenNothing(t *testing.T) {
 	}
 }
 
+// Breaks if a kept answer lets a token pass whose end was known when the answer was given.
+func TestAKeptAnswerEndsWithItsToken(t *testing.T) {
+	t.Parallel()
+	for kind, source := range map[cloud.AuthorizerKind]string{cloud.RequestAuthorizer: "Authorization", cloud.TokenAuthorizer: "Authorization"} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := localtest.Start(t, localtest.Options{Parameters: map[string]string{
+				"AuthorizerCacheSeconds": "3600", "AuthorizerHttpApiResponse": "policy", "AuthorizerIdentitySource": source,
+			}})
+			g := greedy(t, w.Clock, &cloud.Authorizer{Kind: kind, Handler: w.Functions["authorizer"], Headers: []string{source}, CacheTime: time.Hour})
+			passes := func(bearer string) bool {
+				return ask(g, "GET", "/orders", "", "192.0.2.7", http.Header{source: {"Bearer " + bearer}}).Code == http.StatusOK
+			}
+			var brief, rotating personalToken
+			decode(t, want(t, w, root.Bearer, "POST", "/api/v4/users/1/personal_access_tokens", `{"name":"brief","scopes":["api"],"expires_in":60}`, http.StatusCreated), &brief)
+			decode(t, want(t, w, root.Bearer, "POST", "/api/v4/users/1/personal_access_tokens", `{"name":"rotating","scopes":["api"]}`, http.StatusCreated), &rotating)
+			rotated(t, w, rotating.Token, `{"overlap_seconds":60}`)
+			lasting := newToken(t, w, root.ID, "lasting", "2026-09-01")
+			for after, good := range map[time.Duration]bool{59 * time.Second: true, time.Minute: false} {
+				w.Clock.Set(localtest.Now)
+				for _, bearer := range []string{brief.Token, rotating.Token, lasting.Token} {
+					if !passes(bearer) {
+						t.Fatal("it does not pass at first")
+					}
+				}
+				w.Clock.Advance(after)
+				if passes(brief.Token) != good || passes(rotating.Token) != good || !passes(lasting.Token) {
+					t.Errorf("after %s: short life %t, overlap %t, another %t", after, passes(brief.Token), passes(rotating.Token), passes(lasting.Token))
+				}
+			}
+		})
+	}
+}
+
 // drawPath draws a path as a client may send it, often one with two readings.
 func drawPath(rt *rapid.T) string {
 	fixed := []string{"/orders", "/orders/42", "/orders/42/lines", "/", "/orders/", "/orders//42", "/admin", "/%61dmin", "/orders/%34%32", "/orders/%c0%ae%c0%ae/admin"}

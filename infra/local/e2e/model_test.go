@@ -25,6 +25,7 @@ type modelToken struct {
 	id      int64
 	bearer  string // "" for one whose reply was lost
 	owner   *modelOwner
+	made    clock.Day
 	expires clock.Day
 	dies    time.Time      // of one with a short life
 	chain   *[]*modelToken // all that were rotated from one, oldest first
@@ -113,11 +114,14 @@ type machine struct {
 	owners []*modelOwner
 	uses   map[string]modelUse // by who asked and the key
 	// made has the chains that a chain made for its own account, and depth how many made each other above one.
-	made   map[*[]*modelToken][]*[]*modelToken
-	depth  map[*[]*modelToken]int
-	recent []*modelToken // whose bearers are tried after each step
-	calls  []call        // the last ones
-	steps  int
+	made  map[*[]*modelToken][]*[]*modelToken
+	depth map[*[]*modelToken]int
+	// overlap and sameLife are settings: what a rotation gets that does not say.
+	overlap  time.Duration
+	sameLife bool
+	recent   []*modelToken // whose bearers are tried after each step
+	calls    []call        // the last ones
+	steps    int
 }
 
 func (m *machine) now() time.Time { return m.world.Clock.Now() }
@@ -152,8 +156,10 @@ func (m *machine) oneOf(all []*modelToken) *modelToken {
 // add puts a token into the model that the product has made.
 func (m *machine) add(t *modelToken) *modelToken {
 	t.owner.tokens = append(t.owner.tokens, t)
+	t.made = clock.DayOf(m.now())
 	if t.chain == nil {
 		t.chain = &[]*modelToken{}
+		m.depth[t.chain] = 1 // the administrator's token made it, unless it is a child
 	}
 	*t.chain = append(*t.chain, t)
 	m.touch(t)
@@ -400,9 +406,27 @@ func (m *machine) issue() {
 	m.do(c)
 }
 
+// issueRow makes a token with another one, and the next with that, as deep as it goes.
+func (m *machine) issueRow() {
+	t := m.bearer()
+	for range 9 {
+		before := len(m.made[t.chain])
+		m.issueOwnWith(t)
+		if made := m.made[t.chain]; len(made) > before && (*made[before])[0].bearer != "" {
+			t = (*made[before])[0]
+		}
+	}
+}
+
 // issueOwn makes a token with another one of the same account.
-func (m *machine) issueOwn() {
-	t, expires := m.bearer(), m.day()
+func (m *machine) issueOwn() { m.issueOwnWith(m.bearer()) }
+
+func (m *machine) issueOwnWith(t *modelToken) {
+	expires := m.day()
+	if seconds := rapid.SampledFrom([]int{0, 0, 60, 3600, 86400}).Draw(m.T, "life"); seconds > 0 {
+		m.issueOwnFor(t, seconds)
+		return
+	}
 	c := call{bearer: t.bearer, method: "POST", path: "/api/v4/user/personal_access_tokens", key: m.key()}
 	c.body = fmt.Sprintf(`{"name":"child","scopes":["api"],"expires_at":%q}`, expires)
 	c.apply = func() (int, string, *modelToken) {
@@ -414,24 +438,55 @@ func (m *machine) issueOwn() {
 		if status, body, made, found := m.replay(c, http.StatusCreated); found {
 			return status, body, made
 		}
-		last := t.expires
-		if after := clock.DayOf(t.worksUntil).AddDays(1); t.superseded && last.After(after) {
-			last = after
-		}
-		switch {
-		case m.depth[t.chain] == 8:
-			return http.StatusBadRequest, "", nil
-		case !expires.After(clock.DayOf(now)), expires.After(last):
-			return http.StatusUnprocessableEntity, "", nil
-		case !t.dies.IsZero() && expires.Start().After(t.dies):
-			return http.StatusBadRequest, "", nil
-		}
-		status, body, child := m.make(c, http.StatusCreated, &modelToken{owner: t.owner, expires: expires})
-		m.made[t.chain] = append(m.made[t.chain], child.chain)
-		m.depth[child.chain] = m.depth[t.chain] + 1
-		return status, body, child
+		return m.child(c, t, &modelToken{owner: t.owner, expires: expires})
 	}
 	m.do(c)
+}
+
+// issueOwnFor is issueOwnWith for seconds.
+func (m *machine) issueOwnFor(t *modelToken, seconds int) {
+	c := call{bearer: t.bearer, method: "POST", path: "/api/v4/user/personal_access_tokens", key: m.key()}
+	c.body = fmt.Sprintf(`{"name":"child","scopes":["api"],"expires_in":%d}`, seconds)
+	c.apply = func() (int, string, *modelToken) {
+		m.touch(t)
+		if status, body := t.presented(m.now()); status != http.StatusOK {
+			return status, body, nil
+		}
+		if status, body, made, found := m.replay(c, http.StatusCreated); found {
+			return status, body, made
+		}
+		return m.child(c, t, m.lasting(t.owner, seconds))
+	}
+	m.do(c)
+}
+
+// lasting is a token for seconds from now.
+func (m *machine) lasting(owner *modelOwner, seconds int) *modelToken {
+	dies := m.now().Add(time.Duration(seconds) * time.Second)
+	return &modelToken{owner: owner, dies: dies, expires: clock.DayOf(dies.Add(24*time.Hour - time.Second))}
+}
+
+// child is what comes of a request by t for another token of its account.
+func (m *machine) child(c call, t, child *modelToken) (int, string, *modelToken) {
+	last, ends := t.expires, child.expires.Start()
+	if after := clock.DayOf(t.worksUntil).AddDays(1); t.superseded && last.After(after) {
+		last = after
+	}
+	if !child.dies.IsZero() {
+		ends = child.dies
+	}
+	switch {
+	case m.depth[t.chain] == 8:
+		return http.StatusBadRequest, "", nil
+	case !child.expires.After(clock.DayOf(m.now())), child.expires.After(last):
+		return http.StatusUnprocessableEntity, "", nil
+	case !t.dies.IsZero() && ends.After(t.dies):
+		return http.StatusBadRequest, "", nil
+	}
+	status, body, child := m.make(c, http.StatusCreated, child)
+	m.made[t.chain] = append(m.made[t.chain], child.chain)
+	m.depth[child.chain] = m.depth[t.chain] + 1
+	return status, body, child
 }
 
 // issueShort makes a token with a short life as the administrator.
@@ -447,8 +502,7 @@ func (m *machine) issueShort() {
 		if owner.blocked {
 			return http.StatusUnprocessableEntity, `{"message":"Not permitted to create"}`, nil
 		}
-		dies := m.now().Add(time.Duration(seconds) * time.Second)
-		return m.make(c, http.StatusCreated, &modelToken{owner: owner, dies: dies, expires: clock.DayOf(dies.Add(24*time.Hour - time.Second))})
+		return m.make(c, http.StatusCreated, m.lasting(owner, seconds))
 	}
 	m.do(c)
 }
@@ -469,18 +523,27 @@ func (m *machine) endMade(chain *[]*modelToken) {
 // rotation draws the parameters of one.
 func (m *machine) rotation() (body string, expires clock.Day, overlap time.Duration) {
 	expires = m.day()
-	seconds := rapid.SampledFrom([]int{0, 0, 1, 3600, 86400, untilUsed, untilUsed}).Draw(m.T, "overlap")
-	if seconds == untilUsed {
+	seconds := rapid.SampledFrom([]int{0, 0, 1, 3600, 86400, untilUsed, untilUsed, usual, usual}).Draw(m.T, "overlap")
+	switch seconds {
+	case usual:
+		return "{}", clock.Day{}, usual
+	case untilUsed:
 		return fmt.Sprintf(`{"expires_at":%q,"overlap":"until_used"}`, expires), expires, untilUsed
 	}
 	return fmt.Sprintf(`{"expires_at":%q,"overlap_seconds":%d}`, expires, seconds), expires, time.Duration(seconds) * time.Second
 }
 
-// untilUsed is the overlap that the first use of the successor ends.
-const untilUsed = -1
+// untilUsed is the overlap that the first use of the successor ends, and usual that of a request that does not say.
+const untilUsed, usual = -1, -2
 
 // succeed gives t a successor.
 func (m *machine) succeed(c call, t *modelToken, expires clock.Day, overlap time.Duration) (int, string, *modelToken) {
+	if overlap == usual {
+		overlap, expires = m.overlap, clock.DayOf(m.now()).AddDays(7)
+		if m.sameLife {
+			expires = clock.DayOf(m.now()).AddDays(t.made.DaysUntil(t.expires))
+		}
+	}
 	next := &modelToken{owner: t.owner, expires: expires, chain: t.chain}
 	if overlap == untilUsed {
 		overlap, t.untilUsed, next.endsOnUse = 24*time.Hour, true, t
@@ -771,6 +834,9 @@ func TestProductAgainstModel(t *testing.T) {
 		w.Clock.Set(localtest.Now)
 		m := &machine{T: r, t: t, world: second, places: []string{first.URL, second.URL}, line: l, uses: map[string]modelUse{}, made: map[*[]*modelToken][]*[]*modelToken{}, depth: map[*[]*modelToken]int{}}
 		runs++
+		m.overlap, m.sameLife = rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(r, "usual overlap"), rapid.Bool().Draw(r, "same life")
+		lifetime := map[bool]string{false: "week", true: "same"}[m.sameLife]
+		change(t, w, root.Bearer, fmt.Sprintf(`{"rotation_overlap_seconds":%d,"rotation_lifetime":%q}`, int(m.overlap.Seconds()), lifetime))
 		for _, name := range []string{"ada", "bob"} {
 			a := newAccount(t, w, fmt.Sprintf("%s-%d", name, runs))
 			owner := &modelOwner{holder: a}
@@ -788,6 +854,7 @@ func TestProductAgainstModel(t *testing.T) {
 			"rotate by itself, most often":   step(m.rotateSelf),
 			"make":                           step(m.issueOwn),
 			"make, more often":               step(m.issueOwn),
+			"make a row":                     step(m.issueRow),
 			"revoke":                         step(m.revoke),
 			"administer":                     step(m.administer),
 			"again":                          step(m.again),

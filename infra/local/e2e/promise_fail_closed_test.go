@@ -351,10 +351,12 @@ var harmless = map[string][]string{
 	"noted":         {"removed"},
 	"last_used_at":  {"removed"},
 	"last_used_ips": {"removed"},
+	"made":          {"removed"}, // children ask for it, and no check
 	"admin":         {"removed"},
 	"external":      {"removed"},
 	// No right depends on it.
 	"reachable_since": {"removed"},
+	"delete_after":    {"removed", "null", "empty", "text", "truth", "bytes", "map", "list", "negative", "fraction", "huge"},
 	"expiry_bucket":   {"removed", "null", "empty", "text", "number", "truth", "bytes", "map", "list"},
 	"expiry_order":    {"removed", "null", "empty", "text", "number", "truth", "bytes", "map", "list"},
 }
@@ -364,7 +366,20 @@ var harmless = map[string][]string{
 func TestDamagedItemsNeverAllow(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*testing.T, *localtest.World, holder){
-		"good token": nil,
+		"good token":                   nil,
+		"good token with a short life": nil,
+		"token whose short life is over": func(_ *testing.T, w *localtest.World, _ holder) {
+			w.Clock.Advance(time.Hour)
+		},
+		"rotated token whose successor was used": func(t *testing.T, w *localtest.World, a holder) {
+			var next personalToken
+			decode(t, want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", a.TokenID), `{"overlap":"until_used"}`, http.StatusOK), &next)
+			want(t, w, a.Bearer, "GET", "/api/v4/user", "", http.StatusOK)
+			want(t, w, next.Token, "GET", "/api/v4/user", "", http.StatusOK)
+		},
+		"token that ended with its maker": func(t *testing.T, w *localtest.World, _ holder) {
+			want(t, w, root.Bearer, "DELETE", "/api/v4/personal_access_tokens/self?family=true", "", http.StatusNoContent)
+		},
 		"revoked token": func(t *testing.T, w *localtest.World, a holder) {
 			want(t, w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", a.TokenID), "", http.StatusNoContent)
 		},
@@ -394,7 +409,7 @@ func TestDamagedItemsNeverAllow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := localtest.Start(t, localtest.Options{})
-			vera := describedAccount(t, w)
+			vera := describedAccount(t, w, name)
 			want(t, w, vera.Bearer, "GET", "/api/v4/user", "", http.StatusOK) // leaves last_used_at
 			if spoil != nil {
 				spoil(t, w, vera)
@@ -429,8 +444,8 @@ func TestDamagedItemsNeverAllow(t *testing.T) {
 	}
 }
 
-// describedAccount has every optional attribute.
-func describedAccount(t *testing.T, w *localtest.World) holder {
+// describedAccount has every optional attribute. Its token has a short life if the name of the case says so.
+func describedAccount(t *testing.T, w *localtest.World, name string) holder {
 	t.Helper()
 	var user struct{ ID int64 }
 	decode(t, want(t, w, root.Bearer, "POST", "/api/v4/users", `{"username":"vera","name":"Vera","email":"vera@example.test",
@@ -438,6 +453,10 @@ func describedAccount(t *testing.T, w *localtest.World) holder {
 	var token personalToken
 	decode(t, want(t, w, root.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", user.ID),
 		`{"name":"all","description":"of it","scopes":["api"],"expires_at":"2026-09-01"}`, http.StatusCreated), &token)
+	if strings.Contains(name, "short life") {
+		decode(t, want(t, w, token.Token, "POST", "/api/v4/user/personal_access_tokens", `{"name":"brief","scopes":["api"],"expires_in":3600}`, http.StatusCreated), &token)
+	}
+	want(t, w, token.Token, "POST", "/api/v4/user/personal_access_tokens", `{"name":"child","scopes":["api"],"expires_in":60}`, http.StatusCreated)
 	vera := holder{user.ID, token.ID, "vera", token.Token}
 	_, profile := stored(t, w, vera)
 	profile["unreachable"] = &types.AttributeValueMemberS{Value: "bounced"}

@@ -328,6 +328,25 @@ func TestTheAuditTrailNamesWhatLivesOn(t *testing.T) {
 	}
 }
 
+// Breaks if an owner whose token was reused cannot find out what it made and what lives on.
+func TestTheAuditTrailNamesWhatLivesOnAfterReuse(t *testing.T) {
+	t.Parallel()
+	f := newTree(t)
+	bot := makesBot(t, f.w, f.anna.Bearer, "of the first")
+	next := rotated(t, f.w, f.anna.Bearer, "")
+	other := makesBot(t, f.w, next.Token, "of the successor")
+	f.w.Clock.Advance(time.Hour)
+	want(t, f.w, f.anna.Bearer, "POST", selfRotation, "", http.StatusUnauthorized)
+	if !passes(t, f.w, bot.Token) || !passes(t, f.w, other.Token) || passes(t, f.w, next.Token) || passes(t, f.w, f.child.Token) {
+		t.Error("reuse ends other tokens than the page says")
+	}
+	trail := want(t, f.w, root.Bearer, "GET", "/api/v4/audit_events?per_page=100", "", http.StatusOK)
+	named := fmt.Sprintf(`"to":"%d, %d"`, bot.ID, other.ID)
+	if !strings.Contains(trail, named) || !strings.Contains(trail, `"change":"left_working"`) {
+		t.Errorf("no %s in %s", named, trail)
+	}
+}
+
 // A childlessClient loses the requests that end a child, while broken.
 type childlessClient struct {
 	dynamodb.HTTPClient

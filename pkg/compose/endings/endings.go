@@ -31,7 +31,7 @@ func Handler(cfg config.Base, source store.Source, clock clock.Clock, log *slog.
 		Shards: cfg.Shards, Retention: cfg.Retention(),
 		Malformed: func(err error) { log.Error("item passed over in a list", "reason", err.Error()) },
 	})
-	ender := compose.Must(lifecycle.NewEnder(lifecycle.EnderParts{Store: table, Reader: &table.Reader, Queue: table, Clock: clock}))
+	ender := compose.Must(lifecycle.NewEnder(lifecycle.EnderParts{Store: table, Reader: &table.Reader, Queue: table, Settings: &table.Reader, Clock: clock}))
 	metrics := telemetry.Metrics{Log: log, Stage: cfg.Stage, Function: function, Now: clock.Now}
 	return schedule.Endings(log, metrics, ender)
 }

@@ -44,7 +44,7 @@ func (d Deployment) Handler() lambda.Handler {
 	cfg := d.Config
 	table := d.Source.Table(cfg.Table, store.Options{Shards: cfg.Shards, Retention: cfg.Retention()})
 	messenger := compose.Must(sweep.NewMessenger(sweep.MessengerParts{
-		Records: table, Reports: table, Projects: table, Allowance: table, DailyMails: cfg.DailyMails, Posts: table, Clock: d.Clock, Workers: workers,
+		Records: table, Reports: table, Projects: table, Settings: table, Allowance: table, DailyMails: cfg.DailyMails, Posts: table, Clock: d.Clock, Workers: workers,
 		Mailer:    &notify.SES{Client: d.Mail, From: cfg.Sender, ConfigurationSet: cfg.ConfigurationSet, PublicURL: cfg.PublicURL},
 		Malformed: func(err error) { d.Log.Error("record malformed", "reason", err.Error()) },
 	}))

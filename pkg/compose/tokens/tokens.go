@@ -24,7 +24,7 @@ func Issuer(d compose.Deployment, table *store.Table) *lifecycle.Issuer {
 // Revoker returns the use case that revokes tokens.
 func Revoker(d compose.Deployment, table *store.Table) *lifecycle.Revoker {
 	return compose.Must(lifecycle.NewRevoker(lifecycle.RevokerParts{
-		Store: table, Reader: &table.Reader, Projects: &table.Reader, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Queue: table,
+		Store: table, Reader: &table.Reader, Projects: &table.Reader, Pepper: d.Config.Pepper, Format: d.Config.Format(), Clock: d.Clock, Queue: table, Settings: &table.Reader,
 	}))
 }
 

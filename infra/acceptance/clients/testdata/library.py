@@ -118,6 +118,7 @@ def _():
     equal([u.username for u in web.users.list(get_all=True)], ["root"])
     equal([n.full_path for n in root.namespaces.list(search="low", get_all=True)], ["top/low"])
     equal(root.namespaces.get("ann").kind, "user")
+    equal((root.namespaces.exists("top").suggests, root.namespaces.exists("new").exists), (["top1"], False))
     equal(web.imports.get().import_status, "none")
     equal((web.deploytokens.list(get_all=True), top.deploytokens.list(get_all=True)), ([], []))
     me = root.users.get(1)
@@ -135,6 +136,13 @@ def _():
     refused(404, "404 group Access Token Not Found", low.access_tokens.delete, 999)
     ann = root.users.list(username="ann", get_all=True)[0]
     equal(ann.personal_access_tokens.create({"name": "am", "scopes": ["admin_mode"]}).scopes, ["admin_mode"])
+    brief = ann.personal_access_tokens.create({"name": "brief", "scopes": ["api"], "expires_in": 3600})
+    equal((brief.expires_at, brief.expires_at_time), ("2026-03-20", "2026-03-19T09:00:00.000Z"))
+    refused(400, "expires_in cannot be rotated", root.personal_access_tokens.rotate, brief.id)
+    old = ann.personal_access_tokens.create({"name": "old", "scopes": ["api"]})
+    equal(root.personal_access_tokens.get(old.id).parent_id, root.personal_access_tokens.get("self").id)
+    root.personal_access_tokens.rotate(old.id, overlap="until_used")
+    equal(root.personal_access_tokens.get(old.id).superseded_until_used, True)
 
 
 @check

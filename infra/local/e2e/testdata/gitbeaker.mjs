@@ -85,6 +85,16 @@ async function personal() {
     assert.match(made.token, /^lkpat_[0-9A-Za-z]{36}$/);
     has(await client(made.token).Users.showCurrentUser(), { id: gita.id, username: "gita" });
   });
+  await check("create with fields of Latchkey's own", async () => {
+    const made = await admin.PersonalAccessTokens.create(gita.id, "brief", ["api"], { expiresIn: 3600 });
+    has(made, { name: "brief", expires_at: "2026-03-20", expires_at_time: "2026-03-19T09:00:00.000Z", active: true });
+    await refused(client(made.token).PersonalAccessTokens.rotate("self"), 400, "400 Bad request - A token made with expires_in cannot be rotated");
+    const old = await make("until used");
+    const next = await client(old.token).PersonalAccessTokens.rotate("self", { overlap: "until_used" });
+    has(await admin.PersonalAccessTokens.show({ tokenId: old.id }), { active: true, superseded_until_used: true });
+    has(await client(next.token).PersonalAccessTokens.show(), { id: next.id, active: true });
+    has(await admin.PersonalAccessTokens.show({ tokenId: old.id }), { active: false, revoked: true });
+  });
   await check("create by somebody who may not", async () => {
     const own = client((await make("own")).token);
     await refused(own.PersonalAccessTokens.create(hugo.id, "for another", ["api"]), 403, "403 Forbidden");
