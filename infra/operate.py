@@ -116,9 +116,9 @@ def name_of(key: str) -> str:
     return base64.urlsafe_b64encode(hmac.new(key.encode(), b"\0generation", hashlib.sha256).digest()[:6]).decode()
 
 
-def console(session: boto3.Session, function: str, payload: dict, failure: str) -> dict:
+def console(client, function: str, payload: dict, failure: str) -> dict:
     """Returns the answer to a console payload, or ends the program with the words for a failure."""
-    reply = session.client("lambda").invoke(FunctionName=function, Payload=json.dumps(payload))
+    reply = client.invoke(FunctionName=function, Payload=json.dumps(payload))
     answer = json.loads(reply["Payload"].read())
     if "FunctionError" in reply:
         raise SystemExit(f"{failure}: {answer.get('errorMessage')}")
@@ -130,15 +130,15 @@ def directory(session: boto3.Session, config: dict, options: list[str]) -> int:
 
     After a deployment ("--once") it does nothing if the directory is complete.
     """
-    function, failure = deployed(session, config)["IssueFunctionName"], "The directory was not filled"
+    client, function, failure = session.client("lambda"), deployed(session, config)["IssueFunctionName"], "The directory was not filled"
     payload, entered = {"action": "fill_directory"}, 0
     if "--once" in options:
-        if console(session, function, payload | {"check": True}, failure)["done"]:
+        if console(client, function, payload | {"check": True}, failure)["done"]:
             return 0
         print("The directory of tokens is being filled. Everything works meanwhile.")
         time.sleep(LAST_CALLS)  # functions of the release before may still make tokens
     while True:
-        filled = console(session, function, payload, failure)
+        filled = console(client, function, payload, failure)
         entered += filled["entered"]
         if filled["done"]:
             print(f"The directory is complete: {entered} tokens were entered.")
@@ -155,10 +155,7 @@ def deploy_and_fill(session: boto3.Session, config: dict, options: list[str]) ->
 def walk(client, function: str, payload: dict):
     """Yields the replies of a function to a console payload that takes several calls."""
     while True:
-        reply = client.invoke(FunctionName=function, Payload=json.dumps(payload))
-        told = json.loads(reply["Payload"].read())
-        if "FunctionError" in reply:
-            raise SystemExit(f"{function}: {told.get('errorMessage')}")
+        told = console(client, function, payload, function)
         yield told
         if not told.get("after"):
             return

@@ -136,7 +136,7 @@ func TestProductTemplate(t *testing.T) {
 	t.Run("updates name only what the function changes", func(t *testing.T) {
 		owners := map[string][]string{
 			"admin": {"directory"}, "email": {"bounces", "directory", "issue", "web"}, "state": {"directory", "issue", "web"}, "identity_subject": {"issue", "web"},
-			"tokens_valid_from": {"issue", "lifetime", "revoke", "web"}, "expires_on": {"issue", "web"}, "scopes": nil,
+			"tokens_valid_from": {"issue", "lifetime", "revoke", "web"}, "expires_on": {"issue", "web"}, "scopes": nil, "created_at": {"issue"},
 		}
 		for name, f := range template.Functions {
 			for _, p := range f.Permissions {
@@ -158,7 +158,7 @@ func TestProductTemplate(t *testing.T) {
 	// IAM cannot narrow.
 	t.Run("reads stay in the partitions that the function needs", func(t *testing.T) {
 		readers := map[string][]string{
-			"EMAIL#": {"issue", "web"}, "IDENTITY#": {"web"}, "IDEMPOTENCY#": {"issue"}, "AUDIT#": {"leakmails", "settings", "web"}, "ENDING": {"endings"},
+			"EMAIL#": {"issue", "web"}, "IDENTITY#": {"web"}, "IDEMPOTENCY#": {"issue"}, "AUDIT#": {"leakmails", "settings", "web"}, "DIRECTORY#": {"tokens", "web"}, "DIRECTORY#TOKENS": {"issue"}, "ENDING": {"endings"},
 			"MAILS#": {"expired", "expiring", "leakmails", "lifetime"}, "POST#": scansAndLifetime, "SCAN#": scansAndLifetime,
 		}
 		for name, f := range template.Functions {

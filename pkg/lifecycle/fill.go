@@ -74,13 +74,14 @@ func (f *Filler) Fill(ctx context.Context, after token.ID) (Filled, error) {
 	}
 	enough, cancel := clock.Early(ctx, fillReserve)
 	defer cancel()
+	late := func() bool { return enough.Err() != nil }
 	filled := Filled{Last: after}
 	for first := max(after.Owner(), 1); first <= highest; first += fillChunk {
-		if enough.Err() != nil && filled.Last > after {
+		if late() && filled.Last > after {
 			return filled, nil
 		}
 		last := min(first+fillChunk-1, highest)
-		if done, err := f.fill(ctx, enough, first, last, after, &filled); err != nil || !done {
+		if done, err := f.fill(ctx, late, first, last, after, &filled); err != nil || !done {
 			return filled, err
 		}
 		if filled.Last, err = token.NewID(last, token.MaxNumber); err != nil {
@@ -95,8 +96,8 @@ func (f *Filler) Fill(ctx context.Context, after token.ID) (Filled, error) {
 }
 
 // fill enters the tokens of the owners from first to last: of all at the same time as many as one call enters,
-// then the others. It reports whether it has finished.
-func (f *Filler) fill(ctx, enough context.Context, first, last account.ID, after token.ID, filled *Filled) (bool, error) {
+// then the others, until it is late. It reports whether it has finished.
+func (f *Filler) fill(ctx context.Context, late func() bool, first, last account.ID, after token.ID, filled *Filled) (bool, error) {
 	type step struct {
 		last    token.ID
 		entered int
@@ -126,7 +127,7 @@ func (f *Filler) fill(ctx, enough context.Context, first, last account.ID, after
 	for i, s := range steps {
 		for s.more {
 			filled.Last = s.last
-			if enough.Err() != nil {
+			if late() {
 				return false, nil
 			}
 			var err error
