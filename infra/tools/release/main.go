@@ -8,9 +8,9 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"debug/buildinfo"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +18,8 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+
+	"github.com/CycloneDX/cyclonedx-go"
 )
 
 func main() {
@@ -69,65 +71,32 @@ func release(folder, version string, builds []string) error {
 	return os.WriteFile(filepath.Join(folder, "SHA256SUMS"), []byte(sums.String()), 0o644)
 }
 
-// A document is a bill of materials (CycloneDX 1.5, JSON).
-type document struct {
-	Format     string      `json:"bomFormat"`
-	Spec       string      `json:"specVersion"`
-	Version    int         `json:"version"`
-	Metadata   metadata    `json:"metadata"`
-	Components []component `json:"components"`
-}
-
-type metadata struct {
-	Component component `json:"component"`
-}
-
-type component struct {
-	Type       string     `json:"type"`
-	Ref        string     `json:"bom-ref"`
-	Name       string     `json:"name"`
-	Version    string     `json:"version"`
-	PURL       string     `json:"purl,omitempty"`
-	Hashes     []hash     `json:"hashes,omitempty"`
-	Properties []property `json:"properties,omitempty"`
-}
-
-type hash struct {
-	Algorithm string `json:"alg"`
-	Content   string `json:"content"`
-}
-
-type property struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
-
 // contents lists what was linked into a function's binary.
 func contents(function, version string, packed [sha256.Size]byte, info *debug.BuildInfo) ([]byte, error) {
-	listed := document{
-		Format: "CycloneDX", Spec: "1.5", Version: 1,
-		Metadata: metadata{component{
-			Type: "application", Ref: "latchkey/" + function, Name: "latchkey/" + function, Version: version,
-			Hashes: []hash{{"SHA-256", fmt.Sprintf("%x", packed)}},
-		}},
-		Components: []component{library("std", strings.TrimPrefix(info.GoVersion, "go"), "")},
-	}
+	components := []cyclonedx.Component{library("std", strings.TrimPrefix(info.GoVersion, "go"), "")}
 	for _, module := range info.Deps {
 		if module.Replace != nil {
 			module = module.Replace
 		}
-		listed.Components = append(listed.Components, library(module.Path, module.Version, module.Sum))
+		components = append(components, library(module.Path, module.Version, module.Sum))
 	}
-	out, err := json.MarshalIndent(listed, "", "  ")
-	return append(out, '\n'), err
+	listed := cyclonedx.NewBOM()
+	listed.Components = &components
+	listed.Metadata = &cyclonedx.Metadata{Component: &cyclonedx.Component{
+		Type: cyclonedx.ComponentTypeApplication, BOMRef: "latchkey/" + function, Name: "latchkey/" + function, Version: version,
+		Hashes: &[]cyclonedx.Hash{{Algorithm: cyclonedx.HashAlgoSHA256, Value: fmt.Sprintf("%x", packed)}},
+	}}
+	var out bytes.Buffer
+	err := cyclonedx.NewBOMEncoder(&out, cyclonedx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(listed, cyclonedx.SpecVersion1_5)
+	return out.Bytes(), err
 }
 
 // library describes a module. sum is that of go.sum, which is no hash of a file.
-func library(path, version, sum string) component {
+func library(path, version, sum string) cyclonedx.Component {
 	purl := "pkg:golang/" + path + "@" + version
-	c := component{Type: "library", Ref: purl, Name: path, Version: version, PURL: purl}
+	c := cyclonedx.Component{Type: cyclonedx.ComponentTypeLibrary, BOMRef: purl, Name: path, Version: version, PackageURL: purl}
 	if sum != "" {
-		c.Properties = []property{{"go.sum", sum}}
+		c.Properties = &[]cyclonedx.Property{{Name: "go.sum", Value: sum}}
 	}
 	return c
 }

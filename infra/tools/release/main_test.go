@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+
+	"github.com/CycloneDX/cyclonedx-go"
 )
 
 // Breaks if somebody who checks a release compares it with sums of something else, or if two people who make
@@ -55,11 +56,15 @@ func TestContents(t *testing.T) {
 		{Path: "example.test/two", Version: "v2.0.0", Replace: &debug.Module{Path: "example.test/fork", Version: "v2.0.1", Sum: "h1:fork"}},
 	}})
 	check(t, err)
-	var listed document
-	check(t, json.Unmarshal(out, &listed))
+	var listed cyclonedx.BOM
+	check(t, cyclonedx.NewBOMDecoder(bytes.NewReader(out), cyclonedx.BOMFileFormatJSON).Decode(&listed))
 	var got []string
-	for _, c := range listed.Components {
-		got = append(got, fmt.Sprint(c.PURL, c.Properties))
+	for _, c := range *listed.Components {
+		properties := []cyclonedx.Property{}
+		if c.Properties != nil {
+			properties = *c.Properties
+		}
+		got = append(got, fmt.Sprint(c.PackageURL, properties))
 	}
 	want := "pkg:golang/std@1.26.0[] pkg:golang/example.test/one@v1.0.0[{go.sum h1:one}] pkg:golang/example.test/fork@v2.0.1[{go.sum h1:fork}]"
 	if strings.Join(got, " ") != want {
