@@ -160,3 +160,24 @@ func TestReservationsByClass(t *testing.T) {
 		}
 	}
 }
+
+// Breaks if a function could not read its environment or the table that a customer's key encrypts, or had more rights than
+// a deployment without that key and without tracing needs.
+func TestEveryFunctionMayUseTheKeyAndTraceIfAsked(t *testing.T) {
+	t.Parallel()
+	asked := maps.Clone(everything)
+	asked["KmsKeyArn"], asked["Tracing"] = "arn:aws:kms:eu-central-1:000000000000:key/0", "true"
+	for parameters, want := range map[*map[string]string]bool{&everything: false, &asked: true} {
+		template, err := ReadTemplate(templateFile(t), *parameters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, f := range template.Functions {
+			for _, action := range []string{"kms:Decrypt", "xray:PutTraceSegments"} {
+				if may := slices.ContainsFunc(f.Permissions, func(p Permission) bool { return p.Action == action }); may != want {
+					t.Errorf("%s may %s: %t", name, action, may)
+				}
+			}
+		}
+	}
+}
