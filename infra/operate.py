@@ -96,7 +96,7 @@ def administrator(session: boto3.Session, config: dict, _options: list[str]) -> 
         return 2
     found = deployed(session, config)
     payload = {"action": "create_administrator", "username": username, "email": email}
-    made = console(session, found["IssueFunctionName"], payload, "No administrator was made")
+    made = console(session.client("lambda"), found["IssueFunctionName"], payload, "No administrator was made")
     bearer, url = made["token"]["token"], (found.get("PublicUrl") or found["ApiUrl"]).rstrip("/")
     print(f"{username} is an administrator. The bearer is shown this once; keep it as you keep a password:\n")
     print(f"  {bearer}\n\nPaste it behind this command, so that no command line and no history holds it:\n")

@@ -107,7 +107,6 @@ func (b bench) read(iterator any, limit int) (lines []string, next any) {
 // Breaks if the local cloud shows functions/events other records than DynamoDB does.
 func TestTheStreamHasEveryChange(t *testing.T) {
 	onBoth(t, func(b bench) {
-		first := b.iterator("TRIM_HORIZON")
 		b.put(with(b.key("a"), row{"v": n(1), "set": ss("x", "y"), "list": list(s("l"), yes(true))}))
 		b.put(with(b.key("a"), row{"v": n(1), "set": ss("y", "x"), "list": list(s("l"), yes(true))})) // changes nothing
 		for _, err := range []error{
@@ -141,7 +140,8 @@ func TestTheStreamHasEveryChange(t *testing.T) {
 			"INSERT Keys=" + fresh + " NewImage=" + made,
 			"REMOVE Keys=" + fresh + " OldImage=" + made,
 		}
-		got, next := b.read(first, 3)
+		// DynamoDB Local forgets where an empty stream begins while others grow.
+		got, next := b.read(b.iterator("TRIM_HORIZON"), 3)
 		rest, next := b.read(next, 100)
 		if got = append(got, rest...); !slices.Equal(got, want) {
 			b.Errorf("the stream has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -423,7 +423,7 @@ func TestBatchWrite(t *testing.T) {
 			c.refused(write(c, requests...), invalid)
 		})
 		for name, requests := range map[string]func(c bench) []types.WriteRequest{
-			"nothing":          func(bench) []types.WriteRequest { return nil },
+			"nothing":          func(bench) []types.WriteRequest { return []types.WriteRequest{} },
 			"an empty request": func(bench) []types.WriteRequest { return []types.WriteRequest{{}} },
 			"two requests in one": func(c bench) []types.WriteRequest {
 				return []types.WriteRequest{{PutRequest: put(c.key("1")).PutRequest, DeleteRequest: remove(c.key("2")).DeleteRequest}}

@@ -186,7 +186,7 @@ func TestWhatFailsAfterTheCheckIsRefused(t *testing.T) {
 	}{
 		{"record of the token asked for", storetest.On("GetItem", throttle), request{"GET", fmt.Sprintf("/api/v4/personal_access_tokens/%d", other.ID), ""}},
 		{"pointers of a list", storetest.On("Query", throttle), request{"GET", fmt.Sprintf("/api/v4/personal_access_tokens?user_id=%d", rosa.ID), ""}},
-		{"scan of a list", storetest.On("Scan", throttle), request{"GET", "/api/v4/personal_access_tokens", ""}},
+		{"directory of all tokens", storetest.On("Query", throttle), request{"GET", "/api/v4/personal_access_tokens", ""}},
 		{"owner of a new token", storetest.On("GetItem", throttle), request{"POST", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", rosa.ID), `{"name":"x","scopes":["api"]}`}},
 		{"writing a new token", storetest.On("TransactWriteItems", throttle), request{"POST", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", rosa.ID), `{"name":"x","scopes":["api"]}`}},
 		{"writing a rotation", storetest.On("TransactWriteItems", throttle), request{"POST", fmt.Sprintf("/api/v4/personal_access_tokens/%d/rotate", other.ID), ""}},
