@@ -190,7 +190,7 @@ func TestAPageCostsAsMuchInALargeTable(t *testing.T) {
 		walks = append(walks, w)
 	}
 	for size := range 2 {
-		crowd(t, f, 10, []int{20, 180}[size])
+		crowd(t, f, 4, []int{6, 44}[size])
 		for i, w := range walks {
 			w.First, w.Limit = 20, 20
 			counts := cost(w)

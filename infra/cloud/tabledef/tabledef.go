@@ -80,13 +80,18 @@ func Path() (string, error) {
 }
 
 // Create makes the table of the file at path under the name tableName, waits until it is active and
-// enables its TTL attribute. It returns types.ResourceInUseException if the table exists.
-func Create(ctx context.Context, client *dynamodb.Client, path, tableName string) error {
+// enables its TTL attribute. It returns types.ResourceInUseException if the table exists. Each of without
+// removes something from the request.
+func Create(ctx context.Context, client *dynamodb.Client, path, tableName string, without ...func(*dynamodb.CreateTableInput)) error {
 	def, err := read(path)
 	if err != nil {
 		return fmt.Errorf("read table definition: %w", err)
 	}
-	if _, err := client.CreateTable(ctx, def.createInput(tableName)); err != nil {
+	in := def.createInput(tableName)
+	for _, remove := range without {
+		remove(in)
+	}
+	if _, err := client.CreateTable(ctx, in); err != nil {
 		return fmt.Errorf("create table %s: %w", tableName, err)
 	}
 	active := dynamodb.NewTableExistsWaiter(client)

@@ -52,7 +52,7 @@ func NewFixture(tb testing.TB, client *dynamodb.Client) *Fixture {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	f := &Fixture{Client: client, Name: Table(tb, client), pepper: pepper}
+	f := &Fixture{Client: client, Name: Table(tb, client, noStream), pepper: pepper}
 	f.Store = f.Through(client)
 	return f
 }
