@@ -1,6 +1,7 @@
 package clock_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,24 @@ func TestSystemTellsWholeSecondsInUTC(t *testing.T) {
 		}
 		if start.Location() != time.UTC {
 			t.Errorf("zone = %v, want UTC", start.Location())
+		}
+	})
+}
+
+// Breaks if a function uses up the time in which it has to answer.
+func TestEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		early, stop := clock.Early(ctx, 20*time.Second)
+		defer stop()
+		if end, limited := early.Deadline(); !limited || time.Until(end) != 40*time.Second {
+			t.Errorf("ends at %v, %t", end, limited)
+		}
+		endless, stopEndless := clock.Early(t.Context(), time.Second)
+		defer stopEndless()
+		if _, limited := endless.Deadline(); limited {
+			t.Error("an endless context got an end")
 		}
 	})
 }
