@@ -175,6 +175,8 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `"etag"`)
 	case r.Method == http.MethodHead:
 		w.WriteHeader(http.StatusNotFound)
+	case r.URL.Path == "/2015-03-31/functions/issue/invocations":
+		fmt.Fprint(w, `{"done":true}`) // the directory of tokens is complete
 	case r.Method == http.MethodPost && r.URL.Path == "/":
 		_ = r.ParseForm()
 		a.formation(w, r)
@@ -216,7 +218,8 @@ func (a *account) formation(w http.ResponseWriter, r *http.Request) {
 			if a.exists && a.executed > 0 {
 				status = "UPDATE_COMPLETE"
 			}
-			reply["Stacks"] = describe("latchkey", status, "<Parameters><member><ParameterKey>ManageApiLogging</ParameterKey><ParameterValue>true</ParameterValue></member></Parameters>")
+			reply["Stacks"] = describe("latchkey", status, "<Parameters><member><ParameterKey>ManageApiLogging</ParameterKey><ParameterValue>true</ParameterValue></member></Parameters>"+
+				"<Outputs><member><OutputKey>IssueFunctionName</OutputKey><OutputValue>issue</OutputValue></member></Outputs>")
 		default:
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id latchkey does not exist</Message></Error></ErrorResponse>`)
