@@ -16,6 +16,7 @@ import (
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
+	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/feature"
 	"latchkey/pkg/project"
@@ -163,6 +164,40 @@ func audited() []write {
 			return func(ctx context.Context, s *store.Table, e audit.Event) error { return s.EndSessions(ctx, u.ID, 0, e) },
 				func(t *testing.T) { wantEqual(t, "session number", f.Fresh(t, u).SessionNumber, int64(1)) }
 		}},
+		write{"lower member", "LowerMember", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			proj := made(t, f, projectOf(f.AddAccount(t), "p"), 0)
+			m := joined(t, f, memberIn(proj, f.AddAccount(t), project.Maintainer))
+			after := m
+			after.Level, after.ExpiresOn = project.Guest, clock.DayOf(storetest.Now).AddDays(9)
+			return func(ctx context.Context, s *store.Table, e audit.Event) error {
+					return s.LowerMember(ctx, m, after, []audit.Event{e})
+				}, func(t *testing.T) {
+					wantEqual(t, "member", direct(t, f, proj, m.Account), after)
+				}
+		}},
+		write{"raise the number from which tokens are valid", "RaiseValidFrom", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			u := f.AddAccount(t)
+			f.AddToken(t, u)
+			u = f.Fresh(t, u)
+			return func(ctx context.Context, s *store.Table, e audit.Event) error {
+					return s.RaiseValidFrom(ctx, u.ID, u.NextNumber, e)
+				}, func(t *testing.T) {
+					wantEqual(t, "number", f.Fresh(t, u).TokensValidFrom, u.NextNumber)
+				}
+		}},
+		write{"tighten settings", "TightenSettings", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
+			before, err := f.Store.Settings(t.Context())
+			wantErr(t, f, err, nil)
+			after := before
+			after.TokensFrom, after.SessionsFrom, after.ImpersonationOff, after.Revision = storetest.Now, storetest.Now, true, before.Revision+1
+			return func(ctx context.Context, s *store.Table, e audit.Event) error {
+					return s.TightenSettings(ctx, after, []audit.Event{e})
+				}, func(t *testing.T) {
+					got, err := f.Store.Settings(t.Context())
+					wantErr(t, f, err, nil)
+					wantEqual(t, "settings", got, after)
+				}
+		}},
 		write{"save settings", "SaveSettings", func(t *testing.T, f *storetest.Fixture) (change, func(*testing.T)) {
 			before, err := f.Store.Settings(t.Context())
 			wantErr(t, f, err, nil)
@@ -212,6 +247,8 @@ func TestEveryChangeRefusesToGoWithoutItsEvent(t *testing.T) {
 		new(store.Table).UpdateAccount(t.Context(), account.Account{}, account.Account{Name: "n"}, nil),
 		new(store.Table).ChangeMember(t.Context(), nobody, nobody, nobody, nil),
 		new(store.Table).SaveSettings(t.Context(), settings.Application{}, nil),
+		new(store.Table).TightenSettings(t.Context(), settings.Application{}, nil),
+		new(store.Table).LowerMember(t.Context(), nobody, nobody, nil),
 		new(store.Table).Record(t.Context()),
 	} {
 		if err == nil {
