@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,16 +14,13 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"latchkey/infra/cloud/engine"
-	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
-	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
 	"latchkey/pkg/secret"
-	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/store/storetest"
 	"latchkey/pkg/telemetry"
@@ -102,27 +98,11 @@ func newOffice(ctx context.Context, size int) (*office, error) {
 	client := engine.New().Client(store.Configure(""), func(options *dynamodb.Options) {
 		options.APIOptions = append(options.APIOptions, func(stack *middleware.Stack) error { return stack.Initialize.Add(count, middleware.Before) })
 	})
-	path, err := tabledef.Path()
+	b, err := newBase(ctx, client)
 	if err != nil {
 		return nil, err
 	}
-	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
-		return nil, err
-	}
-	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour, Defaults: settings.Settings{Prefix: config.DefaultPrefixes[0], LastUsedInterval: 24 * time.Hour}})
-	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
-	if err != nil {
-		return nil, err
-	}
-	format := secret.Format{Prefixes: config.DefaultPrefixes}
-	finder, err := directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: clock.System{}})
-	if err != nil {
-		return nil, err
-	}
-	accounts, err := directory.New(finder, table)
-	if err != nil {
-		return nil, err
-	}
+	table, accounts, pepper, format := b.table, b.accounts, b.pepper, b.format
 	if err := o.admit(ctx, table, accounts, pepper, format); err != nil {
 		return nil, err
 	}

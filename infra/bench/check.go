@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"latchkey/infra/cloud/dynamodblocal"
-	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/administration"
 	"latchkey/pkg/audit"
@@ -154,34 +153,12 @@ type decision struct {
 	verifier *verify.Verifier // on the table
 }
 
-const tableName = "bench"
-
 func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error) {
-	path, err := tabledef.Path()
+	b, err := newBase(ctx, client)
 	if err != nil {
 		return nil, err
 	}
-	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
-		return nil, err
-	}
-	format := secret.Format{Prefixes: config.DefaultPrefixes}
-	set := settings.Settings{Prefix: format.Prefixes[0], LastUsedInterval: 24 * time.Hour}
-	table := store.Open(client, tableName, store.Options{
-		Shards: store.DefaultShards, Retention: time.Hour, Defaults: set,
-	})
-	key := rand.Text() + rand.Text()
-	pepper, err := secret.NewPepper(key)
-	if err != nil {
-		return nil, err
-	}
-	finder, err := directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: clock.System{}})
-	if err != nil {
-		return nil, err
-	}
-	accounts, err := directory.New(finder, table)
-	if err != nil {
-		return nil, err
-	}
+	table, accounts, pepper, format := b.table, b.accounts, b.pepper, b.format
 	acct, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
 		return nil, err
@@ -202,14 +179,14 @@ func newDecision(ctx context.Context, client *dynamodb.Client) (*decision, error
 	}
 	digest := pepper.Digest(issued.Bearer)
 	issued.Token.LastUsedAt, issued.Token.LastUsedIPs = clock.System{}.Now(), []netip.Addr{netip.MustParseAddr(address)}
-	d := &decision{bearer: issued.Bearer.Reveal(), pepper: key, table: table}
+	d := &decision{bearer: issued.Bearer.Reveal(), pepper: b.secret, table: table}
 	if d.verifier, err = verifierOn(table, pepper, format); err != nil {
 		return nil, err
 	}
 	if d.authorizer, err = authorizerOn(table, table, pepper, format); err != nil {
 		return nil, err
 	}
-	if d.offline, err = authorizerOn(memory{issued.Token, acct, set}, table, pepper, format); err != nil {
+	if d.offline, err = authorizerOn(memory{issued.Token, acct, b.defaults}, table, pepper, format); err != nil {
 		return nil, err
 	}
 	d.event = event(issued.Bearer.Reveal())

@@ -2,30 +2,24 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"latchkey/infra/cloud/dynamodblocal"
-	"latchkey/infra/cloud/tabledef"
 	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
-	"latchkey/pkg/config"
 	"latchkey/pkg/directory"
 	"latchkey/pkg/gitlabapi"
 	"latchkey/pkg/lifecycle"
 	"latchkey/pkg/scope"
-	"latchkey/pkg/secret"
-	"latchkey/pkg/settings"
 	"latchkey/pkg/store"
 	"latchkey/pkg/telemetry"
 	"latchkey/pkg/throttle"
@@ -94,27 +88,11 @@ type listing struct {
 }
 
 func newListing(ctx context.Context, client *dynamodb.Client) (*listing, error) {
-	path, err := tabledef.Path()
+	b, err := newBase(ctx, client)
 	if err != nil {
 		return nil, err
 	}
-	if err := tabledef.Create(ctx, client, path, tableName); err != nil {
-		return nil, err
-	}
-	table := store.Open(client, tableName, store.Options{Shards: store.DefaultShards, Retention: time.Hour, Defaults: settings.Settings{Prefix: config.DefaultPrefixes[0], LastUsedInterval: 24 * time.Hour}})
-	pepper, err := secret.NewPepper(rand.Text() + rand.Text())
-	if err != nil {
-		return nil, err
-	}
-	format := secret.Format{Prefixes: config.DefaultPrefixes}
-	finder, err := directory.NewFinder(directory.FinderParts{Reader: table, Projects: table, Clock: clock.System{}})
-	if err != nil {
-		return nil, err
-	}
-	accounts, err := directory.New(finder, table)
-	if err != nil {
-		return nil, err
-	}
+	table, accounts, pepper, format := b.table, b.accounts, b.pepper, b.format
 	acct, err := accounts.CreateByConsole(ctx, "", directory.Candidate{Username: "bench", Name: "Bench", Email: "bench@example.test"})
 	if err != nil {
 		return nil, err

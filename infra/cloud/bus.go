@@ -42,7 +42,7 @@ func (b *Bus) Client(options ...func(*eventbridge.Options)) *eventbridge.Client 
 		Region:       region,
 		BaseEndpoint: aws.String("http://events.invalid"),
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
-		HTTPClient:   planClient{b},
+		HTTPClient:   localClient{b},
 	}, options...)
 }
 

@@ -52,7 +52,7 @@ func (p *Plans) Client(options ...func(*awsscheduler.Options)) *awsscheduler.Cli
 		Region:       region,
 		BaseEndpoint: aws.String("http://scheduler.invalid"),
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
-		HTTPClient:   planClient{p},
+		HTTPClient:   localClient{p},
 	}, options...)
 }
 
@@ -195,9 +195,9 @@ func failPlan(w http.ResponseWriter, status int, kind, message string) {
 	_, _ = w.Write(encode(map[string]string{"Message": message})) // the client has gone
 }
 
-type planClient struct{ api http.Handler }
+type localClient struct{ api http.Handler }
 
-func (c planClient) Do(r *http.Request) (*http.Response, error) {
+func (c localClient) Do(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func (q *Queues) Client(options ...func(*sqs.Options)) *sqs.Client {
 		Region:       region,
 		BaseEndpoint: aws.String("http://sqs.invalid"),
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
-		HTTPClient:   planClient{q},
+		HTTPClient:   localClient{q},
 	}, options...)
 }
 
