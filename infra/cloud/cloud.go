@@ -52,7 +52,7 @@ type Options struct {
 	// Queues are the queues whose messages are delivered, by Clock; nil for none.
 	Queues *Queues
 	// Streams delivers the records of the table's stream; nil for none.
-	Streams *Streams
+	Streams Streams
 	// Concurrency is how many functions the account may run at a time, with the reservations and the
 	// throttles of methods that the template has. 0 imitates none of these limits.
 	Concurrency int

@@ -58,7 +58,7 @@ type templateSource struct {
 var understood = []string{
 	"AWS::Serverless::Function", "AWS::Serverless::Api", "AWS::Serverless::StateMachine", "AWS::Scheduler::Schedule",
 	"AWS::IAM::ManagedPolicy", "AWS::IAM::Role", "AWS::SQS::Queue", "AWS::Lambda::EventSourceMapping", "AWS::CloudFormation::Stack",
-	"AWS::Serverless::Application",
+	"AWS::Serverless::Application", "AWS::DynamoDB::Table",
 }
 
 // open parses a template. given are the values of its parameters, nil for values that only a
@@ -317,6 +317,8 @@ func (s *stack) attribute(name string) (string, bool) {
 		return s.roleARN(id), true
 	case r.Type == "AWS::SQS::Queue" && attribute == "Arn":
 		return ARN("sqs", s.name+"-"+id), true
+	case r.Type == "AWS::DynamoDB::Table" && attribute == "StreamArn":
+		return ARN("dynamodb", "table/"+id+"/stream/1"), true
 	case isOutput:
 		if nested := s.nest(id); nested != nil {
 			value := nested.source.Outputs[output].Value

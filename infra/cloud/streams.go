@@ -7,9 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +44,10 @@ type StreamMapping struct {
 }
 
 // Streams is the part of Lambda that reads the stream of a table. It is safe for concurrent use.
-type Streams struct {
+type Streams []*follower
+
+// A follower is a mapping with the place that it has reached in the stream.
+type follower struct {
 	mapping StreamMapping
 	client  *dynamodb.Client
 	table   string
@@ -69,25 +74,35 @@ type pending struct {
 	seen     time.Time
 }
 
-// NewStreams returns the mapping of a template on a table. The client needs no permissions of a function.
-func NewStreams(t *Template, client *dynamodb.Client, table string, queues *Queues, clock clock.Clock) *Streams {
-	return &Streams{mapping: t.Stream, client: client, table: table, queues: queues, clock: clock, shards: map[string]*shard{}}
+// NewStreams returns the mappings of a template on a table. The client needs no permissions of a function.
+func NewStreams(t *Template, client *dynamodb.Client, table string, queues *Queues, clock clock.Clock) (all Streams) {
+	for _, mapping := range t.Streams {
+		all = append(all, &follower{mapping: mapping, client: client, table: table, queues: queues, clock: clock, shards: map[string]*shard{}})
+	}
+	return all
 }
 
 // Deliver delivers what has been written, and returns how many records were delivered and how many
 // deliveries failed. What follows a failure stays until the next call.
-func (s *Streams) Deliver(ctx context.Context, functions map[string]lambda.Handler, timeouts map[string]time.Duration) (delivered, failed int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mapping.Function == "" {
-		return 0, 0, nil
+func (s Streams) Deliver(ctx context.Context, functions map[string]lambda.Handler, timeouts map[string]time.Duration) (delivered, failed int, err error) {
+	var failures []error
+	for _, r := range s {
+		did, not, err := r.deliverAll(ctx, functions, timeouts)
+		delivered, failed = delivered+did, failed+not
+		failures = append(failures, err)
 	}
-	if err := s.read(ctx); err != nil {
+	return delivered, failed, errors.Join(failures...)
+}
+
+func (r *follower) deliverAll(ctx context.Context, functions map[string]lambda.Handler, timeouts map[string]time.Duration) (delivered, failed int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.read(ctx); err != nil {
 		return 0, 0, err
 	}
-	for _, id := range s.order {
-		for sh := s.shards[id]; len(sh.pending) > 0 && ctx.Err() == nil; {
-			done, ok := s.deliver(ctx, id, sh, functions[s.mapping.Function], cmp.Or(timeouts[s.mapping.Function], maxTimeout))
+	for _, id := range r.order {
+		for sh := r.shards[id]; len(sh.pending) > 0 && ctx.Err() == nil; {
+			done, ok := r.deliver(ctx, id, sh, functions[r.mapping.Function], cmp.Or(timeouts[r.mapping.Function], maxTimeout))
 			if delivered += done; !ok {
 				failed++
 				break
@@ -99,13 +114,13 @@ func (s *Streams) Deliver(ctx context.Context, functions map[string]lambda.Handl
 
 // deliver delivers the next batch of a shard, and returns how many of its records are done and whether all
 // are.
-func (s *Streams) deliver(ctx context.Context, id string, sh *shard, handler lambda.Handler, timeout time.Duration) (done int, ok bool) {
-	batch := sh.pending[:min(len(sh.pending), cmp.Or(sh.size, s.mapping.BatchSize))]
+func (r *follower) deliver(ctx context.Context, id string, sh *shard, handler lambda.Handler, timeout time.Duration) (done int, ok bool) {
+	batch := sh.pending[:min(len(sh.pending), cmp.Or(sh.size, r.mapping.BatchSize))]
 	records := make([]json.RawMessage, len(batch))
 	for i, p := range batch {
 		records[i] = p.record
 	}
-	out, err := call(ctx, s.mapping.Function, handler, timeout, newID(), encode(map[string]any{"Records": records}))
+	out, err := call(ctx, r.mapping.Function, handler, timeout, newID(), encode(map[string]any{"Records": records}))
 	var reply struct {
 		BatchItemFailures []struct {
 			ItemIdentifier string `json:"itemIdentifier"`
@@ -115,7 +130,7 @@ func (s *Streams) deliver(ctx context.Context, id string, sh *shard, handler lam
 	switch {
 	case err != nil:
 		done = 0
-	case s.mapping.Partial && json.Unmarshal(out, &reply) == nil && len(reply.BatchItemFailures) > 0:
+	case r.mapping.Partial && json.Unmarshal(out, &reply) == nil && len(reply.BatchItemFailures) > 0:
 		// The lowest of them counts, and an unknown one means the whole batch (Lambda developer guide).
 		for _, failure := range reply.BatchItemFailures {
 			done = min(done, max(0, slices.IndexFunc(batch, func(p pending) bool { return p.sequence == failure.ItemIdentifier })))
@@ -131,10 +146,10 @@ func (s *Streams) deliver(ctx context.Context, id string, sh *shard, handler lam
 	sh.attempts++
 	left := batch[done:]
 	switch {
-	case s.mapping.Bisect && err != nil && len(left) > 1:
+	case r.mapping.Bisect && err != nil && len(left) > 1:
 		sh.size = len(left) / 2
-	case sh.attempts > s.mapping.Retries || s.clock.Now().Sub(left[0].seen) > s.mapping.Age:
-		s.giveUp(id, left)
+	case sh.attempts > r.mapping.Retries || r.clock.Now().Sub(left[0].seen) > r.mapping.Age:
+		r.giveUp(id, left)
 		sh.pending, sh.attempts = sh.pending[len(left):], 0
 	default:
 		sh.size = len(left)
@@ -144,24 +159,24 @@ func (s *Streams) deliver(ctx context.Context, id string, sh *shard, handler lam
 
 // giveUp tells the dead letters which records were given up, and not what was in them (Lambda developer
 // guide, "Retain discarded batches").
-func (s *Streams) giveUp(id string, left []pending) {
-	if s.mapping.DeadLetters == "" {
+func (r *follower) giveUp(id string, left []pending) {
+	if r.mapping.DeadLetters == "" {
 		return
 	}
-	s.queues.send(Queue{ARN: s.mapping.DeadLetters}, string(encode(map[string]any{"DDBStreamBatchInfo": map[string]any{
-		"shardId": id, "startSequenceNumber": left[0].sequence, "endSequenceNumber": left[len(left)-1].sequence, "batchSize": len(left), "streamArn": s.arn,
+	r.queues.send(Queue{ARN: r.mapping.DeadLetters}, string(encode(map[string]any{"DDBStreamBatchInfo": map[string]any{
+		"shardId": id, "startSequenceNumber": left[0].sequence, "endSequenceNumber": left[len(left)-1].sequence, "batchSize": len(left), "streamArn": r.arn,
 	}})))
 }
 
 // read reads what has been written since the last time.
-func (s *Streams) read(ctx context.Context) error {
-	if s.arn == "" {
-		table, err := s.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
+func (r *follower) read(ctx context.Context) error {
+	if r.arn == "" {
+		table, err := r.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &r.table})
 		if err != nil {
 			return fmt.Errorf("find stream: %w", err)
 		}
-		if s.arn = aws.ToString(table.Table.LatestStreamArn); s.arn == "" {
-			return fmt.Errorf("find stream: table %s has none", s.table)
+		if r.arn = aws.ToString(table.Table.LatestStreamArn); r.arn == "" {
+			return fmt.Errorf("find stream: table %s has none", r.table)
 		}
 	}
 	var described struct {
@@ -171,48 +186,48 @@ func (s *Streams) read(ctx context.Context) error {
 			}
 		}
 	}
-	if err := s.ask(ctx, "DescribeStream", map[string]any{"StreamArn": s.arn}, &described); err != nil {
+	if err := r.ask(ctx, "DescribeStream", map[string]any{"StreamArn": r.arn}, &described); err != nil {
 		return err
 	}
 	for _, found := range described.StreamDescription.Shards {
-		if s.shards[found.ShardID] != nil {
+		if r.shards[found.ShardID] != nil {
 			continue
 		}
 		var at struct{ ShardIterator string }
-		err := s.ask(ctx, "GetShardIterator", map[string]any{"StreamArn": s.arn, "ShardId": found.ShardID, "ShardIteratorType": "TRIM_HORIZON"}, &at)
+		err := r.ask(ctx, "GetShardIterator", map[string]any{"StreamArn": r.arn, "ShardId": found.ShardID, "ShardIteratorType": "TRIM_HORIZON"}, &at)
 		if err != nil {
 			return err
 		}
-		s.shards[found.ShardID] = &shard{iterator: at.ShardIterator}
-		s.order = append(s.order, found.ShardID)
+		r.shards[found.ShardID] = &shard{iterator: at.ShardIterator}
+		r.order = append(r.order, found.ShardID)
 	}
-	for _, id := range s.order {
-		if err := s.readShard(ctx, s.shards[id]); err != nil {
+	for _, id := range r.order {
+		if err := r.readShard(ctx, r.shards[id]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Streams) readShard(ctx context.Context, sh *shard) error {
+func (r *follower) readShard(ctx context.Context, sh *shard) error {
 	for sh.iterator != "" {
 		var page struct {
 			Records           []map[string]json.RawMessage
 			NextShardIterator string
 		}
-		if err := s.ask(ctx, "GetRecords", map[string]any{"ShardIterator": sh.iterator}, &page); err != nil {
+		if err := r.ask(ctx, "GetRecords", map[string]any{"ShardIterator": sh.iterator}, &page); err != nil {
 			return err
 		}
 		sh.iterator = page.NextShardIterator
 		for _, record := range page.Records {
-			p := pending{seen: s.clock.Now()}
-			record["eventSourceARN"] = encode(s.arn)
+			p := pending{seen: r.clock.Now()}
+			record["eventSourceARN"] = encode(r.arn)
 			p.record = encode(record)
 			var change struct{ SequenceNumber string }
 			if err := json.Unmarshal(record["dynamodb"], &change); err != nil {
 				return fmt.Errorf("read stream: %w", err)
 			}
-			if p.sequence = change.SequenceNumber; s.passes(p.record) {
+			if p.sequence = change.SequenceNumber; r.passes(p.record) {
 				sh.pending = append(sh.pending, p)
 			}
 		}
@@ -223,18 +238,18 @@ func (s *Streams) readShard(ctx context.Context, sh *shard) error {
 	return nil
 }
 
-func (s *Streams) passes(record json.RawMessage) bool {
+func (r *follower) passes(record json.RawMessage) bool {
 	var document any
 	if err := json.Unmarshal(record, &document); err != nil {
 		return false
 	}
-	return len(s.mapping.Filters) == 0 || slices.ContainsFunc(s.mapping.Filters, func(p Pattern) bool { return p.Matches(document) })
+	return len(r.mapping.Filters) == 0 || slices.ContainsFunc(r.mapping.Filters, func(p Pattern) bool { return p.Matches(document) })
 }
 
 // ask calls DynamoDB Streams at the address of the table's engine. Without the SDK's client, the function
 // gets the records exactly as the engine wrote them.
-func (s *Streams) ask(ctx context.Context, operation string, in, out any) error {
-	o, body := s.client.Options(), encode(in)
+func (r *follower) ask(ctx context.Context, operation string, in, out any) error {
+	o, body := r.client.Options(), encode(in)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, aws.ToString(o.BaseEndpoint)+"/", bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("read stream: %w", err)
@@ -246,7 +261,7 @@ func (s *Streams) ask(ctx context.Context, operation string, in, out any) error 
 		return fmt.Errorf("read stream: %w", err)
 	}
 	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), "dynamodb", o.Region, s.clock.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), "dynamodb", o.Region, r.clock.Now()); err != nil {
 		return fmt.Errorf("read stream: %w", err)
 	}
 	response, err := o.HTTPClient.Do(request)
@@ -287,13 +302,33 @@ func understands(node any) error {
 		for _, one := range n {
 			test, isTest := one.(map[string]any)
 			_, isText := one.(string)
-			if _, prefix := test["prefix"].(string); !isText && (!isTest || len(test) != 1 || !prefix) {
-				return fmt.Errorf("pattern: %v is not understood: only texts and prefixes are", one)
+			_, prefix := test["prefix"].(string)
+			if !isText && !isAbsence(n) && (!isTest || len(test) != 1 || !prefix) {
+				return fmt.Errorf("pattern: %v is not understood: only texts, prefixes and a lone absence are", one)
 			}
 		}
 		return nil
 	}
 	return fmt.Errorf("pattern: %v is neither an object nor a list", node)
+}
+
+// isAbsence reports whether a node is [{"exists": false}].
+func isAbsence(node any) bool {
+	return reflect.DeepEqual(node, []any{map[string]any{"exists": false}})
+}
+
+// absent reports whether all that a pattern asks of a value is that it is not there.
+func absent(node any) bool {
+	object, is := node.(map[string]any)
+	if !is {
+		return isAbsence(node)
+	}
+	for _, below := range object {
+		if !absent(below) {
+			return false
+		}
+	}
+	return true
 }
 
 // Matches reports whether a document, as encoding/json decodes it, fits.
@@ -304,14 +339,18 @@ func matches(node, document any) bool {
 	case map[string]any:
 		object, is := document.(map[string]any)
 		for name, below := range n {
-			if value, there := object[name]; !is || !there || !matches(below, value) {
+			value, there := object[name]
+			if !there && absent(below) {
+				continue
+			}
+			if !is || !there || !matches(below, value) {
 				return false
 			}
 		}
 		return true
 	case []any:
 		text, is := document.(string)
-		return is && slices.ContainsFunc(n, func(one any) bool {
+		return is && !isAbsence(n) && slices.ContainsFunc(n, func(one any) bool {
 			if test, prefix := one.(map[string]any); prefix {
 				return strings.HasPrefix(text, test["prefix"].(string))
 			}
@@ -322,7 +361,7 @@ func matches(node, document any) bool {
 }
 
 // startStreams returns at once. Records are delivered every second until ctx ends.
-func (s *scheduler) startStreams(ctx context.Context, streams *Streams) {
+func (s *scheduler) startStreams(ctx context.Context, streams Streams) {
 	s.running.Go(func() {
 		last := ""
 		for sleep(ctx, again) {
@@ -347,7 +386,7 @@ func (s *stack) addStream(r resource) error {
 	p := r.Properties
 	arn, known := s.resolve(&p.FunctionName)
 	function, ours := strings.CutPrefix(arn, functionARN(""))
-	if !known || !ours || p.StartingPosition != "TRIM_HORIZON" || p.BatchSize < 1 || p.RecordAge < 1 || s.Stream.Function != "" {
+	if !known || !ours || p.StartingPosition != "TRIM_HORIZON" || p.BatchSize < 1 || p.RecordAge < 1 {
 		return fmt.Errorf("event source mapping is not understood: function %q from %s", arn, p.StartingPosition)
 	}
 	m := StreamMapping{
@@ -366,6 +405,6 @@ func (s *stack) addStream(r resource) error {
 		}
 		m.Filters = append(m.Filters, pattern)
 	}
-	s.Stream = m
+	s.Streams = append(s.Streams, m)
 	return nil
 }

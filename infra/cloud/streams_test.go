@@ -25,7 +25,7 @@ import (
 
 // A river is a table with a function behind its stream.
 type river struct {
-	*Streams
+	Streams
 	client *dynamodb.Client
 	clock  *clock.Fake
 	got    []string // the sort keys of each batch
@@ -43,7 +43,7 @@ func newRiver(t *testing.T, mapping StreamMapping) *river {
 		t.Fatal(err)
 	}
 	mapping.Function, mapping.DeadLetters = "events", "arn:dead"
-	template := &Template{Stream: mapping, Queues: map[string]Queue{"arn:dead": {ARN: "arn:dead"}}}
+	template := &Template{Streams: []StreamMapping{mapping}, Queues: map[string]Queue{"arn:dead": {ARN: "arn:dead"}}}
 	r.Streams = NewStreams(template, r.client, "table", NewQueues(template, r.clock), r.clock)
 	r.answer = func([]string, []string) (string, error) { return `{"batchItemFailures":[]}`, nil }
 	return r
@@ -151,7 +151,7 @@ func TestStreamsAreDeliveredAsByLambda(t *testing.T) {
 		if want := []string{"1234", "12", "1", "2345", "23", "2", "345"}; !slices.Equal(all, want) {
 			t.Errorf("batches %q, want %q", all, want)
 		}
-		given := r.queues.Messages("arn:dead")
+		given := r.Streams[0].queues.Messages("arn:dead")
 		if len(given) != 1 || !strings.Contains(given[0].Body, `"batchSize":1`) || strings.Contains(given[0].Body, `"pk"`) {
 			t.Errorf("given up: %+v", given)
 		}
@@ -168,7 +168,7 @@ func TestStreamsAreDeliveredAsByLambda(t *testing.T) {
 		r.clock.Advance(time.Second)
 		r.wants(t, "1")
 		r.wants(t)
-		if given := r.queues.Messages("arn:dead"); len(given) != 1 {
+		if given := r.Streams[0].queues.Messages("arn:dead"); len(given) != 1 {
 			t.Errorf("given up: %+v", given)
 		}
 	})

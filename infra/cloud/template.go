@@ -69,8 +69,8 @@ type Template struct {
 	Schedules        []Schedule
 	Queues           map[string]Queue // by ARN
 	Mappings         []Mapping
-	// Stream passes the records of the table's stream to a function; it has none without one.
-	Stream StreamMapping
+	// Streams pass the records of the table's stream to functions.
+	Streams []StreamMapping
 	// Throttles are the limits of methods, and of all others under the path /* and the method *.
 	Throttles []MethodThrottle
 }

@@ -272,11 +272,11 @@ func TestProductTemplateWithoutABus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, deployed := without.Functions["events"]; deployed || without.Stream.Function != "" {
-		t.Errorf("events is deployed, for %+v", without.Stream)
+	if _, deployed := without.Functions["events"]; deployed || len(without.Streams) != 0 {
+		t.Errorf("events is deployed, for %+v", without.Streams)
 	}
 	with := productTemplate(t)
-	m := with.Stream
+	m := mappingOf(t, with, "events")
 	if m.Function != "events" || !m.Partial || !m.Bisect || m.Age != 12*time.Hour || with.Queues[m.DeadLetters].URL == "" {
 		t.Errorf("the mapping is %+v", m)
 	}
@@ -290,6 +290,59 @@ func TestProductTemplateWithoutABus(t *testing.T) {
 	}
 	if got := with.Functions["events"].Environment; got["EVENT_BUS"] != "default" || len(with.Functions["events"].Deployment) != 0 {
 		t.Errorf("environment %v", got)
+	}
+}
+
+func mappingOf(t *testing.T, template *Template, function string) StreamMapping {
+	t.Helper()
+	for _, m := range template.Streams {
+		if m.Function == function {
+			return m
+		}
+	}
+	t.Fatalf("no mapping of %s in %+v", function, template.Streams)
+	return StreamMapping{}
+}
+
+// leakmails hears of each token that reuse ends, once, and of no other.
+func TestReuseReachesTheMails(t *testing.T) {
+	text := func(s string) map[string]any { return map[string]any{"S": s} }
+	record := func(pk, name string, before, after map[string]any) map[string]any {
+		return map[string]any{"eventName": name, "dynamodb": map[string]any{"Keys": map[string]any{"pk": text(pk)}, "OldImage": before, "NewImage": after}}
+	}
+	works, reuse, asked := map[string]any{"id": text("x")}, map[string]any{"revoked_reason": text("reuse")}, map[string]any{"revoked_reason": text("request")}
+	m := mappingOf(t, productTemplate(t), "leakmails")
+	for name, test := range map[string]struct {
+		record map[string]any
+		passes bool
+	}{
+		"reuse":                   {record("TOKEN#x", "MODIFY", works, reuse), true},
+		"a request":               {record("TOKEN#x", "MODIFY", works, asked), false},
+		"a mark":                  {record("TOKEN#x", "MODIFY", reuse, reuse), false},
+		"a restored copy":         {record("TOKEN#x", "INSERT", nil, reuse), false},
+		"clean-up":                {record("TOKEN#x", "REMOVE", reuse, nil), false},
+		"an item of another kind": {record("ENDING", "MODIFY", works, reuse), false},
+	} {
+		if got := slices.ContainsFunc(m.Filters, func(p Pattern) bool { return p.Matches(test.record) }); got != test.passes {
+			t.Errorf("%s passes the filter: %t", name, got)
+		}
+	}
+}
+
+// Breaks if a table without a stream cannot be adopted, or if one with a stream sends no mails about reuse.
+func TestReuseInAnAdoptedTable(t *testing.T) {
+	const streamARN = "arn:aws:dynamodb:eu-central-1:000000000000:table/latchkey-old/stream/1"
+	for stream, mappings := range map[string]int{"": 0, streamARN: 1} {
+		template, err := ReadTemplate(templateFile(t), map[string]string{
+			"SenderAddress": "latchkey@example.test", "ExistingTable": "latchkey-old", "ExistingStreamArn": stream,
+			"PepperArn": "arn:aws:secretsmanager:eu-central-1:000000000000:secret:pepper",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(template.Streams) != mappings {
+			t.Errorf("with the stream %q: mappings %+v", stream, template.Streams)
+		}
 	}
 }
 

@@ -260,7 +260,7 @@ func (p Product) function(name string, function cloud.Function) (lambda.Handler,
 }
 
 // Streams returns what delivers the records of the table's stream to its function, beginning with the first.
-func (p Product) Streams() *cloud.Streams {
+func (p Product) Streams() cloud.Streams {
 	return cloud.NewStreams(p.Template, p.Client(), p.Table, p.Queues, p.Clock)
 }
 

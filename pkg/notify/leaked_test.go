@@ -9,7 +9,41 @@ import (
 	"latchkey/pkg/clock"
 	"latchkey/pkg/project"
 	"latchkey/pkg/sweep"
+	"latchkey/pkg/token"
 )
+
+// Mails about tokens that were revoked because of reuse.
+func TestMailsAboutReuse(t *testing.T) {
+	made := tok(t, 7, "nightly-export", "2026-04-24")
+	made.Made = &sweep.Made{Ended: []token.ID{8388614, 8388615}, Working: []token.ID{12582914}}
+	bot := notice(t, sweep.Reused, tok(t, 7, "deploy-bot", "2026-04-24"))
+	bot.Tokens[0].Made = &sweep.Made{Working: []token.ID{12582914, 12582915}, More: true}
+	bot = of(3, project.KindGroup, "acme", bot)
+	mixed := notice(t, sweep.Expiring, tok(t, 6, "nightly-export", "2026-04-24"), tok(t, 7, "deploy-bot", "2026-04-24"))
+	mixed.Tokens[1].Kind, mixed.Tokens[1].Project = sweep.Reused, project.Project{ID: 4, Kind: project.KindProject, FullPath: "acme/web"}
+	for _, s := range []struct {
+		sample
+		subject, remedy string
+	}{
+		{sample{"one reused", notice(t, sweep.Reused, made)}, "1 access token was revoked because an earlier value was used again", "DELETE /api/v4/personal_access_tokens/8388615?family=true"},
+		{sample{"reused of a group", bot}, "1 group access token was revoked because an earlier value was used again", "DELETE /api/v4/groups/3/access_tokens/8388615?family=true"},
+		{sample{"reused and held back", mixed}, "2 access tokens: some expire soon, some were revoked because an earlier value was used again", ""},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			mail, file := render(t, s.notice), strings.ReplaceAll(s.name, " ", "-")
+			golden(t, file+".txt", "Subject: "+mail.Subject+"\n\n"+mail.Text)
+			golden(t, file+".html", mail.HTML)
+			if mail.Subject != s.subject {
+				t.Errorf("subject %q, want %q", mail.Subject, s.subject)
+			}
+			for part, text := range map[string]string{"text": mail.Text, "HTML": mail.HTML} {
+				if !strings.Contains(text, s.remedy) || s.remedy == "" && strings.Contains(text, "DELETE") {
+					t.Errorf("%s lacks %q, or has a request for nothing", part, s.remedy)
+				}
+			}
+		})
+	}
+}
 
 // Mails about tokens that were reported as leaked.
 func TestMailsAboutLeaks(t *testing.T) {

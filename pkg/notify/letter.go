@@ -16,9 +16,9 @@ import (
 // quote.Name shows them.
 type letter struct {
 	Subject, Title string
-	// Expiring, Expired, Revoked, Leaked and Replaced say what happened to some of the tokens.
-	// Revoked does not include Leaked.
-	Expiring, Expired, Revoked, Leaked, Replaced bool
+	// Expiring, Expired, Revoked, Leaked, Replaced and Reused say what happened to some of the tokens.
+	// Revoked includes neither Leaked nor Reused.
+	Expiring, Expired, Revoked, Leaked, Replaced, Reused bool
 	// Limit says how long new tokens may be valid, "" if unknown.
 	Limit string
 	// Name is the recipient's name, or "".
@@ -50,8 +50,9 @@ type row struct {
 	// Page is the address of the page about the token, or "" if it is the letter's PageURL.
 	Page     string
 	Rotation *rotation
-	// Made says which tokens it made that ended with it, and Working which of them work.
-	Made, Working string
+	// Made says which tokens it made that ended with it, and Working which of them work. Path is the one
+	// for scripts to end these.
+	Made, Working, Path string
 }
 
 // A rotation says in a row who rotated a reported token, and how to end what works in its place.
@@ -72,6 +73,7 @@ func letterOf(n sweep.Notice, publicURL string) letter {
 		Revoked:  slices.Contains(reasons, sweep.Lifetime),
 		Leaked:   slices.Contains(reasons, sweep.Leaked),
 		Replaced: slices.Contains(reasons, sweep.Replaced),
+		Reused:   slices.Contains(reasons, sweep.Reused),
 		Limit:    limit(n.LimitDays),
 		Lead:     lead(n),
 		Last:     n.Last,
@@ -97,7 +99,9 @@ func letterOf(n sweep.Notice, publicURL string) letter {
 			r.Page = own
 		}
 		r.Rotation = rotationOf(t, publicURL)
-		r.Made, r.Working = madeOf(t.Made)
+		if r.Made, r.Working = madeOf(t.Made); r.Working != "" {
+			r.Path = deletion(t, t.ID) + "?family=true"
+		}
 		last.Rows = append(last.Rows, r)
 	}
 	if !l.Bots && len(reasons) == 1 {
@@ -109,16 +113,17 @@ func letterOf(n sweep.Notice, publicURL string) letter {
 var (
 	titles = map[sweep.Kind]string{
 		sweep.Expiring: "Expiring access tokens", sweep.Expired: "Expired access tokens",
-		sweep.Lifetime: "Revoked access tokens", sweep.Leaked: "Revoked access tokens", sweep.Replaced: "Reported access tokens",
+		sweep.Lifetime: "Revoked access tokens", sweep.Leaked: "Revoked access tokens", sweep.Replaced: "Reported access tokens", sweep.Reused: "Revoked access tokens",
 	}
 	// happened says what happened to tokens.
 	happened = map[sweep.Kind]string{
 		sweep.Expiring: "expire soon", sweep.Expired: "have expired",
 		sweep.Lifetime: "were revoked", sweep.Leaked: "were revoked because they were reported as leaked",
 		sweep.Replaced: "were reported as leaked after their rotation",
+		sweep.Reused:   "were revoked because an earlier value was used again",
 	}
 	days = map[sweep.Kind]string{
-		sweep.Expiring: "expires on", sweep.Expired: "ended on", sweep.Lifetime: "was to end", sweep.Leaked: "was to end", sweep.Replaced: "was to end",
+		sweep.Expiring: "expires on", sweep.Expired: "ended on", sweep.Lifetime: "was to end", sweep.Leaked: "was to end", sweep.Replaced: "was to end", sweep.Reused: "was to end",
 	}
 )
 
@@ -171,7 +176,7 @@ func together(n sweep.Notice, a, b sweep.Token) bool {
 
 // reasonsOf returns why the listed tokens are in a notice, each reason once.
 func reasonsOf(n sweep.Notice) (reasons []sweep.Kind) {
-	for _, kind := range []sweep.Kind{sweep.Expiring, sweep.Expired, sweep.Lifetime, sweep.Leaked, sweep.Replaced} {
+	for _, kind := range []sweep.Kind{sweep.Expiring, sweep.Expired, sweep.Lifetime, sweep.Leaked, sweep.Replaced, sweep.Reused} {
 		if slices.ContainsFunc(n.Tokens, func(t sweep.Token) bool { return why(n, t) == kind }) {
 			reasons = append(reasons, kind)
 		}
@@ -231,6 +236,8 @@ func subject(n sweep.Notice) string {
 		return leakedSubject(n)
 	case sweep.Replaced:
 		return fmt.Sprintf("%s %s reported as leaked after %s rotation", tokens(n), plural(n.Total, "was", "were"), plural(n.Total, "its", "their"))
+	case sweep.Reused:
+		return fmt.Sprintf("%s %s revoked because an earlier value was used again", tokens(n), plural(n.Total, "was", "were"))
 	case sweep.Lifetime:
 		return fmt.Sprintf("%d access %s revoked", n.Total, plural(n.Total, "token was", "tokens were"))
 	}
@@ -272,6 +279,8 @@ func lead(n sweep.Notice) string {
 		return leakedLead(n)
 	case reasons[0] == sweep.Replaced:
 		return replacedLead(n)
+	case reasons[0] == sweep.Reused:
+		return reusedLead(n)
 	case reasons[0] == sweep.Lifetime:
 		return revokedLead(n)
 	case reasons[0] == sweep.Expired && n.Total == 1:

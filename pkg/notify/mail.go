@@ -89,7 +89,7 @@ func known(kind sweep.Kind) bool {
 
 // revoked reports whether tokens of this kind of notice have ended for good.
 func revoked(kind sweep.Kind) bool {
-	return kind == sweep.Lifetime || kind == sweep.Leaked || kind == sweep.Replaced
+	return kind == sweep.Lifetime || kind == sweep.Leaked || kind == sweep.Replaced || kind == sweep.Reused
 }
 
 // why returns why a token is in a notice.

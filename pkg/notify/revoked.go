@@ -46,6 +46,21 @@ func replacedLead(n sweep.Notice) string {
 		plural(n.Total, "It had", "They had"), plural(n.Total, "it was", "they were"), plural(n.Total, "it", "one of them"))
 }
 
+// reusedLead says that tokens were revoked because of reuse, and what that means.
+func reusedLead(n sweep.Notice) string {
+	return fmt.Sprintf("%s that you %s %s revoked and %s no longer. Somebody asked for a rotation with a value that %s replaced. "+
+		"Either a script has kept an old value, or a stranger has found one. This service cannot tell which of them has the newest value, so nobody may use it.",
+		tokens(n), whose(n), plural(n.Total, "was", "were"), plural(n.Total, "works", "work"), plural(n.Total, "it had", "they had"))
+}
+
+// deletion is the request that revokes a token like t.
+func deletion(t sweep.Token, id token.ID) string {
+	if ofBot(t) {
+		return fmt.Sprintf("DELETE /api/v4/%ss/%s/access_tokens/%s", t.Project.Kind, t.Project.ID, id)
+	}
+	return "DELETE /api/v4/personal_access_tokens/" + id.String()
+}
+
 // rotationOf says in a row who rotated a token, or nil.
 func rotationOf(t sweep.Token, publicURL string) *rotation {
 	if t.Rotation == nil {
@@ -71,10 +86,7 @@ func rotationOf(t sweep.Token, publicURL string) *rotation {
 	if from.Newest != 0 {
 		r.Newest = from.Newest.String()
 		r.Link = publicURL + t.Page(from.Newest)
-		r.Path = "DELETE /api/v4/personal_access_tokens/" + r.Newest
-		if ofBot(t) {
-			r.Path = fmt.Sprintf("DELETE /api/v4/%ss/%s/access_tokens/%s", t.Project.Kind, t.Project.ID, r.Newest)
-		}
+		r.Path = deletion(t, from.Newest)
 	}
 	return r
 }

@@ -1,10 +1,11 @@
-// Package queue serves the queue of reported tokens, whose people are still to be told. A message has
-// the ids of the tokens of one report and nothing else: no bearer, no digest and no name.
+// Package queue serves the queue of reported tokens, whose people are still to be told, and the records of
+// the table's stream by which tokens were revoked because of reuse. A message has the ids of the tokens of
+// one report and nothing else: no bearer, no digest and no name.
 //
-// Start with Lambda, which receives messages. Package sender below it adds them; it is separate, so
+// Start with Lambda, which receives both. Package sender below it adds them; it is separate, so
 // that only the function that takes reports links the queue's client. The package promises one log
-// line for each message, and an error type of ours when people could not be told. The queue then
-// delivers the message again, and in the end moves it to its dead letters.
+// line for each message and each batch of records, and an error type of ours when people could not be
+// told. They are then delivered again; the queue in the end moves a message to its dead letters.
 package queue
 
 import (
@@ -59,20 +60,44 @@ func parse(body string) ([]token.ID, error) {
 	return m.Tokens, nil
 }
 
-// A Messenger tells people about reported tokens; see sweep.Messenger.
+// A Messenger tells people about tokens; see sweep.Messenger.
 type Messenger interface {
 	Leaked(ctx context.Context, ids []token.ID) (mails int, err error)
+	Reused(ctx context.Context, ids []token.ID) (mails int, err error)
 }
 
 var _ Messenger = (*sweep.Messenger)(nil)
 
-// event is the part of the event source mapping's event that is used (Lambda developer guide, "Using
-// Lambda with Amazon SQS").
+// event is the part of the event source mappings' events that is used (Lambda developer guide, "Using
+// Lambda with Amazon SQS" and "Using AWS Lambda with Amazon DynamoDB"). Its records are all from one of the
+// two.
 type event struct {
 	Records []struct {
 		MessageID string `json:"messageId"`
 		Body      string `json:"body"`
+		Change    *struct {
+			NewImage struct {
+				ID struct {
+					N token.ID `json:"N,string"`
+				} `json:"id"`
+			}
+		} `json:"dynamodb"`
 	} `json:"Records"`
+}
+
+// reused returns the tokens of an event of the stream. A record without an id names none: its record would be
+// unreadable every time and hold up all that follow.
+func (e event) reused() (ids []token.ID, ofStream bool) {
+	for _, record := range e.Records {
+		if record.Change == nil {
+			continue
+		}
+		ofStream = true
+		if id := record.Change.NewImage.ID.N; id != 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids, ofStream
 }
 
 // reserve is how long before its deadline the function starts no new mail, so that it can note which
@@ -82,6 +107,8 @@ const reserve = 15 * time.Second
 // Lambda returns the handler of functions/leakmails. count adds one to a metric. Its errors have these
 // types: MessageInvalid, TableUnavailable, MailUnsent.
 func Lambda(log *slog.Logger, count func(metric, code string), messenger Messenger) lambda.Handler {
+	leak := affair{messenger.Leaked, func(code string) { count("LeakMails", code) }, "leak announced", "leak not announced"}
+	reuse := affair{messenger.Reused, func(code string) { count("ReuseMails", code) }, "reuse announced", "reuse not announced"}
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
 		ctx, cancel := clock.Early(ctx, reserve)
 		defer cancel()
@@ -89,33 +116,52 @@ func Lambda(log *slog.Logger, count func(metric, code string), messenger Messeng
 		if err := json.Unmarshal(raw, &e); err != nil || len(e.Records) == 0 {
 			return nil, typed(ErrMessage)
 		}
+		if reused, ofStream := e.reused(); ofStream {
+			return reply(reuse.tell(ctx, log.With("malformed", len(e.Records)-len(reused)), reused, nil))
+		}
 		var failures []error
 		sent := 0
 		for _, record := range e.Records {
-			watch := clock.StartStopwatch()
 			ids, err := parse(record.Body)
-			mails := 0
-			if err == nil {
-				mails, err = messenger.Leaked(ctx, ids)
-			}
+			mails, err := leak.tell(ctx, log.With("message_id", record.MessageID), ids, err)
 			sent += mails
-			for range mails {
-				count("LeakMails", "sent")
-			}
-			attrs := []any{"message_id", record.MessageID, "tokens", len(ids), "mails", mails, "duration_ms", watch.Elapsed().Milliseconds()}
-			if err != nil {
-				count("LeakMails", "failed")
-				log.Error("leak not announced", append(attrs, "reason", err.Error())...)
-				failures = append(failures, err)
-				continue
-			}
-			log.Info("leak announced", attrs...)
+			failures = append(failures, err)
 		}
-		if err := errors.Join(failures...); err != nil {
-			return nil, typed(err)
-		}
-		return map[string]int{"mails": sent}, nil
+		return reply(sent, errors.Join(failures...))
 	})
+}
+
+// An affair is something that people are told about.
+type affair struct {
+	announce     func(ctx context.Context, ids []token.ID) (mails int, err error)
+	count        func(code string)
+	done, failed string // lines for the log
+}
+
+// tell tells people about tokens unless these could not be read. It logs and counts the mails.
+func (a affair) tell(ctx context.Context, log *slog.Logger, ids []token.ID, unread error) (mails int, err error) {
+	watch := clock.StartStopwatch()
+	if err = unread; err == nil {
+		mails, err = a.announce(ctx, ids)
+	}
+	for range mails {
+		a.count("sent")
+	}
+	log = log.With("tokens", len(ids), "mails", mails, "duration_ms", watch.Elapsed().Milliseconds())
+	if err != nil {
+		a.count("failed")
+		log.Error(a.failed, "reason", err.Error())
+		return mails, err
+	}
+	log.Info(a.done)
+	return mails, nil
+}
+
+func reply(mails int, err error) (any, error) {
+	if err != nil {
+		return nil, typed(err)
+	}
+	return map[string]int{"mails": mails}, nil
 }
 
 // typed gives an error a type of ours. The message has only ids.

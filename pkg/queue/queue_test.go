@@ -24,8 +24,15 @@ import (
 // A messenger keeps what it was to tell.
 type messenger struct {
 	told [][]token.ID
-	fail error
-	till time.Duration // of the context, from now
+	// reused are those that were revoked because of reuse.
+	reused []token.ID
+	fail   error
+	till   time.Duration // of the context, from now
+}
+
+func (m *messenger) Reused(ctx context.Context, ids []token.ID) (int, error) {
+	m.reused = append(m.reused, ids...)
+	return len(ids), m.fail
 }
 
 func (m *messenger) Leaked(ctx context.Context, ids []token.ID) (int, error) {
@@ -102,6 +109,35 @@ func TestMessagesThatFail(t *testing.T) {
 				t.Errorf("a body was logged: %s, %s", &log, typed.Message)
 			}
 		})
+	}
+}
+
+// Breaks if people do not learn of reuse, or if a record that cannot be read holds up the others.
+func TestRecordsOfTheStream(t *testing.T) {
+	const batch = `{"Records":[
+		{"eventID":"1","eventName":"MODIFY","dynamodb":{"NewImage":{"id":{"N":"4194305"},"revoked_reason":{"S":"reuse"}}}},
+		{"eventID":"2","eventName":"MODIFY","dynamodb":{"NewImage":{"revoked_reason":{"S":"reuse"}}}},
+		{"eventID":"3","eventName":"MODIFY","dynamodb":{"NewImage":{"id":{"N":"9007199254740991"},"revoked_reason":{"S":"reuse"}}}}]}`
+	for _, test := range []struct {
+		fail      error
+		kind, log string
+		counted   map[string]int
+	}{
+		{nil, "", `"malformed":1,"tokens":2,"mails":2`, map[string]int{"ReuseMails sent": 2}},
+		{sweep.ErrQuota, "MailUnsent", "reuse not announced", map[string]int{"ReuseMails sent": 2, "ReuseMails failed": 1}},
+	} {
+		var log bytes.Buffer
+		counted := map[string]int{}
+		m := &messenger{fail: test.fail}
+		handler := queue.Lambda(telemetry.NewLogger(&log, "leakmails"), func(metric, code string) { counted[metric+" "+code]++ }, m)
+		_, err := handler.Invoke(t.Context(), []byte(batch))
+		var typed messages.InvokeResponse_Error
+		if errors.As(err, &typed); typed.Type != test.kind || !reflect.DeepEqual(m.reused, []token.ID{4194305, 9007199254740991}) || m.told != nil {
+			t.Errorf("error %+v, told of reuse %v, of leaks %v", err, m.reused, m.told)
+		}
+		if !reflect.DeepEqual(counted, test.counted) || !strings.Contains(log.String(), test.log) {
+			t.Errorf("counted %v, logged %s", counted, &log)
+		}
 	}
 }
 

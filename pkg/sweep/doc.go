@@ -4,7 +4,7 @@
 // The Expiring scan tells people that tokens will expire. The Expired scan tells them that tokens
 // have expired, and later removes the bots of expired project tokens. A Lifetime run revokes the
 // tokens that live longer than a changed limit allows. A Messenger tells people at once about
-// tokens that were revoked because of a leak. People are told about their own tokens; the managers
+// tokens that were revoked because of a leak or of reuse. People are told about their own tokens; the managers
 // of a project or group are told about its bots' tokens. A scan sends each person one mail.
 //
 // Start with NewScanner and Run, and read on in this order: scanner.go (an event becomes one job

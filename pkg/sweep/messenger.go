@@ -51,7 +51,7 @@ type Settings interface {
 	TokenSettings(ctx context.Context) (settings.Settings, error)
 }
 
-// Reports finds reported tokens, and who rotated them, with consistent reads.
+// Reports finds tokens that people are told about at once, and who rotated them, with consistent reads.
 type Reports interface {
 	// TokensByID passes the existing records of ids to each, in no order, and for an unreadable one
 	// only fault.ErrCorrupt.
@@ -66,13 +66,16 @@ type Reports interface {
 	Events(ctx context.Context, entity audit.Entity, in audit.Period, each func(audit.Event) bool) error
 }
 
-// The kinds of notices about reports. They are no scans; a Messenger sends them.
+// The kinds of notices that a Messenger sends. They are no scans.
 const (
 	// Leaked is about tokens that were revoked because their values were reported as leaked.
 	Leaked Kind = token.MarkLeaked
 	// Replaced is about tokens that had been rotated before their values were reported. They had
 	// ended, and the report ends no successor.
 	Replaced Kind = "replaced"
+	// Reused is about tokens that were revoked because somebody presented a predecessor for rotation after
+	// its end. They may have been in the hands of their owner or of a thief.
+	Reused Kind = token.MarkReused
 )
 
 // A Rotation says what happened to a token that was rotated before its report: anybody who found its
@@ -98,8 +101,8 @@ func NewMessenger(parts MessengerParts) (*Messenger, error) {
 	return &Messenger{parts, finder{parts.Records, parts.Projects, parts.Malformed}}, nil
 }
 
-// A reported is a token of a report, with everybody who is to be told.
-type reported struct {
+// An affair is a token that people are told about at once, with everybody who is to be told.
+type affair struct {
 	token.Token
 	why      Kind
 	rotation *Rotation
@@ -116,16 +119,42 @@ type reported struct {
 // not know about it. A person who has got the day's mails about tokens of projects and groups is told
 // about these with the next Expiring scan.
 func (m *Messenger) Leaked(ctx context.Context, ids []token.ID) (mails int, err error) {
-	tokens, err := m.reported(ctx, ids)
+	return m.announce(ctx, Leaked, ids, func(t token.Token) Kind {
+		switch {
+		case t.RevokedReason == token.ReasonLeak:
+			return Leaked
+		case t.Superseded():
+			return Replaced
+		default:
+			return "" // nobody has reported it
+		}
+	})
+}
+
+// Reused tells people which of these tokens were revoked because a predecessor was presented for rotation
+// after its end, and what the tokens had made. It tells the same people as Leaked, and in the same way.
+func (m *Messenger) Reused(ctx context.Context, ids []token.ID) (mails int, err error) {
+	return m.announce(ctx, Reused, ids, func(t token.Token) Kind {
+		if t.RevokedReason == token.ReasonReuse {
+			return Reused
+		}
+		return ""
+	})
+}
+
+// announce tells people about those of the tokens for which why has a reason. The mails and the marks are
+// of a kind.
+func (m *Messenger) announce(ctx context.Context, kind Kind, ids []token.ID, why func(token.Token) Kind) (mails int, err error) {
+	tokens, err := m.affairs(ctx, kind, ids, why)
 	if err != nil {
 		return 0, err
 	}
 	people := map[account.ID]account.Account{}
-	untold := map[account.ID][]*reported{}
+	untold := map[account.ID][]*affair{}
 	for _, r := range tokens {
 		for _, to := range r.people {
 			people[to.ID] = to
-			if !slices.Contains(r.Notices, ownMark(to.ID)) {
+			if !slices.Contains(r.Notices, ownMark(kind, to.ID)) {
 				untold[to.ID] = append(untold[to.ID], r)
 			}
 		}
@@ -133,7 +162,7 @@ func (m *Messenger) Leaked(ctx context.Context, ids []token.ID) (mails int, err 
 	var mu sync.Mutex
 	failed := map[token.ID]bool{}
 	err = parallel(m.parts.Workers, slices.Sorted(maps.Keys(untold)), func(to account.ID) error {
-		sent, err := m.tell(ctx, people[to], untold[to])
+		sent, err := m.tell(ctx, kind, people[to], untold[to])
 		mu.Lock()
 		defer mu.Unlock()
 		mails += sent
@@ -145,41 +174,37 @@ func (m *Messenger) Leaked(ctx context.Context, ids []token.ID) (mails int, err 
 		}
 		return err
 	})
-	return mails, errors.Join(err, m.markAll(ctx, tokens, string(Leaked), func(r *reported) bool { return !failed[r.ID] }))
+	return mails, errors.Join(err, m.markAll(ctx, tokens, string(kind), func(r *affair) bool { return !failed[r.ID] }))
 }
 
-// reported reads the tokens about which somebody may be still to be told.
-func (m *Messenger) reported(ctx context.Context, ids []token.ID) (tokens []*reported, err error) {
+// affairs reads the tokens about which somebody may be still to be told.
+func (m *Messenger) affairs(ctx context.Context, kind Kind, ids []token.ID, why func(token.Token) Kind) (tokens []*affair, err error) {
 	err = m.parts.Reports.TokensByID(ctx, ids, func(t token.Token, err error) {
-		why := Leaked
-		switch {
-		case err != nil:
+		if err != nil {
 			m.parts.Malformed(err)
 			return
-		case slices.Contains(t.Notices, string(Leaked)):
-			return
-		case t.RevokedReason == token.ReasonLeak:
-		case t.Superseded():
-			why = Replaced
-		default:
-			return // nobody has reported it
 		}
-		tokens = append(tokens, &reported{Token: t, why: why})
+		if slices.Contains(t.Notices, string(kind)) {
+			return
+		}
+		if reason := why(t); reason != "" {
+			tokens = append(tokens, &affair{Token: t, why: reason})
+		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("find %d reported tokens: %w", len(ids), err)
+		return nil, fmt.Errorf("find %d tokens: %w", len(ids), err)
 	}
-	slices.SortFunc(tokens, func(a, b *reported) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(tokens, func(a, b *affair) int { return cmp.Compare(a.ID, b.ID) })
 	if err := m.findPeople(ctx, tokens); err != nil {
 		return nil, err
 	}
 	for _, r := range tokens {
-		if r.why == Leaked && len(r.people) > 0 {
-			if r.made, err = m.made(ctx, r.Token); err != nil {
+		if r.why != Replaced && len(r.people) > 0 {
+			if r.made, err = m.made(ctx, r.Token, r.why); err != nil {
 				return nil, fmt.Errorf("find what token %s made: %w", r.ID, err)
 			}
 		}
-		if r.Superseded() && len(r.people) > 0 {
+		if r.why != Reused && r.Superseded() && len(r.people) > 0 {
 			if r.rotation, err = m.rotation(ctx, r.Token); err != nil {
 				return nil, fmt.Errorf("find the rotation of token %s: %w", r.ID, err)
 			}
@@ -189,7 +214,7 @@ func (m *Messenger) reported(ctx context.Context, ids []token.ID) (tokens []*rep
 }
 
 // findPeople finds the recipients of each token.
-func (m *Messenger) findPeople(ctx context.Context, tokens []*reported) error {
+func (m *Messenger) findPeople(ctx context.Context, tokens []*affair) error {
 	var ids []account.ID
 	managers := map[project.ID]recipients{}
 	for _, r := range tokens {
@@ -237,10 +262,12 @@ func recipientOf(t token.Token) account.ID {
 // mostMade is how many chains a mail looks at for each token.
 const mostMade = 20
 
-// made finds what the chain of t made, and what is left of it. It returns nil for nothing.
-func (m *Messenger) made(ctx context.Context, t token.Token) (*Made, error) {
+// made finds what the chain of t made, and what is left of it. It returns nil for nothing. What reuse ends
+// counts as ended, although it may take the request a moment longer.
+func (m *Messenger) made(ctx context.Context, t token.Token, why Kind) (*Made, error) {
 	var made Made
 	seen := map[token.ID]bool{t.Family: true}
+	ends := map[token.ID]bool{t.Family: why == Reused}
 	for queue := []token.ID{t.Family}; len(queue) > 0; queue = queue[1:] {
 		children, err := m.parts.Reports.Children(ctx, queue[0])
 		if err != nil {
@@ -256,6 +283,10 @@ func (m *Messenger) made(ctx context.Context, t token.Token) (*Made, error) {
 			}
 			seen[c.Family] = true
 			queue = append(queue, c.Family)
+			if ends[c.Family] = ends[queue[0]] && token.ReachOwn.Ends(queue[0].Owner(), c); ends[c.Family] {
+				made.Ended = append(made.Ended, c.Family)
+				continue
+			}
 			newest, err := m.newest(ctx, c.Family)
 			if err != nil {
 				return nil, err
@@ -372,7 +403,7 @@ func (m *Messenger) rotatedAt(ctx context.Context, t, newest token.Token) (at ti
 }
 
 // tell sends one person the mail about tokens, and marks these.
-func (m *Messenger) tell(ctx context.Context, to account.Account, tokens []*reported) (mails int, err error) {
+func (m *Messenger) tell(ctx context.Context, kind Kind, to account.Account, tokens []*affair) (mails int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -381,7 +412,7 @@ func (m *Messenger) tell(ctx context.Context, to account.Account, tokens []*repo
 		return 0, err
 	}
 	if len(told) > 0 {
-		switch err := m.send(ctx, m.notice(to, told, last)); {
+		switch err := m.send(ctx, m.notice(kind, to, told, last)); {
 		case err == nil:
 			mails++
 		case !errors.Is(err, ErrRejected): // a dead address is finished work
@@ -389,14 +420,14 @@ func (m *Messenger) tell(ctx context.Context, to account.Account, tokens []*repo
 		}
 	}
 	// The mark for all comes after the last person's.
-	return mails, m.markAll(ctx, tokens, ownMark(to.ID), func(r *reported) bool { return len(r.people) > 1 })
+	return mails, m.markAll(ctx, tokens, ownMark(kind, to.ID), func(r *affair) bool { return len(r.people) > 1 })
 }
 
 // allowed returns the tokens that the person may be told about today, and whether this is the last mail
 // of the day about tokens of projects and groups. It holds the others back. A mail that fails has been
 // counted, so a person gets fewer mails and never more.
-func (m *Messenger) allowed(ctx context.Context, to account.Account, tokens []*reported) (told []*reported, last bool, err error) {
-	var held []*reported
+func (m *Messenger) allowed(ctx context.Context, to account.Account, tokens []*affair) (told []*affair, last bool, err error) {
+	var held []*affair
 	for _, r := range tokens {
 		if r.Kind.OfProject() {
 			held = append(held, r)
@@ -414,15 +445,15 @@ func (m *Messenger) allowed(ctx context.Context, to account.Account, tokens []*r
 	case !errors.Is(err, ErrMailLimit):
 		return nil, false, err
 	}
-	return told, false, parallel(markers, held, func(r *reported) error {
+	return told, false, parallel(markers, held, func(r *affair) error {
 		p := Post{To: to.ID, Token: r.ID, Digest: r.Digest, Kind: r.why, ExpiresOn: r.ExpiresOn}
 		return m.parts.Posts.Post(ctx, Held, p, m.parts.Clock.Now())
 	})
 }
 
-func (m *Messenger) notice(to account.Account, tokens []*reported, last bool) Notice {
-	n := Notice{Kind: Leaked, Recipient: to, Today: clock.DayOf(m.parts.Clock.Now()), Total: len(tokens), Last: last}
-	slices.SortStableFunc(tokens, func(a, b *reported) int {
+func (m *Messenger) notice(kind Kind, to account.Account, tokens []*affair, last bool) Notice {
+	n := Notice{Kind: kind, Recipient: to, Today: clock.DayOf(m.parts.Clock.Now()), Total: len(tokens), Last: last}
+	slices.SortStableFunc(tokens, func(a, b *affair) int {
 		return cmp.Or(cmp.Compare(a.project.ID, b.project.ID), cmp.Compare(a.why, b.why))
 	})
 	for _, r := range tokens[:min(len(tokens), MaxListed)] {
@@ -441,13 +472,13 @@ func (m *Messenger) notice(to account.Account, tokens []*reported, last bool) No
 }
 
 // ownMark is the mark of a mail to one of several recipients.
-func ownMark(to account.ID) string { return string(Leaked) + "@" + to.String() }
+func ownMark(kind Kind, to account.ID) string { return string(kind) + "@" + to.String() }
 
 // markAll marks those of the tokens that which chooses, even if the call ends, because their mails are
 // sent. A missing mark repeats a mail, so it tries several times and continues after a fault.
-func (m *Messenger) markAll(ctx context.Context, tokens []*reported, mark string, which func(*reported) bool) error {
+func (m *Messenger) markAll(ctx context.Context, tokens []*affair, mark string, which func(*affair) bool) error {
 	ctx = context.WithoutCancel(ctx)
-	return parallel(markers, tokens, func(r *reported) error {
+	return parallel(markers, tokens, func(r *affair) error {
 		if !which(r) {
 			return nil
 		}

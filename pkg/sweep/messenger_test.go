@@ -267,6 +267,62 @@ func TestLeaksAreAnnounced(t *testing.T) {
 	}
 }
 
+// Breaks if people are not told of reuse, if they are told of other ends, or if a mail calls working what reuse is just
+// about to end.
+func TestReuseIsAnnounced(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, "reuse", func(t *testing.T, w *world) {
+		addProjects(w)
+		w.join(web, 7, project.Maintainer)
+		d := newDesk(w)
+		ended := func(reason token.Reason) func(*token.Token) {
+			return func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = atOne, reason }
+		}
+		reused := ended(token.ReasonReuse)
+		id := w.add(5, day("2031-06-01"), named("newest"), reused, func(tok *token.Token) { tok.Previous, tok.WorksUntil = 5<<22+1, time.Time{} })
+		d.children = map[token.ID][]token.Child{}
+		child := func(of token.ID, name string, own bool) token.ID {
+			c := w.add(5, day("2031-06-01"), named(name))
+			d.children[of] = append(d.children[of], token.Child{Family: c, Digest: digestOf(c), Kind: token.Personal, Own: own})
+			return c
+		}
+		mine := child(id, "mine", true)
+		child(mine, "mine too", true)
+		child(mine, "theirs", false)
+		child(child(id, "for others", false), "of that", true)
+		ids := []token.ID{
+			id, w.add(40, day("2031-06-01"), named("x"), reused, ofTheProject(token.Project, web)), w.add(6, day("2031-06-01"), named("asked"), ended(token.ReasonRequest)),
+			w.add(6, day("2031-06-01"), named("found"), ended(token.ReasonLeak)), w.add(6, day("2031-06-01"), named("told"), reused, func(tok *token.Token) { tok.Notices = []string{"reused"} }),
+			w.add(6, day("2031-06-01"), named("works")),
+		}
+		m, err := sweep.NewMessenger(d.parts())
+		wantErr(t, err, nil)
+		for range 2 { // a second call tells nothing twice
+			_, err := m.Reused(t.Context(), ids)
+			wantErr(t, err, nil)
+			want(t, "sent", strings.Join(w.sentTo(), ", "), "5: newest (reused), 7: x of project acme/apps/web (reused)")
+		}
+		for _, n := range w.mails {
+			if n.Kind != sweep.Reused || n.Tokens[0].Rotation != nil {
+				t.Errorf("notice %+v", n)
+			}
+			if n.Recipient.ID != 5 {
+				continue
+			}
+			for what, list := range map[string][]token.ID{"mine, mine too": n.Tokens[0].Made.Ended, "for others, theirs, of that": n.Tokens[0].Made.Working} {
+				var names []string
+				for _, id := range list {
+					names = append(names, w.tokens[digestOf(id)].Name)
+				}
+				want(t, "made", strings.Join(names, ", "), what)
+			}
+		}
+		mails, err := m.Leaked(t.Context(), ids[2:])
+		wantErr(t, err, nil)
+		want(t, "mails about leaks", mails, 1) // a mark about reuse says nothing about a leak
+	})
+}
+
 // Breaks if a mail calls a token working that has ended, by its second, its day, or with all others, or the reverse.
 func TestWhatALeakedTokenMadeIsCalledWorkingOnlyWhileItWorks(t *testing.T) {
 	t.Parallel()

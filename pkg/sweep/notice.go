@@ -46,7 +46,7 @@ type Token struct {
 	Name       string
 	Scopes     scope.Set
 	LastUsedAt time.Time // zero for never
-	ExpiresOn  clock.Day // no day is never, only for the kinds Lifetime, Leaked and Replaced
+	ExpiresOn  clock.Day // no day is never, only for the kinds Lifetime, Leaked, Replaced and Reused
 	// EndsAt is when a token with a short life ends, during the day ExpiresOn; zero for every other token.
 	EndsAt time.Time
 	// Kind says why the token is in the mail; "" for the notice's Kind.
@@ -56,11 +56,11 @@ type Token struct {
 	Project project.Project
 	// Rotation says who rotated a reported token, or is nil.
 	Rotation *Rotation
-	// Made says what a reported token made, or is nil.
+	// Made says what a token made that was reported or reused, or is nil.
 	Made *Made
 }
 
-// Made says what the chain of a reported token made, or rotated, at any depth. The tokens are named by the
+// Made says what the chain of a token made, or rotated, at any depth. The tokens are named by the
 // first of each chain, or by the one that works.
 type Made struct {
 	Ended, Working []token.ID

@@ -55,6 +55,8 @@ const (
 	MarkBelow = "below"
 	// MarkLeaked says that everybody concerned was told of a report.
 	MarkLeaked = "leaked"
+	// MarkReused says that everybody concerned was told of a revocation because of reuse.
+	MarkReused = "reused"
 )
 
 // A Token is the record of one token: everything about it except the bearer.

@@ -347,6 +347,41 @@ func TestTheAuditTrailNamesWhatLivesOnAfterReuse(t *testing.T) {
 	}
 }
 
+// Breaks if the owner of a reused token is not told, or is told twice, or not how to end what lives on.
+func TestTheMailAboutReuseSaysWhatLivesOn(t *testing.T) {
+	t.Parallel()
+	f := newTree(t)
+	next := rotated(t, f.w, f.anna.Bearer, "")
+	bot := makesBot(t, f.w, next.Token, "of the successor")
+	f.w.Clock.Advance(time.Hour)
+	for range 2 {
+		want(t, f.w, f.anna.Bearer, "POST", selfRotation, "", http.StatusUnauthorized)
+		if _, failed := f.w.RunStream(t); failed != 0 {
+			t.Fatalf("%d deliveries failed", failed)
+		}
+	}
+	if _, failed := f.w.ReplayStream(t); failed != 0 {
+		t.Fatalf("%d deliveries failed", failed)
+	}
+	mails := f.w.Mailbox.Mails()
+	if len(mails) != 1 || mails[0].To[0] != "anna@example.test" || mails[0].Subject != "1 access token was revoked because an earlier value was used again" {
+		t.Fatalf("mails %+v", mails)
+	}
+	remedy := fmt.Sprintf("/api/v4/personal_access_tokens/%d?family=true", next.ID)
+	for _, part := range []string{
+		fmt.Sprintf("token %d ", next.ID), fmt.Sprintf("made tokens %d, %d, which have ended", f.child.ID, f.grand.ID),
+		fmt.Sprintf("still works tokens %d, %d, which it made", bot.ID, f.bot.ID), "to end that DELETE " + remedy,
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(mails[0].Text), " "), part) {
+			t.Errorf("no %q in %s", part, mails[0].Text)
+		}
+	}
+	want(t, f.w, root.Bearer, "DELETE", remedy, "", http.StatusNoContent)
+	if passes(t, f.w, bot.Token) || passes(t, f.w, f.bot.Token) {
+		t.Error("the request in the mail has not ended what lived on")
+	}
+}
+
 // A childlessClient loses the requests that end a child, while broken.
 type childlessClient struct {
 	dynamodb.HTTPClient

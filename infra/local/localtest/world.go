@@ -87,7 +87,7 @@ type World struct {
 	Bus *cloud.Bus
 
 	product local.Product
-	streams *cloud.Streams
+	streams cloud.Streams
 }
 
 var onDynamoDBLocal = flag.Bool("dynamodb-local", false, "keep the tables of worlds in DynamoDB Local, not in the embedded engine")
