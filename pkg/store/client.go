@@ -8,12 +8,15 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	endpoints "github.com/aws/smithy-go/endpoints"
 
 	"latchkey/pkg/clock"
 )
@@ -45,7 +48,32 @@ func Configure(endpoint string) func(*dynamodb.Options) {
 		if endpoint != "" {
 			o.BaseEndpoint = &endpoint
 		}
+		o.EndpointResolverV2 = &lastEndpoint{EndpointResolverV2: cmp.Or(o.EndpointResolverV2, dynamodb.NewDefaultEndpointResolverV2())}
 	}
+}
+
+// lastEndpoint repeats its last answer while the question stays the same. The SDK goes through its rules for
+// every request, which is a fiftieth of a check's processor time. It is safe for concurrent use.
+type lastEndpoint struct {
+	dynamodb.EndpointResolverV2
+	last atomic.Pointer[resolved]
+}
+
+type resolved struct {
+	question dynamodb.EndpointParameters
+	answer   endpoints.Endpoint // nobody changes what its maps hold
+}
+
+// ResolveEndpoint implements dynamodb.EndpointResolverV2.
+func (l *lastEndpoint) ResolveEndpoint(ctx context.Context, question dynamodb.EndpointParameters) (endpoints.Endpoint, error) {
+	if last := l.last.Load(); last != nil && reflect.DeepEqual(last.question, question) {
+		return last.answer, nil
+	}
+	answer, err := l.EndpointResolverV2.ResolveEndpoint(ctx, question)
+	if err == nil {
+		l.last.Store(&resolved{question, answer})
+	}
+	return answer, err //nolint:wrapcheck // as the SDK words it
 }
 
 // attempts is an HTTP client that ends every attempt after a time. http.Client can do so too, which

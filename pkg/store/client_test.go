@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	endpoints "github.com/aws/smithy-go/endpoints"
 
 	"latchkey/pkg/store"
 )
@@ -67,6 +69,45 @@ func TestConfiguredClient(t *testing.T) {
 	limit, idle, ours := store.AttemptsOf(client.Options().HTTPClient)
 	if !ours || limit != time.Second || idle < 100 {
 		t.Errorf("%v an attempt, %d idle connections", limit, idle)
+	}
+}
+
+// An atlas is a resolver of endpoints that counts its questions, and does not know the region nowhere.
+type atlas struct{ asked int }
+
+func (a *atlas) ResolveEndpoint(_ context.Context, p dynamodb.EndpointParameters) (endpoints.Endpoint, error) {
+	a.asked++
+	if *p.Region == "nowhere" {
+		return endpoints.Endpoint{}, errors.New("no such region")
+	}
+	return endpoints.Endpoint{URI: url.URL{Scheme: "https", Host: *p.Region + aws.ToString(p.AccountId)}}, nil
+}
+
+// Breaks if a request goes to the endpoint of an earlier one that asked for another, if an error is kept, or if each
+// request goes through the SDK's rules again.
+func TestTheLastEndpointIsForTheSameQuestionOnly(t *testing.T) {
+	t.Parallel()
+	var a atlas
+	o := dynamodb.Options{EndpointResolverV2: &a}
+	store.Configure("")(&o)
+	for _, step := range []struct {
+		region, account, arn, host string
+		asked                      int
+	}{
+		{"here", "", "", "here", 1}, {"here", "", "", "here", 1}, {"nowhere", "", "", "", 2}, {"nowhere", "", "", "", 3}, {"here", "", "", "here", 3},
+		{"here", "7", "", "here7", 4}, {"there", "7", "", "there7", 5}, {"there", "7", "table", "there7", 6}, {"there", "7", "table", "there7", 6},
+	} {
+		question := dynamodb.EndpointParameters{Region: aws.String(step.region)}
+		if step.account != "" {
+			question.AccountId = aws.String(step.account)
+		}
+		if step.arn != "" {
+			question.ResourceArnList = []string{step.arn}
+		}
+		got, err := o.EndpointResolverV2.ResolveEndpoint(t.Context(), question)
+		if (err != nil) != (step.host == "") || got.URI.Host != step.host || a.asked != step.asked {
+			t.Errorf("%+v: %q, %v, asked %d times", step, got.URI.Host, err, a.asked)
+		}
 	}
 }
 
