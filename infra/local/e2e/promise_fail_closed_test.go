@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -26,16 +25,11 @@ func proxied(tb testing.TB, o localtest.Options) (*localtest.World, *storetest.P
 	tb.Helper()
 	proxy := storetest.NewProxy(tb, localtest.Endpoint(tb))
 	o.Client = func(options ...func(*dynamodb.Options)) *dynamodb.Client {
-		return proxy.Client(slices.Concat([]func(*dynamodb.Options){patient}, options, []func(*dynamodb.Options){hasty})...)
+		return proxy.Client(slices.Concat([]func(*dynamodb.Options){localtest.Patient}, options, []func(*dynamodb.Options){hasty})...)
 	}
 	w := localtest.Start(tb, o)
 	tb.Cleanup(func() { proxy.Fail(nil) })
 	return w, proxy
-}
-
-// patient waits for the engine as long as a busy machine may need.
-func patient(o *dynamodb.Options) {
-	o.HTTPClient = &http.Client{Transport: awshttp.NewBuildableClient().GetTransport(), Timeout: 15 * time.Minute}
 }
 
 // hasty does not pause between attempts, and gives up at once what comes with the status tooLate.

@@ -32,6 +32,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 
@@ -131,12 +132,17 @@ func Client(tb testing.TB) func(options ...func(*dynamodb.Options)) *dynamodb.Cl
 	return engine.New().Client
 }
 
+// Patient waits for the engine as long as a busy machine may need. It comes before all other options.
+func Patient(o *dynamodb.Options) {
+	o.HTTPClient = &http.Client{Transport: awshttp.NewBuildableClient().GetTransport(), Timeout: 15 * time.Minute}
+}
+
 // DynamoDBLocal returns Options.Client for a table in the test binary's DynamoDB Local.
 func DynamoDBLocal(tb testing.TB) func(options ...func(*dynamodb.Options)) *dynamodb.Client {
 	tb.Helper()
 	endpoint := storetest.Endpoint(tb)
 	return func(options ...func(*dynamodb.Options)) *dynamodb.Client {
-		return dynamodblocal.Client(endpoint, options...)
+		return dynamodblocal.Client(endpoint, append([]func(*dynamodb.Options){Patient}, options...)...)
 	}
 }
 
