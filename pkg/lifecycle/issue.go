@@ -145,31 +145,30 @@ func (i *Issuer) createFor(ctx context.Context, by principal.Principal, owner ac
 	if !mayMake(by, kind, owner) {
 		return Issued{}, ErrImpersonated
 	}
-	if err := shallow(by.Token); err != nil {
-		return Issued{}, err
-	}
-	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
-		return issued, err // whatever has changed since the first reply
-	}
-	acct, err := i.parts.Reader.Account(ctx, owner)
-	switch {
-	case err != nil:
-		return Issued{}, err
-	case acct.Bot:
-		return Issued{}, ErrForBot
-	}
-	rules, err := i.rules(ctx)
-	if err != nil {
-		return Issued{}, err
-	}
-	if kind == token.Impersonation && rules.ImpersonationOff {
-		return Issued{}, ErrImpersonationOff
-	}
-	spec = rules.withDefaults(spec)
-	if err := i.check(acct, spec, rules.latest); err != nil {
-		return Issued{}, err
-	}
-	return i.create(ctx, by, acct, kind, spec, rules, false)
+	return i.once(ctx, by.Token, spec.Key, func() (Issued, error) {
+		if err := shallow(by.Token); err != nil {
+			return Issued{}, err
+		}
+		acct, err := i.parts.Reader.Account(ctx, owner)
+		switch {
+		case err != nil:
+			return Issued{}, err
+		case acct.Bot:
+			return Issued{}, ErrForBot
+		}
+		rules, err := i.rules(ctx)
+		if err != nil {
+			return Issued{}, err
+		}
+		if kind == token.Impersonation && rules.ImpersonationOff {
+			return Issued{}, ErrImpersonationOff
+		}
+		spec = rules.withDefaults(spec)
+		if err := i.check(acct, spec, rules.latest); err != nil {
+			return Issued{}, err
+		}
+		return i.create(ctx, by, acct, kind, spec, rules, false)
+	})
 }
 
 // mayMake reports whether the presented token lets by receive the bearer of a new token of this
@@ -190,28 +189,27 @@ func (i *Issuer) CreateForSelf(ctx context.Context, by principal.Principal, spec
 	if by.Account.Bot {
 		return Issued{}, ErrForBot
 	}
-	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
-		return issued, err
-	}
-	if err := shallow(by.Token); err != nil {
-		return Issued{}, err
-	}
-	spec, err := i.confined(by, spec)
-	if err != nil {
-		return Issued{}, err
-	}
-	rules, err := i.rules(ctx)
-	if err != nil {
-		return Issued{}, err
-	}
-	if ends := by.Token.EndsOn(); rules.latest.After(ends) {
-		rules.latest = ends
-	}
-	spec = rules.withDefaults(spec)
-	if err := i.check(by.Account, spec, rules.latest); err != nil {
-		return Issued{}, err
-	}
-	return i.create(ctx, by, by.Account, token.Personal, spec, rules, by.Account.ID == by.Token.Owner)
+	return i.once(ctx, by.Token, spec.Key, func() (Issued, error) {
+		if err := shallow(by.Token); err != nil {
+			return Issued{}, err
+		}
+		spec, err := i.confined(by, spec)
+		if err != nil {
+			return Issued{}, err
+		}
+		rules, err := i.rules(ctx)
+		if err != nil {
+			return Issued{}, err
+		}
+		if ends := by.Token.EndsOn(); rules.latest.After(ends) {
+			rules.latest = ends
+		}
+		spec = rules.withDefaults(spec)
+		if err := i.check(by.Account, spec, rules.latest); err != nil {
+			return Issued{}, err
+		}
+		return i.create(ctx, by, by.Account, token.Personal, spec, rules, by.Account.ID == by.Token.Owner)
+	})
 }
 
 // shallow returns token.ErrTooDeep if t may make no other token.
@@ -434,7 +432,7 @@ func (i *Issuer) create(ctx context.Context, by principal.Principal, owner accou
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
-	return i.once(ctx, by.Token, spec.Key, i.prefixOf(kind, rules), func(mint mint) (Issued, error) {
+	return i.minted(by.Token, spec.Key, i.prefixOf(kind, rules), func(mint mint) (Issued, error) {
 		bearer, use, err := mint(owner.ID)
 		if err != nil {
 			return Issued{}, err
@@ -465,9 +463,25 @@ func (i *Issuer) prefixOf(kind token.Kind, rules rules) string {
 // idempotency key, if it has one.
 type mint func(owner account.ID) (secret.Bearer, *secret.Use, error)
 
-// once runs write with a mint of new bearers. If caller has used the key before, it returns the
-// first result instead.
-func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix string, write func(mint) (Issued, error)) (Issued, error) {
+// once returns what caller got under key before, whatever has changed since then, or else the result of
+// act. An earlier request with the key may still be under way when act begins, and act may find a change that
+// came after it. So a failure of act counts only if the key has made nothing.
+func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, act func() (Issued, error)) (Issued, error) {
+	if issued, err := i.Replay(ctx, caller, key); !errors.Is(err, fault.ErrNotFound) {
+		return issued, err
+	}
+	issued, failure := act()
+	if failure == nil {
+		return issued, nil
+	}
+	if issued, err := i.Replay(ctx, caller, key); !errors.Is(err, fault.ErrNotFound) {
+		return issued, err
+	}
+	return Issued{}, failure
+}
+
+// minted runs write with a mint of new bearers.
+func (i *Issuer) minted(caller token.Token, key Key, prefix string, write func(mint) (Issued, error)) (Issued, error) {
 	if key.Key == "" {
 		return write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
 			bearer, err := secret.New(prefix, int64(owner), i.parts.Random)
@@ -477,15 +491,12 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix s
 			return bearer, nil, nil
 		})
 	}
-	if issued, err := i.Replay(ctx, caller, key); !errors.Is(err, fault.ErrNotFound) {
-		return issued, err
-	}
 	nonce, err := secret.NewNonce(i.parts.Random)
 	if err != nil {
 		return Issued{}, fmt.Errorf("make nonce: %w", err)
 	}
 	request := secret.Request{Caller: caller.Digest, Generation: caller.Generation, Key: key.Key, Body: key.Body}
-	issued, err := write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
+	return write(func(owner account.ID) (secret.Bearer, *secret.Use, error) {
 		use := secret.Use{
 			Handle: i.parts.Pepper.Handle(request), Fingerprint: i.parts.Pepper.Fingerprint(request),
 			Nonce: nonce, Prefix: prefix, Owner: int64(owner), At: i.parts.Clock.Now(),
@@ -496,10 +507,6 @@ func (i *Issuer) once(ctx context.Context, caller token.Token, key Key, prefix s
 		}
 		return bearer, &use, nil
 	})
-	if errors.Is(err, token.ErrKeyUsed) {
-		return i.Replay(ctx, caller, key)
-	}
-	return issued, err
 }
 
 // ErrKeyReused means that an idempotency key was used for another request.

@@ -404,6 +404,41 @@ func TestAKeyStandsForOneReply(t *testing.T) {
 	}
 }
 
+// Breaks if a client is refused although an earlier try of its request is just making a token: nobody would ever get
+// the bearer of that.
+func TestAKeyFindsATryThatIsUnderWay(t *testing.T) {
+	for _, way := range []string{"create for somebody", "create for oneself", "rotate by id"} {
+		t.Run(way, func(t *testing.T) {
+			f := newFixture(t)
+			by := f.callerOf(t, admin)
+			target := f.give(t, owner, nil)
+			call := keyedWays(f, by, target.ID)[way]
+			var first lifecycle.Issued
+			f.use = func(string) (secret.Use, error) { // this try looks before the other one writes
+				f.use = nil
+				var err error
+				first, err = call(t.Context(), keyed("k", "b"))
+				checkErr(t, err, nil)
+				for _, id := range []account.ID{owner, admin} {
+					acct := f.accts[id]
+					acct.State = account.Blocked
+					f.accts[id] = acct
+				}
+				return secret.Use{}, fault.ErrNotFound
+			}
+			again, err := call(t.Context(), keyed("k", "b"))
+			checkErr(t, err, nil)
+			if again.Bearer.Reveal() != first.Bearer.Reveal() || again.Bearer.Reveal() == "" || f.writes != 1 {
+				t.Errorf("another token after %d writes", f.writes)
+			}
+			refused, err := call(t.Context(), keyed("another", "b"))
+			if way != "create for oneself" && (err == nil || refused.Bearer.Reveal() != "") { // the caller was read before
+				t.Errorf("made although the owner is blocked: %v", err)
+			}
+		})
+	}
+}
+
 // Breaks if one caller's key reaches another caller's secret.
 func TestAKeyBelongsToTheTokenThatSentIt(t *testing.T) {
 	f := newFixture(t)

@@ -51,9 +51,10 @@ var ErrLevelAbove = fmt.Errorf("%w: level of the token above the caller's", faul
 // the scopes and networks of the presented one. Errors: those of principal.FindAccess; ErrNotManager;
 // fault.ErrSwitchedOff; ErrOwnerLevel; ErrScopeBeyondCaller; ErrNetworksBeyondCaller; ErrUnfit.
 func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, spec ProjectSpec) (Issued, error) {
-	if issued, err := i.Replay(ctx, by.Token, spec.Key); !errors.Is(err, fault.ErrNotFound) {
-		return issued, err // whatever has changed since the first reply
-	}
+	return i.once(ctx, by.Token, spec.Key, func() (Issued, error) { return i.createForProject(ctx, by, kind, ref, spec) })
+}
+
+func (i *Issuer) createForProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, spec ProjectSpec) (Issued, error) {
 	access, err := i.Opening(ctx, by, kind, ref)
 	if err != nil {
 		return Issued{}, err
@@ -82,7 +83,7 @@ func (i *Issuer) CreateForProject(ctx context.Context, by principal.Principal, k
 	if err := i.check(bot, spec.Spec, rules.latest); err != nil {
 		return Issued{}, err
 	}
-	issued, err := i.once(ctx, by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (_ Issued, err error) {
+	issued, err := i.minted(by.Token, spec.Key, i.prefixOf(token.KindIn(kind), rules), func(mint mint) (_ Issued, err error) {
 		t := childOf(by, i.fresh(bot, by.Asker(), token.KindIn(kind), spec.Spec))
 		t.Project, t.Level, t.Generation = access.Project.ID, spec.Level, i.parts.Pepper.Generation(0)
 		if err := withinLife(by, t, rules.Settings); err != nil {
@@ -120,28 +121,27 @@ func (i *Issuer) Opening(ctx context.Context, by principal.Principal, kind proje
 // Errors: those of principal.FindAccess and Rotate; ErrNotManager; ErrNoProjectToken;
 // ErrLevelAbove.
 func (i *Issuer) RotateOfProject(ctx context.Context, by principal.Principal, kind project.Kind, ref string, id token.ID, r Rotation) (Issued, error) {
-	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
-		return issued, err
-	}
-	access, err := principal.FindAccess(ctx, i.parts.Projects, by, kind, ref, i.parts.Clock.Now())
-	if err != nil {
-		return Issued{}, err
-	}
-	if !access.AtLeast(kind.ManageLevel()) {
-		return Issued{}, ErrNotManager
-	}
-	old, err := findOfProject(ctx, i.parts.Reader, access.Project, id)
-	if err != nil {
-		return Issued{}, err
-	}
-	if !access.AtLeast(old.Level) {
-		return Issued{}, ErrLevelAbove
-	}
-	bot, err := ownerOf(ctx, i.parts.Reader, old)
-	if err != nil {
-		return Issued{}, err
-	}
-	return i.rotateByID(ctx, by, bot, old, r)
+	return i.once(ctx, by.Token, r.Key, func() (Issued, error) {
+		access, err := principal.FindAccess(ctx, i.parts.Projects, by, kind, ref, i.parts.Clock.Now())
+		if err != nil {
+			return Issued{}, err
+		}
+		if !access.AtLeast(kind.ManageLevel()) {
+			return Issued{}, ErrNotManager
+		}
+		old, err := findOfProject(ctx, i.parts.Reader, access.Project, id)
+		if err != nil {
+			return Issued{}, err
+		}
+		if !access.AtLeast(old.Level) {
+			return Issued{}, ErrLevelAbove
+		}
+		bot, err := ownerOf(ctx, i.parts.Reader, old)
+		if err != nil {
+			return Issued{}, err
+		}
+		return i.rotateByID(ctx, by, bot, old, r)
+	})
 }
 
 // RotateSelfOfProject revokes the presented token, if it belongs to the project ref, and issues its

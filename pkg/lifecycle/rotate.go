@@ -70,23 +70,22 @@ func withinLife(by principal.Principal, t token.Token, p settings.Settings) erro
 // child of account.ErrInactive for an inactive owner, ErrImpersonated, ErrImpersonationOff. For the
 // presented token they are those of RotateSelf.
 func (i *Issuer) Rotate(ctx context.Context, by principal.Principal, id token.ID, r Rotation) (Issued, error) {
-	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
-		return issued, err
-	}
-	old, err := i.parts.Reader.Token(ctx, id)
-	if err != nil {
-		return Issued{}, err
-	}
-	if !by.MayManage(old) {
-		return Issued{}, fault.ErrNotFound
-	}
-	owner := by.Account
-	if old.Owner != by.Account.ID {
-		if owner, err = ownerOf(ctx, i.parts.Reader, old); err != nil {
+	return i.once(ctx, by.Token, r.Key, func() (Issued, error) {
+		old, err := i.parts.Reader.Token(ctx, id)
+		if err != nil {
 			return Issued{}, err
 		}
-	}
-	return i.rotateByID(ctx, by, owner, old, r)
+		if !by.MayManage(old) {
+			return Issued{}, fault.ErrNotFound
+		}
+		owner := by.Account
+		if old.Owner != by.Account.ID {
+			if owner, err = ownerOf(ctx, i.parts.Reader, old); err != nil {
+				return Issued{}, err
+			}
+		}
+		return i.rotateByID(ctx, by, owner, old, r)
+	})
 }
 
 // rotateByID reports another token than the presented one as revoked if it has a successor. Its
@@ -102,10 +101,7 @@ func (i *Issuer) rotateByID(ctx context.Context, by principal.Principal, owner a
 // RotateSelf revokes the presented token and issues its successor, for the same owner also under
 // sudo. Errors are those of Rotate, and ErrAlreadyRotated.
 func (i *Issuer) RotateSelf(ctx context.Context, by principal.Principal, r Rotation) (Issued, error) {
-	if issued, err := i.Replay(ctx, by.Token, r.Key); !errors.Is(err, fault.ErrNotFound) {
-		return issued, err // the first reply was lost, and the token works in its overlap
-	}
-	return i.rotate(ctx, by, by.Holder(), by.Token, r)
+	return i.once(ctx, by.Token, r.Key, func() (Issued, error) { return i.rotate(ctx, by, by.Holder(), by.Token, r) })
 }
 
 // CheckWindow returns ErrAlreadyRotated for a revoked token that was rotated so recently that
@@ -163,7 +159,7 @@ func (i *Issuer) rotate(ctx context.Context, by principal.Principal, owner accou
 	if err := owner.Usable(); err != nil {
 		return Issued{}, err
 	}
-	issued, err := i.once(ctx, by.Token, r.Key, i.prefixOf(old.Kind, rules), func(mint mint) (Issued, error) {
+	issued, err := i.minted(by.Token, r.Key, i.prefixOf(old.Kind, rules), func(mint mint) (Issued, error) {
 		bearer, use, err := mint(owner.ID)
 		if err != nil {
 			return Issued{}, err
