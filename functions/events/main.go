@@ -1,4 +1,4 @@
-// Command events tells other systems what becomes of tokens. It receives the records of the table's
+// Command events tells other systems what becomes of tokens and accounts. It receives the records of the table's
 // stream.
 package main
 

@@ -280,11 +280,31 @@ func TestProductTemplateWithoutABus(t *testing.T) {
 	if m.Function != "events" || !m.Partial || !m.Bisect || m.Age != 12*time.Hour || with.Queues[m.DeadLetters].URL == "" {
 		t.Errorf("the mapping is %+v", m)
 	}
-	for pk, want := range map[string]bool{"TOKEN#x": true, "USER#1": false, "AUDIT#USER#1": false, "FAMILY#1": false} {
-		for name, changed := range map[string]bool{"INSERT": want, "MODIFY": want, "REMOVE": false} {
-			record := map[string]any{"eventName": name, "dynamodb": map[string]any{"Keys": map[string]any{"pk": map[string]any{"S": pk}}}}
-			if got := slices.ContainsFunc(m.Filters, func(p Pattern) bool { return p.Matches(record) }); got != changed {
-				t.Errorf("%s of %s passes the filter: %t", name, pk, got)
+	for _, test := range []struct {
+		pk, sk, sessions string
+		pass             []string
+	}{
+		{"TOKEN#x", "TOKEN", "", []string{"INSERT", "MODIFY"}},
+		{"USER#1", "PROFILE", "", []string{"REMOVE"}}, // a new token changes it
+		{"USER#1", "PROFILE", "1", []string{"MODIFY", "REMOVE"}},
+		{"USER#1", "PROFILE", "90", []string{"MODIFY", "REMOVE"}},
+		{"USER#1", "TOKEN#0000000004194305", "", nil},
+		{"USER#1", "NOTE", "", nil},
+		{"PROJECT#1", "PROFILE", "", nil},
+		{"SETTINGS", "APPLICATION", "", []string{"INSERT", "MODIFY"}},
+		{"SETTINGS", "FEATURE#x", "", nil},
+		{"AUDIT#USER#1", "0000000000000001#x", "", nil},
+		{"FAMILY#1", "CURRENT", "", nil},
+	} {
+		text := func(s string) map[string]any { return map[string]any{"S": s} }
+		change := map[string]any{"Keys": map[string]any{"pk": text(test.pk), "sk": text(test.sk)}, "NewImage": map[string]any{"pk": text(test.pk)}}
+		if test.sessions != "" {
+			change["NewImage"] = map[string]any{"session_number": map[string]any{"N": test.sessions}}
+		}
+		for _, name := range []string{"INSERT", "MODIFY", "REMOVE"} {
+			record := map[string]any{"eventName": name, "dynamodb": change}
+			if got := slices.ContainsFunc(m.Filters, func(p Pattern) bool { return p.Matches(record) }); got != slices.Contains(test.pass, name) {
+				t.Errorf("%s of %s / %s with the session number %q passes the filter: %t", name, test.pk, test.sk, test.sessions, got)
 			}
 		}
 	}

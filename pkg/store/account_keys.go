@@ -17,7 +17,8 @@ import (
 
 const profileSort = "PROFILE"
 
-// sessionNumber is absent until the account's sessions are ended for the first time.
+// sessionNumber is absent until the account's sessions are ended for the first time. Every change of the
+// state and of tokens_valid_from has to raise it: the filter in infra/events.yaml passes profiles that have it.
 const sessionNumber = "session_number"
 
 // These attributes are absent until a mail to the account comes back, and the last one until an

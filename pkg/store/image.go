@@ -3,14 +3,20 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/token"
 )
 
-// image is an attribute in DynamoDB JSON, of the types that token records have.
+// Images reads items from the table's stream, which has them in DynamoDB JSON. Its errors are
+// fault.ErrCorrupt and show no value.
+type Images struct{}
+
+// image is an attribute in DynamoDB JSON, of the types that items of Latchkey have.
 type image struct {
 	S, N *string
 	BOOL *bool
@@ -18,18 +24,46 @@ type image struct {
 	L    []image
 }
 
-// ReadImage reads a token record from the table's stream, which has it in DynamoDB JSON. Its errors are
-// fault.ErrCorrupt and show no value.
-func ReadImage(raw []byte) (token.Token, error) {
+// Token reads a token record.
+func (Images) Token(raw []byte) (token.Token, error) {
+	it, err := readImage(raw)
+	if err != nil {
+		return token.Token{}, err
+	}
+	return readToken(it)
+}
+
+// Account reads a profile.
+func (Images) Account(raw []byte) (account.Account, error) {
+	it, err := readImage(raw)
+	if err != nil {
+		return account.Account{}, err
+	}
+	return readProfile(it)
+}
+
+// TokensFrom reads from the settings the instant before which no token counts, or the zero time. Nothing
+// else in them concerns it.
+func (Images) TokensFrom(raw []byte) (time.Time, error) {
+	it, err := readImage(raw)
+	if err != nil {
+		return time.Time{}, err
+	}
+	r := attributes{item: it}
+	from := r.optionalInstant("tokens_from")
+	return from, r.err
+}
+
+func readImage(raw []byte) (item, error) {
 	var attributes map[string]image
 	if err := json.Unmarshal(raw, &attributes); err != nil || len(attributes) == 0 {
-		return token.Token{}, fmt.Errorf("%w: image of a record", fault.ErrCorrupt)
+		return nil, fmt.Errorf("%w: image of an item", fault.ErrCorrupt)
 	}
 	it := make(item, len(attributes))
 	for name, attribute := range attributes {
 		it[name] = attribute.value()
 	}
-	return readToken(it)
+	return it, nil
 }
 
 // value leaves an attribute of any other type unreadable. Nobody asks for those that are not ours.

@@ -1,10 +1,13 @@
 package stream
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"latchkey/pkg/account"
+	"latchkey/pkg/fault"
 	"latchkey/pkg/sweep"
 	"latchkey/pkg/token"
 )
@@ -50,4 +53,38 @@ func decide(before *token.Token, after token.Token) (kind Type, noticeDays int) 
 		}
 	}
 	return "", 0
+}
+
+// decideAccount returns what a write of a profile means to other systems; kind is "" for nothing. A new
+// state comes first: whoever writes past Latchkey could change both, and the event has both. An unknown
+// state is fault.ErrCorrupt.
+func decideAccount(before, after account.Account) (kind Type, err error) {
+	if before.State != after.State {
+		switch after.State {
+		case account.Blocked:
+			return AccountBlocked, nil
+		case account.Deactivated:
+			return AccountDeactivated, nil
+		case account.Active:
+			if before.State == account.Blocked {
+				return AccountUnblocked, nil
+			}
+			return AccountActivated, nil
+		}
+		return "", fmt.Errorf("%w: attribute state", fault.ErrCorrupt)
+	}
+	if before.TokensValidFrom != after.TokensValidFrom {
+		return AccountRevoked, nil
+	}
+	return "", nil
+}
+
+// decideDeletion returns what the deletion of an account means. A bot goes with its newest token, which
+// has an event of its own. Only a bot that had several can have an earlier one in its overlap, which ends
+// without a change of its record.
+func decideDeletion(deleted account.Account) Type {
+	if deleted.Bot && deleted.NextNumber <= 2 {
+		return ""
+	}
+	return AccountDeleted
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"latchkey/pkg/account"
 	"latchkey/pkg/clock"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/invocation"
@@ -32,8 +33,13 @@ type Refusal struct {
 	Code  string
 }
 
-// A Reader reads the image of a token record; see store.ReadImage.
-type Reader func(image []byte) (token.Token, error)
+// Images reads images of items. An image that cannot be read is fault.ErrCorrupt.
+type Images interface {
+	Token(image []byte) (token.Token, error)
+	Account(image []byte) (account.Account, error)
+	// TokensFrom returns the instant of the settings before which no token counts, or the zero time.
+	TokensFrom(image []byte) (time.Time, error)
+}
 
 // bothImages is the only kind of stream that has what decide needs.
 const bothImages = "NEW_AND_OLD_IMAGES"
@@ -48,6 +54,7 @@ type record struct {
 		At   float64 `json:"ApproximateCreationDateTime"` // epoch seconds
 		Keys struct {
 			Partition struct{ S string } `json:"pk"`
+			Sort      struct{ S string } `json:"sk"`
 		}
 		NewImage, OldImage json.RawMessage
 		SequenceNumber     string
@@ -76,7 +83,7 @@ type failure struct {
 
 // Lambda returns the handler of functions/events. put writes metrics. Its errors have the type
 // EventInvalid. An event that could not be put is no error: the reply asks for its record again.
-func Lambda(log *slog.Logger, put func(values map[string]float64), read Reader, bus Bus) lambda.Handler {
+func Lambda(log *slog.Logger, put func(values map[string]float64), read Images, bus Bus) lambda.Handler {
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
 		ctx, cancel := clock.Early(ctx, reserve)
 		defer cancel()
@@ -88,12 +95,12 @@ func Lambda(log *slog.Logger, put func(values map[string]float64), read Reader, 
 		events, malformed := eventsOf(log, records, read)
 		reply := response{Failures: []failure{}}
 		if len(events) == 0 && malformed == 0 {
-			return reply, nil // last uses, and what else nobody waits for
+			return reply, nil // last uses, new numbers of accounts, and what else nobody waits for
 		}
 		done, refused, err := bus.Put(ctx, events)
 		for _, r := range refused {
 			e := events[r.Event]
-			log.Error("event refused", "token_id", int64(e.Token.ID), "type", string(e.Type), "event_id", e.ID, "code", r.Code)
+			log.Error("event refused", append(e.subject(), "type", string(e.Type), "event_id", e.ID, "code", r.Code)...)
 		}
 		attrs := []any{"count", done - len(refused), "refused", len(refused), "malformed", malformed, "failed", len(events) - done, "duration_ms", watch.Elapsed().Milliseconds()}
 		if done < len(events) {
@@ -127,7 +134,7 @@ func parse(raw json.RawMessage) ([]record, error) {
 
 // eventsOf returns the events of records in their order. It passes over a record that cannot be read,
 // because it would be unreadable every time and hold up all that follow.
-func eventsOf(log *slog.Logger, records []record, read Reader) (events []Event, malformed int) {
+func eventsOf(log *slog.Logger, records []record, read Images) (events []Event, malformed int) {
 	for _, r := range records {
 		e, err := r.event(read)
 		switch {
@@ -142,32 +149,104 @@ func eventsOf(log *slog.Logger, records []record, read Reader) (events []Event, 
 }
 
 // event returns the event of a record, without a type if there is none.
-func (r record) event(read Reader) (e Event, err error) {
-	if !strings.HasPrefix(r.Change.Keys.Partition.S, "TOKEN#") || r.Name == "REMOVE" { // clean-up comes long after the end
-		return e, nil
+func (r record) event(read Images) (e Event, err error) {
+	partition, sort := r.Change.Keys.Partition.S, r.Change.Keys.Sort.S
+	switch {
+	case strings.HasPrefix(partition, "TOKEN#"):
+		err = e.ofToken(r, read.Token)
+	case strings.HasPrefix(partition, "USER#") && sort == "PROFILE":
+		err = e.ofAccount(r, read.Account)
+	case partition == "SETTINGS" && sort == "APPLICATION":
+		err = e.ofSettings(r, read.TokensFrom)
 	}
-	var before *token.Token
-	if r.Name != "INSERT" {
-		old, err := read(r.Change.OldImage)
-		if err != nil {
-			return e, fmt.Errorf("old image: %w", err)
-		}
-		before = &old
+	if err != nil || e.Type == "" {
+		return Event{}, err
 	}
-	after, err := read(r.Change.NewImage)
-	if err != nil {
-		return e, fmt.Errorf("new image: %w", err)
+	if e.Number, err = padded(r.Change.SequenceNumber); err != nil {
+		return Event{}, err
 	}
-	number, err := padded(r.Change.SequenceNumber)
-	if err != nil {
-		return e, err
-	}
-	e = Event{ID: r.ID, Number: number, Token: recordOf(after), sequence: r.Change.SequenceNumber}
+	e.ID, e.sequence = r.ID, r.Change.SequenceNumber
 	e.Table, _, _ = strings.Cut(r.StreamARN, "/stream/")
 	e.at = time.Unix(int64(math.Floor(r.Change.At)), 0).UTC()
 	e.Time = instant(e.at)
-	e.Type, e.NoticeDays = decide(before, after)
 	return e, nil
+}
+
+func (e *Event) ofToken(r record, read func([]byte) (token.Token, error)) error {
+	if r.Name == removed { // clean-up comes long after the end
+		return nil
+	}
+	before, after, err := imagesOf(r, read)
+	if err != nil {
+		return err
+	}
+	e.Token = recordOf(after)
+	if r.Name == inserted {
+		e.Type, e.NoticeDays = decide(nil, after)
+		return nil
+	}
+	e.Type, e.NoticeDays = decide(&before, after)
+	return nil
+}
+
+func (e *Event) ofAccount(r record, read func([]byte) (account.Account, error)) error {
+	if r.Name == inserted { // it has no tokens, or one that has an event
+		return nil
+	}
+	before, after, err := imagesOf(r, read)
+	switch {
+	case err != nil:
+		return err
+	case r.Name == removed:
+		e.Type, e.Account = decideDeletion(before), Profile{ID: before.ID, Bot: before.Bot}
+	default:
+		e.Type, err = decideAccount(before, after)
+		e.Account = profileOf(after)
+	}
+	return err
+}
+
+func (e *Event) ofSettings(r record, read func([]byte) (time.Time, error)) error {
+	if r.Name == removed {
+		return nil
+	}
+	before, after, err := imagesOf(r, read)
+	if err == nil && !after.IsZero() && !after.Equal(before) {
+		e.Type, e.MadeBefore = RevokedEverywhere, instant(after)
+	}
+	return err
+}
+
+// The names of records (DynamoDB Streams API reference, Record).
+const (
+	inserted = "INSERT"
+	removed  = "REMOVE"
+)
+
+// imagesOf reads both images of a record: the zero value for what was not there, or is gone.
+func imagesOf[T any](r record, read func([]byte) (T, error)) (before, after T, err error) {
+	if r.Name != inserted {
+		if before, err = read(r.Change.OldImage); err != nil {
+			return before, after, fmt.Errorf("old image: %w", err)
+		}
+	}
+	if r.Name != removed {
+		if after, err = read(r.Change.NewImage); err != nil {
+			return before, after, fmt.Errorf("new image: %w", err)
+		}
+	}
+	return before, after, nil
+}
+
+// subject names for a log line what the event is about.
+func (e Event) subject() []any {
+	switch {
+	case e.Token.ID != 0:
+		return []any{"token_id", int64(e.Token.ID)}
+	case e.Account.ID != 0:
+		return []any{"owner", int64(e.Account.ID)}
+	}
+	return nil
 }
 
 // digits is the length of the longest sequence number (DynamoDB Streams API reference, StreamRecord).

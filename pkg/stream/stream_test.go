@@ -49,10 +49,28 @@ var record = with(keysOf(digest), image{
 	"last_used_ips": {"L": []attribute{s("192.0.2.7")}}, "foreign": {"M": attribute{"x": s("y")}}, "null": {"NULL": true},
 })
 
-// change is a record of the stream.
+// profile is an account's. Its names, address and identity are private.
+var profile = image{
+	"pk": s("USER#7"), "sk": s("PROFILE"), "username": s("mail-ann"), "name": s("Ann of mail"), "email": s("ann@example.test"), "state": s("active"),
+	"created_at": n(1773907200), "created_by": n(1), "next_number": n(5), "tokens_valid_from": n(0), "session_number": n(3), "noted": {"BOOL": true},
+	"note": s("mail her"), "identity_issuer": s("https://mail.example.test"), "identity_subject": s("mail-7"), "foreign": {"M": attribute{"x": s("y")}},
+}
+
+// bot is that of a token that was never rotated.
+var bot = with(profile, image{"bot": {"BOOL": true}, "next_number": n(2)})
+
+// settings are the administrators'.
+var settings = image{"pk": s("SETTINGS"), "sk": s("APPLICATION"), "revision": n(4), "prefix": s("mail_")}
+
+// change is a record of the stream about a token.
 func change(sequence, name string, before, after image) map[string]any {
+	return changeOf(keysOf(digest), sequence, name, before, after)
+}
+
+// changeOf is a record of the stream about the item with these keys.
+func changeOf(keys image, sequence, name string, before, after image) map[string]any {
 	in := map[string]any{
-		"ApproximateCreationDateTime": 1773907261.5, "Keys": keysOf(digest), "SequenceNumber": sequence, "StreamViewType": "NEW_AND_OLD_IMAGES",
+		"ApproximateCreationDateTime": 1773907261.5, "Keys": image{"pk": keys["pk"], "sk": keys["sk"]}, "SequenceNumber": sequence, "StreamViewType": "NEW_AND_OLD_IMAGES",
 	}
 	if before != nil {
 		in["OldImage"] = before
@@ -96,7 +114,7 @@ func run(t *testing.T, b *bus, records ...map[string]any) (r ran) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := stream.Lambda(telemetry.NewLogger(r.logs, "events"), func(values map[string]float64) { r.put = values }, store.ReadImage, b)
+	handler := stream.Lambda(telemetry.NewLogger(r.logs, "events"), func(values map[string]float64) { r.put = values }, store.Images{}, b)
 	reply, err := handler.Invoke(t.Context(), payload)
 	r.reply, r.err = string(reply), err
 	return r
@@ -203,18 +221,116 @@ func TestWhatAChangeMeans(t *testing.T) {
 	}
 }
 
+// Breaks if other systems do not hear that tokens stopped or started to work all at once, or hear it of others.
+func TestWhatAChangeOfManyTokensMeans(t *testing.T) {
+	in := func(state string) image { return with(profile, image{"state": s(state)}) }
+	revoked := with(profile, image{"tokens_valid_from": n(5), "session_number": n(4)})
+	const first = ` "tokens_from_id":29360133`
+	for name, test := range map[string]struct {
+		before, after image
+		want          string // without commas behind values
+	}{
+		"a new account":                              {nil, profile, ""},
+		"a new token's number":                       {profile, with(profile, image{"next_number": n(6)}), ""},
+		"a sign-out":                                 {profile, with(profile, image{"session_number": n(4)}), ""},
+		"another name, address and rank":             {profile, with(profile, image{"name": s("Bo"), "email": s("bo@example.test"), "admin": {"BOOL": true}}), ""},
+		"everything is revoked":                      {profile, revoked, `account.tokens_revoked {"id":7 "state":"active"` + first + `}`},
+		"everything is revoked, and nothing was new": {revoked, with(revoked, image{"session_number": n(5)}), ""},
+		"everything is revoked, up to the last number": {
+			with(profile, image{"next_number": n(1 << 22)}), with(profile, image{"next_number": n(1 << 22), "tokens_valid_from": n(1 << 22)}),
+			`account.tokens_revoked {"id":7 "state":"active" "tokens_from_id":33554432}`,
+		},
+		"everything of a blocked one is revoked": {in("blocked"), with(revoked, image{"state": s("blocked")}), `account.tokens_revoked {"id":7 "state":"blocked"` + first + `}`},
+		"it is blocked":                          {profile, in("blocked"), `account.blocked {"id":7 "state":"blocked"}`},
+		"a deactivated one is blocked":           {in("deactivated"), in("blocked"), `account.blocked {"id":7 "state":"blocked"}`},
+		"it is unblocked":                        {in("blocked"), in("active"), `account.unblocked {"id":7 "state":"active"}`},
+		"it is unblocked after a revocation":     {with(revoked, image{"state": s("blocked")}), revoked, `account.unblocked {"id":7 "state":"active"` + first + `}`},
+		"it is deactivated":                      {profile, in("deactivated"), `account.deactivated {"id":7 "state":"deactivated"}`},
+		"it is activated":                        {in("deactivated"), in("active"), `account.activated {"id":7 "state":"active"}`},
+		"an unknown state is mended":             {in("odd"), in("active"), `account.activated {"id":7 "state":"active"}`},
+		"both change, past Latchkey":             {profile, with(revoked, image{"state": s("blocked")}), `account.blocked {"id":7 "state":"blocked"` + first + `}`},
+		"it is deleted":                          {revoked, nil, `account.deleted {"id":7}`},
+		"a new bot":                              {nil, bot, ""},
+		"a bot's token is rotated":               {bot, with(bot, image{"next_number": n(3)}), ""},
+		"a bot is blocked":                       {bot, with(bot, image{"state": s("blocked")}), `account.blocked {"id":7 "bot":true "state":"blocked"}`},
+		"a bot goes with its only token":         {bot, nil, ""},
+		"a bot goes, and an overlap with it":     {with(bot, image{"next_number": n(3)}), nil, `account.deleted {"id":7 "bot":true}`},
+		"other settings":                         {settings, with(settings, image{"revision": n(5)}), ""},
+		"the first settings":                     {nil, settings, ""},
+		"a restore ends every token":             {settings, with(settings, image{"tokens_from": n(1773907320)}), "tokens.revoked_everywhere 2026-03-19T08:02:00Z"},
+		"in settings that were never set":        {nil, with(settings, image{"tokens_from": n(1773907320)}), "tokens.revoked_everywhere 2026-03-19T08:02:00Z"},
+		"again, later":                           {with(settings, image{"tokens_from": n(1773907320)}), with(settings, image{"tokens_from": n(1773907380)}), "tokens.revoked_everywhere 2026-03-19T08:03:00Z"},
+		"other settings afterwards":              {with(settings, image{"tokens_from": n(1773907320)}), with(settings, image{"tokens_from": n(1773907320), "revision": n(9)}), ""},
+		"settings that go":                       {with(settings, image{"tokens_from": n(1773907320)}), nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kind, keys := "MODIFY", test.after
+			switch {
+			case test.before == nil:
+				kind = "INSERT"
+			case test.after == nil:
+				kind, keys = "REMOVE", test.before
+			}
+			b := &bus{}
+			r := run(t, b, changeOf(keys, "123456789012345678901", kind, test.before, test.after))
+			if r.err != nil || r.reply != `{"batchItemFailures":[]}` {
+				t.Fatalf("%s, %v", r.reply, r.err)
+			}
+			if test.want == "" {
+				if len(b.events) != 0 || r.put != nil || r.logs.String() != "" {
+					t.Errorf("events %+v, counted %v, logged %s", b.events, r.put, r.logs)
+				}
+				return
+			}
+			if len(b.events) != 1 {
+				t.Fatalf("%d events, logged %s", len(b.events), r.logs)
+			}
+			e := b.events[0]
+			detail, err := json.Marshal(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var fields map[string]json.RawMessage
+			if err := json.Unmarshal(detail, &fields); err != nil || len(fields) != 5 || fields["token"] != nil {
+				t.Fatalf("%s, %v", detail, err)
+			}
+			got := string(e.Type) + " " + strings.ReplaceAll(string(fields["account"]), `,"`, ` "`) + e.MadeBefore
+			if got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
+			}
+			if e.ID != "event-123456789012345678901" || e.Number != "0000000000000000000123456789012345678901" || e.Time != "2026-03-19T08:01:01Z" {
+				t.Errorf("event %+v", e)
+			}
+			for _, private := range []string{"mail", "example.test", "Ann"} {
+				if strings.Contains(string(detail), private) || strings.Contains(r.logs.String(), private) {
+					t.Errorf("%q is in %s or %s", private, detail, r.logs)
+				}
+			}
+		})
+	}
+}
+
 // Breaks if a record that cannot be read is tried for ever, or stops the ones behind it, or is passed over
 // in silence.
 func TestRecordsThatCannotBeReadArePassedOver(t *testing.T) {
 	for name, broken := range map[string]map[string]any{
-		"no scopes":            change("100000000000000000001", "INSERT", nil, without(record, "scopes")),
-		"a broken old image":   change("100000000000000000001", "MODIFY", with(record, image{"id": s("x")}), record),
-		"no old image":         change("100000000000000000001", "MODIFY", nil, record),
-		"no new image":         change("100000000000000000001", "INSERT", nil, nil),
-		"an attribute of two":  change("100000000000000000001", "INSERT", nil, with(record, image{"kind": {"S": 7}})),
-		"a number that is not": change("100000000000000000001", "INSERT", nil, with(record, image{"created_at": {"N": "soon"}})),
-		"a wrong sequence":     change("first", "INSERT", nil, record),
-		"a long sequence":      change(strings.Repeat("1", 41), "INSERT", nil, record),
+		"no scopes":                         change("100000000000000000001", "INSERT", nil, without(record, "scopes")),
+		"a broken old image":                change("100000000000000000001", "MODIFY", with(record, image{"id": s("x")}), record),
+		"no old image":                      change("100000000000000000001", "MODIFY", nil, record),
+		"no new image":                      change("100000000000000000001", "INSERT", nil, nil),
+		"an attribute of two":               change("100000000000000000001", "INSERT", nil, with(record, image{"kind": {"S": 7}})),
+		"a number that is not":              change("100000000000000000001", "INSERT", nil, with(record, image{"created_at": {"N": "soon"}})),
+		"an account without a username":     changeOf(profile, "100000000000000000001", "MODIFY", profile, without(with(profile, image{"state": s("blocked")}), "username")),
+		"an account that was unreadable":    changeOf(profile, "100000000000000000001", "MODIFY", with(profile, image{"next_number": s("soon")}), profile),
+		"an account in an unknown state":    changeOf(profile, "100000000000000000001", "MODIFY", profile, with(profile, image{"state": s("soon")})),
+		"more revoked than was ever made":   changeOf(profile, "100000000000000000001", "MODIFY", profile, with(profile, image{"tokens_valid_from": n(6)})),
+		"a deleted one that was unreadable": changeOf(profile, "100000000000000000001", "REMOVE", without(profile, "tokens_valid_from"), nil),
+		"an account without an image":       changeOf(profile, "100000000000000000001", "MODIFY", profile, nil),
+		"an account that is no number":      changeOf(profile, "100000000000000000001", "MODIFY", profile, with(profile, image{"pk": s("USER#0")})),
+		"an instant that is not":            changeOf(settings, "100000000000000000001", "MODIFY", settings, with(settings, image{"tokens_from": {"N": "soon"}})),
+		"an instant that is a text":         changeOf(settings, "100000000000000000001", "INSERT", nil, with(settings, image{"tokens_from": s("2026-03-19")})),
+		"a wrong sequence":                  change("first", "INSERT", nil, record),
+		"a long sequence":                   change(strings.Repeat("1", 41), "INSERT", nil, record),
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &bus{}
@@ -253,7 +369,12 @@ func TestTheReplyNamesTheFirstRecordThatIsNotDone(t *testing.T) {
 	if want := map[string]float64{"EventsPut": 2, "EventsRefused": 1, "EventsFailed": 0}; r.reply != `{"batchItemFailures":[]}` || !reflect.DeepEqual(r.put, want) {
 		t.Errorf("%s, counted %v", r.reply, r.put)
 	}
-	if !strings.Contains(r.logs.String(), `"code":"InvalidArgument"`) {
+	if !strings.Contains(r.logs.String(), `"token_id":4194306`) || !strings.Contains(r.logs.String(), `"code":"InvalidArgument"`) {
+		t.Errorf("logged %s", r.logs)
+	}
+	b = &bus{refused: []stream.Refusal{{Event: 0, Code: "InvalidArgument"}}}
+	r = run(t, b, changeOf(profile, "100000000000000000001", "MODIFY", profile, with(profile, image{"state": s("blocked")})))
+	if !strings.Contains(r.logs.String(), `"owner":7`) || strings.Contains(r.logs.String(), "token_id") {
 		t.Errorf("logged %s", r.logs)
 	}
 }
@@ -276,9 +397,13 @@ func TestEventsOfNoStreamAreRefused(t *testing.T) {
 		})
 	}
 	b := &bus{}
-	other := change("100000000000000000001", "INSERT", nil, record)
-	other["dynamodb"].(map[string]any)["Keys"] = keysOf("USER#1")
-	if r := run(t, b, other); r.err != nil || len(b.events) != 0 {
-		t.Errorf("an item that is no token: %+v, %v", b.events, r.err)
+	other := change("100000000000000000001", "MODIFY", record, with(record, image{"tokens_from": s("neither an account nor settings")}))
+	for _, keys := range []image{
+		keysOf("USER#1"), {"pk": s("USER#1"), "sk": s("NOTE")}, {"pk": s("PROJECT#1"), "sk": s("PROFILE")}, {"pk": s("SETTINGS"), "sk": s("FEATURE#x")}, {"pk": s("AUDIT#USER#7"), "sk": s("PROFILE")},
+	} {
+		other["dynamodb"].(map[string]any)["Keys"] = keys
+		if r := run(t, b, other); r.err != nil || len(b.events) != 0 || r.logs.String() != "" {
+			t.Errorf("an item of %v: %+v, %v, logged %s", keys, b.events, r.err, r.logs)
+		}
 	}
 }

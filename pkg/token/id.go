@@ -30,6 +30,10 @@ func NewID(owner account.ID, n int64) (ID, error) {
 	return ID(int64(owner)<<numberBits + n), nil
 }
 
+// FirstID returns the lowest id that a token of owner can have whose number is n or higher. n may be one
+// above MaxNumber.
+func FirstID(owner account.ID, n int64) ID { return ID(int64(owner)<<numberBits + n) }
+
 // Owner returns the owner of the token.
 func (id ID) Owner() account.ID { return account.ID(id >> numberBits) }
 

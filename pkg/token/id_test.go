@@ -50,6 +50,22 @@ func TestNewID(t *testing.T) {
 }
 
 // Breaks if one token can be asked for under two names, past a cache or a log.
+// Breaks if a token that was revoked in bulk passes for a consumer of events, which compares ids, or if a
+// good one does not.
+func TestIDsAreComparedAsNumbersAre(t *testing.T) {
+	for _, n := range []int64{1, 2, token.MaxNumber, token.MaxNumber + 1} {
+		for _, of := range []int64{1, 2, token.MaxNumber - 1, token.MaxNumber} {
+			id, err := token.NewID(7, of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id < token.FirstID(7, n) != (id.Number() < n) {
+				t.Errorf("number %d, revoked below %d", of, n)
+			}
+		}
+	}
+}
+
 func TestParseIDAcceptsExactlyOneSpelling(t *testing.T) {
 	for _, good := range []int64{1<<22 + 1, 58<<22 + 7, 2<<22 - 1, largestID} {
 		id, err := token.ParseID(strconv.FormatInt(good, 10))

@@ -143,7 +143,7 @@ func (e estimate) table(checks ...float64) string {
 		}},
 		{"mails", func(n float64) float64 { return busy(n, a("mails")/million*p("SES, a million mails")) }},
 		{"events for other systems: Lambda, logs, EventBridge", func(n float64) float64 {
-			calls := busy(n, a("events for other systems")+a("tokens used on a day")*30) // each in a call of its own, at the most
+			calls := busy(n, a("events for other systems")*a("records for an event")+a("tokens used on a day")*30) // each in a call of its own, at the most
 			return lambda(calls, a("billed time of a call for an event, ms")) + busy(n, a("events for other systems")/million*p("EventBridge, a million events")) +
 				logs(busy(n, a("events for other systems")*a("bytes of log lines, a request")))
 		}},

@@ -48,7 +48,8 @@ func samples(tb testing.TB) []sample {
 	return all
 }
 
-// Every sample event is executed in a world of its own and its reply compared with the golden file.
+// Every sample event is executed in a world of its own. Its reply, and the events that it puts on the bus, are
+// compared with the golden file.
 // Clock and randomness stand still there, so bearers are the same each time.
 func TestSampleEvents(t *testing.T) {
 	t.Parallel()
@@ -64,6 +65,13 @@ func TestSampleEvents(t *testing.T) {
 				t.Fatalf("the template has no function %q", s.function)
 			}
 			out, err := function.Invoke(t.Context(), s.read(t))
+			if told := w.Bus.Events(); len(told) > 0 { // other systems
+				var details []json.RawMessage
+				for _, event := range told {
+					details = append(details, event.Detail)
+				}
+				out = []byte(encode(t, map[string]any{"reply": json.RawMessage(out), "events": details}))
+			}
 			got := readable(t, out, err)
 			if update {
 				if err := errors.Join(os.MkdirAll(filepath.Dir(s.golden()), 0o755), os.WriteFile(s.golden(), got, 0o644)); err != nil {

@@ -164,16 +164,18 @@ func checkPrivacy(tb testing.TB, w *localtest.World, bearers ...string) {
 	}
 }
 
-// checkNumbers checks that the numbers of a token ascend in the order in which things happened, and that a
-// second delivery repeats ids, numbers and everything else.
+// checkNumbers checks that the numbers of a token or an account ascend in the order in which things happened,
+// and that a second delivery repeats ids, numbers and everything else.
 func checkNumbers(tb testing.TB, w *localtest.World) {
 	tb.Helper()
-	first, last, ids := busEvents(tb, w, 0), map[int64]string{}, map[string]bool{}
-	for _, e := range first { // the local bus keeps the order of each token
-		if id := int64(e.Token.ID); e.Number <= last[id] || ids[e.ID] {
-			tb.Errorf("%s of %d has the number %s after %s", e.Type, id, e.Number, last[id])
+	type subject struct{ token, account int64 } // of neither, all tokens
+	first, last, ids := busEvents(tb, w, 0), map[subject]string{}, map[string]bool{}
+	for _, e := range first { // the local bus keeps the order of each of them
+		about := subject{int64(e.Token.ID), int64(e.Account.ID)}
+		if e.Number <= last[about] || ids[e.ID] {
+			tb.Errorf("%s of %v has the number %s after %s", e.Type, about, e.Number, last[about])
 		}
-		last[int64(e.Token.ID)], ids[e.ID] = e.Number, true
+		last[about], ids[e.ID] = e.Number, true
 	}
 	if _, failed := w.ReplayStream(tb); failed != 0 {
 		tb.Fatalf("%d deliveries failed", failed)

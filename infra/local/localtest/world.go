@@ -270,6 +270,7 @@ func (w *World) Restored(tb testing.TB, table string) *World {
 	template, err := readTemplate(map[string]string{"OldTable": w.Table})
 	check(tb, err)
 	other.Table, other.product.Table, other.product.Template = table, table, template
+	other.streams = other.product.Streams()
 	return other.start(tb)
 }
 

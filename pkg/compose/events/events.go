@@ -30,5 +30,5 @@ func Main() {
 // Handler returns the function's handler.
 func Handler(cfg config.Events, client *eventbridge.Client, now clock.Clock, log *slog.Logger) lambda.Handler {
 	metrics := telemetry.Metrics{Log: log, Stage: cfg.Stage, Function: function, Now: now.Now}
-	return stream.Lambda(log, metrics.Put, store.ReadImage, &bus.Bus{Client: client, Name: cfg.Bus})
+	return stream.Lambda(log, metrics.Put, store.Images{}, &bus.Bus{Client: client, Name: cfg.Bus})
 }
