@@ -42,6 +42,8 @@ const (
 	pace = 20 * time.Millisecond
 	// enough tries for a client that is unlucky, and few enough to end with a product that is down.
 	enough = 500
+	// longest is the power of two that bounds a pause, in milliseconds.
+	longest = 7
 	// recent tokens of an account are those that clients go on to use.
 	recent = 20
 )
@@ -221,10 +223,14 @@ type client struct {
 
 func (c *client) now() int64 { return c.order.Add(1) }
 
-// until repeats a call until it is decided, as clients do that get 429, 5xx or no reply.
+// until repeats a call until it is decided, as clients do that get 429, 5xx or no reply: with pauses, or those that
+// an account at its concurrency turns away would take the machine from those that it serves.
 func (c *client) until(request call) (reply, span) {
 	s := span{c.now(), never}
-	for range enough {
+	for try := range enough {
+		if try > 0 {
+			time.Sleep(time.Duration(c.draw.IntN(1<<min(try, longest))+1) * time.Millisecond)
+		}
 		got := c.send(c.tb, request)
 		if lost := c.failing.Load() && c.draw.IntN(50) == 0; lost { // on the way to the client
 			continue
