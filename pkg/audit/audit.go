@@ -278,6 +278,9 @@ type Period struct {
 	From, To time.Time
 	// Behind is the Place of the event at which the part before ended, or "".
 	Behind string
+	// Expected is about how many of the events somebody will look at, or 0 if nobody knows. It decides what
+	// the list costs, and not what it has.
+	Expected int
 }
 
 // An Event is one thing that happened.

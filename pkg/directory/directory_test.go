@@ -588,9 +588,22 @@ func TestAPageIsAPartOfTheWholeDirectory(t *testing.T) {
 		if err != nil || total != len(whole) || !slices.Equal(got, want) {
 			r.Fatalf("List() = %+v of %d, %v\nwant %+v of %d", got, total, err, want, len(whole))
 		}
+		read := len(s.read)
+		var byPlace []account.Account
+		for want := (listing.Want{Limit: limit, ByPlace: true}); ; want.Place = part.Next {
+			if part, err = d.List(t.Context(), s.caller(1), f, order, want); err != nil || part.Next == want.Place && part.Next != "" {
+				r.Fatalf("behind %q: %q, %v", want.Place, part.Next, err)
+			}
+			if byPlace = append(byPlace, part.Entries...); part.Next == "" {
+				break
+			}
+		}
+		if !slices.Equal(byPlace, whole) {
+			r.Fatalf("by place: %+v\nwant %+v", byPlace, whole)
+		}
 		// Without filter, order and gaps only the page is read.
-		if f == (directory.Filter{}) && order.By == directory.ByID && len(s.accts) == int(last) && len(s.read) > limit {
-			r.Fatalf("%d accounts read for a page of %d", len(s.read), limit)
+		if f == (directory.Filter{}) && order.By == directory.ByID && len(s.accts) == int(last) && read > limit {
+			r.Fatalf("%d accounts read for a page of %d", read, limit)
 		}
 	})
 }

@@ -354,15 +354,26 @@ func TestAPageIsAPartOfTheWholeList(t *testing.T) {
 			f.accts[id] = acct
 		}
 		by := principal.Principal{Account: f.accts[rapid.SampledFrom([]account.ID{admin, owner}).Draw(r, "caller")]}
-		filter := lifecycle.Filter{
-			Active: rapid.SampledFrom(flags).Draw(r, "active"), Revoked: rapid.SampledFrom(flags).Draw(r, "revoked"),
-			Search:       rapid.SampledFrom([]string{"", "", "alpha", "eta"}).Draw(r, "search"),
-			CreatedAfter: rapid.SampledFrom(times).Draw(r, "created after"), CreatedBefore: rapid.SampledFrom(times).Draw(r, "created before"),
-			LastUsedAfter: rapid.SampledFrom(times).Draw(r, "used after"), LastUsedBefore: rapid.SampledFrom(times).Draw(r, "used before"),
-			ExpiresAfter: rapid.SampledFrom(days).Draw(r, "expires after"), ExpiresBefore: rapid.SampledFrom(days).Draw(r, "expires before"),
-		}
-		if rapid.Bool().Draw(r, "plain") {
-			filter = lifecycle.Filter{}
+		var filter lifecycle.Filter
+		for range rapid.IntRange(0, 2).Draw(r, "filters") { // more would leave nothing
+			switch rapid.IntRange(0, 7).Draw(r, "filter") {
+			case 0:
+				filter.Active = rapid.SampledFrom(flags).Draw(r, "active")
+			case 1:
+				filter.Revoked = rapid.SampledFrom(flags).Draw(r, "revoked")
+			case 2:
+				filter.Search = rapid.SampledFrom([]string{"alpha", "eta"}).Draw(r, "search")
+			case 3:
+				filter.CreatedAfter = rapid.SampledFrom(times).Draw(r, "created after")
+			case 4:
+				filter.CreatedBefore = rapid.SampledFrom(times).Draw(r, "created before")
+			case 5:
+				filter.LastUsedAfter, filter.LastUsedBefore = rapid.SampledFrom(times).Draw(r, "used after"), rapid.SampledFrom(times).Draw(r, "used before")
+			case 6:
+				filter.ExpiresAfter = rapid.SampledFrom(days).Draw(r, "expires after")
+			case 7:
+				filter.ExpiresBefore = rapid.SampledFrom(days).Draw(r, "expires before")
+			}
 		}
 		if by.Account.Admin {
 			filter.Owner = rapid.SampledFrom([]account.ID{0, admin, owner, other}).Draw(r, "of owner")
@@ -370,9 +381,8 @@ func TestAPageIsAPartOfTheWholeList(t *testing.T) {
 		f.incomplete = rapid.Bool().Draw(r, "written by an earlier release")
 		s := lifecycle.Sort{By: rapid.SampledFrom([]lifecycle.SortKey{lifecycle.ByID, lifecycle.ByCreated, lifecycle.ByExpiry, lifecycle.ByLastUse, lifecycle.ByName}).Draw(r, "by"),
 			Descending: rapid.Bool().Draw(r, "descending")}
-		offset, limit := rapid.IntRange(0, 30).Draw(r, "offset"), rapid.IntRange(1, 10).Draw(r, "limit")
-
 		whole := wanted(f, by, filter, s)
+		offset, limit := rapid.IntRange(0, len(whole)+1).Draw(r, "offset"), rapid.IntRange(1, 10).Draw(r, "limit")
 		part, err := f.lister.List(t.Context(), by, filter, s, listing.ByNumber(offset, limit))
 		want := whole[min(offset, len(whole)):min(offset+limit, len(whole))]
 		// What nobody has counted has more pages.
@@ -380,9 +390,16 @@ func TestAPageIsAPartOfTheWholeList(t *testing.T) {
 			r.Fatalf("List() = %s of %d, %v\nwant %s of %d", ids(part.Entries), part.Total, err, ids(want), len(whole))
 		}
 		if s.By != lifecycle.ByLastUse && s.By != lifecycle.ByName {
-			got, err := follow(t.Context(), f, by, filter, s, limit)
+			got, err := follow(t.Context(), f, by, filter, s, limit, "")
 			if err != nil || ids(got) != ids(whole) {
 				r.Fatalf("by place: %s, %v\nwant %s", ids(got), err, ids(whole))
+			}
+			var behind []lifecycle.View
+			if part.Next != "" {
+				behind, err = follow(t.Context(), f, by, filter, s, limit, part.Next)
+			}
+			if rest := whole[min(offset+limit, len(whole)):]; err != nil || ids(behind) != ids(rest) {
+				r.Fatalf("behind the page by number: %s, %v\nwant %s", ids(behind), err, ids(rest))
 			}
 		}
 	})
@@ -422,14 +439,17 @@ func TestAPageOfManyTokensHoldsTheFirstOfThem(t *testing.T) {
 }
 
 // follow returns a whole list by place.
-func follow(ctx context.Context, f *fixture, by principal.Principal, filter lifecycle.Filter, s lifecycle.Sort, limit int) (views []lifecycle.View, err error) {
-	want := listing.Want{Limit: limit, ByPlace: true}
+func follow(ctx context.Context, f *fixture, by principal.Principal, filter lifecycle.Filter, s lifecycle.Sort, limit int, place string) (views []lifecycle.View, err error) {
+	want := listing.Want{Limit: limit, ByPlace: true, Place: place}
 	for {
 		part, err := f.lister.List(ctx, by, filter, s, want)
 		if err != nil || part.Total != listing.Uncounted || len(part.Entries) > limit {
 			return views, cmp.Or(err, errors.New("a part that is too long or counted"))
 		}
 		views = append(views, part.Entries...)
+		if part.Next == want.Place && part.Next != "" || len(views) > 1000 {
+			return views, errors.New("the parts have no end")
+		}
 		if want.Place = part.Next; want.Place == "" {
 			return views, nil
 		}

@@ -30,6 +30,8 @@ func TestACursorFitsOneList(t *testing.T) {
 		"the same letters, cut in two":   {cursor, []string{"/users", "searc", `h["a"]`}},
 		"a place of another list":        {listing.Cursor(place), []string{"/users", "search", `["a"]`}},
 		"a letter changed":               {flip(cursor), []string{"/users", "search", `["a"]`}},
+		"with other spare bits":          {cursor[:len(cursor)-1] + string(cursor[len(cursor)-1]+1), []string{"/users", "search", `["a"]`}},
+		"with a line break":              {cursor + "\n", []string{"/users", "search", `["a"]`}},
 		"padded":                         {cursor + "=", []string{"/users", "search", `["a"]`}},
 		"with a letter more":             {cursor + "A", []string{"/users", "search", `["a"]`}},
 		"no cursor":                      {"", []string{"/users", "search", `["a"]`}},

@@ -13,12 +13,21 @@ import (
 
 // pick walks over the numbers below size, of which every nth matches, from a place on.
 func pick(want listing.Want, size, nth int) (listing.Part[int], int, error) {
+	return pickUntil(want, size, nth, func(*listing.Picker[int]) bool { return false })
+}
+
+// pickUntil does the same, and may leave a rest.
+func pickUntil(want listing.Want, size, nth int, enough func(*listing.Picker[int]) bool) (listing.Part[int], int, error) {
 	from := 0
 	if want.Place != "" {
 		from, _ = strconv.Atoi(want.Place)
 	}
 	p, examined := listing.NewPicker[int](want), 0
 	for n := from; n < size; n++ {
+		if enough(p) {
+			part, err := p.Part(true)
+			return part, examined, err
+		}
 		examined++
 		if !p.Take(n, strconv.Itoa(n+1), n%nth == 0) {
 			break
@@ -42,9 +51,16 @@ func TestEveryEntryIsInOnePart(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		size, nth := rapid.IntRange(0, 5000).Draw(r, "size"), rapid.IntRange(1, 3000).Draw(r, "nth")
 		limit := rapid.IntRange(1, 100).Draw(r, "limit")
+		enough := func(*listing.Picker[int]) bool { return false }
+		if rapid.Bool().Draw(r, "the walk ends with a full part") { // without a look at what follows
+			enough = (*listing.Picker[int]).Full
+		}
 		var seen []int
 		for want := (listing.Want{Limit: limit, ByPlace: true}); ; {
-			part, examined, err := pick(want, size, nth)
+			part, examined, err := pickUntil(want, size, nth, enough)
+			if from, _ := strconv.Atoi(want.Place); len(part.Entries) == limit && from+examined > part.Entries[limit-1]+2 {
+				r.Fatalf("%d examined, although the part was full at %d", examined, part.Entries[limit-1])
+			}
 			if err != nil || len(part.Entries) > limit || examined > listing.MaxByPlace {
 				r.Fatalf("%d of %d, %d examined, %v", len(part.Entries), limit, examined, err)
 			}

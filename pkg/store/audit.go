@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,112 +30,71 @@ func (t *Journal) Record(ctx context.Context, events ...audit.Event) error {
 	return err
 }
 
-// auditPage is how many events one request reads.
-const auditPage = 100
+const (
+	// leastEvents is the least number of events that a query asks for. They cost about one read unit, so
+	// fewer would not be cheaper.
+	leastEvents = 8
+	// auditPage is how many a query asks for at most, or if nobody knows how many are needed.
+	auditPage = 100
+)
 
 // Events passes the events of an entity in a period, newest first, until each returns false. It skips
 // malformed events.
 func (t *Reader) Events(ctx context.Context, entity audit.Entity, in audit.Period, each func(audit.Event) bool) error {
-	walk := t.walkEvents(auditPartition(entity), in)
-	for {
-		e, more, err := walk.next(ctx)
-		if err != nil || !more || !each(e) {
-			return err
-		}
-	}
+	return t.walkEvents(ctx, in, []string{auditPartition(entity)}, each)
 }
 
-// EveryEvent does the same for the events of all entities. It first reads from all shards
-// concurrently, then continues with the shards that have the newest events.
+// EveryEvent does the same for the events of all entities. It reads from all shards, so that it costs
+// at least 16 requests, but no more from each than it is about to pass on.
 func (t *Reader) EveryEvent(ctx context.Context, in audit.Period, each func(audit.Event) bool) error {
-	walks := make([]*eventWalk, auditShards)
-	errs := make([]error, auditShards)
-	var reading sync.WaitGroup
-	for i := range walks {
-		walks[i] = t.walkEvents(auditShardPartition(i), in)
-		reading.Go(func() { errs[i] = walks[i].step(ctx) })
+	shards := make([]string, auditShards)
+	for i := range shards {
+		shards[i] = auditShardPartition(i)
 	}
-	reading.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	for {
-		var newest *eventWalk
-		for _, walk := range walks {
-			if !walk.over && (newest == nil || walk.head.ID > newest.head.ID) {
-				newest = walk
-			}
-		}
-		if newest == nil || !each(newest.head) {
-			return nil
-		}
-		if err := newest.step(ctx); err != nil {
-			return err
-		}
-	}
+	return t.walkEvents(ctx, in, shards, each)
 }
 
-// An eventWalk iterates over the events of a partition, newest first.
-type eventWalk struct {
-	table  *Reader
-	pages  *dynamodb.QueryPaginator // nil for an empty range
-	behind string                   // the place to start behind, or ""
-	page   []item
-	head   audit.Event // the current event
-	over   bool        // whether the walk has ended
-}
-
-func (t *Reader) walkEvents(partition string, in audit.Period) *eventWalk {
+func (t *Reader) walkEvents(ctx context.Context, in audit.Period, partitions []string, each func(audit.Event) bool) error {
 	// A fraction of a second is after its start.
 	first, end := auditSort(audit.FirstID(in.From.Add(time.Second-1))), auditSort(audit.FirstID(in.To.Add(time.Second)))
 	if in.Behind != "" {
 		end = min(end, in.Behind)
 	}
 	if first > end {
-		return &eventWalk{table: t} // the engine refuses an empty range
+		return nil // the engine refuses an empty range
 	}
-	return &eventWalk{table: t, behind: in.Behind, pages: dynamodb.NewQueryPaginator(querier(t.client.Query), &dynamodb.QueryInput{
-		TableName:              &t.name,
-		KeyConditionExpression: aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
-		ExpressionAttributeValues: item{
-			":pk":   text(partition),
-			":from": text(first),
-			":to":   text(end),
-		},
-		ConsistentRead:   aws.Bool(true),
-		ScanIndexForward: aws.Bool(false),
-		Limit:            aws.Int32(auditPage),
-	})}
-}
-
-// step moves to the next event.
-func (w *eventWalk) step(ctx context.Context) (err error) {
-	var more bool
-	w.head, more, err = w.next(ctx)
-	w.over = !more
-	return err
-}
-
-func (w *eventWalk) next(ctx context.Context) (e audit.Event, more bool, err error) {
-	for {
-		for len(w.page) > 0 {
-			e, err := readEvent(w.page[0])
-			w.page = w.page[1:]
-			switch {
-			case err != nil:
-				w.table.passOver(err)
-			case w.behind == "" || e.Place < w.behind: // the engine's range includes its ends
-				return e, true, nil
-			}
-		}
-		if w.pages == nil || !w.pages.HasMorePages() {
-			return audit.Event{}, false, nil
-		}
-		page, err := w.pages.NextPage(ctx)
+	limit := auditPage
+	if in.Expected > 0 {
+		limit = min(shareOf(in.Expected, len(partitions))+leastEvents, auditPage)
+	}
+	read := func(it item) (audit.Event, bool) {
+		e, err := readEvent(it)
 		if err != nil {
-			return audit.Event{}, false, translate(err)
+			t.passOver(err)
+			return e, false
 		}
-		w.page = page.Items
+		return e, in.Behind == "" || e.Place < in.Behind // the engine's range includes its ends
+	}
+	m := merge[audit.Event]{before: func(a, b audit.Event) bool { return a.Place > b.Place }}
+	for _, partition := range partitions {
+		m.strands = append(m.strands, &strand[audit.Event]{ask: t.client.Query, most: auditPage, read: read, query: &dynamodb.QueryInput{
+			TableName:              &t.name,
+			KeyConditionExpression: aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
+			ExpressionAttributeValues: item{
+				":pk":   text(partition),
+				":from": text(first),
+				":to":   text(end),
+			},
+			ConsistentRead:   aws.Bool(true),
+			ScanIndexForward: aws.Bool(false),
+			Limit:            aws.Int32(int32(limit)), //nolint:gosec // it is small
+		}})
+	}
+	for {
+		e, some, err := m.next(ctx)
+		if err != nil || !some || !each(e) {
+			return err
+		}
 	}
 }
 

@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"latchkey/pkg/account"
 	"latchkey/pkg/audit"
@@ -805,6 +807,103 @@ func TestEventsComeInPages(t *testing.T) {
 			t.Errorf("%d requests", got)
 		}
 	})
+}
+
+// Breaks if a page of the list of all events costs what 100 events of every shard cost, or if the page behind it
+// costs more than the first one.
+func TestAPageOfAllEventsCostsWhatItHolds(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	for i := range 30 { // they go to all shards in turn
+		batch := make([]audit.Event, 16)
+		for j := range batch {
+			batch[j] = updated(audit.AccountEntity(58), i, "somebody@example.test")
+			batch[j].Author, batch[j].Address, batch[j].RequestID = 1, "203.0.113.7", "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+		}
+		wantErr(t, f, f.Store.Record(t.Context(), batch...), nil)
+	}
+	var queries int
+	var units float64
+	var mu sync.Mutex
+	meter := middleware.InitializeMiddlewareFunc("meter", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		in.Parameters.(*dynamodb.QueryInput).ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+		out, metadata, err := next.HandleInitialize(ctx, in)
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			queries++
+			units += *out.Result.(*dynamodb.QueryOutput).ConsumedCapacity.CapacityUnits
+		}
+		return out, metadata, err
+	})
+	through := f.Through(storetest.NewProxy(t, storetest.Endpoint(t)).Client(func(o *dynamodb.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error { return stack.Initialize.Add(meter, middleware.Before) })
+	}))
+	for _, size := range []int{1, 20, 100} {
+		in := audit.Period{From: longAgo, To: farOff, Expected: size + 1}
+		for _, which := range []string{"first", "next"} {
+			queries, units = 0, 0
+			seen, place := 0, ""
+			wantErr(t, f, through.EveryEvent(t.Context(), in, func(e audit.Event) bool {
+				if seen++; seen == size {
+					place = e.Place
+				}
+				return seen <= size // one more says whether a page follows
+			}), nil)
+			if seen != size+1 || queries != 16 || units != 16 { // one of each for a shard is the least
+				t.Errorf("the %s page of %d: %d events, %d queries, %g read units", which, size, seen, queries, units)
+			}
+			in.Behind = place
+		}
+	}
+}
+
+// Breaks if a list stops in a shard that has more of the next events than anybody has expected, or asks the
+// shards one after the other where many have to give more.
+func TestAllEventsGoOnInTheShardThatHasThem(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	var want []string
+	for i := range 40 { // all in one shard
+		id := audit.FirstID(storetest.Now.Add(time.Hour)) + int64(16*i+3)
+		target := fmt.Sprint("one shard ", i)
+		for name, value := range map[string]types.AttributeValue{
+			"at": storetest.N(fmt.Sprint(storetest.Now.Add(time.Hour).Unix())), "name": storetest.S("user_updated"), "entity_type": storetest.S("User"),
+			"entity_id": storetest.N("58"), "source": storetest.S("admin"), "target": storetest.S(target),
+		} {
+			f.Set(t, "AUDIT#EVERY#03", fmt.Sprintf("%016d#RANDOM", id), name, value)
+		}
+		want = append([]string{target}, want...)
+	}
+	for i := range 20 { // in all shards
+		batch := make([]audit.Event, 16)
+		for j := range batch {
+			batch[j] = updated(audit.AccountEntity(58), -i, fmt.Sprint("all shards ", i, " ", j))
+		}
+		for _, e := range slices.Backward(batch) {
+			want = append(want, e.Target)
+		}
+		wantErr(t, f, f.Store.Record(t.Context(), batch...), nil)
+	}
+	proxy := storetest.NewProxy(t, storetest.Endpoint(t))
+	through := f.Through(proxy.Client())
+	for _, expected := range []int{0, 1, 20, len(want)} {
+		var got []string
+		wantErr(t, f, through.EveryEvent(t.Context(), audit.Period{From: longAgo, To: farOff, Expected: expected}, func(e audit.Event) bool {
+			got = append(got, e.Target)
+			return true
+		}), nil)
+		wantEqual(t, fmt.Sprintf("events if %d are expected", expected), got, want)
+	}
+	proxy.Reset()
+	seen := 0
+	wantErr(t, f, through.EveryEvent(t.Context(), audit.Period{From: longAgo, To: farOff, Expected: 20}, func(audit.Event) bool {
+		seen++
+		return seen < 40
+	}), nil)
+	if got := proxy.Counts()["Query"]; got < 17 || got > 19 { // 9, 18 and 36 of one shard
+		t.Errorf("%d queries for the events of one shard", got)
+	}
 }
 
 // One item that makes no sense must not hide all others.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -45,12 +44,9 @@ func (t *Reader) WalkTokens(ctx context.Context, w token.Walk, each func(token.T
 	case token.ByExpiry:
 		span = w.Ends
 	}
-	m := merge{descending: w.Descending}
+	m := merge[entry]{before: beforeIn(w)}
 	for shard := range directoryShards {
-		m.strands = append(m.strands, t.strand(w, directoryPartition(w.Order, shard), "", span, (w.Skip+w.First)/directoryShards*5/4))
-	}
-	if err := m.start(ctx); err != nil {
-		return token.Walked{}, err
+		m.strands = append(m.strands, t.strand(w, directoryPartition(w.Order, shard), "", span, shareOf(w.Skip+w.First, directoryShards)))
 	}
 	return t.follow(ctx, &m, w, map[account.ID]account.Account{}, each)
 }
@@ -60,10 +56,7 @@ func (t *Reader) WalkTokens(ctx context.Context, w token.Walk, each func(token.T
 func (t *Reader) WalkOwner(ctx context.Context, owner account.ID, w token.Walk, each func(token.Token) bool) (token.Walked, error) {
 	ignoring := func(tok token.Token, _ account.Account) bool { return each(tok) }
 	if w.Order == token.ByID && !w.Count && w.Created == (token.Span{}) && w.Ends == (token.Span{}) {
-		m := merge{descending: w.Descending, strands: []*strand{t.strand(w, accountPartition(owner), tokenPrefix, token.Span{}, w.Skip+w.First)}}
-		if err := m.start(ctx); err != nil {
-			return token.Walked{}, err
-		}
+		m := merge[entry]{beforeIn(w), []*strand[entry]{t.strand(w, accountPartition(owner), tokenPrefix, token.Span{}, shareOf(w.Skip+w.First, 1))}}
 		return t.follow(ctx, &m, w, nil, ignoring)
 	}
 	all, err := t.entriesOf(ctx, owner, w)
@@ -251,68 +244,6 @@ func (q *queue) next(context.Context) (e entry, some bool, err error) {
 
 func (q *queue) more(context.Context) (bool, error) { return len(*q) > 0, nil }
 
-// A merge is a source whose entries come from several strands, each in the same order.
-type merge struct {
-	descending bool
-	strands    []*strand
-	taken      *strand // whose head was the last entry, and has to move on
-}
-
-// start reads the heads of all strands at the same time.
-func (m *merge) start(ctx context.Context) error {
-	errs := make([]error, len(m.strands))
-	var reading sync.WaitGroup
-	for i, s := range m.strands {
-		reading.Go(func() { errs[i] = s.step(ctx) })
-	}
-	reading.Wait()
-	return errors.Join(errs...)
-}
-
-func (m *merge) next(ctx context.Context) (entry, bool, error) {
-	if m.taken != nil {
-		if err := m.taken.step(ctx); err != nil {
-			return entry{}, false, err
-		}
-	}
-	m.taken = nil
-	for _, s := range m.strands {
-		if s.over {
-			continue
-		}
-		if m.taken == nil || (s.head.place.Compare(m.taken.head.place) < 0) != m.descending {
-			m.taken = s
-		}
-	}
-	if m.taken == nil {
-		return entry{}, false, nil
-	}
-	return m.taken.head, true, nil
-}
-
-func (m *merge) more(ctx context.Context) (bool, error) {
-	for _, s := range m.strands {
-		if s != m.taken && !s.over {
-			return true, nil
-		}
-	}
-	if m.taken == nil {
-		return false, nil
-	}
-	err := m.taken.step(ctx)
-	return !m.taken.over, err
-}
-
-// A strand reads the entries of one partition.
-type strand struct {
-	table *Reader
-	walk  token.Walk
-	query *dynamodb.QueryInput // nil if nothing is left to ask for
-	page  []item
-	head  entry // the current entry
-	over  bool  // whether there is none
-}
-
 const (
 	// leastStrand is the least number of entries that a query asks for. They cost one read unit, so fewer
 	// would not be cheaper.
@@ -322,7 +253,7 @@ const (
 )
 
 // strand returns the part of a walk that is in one partition. About share of its entries will be passed on.
-func (t *Reader) strand(w token.Walk, partition, prefix string, span token.Span, share int) *strand {
+func (t *Reader) strand(w token.Walk, partition, prefix string, span token.Span, share int) *strand[entry] {
 	if span == (token.Span{}) {
 		span.To = token.Unending
 	}
@@ -334,7 +265,13 @@ func (t *Reader) strand(w token.Walk, partition, prefix string, span token.Span,
 	case !w.Descending && w.After.Compare(from) >= 0:
 		from = token.Place{At: w.After.At, ID: w.After.ID + 1}
 	}
-	s := &strand{table: t, walk: w}
+	s := &strand[entry]{ask: t.client.Query, most: mostStrand, read: func(it item) (entry, bool) {
+		e, some, err := readPlaced(w.Order, it, w.Now)
+		if err != nil {
+			t.passOver(err)
+		}
+		return e, some && w.Passes(e.kind)
+	}}
 	if from.Compare(to) > 0 {
 		return s // the engine refuses an empty range
 	}
@@ -346,7 +283,7 @@ func (t *Reader) strand(w token.Walk, partition, prefix string, span token.Span,
 		},
 		ConsistentRead:   aws.Bool(true),
 		ScanIndexForward: aws.Bool(!w.Descending),
-		Limit:            limitOf(share + leastStrand),
+		Limit:            aws.Int32(int32(min(share+leastStrand, mostStrand))), //nolint:gosec // it is small
 	}
 	return s
 }
@@ -354,39 +291,7 @@ func (t *Reader) strand(w token.Walk, partition, prefix string, span token.Span,
 // maxPlaceID has the 16 digits of a sort key.
 const maxPlaceID token.ID = 9_999_999_999_999_999
 
-func limitOf(entries int) *int32 {
-	return aws.Int32(int32(min(entries, mostStrand))) //nolint:gosec // it is small
-}
-
-// step moves to the next entry. What follows the first page is asked for in larger pages, because then
-// more is needed than anybody has expected.
-func (s *strand) step(ctx context.Context) error {
-	for {
-		for len(s.page) > 0 {
-			it := s.page[0]
-			s.page = s.page[1:]
-			e, some, err := readPlaced(s.walk.Order, it, s.walk.Now)
-			if err != nil {
-				s.table.passOver(err)
-			}
-			if some && s.walk.Passes(e.kind) {
-				s.head = e
-				return nil
-			}
-		}
-		if s.query == nil {
-			s.over = true
-			return nil
-		}
-		out, err := s.table.client.Query(ctx, s.query)
-		if err != nil {
-			return translate(err)
-		}
-		s.page = out.Items
-		next := *s.query
-		next.ExclusiveStartKey, next.Limit = out.LastEvaluatedKey, limitOf(4*int(*next.Limit))
-		if s.query = &next; len(out.LastEvaluatedKey) == 0 {
-			s.query = nil
-		}
-	}
+// beforeIn returns the order of a walk.
+func beforeIn(w token.Walk) func(a, b entry) bool {
+	return func(a, b entry) bool { return a.place.Compare(b.place) < 0 != w.Descending }
 }

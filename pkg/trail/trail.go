@@ -246,7 +246,10 @@ func (t *Trail) list(ctx context.Context, q Query, matches func(audit.Event) boo
 	}
 	// Clocks differ a little, and the latest events must be in the list.
 	const skew = time.Hour
-	in := audit.Period{From: t.oldest().Add(time.Second), To: t.parts.Clock.Now().Add(skew), Behind: q.Want.Place}
+	in := audit.Period{
+		From: t.oldest().Add(time.Second), To: t.parts.Clock.Now().Add(skew), Behind: q.Want.Place,
+		Expected: q.Want.Offset + q.Want.Limit + 1, // one more says whether a page follows
+	}
 	if q.From.After(in.From) {
 		in.From = q.From
 	}

@@ -63,6 +63,10 @@ func (r *reader) judge(name string) {
 			if across := evaluate[int64](r, "document.documentElement.scrollWidth"); across > width {
 				r.Errorf("%s is %d pixels wide on a screen of %d", name, across, width)
 			}
+			for _, cut := range evaluate[[]string](r, `[...document.querySelectorAll("main table:not(.unseen) :is(th, td) *")].filter((e) => e.checkVisibility() && !e.closest(".unseen") &&
+				e.getBoundingClientRect().right > e.closest("table").getBoundingClientRect().right).slice(0, 3).map((e) => e.outerHTML)`) {
+				r.Errorf("%s on a screen of %d: a table cuts %s off", name, width, cut)
+			}
 		}
 	}
 	r.pictures(name)
