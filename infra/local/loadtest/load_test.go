@@ -229,6 +229,7 @@ func (c *client) until(request call) (reply, span) {
 	s := span{c.now(), never}
 	for try := range enough {
 		if try > 0 {
+			// sleep: the pause of a client that repeats
 			time.Sleep(time.Duration(c.draw.IntN(1<<min(try, longest))+1) * time.Millisecond)
 		}
 		got := c.send(c.tb, request)
