@@ -904,6 +904,15 @@ func TestAllEventsGoOnInTheShardThatHasThem(t *testing.T) {
 	if got := proxy.Counts()["Query"]; got < 17 || got > 19 { // 9, 18 and 36 of one shard
 		t.Errorf("%d queries for the events of one shard", got)
 	}
+	proxy.Reset()
+	seen = 0
+	wantErr(t, f, through.EveryEvent(t.Context(), audit.Period{From: longAgo, To: storetest.Now, Expected: 20}, func(audit.Event) bool {
+		seen++
+		return seen <= 16*8+1 // the first of them has used up the nine that it gave
+	}), nil)
+	if got := proxy.Counts()["Query"]; got != 32 {
+		t.Errorf("%d queries for the events of all shards, which have to give more at the same time", got)
+	}
 }
 
 // One item that makes no sense must not hide all others.

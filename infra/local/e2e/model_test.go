@@ -732,19 +732,21 @@ func (m *machine) compare() {
 	}
 }
 
-// compareEverything compares a list of all tokens, which is read by cursors in small parts. The world has the
-// tokens of earlier runs too.
+// compareEverything compares a list of all tokens, or of those in a state, which is read by cursors in small
+// parts. The world has the tokens of earlier runs too.
 func (m *machine) compareEverything() {
 	orders := []string{"id_asc", "id_desc", "created_asc", "created_desc", "expires_asc", "expires_desc"}
-	order := orders[m.steps%len(orders)]
-	places := map[int64]string{}
+	order, state := orders[m.steps%len(orders)], modelStates[m.steps%len(modelStates)]
+	missing, now := map[int64]bool{}, m.now()
 	for _, owner := range m.owners {
 		for _, t := range owner.tokens {
-			places[t.id] = ""
+			if active := !t.revoked(now) && !t.expired(now); state == "" || active == (state == "active") {
+				missing[t.id] = true
+			}
 		}
 	}
-	ours, before := 0, ""
-	for path := "/api/v4/personal_access_tokens?pagination=keyset&per_page=40&sort=" + order; path != ""; {
+	before := ""
+	for path := "/api/v4/personal_access_tokens?pagination=keyset&per_page=40&sort=" + order + "&state=" + state; path != ""; {
 		reply := m.world.Do(m.t, root.Bearer, "GET", path, "")
 		var tokens []struct {
 			ID            int64
@@ -756,21 +758,33 @@ func (m *machine) compareEverything() {
 		for _, t := range tokens {
 			place := map[string]string{"id": "", "created": t.CreatedAt, "expires": cmp.Or(t.ExpiresAtTime, t.ExpiresAt+"T00:00:00.000Z")}[strings.Split(order, "_")[0]]
 			place = fmt.Sprintf("%s#%016d", place, t.ID)
-			if later := place > before; before != "" && later != strings.HasSuffix(order, "_asc") {
+			inOrder := place > before
+			if strings.HasSuffix(order, "_desc") {
+				inOrder = place < before
+			}
+			if before != "" && !inOrder { // the same place would be the same token again
 				m.Fatalf("%s: %s comes behind %s", order, place, before)
 			}
-			if before = place; slices.Contains(slices.Collect(maps.Keys(places)), t.ID) {
-				ours++
-			}
+			before = place
+			delete(missing, t.ID)
 		}
 		path = ""
 		if _, link, some := strings.Cut(reply.Header.Get("Link"), "/api/v4/"); some {
 			link, _, _ = strings.Cut(link, ">")
 			path = "/api/v4/" + link
+			m.refuses(strings.Replace(path, "sort="+order, "sort="+orders[(m.steps+1)%len(orders)], 1))
+			m.refuses(path + "&search=made")
 		}
 	}
-	if ours != len(places) {
-		m.Fatalf("%s: %d of %d tokens", order, ours, len(places))
+	if len(missing) > 0 {
+		m.Fatalf("%s, state %q: %v are missing", order, state, slices.Sorted(maps.Keys(missing)))
+	}
+}
+
+// refuses asks for a part of another list than the one that the cursor is of.
+func (m *machine) refuses(path string) {
+	if reply := m.world.Do(m.t, root.Bearer, "GET", path, ""); reply.Status != http.StatusBadRequest {
+		m.Fatalf("%s: %d, although the cursor is of another list", path, reply.Status)
 	}
 }
 
