@@ -215,10 +215,17 @@ func (r *Revoker) countWorking(ctx context.Context, by principal.Principal, owne
 
 // RevokeFamily revokes the working tokens in the chain of a token that was presented for rotation
 // after its revocation, and what the chain made for its own account. Either its owner or a thief holds
-// a successor, and nobody can tell which. by is the sender, as far as known.
+// a successor, and nobody can tell which. by is the sender, as far as known. A family that reuse of this
+// token has ended is not looked at again, because anybody who found the bearer may repeat the request.
 func (r *Revoker) RevokeFamily(ctx context.Context, by principal.Principal, presented token.Token) error {
-	_, err := r.ender.end(ctx, presented, token.ReachOwn, token.ReasonReuse, audit.By(by, audit.Reuse))
-	return err
+	if slices.Contains(presented.Notices, token.MarkSpent) {
+		return nil
+	}
+	done, err := r.ender.end(ctx, presented, token.ReachOwn, token.ReasonReuse, audit.By(by, audit.Reuse))
+	if err != nil || !done.Below {
+		return err
+	}
+	return r.parts.Store.Mark(ctx, presented, token.MarkSpent, r.parts.Clock.Now())
 }
 
 // ErrNotOurs means that no token has this value, and that the value does not have the form of a
