@@ -522,6 +522,30 @@ func TestARepeatedReportOfAnOverlapGoesOn(t *testing.T) {
 	}
 }
 
+// Breaks if somebody who is no administrator any more ends the tokens that an administrator's token had made for others.
+func TestALostRankEndsNoTokensOfOthers(t *testing.T) {
+	t.Parallel()
+	f := newTree(t)
+	boss := newAccount(t, f.w, "boss")
+	rank := func(admin bool) {
+		want(t, f.w, root.Bearer, "PUT", fmt.Sprintf("/api/v4/users/%d", boss.ID), fmt.Sprintf(`{"admin":%t}`, admin), http.StatusOK)
+	}
+	rank(true)
+	own := makes(t, f.w, boss.Bearer, "own")
+	var given personalToken
+	body := `{"name":"given","scopes":["api"],"expires_at":"2026-09-01"}`
+	decode(t, want(t, f.w, boss.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", f.bert.ID), body, http.StatusCreated), &given)
+	rank(false)
+	want(t, f.w, boss.Bearer, "DELETE", "/api/v4/personal_access_tokens/self?family=true", "", http.StatusNoContent)
+	if passes(t, f.w, own.Token) || !passes(t, f.w, given.Token) {
+		t.Error("the family has to end without the tokens of others")
+	}
+	want(t, f.w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d?family=true", boss.TokenID), "", http.StatusNoContent)
+	if passes(t, f.w, given.Token) {
+		t.Error("an administrator cannot end it")
+	}
+}
+
 // Breaks if anybody who has an old bearer can make Latchkey look through what its family made again and again.
 func TestRepeatedReuseLooksAtNothingBelow(t *testing.T) {
 	t.Parallel()
