@@ -546,6 +546,32 @@ func TestALostRankEndsNoTokensOfOthers(t *testing.T) {
 	}
 }
 
+// Breaks if the mail about a rotated token that was reported hides what somebody with its value may have made.
+func TestTheMailAboutARotatedTokenListsWhatItMade(t *testing.T) {
+	t.Parallel()
+	f := newTree(t)
+	next := rotated(t, f.w, f.anna.Bearer, "")
+	want(t, f.w, "", "POST", "/api/v4/token_leaks", encode(t, map[string]any{"tokens": []string{f.anna.Bearer}}), http.StatusNoContent)
+	f.w.RunQueues(t)
+	mails := f.w.Mailbox.Mails()
+	if len(mails) != 1 {
+		t.Fatalf("%d mails", len(mails))
+	}
+	remedy := fmt.Sprintf("/api/v4/personal_access_tokens/%d?family=true", f.anna.TokenID)
+	text := strings.Join(strings.Fields(mails[0].Text), " ")
+	for _, part := range []string{
+		fmt.Sprintf("still works tokens %d, %d, %d, which it made", f.child.ID, f.grand.ID, f.bot.ID), "to end that DELETE " + remedy,
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %q in %s", part, mails[0].Text)
+		}
+	}
+	want(t, f.w, root.Bearer, "DELETE", remedy, "", http.StatusNoContent)
+	if got := f.working(t); got != "admin own other" || passes(t, f.w, next.Token) {
+		t.Errorf("the request in the mail leaves %s", got)
+	}
+}
+
 // Breaks if anybody who has an old bearer can make Latchkey look through what its family made again and again.
 func TestRepeatedReuseLooksAtNothingBelow(t *testing.T) {
 	t.Parallel()
