@@ -107,11 +107,11 @@ deploy: build $(SAM)/.installed ## package and deploy to AWS, with the answers o
 
 .PHONY: administrator
 administrator: $(SAM)/.installed ## make the first administrator of the deployment; EMAIL=you@example.com, ADMIN (default root)
-	@EMAIL='$(EMAIL)' ADMIN='$(ADMIN)' $(SAM)/bin/python infra/operate.py administrator
+	@$(SAM)/bin/python infra/operate.py administrator # make passes its variables on, and no shell reads them
 
 .PHONY: pepper
 pepper: $(SAM)/.installed ## one step of a change of the pepper: STEP=add, promote or remove
-	@STEP='$(STEP)' FORCE='$(FORCE)' $(SAM)/bin/python infra/operate.py pepper
+	@$(SAM)/bin/python infra/operate.py pepper
 
 .PHONY: directory
 directory: $(SAM)/.installed ## enter every token into the lists of administrators; make deploy does it once
@@ -119,7 +119,7 @@ directory: $(SAM)/.installed ## enter every token into the lists of administrato
 
 .PHONY: restore
 restore: $(SAM)/.installed ## end what a restored table has brought back: STEP=compare or carry-over with RESTORED_TO, or STEP=count or end
-	@STEP='$(STEP)' RESTORED_TO='$(RESTORED_TO)' MADE_BEFORE='$(MADE_BEFORE)' $(SAM)/bin/python infra/operate.py restore
+	@$(SAM)/bin/python infra/operate.py restore
 
 .PHONY: smoke
 smoke: needs-build ## prove a deployment from outside; reads URL (https://tokens.example.com) and TOKEN (an administrator's bearer) from the environment

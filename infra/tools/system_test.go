@@ -3,6 +3,7 @@
 package tools_test
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
@@ -208,5 +209,39 @@ func TestNode(t *testing.T) {
 				t.Errorf("has node: %v, %q", err, output)
 			}
 		})
+	}
+}
+
+// Breaks if make lets a shell read what an operator passes on: an apostrophe is good in a mail address.
+func TestMakePassesValuesOnAsTheyAre(t *testing.T) {
+	t.Parallel()
+	tools := t.TempDir()
+	bin := filepath.Join(tools, "sam", "bin")
+	if err := errors.Join(
+		os.MkdirAll(bin, 0o700),
+		os.WriteFile(filepath.Join(bin, "python"), []byte("#!/bin/sh\nprintf '<%s>' \"$EMAIL\" \"$ADMIN\" \"$STEP\" \"$FORCE\" \"$RESTORED_TO\" \"$MADE_BEFORE\"\n"), 0o700),
+		os.WriteFile(filepath.Join(tools, "sam", ".installed"), nil, 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for target, test := range map[string]struct {
+		given []string
+		want  string
+	}{
+		"administrator": {[]string{"EMAIL=o'brien@example.test", "ADMIN=a b; exit 3"}, "<o'brien@example.test><a b; exit 3><><><><>"},
+		"pepper":        {[]string{"STEP=re'move", "FORCE="}, "<><><re'move><><><>"},
+		"restore":       {[]string{"STEP=end", "RESTORED_TO='", "MADE_BEFORE=2026-03-19T08:00:00Z"}, "<><><end><><'><2026-03-19T08:00:00Z>"},
+	} {
+		for way, arguments := range map[string][]string{"as arguments": test.given, "in the environment": nil} {
+			run := exec.CommandContext(t.Context(), "make", append([]string{"TOOLS=" + tools, target}, arguments...)...)
+			run.Dir = filepath.Join("..", "..")
+			run.Env = []string{"PATH=" + os.Getenv("PATH")}
+			if arguments == nil {
+				run.Env = append(run.Env, test.given...)
+			}
+			if out, err := run.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != test.want {
+				t.Errorf("%s %s: %v, %s, want %s", target, way, err, out, test.want)
+			}
+		}
 	}
 }

@@ -607,22 +607,29 @@ func (b *binder) day(name string) clock.Day {
 }
 
 // instant returns an optional instant. The default time zone is UTC; a date alone means its first
-// second.
+// second. The zero time, which would be no filter, is a nanosecond later.
 func (b *binder) instant(name string) time.Time {
 	value, given := b.scalar(name)
 	if !given || value == "" {
 		return time.Time{}
 	}
 	if instant, ok := zoned(value); ok {
-		return instant.UTC()
+		return afterZero(instant)
 	}
 	for _, layout := range []string{"2006-01-02T15:04:05", time.DateTime, time.DateOnly} {
 		if instant, err := time.ParseInLocation(layout, value, time.UTC); err == nil {
-			return instant.UTC()
+			return afterZero(instant)
 		}
 	}
 	b.reject(name, badTime)
 	return time.Time{}
+}
+
+func afterZero(instant time.Time) time.Time {
+	if instant.IsZero() {
+		return instant.UTC().Add(time.Nanosecond)
+	}
+	return instant.UTC()
 }
 
 // zoned reads a time with a time zone: that of RFC 3339, and the same without the colon in the zone or

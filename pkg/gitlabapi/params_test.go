@@ -301,7 +301,7 @@ func TestInstantsAndDaysAreExact(t *testing.T) {
 		"last_used_after=2026-03-19T08:00:00Z":           "7",
 		"unused_since=2026-03-19T08:00:00Z":              "0",
 		"unused_since=2026-03-19T08:00:01Z":              "7",
-		"unused_since=":                                  "7",
+		"created_after=":                                 "7",
 		"state=active":                                   "5",
 		"state=inactive":                                 "2",
 		"state=inactive&revoked=false":                   "1",

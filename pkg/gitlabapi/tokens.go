@@ -69,8 +69,14 @@ func (c *call) tokens(p paging, part listing.Part[lifecycle.View], wire func(lif
 	return c.part(p, part.Total, part.Next, items)
 }
 
-// filter reads the filters that every list of tokens has.
+// filter reads the filters that every list of tokens has. Those that GitLab lacks must not be empty: scripts send
+// an empty one when a variable is unset, and may revoke what is listed. GitLab's own are then no filters, as there.
 func (b *binder) filter() lifecycle.Filter {
+	for _, name := range []string{"unused_since", "networks", "parent_id"} {
+		if b.params.given(name) && !b.params.has(name) && !b.params.misspelled(name) {
+			b.reject(name, "is empty")
+		}
+	}
 	return lifecycle.Filter{
 		Active:          activeFilter(b.oneOf("state", "active", "inactive")),
 		Revoked:         b.boolean("revoked"),

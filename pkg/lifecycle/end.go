@@ -61,6 +61,8 @@ type ended struct {
 	Revoked []token.Token
 	// Children counts the working tokens of other chains that were revoked.
 	Children int
+	// Below says that the chain may have made something.
+	Below bool
 }
 
 // A chain is a rotation chain that is to end.
@@ -93,23 +95,24 @@ func (e *Ender) end(ctx context.Context, t token.Token, reach token.Reach, reaso
 }
 
 // endLeaked ends a reported token and everything below its chain that belongs to the same owner or to
-// projects and groups. A token that was rotated away and no longer works ends nothing: an old bearer in a
-// repository's history must not end what its successor made.
+// projects and groups. A token that was rotated and no longer works ends nothing, whatever ended it: an old
+// bearer in a repository's history must not end what its successor makes. If a report has ended it, only
+// what that report was to end is finished.
 func (e *Ender) endLeaked(ctx context.Context, t token.Token, from audit.Origin, source string) (ended, error) {
-	if t.RotatedAway() && t.RevokedIn(e.parts.Clock.Now(), 0) {
-		return ended{}, nil
-	}
 	// Nothing is read for a token that has made nothing, or that an earlier report has dealt with, because anybody
 	// may repeat a report.
-	over := t.RevokedIn(e.parts.Clock.Now(), 0) && !t.Superseded()
-	if over && (slices.Contains(t.Notices, token.MarkBelow) || !t.Made && t.Previous == 0) {
+	over, superseded := t.RevokedIn(e.parts.Clock.Now(), 0), t.Superseded()
+	switch {
+	case over && superseded && t.RevokedReason != token.ReasonLeak,
+		over && slices.Contains(t.Notices, token.MarkBelow),
+		over && !superseded && !t.Made && t.Previous == 0:
 		return ended{}, nil
 	}
 	done, err := e.endAll(ctx, chain{
 		known: t, exact: true, reason: token.ReasonLeak, from: from, source: source, reach: token.ReachAccount,
 		queue: &Unfinished{t.ID, token.ReachAccount, token.ReasonLeak, from, e.parts.Clock.Now()},
 	})
-	if err == nil && over {
+	if err == nil && (over || superseded) {
 		err = e.parts.Store.Mark(ctx, t, token.MarkBelow, e.parts.Clock.Now())
 	}
 	return done, err
@@ -118,7 +121,7 @@ func (e *Ender) endLeaked(ctx context.Context, t token.Token, from audit.Origin,
 // endAll ends a chain and what is below it.
 func (e *Ender) endAll(ctx context.Context, c chain) (ended, error) {
 	revoked, below, err := e.endChain(ctx, c)
-	done := ended{Revoked: revoked}
+	done := ended{Revoked: revoked, Below: below}
 	if err != nil || !below || c.reach == token.ReachNone {
 		return done, err
 	}
@@ -159,7 +162,7 @@ func (e *Ender) finish(ctx context.Context, u Unfinished) error {
 		return err
 	}
 	c := chain{known: t, reason: u.Reason, from: u.From, reach: u.Reach, queue: &u}
-	if u.Reach == token.ReachAccount {
+	if u.Reason == token.ReasonLeak {
 		c.exact = true
 		if t.RotatedAway() && t.RevokedIn(e.parts.Clock.Now(), 0) { // the rotation came before the report
 			return e.parts.Queue.EndingDone(ctx, u)

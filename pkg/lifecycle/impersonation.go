@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"latchkey/pkg/account"
-	"latchkey/pkg/audit"
 	"latchkey/pkg/fault"
 	"latchkey/pkg/principal"
 	"latchkey/pkg/token"
@@ -43,7 +42,7 @@ func (r *Revoker) RevokeImpersonation(ctx context.Context, by principal.Principa
 	if !unchangedSince.IsZero() && (t.CreatedAt.After(unchangedSince) || t.RevokedAt.After(unchangedSince)) {
 		return Revocation{}, ErrChanged
 	}
-	return r.end(ctx, t, reach, audit.By(by, sourceOf(by, t)))
+	return r.end(ctx, by, sourceOf(by, t), t, reach)
 }
 
 func findImpersonation(ctx context.Context, reader TokenReader, by principal.Principal, owner account.ID, id token.ID) (token.Token, account.Account, error) {

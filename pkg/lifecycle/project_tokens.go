@@ -277,7 +277,7 @@ func (r *Revoker) RevokeOfProject(ctx context.Context, by principal.Principal, k
 	if !access.AtLeast(kind.ManageLevel()) {
 		return Revocation{}, &NotManager{t}
 	}
-	return r.end(ctx, t, reach, audit.By(by, sourceOf(by, t)))
+	return r.end(ctx, by, sourceOf(by, t), t, reach)
 }
 
 // findOfProject returns a token of a project in any state.

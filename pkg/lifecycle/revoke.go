@@ -59,7 +59,8 @@ const (
 	// Alone revokes one token.
 	Alone
 	// Family revokes every working token of the rotation chain, and everything that the chain made or
-	// rotated.
+	// rotated. For somebody who is no administrator, that is without the tokens of other accounts: a rank
+	// that was lost ends nothing of theirs.
 	Family
 	// Chain revokes every working token of the rotation chain and nothing else.
 	Chain
@@ -88,17 +89,17 @@ func (r *Revoker) Revoke(ctx context.Context, by principal.Principal, id token.I
 	if !by.MayManage(t) {
 		return Revocation{}, fault.ErrNotFound
 	}
-	return r.end(ctx, t, reach, audit.By(by, sourceOf(by, t)))
+	return r.end(ctx, by, sourceOf(by, t), t, reach)
 }
 
 // RevokeSelf revokes the presented token. Errors are those of Revoke.
 func (r *Revoker) RevokeSelf(ctx context.Context, by principal.Principal, reach Reach) (Revocation, error) {
-	return r.end(ctx, by.Token, reach, audit.By(by, sourceOf(by, by.Token)))
+	return r.end(ctx, by, sourceOf(by, by.Token), by.Token, reach)
 }
 
 // end revokes t, because somebody asked for it.
-func (r *Revoker) end(ctx context.Context, t token.Token, reach Reach, from audit.Origin) (Revocation, error) {
-	done := Revocation{Token: t}
+func (r *Revoker) end(ctx context.Context, by principal.Principal, source audit.Source, t token.Token, reach Reach) (Revocation, error) {
+	done, from := Revocation{Token: t}, audit.By(by, source)
 	if t.Superseded() && (reach == Own || reach == Alone) {
 		// Look it up first: after the revocation, a fault would look as if nothing was revoked.
 		newest, err := r.parts.Store.Newest(ctx, t.Family)
@@ -111,17 +112,19 @@ func (r *Revoker) end(ctx context.Context, t token.Token, reach Reach, from audi
 	if reach == Alone {
 		return done, r.ender.revoke(ctx, t, token.ReasonRequest, from)
 	}
-	ended, err := r.ender.end(ctx, t, reach.below(), token.ReasonRequest, from)
+	ended, err := r.ender.end(ctx, t, reach.below(by), token.ReasonRequest, from)
 	done.Below, done.Children = reach != Chain, ended.Children
 	return done, err
 }
 
-// below returns how far the reach goes into what a chain made.
-func (r Reach) below() token.Reach {
-	switch r {
-	case Family:
+// below returns how far the reach of a request by somebody goes into what a chain made.
+func (r Reach) below(by principal.Principal) token.Reach {
+	switch {
+	case r == Family && by.Account.Admin:
 		return token.ReachAll
-	case Own:
+	case r == Family:
+		return token.ReachAccount
+	case r == Own:
 		return token.ReachOwn
 	default:
 		return token.ReachNone
@@ -147,7 +150,7 @@ func (r *Revoker) revokeValue(ctx context.Context, by principal.Principal, value
 	if err != nil {
 		return Revocation{}, err
 	}
-	return r.end(ctx, t, reach, audit.By(by, sourceOf(by, t)))
+	return r.end(ctx, by, sourceOf(by, t), t, reach)
 }
 
 // RevokeByConsole is Revoke for an operator.
@@ -156,7 +159,7 @@ func (r *Revoker) RevokeByConsole(ctx context.Context, requestID string, id toke
 	if err != nil {
 		return Revocation{}, err
 	}
-	return r.end(ctx, t, Own, audit.By(principal.Console(requestID), audit.Console))
+	return r.end(ctx, principal.Console(requestID), audit.Console, t, Own)
 }
 
 // ErrBot means that the account is a bot, whose tokens cannot be revoked in bulk. Revoking its one
@@ -215,10 +218,17 @@ func (r *Revoker) countWorking(ctx context.Context, by principal.Principal, owne
 
 // RevokeFamily revokes the working tokens in the chain of a token that was presented for rotation
 // after its revocation, and what the chain made for its own account. Either its owner or a thief holds
-// a successor, and nobody can tell which. by is the sender, as far as known.
+// a successor, and nobody can tell which. by is the sender, as far as known. A family that reuse of this
+// token has ended is not looked at again, because anybody who found the bearer may repeat the request.
 func (r *Revoker) RevokeFamily(ctx context.Context, by principal.Principal, presented token.Token) error {
-	_, err := r.ender.end(ctx, presented, token.ReachOwn, token.ReasonReuse, audit.By(by, audit.Reuse))
-	return err
+	if slices.Contains(presented.Notices, token.MarkSpent) {
+		return nil
+	}
+	done, err := r.ender.end(ctx, presented, token.ReachOwn, token.ReasonReuse, audit.By(by, audit.Reuse))
+	if err != nil || !done.Below {
+		return err
+	}
+	return r.parts.Store.Mark(ctx, presented, token.MarkSpent, r.parts.Clock.Now())
 }
 
 // ErrNotOurs means that no token has this value, and that the value does not have the form of a

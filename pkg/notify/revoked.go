@@ -33,15 +33,15 @@ func leakedSubject(n sweep.Notice) string {
 
 // leakedLead says that tokens were revoked because of a leak, and what to do.
 func leakedLead(n sweep.Notice) string {
-	return fmt.Sprintf("%s that you %s %s revoked because %s reported as leaked: somebody found %s where others can read %s. %s working at once.",
+	return fmt.Sprintf("%s that you %s %s revoked because %s reported as leaked: somebody found %s where others can read %s. %s no longer.",
 		tokens(n), whose(n), plural(n.Total, "was", "were"), plural(n.Total, "it was", "they were"),
-		plural(n.Total, "its value", "their values"), plural(n.Total, "it", "them"), plural(n.Total, "It has stopped", "They have stopped"))
+		plural(n.Total, "its value", "their values"), plural(n.Total, "it", "them"), plural(n.Total, "It works", "They work"))
 }
 
 // replacedLead says that the values of rotated tokens were reported, and why that matters.
 func replacedLead(n sweep.Notice) string {
 	return fmt.Sprintf("%s that you %s %s reported as leaked: somebody found %s where others can read %s. %s ended before, when %s rotated, and nothing was revoked because of the report. "+
-		"But if somebody else rotated %s, they have the successor.",
+		"But somebody who found %s may have made other tokens with it, and has the successor if they rotated it.",
 		tokens(n), whose(n), plural(n.Total, "was", "were"), plural(n.Total, "its value", "their values"), plural(n.Total, "it", "them"),
 		plural(n.Total, "It had", "They had"), plural(n.Total, "it was", "they were"), plural(n.Total, "it", "one of them"))
 }

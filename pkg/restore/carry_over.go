@@ -217,10 +217,13 @@ func (r *Restorer) carryToken(ctx context.Context, o Order, t token.Token, reaso
 	if t.Kind.OfProject() && !t.Superseded() {
 		done.Bots++
 	}
-	if reason == token.ReasonRotated {
+	switch reason {
+	case token.ReasonRotated:
 		// A record with this reason has a successor. Here there is none, and nobody could find it.
 		done.Rotated++
 		reason = token.ReasonRequest
+	case token.ReasonReuse:
+		reason = token.ReasonRequest // people are told of this reason, and were told of it before
 	}
 	return r.revoke(ctx, o, t, reason)
 }

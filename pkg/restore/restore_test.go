@@ -309,6 +309,24 @@ func TestACarryOverOnlyEnds(t *testing.T) {
 	})
 }
 
+// Breaks if a restored table's stream tells people again of reuse that they were told of before the loss.
+func TestACarryOverIsNoNewsOfReuse(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t, engine.New().Client())
+	ctx := t.Context()
+	tokens, err := l.Store.TokensOfOwner(ctx, l.kept.ID)
+	check(t, err)
+	reused := storetest.Revoked(tokens[0])
+	reused.RevokedReason = token.ReasonReuse
+	check(t, l.Store.RevokeToken(ctx, reused, storetest.Event))
+	r, here, _ := l.on(t, l.earlier, 0, false)
+	_, err = r.CarryOver(ctx, restore.Order{Before: restoredTo})
+	check(t, err)
+	if stored, err := here.TokenByDigest(ctx, reused.Digest); err != nil || stored.RevokedReason != token.ReasonRequest {
+		t.Errorf("revoked because of %q, %v", stored.RevokedReason, err)
+	}
+}
+
 // Breaks if a wrong table ends every token, or an instant is guessed.
 func TestOrdersThatAreRefused(t *testing.T) {
 	t.Parallel()

@@ -199,8 +199,13 @@ func (m *Messenger) affairs(ctx context.Context, kind Kind, ids []token.ID, why 
 		return nil, err
 	}
 	for _, r := range tokens {
-		if r.why != Replaced && len(r.people) > 0 {
-			if r.made, err = m.made(ctx, r.Token, r.why); err != nil {
+		if len(r.people) > 0 {
+			// A report ends no token of another account, and only administrators can.
+			reach := token.ReachAccount
+			if slices.ContainsFunc(r.people, func(to account.Account) bool { return to.Admin }) {
+				reach = token.ReachAll
+			}
+			if r.made, err = m.made(ctx, r.Token, r.why, reach); err != nil {
 				return nil, fmt.Errorf("find what token %s made: %w", r.ID, err)
 			}
 		}
@@ -262,9 +267,9 @@ func recipientOf(t token.Token) account.ID {
 // mostMade is how many chains a mail looks at for each token.
 const mostMade = 20
 
-// made finds what the chain of t made, and what is left of it. It returns nil for nothing. What reuse ends
-// counts as ended, although it may take the request a moment longer.
-func (m *Messenger) made(ctx context.Context, t token.Token, why Kind) (*Made, error) {
+// made finds what the chain of t made within reach, and what is left of it. It returns nil for nothing. What
+// reuse ends counts as ended, although it may take the request a moment longer.
+func (m *Messenger) made(ctx context.Context, t token.Token, why Kind, reach token.Reach) (*Made, error) {
 	var made Made
 	seen := map[token.ID]bool{t.Family: true}
 	ends := map[token.ID]bool{t.Family: why == Reused}
@@ -275,7 +280,7 @@ func (m *Messenger) made(ctx context.Context, t token.Token, why Kind) (*Made, e
 		}
 		for _, c := range children {
 			switch {
-			case seen[c.Family]:
+			case seen[c.Family], !reach.Ends(queue[0].Owner(), c):
 				continue
 			case len(seen) > mostMade:
 				made.More = true

@@ -56,7 +56,7 @@ type Token struct {
 	Project project.Project
 	// Rotation says who rotated a reported token, or is nil.
 	Rotation *Rotation
-	// Made says what a token made that was reported or reused, or is nil.
+	// Made says what a token made that was reported or reused, as far as the recipient may end it, or is nil.
 	Made *Made
 }
 

@@ -52,7 +52,8 @@ const (
 	// ReachOwn ends what the chain made for its own account by the route for that, and what those made
 	// in the same way.
 	ReachOwn Reach = "own"
-	// ReachAccount ends everything below that belongs to the same owner or to a project or group.
+	// ReachAccount ends everything below that belongs to the same owner or to a project or group: what a report
+	// of a leak may end, and somebody who is no administrator.
 	ReachAccount Reach = "account"
 	// ReachAll ends everything below.
 	ReachAll Reach = "all"

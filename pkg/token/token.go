@@ -47,12 +47,14 @@ const (
 	ReasonParent  Reason = "parent"  // the token that made it ended
 )
 
-// The marks of reports of a token's bearer, in Token.Notices.
+// The marks of reports and reuse of a token's bearer, in Token.Notices.
 const (
 	// MarkReported says that the audit trail has the first report of a token that had been rotated.
 	MarkReported = "reported"
 	// MarkBelow says that a report has ended everything below the token's chain.
 	MarkBelow = "below"
+	// MarkSpent says that reuse of the token has ended its family.
+	MarkSpent = "spent"
 	// MarkLeaked says that everybody concerned was told of a report.
 	MarkLeaked = "leaked"
 	// MarkReused says that everybody concerned was told of a revocation because of reuse.

@@ -238,3 +238,19 @@ func (w town) each(t *testing.T, query string, size int) {
 		}
 	}
 }
+
+// Breaks if a filter that only Latchkey has counts as none when a script's variable is unset: what it lists is what the
+// script revokes. And if the first second of all is no instant.
+func TestAnEmptyFilterDoesNotListEverything(t *testing.T) {
+	t.Parallel()
+	w := localtest.Start(t, localtest.Options{})
+	const list = "/api/v4/personal_access_tokens?"
+	for _, query := range []string{"unused_since=", "networks=", "parent_id=", "created_after=&networks="} {
+		want(t, w, root.Bearer, "GET", list+query, "", http.StatusBadRequest)
+	}
+	for _, query := range []string{"unused_since=0001-01-01", "created_before=0001-01-01T00:00:00Z", "last_used_before=0001-01-01", "expires_before=0001-01-01"} {
+		if got := want(t, w, root.Bearer, "GET", list+query, "", http.StatusOK); strings.TrimSpace(got) != "[]" {
+			t.Errorf("%s lists %s", query, got)
+		}
+	}
+}

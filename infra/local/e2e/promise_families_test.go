@@ -469,6 +469,131 @@ func (c countingClient) Do(r *http.Request) (*http.Response, error) {
 	return c.HTTPClient.Do(r)
 }
 
+// Breaks if the bearer of a token that was rotated and has ended, which anybody may have found, ends what the
+// successor goes on making.
+func TestAnEndedBearerIsNoWeaponAgainstItsSuccessor(t *testing.T) {
+	t.Parallel()
+	reported := func(t *testing.T, w *localtest.World, bearer string) {
+		t.Helper()
+		want(t, w, "", "POST", "/api/v4/token_leaks", encode(t, map[string]any{"tokens": []string{bearer}}), http.StatusNoContent)
+	}
+	for name, end := range map[string]func(*testing.T, *localtest.World, holder){
+		"reported in its overlap": func(t *testing.T, w *localtest.World, anna holder) { reported(t, w, anna.Bearer) },
+		"revoked in its overlap": func(t *testing.T, w *localtest.World, anna holder) {
+			want(t, w, anna.Bearer, "DELETE", "/api/v4/personal_access_tokens/self", "", http.StatusNoContent)
+		},
+		"at the end of its overlap": func(_ *testing.T, w *localtest.World, _ holder) { w.Clock.Advance(2 * time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := localtest.Start(t, localtest.Options{})
+			anna := newAccount(t, w, "anna")
+			next := rotated(t, w, anna.Bearer, `{"overlap_seconds":3600}`)
+			end(t, w, anna)
+			child := makes(t, w, next.Token, "child")
+			for range 2 {
+				reported(t, w, anna.Bearer)
+				if !passes(t, w, next.Token) || !passes(t, w, child.Token) {
+					t.Fatal("a report of the earlier bearer ends the successor or its child")
+				}
+			}
+		})
+	}
+}
+
+// Breaks if the first report of a token in its overlap was cut short, and its repeat does not go on.
+func TestARepeatedReportOfAnOverlapGoesOn(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	through := localtest.Client(t)
+	w := localtest.Start(t, localtest.Options{Client: func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+		return through(append(options, hasty, func(o *dynamodb.Options) { o.HTTPClient = childlessClient{o.HTTPClient, &broken} })...)
+	}})
+	anna := newAccount(t, w, "anna")
+	child := makes(t, w, anna.Bearer, "child")
+	rotated(t, w, anna.Bearer, `{"overlap_seconds":3600}`)
+	report := encode(t, map[string]any{"tokens": []string{anna.Bearer}})
+	broken.Store(true)
+	want(t, w, "", "POST", "/api/v4/token_leaks", report, http.StatusServiceUnavailable)
+	broken.Store(false)
+	want(t, w, "", "POST", "/api/v4/token_leaks", report, http.StatusNoContent)
+	if passes(t, w, child.Token) {
+		t.Error("the child of a reported token lives on after 204")
+	}
+}
+
+// Breaks if somebody who is no administrator any more ends the tokens that an administrator's token had made for others.
+func TestALostRankEndsNoTokensOfOthers(t *testing.T) {
+	t.Parallel()
+	f := newTree(t)
+	boss := newAccount(t, f.w, "boss")
+	rank := func(admin bool) {
+		want(t, f.w, root.Bearer, "PUT", fmt.Sprintf("/api/v4/users/%d", boss.ID), fmt.Sprintf(`{"admin":%t}`, admin), http.StatusOK)
+	}
+	rank(true)
+	own := makes(t, f.w, boss.Bearer, "own")
+	var given personalToken
+	body := `{"name":"given","scopes":["api"],"expires_at":"2026-09-01"}`
+	decode(t, want(t, f.w, boss.Bearer, "POST", fmt.Sprintf("/api/v4/users/%d/personal_access_tokens", f.bert.ID), body, http.StatusCreated), &given)
+	rank(false)
+	want(t, f.w, boss.Bearer, "DELETE", "/api/v4/personal_access_tokens/self?family=true", "", http.StatusNoContent)
+	if passes(t, f.w, own.Token) || !passes(t, f.w, given.Token) {
+		t.Error("the family has to end without the tokens of others")
+	}
+	want(t, f.w, root.Bearer, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d?family=true", boss.TokenID), "", http.StatusNoContent)
+	if passes(t, f.w, given.Token) {
+		t.Error("an administrator cannot end it")
+	}
+}
+
+// Breaks if the mail about a rotated token that was reported hides what somebody with its value may have made.
+func TestTheMailAboutARotatedTokenListsWhatItMade(t *testing.T) {
+	t.Parallel()
+	f := newTree(t)
+	next := rotated(t, f.w, f.anna.Bearer, "")
+	want(t, f.w, "", "POST", "/api/v4/token_leaks", encode(t, map[string]any{"tokens": []string{f.anna.Bearer}}), http.StatusNoContent)
+	f.w.RunQueues(t)
+	mails := f.w.Mailbox.Mails()
+	if len(mails) != 1 {
+		t.Fatalf("%d mails", len(mails))
+	}
+	remedy := fmt.Sprintf("/api/v4/personal_access_tokens/%d?family=true", f.anna.TokenID)
+	text := strings.Join(strings.Fields(mails[0].Text), " ")
+	for _, part := range []string{
+		fmt.Sprintf("still works tokens %d, %d, %d, which it made", f.child.ID, f.grand.ID, f.bot.ID), "to end that DELETE " + remedy,
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %q in %s", part, mails[0].Text)
+		}
+	}
+	want(t, f.w, root.Bearer, "DELETE", remedy, "", http.StatusNoContent)
+	if got := f.working(t); got != "admin own other" || passes(t, f.w, next.Token) {
+		t.Errorf("the request in the mail leaves %s", got)
+	}
+}
+
+// Breaks if anybody who has an old bearer can make Latchkey look through what its family made again and again.
+func TestRepeatedReuseLooksAtNothingBelow(t *testing.T) {
+	t.Parallel()
+	var count atomic.Int64
+	through := localtest.Client(t)
+	w := localtest.Start(t, localtest.Options{Client: func(options ...func(*dynamodb.Options)) *dynamodb.Client {
+		return through(append(options, func(o *dynamodb.Options) { o.HTTPClient = countingClient{o.HTTPClient, &count} })...)
+	}})
+	anna := newAccount(t, w, "anna")
+	for range 5 {
+		makes(t, w, anna.Bearer, "child")
+	}
+	rotated(t, w, anna.Bearer, "")
+	w.Clock.Advance(time.Hour)
+	want(t, w, anna.Bearer, "POST", selfRotation, "", http.StatusUnauthorized)
+	before := count.Load()
+	want(t, w, anna.Bearer, "POST", selfRotation, "", http.StatusUnauthorized)
+	if asked := count.Load() - before; asked > 2 {
+		t.Errorf("%d requests to the table, want the check and perhaps an event", asked)
+	}
+}
+
 // Breaks if anybody can make Latchkey look through what a token made again and again, by repeating its report.
 func TestARepeatedReportLooksAtNothingBelow(t *testing.T) {
 	t.Parallel()
