@@ -413,7 +413,7 @@ func (e *Ender) endNode(ctx context.Context, c chain, n node) (revoked []token.T
 }
 
 // working returns those of tokens that work, or worked until they were revoked by themselves: they have not
-// expired, and were not revoked with all others of their account.
+// expired, and were not revoked with all others of their account or of a restored table.
 func (e *Ender) working(ctx context.Context, tokens []token.Token) (working []token.Token, err error) {
 	if len(tokens) == 0 {
 		return nil, nil
@@ -431,7 +431,7 @@ func (e *Ender) working(ctx context.Context, tokens []token.Token) (working []to
 			}
 			validFrom[t.Owner] = owner.TokensValidFrom
 		}
-		if !t.ExpiredIn(now, set) && t.ID.Number() >= validFrom[t.Owner] {
+		if !t.ExpiredIn(now, set) && t.ID.Number() >= validFrom[t.Owner] && !t.CreatedAt.Before(set.TokensFrom) {
 			working = append(working, t)
 		}
 	}

@@ -328,6 +328,24 @@ func TestTheAuditTrailNamesWhatLivesOn(t *testing.T) {
 	}
 }
 
+// Breaks if an operator is told after a restore that tokens work, or have ended just now, that ended with all others.
+func TestWhatEndedWithEverythingIsNotCountedAgain(t *testing.T) {
+	t.Parallel()
+	f := newTree(t)
+	before := f.w.Clock.Now().Add(time.Minute).Format(time.RFC3339)
+	mustConsole(t, f.w, "lifetime", map[string]any{"action": "end_every_token", "after": 2147483647, "made_before": before}) // the settings alone
+	f.w.Clock.Advance(2 * time.Minute)
+	var admin personalToken
+	decode(t, mustConsole(t, f.w, "issue", map[string]any{"action": "create_token", "username": "root", "name": "afterwards", "scopes": []string{"api"}}), &admin)
+	got := f.w.Do(t, admin.Token, "DELETE", fmt.Sprintf("/api/v4/personal_access_tokens/%d", f.anna.TokenID), "")
+	if ended := got.Header.Get("X-Latchkey-Children-Ended"); got.Status != http.StatusNoContent || ended != "0" {
+		t.Errorf("%d %s, %q children ended", got.Status, got.Body, ended)
+	}
+	if trail := want(t, f.w, admin.Token, "GET", "/api/v4/audit_events?per_page=100", "", http.StatusOK); strings.Contains(trail, "left") {
+		t.Errorf("something lives on in %s", trail)
+	}
+}
+
 // Breaks if an owner whose token was reused cannot find out what it made and what lives on.
 func TestTheAuditTrailNamesWhatLivesOnAfterReuse(t *testing.T) {
 	t.Parallel()
