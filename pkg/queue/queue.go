@@ -107,8 +107,16 @@ const reserve = 15 * time.Second
 // Lambda returns the handler of functions/leakmails. count adds one to a metric. Its errors have these
 // types: MessageInvalid, TableUnavailable, MailUnsent.
 func Lambda(log *slog.Logger, count func(metric, code string), messenger Messenger) lambda.Handler {
-	leak := affair{messenger.Leaked, func(code string) { count("LeakMails", code) }, "leak announced", "leak not announced"}
-	reuse := affair{messenger.Reused, func(code string) { count("ReuseMails", code) }, "reuse announced", "reuse not announced"}
+	leak := affair{
+		messenger.Leaked, func(code string) { count("LeakMails", code) },
+		func(log *slog.Logger) { log.Info("leak announced") },
+		func(log *slog.Logger, err error) { log.Error("leak not announced", "reason", err.Error()) },
+	}
+	reuse := affair{
+		messenger.Reused, func(code string) { count("ReuseMails", code) },
+		func(log *slog.Logger) { log.Info("reuse announced") },
+		func(log *slog.Logger, err error) { log.Error("reuse not announced", "reason", err.Error()) },
+	}
 	return invocation.Handler(func(ctx context.Context, raw json.RawMessage) (any, error) {
 		ctx, cancel := clock.Early(ctx, reserve)
 		defer cancel()
@@ -133,9 +141,11 @@ func Lambda(log *slog.Logger, count func(metric, code string), messenger Messeng
 
 // An affair is something that people are told about.
 type affair struct {
-	announce     func(ctx context.Context, ids []token.ID) (mails int, err error)
-	count        func(code string)
-	done, failed string // lines for the log
+	announce func(ctx context.Context, ids []token.ID) (mails int, err error)
+	count    func(code string)
+	// done and failed write a line.
+	done   func(*slog.Logger)
+	failed func(*slog.Logger, error)
 }
 
 // tell tells people about tokens unless these could not be read. It logs and counts the mails.
@@ -150,10 +160,10 @@ func (a affair) tell(ctx context.Context, log *slog.Logger, ids []token.ID, unre
 	log = log.With("tokens", len(ids), "mails", mails, "duration_ms", watch.Elapsed().Milliseconds())
 	if err != nil {
 		a.count("failed")
-		log.Error(a.failed, "reason", err.Error())
+		a.failed(log, err)
 		return mails, err
 	}
-	log.Info(a.done)
+	a.done(log)
 	return mails, nil
 }
 

@@ -87,7 +87,7 @@ func (t *Reader) walkEvents(ctx context.Context, in audit.Period, partitions []s
 			},
 			ConsistentRead:   aws.Bool(true),
 			ScanIndexForward: aws.Bool(false),
-			Limit:            aws.Int32(int32(limit)), //nolint:gosec // it is small
+			Limit:            aws.Int32(int32(limit)),
 		}})
 	}
 	for {
