@@ -56,7 +56,10 @@ type Options struct {
 	// Concurrency is how many functions the account may run at a time, with the reservations and the
 	// throttles of methods that the template has. 0 imitates none of these limits.
 	Concurrency int
-	Clock       clock.Clock // defaults to the system's
+	// Patience replaces the time limits of functions and of the gateway, for tests of something that takes a
+	// busy machine longer; 0 keeps them.
+	Patience time.Duration
+	Clock    clock.Clock // defaults to the system's
 	// ScheduleLog receives the errors of scheduled runs; nil discards them.
 	ScheduleLog *slog.Logger
 	// RequestLog receives one line for each finished request; nil discards them. A line has no
@@ -95,6 +98,12 @@ func Start(ctx context.Context, options Options) (*Cloud, error) {
 		api.Throttles = options.Template.Throttles
 		if options.Clock != nil {
 			api.Clock = options.Clock
+		}
+	}
+	if options.Patience > 0 {
+		api.IntegrationTimeout = options.Patience
+		for name := range options.Functions {
+			api.Timeouts[name] = options.Patience
 		}
 	}
 	gateway, err := NewGateway(api)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -74,6 +75,8 @@ type Product struct {
 	Scheduled bool
 	// Concurrency imitates the limits of an account; see cloud.Options.
 	Concurrency int
+	// Patience replaces the time limits of functions and of the gateway; see cloud.Options.
+	Patience time.Duration
 	// Pepper is the key for digests, at least 32 bytes. The keys of cookies and of the
 	// registry are made of it.
 	Pepper string
@@ -292,7 +295,7 @@ func (p Product) Run(ctx context.Context, listener net.Listener, requestLog *slo
 	}
 	options := cloud.Options{
 		Template: p.Template, Functions: functions, Listener: listener, Hosts: p.Hosts, Pages: pages, SampleBackend: p.SampleBackend,
-		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog, Concurrency: p.Concurrency,
+		Clock: p.Clock, ScheduleLog: p.Log("schedule"), RequestLog: requestLog, Concurrency: p.Concurrency, Patience: p.Patience,
 	}
 	if p.Scheduled {
 		options.Schedules, options.Plans, options.Queues = p.Template.Schedules, p.Plans, p.Queues

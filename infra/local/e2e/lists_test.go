@@ -55,7 +55,7 @@ type town struct {
 func newTown(t *testing.T, client func(options ...func(*dynamodb.Options)) *dynamodb.Client, size int) town {
 	t.Helper()
 	m := &meter{}
-	w := localtest.Start(t, localtest.Options{Client: m.on(client)})
+	w := localtest.Start(t, localtest.Options{Client: m.on(client), Patient: true})
 	loader, err := storetest.NewLoader(t.Context(), w.Engine, w.Table, store.DefaultShards)
 	checkErr(t, err)
 	checkErr(t, loader.Accounts(t.Context(), townsfolk(size)))

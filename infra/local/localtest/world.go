@@ -109,6 +109,8 @@ type Options struct {
 	// Concurrency imitates the limits of an account with this quota and the throttles of methods; 0
 	// imitates none.
 	Concurrency int
+	// Patient says that a request may take as long as a busy machine needs.
+	Patient bool
 }
 
 // Endpoint returns the address of an engine for Worlds whose way there leads through something of the
@@ -132,9 +134,12 @@ func Client(tb testing.TB) func(options ...func(*dynamodb.Options)) *dynamodb.Cl
 	return engine.New().Client
 }
 
+// patience is longer than any machine needs.
+const patience = 15 * time.Minute
+
 // Patient waits for the engine as long as a busy machine may need. It comes before all other options.
 func Patient(o *dynamodb.Options) {
-	o.HTTPClient = &http.Client{Transport: awshttp.NewBuildableClient().GetTransport(), Timeout: 15 * time.Minute}
+	o.HTTPClient = &http.Client{Transport: awshttp.NewBuildableClient().GetTransport(), Timeout: patience}
 }
 
 // DynamoDBLocal returns Options.Client for a table in the test binary's DynamoDB Local.
@@ -188,6 +193,9 @@ func Start(tb testing.TB, o Options) *World {
 		Template: template, Client: o.Client, Mail: o.Mail, Table: w.Table, Plans: w.Plans, Queues: w.Queues, Bus: w.Bus, Concurrency: o.Concurrency, Pepper: Pepper,
 		Clock: w.Clock, Random: o.Random,
 		Log: func(function string) *slog.Logger { return telemetry.NewLogger(w.Logs, function) },
+	}
+	if o.Patient {
+		product.Patience = patience
 	}
 	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	check(tb, err)
