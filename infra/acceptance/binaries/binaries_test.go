@@ -84,6 +84,7 @@ type deployment struct {
 	binary  string
 	environ []string
 	client  *dynamodb.Client
+	bus     *cloud.Bus
 	table   string
 	items   []map[string]types.AttributeValue // as every sample finds the table
 }
@@ -93,7 +94,7 @@ var account = []string{"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=latchkey", "AW
 
 func deploy(t *testing.T, template *cloud.Template, folder, name string) *deployment {
 	t.Helper()
-	d := &deployment{binary: filepath.Join(folder, name), client: localtest.DynamoDBLocal(t)(), table: "binaries-" + name + "-" + rand.Text()}
+	d := &deployment{binary: filepath.Join(folder, name), client: localtest.DynamoDBLocal(t)(), bus: cloud.NewBus(keptEvents), table: "binaries-" + name + "-" + rand.Text()}
 	mails := mailbox.New(clock.System{}, 1000)
 	plans, queues := cloud.NewPlans(template.Machines()), cloud.NewQueues(template, clock.System{})
 	product := local.Product{Table: d.table, Pepper: strings.Repeat("pepper", 8), PublicURL: "https://tokens.example.test"}
@@ -112,7 +113,7 @@ func deploy(t *testing.T, template *cloud.Template, folder, name string) *deploy
 			"SES_ENDPOINT=" + behind(t, function.GuardMail(inProcess{mails.API()})),
 			"SCHEDULER_ENDPOINT=" + behind(t, function.GuardPlans(inProcess{plans})),
 			"SQS_ENDPOINT=" + behind(t, function.GuardQueues(inProcess{queues})),
-			"EVENTBRIDGE_ENDPOINT=" + behind(t, function.GuardEvents(inProcess{cloud.NewBus(1)})),
+			"EVENTBRIDGE_ENDPOINT=" + behind(t, function.GuardEvents(inProcess{d.bus})),
 		}, account...)...)
 	}
 	d.environ = environ(template.Functions[name])
@@ -143,14 +144,23 @@ func (d *deployment) answers(t *testing.T, sample, golden string) {
 	t.Helper()
 	payload, err := os.ReadFile(sample)
 	check(t, err)
-	want, err := os.ReadFile(golden)
+	raw, err := os.ReadFile(golden)
 	check(t, err)
+	want, told := expectation(t, raw)
 	instance, err := runtime.Start(t.Context(), d.binary, d.environ)
 	check(t, err)
 	defer instance.Stop()
 	for _, state := range []string{"cold", "warm"} {
 		d.reset(t)
+		before := len(d.bus.Events())
 		out, err := instance.Invoke(t.Context(), shifted(payload))
+		var types []string
+		for _, event := range d.bus.Events()[before:] {
+			types = append(types, event.DetailType)
+		}
+		if !slices.Equal(types, told) {
+			t.Errorf("%s, %s: the bus is told %q, want %q", filepath.Base(sample), state, types, told)
+		}
 		if fault := differs(out, err, want); fault != "" {
 			t.Errorf("%s, %s: %s; it printed %s", filepath.Base(sample), state, fault, instance.Output())
 		}
@@ -158,6 +168,26 @@ func (d *deployment) answers(t *testing.T, sample, golden string) {
 	if strings.Contains(instance.Output(), localtest.AdminBearer) {
 		t.Errorf("%s: the bearer was logged", filepath.Base(sample))
 	}
+}
+
+// keptEvents are more than all samples of a function put on the bus.
+const keptEvents = 1000
+
+// expectation returns the reply of a golden file, and the types of the events that the bus is told.
+func expectation(t *testing.T, golden []byte) (reply []byte, told []string) {
+	t.Helper()
+	var both struct {
+		Reply  json.RawMessage
+		Events []struct{ Type string }
+	}
+	check(t, json.Unmarshal(golden, &both))
+	if both.Events == nil {
+		return golden, nil
+	}
+	for _, event := range both.Events {
+		told = append(told, event.Type)
+	}
+	return both.Reply, told
 }
 
 var day = regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}`)
