@@ -274,6 +274,7 @@ func TestReuseIsAnnounced(t *testing.T) {
 	eachWorld(t, "reuse", func(t *testing.T, w *world) {
 		addProjects(w)
 		w.join(web, 7, project.Maintainer)
+		w.join(web, 9, project.Maintainer)
 		d := newDesk(w)
 		ended := func(reason token.Reason) func(*token.Token) {
 			return func(tok *token.Token) { tok.RevokedAt, tok.RevokedReason = atOne, reason }
@@ -291,7 +292,8 @@ func TestReuseIsAnnounced(t *testing.T) {
 		child(mine, "theirs", false)
 		child(child(id, "for others", false), "of that", true)
 		ids := []token.ID{
-			id, w.add(40, day("2031-06-01"), named("x"), reused, ofTheProject(token.Project, web)), w.add(6, day("2031-06-01"), named("asked"), ended(token.ReasonRequest)),
+			id, w.add(40, day("2031-06-01"), named("x"), reused, ofTheProject(token.Project, web), func(tok *token.Token) { tok.Notices = []string{"leaked@7"} }),
+			w.add(6, day("2031-06-01"), named("asked"), ended(token.ReasonRequest)),
 			w.add(6, day("2031-06-01"), named("found"), ended(token.ReasonLeak)), w.add(6, day("2031-06-01"), named("told"), reused, func(tok *token.Token) { tok.Notices = []string{"reused"} }),
 			w.add(6, day("2031-06-01"), named("works")),
 		}
@@ -300,7 +302,7 @@ func TestReuseIsAnnounced(t *testing.T) {
 		for range 2 { // a second call tells nothing twice
 			_, err := m.Reused(t.Context(), ids)
 			wantErr(t, err, nil)
-			want(t, "sent", strings.Join(w.sentTo(), ", "), "5: newest (reused), 7: x of project acme/apps/web (reused)")
+			want(t, "sent", strings.Join(w.sentTo(), ", "), "5: newest (reused), 7: x of project acme/apps/web (reused), 9: x of project acme/apps/web (reused)")
 		}
 		for _, n := range w.mails {
 			if n.Kind != sweep.Reused || n.Tokens[0].Rotation != nil {
